@@ -1,0 +1,30 @@
+//! Bodies of frames: MessagePack maps with short field names.
+//!
+//! Unknown fields are ignored and absent ones take their default, so either side can add fields.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A body that does not fit its type. The text names the field and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidBody(pub String);
+
+/// Appends `body` to `out` as a map with field names.
+pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, body: &T) {
+    let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+    body.serialize(&mut serializer)
+        .expect("bodies are plain data and a Vec takes all bytes");
+}
+
+/// Encodes `body` as a map with field names.
+pub fn encode<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    append(&mut out, body);
+    out
+}
+
+/// Decodes one body. The bytes come from [`crate::frame`], which has checked lengths and nesting.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidBody> {
+    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+}

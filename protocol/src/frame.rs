@@ -1,0 +1,521 @@
+//! Frames: what one side says to the other in one breath.
+//!
+//! A frame is a MessagePack array `[kind, …]` with a small integer as its kind. One WebSocket message
+//! carries one or more frames back to back. Elements after those named here are ignored, so that a frame can
+//! grow. Bodies stay encoded until [`crate::codec::decode`] knows their type.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec;
+use crate::codes::Fault;
+use crate::events::Event;
+use crate::ids::{InvalidId, RoomId};
+use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::methods::Method;
+use crate::scan::{Malformed, Scanner};
+use crate::types::system::{Goaway, Hello, Welcome};
+
+mod kind {
+    pub(super) const HELLO: u64 = 1;
+    pub(super) const CALL: u64 = 2;
+    pub(super) const CANCEL: u64 = 3;
+    pub(super) const ACK: u64 = 4;
+    pub(super) const PONG: u64 = 5;
+    pub(super) const INPUT: u64 = 6;
+    pub(super) const WELCOME: u64 = 8;
+    pub(super) const REPLY: u64 = 9;
+    pub(super) const FAULT: u64 = 10;
+    pub(super) const EVENT: u64 = 11;
+    pub(super) const STATE: u64 = 12;
+    pub(super) const PING: u64 = 13;
+    pub(super) const GOAWAY: u64 = 14;
+    pub(super) const GAP: u64 = 15;
+}
+
+/// Number that the client gives to a call; the reply or fault repeats it. Increases within a connection.
+pub type CallId = u32;
+
+/// A durable stream that a connection follows and resumes by its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    /// What concerns the signed-in player: friend requests, invitations, moderation.
+    Inbox,
+    /// The messages of one room and the changes made to them.
+    Room(RoomId),
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inbox => f.write_str("inbox"),
+            Self::Room(room) => room.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Stream {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            "inbox" => Ok(Self::Inbox),
+            room => room.parse().map(Self::Room),
+        }
+    }
+}
+
+/// How far a client has come in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Sequence of the last message (or inbox entry) received; 0 for none.
+    pub seq: u64,
+    /// Revision of the last change to messages received; 0 for none, and always 0 in the inbox.
+    pub rev: u64,
+}
+
+/// What a `gap` frame says is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Messages (or inbox entries) that retention has removed.
+    Messages,
+    /// Changes that are no longer kept one by one: read again what is on screen.
+    Changes,
+}
+
+/// A frame from a client, borrowing from the received bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientFrame<'a> {
+    /// First frame of a connection.
+    Hello(Hello),
+    /// A request that wants exactly one reply or fault.
+    Call {
+        /// Number that the answer repeats.
+        call: CallId,
+        /// Number of the method.
+        method: u16,
+        /// Encoded request.
+        body: &'a [u8],
+        /// Idempotency key: a repetition with the same key gets the first result.
+        key: Option<&'a str>,
+    },
+    /// The answer to this call is no longer wanted.
+    Cancel {
+        /// The call.
+        call: CallId,
+    },
+    /// Everything of the stream up to the cursor has been processed; the next page of a back-fill may come.
+    Ack {
+        /// The stream.
+        stream: Stream,
+        /// How far.
+        cursor: Cursor,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// Number from the ping.
+        nonce: u32,
+    },
+    /// Game input for a match.
+    Input {
+        /// The match's room.
+        room: RoomId,
+        /// The client's own count of its inputs.
+        seq: u64,
+        /// The game's own encoding.
+        data: &'a [u8],
+    },
+}
+
+/// A frame from the server, borrowing from the received bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerFrame<'a> {
+    /// Answer to hello.
+    Welcome(Welcome),
+    /// Result of a call.
+    Reply {
+        /// The call.
+        call: CallId,
+        /// Encoded reply of the call's method.
+        body: &'a [u8],
+    },
+    /// Refusal of a call.
+    Fault {
+        /// The call; 0 when the fault is about the connection, which closes after it.
+        call: CallId,
+        /// Why, and what to do.
+        fault: Fault,
+    },
+    /// Something happened.
+    Event {
+        /// Number of the event.
+        event: u16,
+        /// Encoded event.
+        body: &'a [u8],
+    },
+    /// State of a match.
+    State {
+        /// The match's room.
+        room: RoomId,
+        /// The tick that it describes.
+        tick: u64,
+        /// The game's own encoding.
+        data: &'a [u8],
+    },
+    /// Are you there?
+    Ping {
+        /// Number for the pong to repeat.
+        nonce: u32,
+    },
+    /// The server will close this connection.
+    Goaway(Goaway),
+    /// Part of a stream that no longer exists.
+    Gap {
+        /// The stream.
+        stream: Stream,
+        /// What is missing.
+        missing: Missing,
+        /// First missing sequence or revision.
+        from: u64,
+        /// Last missing sequence or revision.
+        to: u64,
+    },
+}
+
+/// Why bytes are not a frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFrame {
+    /// Not well-formed MessagePack, or not the frame's layout.
+    #[error("malformed frame: {0}")]
+    Malformed(#[from] Malformed),
+    /// Longer than [`FRAME_BYTES_MAX`].
+    #[error("a frame is at most {FRAME_BYTES_MAX} bytes")]
+    TooLong,
+    /// A kind that this side does not receive.
+    #[error("unknown frame kind {0}")]
+    Kind(u64),
+    /// An idempotency key that is empty or longer than [`KEY_BYTES_MAX`].
+    #[error("an idempotency key is 1 to {KEY_BYTES_MAX} bytes")]
+    Key,
+    /// A body of hello, welcome, fault or goaway that does not fit its type.
+    #[error("malformed body: {0}")]
+    Body(#[from] codec::InvalidBody),
+    /// A stream that is neither a room's id nor `inbox`.
+    #[error("unknown stream: {0}")]
+    Stream(#[from] InvalidId),
+}
+
+impl<'a> ClientFrame<'a> {
+    /// Reads one frame from the front of `bytes` and returns it with what follows.
+    pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), InvalidFrame> {
+        read(bytes, |kind, fields| match kind {
+            kind::HELLO => Ok(Self::Hello(fields.body()?)),
+            kind::CALL => Ok(Self::Call {
+                call: fields.u32()?,
+                method: fields.u16()?,
+                body: fields.raw_body()?,
+                key: fields.key()?,
+            }),
+            kind::CANCEL => Ok(Self::Cancel {
+                call: fields.u32()?,
+            }),
+            kind::ACK => Ok(Self::Ack {
+                stream: fields.stream()?,
+                cursor: Cursor {
+                    seq: fields.uint()?,
+                    rev: fields.uint()?,
+                },
+            }),
+            kind::PONG => Ok(Self::Pong {
+                nonce: fields.u32()?,
+            }),
+            kind::INPUT => Ok(Self::Input {
+                room: fields.room()?,
+                seq: fields.uint()?,
+                data: fields.bin()?,
+            }),
+            other => Err(InvalidFrame::Kind(other)),
+        })
+    }
+
+    /// Appends the frame's bytes to `out`.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hello(hello) => {
+                array(out, kind::HELLO, 1);
+                codec::append(out, hello);
+            }
+            Self::Call {
+                call,
+                method,
+                body,
+                key,
+            } => {
+                array(out, kind::CALL, 3 + u32::from(key.is_some()));
+                uint(out, u64::from(*call));
+                uint(out, u64::from(*method));
+                out.extend_from_slice(body);
+                if let Some(key) = key {
+                    text(out, key);
+                }
+            }
+            Self::Cancel { call } => {
+                array(out, kind::CANCEL, 1);
+                uint(out, u64::from(*call));
+            }
+            Self::Ack { stream, cursor } => {
+                array(out, kind::ACK, 3);
+                text(out, &stream.to_string());
+                uint(out, cursor.seq);
+                uint(out, cursor.rev);
+            }
+            Self::Pong { nonce } => {
+                array(out, kind::PONG, 1);
+                uint(out, u64::from(*nonce));
+            }
+            Self::Input { room, seq, data } => {
+                array(out, kind::INPUT, 3);
+                text(out, &room.to_string());
+                uint(out, *seq);
+                bin(out, data);
+            }
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        self.append(&mut out);
+        out
+    }
+}
+
+impl<'a> ServerFrame<'a> {
+    /// Reads one frame from the front of `bytes` and returns it with what follows.
+    pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), InvalidFrame> {
+        read(bytes, |kind, fields| match kind {
+            kind::WELCOME => Ok(Self::Welcome(fields.body()?)),
+            kind::REPLY => Ok(Self::Reply {
+                call: fields.u32()?,
+                body: fields.raw_body()?,
+            }),
+            kind::FAULT => Ok(Self::Fault {
+                call: fields.u32()?,
+                fault: fields.body()?,
+            }),
+            kind::EVENT => Ok(Self::Event {
+                event: fields.u16()?,
+                body: fields.raw_body()?,
+            }),
+            kind::STATE => Ok(Self::State {
+                room: fields.room()?,
+                tick: fields.uint()?,
+                data: fields.bin()?,
+            }),
+            kind::PING => Ok(Self::Ping {
+                nonce: fields.u32()?,
+            }),
+            kind::GOAWAY => Ok(Self::Goaway(fields.body()?)),
+            kind::GAP => Ok(Self::Gap {
+                stream: fields.stream()?,
+                missing: match fields.uint()? {
+                    0 => Missing::Messages,
+                    1 => Missing::Changes,
+                    _ => return Err(Malformed::Expected("0 or 1").into()),
+                },
+                from: fields.uint()?,
+                to: fields.uint()?,
+            }),
+            other => Err(InvalidFrame::Kind(other)),
+        })
+    }
+
+    /// Appends the frame's bytes to `out`.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Welcome(welcome) => {
+                array(out, kind::WELCOME, 1);
+                codec::append(out, welcome);
+            }
+            Self::Reply { call, body } => {
+                array(out, kind::REPLY, 2);
+                uint(out, u64::from(*call));
+                out.extend_from_slice(body);
+            }
+            Self::Fault { call, fault } => {
+                array(out, kind::FAULT, 2);
+                uint(out, u64::from(*call));
+                codec::append(out, fault);
+            }
+            Self::Event { event, body } => {
+                array(out, kind::EVENT, 2);
+                uint(out, u64::from(*event));
+                out.extend_from_slice(body);
+            }
+            Self::State { room, tick, data } => {
+                array(out, kind::STATE, 3);
+                text(out, &room.to_string());
+                uint(out, *tick);
+                bin(out, data);
+            }
+            Self::Ping { nonce } => {
+                array(out, kind::PING, 1);
+                uint(out, u64::from(*nonce));
+            }
+            Self::Goaway(goaway) => {
+                array(out, kind::GOAWAY, 1);
+                codec::append(out, goaway);
+            }
+            Self::Gap {
+                stream,
+                missing,
+                from,
+                to,
+            } => {
+                array(out, kind::GAP, 4);
+                text(out, &stream.to_string());
+                uint(out, u64::from(*missing == Missing::Changes));
+                uint(out, *from);
+                uint(out, *to);
+            }
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        self.append(&mut out);
+        out
+    }
+}
+
+/// Encodes a call of `request`'s method.
+pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> {
+    let body = codec::encode(request);
+    let frame = ClientFrame::Call {
+        call,
+        method: M::NUMBER,
+        body: &body,
+        key,
+    };
+    frame.encode()
+}
+
+/// Encodes a reply without an intermediate copy of its body.
+pub fn reply<T: Serialize>(call: CallId, reply: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    array(&mut out, kind::REPLY, 2);
+    uint(&mut out, u64::from(call));
+    codec::append(&mut out, reply);
+    out
+}
+
+/// Encodes an event without an intermediate copy of its body.
+pub fn event<E: Event>(event: &E) -> Vec<u8> {
+    let mut out = Vec::with_capacity(192);
+    array(&mut out, kind::EVENT, 2);
+    uint(&mut out, u64::from(E::NUMBER));
+    codec::append(&mut out, event);
+    out
+}
+
+/// Reads the frame's array, then walks over the elements that this version does not know.
+fn read<'a, F>(
+    bytes: &'a [u8],
+    layout: impl FnOnce(u64, &mut Fields<'a>) -> Result<F, InvalidFrame>,
+) -> Result<(F, &'a [u8]), InvalidFrame> {
+    let mut scanner = Scanner::new(bytes);
+    let length = scanner.array()?;
+    let mut fields = Fields {
+        scanner,
+        left: length,
+    };
+    let kind = fields.uint()?;
+    let frame = layout(kind, &mut fields)?;
+    while fields.left > 0 {
+        fields.next()?.value(1)?;
+    }
+    let rest = fields.scanner.rest();
+    if bytes.len() - rest.len() > FRAME_BYTES_MAX {
+        return Err(InvalidFrame::TooLong);
+    }
+    Ok((frame, rest))
+}
+
+/// The elements of a frame's array, each read once and in order.
+struct Fields<'a> {
+    scanner: Scanner<'a>,
+    left: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Result<&mut Scanner<'a>, Malformed> {
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or(Malformed::Expected("another element"))?;
+        Ok(&mut self.scanner)
+    }
+
+    fn uint(&mut self) -> Result<u64, Malformed> {
+        self.next()?.uint()
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        u32::try_from(self.uint()?).map_err(|_| Malformed::Expected("an integer below 2^32"))
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        u16::try_from(self.uint()?).map_err(|_| Malformed::Expected("an integer below 2^16"))
+    }
+
+    fn bin(&mut self) -> Result<&'a [u8], Malformed> {
+        self.next()?.bin()
+    }
+
+    fn raw_body(&mut self) -> Result<&'a [u8], Malformed> {
+        self.next()?.map(1)
+    }
+
+    fn body<T: DeserializeOwned>(&mut self) -> Result<T, InvalidFrame> {
+        Ok(codec::decode(self.raw_body()?)?)
+    }
+
+    fn stream(&mut self) -> Result<Stream, InvalidFrame> {
+        Ok(self.next()?.text()?.parse()?)
+    }
+
+    fn room(&mut self) -> Result<RoomId, InvalidFrame> {
+        Ok(self.next()?.text()?.parse()?)
+    }
+
+    fn key(&mut self) -> Result<Option<&'a str>, InvalidFrame> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        match self.next()?.optional_text()? {
+            Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => Err(InvalidFrame::Key),
+            key => Ok(key),
+        }
+    }
+}
+
+fn array(out: &mut Vec<u8>, kind: u64, fields: u32) {
+    rmp::encode::write_array_len(out, fields + 1).expect("a Vec takes all bytes");
+    uint(out, kind);
+}
+
+fn uint(out: &mut Vec<u8>, value: u64) {
+    rmp::encode::write_uint(out, value).expect("a Vec takes all bytes");
+}
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    rmp::encode::write_str(out, value).expect("a Vec takes all bytes");
+}
+
+fn bin(out: &mut Vec<u8>, value: &[u8]) {
+    rmp::encode::write_bin(out, value).expect("a Vec takes all bytes");
+}

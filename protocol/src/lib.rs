@@ -1,0 +1,27 @@
+//! The wire contract of PittuRu, `pitturu/1`, and the state machines of a connection.
+//!
+//! Nothing in this crate performs I/O, reads a clock or draws a random number: time, randomness
+//! and bytes are arguments. The server, the Rust SDK and the load generator drive the same code; the
+//! TypeScript SDK mirrors it and is held to the same golden vectors.
+//!
+//! Reading order:
+//! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];
+//! - [`ids`], [`limits`], [`codes`]: names, bounds and the two code tables;
+//! - [`methods`] and [`events`]: the tables from which everything else is derived;
+//! - [`types`]: the bodies of calls, replies and events.
+
+pub mod codec;
+pub mod codes;
+pub mod events;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod methods;
+pub mod scan;
+pub mod types;
+
+/// Version of the protocol that this crate speaks, sent in hello and welcome.
+pub const VERSION: u16 = 1;
+
+/// WebSocket subprotocol that both sides must agree on.
+pub const SUBPROTOCOL: &str = "pitturu.v1";

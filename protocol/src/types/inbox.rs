@@ -1,0 +1,121 @@
+//! The inbox: a durable stream for each player, of what others did that concerns them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RoomId, UserId};
+use crate::types::accounts::Role;
+use crate::types::chat::MemberRole;
+
+/// One more entry in the player's inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InboxAdded {
+    /// Sequence in the inbox: dense, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: u64,
+    /// What.
+    pub entry: InboxEntry,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum InboxEntry {
+    /// A player asks for friendship.
+    FriendRequested {
+        /// Who asks.
+        user: UserId,
+        /// Their display name.
+        name: String,
+    },
+    /// A player agreed to be friends.
+    FriendAccepted {
+        /// Who agreed.
+        user: UserId,
+        /// Their display name.
+        name: String,
+    },
+    /// A friendship or request has ended.
+    FriendRemoved {
+        /// The other player.
+        user: UserId,
+    },
+    /// An invitation to a private room.
+    RoomInvited {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: String,
+        /// Who invites.
+        by: UserId,
+    },
+    /// Someone opened a direct room with the player.
+    DirectOpened {
+        /// The room.
+        room: RoomId,
+        /// The other player.
+        user: UserId,
+        /// Their display name.
+        name: String,
+    },
+    /// The player was put out of a room.
+    RoomKicked {
+        /// The room.
+        room: RoomId,
+        /// By whom.
+        by: UserId,
+        /// Their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The player was banned from a room.
+    RoomBanned {
+        /// The room.
+        room: RoomId,
+        /// By whom.
+        by: UserId,
+        /// Until when; absent for good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        /// Their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The player may not write in a room for a time, or may again.
+    RoomMuted {
+        /// The room.
+        room: RoomId,
+        /// By whom.
+        by: UserId,
+        /// Until when; 0 when the mute was lifted.
+        until: u64,
+    },
+    /// The player's role in a room changed.
+    RoomRoleChanged {
+        /// The room.
+        room: RoomId,
+        /// By whom.
+        by: UserId,
+        /// The new role.
+        role: MemberRole,
+    },
+    /// A room that the player was in was deleted.
+    RoomDeleted {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: String,
+        /// By whom.
+        by: UserId,
+    },
+    /// The player's role changed.
+    RoleChanged {
+        /// The new role.
+        role: Role,
+    },
+    /// An entry of a newer server.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,172 @@
+//! What belongs to the connection itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codes::Fault;
+use crate::ids::{ConnectionId, RoomId};
+use crate::types::accounts::Identity;
+use crate::types::chat::RoomView;
+
+/// First frame of a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Hello {
+    /// Protocol version, [`crate::VERSION`].
+    pub v: u16,
+    /// Name and version of the client library, for logs: `rust/0.1.0`.
+    pub sdk: String,
+    /// Access token. Without it the connection begins signed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// Answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Welcome {
+    /// Protocol version of the server.
+    pub v: u16,
+    /// Name of this connection in the server's logs.
+    pub conn: ConnectionId,
+    /// The server's clock.
+    pub now: u64,
+    /// A silence longer than twice this many milliseconds means that the connection is dead.
+    pub ping_ms: u32,
+    /// Who is signed in, when the token was good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Why the token was refused. The connection is open and signed out: refresh, or sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Fault>,
+    /// Bounds that this server enforces.
+    pub limits: Limits,
+}
+
+/// Bounds that a server enforces on one connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Limits {
+    /// Longest frame in bytes.
+    pub frame_bytes: u32,
+    /// Longest WebSocket message in bytes.
+    pub message_bytes: u32,
+    /// Most calls without an answer.
+    pub calls: u32,
+    /// Most rooms open at once.
+    pub rooms: u32,
+}
+
+/// The server will close the connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Goaway {
+    /// Why.
+    pub reason: GoawayReason,
+    /// Whether to connect again.
+    pub reconnect: bool,
+    /// Spread the return over this many milliseconds.
+    pub within_ms: u64,
+}
+
+/// Why a server sends its clients away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum GoawayReason {
+    /// It stops, for good or to start again.
+    Shutdown,
+    /// It hands its clients to other nodes.
+    Drain,
+}
+
+/// A reply without content.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Done {}
+
+/// Returns the data and the server's clock. For latency and clock offset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Echo {
+    /// Anything, up to the frame limit.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::types::bin_schema"))]
+    pub data: Vec<u8>,
+}
+
+/// Reply to [`Echo`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Echoed {
+    /// What was sent.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::types::bin_schema"))]
+    pub data: Vec<u8>,
+    /// The server's clock.
+    pub now: u64,
+}
+
+/// Takes up the streams of an earlier connection where the client's cursors stand. What was missed follows as
+/// events, in order and in pages, each page after the client's `ack` of the one before it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resume {
+    /// Sequence of the last inbox entry received. Absent: the inbox is not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<u64>,
+    /// The rooms to open.
+    #[serde(default)]
+    pub rooms: Vec<RoomCursor>,
+}
+
+/// How far a client has come in a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RoomCursor {
+    /// The room.
+    pub room: RoomId,
+    /// Sequence of the last message received.
+    pub seq: u64,
+    /// Revision of the last change received.
+    pub rev: u64,
+}
+
+/// Reply to [`Resume`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resumed {
+    /// Newest sequence of the inbox.
+    pub inbox: u64,
+    /// One outcome per room asked for, in the same order.
+    pub rooms: Vec<ResumedRoom>,
+}
+
+/// What became of one room of a [`Resume`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ResumedRoom {
+    /// The room.
+    pub room: RoomId,
+    /// The open room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<RoomView>,
+    /// Why it could not be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Where a followed stream stands: sent at the end of each page of a back-fill, and when it has become live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StreamPosition {
+    /// A room's id, or `inbox`.
+    pub stream: String,
+    /// Sequence up to which everything has been sent.
+    pub seq: u64,
+    /// Revision up to which everything has been sent.
+    pub rev: u64,
+    /// Newest sequence of the stream.
+    pub head: u64,
+    /// True: new entries now arrive as they happen. False: a page has ended, and the next comes after an `ack`.
+    pub live: bool,
+}
