@@ -9,12 +9,13 @@ export CARGO_TERM_COLOR ?= auto
 
 TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 ARGS ?=
 
-# In the order in which a mistake shows soonest.
-CHECKS := format deny clippy schemas-check rustdoc
-TESTS := test-rust lint-typescript test-typescript test-typescript-real
+# In the order in which a mistake shows soonest. Clippy and rustdoc share what they check of the dependencies; the
+# steps from test-rust on share one build.
+STEPS := setup format deny lint-typescript test-typescript clippy rustdoc test-rust schemas-check test-typescript-real
 
 NODE_FOLDERS := $(patsubst %/package-lock.json,%,$(wildcard $(TYPESCRIPT)/package-lock.json $(INTEROP)/package-lock.json))
 NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
@@ -27,7 +28,7 @@ run: ## Build and start the server for development, and print where to connect
 
 .PHONY: test
 test: ## Install what the tests need into the project's folders, and run every check and test
-	@.ci/steps setup $(CHECKS) $(TESTS)
+	@.ci/steps $(STEPS)
 
 .PHONY: help
 help: ## Show this list
@@ -62,17 +63,21 @@ clippy: ## Lint all Rust code; a warning is an error
 layout: ## Test who may name what, and the length of files and functions
 	cargo test --locked -p pitturu-schemas --test layout
 
-.PHONY: schemas-check
-schemas-check: ## Check that what is derived from the protocol tables is fresh
-	cargo run --locked -p pitturu-schemas -- check
-
 .PHONY: rustdoc
 rustdoc: ## Build the documentation of Rust code; a warning is an error
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib --examples
+
+.PHONY: build
+build: ## Build all programs, examples and tests of the workspace
+	cargo build --locked --workspace --all-targets
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, those with other programs' clients among them
 	cargo test --locked --workspace --no-fail-fast
+
+.PHONY: schemas-check
+schemas-check: build ## Check that what is derived from the protocol tables is fresh
+	$(TARGET)/debug/pitturu-schemas check
 
 .PHONY: lint-typescript
 lint-typescript: ## Build and lint the TypeScript SDK
@@ -84,8 +89,7 @@ test-typescript: ## Run the TypeScript SDK's own tests
 	npm run --prefix $(TYPESCRIPT) test
 
 .PHONY: test-typescript-real
-test-typescript-real: ## Run the TypeScript SDK against a real server
-	cargo build --locked --bin pitturu
+test-typescript-real: build ## Run the TypeScript SDK against a real server
 	npm run --prefix $(TYPESCRIPT) test:real
 
 ##@ Now and then
