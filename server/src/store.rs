@@ -6,6 +6,8 @@
 pub mod embedded;
 pub mod error;
 pub mod idempotency;
+pub mod inboxes;
+pub mod rooms;
 
 pub use error::StoreError;
 

@@ -1,109 +1,54 @@
-//! Rooms, their members and their messages: rows, and the port that keeps them.
+//! Rooms and their messages: what a room's owner writes, and what anyone reads.
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::chat::{
-    MemberRole, Membership, Message, Retention, RoomInfo, RoomKind,
-};
+use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
 use pitturu_protocol::types::inbox::InboxEntry;
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
-use super::keys::KeyRecord;
+use super::idempotency::KeyRecord;
+use super::{Done, StoreError};
 
-/// A room.
+/// Most rows that one page of the store holds, whatever the caller asks for.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// A room's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRow {
     /// The room.
     pub room: RoomId,
-    /// Who may find and enter it.
+    /// Who may find and enter it. Never changes.
     pub kind: RoomKind,
-    /// Name; empty in a direct room.
+    /// Name.
     pub name: String,
     /// What it is about.
     #[serde(default)]
     pub topic: Option<String>,
-    /// Milliseconds between two messages of one member.
+    /// Milliseconds between two messages of a member; 0 for none.
     #[serde(default)]
     pub slow_mode_ms: u32,
     /// What is kept.
     #[serde(default)]
     pub retention: Retention,
-    /// When it was created.
+    /// When it was created, in milliseconds since 1970.
     pub created_at: u64,
-    /// The two players of a direct room, in order.
+    /// The two players of a direct room.
     #[serde(default)]
     pub peers: Option<[UserId; 2]>,
-    /// Their display names when it was made.
-    #[serde(default)]
-    pub peer_names: Option<[String; 2]>,
-    /// Number of members.
-    #[serde(default)]
-    pub members: u32,
-    /// Whether it was deleted. Its other rows are removed in the background.
+    /// Set to delete the room. Its rows go in the background, see [`Rooms::sweep`]; after that the room is unknown.
     #[serde(default)]
     pub deleted: bool,
-    /// Oldest message that retention has left.
-    pub first: u64,
-    /// Oldest change that is still kept.
-    pub changes_first: u64,
-}
-
-impl RoomRow {
-    /// A room without members or messages.
-    pub fn new(room: RoomId, kind: RoomKind, name: String, created_at: u64) -> Self {
-        Self {
-            room,
-            kind,
-            name,
-            topic: None,
-            slow_mode_ms: 0,
-            retention: Retention::default(),
-            created_at,
-            peers: None,
-            peer_names: None,
-            members: 0,
-            deleted: false,
-            first: 1,
-            changes_first: 1,
-        }
-    }
-
-    /// The other player of a direct room, with the name they had when it was made.
-    fn peer_of(&self, viewer: UserId) -> Option<(UserId, &str)> {
-        let peers = self.peers.as_ref()?;
-        let names = self.peer_names.as_ref()?;
-        let other = usize::from(peers[0] == viewer);
-        Some((peers[other], &names[other]))
-    }
-
-    /// What the room shows to `viewer`.
-    pub fn info(&self, viewer: UserId, head: u64) -> RoomInfo {
-        let peer = self.peer_of(viewer);
-        RoomInfo {
-            room: self.room,
-            kind: self.kind,
-            name: peer.map_or_else(|| self.name.clone(), |(_, name)| name.to_owned()),
-            topic: self.topic.clone(),
-            peer: peer.map(|(user, _)| user),
-            members: self.members,
-            head,
-            first: self.first,
-            slow_mode_ms: self.slow_mode_ms,
-            retention: self.retention.clone(),
-            created_at: self.created_at,
-        }
-    }
 }
 
 /// How a player stands to a room.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MemberState {
     /// Belongs to it.
     Member,
     /// May join.
     Invited,
-    /// Kept out.
+    /// Is kept out.
     Banned {
         /// By whom.
         by: UserId,
@@ -112,20 +57,20 @@ pub enum MemberState {
         /// Why.
         reason: Option<String>,
     },
-    /// Belonged to it once.
+    /// Nothing: writing it removes the row. Never read back.
     Left,
 }
 
-/// A player's place in a room.
+/// One player's place in a room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberRow {
     /// The player.
     pub user: UserId,
-    /// Their display name when they joined.
+    /// Display name.
     pub name: String,
     /// Role.
     pub role: MemberRole,
-    /// How they stand.
+    /// How they stand to the room.
     pub state: MemberState,
     /// Read marker.
     #[serde(default)]
@@ -133,61 +78,39 @@ pub struct MemberRow {
     /// May not write until then.
     #[serde(default)]
     pub muted_until: Option<u64>,
-    /// Since when.
+    /// Since when, in milliseconds since 1970.
     pub joined_at: u64,
     /// Who invited them.
     #[serde(default)]
     pub invited_by: Option<UserId>,
 }
 
-impl MemberRow {
-    /// A member from `joined_at` on.
-    pub fn new(user: UserId, name: String, role: MemberRole, joined_at: u64) -> Self {
-        Self {
-            user,
-            name,
-            role,
-            state: MemberState::Member,
-            read: 0,
-            muted_until: None,
-            joined_at,
-            invited_by: None,
-        }
-    }
-
-    /// What the player sees of their own place.
-    pub const fn membership(&self) -> Membership {
-        Membership {
-            role: self.role,
-            read: self.read,
-            muted_until: self.muted_until,
-            joined_at: self.joined_at,
-        }
-    }
-}
-
 /// A message as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MessageRow {
     /// The message.
-    pub message: Message,
+    pub msg: Message,
+    /// Revision of the newest change to it; 0 for none.
+    #[serde(default)]
+    pub rev: u64,
 }
 
-/// One change to a message.
+/// A change to a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChangeRow {
-    /// Revision: dense, from 1, in each room.
+    /// Place among the changes of the room: dense, from 1.
     pub rev: u64,
-    /// The room's head when it happened: the change comes after this message in the room's order.
+    /// The room's head when it happened.
     pub at_seq: u64,
-    /// When.
+    /// When, in milliseconds since 1970.
     pub at: u64,
     /// What.
     pub change: Change,
 }
 
-/// What was changed.
+/// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The text was replaced.
     Edited {
@@ -196,7 +119,7 @@ pub enum Change {
         /// The new text.
         text: String,
     },
-    /// The message was deleted.
+    /// It was deleted.
     Deleted {
         /// The message.
         seq: u64,
@@ -207,60 +130,110 @@ pub enum Change {
     Reacted {
         /// The message.
         seq: u64,
-        /// By whom.
+        /// Whose.
         user: UserId,
-        /// Which.
+        /// Emoji or short code.
         emoji: String,
-        /// Added or taken back.
+        /// True added, false took back.
         on: bool,
         /// How many now react with it.
         count: u32,
     },
 }
 
-/// A room as its shard takes it up.
+/// The reactions of one player to one message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReactionRow {
+    /// The player.
+    pub user: UserId,
+    /// Emoji and short codes.
+    pub emoji: Vec<String>,
+}
+
+/// Which state of the store a room was loaded from. A write under an older one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(pub(crate) u64);
+
+/// A room as its owner takes it over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedRoom {
-    /// The room.
+    /// To be carried by every write that rests on this state.
+    pub fence: Fence,
+    /// Settings. If `deleted`, there are no members and the room takes no writes.
     pub row: RoomRow,
-    /// Everybody who has a row, members or not.
+    /// Members, invited and banned players, in the order of their ids.
     pub members: Vec<MemberRow>,
-    /// Newest message's sequence; 0 before the first.
+    /// Sequence of the newest message; 0 before the first.
     pub head: u64,
-    /// Newest change's revision; 0 before the first.
+    /// Revision of the newest change; 0 before the first.
     pub rev: u64,
-    /// Time of the newest message or change.
+    /// Oldest message that is kept; `head + 1` when none is.
+    pub first: u64,
+    /// Oldest change that is kept; `rev + 1` when none is.
+    pub changes_first: u64,
+    /// The newest message, unless retention has removed it.
+    pub last: Option<MessageRow>,
+    /// When the newest message was sent, 0 before the first. The next one is not before it.
     pub last_at: u64,
 }
 
-/// Rows of one room that are stored together or not at all.
+/// What lists tell of a room.
 #[derive(Clone, Debug, PartialEq)]
+pub struct RoomSummary {
+    /// Settings.
+    pub row: RoomRow,
+    /// Players in state [`MemberState::Member`].
+    pub members: u32,
+    /// As in [`LoadedRoom`].
+    pub head: u64,
+    /// As in [`LoadedRoom`].
+    pub rev: u64,
+    /// As in [`LoadedRoom`].
+    pub first: u64,
+    /// As in [`LoadedRoom`].
+    pub last: Option<MessageRow>,
+}
+
+/// A page of rooms and where the next one begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomsPage {
+    /// The rooms, in the order of the list.
+    pub rooms: Vec<RoomId>,
+    /// Position for the next page; absent on the last. A page may be empty and yet have a next one.
+    pub next: Option<String>,
+}
+
+/// Everything that one action in a room changes.
+#[derive(Clone, Debug)]
 pub struct RoomWrite {
     /// The room.
     pub room: RoomId,
-    /// Its row, when new or changed.
+    /// From [`LoadedRoom::fence`], or [`Rooms::fence`] for a room that is being created.
+    pub fence: Fence,
+    /// The settings, when the room is created or they changed. The index of names follows.
     pub row: Option<RoomRow>,
-    /// Members' rows, new or changed.
+    /// Places that changed.
     pub members: Vec<MemberRow>,
-    /// A new message.
+    /// The next message: its sequence is the stored head plus one.
     pub message: Option<MessageRow>,
-    /// Messages changed.
+    /// Messages that were there and have changed. One that retention has removed meanwhile stays removed.
     pub updated: Vec<MessageRow>,
-    /// A new change.
+    /// The next change: its revision is the stored one plus one.
     pub change: Option<ChangeRow>,
-    /// Players' reactions to one message, each replacing what they had: sequence, player, emoji.
+    /// Message, player, and all that the player now reacts with; nothing removes the row.
     pub reactions: Vec<(u64, UserId, Vec<String>)>,
-    /// Result to remember under an idempotency key.
+    /// The keyed result of the call, under its player and key.
     pub key: Option<(UserId, String, KeyRecord)>,
-    /// Entries for players' inboxes, with their time.
+    /// Entries for inboxes: player, entry, when.
     pub inbox: Vec<(UserId, InboxEntry, u64)>,
 }
 
 impl RoomWrite {
-    /// Nothing to store yet.
-    pub const fn new(room: RoomId) -> Self {
+    /// A write that changes nothing yet.
+    pub fn new(room: RoomId, fence: Fence) -> Self {
         Self {
             room,
+            fence,
             row: None,
             members: Vec::new(),
             message: None,
@@ -271,188 +244,158 @@ impl RoomWrite {
             inbox: Vec::new(),
         }
     }
-
-    /// Whether there is nothing to store.
-    pub const fn is_empty(&self) -> bool {
-        self.row.is_none()
-            && self.members.is_empty()
-            && self.message.is_none()
-            && self.updated.is_empty()
-            && self.change.is_none()
-            && self.reactions.is_empty()
-            && self.key.is_none()
-            && self.inbox.is_empty()
-    }
 }
 
-/// A room as lists show it: what needs no members' rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoomSummary {
-    /// The room.
-    pub row: RoomRow,
-    /// Newest message's sequence; 0 before the first.
-    pub head: u64,
-    /// Newest message.
-    pub last: Option<MessageRow>,
-}
-
-/// A page of public rooms.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RoomPage {
-    /// In the order of their names.
-    pub rooms: Vec<RoomId>,
-    /// Where the next page begins; absent on the last.
-    pub next: Option<String>,
-}
-
-/// Told on the writer's thread when a [`RoomWrite`] is on disk or has failed. Must not block.
-pub type Written = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-/// Rooms, members, messages and changes.
+/// Rooms: one owner writes each, anyone reads.
 ///
-/// Ordering: writes of one room become durable, and are reported, in the order in which they were given. Atomicity: all
-/// rows of one [`RoomWrite`] or none. A crash loses no write that was reported as `Ok`; one that was not reported may or may
-/// not be there, whole. Reads see everything that was reported before they began.
-#[async_trait]
+/// Reads show committed writes only, and everything whose outcome was reported before they began. Page limits above
+/// [`PAGE_ROWS_MAX`] count as that.
 pub trait Rooms: Send + Sync {
-    /// The room with everybody in it. Absent: there never was such a room.
-    async fn load(&self, room: RoomId) -> Result<Option<LoadedRoom>, StoreError>;
+    /// The fence for a room that is being created; see [`RoomWrite::fence`].
+    fn fence(&self) -> Fence;
 
-    /// The room without its members.
-    async fn summary(&self, room: RoomId) -> Result<Option<RoomSummary>, StoreError>;
+    /// The room with all its members as of one moment, or nothing if it is unknown.
+    ///
+    /// The owner loads while none of its own writes is under way.
+    fn load(&self, room: RoomId) -> BoxFuture<'static, Result<Option<LoadedRoom>, StoreError>>;
 
-    /// Queues a write and returns at once. [`StoreError::Busy`] when the queue is full: nothing was queued, and `done`
-    /// will not be called.
-    fn write(&self, write: RoomWrite, done: Written) -> Result<(), StoreError>;
+    /// Hands a write over without waiting.
+    ///
+    /// - `done` is called exactly once if and only if this returns `Ok`, on a thread where it must not block, after
+    ///   the write is on disk. The writes of one room take effect and report in the order of the calls.
+    /// - All rows of one write are there or none, after a crash too. Readers of other rooms' lists and of inboxes may
+    ///   see them a moment apart.
+    /// - After a write has failed with [`StoreError::Unavailable`], every later write under the same fence fails as
+    ///   well, so that nothing rests on what was lost. The owner refuses what waits and loads again.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`]: nothing was handed over and `done` is dropped. Through `done`
+    /// also [`StoreError::Conflict`]: wrong sequence, revision or fence, room deleted or unknown; nothing was changed.
+    fn write(&self, write: RoomWrite, done: Done) -> Result<(), StoreError>;
 
-    /// Up to `limit` messages, and about `bytes` bytes, with `seq > after`, oldest first.
-    async fn messages_after(
+    /// Summaries, in the order of `rooms`. Unknown and deleted rooms are left out.
+    fn summaries(
+        &self,
+        rooms: Vec<RoomId>,
+    ) -> BoxFuture<'static, Result<Vec<RoomSummary>, StoreError>>;
+
+    /// Public rooms in the order of their folded names.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
+    fn public_rooms(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<RoomsPage, StoreError>>;
+
+    /// Public rooms whose name has, for each word of the query, a word that begins with it. Case and compatibility
+    /// forms (NFKC) do not matter. A query without words finds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
+    fn search(
+        &self,
+        query: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<RoomsPage, StoreError>>;
+
+    /// The rooms that the player belongs to or is invited to, in the order of their ids, with the player's place.
+    fn rooms_of(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<Vec<(RoomId, MemberRow)>, StoreError>>;
+
+    /// One player's place in a room.
+    fn member(
+        &self,
+        room: RoomId,
+        user: UserId,
+    ) -> BoxFuture<'static, Result<Option<MemberRow>, StoreError>>;
+
+    /// All rooms in the order of their ids.
+    fn rooms_page(
+        &self,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<Vec<RoomRow>, StoreError>>;
+
+    /// Removes messages before `first` and changes before `changes_first`, for retention. Bounds behind those stored do
+    /// nothing; bounds past the head mean everything.
+    ///
+    /// Readers miss the rows from the first moment on; the rows themselves go in pieces between other writes. After
+    /// a crash the next call removes what is left.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] for an unknown or deleted room.
+    fn remove_before(
+        &self,
+        room: RoomId,
+        first: u64,
+        changes_first: u64,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Removes a bounded number of rows of deleted rooms, between other writes. True when there is more to do. To be called
+    /// now and then by one caller; what a crash leaves is taken up by a later call.
+    fn sweep(&self) -> BoxFuture<'static, Result<bool, StoreError>>;
+}
+
+/// Messages, the changes to them and the reactions, read by anyone.
+pub trait Messages: Send + Sync {
+    /// The oldest kept messages after `after`, oldest first: at most `limit` and about `bytes`, at least one.
+    fn messages_after(
         &self,
         room: RoomId,
         after: u64,
         limit: usize,
         bytes: usize,
-    ) -> Result<Vec<MessageRow>, StoreError>;
+    ) -> BoxFuture<'static, Result<Vec<MessageRow>, StoreError>>;
 
-    /// Up to `limit` messages, and about `bytes` bytes, with `seq < before`: those nearest to it, oldest first.
-    async fn messages_before(
+    /// The newest messages before `before`, oldest first: at most `limit` and about `bytes`, at least one.
+    fn messages_before(
         &self,
         room: RoomId,
         before: u64,
         limit: usize,
         bytes: usize,
-    ) -> Result<Vec<MessageRow>, StoreError>;
+    ) -> BoxFuture<'static, Result<Vec<MessageRow>, StoreError>>;
 
     /// One message.
-    async fn message(&self, room: RoomId, seq: u64) -> Result<Option<MessageRow>, StoreError>;
+    fn message(
+        &self,
+        room: RoomId,
+        seq: u64,
+    ) -> BoxFuture<'static, Result<Option<MessageRow>, StoreError>>;
 
-    /// Up to `limit` changes with `rev > after`, oldest first.
-    async fn changes_after(
+    /// The oldest kept changes after `after`, oldest first.
+    fn changes_after(
         &self,
         room: RoomId,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<ChangeRow>, StoreError>;
+        bytes: usize,
+    ) -> BoxFuture<'static, Result<Vec<ChangeRow>, StoreError>>;
 
-    /// The first message with `at >= time`, among those from `first` to `head`. Times never decrease along the sequence.
-    async fn seq_at(
-        &self,
-        room: RoomId,
-        first: u64,
-        head: u64,
-        time: u64,
-    ) -> Result<Option<u64>, StoreError>;
+    /// Sequence of the first kept message sent at `at` or later; head + 1 if there is none.
+    fn seq_at_time(&self, room: RoomId, at: u64) -> BoxFuture<'static, Result<u64, StoreError>>;
 
     /// Who reacted to a message, in the order of their ids.
-    async fn reactions(
+    fn reactions(
         &self,
         room: RoomId,
         seq: u64,
         after: Option<UserId>,
         limit: usize,
-    ) -> Result<Vec<(UserId, Vec<String>)>, StoreError>;
+    ) -> BoxFuture<'static, Result<Vec<ReactionRow>, StoreError>>;
 
-    /// What one player reacted with.
-    async fn reactions_of(
+    /// What one player reacted with; nothing if they did not.
+    fn reaction_of(
         &self,
         room: RoomId,
         seq: u64,
         user: UserId,
-    ) -> Result<Vec<String>, StoreError>;
-
-    /// Public rooms in the order of their names. `after` is the `next` of the page before; another text begins after it.
-    async fn public_rooms(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<RoomPage, StoreError>;
-
-    /// Public rooms whose name has, for each word of the query, a word that begins with it.
-    async fn search(
-        &self,
-        query: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<RoomPage, StoreError>;
-
-    /// The rooms in which the player has a row, in the order of their ids, with that row.
-    async fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<(RoomId, MemberRow)>, StoreError>;
-
-    /// Removes messages with `seq < first`, with their reactions, and changes with `rev < changes_first`. In bounded steps;
-    /// killed in between, the rest goes at the next call.
-    async fn remove_before(
-        &self,
-        room: RoomId,
-        first: u64,
-        changes_first: u64,
-    ) -> Result<(), StoreError>;
-
-    /// Removes everything of a deleted room but its own row. In bounded steps, may be repeated.
-    async fn remove_deleted(&self, room: RoomId) -> Result<(), StoreError>;
-
-    /// All rooms, for the slow walk of retention.
-    async fn rooms_page(
-        &self,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> Result<Vec<RoomRow>, StoreError>;
-
-    /// The result kept under a player's idempotency key.
-    async fn recall(&self, user: UserId, key: &str) -> Result<Option<KeyRecord>, StoreError>;
-}
-
-/// An entry of a player's inbox.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InboxRow {
-    /// Place in the inbox: dense, from 1.
-    pub seq: u64,
-    /// When.
-    pub at: u64,
-    /// What.
-    pub entry: InboxEntry,
-}
-
-/// Players' inboxes. Entries are written with what causes them, and numbered by the writer.
-#[async_trait]
-pub trait Inboxes: Send + Sync {
-    /// Newest sequence; 0 in an empty inbox.
-    async fn head(&self, user: UserId) -> Result<u64, StoreError>;
-
-    /// Up to `limit` entries with `seq > after`, oldest first. Entries beyond the newest 1,000 are gone: the first one
-    /// returned may be later than `after + 1`.
-    async fn after(
-        &self,
-        user: UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<InboxRow>, StoreError>;
-
-    /// Has `listener` told of every inbox that grew, after the write is durable, with its new head. On the writer's
-    /// thread: must not block.
-    fn on_growth(&self, listener: Box<dyn Fn(UserId, u64) + Send + Sync>);
+    ) -> BoxFuture<'static, Result<Vec<String>, StoreError>>;
 }
