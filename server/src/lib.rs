@@ -1,5 +1,12 @@
 //! The PittuRu server.
 //!
+//! - [`session`]: one connection, from hello to goodbye;
+//! - [`router`]: rooms and their owners;
+//! - [`services`]: the product's rules;
 //! - [`store`]: what lasts.
 
+pub mod clock;
+pub mod router;
+pub mod services;
+pub mod session;
 pub mod store;
