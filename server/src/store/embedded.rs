@@ -7,7 +7,10 @@
 
 pub mod engine;
 mod idempotency;
+pub(crate) mod inboxes;
 pub mod keys;
+mod messages;
+mod rooms;
 pub mod rows;
 pub mod tables;
 
