@@ -14,6 +14,9 @@ mod rooms;
 pub mod rows;
 pub mod tables;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use self::engine::{Engine, EngineOptions, OpenError};
