@@ -3,6 +3,8 @@
 //! A port is a trait named by a plural noun. No port promises more than a partitioned store can keep: atomic
 //! within one partition, conditional by comparing what is there. [`embedded`] keeps everything in one folder.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod embedded;
 pub mod error;
 pub mod idempotency;

@@ -7,9 +7,15 @@
 
 pub mod engine;
 mod idempotency;
+pub(crate) mod inboxes;
 pub mod keys;
+mod messages;
+mod rooms;
 pub mod rows;
 pub mod tables;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
