@@ -1,0 +1,4 @@
+//! What runs behind the calls: accounts, profiles and friends run for the caller, side by side.
+
+pub mod accounts;
+pub mod caller;

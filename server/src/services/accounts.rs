@@ -1,0 +1,5 @@
+//! Accounts.
+
+pub mod lockout;
+pub mod names;
+pub mod passwords;
