@@ -1,1 +1,5 @@
+//! The PittuRu server.
 //!
+//! - [`store`]: what lasts.
+
+pub mod store;

@@ -1,0 +1,39 @@
+//! The store in one folder of this machine, for one process: an LSM tree behind one writer thread.
+//!
+//! - [`engine`]: the folder, the writer, transactions and reads;
+//! - [`tables`]: which tables there are; [`keys`]: how their keys are made;
+//! - [`rows`]: how values are made;
+//! - one file for each port.
+
+pub mod engine;
+mod idempotency;
+pub mod keys;
+pub mod rows;
+pub mod tables;
+
+use std::path::Path;
+
+use self::engine::{Engine, EngineOptions, OpenError};
+
+/// The embedded store. Implements every port; clones share it.
+#[derive(Clone)]
+pub struct Embedded {
+    engine: Engine,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`; see [`Engine::open`].
+    ///
+    /// # Errors
+    /// Those of [`Engine::open`].
+    pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
+        Ok(Self {
+            engine: Engine::open(dir, options)?,
+        })
+    }
+
+    /// The engine underneath.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

@@ -1,0 +1,58 @@
+//! The tables, each an ordered map of its own from key to row.
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident $text:literal;)*) => {
+        /// A table. Its key is written in its description: partition key, then clustering key.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Table {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Table {
+            /// Every table, in the order of their numbers in memory.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Name on disk. Never changes.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            pub(crate) const fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+tables! {
+    /// The engine's own: name of the value.
+    Meta "meta";
+    /// Results of keyed calls, one generation: scope, key.
+    KeysA "keys_a";
+    /// Results of keyed calls, the other generation: scope, key.
+    KeysB "keys_b";
+    /// Rooms: room.
+    Rooms "rooms";
+    /// Where a room's sequences stand: room.
+    RoomHeads "room_heads";
+    /// Members of a room: room, user.
+    Members "members";
+    /// Rooms of a player: user, room.
+    UserRooms "user_rooms";
+    /// Messages: room, seq.
+    Messages "messages";
+    /// Changes to messages: room, rev.
+    Changes "changes";
+    /// Reactions to messages: room, seq, user.
+    Reactions "reactions";
+    /// Public rooms by name: folded name, room.
+    RoomNames "room_names";
+    /// Public rooms by the words of their names: word, room.
+    RoomWords "room_words";
+    /// Deleted rooms whose rows are still being removed: room.
+    RoomsDeleted "rooms_deleted";
+    /// Inbox entries: user, seq.
+    Inbox "inbox";
+    /// Where a player's inbox stands: user.
+    InboxHeads "inbox_heads";
+}

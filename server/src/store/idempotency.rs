@@ -1,0 +1,34 @@
+//! Results of calls that carried an idempotency key.
+
+use futures_util::future::BoxFuture;
+use pitturu_protocol::ids::UserId;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// The result of a keyed call, kept so that a repetition gets it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Number of the method.
+    pub method: u16,
+    /// Hash of the request's bytes, to refuse the key for another request.
+    #[serde(with = "serde_bytes")]
+    pub request_hash: [u8; 16],
+    /// Body of the reply.
+    #[serde(with = "serde_bytes")]
+    pub reply: Vec<u8>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// Stored results of keyed calls, under the player (none before sign-in) and the key.
+///
+/// A result is written in the same commit as the effect of its call and is found for 24 to 48 hours after it.
+pub trait KeyedResults: Send + Sync {
+    /// The result under `key`, if the call has been carried out.
+    fn recall(
+        &self,
+        scope: Option<UserId>,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<KeyRecord>, StoreError>>;
+}
