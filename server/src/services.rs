@@ -2,3 +2,6 @@
 
 pub mod accounts;
 pub mod caller;
+pub mod connections;
+pub mod friends;
+pub mod profile;

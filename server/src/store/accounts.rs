@@ -307,8 +307,9 @@ pub trait Accounts: Send + Sync {
     /// What a keyed call of this kind stored before. [`AccountError::KeyReused`] when the key was used for another request.
     async fn recall_grant(&self, key: &KeyUse) -> Result<Option<Grant>, AccountError>;
 
-    /// Whether a keyed call stored a result before. [`AccountError::KeyReused`] when the key was used for another request.
-    async fn recalls(&self, key: &KeyUse) -> Result<bool, AccountError>;
+    /// Whose password a keyed [`Accounts::set_password`] or [`Accounts::upgrade`] set before. [`AccountError::KeyReused`] when
+    /// the key was used for another request.
+    async fn recall_password(&self, key: &KeyUse) -> Result<Option<UserId>, AccountError>;
 
     /// Creates an account with its first session.
     async fn create(
@@ -370,7 +371,7 @@ pub trait Accounts: Send + Sync {
         &self,
         change: PasswordChange,
         key: Option<KeyUse>,
-    ) -> Result<Stored<()>, AccountError>;
+    ) -> Result<Stored<UserId>, AccountError>;
 
     /// Gives a guest a name and a password, and retires the device's secret.
     async fn upgrade(
@@ -379,7 +380,7 @@ pub trait Accounts: Send + Sync {
         login: Login,
         role: Option<Role>,
         key: Option<KeyUse>,
-    ) -> Result<Stored<AccountRow>, AccountError>;
+    ) -> Result<Stored<UserId>, AccountError>;
 
     /// Keeps a reset token under its hash. Repeated: the row that the key stored.
     async fn add_reset(
@@ -410,13 +411,13 @@ pub trait Accounts: Send + Sync {
         key: Option<KeyUse>,
     ) -> Result<Stored<bool>, AccountError>;
 
-    /// Changes a profile.
+    /// Changes a profile and returns the whole of it.
     async fn update_profile(
         &self,
         user: UserId,
         change: ProfileChange,
         key: Option<KeyUse>,
-    ) -> Result<Stored<AccountRow>, AccountError>;
+    ) -> Result<Stored<ProfileRow>, AccountError>;
 
     /// All signing keys, oldest first.
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError>;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::keys::KeyRecord;
+use super::idempotency::KeyRecord;
 
 /// An idempotency key on its way to the store, with what tells a repetition from another request.
 #[derive(Clone, Debug, PartialEq, Eq)]

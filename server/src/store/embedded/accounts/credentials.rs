@@ -4,16 +4,16 @@ use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
 
-use super::{account_now, claim_name, put_account, sessions};
+use super::{account_now, append_inbox, claim_name, put_account, sessions};
 use crate::store::StoreError;
 use crate::store::accounts::{
-    AccountError, AccountRow, GuestRow, Login, PasswordChange, ResetRow, SecretHash,
+    AccountError, GuestRow, Login, PasswordChange, ResetRow, SecretHash,
 };
 use crate::store::embedded::engine::{Limit, Range, Tx};
 use crate::store::embedded::rows;
 use crate::store::embedded::tables::Table;
 
-pub(super) fn set_password(tx: &mut Tx<'_>, change: PasswordChange) -> Result<(), AccountError> {
+pub(super) fn set_password(tx: &mut Tx<'_>, change: PasswordChange) -> Result<UserId, AccountError> {
     let mut account = account_now(tx, change.user)?;
     let Some(login) = account
         .login
@@ -34,7 +34,7 @@ pub(super) fn set_password(tx: &mut Tx<'_>, change: PasswordChange) -> Result<()
         sessions::end_all(tx, change.user, except)?;
     }
     put_account(tx, &account);
-    Ok(())
+    Ok(change.user)
 }
 
 pub(super) fn upgrade(
@@ -42,7 +42,7 @@ pub(super) fn upgrade(
     user: UserId,
     login: Login,
     role: Option<Role>,
-) -> Result<AccountRow, AccountError> {
+) -> Result<UserId, AccountError> {
     let mut account = account_now(tx, user)?;
     if !account.guest() {
         return Err(AccountError::NotAGuest);
@@ -61,7 +61,7 @@ pub(super) fn upgrade(
         note_admin(tx, user, role);
     }
     put_account(tx, &account);
-    Ok(account)
+    Ok(user)
 }
 
 pub(super) fn sweep_resets(
@@ -104,7 +104,7 @@ pub(super) fn set_role(
     account.role = role;
     note_admin(tx, user, role);
     put_account(tx, &account);
-    tx.append_inbox(user, &InboxEntry::RoleChanged { role }, now)?;
+    append_inbox(tx, user, &InboxEntry::RoleChanged { role }, now)?;
     Ok(true)
 }
 
