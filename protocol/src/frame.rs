@@ -8,7 +8,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::codes::Fault;
@@ -16,8 +15,12 @@ use crate::events::Event;
 use crate::ids::{InvalidId, RoomId};
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use crate::methods::Method;
-use crate::scan::{Malformed, Scanner};
+use crate::scan::Malformed;
 use crate::types::system::{Goaway, Hello, Welcome};
+
+mod fields;
+
+use fields::Fields;
 
 mod kind {
     pub(super) const HELLO: u64 = 1;
@@ -427,80 +430,14 @@ fn read<'a, F>(
     bytes: &'a [u8],
     layout: impl FnOnce(u64, &mut Fields<'a>) -> Result<F, InvalidFrame>,
 ) -> Result<(F, &'a [u8]), InvalidFrame> {
-    let mut scanner = Scanner::new(bytes);
-    let length = scanner.array()?;
-    let mut fields = Fields {
-        scanner,
-        left: length,
-    };
+    let mut fields = Fields::open(bytes)?;
     let kind = fields.uint()?;
     let frame = layout(kind, &mut fields)?;
-    while fields.left > 0 {
-        fields.next()?.value(1)?;
-    }
-    let rest = fields.scanner.rest();
+    let rest = fields.close()?;
     if bytes.len() - rest.len() > FRAME_BYTES_MAX {
         return Err(InvalidFrame::TooLong);
     }
     Ok((frame, rest))
-}
-
-/// The elements of a frame's array, each read once and in order.
-struct Fields<'a> {
-    scanner: Scanner<'a>,
-    left: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<&mut Scanner<'a>, Malformed> {
-        self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or(Malformed::Expected("another element"))?;
-        Ok(&mut self.scanner)
-    }
-
-    fn uint(&mut self) -> Result<u64, Malformed> {
-        self.next()?.uint()
-    }
-
-    fn u32(&mut self) -> Result<u32, Malformed> {
-        u32::try_from(self.uint()?).map_err(|_| Malformed::Expected("an integer below 2^32"))
-    }
-
-    fn u16(&mut self) -> Result<u16, Malformed> {
-        u16::try_from(self.uint()?).map_err(|_| Malformed::Expected("an integer below 2^16"))
-    }
-
-    fn bin(&mut self) -> Result<&'a [u8], Malformed> {
-        self.next()?.bin()
-    }
-
-    fn raw_body(&mut self) -> Result<&'a [u8], Malformed> {
-        self.next()?.map(1)
-    }
-
-    fn body<T: DeserializeOwned>(&mut self) -> Result<T, InvalidFrame> {
-        Ok(codec::decode(self.raw_body()?)?)
-    }
-
-    fn stream(&mut self) -> Result<Stream, InvalidFrame> {
-        Ok(self.next()?.text()?.parse()?)
-    }
-
-    fn room(&mut self) -> Result<RoomId, InvalidFrame> {
-        Ok(self.next()?.text()?.parse()?)
-    }
-
-    fn key(&mut self) -> Result<Option<&'a str>, InvalidFrame> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        match self.next()?.optional_text()? {
-            Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => Err(InvalidFrame::Key),
-            key => Ok(key),
-        }
-    }
 }
 
 fn array(out: &mut Vec<u8>, kind: u64, fields: u32) {

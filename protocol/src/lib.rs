@@ -8,7 +8,8 @@
 //! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];
 //! - [`ids`], [`limits`], [`codes`]: names, bounds and the two code tables;
 //! - [`methods`] and [`events`]: the tables from which everything else is derived;
-//! - [`types`]: the bodies of calls, replies and events.
+//! - [`types`]: the bodies of calls, replies and events;
+//! - [`server`]: the state machine of a connection, as the server drives it.
 
 pub mod codec;
 pub mod codes;
@@ -18,6 +19,7 @@ pub mod ids;
 pub mod limits;
 pub mod methods;
 pub mod scan;
+pub mod server;
 pub mod types;
 
 /// Version of the protocol that this crate speaks, sent in hello and welcome.

@@ -1,7 +1,19 @@
 //! The PittuRu server.
 //!
+<<<<<<< HEAD
 //! - [`services`]: what runs behind the calls;
 //! - [`store`]: what lasts.
 
 pub mod services;
+=======
+//! - [`session`]: one connection, from hello to goodbye;
+//! - [`router`]: rooms and their owners;
+//! - [`services`]: the product's rules;
+//! - [`store`]: what lasts.
+
+pub mod clock;
+pub mod router;
+pub mod services;
+pub mod session;
+>>>>>>> main
 pub mod store;

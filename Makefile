@@ -1,0 +1,107 @@
+# Everything that is done with the repository. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+export CARGO_TERM_COLOR ?= auto
+
+TYPESCRIPT := client-sdk/typescript
+INTEROP := server/tests/interop
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FUZZ_SECONDS ?= 60
+ARGS ?=
+
+# In the order in which a mistake shows soonest. Clippy and rustdoc share what they check of the dependencies; the
+# steps from test-rust on share one build.
+STEPS := setup format deny lint-typescript test-typescript clippy rustdoc test-rust schemas-check test-typescript-real
+
+NODE_FOLDERS := $(patsubst %/package-lock.json,%,$(wildcard $(TYPESCRIPT)/package-lock.json $(INTEROP)/package-lock.json))
+NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
+
+##@ Use
+
+.PHONY: run
+run: ## Build and start the server for development, and print where to connect
+	cargo run --locked --bin pitturu -- --dev $(ARGS)
+
+.PHONY: test
+test: ## Install what the tests need into the project's folders, and run every check and test
+	@.ci/steps $(STEPS)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Parts of make test
+
+.PHONY: check
+check: format clippy layout ## Format, lints and layout: before each commit
+
+.PHONY: setup
+setup: $(NODE_STAMPS) ## Install npm and PyPI packages in the project's folders, and Chromium on Debian
+	@.ci/setup
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund
+	@touch $@
+
+.PHONY: format
+format: ## Check the format of Rust code
+	cargo fmt --all --check
+
+.PHONY: deny
+deny: ## Check licences, sources and banned crates of the dependencies
+	@.ci/deny
+
+.PHONY: clippy
+clippy: ## Lint all Rust code; a warning is an error
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: layout
+layout: ## Test who may name what, and the length of files and functions
+	cargo test --locked -p pitturu-schemas --test layout
+
+.PHONY: rustdoc
+rustdoc: ## Build the documentation of Rust code; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib --examples
+
+.PHONY: build
+build: ## Build all programs, examples and tests of the workspace
+	cargo build --locked --workspace --all-targets
+
+.PHONY: test-rust
+test-rust: ## Run the Rust tests, those with other programs' clients among them
+	cargo test --locked --workspace --no-fail-fast
+
+.PHONY: schemas-check
+schemas-check: build ## Check that what is derived from the protocol tables is fresh
+	$(TARGET)/debug/pitturu-schemas check
+
+.PHONY: lint-typescript
+lint-typescript: ## Build and lint the TypeScript SDK
+	npm run --prefix $(TYPESCRIPT) build
+	npm run --prefix $(TYPESCRIPT) lint
+
+.PHONY: test-typescript
+test-typescript: ## Run the TypeScript SDK's own tests
+	npm run --prefix $(TYPESCRIPT) test
+
+.PHONY: test-typescript-real
+test-typescript-real: build ## Run the TypeScript SDK against a real server
+	npm run --prefix $(TYPESCRIPT) test:real
+
+##@ Now and then
+
+.PHONY: schemas
+schemas: ## Write anew what is derived from the protocol tables
+	cargo run --locked -p pitturu-schemas -- write
+
+.PHONY: docs
+docs: ## Build and open the documentation of Rust code
+	cargo doc --locked --workspace --no-deps --open
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)
+	@.ci/fuzz $(FUZZ_SECONDS)

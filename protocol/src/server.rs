@@ -1,0 +1,338 @@
+//! The server's side of one connection, without I/O: order of frames, calls in flight, heartbeat.
+//!
+//! The owner feeds it received messages, time and signs of life, and carries out what it says. It
+//! never holds a body: a [`Said`] borrows from the message that it came in.
+
+use crate::codes::{CloseCode, Code, Fault};
+use crate::frame::{CallId, ClientFrame, Cursor, InvalidFrame, Stream};
+use crate::ids::RoomId;
+use crate::types::system::Hello;
+
+/// Times of a connection, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a client may take to say hello.
+    pub hello_ms: u64,
+    /// Time between two pings. A client silent for twice as long is dead.
+    pub ping_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            hello_ms: 5_000,
+            ping_ms: 25_000,
+        }
+    }
+}
+
+/// What a well-behaved client said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said<'a> {
+    /// The connection is open; answer with a welcome.
+    Hello(Hello),
+    /// A call to answer exactly once.
+    Call {
+        /// Number for the answer.
+        call: CallId,
+        /// Number of the method.
+        method: u16,
+        /// Encoded request.
+        body: &'a [u8],
+        /// Idempotency key.
+        key: Option<&'a str>,
+    },
+    /// The answer to this call, which is still in flight, is not wanted any more.
+    Cancel(CallId),
+    /// The next page of a stream may come.
+    Ack {
+        /// The stream.
+        stream: Stream,
+        /// How far it was processed.
+        cursor: Cursor,
+    },
+    /// Game input.
+    Input {
+        /// The match's room.
+        room: RoomId,
+        /// The client's count.
+        seq: u64,
+        /// The game's own encoding.
+        data: &'a [u8],
+    },
+    /// Nothing to do: a pong, or a cancel that came too late.
+    Nothing,
+}
+
+/// The client broke the protocol. Send the fault with call 0, then close with the code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// Close code.
+    pub close: CloseCode,
+    /// What was wrong.
+    pub fault: Fault,
+}
+
+impl Violation {
+    fn protocol(message: impl Into<String>) -> Self {
+        Self {
+            close: CloseCode::ProtocolError,
+            fault: Fault::new(Code::BadRequest, message),
+        }
+    }
+}
+
+impl From<InvalidFrame> for Violation {
+    fn from(error: InvalidFrame) -> Self {
+        let close = match error {
+            InvalidFrame::TooLong => CloseCode::MessageTooBig,
+            _ => CloseCode::ProtocolError,
+        };
+        Self {
+            close,
+            fault: Fault::new(Code::BadRequest, error.to_string()),
+        }
+    }
+}
+
+/// What the clock asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// Send a ping with this number.
+    Ping(u32),
+    /// Close: no hello in time, or no sign of life.
+    Close(CloseCode),
+}
+
+/// One connection as the server sees it.
+#[derive(Debug)]
+pub struct ServerConnection {
+    timing: Timing,
+    greeted: bool,
+    last_call: Option<CallId>,
+    in_flight: Vec<CallId>,
+    nonce: u32,
+    alive_at: u64,
+    next_at: u64,
+}
+
+impl ServerConnection {
+    /// A connection accepted at `now`. `phase` is a random number that spreads the first pings of many connections
+    /// over the ping interval.
+    pub fn new(timing: Timing, now: u64, phase: u64) -> Self {
+        Self {
+            timing,
+            greeted: false,
+            last_call: None,
+            in_flight: Vec::new(),
+            nonce: u32::try_from(phase & 0xffff).expect("16 bits"),
+            alive_at: now,
+            next_at: now + timing.hello_ms,
+        }
+    }
+
+    /// Whether hello has been said.
+    pub const fn greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Calls without an answer.
+    pub fn calls_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Reads the next frame of a received message and returns what follows it.
+    pub fn read<'a>(
+        &mut self,
+        message: &'a [u8],
+        now: u64,
+    ) -> Result<(Said<'a>, &'a [u8]), Violation> {
+        self.alive_at = now;
+        let (frame, rest) = ClientFrame::read(message)?;
+        let said = match frame {
+            ClientFrame::Hello(hello) => self.hello(hello, now)?,
+            _ if !self.greeted => {
+                return Err(Violation::protocol("the first frame must be hello"));
+            }
+            ClientFrame::Call {
+                call,
+                method,
+                body,
+                key,
+            } => {
+                self.begin(call)?;
+                Said::Call {
+                    call,
+                    method,
+                    body,
+                    key,
+                }
+            }
+            ClientFrame::Cancel { call } if self.in_flight.contains(&call) => Said::Cancel(call),
+            ClientFrame::Cancel { .. } | ClientFrame::Pong { .. } => Said::Nothing,
+            ClientFrame::Ack { stream, cursor } => Said::Ack { stream, cursor },
+            ClientFrame::Input { room, seq, data } => Said::Input { room, seq, data },
+        };
+        Ok((said, rest))
+    }
+
+    fn hello<'a>(&mut self, hello: Hello, now: u64) -> Result<Said<'a>, Violation> {
+        if self.greeted {
+            return Err(Violation::protocol("hello was said before"));
+        }
+        if hello.v != crate::VERSION {
+            return Err(Violation {
+                close: CloseCode::VersionUnsupported,
+                fault: Fault::new(
+                    Code::BadRequest,
+                    format!("this server speaks version {}", crate::VERSION),
+                ),
+            });
+        }
+        self.greeted = true;
+        let spread = u64::from(self.nonce) * self.timing.ping_ms / 0x1_0000;
+        self.next_at = now + spread.max(1);
+        Ok(Said::Hello(hello))
+    }
+
+    /// Numbers increase, so a call that was recorded and sent again is noticed.
+    fn begin(&mut self, call: CallId) -> Result<(), Violation> {
+        if call == 0 || self.last_call.is_some_and(|last| call <= last) {
+            return Err(Violation::protocol(
+                "call numbers begin above 0 and increase",
+            ));
+        }
+        self.last_call = Some(call);
+        self.in_flight.push(call);
+        Ok(())
+    }
+
+    /// A call was answered. False: it was not in flight, and the answer must not be sent.
+    pub fn answered(&mut self, call: CallId) -> bool {
+        match self.in_flight.iter().position(|&open| open == call) {
+            Some(index) => {
+                self.in_flight.swap_remove(index);
+                if self.in_flight.is_empty() {
+                    self.in_flight = Vec::new();
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A sign of life other than a message: the socket, full before, has taken bytes again.
+    pub fn alive(&mut self, now: u64) {
+        self.alive_at = now;
+    }
+
+    /// When [`Self::due`] wants to be asked next.
+    pub const fn next_at(&self) -> u64 {
+        self.next_at
+    }
+
+    /// What the time asks for.
+    pub fn due(&mut self, now: u64) -> Due {
+        if now < self.next_at {
+            return Due::Nothing;
+        }
+        if !self.greeted {
+            return Due::Close(CloseCode::HandshakeTimeout);
+        }
+        if now.saturating_sub(self.alive_at) >= 2 * self.timing.ping_ms {
+            return Due::Close(CloseCode::HeartbeatMissed);
+        }
+        self.next_at = now + self.timing.ping_ms;
+        self.nonce = self.nonce.wrapping_add(1);
+        Due::Ping(self.nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing = Timing {
+        hello_ms: 100,
+        ping_ms: 1_000,
+    };
+
+    fn hello() -> Vec<u8> {
+        let hello = Hello {
+            v: crate::VERSION,
+            sdk: "test".into(),
+            token: None,
+        };
+        ClientFrame::Hello(hello).encode()
+    }
+
+    fn call(call: CallId) -> Vec<u8> {
+        ClientFrame::Call {
+            call,
+            method: 0,
+            body: &[0x80],
+            key: None,
+        }
+        .encode()
+    }
+
+    fn greeted() -> ServerConnection {
+        let mut connection = ServerConnection::new(TIMING, 0, 0);
+        connection.read(&hello(), 0).expect("hello is first");
+        connection
+    }
+
+    #[test]
+    fn nothing_comes_before_hello_and_hello_comes_once() {
+        let mut early = ServerConnection::new(TIMING, 0, 0);
+        let violation = early.read(&call(1), 0).expect_err("a call is too early");
+        assert_eq!(violation.close, CloseCode::ProtocolError);
+        let violation = greeted().read(&hello(), 1).expect_err("a second hello");
+        assert_eq!(violation.close, CloseCode::ProtocolError);
+    }
+
+    #[test]
+    fn a_replayed_call_is_noticed() {
+        let mut connection = greeted();
+        connection.read(&call(7), 1).expect("a new number");
+        assert!(connection.answered(7));
+        assert!(!connection.answered(7));
+        connection.read(&call(7), 2).expect_err("an old number");
+    }
+
+    #[test]
+    fn silence_ends_the_connection_and_progress_keeps_it() {
+        let mut connection = greeted();
+        assert!(matches!(connection.due(1_000), Due::Ping(_)));
+        connection.alive(1_900);
+        assert!(matches!(connection.due(2_000), Due::Ping(_)));
+        assert!(matches!(connection.due(3_000), Due::Ping(_)));
+        assert_eq!(
+            connection.due(4_000),
+            Due::Close(CloseCode::HeartbeatMissed)
+        );
+    }
+
+    #[test]
+    fn hello_must_come_in_time() {
+        let mut connection = ServerConnection::new(TIMING, 0, 0);
+        assert_eq!(connection.due(99), Due::Nothing);
+        assert_eq!(connection.due(100), Due::Close(CloseCode::HandshakeTimeout));
+    }
+
+    #[test]
+    fn another_version_is_refused_with_its_own_code() {
+        let mut connection = ServerConnection::new(TIMING, 0, 0);
+        let hello = Hello {
+            v: 99,
+            sdk: String::new(),
+            token: None,
+        };
+        let violation = connection
+            .read(&ClientFrame::Hello(hello).encode(), 0)
+            .expect_err("no such version");
+        assert_eq!(violation.close, CloseCode::VersionUnsupported);
+    }
+}

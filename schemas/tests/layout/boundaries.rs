@@ -1,0 +1,196 @@
+//! Who may name what: each outside thing is known in one place.
+
+use crate::sources::{Source, Violation};
+use crate::tokens::{Code, NamedPath};
+
+/// A set of paths that only some files may name.
+struct Boundary {
+    /// What the rule protects; ends up in the message.
+    reason: &'static str,
+    /// Files that the rule looks at: folders or files, as beginnings of paths.
+    scope: &'static [&'static str],
+    /// Files in the scope that may name the paths.
+    allowed: &'static [&'static str],
+    /// The paths.
+    banned: &'static [&'static str],
+}
+
+const BOUNDARIES: &[Boundary] = &[
+    Boundary {
+        reason: "the protocol has no runtime, sockets, clock, files, environment or randomness: they are arguments",
+        scope: &["protocol/src/"],
+        allowed: &[],
+        banned: &[
+            "tokio",
+            "futures_util",
+            "async_trait",
+            "std::net",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::env",
+            "std::fs",
+            "std::process",
+            "std::thread",
+            "rand",
+            "getrandom",
+        ],
+    },
+    Boundary {
+        reason: "only transport knows the wire's libraries",
+        scope: &["server/src/"],
+        allowed: &["server/src/transport"],
+        banned: &["tokio_tungstenite", "tungstenite", "quinn"],
+    },
+    Boundary {
+        reason: "only store knows its drivers",
+        scope: &["server/src/"],
+        allowed: &["server/src/store"],
+        banned: &["fjall", "scylla"],
+    },
+    Boundary {
+        reason: "only bus knows Redis",
+        scope: &["server/src/"],
+        allowed: &["server/src/bus"],
+        banned: &["redis"],
+    },
+    Boundary {
+        reason: "only http and ops serve HTTP",
+        scope: &["server/src/"],
+        allowed: &["server/src/http", "server/src/ops"],
+        banned: &["hyper", "hyper_util", "http_body_util"],
+    },
+    Boundary {
+        reason: "only config reads the environment",
+        scope: &["server/src/"],
+        allowed: &["server/src/config"],
+        banned: &["std::env"],
+    },
+    Boundary {
+        reason: "a room's rules are pure and synchronous: the shard carries their effects out",
+        scope: &[ROOMS],
+        allowed: &[],
+        banned: &[
+            "tokio",
+            "futures_util",
+            "std::thread",
+            "std::fs",
+            "std::net",
+        ],
+    },
+];
+
+const ROOMS: &str = "server/src/services/rooms/";
+
+pub(crate) fn check(source: &Source) -> Vec<Violation> {
+    if !source.is_rust() || source.is_test() {
+        return Vec::new();
+    }
+    let code = match Code::parse(&source.text) {
+        Ok(code) => code,
+        Err(error) => return vec![Violation::new("boundaries", source, 0, error)],
+    };
+    let mut violations = Vec::new();
+    let paths = code.paths();
+    for boundary in BOUNDARIES {
+        if !begins(source, boundary.scope) || begins(source, boundary.allowed) {
+            continue;
+        }
+        for path in &paths {
+            if let Some(banned) = boundary.banned.iter().find(|banned| names(path, banned)) {
+                let message = format!("names {banned}: {}", boundary.reason);
+                violations.push(Violation::new("boundaries", source, path.line, message));
+            }
+        }
+    }
+    if source.path.starts_with(ROOMS) {
+        for word in ["async", "await"] {
+            for line in code.lines_of(&[word]) {
+                let message = format!("{word}: a room's rules are synchronous");
+                violations.push(Violation::new("boundaries", source, line, message));
+            }
+        }
+    }
+    violations
+}
+
+/// `server/src/store` stands for `store.rs` and for everything in `store/`.
+fn begins(source: &Source, places: &[&str]) -> bool {
+    places.iter().any(|place| {
+        source.path.strip_prefix(place).is_some_and(|rest| {
+            place.ends_with('/') || rest.starts_with('/') || rest.starts_with(".rs")
+        })
+    })
+}
+
+/// Whether the path lies in what is banned, or brings in a module around it.
+fn names(path: &NamedPath, banned: &str) -> bool {
+    let mut pairs = path.segments.iter().zip(banned.split("::"));
+    pairs.all(|(segment, banned)| segment == banned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> usize {
+        check(&Source::new(path, text)).len()
+    }
+
+    #[test]
+    fn the_protocol_may_not_touch_the_world() {
+        for text in [
+            "use tokio::sync::mpsc;",
+            "use std::{fmt, net::TcpStream};",
+            "use std::time::{Duration, Instant};",
+            "use std::time;",
+            "fn now() -> u64 { std::time::SystemTime::now(); 0 }",
+            "m!(std::env::var(\"A\"));",
+            "use std::fs::File;",
+            "use rand::Rng;",
+            "use getrandom as g;",
+            "use std as s;",
+        ] {
+            assert_eq!(found("protocol/src/any.rs", text), 1, "{text}");
+        }
+        assert_eq!(found("protocol/src/any.rs", "use std::time::Duration;"), 0);
+        assert_eq!(found("protocol/tests/any.rs", "use std::fs;"), 0);
+        assert_eq!(found("server/src/any.rs", "use tokio::sync::mpsc;"), 0);
+    }
+
+    #[test]
+    fn each_library_of_the_server_has_one_place() {
+        for (text, place) in [
+            ("use tokio_tungstenite::tungstenite;", "transport/ws"),
+            ("use quinn::Endpoint;", "transport/quic"),
+            ("use fjall::Keyspace;", "store/embedded"),
+            ("use scylla::client;", "store/scylla"),
+            ("use redis::aio;", "bus/redis"),
+            ("use hyper::server;", "ops/http"),
+            ("use hyper_util::rt;", "http/redirects"),
+            ("fn f() { std::env::vars(); }", "config/environment"),
+        ] {
+            assert_eq!(found(&format!("server/src/{place}.rs"), text), 0, "{text}");
+            assert_eq!(found("server/src/session/driver.rs", text), 1, "{text}");
+            assert_eq!(found("server/src/storefront.rs", text), 1, "{text}");
+            let folder = place.split('/').next().expect("a split has a first part");
+            assert_eq!(found(&format!("server/src/{folder}.rs"), text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn rooms_may_not_wait() {
+        let path = "server/src/services/rooms/send.rs";
+        assert_eq!(found(path, "async fn f() {}"), 1);
+        assert_eq!(found(path, "fn f() { async { g.await }; }"), 2);
+        assert_eq!(found(path, "use tokio::sync::mpsc;"), 1);
+        assert_eq!(
+            found("server/src/services/profile.rs", "async fn f() {}"),
+            0
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_rust_is_an_error() {
+        assert_eq!(found("server/src/any.rs", "fn f( {"), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! What is said to a shard.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::frame::{CallId, Cursor};
+use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::types::chat::{CreateRoom, RoomView};
+use tokio::sync::oneshot;
+
+use super::request::RoomRequest;
+use crate::services::caller::IdempotencyKey;
+use crate::services::rooms::Actor;
+use crate::session::connection::Connection;
+use crate::store::StoreError;
+use crate::store::rooms::{LoadedRoom, MessageRow};
+
+/// Who is answered.
+#[derive(Debug)]
+pub enum ReplyTo {
+    /// A call on the connection.
+    Call(CallId),
+    /// A resume, which gathers the answers of several rooms.
+    Resume(oneshot::Sender<Result<RoomView, Fault>>),
+}
+
+/// A call for one room.
+#[derive(Debug)]
+pub struct RoomCall {
+    /// Where it came from.
+    pub connection: Arc<Connection>,
+    /// Who calls.
+    pub actor: Actor,
+    /// The call to answer.
+    pub call: CallId,
+    /// What is asked.
+    pub request: RoomRequest,
+    /// Its idempotency key. A stored result was looked for before, at `actor.now`.
+    pub key: Option<IdempotencyKey>,
+    /// Display name of the player whom the call is about, where a row may have to be made for them.
+    pub target_name: Option<String>,
+}
+
+/// A connection wants to follow a room from a cursor.
+#[derive(Debug)]
+pub struct Open {
+    /// The room.
+    pub room: RoomId,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// Who opens.
+    pub actor: Actor,
+    /// Where to begin; at the head when absent.
+    pub cursor: Option<Cursor>,
+    /// Who is answered.
+    pub to: ReplyTo,
+}
+
+/// What a new room is made from.
+#[derive(Debug)]
+pub enum Beginning {
+    /// A public or private room.
+    Room(CreateRoom),
+    /// A direct room with this player.
+    Direct(UserId, String),
+}
+
+/// Makes a room, or opens it when it is there already.
+#[derive(Debug)]
+pub struct Create {
+    /// The room's id, drawn or derived by the caller.
+    pub room: RoomId,
+    /// Where the call came from.
+    pub connection: Arc<Connection>,
+    /// Who calls.
+    pub actor: Actor,
+    /// The call to answer.
+    pub call: CallId,
+    /// What to make.
+    pub beginning: Beginning,
+}
+
+/// What a shard is asked by the rest of the server.
+#[derive(Debug)]
+pub enum Command {
+    /// A call.
+    Call(Box<RoomCall>),
+    /// Follow a room.
+    Open(Box<Open>),
+    /// Make a room.
+    Create(Box<Create>),
+    /// A connection has processed its back-fill up to the cursor and may become live.
+    Attach(RoomId, Arc<Connection>, Cursor),
+    /// A connection follows the room no longer.
+    Detach(RoomId, ConnectionId),
+    /// A direct room's players blocked each other, or no longer do.
+    SetBlocked(RoomId, bool),
+    /// Remove what retention allows no longer.
+    Retain(RoomId),
+}
+
+impl Command {
+    /// The room it is about.
+    pub const fn room(&self) -> RoomId {
+        match self {
+            Self::Call(call) => call.request.room(),
+            Self::Open(open) => open.room,
+            Self::Create(create) => create.room,
+            Self::Attach(room, ..)
+            | Self::Detach(room, _)
+            | Self::SetBlocked(room, _)
+            | Self::Retain(room) => *room,
+        }
+    }
+}
+
+/// A message taken from the store, and what one player reacted to it with, as far as asked for.
+#[derive(Debug)]
+pub struct FetchedMessage {
+    /// The message, if there is one.
+    pub message: Option<MessageRow>,
+    /// The player's reactions.
+    pub reactions: Option<(UserId, Vec<String>)>,
+}
+
+/// A room from the store, ready to be taken up.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its rows.
+    pub loaded: LoadedRoom,
+    /// Its newest messages.
+    pub recent: Vec<MessageRow>,
+    /// Whether a direct room's players have blocked each other.
+    pub blocked: bool,
+}
+
+/// What a shard hears back from work that it gave away. Bounded by the work in flight.
+#[derive(Debug)]
+pub enum Completion {
+    /// A room was read from the store.
+    Loaded(RoomId, Result<Option<Box<Fetched>>, StoreError>),
+    /// The room's oldest unreported write is durable or has failed. The number tells one life of the room in memory from
+    /// the next.
+    Written(RoomId, u64, Result<(), StoreError>),
+    /// A message was read from the store.
+    Message(RoomId, u64, u64, Result<FetchedMessage, StoreError>),
+    /// The store has removed messages and changes before these bounds.
+    Retained(RoomId, u64, Result<(u64, u64), StoreError>),
+}
+
+impl From<Create> for Open {
+    /// What to do with a room that is there already.
+    fn from(create: Create) -> Self {
+        Self {
+            room: create.room,
+            connection: create.connection,
+            actor: create.actor,
+            cursor: None,
+            to: ReplyTo::Call(create.call),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Pages of a room's past: from memory when it is there, else from the store.
+
+use bytes::Bytes;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::{self, CallId, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
+use pitturu_protocol::types::chat::{
+    History, HistoryFrom, ListReactions, Message, Reactor, Reactors,
+};
+use serde::Serialize;
+
+use super::live_room::refuse;
+use super::recent::{Recent, change_frame, message_frame};
+use crate::session::connection::Connection;
+use crate::store::StoreError;
+use crate::store::rooms::{ChangeRow, MessageRow, Messages, Rooms};
+
+/// Entries in one page of a back-fill.
+const FILL_ITEMS: usize = 200;
+
+/// Bytes that a message takes beside its text and attachment: names, numbers, reactions.
+const MESSAGE_OVERHEAD: usize = 128;
+
+/// A page of history to read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The room.
+    pub room: RoomId,
+    /// Oldest message kept.
+    pub first: u64,
+    /// Newest durable message and change.
+    pub end: Cursor,
+    /// Most messages.
+    pub limit: usize,
+    /// Where the page lies.
+    pub from: Option<HistoryFrom>,
+}
+
+impl Read {
+    fn history(&self, messages: Vec<Message>) -> History {
+        History {
+            messages,
+            first: if self.end.seq == 0 { 0 } else { self.first },
+            head: self.end.seq,
+            rev: self.end.rev,
+        }
+    }
+
+    /// The page, if all of it is among the recent messages.
+    pub fn from_memory(&self, recent: &Recent) -> Option<History> {
+        let limit = self.limit as u64;
+        let messages = match self.from {
+            None => self.newest_before(recent, self.end.seq + 1, limit)?,
+            Some(HistoryFrom::Before(seq)) => {
+                self.newest_before(recent, seq.min(self.end.seq + 1), limit)?
+            }
+            Some(HistoryFrom::After(seq)) => {
+                let from = seq.saturating_add(1).max(self.first);
+                let to = seq.saturating_add(limit).min(self.end.seq);
+                let mut messages = recent.range(from, to)?;
+                keep_oldest(&mut messages);
+                messages
+            }
+            Some(HistoryFrom::Since(_) | HistoryFrom::Until(_)) => return None,
+        };
+        Some(self.history(messages))
+    }
+
+    fn newest_before(&self, recent: &Recent, before: u64, limit: u64) -> Option<Vec<Message>> {
+        let from = before.saturating_sub(limit).max(self.first);
+        let mut messages = recent.range(from, before.saturating_sub(1))?;
+        keep_newest(&mut messages);
+        Some(messages)
+    }
+
+    /// The page from the store.
+    pub async fn from_store(&self, messages: &dyn Messages) -> Result<History, Fault> {
+        let before =
+            |before: u64| messages.messages_before(self.room, before, self.limit, PAGE_BYTES_MAX);
+        let end = self.end.seq + 1;
+        let rows = match self.from {
+            None => before(end).await?,
+            Some(HistoryFrom::Before(seq)) => before(seq.min(end)).await?,
+            Some(HistoryFrom::After(seq)) => self.after(messages, seq).await?,
+            Some(HistoryFrom::Since(time)) => {
+                let seq = messages.seq_at_time(self.room, time).await?;
+                self.after(messages, seq.saturating_sub(1)).await?
+            }
+            Some(HistoryFrom::Until(time)) => {
+                let seq = messages.seq_at_time(self.room, time).await?;
+                before(seq.min(end)).await?
+            }
+        };
+        let mut page: Vec<Message> = rows
+            .into_iter()
+            .map(|row| row.msg)
+            .filter(|message| (self.first..=self.end.seq).contains(&message.seq))
+            .collect();
+        match self.from {
+            Some(HistoryFrom::After(_) | HistoryFrom::Since(_)) => keep_oldest(&mut page),
+            _ => keep_newest(&mut page),
+        }
+        Ok(self.history(page))
+    }
+
+    async fn after(
+        &self,
+        messages: &dyn Messages,
+        seq: u64,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let after = seq.max(self.first.saturating_sub(1));
+        messages
+            .messages_after(self.room, after, self.limit, PAGE_BYTES_MAX)
+            .await
+    }
+}
+
+fn size(message: &Message) -> usize {
+    MESSAGE_OVERHEAD
+        + message.text.len()
+        + message.data.as_ref().map_or(0, Vec::len)
+        + message.name.len()
+        + message.reactions.len() * 48
+}
+
+fn keep_oldest(messages: &mut Vec<Message>) {
+    let mut bytes = 0;
+    let fits = messages
+        .iter()
+        .take_while(|message| {
+            bytes += size(message);
+            bytes <= PAGE_BYTES_MAX
+        })
+        .count();
+    messages.truncate(fits);
+}
+
+fn keep_newest(messages: &mut Vec<Message>) {
+    let mut bytes = 0;
+    let fits = messages
+        .iter()
+        .rev()
+        .take_while(|message| {
+            bytes += size(message);
+            bytes <= PAGE_BYTES_MAX
+        })
+        .count();
+    messages.drain(..messages.len() - fits);
+}
+
+/// Who reacted to a message.
+pub async fn reactors(
+    messages: &dyn Messages,
+    request: &ListReactions,
+    limit: usize,
+) -> Result<Reactors, Fault> {
+    if messages.message(request.room, request.seq).await?.is_none() {
+        return Err(Fault::of(Code::MessageNotFound));
+    }
+    let mut found = messages
+        .reactions(request.room, request.seq, request.after, limit + 1)
+        .await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let reactors = found
+        .into_iter()
+        .map(|row| Reactor {
+            user: row.user,
+            emoji: row.emoji,
+        })
+        .collect();
+    Ok(Reactors { reactors, more })
+}
+
+/// Answers a call with what a read has brought.
+pub fn answer<T: Serialize>(connection: &Connection, call: CallId, outcome: Result<T, Fault>) {
+    match outcome {
+        Ok(reply) => connection
+            .outbox
+            .answer(call, frame::reply(call, &reply).into()),
+        Err(fault) => refuse(connection, call, &fault),
+    }
+}
+
+/// One page of a room's back-fill.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FillPage {
+    /// Events, and gaps where something is no longer kept, in the room's order.
+    pub frames: Vec<Bytes>,
+    /// Where the reader stands after them.
+    pub cursor: Cursor,
+    /// Newest message when the page was read.
+    pub head: u64,
+    /// Whether the store had nothing more when the page was read.
+    pub complete: bool,
+}
+
+/// Reads the page after the cursor.
+///
+/// Changes are read before messages, so that every message that a change follows is found.
+pub async fn fill(
+    rooms: &dyn Rooms,
+    messages: &dyn Messages,
+    room: RoomId,
+    from: Cursor,
+) -> Result<FillPage, StoreError> {
+    let Some(summary) = rooms.summaries(vec![room]).await?.pop() else {
+        return Ok(FillPage {
+            frames: Vec::new(),
+            cursor: from,
+            head: from.seq,
+            complete: true,
+        });
+    };
+    let changes = messages
+        .changes_after(room, from.rev, FILL_ITEMS, PAGE_BYTES_MAX)
+        .await?;
+    let rows = messages
+        .messages_after(room, from.seq, FILL_ITEMS, PAGE_BYTES_MAX)
+        .await?;
+    let head = rows
+        .last()
+        .map_or(summary.head, |row| row.msg.seq.max(summary.head));
+    let rev = changes
+        .last()
+        .map_or(summary.rev, |row| row.rev.max(summary.rev));
+
+    let mut page = FillPage {
+        frames: Vec::new(),
+        cursor: from,
+        head,
+        complete: false,
+    };
+    // What the store no longer has lies before the first row that it gave, or is everything up to the head.
+    let first = rows.first().map_or(head + 1, |row| row.msg.seq);
+    if from.seq + 1 < first {
+        page.frames
+            .push(gap(room, Missing::Messages, from.seq + 1, first - 1));
+        page.cursor.seq = first - 1;
+    }
+    let changes_first = changes.first().map_or(rev + 1, |row| row.rev);
+    if from.rev + 1 < changes_first {
+        page.frames
+            .push(gap(room, Missing::Changes, from.rev + 1, changes_first - 1));
+        page.cursor.rev = changes_first - 1;
+    }
+    let changes_end = changes.last().map_or(page.cursor.rev, |row| row.rev) >= rev;
+    let messages_end = rows.last().map_or(page.cursor.seq, |row| row.msg.seq) >= head;
+    page.complete = changes_end && messages_end;
+    page.merge(room, &rows, messages_end, &changes, changes_end);
+    Ok(page)
+}
+
+impl FillPage {
+    /// Puts messages and changes into one order. Where one of the two ends early, the other stops at the last place
+    /// that is certain.
+    fn merge(
+        &mut self,
+        room: RoomId,
+        messages: &[MessageRow],
+        messages_end: bool,
+        changes: &[ChangeRow],
+        changes_end: bool,
+    ) {
+        let mut messages = messages.iter().map(|row| &row.msg).peekable();
+        for row in changes {
+            while let Some(message) = messages.next_if(|message| message.seq <= row.at_seq) {
+                self.frames.push(message_frame(room, message));
+                self.cursor.seq = message.seq;
+            }
+            if self.cursor.seq < row.at_seq && !messages_end {
+                return;
+            }
+            self.frames.push(change_frame(room, row));
+            self.cursor.rev = row.rev;
+        }
+        if !changes_end {
+            return;
+        }
+        for message in messages {
+            self.frames.push(message_frame(room, message));
+            self.cursor.seq = message.seq;
+        }
+    }
+}
+
+fn gap(room: RoomId, missing: Missing, from: u64, to: u64) -> Bytes {
+    let frame = ServerFrame::Gap {
+        stream: Stream::Room(room),
+        missing,
+        from,
+        to,
+    };
+    frame.encode().into()
+}

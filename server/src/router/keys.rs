@@ -1,0 +1,120 @@
+//! Idempotency keys that a room has seen a moment ago.
+//!
+//! The store keeps results for a day, and a connection's driver asks it before routing. This memory covers what the store
+//! can't: calls whose write is in flight, and those that became durable between the driver's look and the call's
+//! arrival here.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::CallId;
+use pitturu_protocol::ids::UserId;
+
+use crate::services::caller::IdempotencyKey;
+use crate::session::connection::Connection;
+
+/// How long a durable result is remembered here, in milliseconds.
+pub const REMEMBER_MS: u64 = 20_000;
+
+/// Oldest look at the store that is still trusted, in milliseconds. Half of [`REMEMBER_MS`], so that the two overlap.
+pub const LOOK_MS_MAX: u64 = 10_000;
+
+const _: () = assert!(LOOK_MS_MAX * 2 <= REMEMBER_MS);
+
+/// A call that waits for the first one with the same key.
+pub type Waiter = (Arc<Connection>, CallId);
+
+#[derive(Debug)]
+enum State {
+    InFlight(Vec<Waiter>),
+    Done(Bytes),
+}
+
+/// What to do with a call.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is the first: carry it out.
+    First,
+    /// The first one is in flight and will answer this one too.
+    Waiting,
+    /// The first one's reply.
+    Before(Bytes),
+}
+
+/// The keys of one room.
+#[derive(Debug, Default)]
+pub struct Keys {
+    states: HashMap<(UserId, String), ([u8; 16], State)>,
+    done: VecDeque<(u64, UserId, String)>,
+}
+
+impl Keys {
+    /// Notes a call. A key that came with another request is refused, and so is one that waited too long on its way here.
+    pub fn see(
+        &mut self,
+        user: UserId,
+        key: &IdempotencyKey,
+        looked_at: u64,
+        now: u64,
+        waiter: Waiter,
+    ) -> Result<Seen, Fault> {
+        match self.states.get_mut(&(user, key.key.clone())) {
+            Some((hash, _)) if *hash != key.request_hash => Err(Fault::of(Code::KeyReused)),
+            Some((_, State::InFlight(waiters))) => {
+                waiters.push(waiter);
+                Ok(Seen::Waiting)
+            }
+            Some((_, State::Done(reply))) => Ok(Seen::Before(reply.clone())),
+            None if now > looked_at + LOOK_MS_MAX => {
+                Err(Fault::of(Code::Overloaded).retry_after_ms(100))
+            }
+            None => {
+                self.states.insert(
+                    (user, key.key.clone()),
+                    (key.request_hash, State::InFlight(Vec::new())),
+                );
+                Ok(Seen::First)
+            }
+        }
+    }
+
+    /// The first call is durable. Returns those who wait for its reply.
+    pub fn done(&mut self, user: UserId, key: String, reply: Bytes, now: u64) -> Vec<Waiter> {
+        let Some((_, state)) = self.states.get_mut(&(user, key.clone())) else {
+            return Vec::new();
+        };
+        self.done.push_back((now, user, key));
+        match std::mem::replace(state, State::Done(reply)) {
+            State::InFlight(waiters) => waiters,
+            State::Done(_) => Vec::new(),
+        }
+    }
+
+    /// The first call was refused. Returns those who wait, to be refused too.
+    pub fn refused(&mut self, user: UserId, key: &str) -> Vec<Waiter> {
+        match self.states.remove(&(user, key.to_owned())) {
+            Some((_, State::InFlight(waiters))) => waiters,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Forgets what is older than [`REMEMBER_MS`].
+    pub fn forget_old(&mut self, now: u64) {
+        while self
+            .done
+            .front()
+            .is_some_and(|(at, ..)| *at + REMEMBER_MS < now)
+        {
+            if let Some((_, user, key)) = self.done.pop_front() {
+                self.states.remove(&(user, key));
+            }
+        }
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+}

@@ -1,0 +1,189 @@
+//! Calls that change a message: they need the message as it is now, which may have to come from the store.
+//!
+//! Calls for one message wait in line while it is fetched; nothing else touches it meanwhile, so what is fetched is
+//! never older than what was decided. Once here, the message stays until nothing is on its way to the disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+
+use super::super::command::{Completion, FetchedMessage, RoomCall};
+use super::super::request::RoomRequest;
+use super::super::shard::Context;
+use super::{Answer, Asker, LiveRoom, body};
+use crate::services::rooms::Actor;
+use crate::store::StoreError;
+use crate::store::rooms::MessageRow;
+
+/// How long an unused message stays, in milliseconds.
+const KEEP_MS: u64 = 5_000;
+
+#[derive(Debug)]
+struct Edit {
+    asker: Asker,
+    actor: Actor,
+    request: RoomRequest,
+}
+
+/// A message being changed.
+#[derive(Debug, Default)]
+pub(super) struct Working {
+    message: Option<MessageRow>,
+    reactions: HashMap<UserId, Vec<String>>,
+    queue: VecDeque<Edit>,
+    fetching: bool,
+    used_at: u64,
+}
+
+impl Working {
+    pub(super) fn is_idle(&self, now: u64) -> bool {
+        self.queue.is_empty() && !self.fetching && now > self.used_at + KEEP_MS
+    }
+
+    pub(super) fn into_askers(self) -> impl Iterator<Item = Asker> {
+        self.queue.into_iter().map(|edit| edit.asker)
+    }
+}
+
+impl LiveRoom {
+    /// Takes a call that changes the message `seq`.
+    pub(super) fn edit(
+        &mut self,
+        context: &Context,
+        asker: Asker,
+        call: RoomCall,
+        seq: u64,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        if seq < self.room.first().max(1) || seq > self.recent.end().seq {
+            self.refuse(&asker, &Fault::of(Code::MessageNotFound));
+            return Ok(());
+        }
+        let working = self.working.entry(seq).or_default();
+        working.used_at = now;
+        working.queue.push_back(Edit {
+            asker,
+            actor: call.actor,
+            request: call.request,
+        });
+        self.edit_on(context, seq, now)
+    }
+
+    /// A message has come from the store.
+    pub fn fetched(
+        &mut self,
+        context: &Context,
+        seq: u64,
+        result: Result<FetchedMessage, StoreError>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let Some(working) = self.working.get_mut(&seq) else {
+            return Ok(());
+        };
+        working.fetching = false;
+        let fault = match result {
+            Ok(FetchedMessage {
+                message: Some(message),
+                reactions,
+            }) => {
+                working.message.get_or_insert(message);
+                working.reactions.extend(reactions);
+                return self.edit_on(context, seq, now);
+            }
+            Ok(_) => Fault::of(Code::MessageNotFound),
+            Err(error) => error.into(),
+        };
+        if let Some(working) = self.working.remove(&seq) {
+            for asker in working.into_askers() {
+                self.refuse(&asker, &fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what waits for the message, as far as what it needs is here.
+    fn edit_on(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
+        loop {
+            let recent = &self.recent;
+            let Some(working) = self.working.get_mut(&seq) else {
+                return Ok(());
+            };
+            let Some(next) = working.queue.front() else {
+                return Ok(());
+            };
+            if working.fetching {
+                return Ok(());
+            }
+            if working.message.is_none() {
+                working.message = recent.message(seq).map(|message| MessageRow {
+                    msg: message.clone(),
+                    rev: 0,
+                });
+            }
+            let reactor = matches!(next.request, RoomRequest::React(_))
+                .then_some(next.actor.user)
+                .filter(|user| !working.reactions.contains_key(user));
+            if working.message.is_none() || reactor.is_some() {
+                working.fetching = true;
+                fetch(context, self, seq, reactor);
+                return Ok(());
+            }
+            self.apply_next(context, seq, now)?;
+        }
+    }
+
+    fn apply_next(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
+        let mut working = self.working.remove(&seq).unwrap_or_default();
+        let (Some(edit), Some(row)) = (working.queue.pop_front(), working.message.as_mut()) else {
+            return Ok(());
+        };
+        let mut effects = self.room.effects();
+        let actor = &edit.actor;
+        let outcome = match edit.request {
+            RoomRequest::EditMessage(request) => self
+                .room
+                .edit(actor, request, row, &mut effects)
+                .map(|changed| body(&changed)),
+            RoomRequest::DeleteMessage(_) => self
+                .room
+                .delete(actor, row, &mut effects)
+                .map(|changed| body(&changed)),
+            RoomRequest::React(request) => {
+                let mine = working.reactions.entry(actor.user).or_default();
+                self.room
+                    .react(actor, &request, row, mine, &mut effects)
+                    .map(|reacted| body(&reacted))
+            }
+            _ => Err(Fault::of(Code::Internal)),
+        };
+        working.used_at = now;
+        self.working.insert(seq, working);
+        match outcome {
+            Ok(body) => self.commit(context, effects, Answer::Body(edit.asker, body), now),
+            Err(fault) => {
+                self.refuse(&edit.asker, &fault);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) {
+    let (room, life) = (live.id, live.life);
+    let messages = Arc::clone(&context.messages);
+    let completions = context.completions.clone();
+    tokio::spawn(async move {
+        let result = async {
+            let message = messages.message(room, seq).await?;
+            let reactions = match reactor {
+                Some(user) => Some((user, messages.reaction_of(room, seq, user).await?)),
+                None => None,
+            };
+            Ok(FetchedMessage { message, reactions })
+        };
+        // A shard that has stopped needs no report.
+        drop(completions.send(Completion::Message(room, life, seq, result.await)));
+    });
+}

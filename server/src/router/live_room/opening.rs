@@ -1,0 +1,188 @@
+//! Following a room: the first look, and becoming live.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::{self, Cursor};
+use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::types::chat::RoomView;
+use pitturu_protocol::types::system::StreamPosition;
+
+use super::super::command::{Beginning, Create, Open, ReplyTo};
+use super::super::followers::Followers;
+use super::super::shard::Context;
+use super::{Answer, LiveRoom, refuse};
+use crate::services::rooms::{Actor, Effects, Room};
+use crate::session::connection::{Connection, FollowRefused};
+use crate::store::StoreError;
+
+/// A connection about to follow the room.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) connection: Arc<Connection>,
+    pub(super) user: UserId,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) to: ReplyTo,
+}
+
+impl Opening {
+    pub(super) fn refuse(self, fault: Fault) {
+        match self.to {
+            ReplyTo::Call(call) => refuse(&self.connection, call, &fault),
+            // Whoever resumed may have gone.
+            ReplyTo::Resume(to) => drop(to.send(Err(fault))),
+        }
+    }
+}
+
+impl LiveRoom {
+    /// A new room, to be committed by [`Self::commit_new`].
+    pub fn create(
+        context: &Context,
+        life: u64,
+        create: &Create,
+        now: u64,
+    ) -> Result<(Self, Effects), Fault> {
+        let limits = Arc::clone(&context.limits);
+        let fence = context.rooms.fence();
+        let (id, actor) = (create.room, &create.actor);
+        let (room, effects) = match &create.beginning {
+            Beginning::Room(request) => Room::create(id, fence, actor, request.clone(), limits)?,
+            Beginning::Direct(peer, name) => {
+                Room::create_direct(id, fence, actor, *peer, name, limits)
+            }
+        };
+        let end = Cursor::default();
+        let live = Self::begin(room, life, end, Vec::new(), Followers::default(), now);
+        Ok((live, effects))
+    }
+
+    /// Hands a new room to the store; its creator is answered when it is durable.
+    pub fn commit_new(
+        &mut self,
+        context: &Context,
+        effects: Effects,
+        create: Create,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let opening = Opening {
+            user: create.actor.user,
+            connection: create.connection,
+            cursor: None,
+            to: ReplyTo::Call(create.call),
+        };
+        self.commit(context, effects, Answer::View(opening), now)
+    }
+
+    /// Answers once everything decided before is durable.
+    pub fn handle_open(&mut self, context: &Context, open: Open, now: u64) {
+        self.used_at = now;
+        let opening = Opening {
+            connection: open.connection,
+            user: open.actor.user,
+            cursor: open.cursor,
+            to: open.to,
+        };
+        match self.may_open(&open.actor) {
+            Err(fault) => opening.refuse(fault),
+            Ok(()) => {
+                let effects = self.room.effects();
+                self.commit(context, effects, Answer::View(opening), now)
+                    .expect("nothing is written");
+            }
+        }
+    }
+
+    fn may_open(&self, actor: &Actor) -> Result<(), Fault> {
+        if self.room.is_deleted() {
+            return Err(super::no_such_room());
+        }
+        self.room.member(actor.user).map(drop)
+    }
+
+    pub(super) fn open(&mut self, opening: Opening, now: u64) {
+        let me = match self.room.membership(opening.user) {
+            Ok(me) => me,
+            Err(fault) => return opening.refuse(fault),
+        };
+        match opening.connection.follow(self.id) {
+            Ok(()) => {}
+            Err(FollowRefused::Gone) => return,
+            Err(FollowRefused::TooMany) => {
+                let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
+                return opening.refuse(Fault::new(Code::LimitReached, text));
+            }
+        }
+        if self
+            .followers
+            .add(Arc::clone(&opening.connection), opening.user)
+        {
+            self.presence_changed(now);
+        }
+        let end = self.recent.end();
+        let view = RoomView {
+            info: self.room.info(opening.user, end.seq),
+            me,
+            rev: end.rev,
+            online: u32::try_from(self.followers.online()).unwrap_or(u32::MAX),
+        };
+        let from = opening.cursor.map_or(end, |cursor| Cursor {
+            seq: cursor.seq.min(end.seq),
+            rev: cursor.rev.min(end.rev),
+        });
+        match opening.to {
+            ReplyTo::Call(call) => {
+                let frame = frame::reply(call, &view);
+                opening.connection.outbox.answer(call, frame.into());
+                self.attach(&opening.connection, from);
+            }
+            ReplyTo::Resume(to) => {
+                // The driver continues from here once the answers of all rooms have gone out.
+                opening.connection.outbox.cut(self.id, from);
+                drop(to.send(Ok(view)));
+            }
+        }
+    }
+
+    /// Makes a connection live if what it lacks is still in memory; otherwise its driver reads on from the store.
+    pub fn attach(&mut self, connection: &Arc<Connection>, cursor: Cursor) {
+        if !self.followers.contains(connection.id) {
+            return;
+        }
+        match self.recent.after(cursor) {
+            None => connection.outbox.cut(self.id, cursor),
+            Some(steps) => {
+                if self
+                    .followers
+                    .catch_up(connection.id, self.id, cursor, &steps)
+                {
+                    let end = self.recent.end();
+                    let frame = position_frame(self.id, end, end.seq, true);
+                    connection.outbox.control(frame);
+                }
+            }
+        }
+    }
+
+    /// A connection follows the room no longer.
+    pub fn detach(&mut self, conn: ConnectionId, now: u64) {
+        if self.followers.remove(conn) {
+            self.used_at = now;
+            self.presence_changed(now);
+        }
+    }
+}
+
+/// The frame that says where a room's stream stands on a connection.
+pub(in crate::router) fn position_frame(room: RoomId, at: Cursor, head: u64, live: bool) -> Bytes {
+    let position = StreamPosition {
+        stream: room.to_string(),
+        seq: at.seq,
+        rev: at.rev,
+        head,
+        live,
+    };
+    frame::event(&position).into()
+}

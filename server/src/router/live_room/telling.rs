@@ -1,0 +1,141 @@
+//! Telling the followers what has happened.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metrics::counter;
+use pitturu_protocol::frame;
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::PRESENCE_NAMED_MAX;
+use pitturu_protocol::types::chat::{
+    LostReason, ReadMarkerMoved, RoomKind, RoomLost, RoomUpdated, TypingStarted,
+};
+use pitturu_protocol::types::presence::RoomPresence;
+
+use super::LiveRoom;
+use crate::services::rooms::{Actor, Happened};
+use crate::session::connection::Connection;
+use crate::session::outbox::LatestKey;
+
+/// Shortest time between two presence events of a small room, in milliseconds.
+const PRESENCE_EVERY_MS: u64 = 500;
+
+/// Largest number of players online among whom typing is passed on: beyond it, it is noise and grows with the square.
+const TYPING_ONLINE_MAX: usize = 100;
+
+impl LiveRoom {
+    pub(super) fn tell(&mut self, happened: Happened, now: u64) {
+        match happened {
+            Happened::Sent(message) => {
+                let before = self.recent.end();
+                let frame = self.recent.push_message(message);
+                self.deliver(&frame, before);
+            }
+            Happened::Changed(row, message) => {
+                let before = self.recent.end();
+                let frame = self.recent.push_change(&row, &message);
+                self.deliver(&frame, before);
+            }
+            Happened::Updated => {
+                let end = self.recent.end();
+                self.followers
+                    .latest_each(LatestKey::RoomUpdated(self.id), |user| {
+                        let info = self.room.info(user, end.seq);
+                        frame::event(&RoomUpdated { info }).into()
+                    });
+            }
+            Happened::MembersMoved => self.presence_changed(now),
+            Happened::Lost(user, reason) => {
+                let gone = self.followers.remove_user(user);
+                self.lose(&gone, reason);
+                self.presence_changed(now);
+            }
+            Happened::Deleted => {
+                let gone = self.followers.remove_all();
+                self.lose(&gone, LostReason::Deleted);
+            }
+            Happened::ReadMoved(user, read) => self.tell_read(user, read),
+        }
+    }
+
+    fn deliver(&mut self, frame: &Bytes, before: pitturu_protocol::frame::Cursor) {
+        let (sent, cut) = self.followers.deliver(self.id, frame, before);
+        counter!("pitturu_deliveries_total").increment(sent);
+        if cut > 0 {
+            counter!("pitturu_streams_cut_total").increment(cut);
+        }
+    }
+
+    fn lose(&self, connections: &[Arc<Connection>], reason: LostReason) {
+        let lost = RoomLost {
+            room: self.id,
+            reason,
+        };
+        let frame = Bytes::from(frame::event(&lost));
+        for connection in connections {
+            connection.unfollow(self.id);
+            connection.outbox.forget_cut(self.id);
+            connection.outbox.control(frame.clone());
+        }
+    }
+
+    /// Own devices hear of every move, the other player only in a direct room.
+    fn tell_read(&self, user: UserId, read: u64) {
+        let moved = ReadMarkerMoved {
+            room: self.id,
+            user,
+            read,
+        };
+        let frame = Bytes::from(frame::event(&moved));
+        let direct = self.room.row().kind == RoomKind::Direct;
+        self.followers.latest_where(
+            LatestKey::ReadMarker(self.id, user),
+            &frame,
+            |_, follower| direct || follower == user,
+        );
+    }
+
+    pub(super) fn tell_typing(&self, actor: &Actor) {
+        if self.followers.online() > TYPING_ONLINE_MAX {
+            return;
+        }
+        let typing = TypingStarted {
+            room: self.id,
+            user: actor.user,
+            name: actor.name.to_string(),
+        };
+        self.followers
+            .volatile(&frame::event(&typing).into(), actor.user);
+    }
+
+    /// Puts presence in line for the next tick that is due. Larger rooms hear less often, so that presence traffic
+    /// grows with the number of players and not with its square.
+    pub(super) fn presence_changed(&mut self, now: u64) {
+        let online = self.followers.online() as u64;
+        let pause = PRESENCE_EVERY_MS * (1 + online / 500);
+        self.presence_due_at
+            .get_or_insert((self.presence_sent_at + pause).max(now));
+    }
+
+    pub(super) fn send_presence(&mut self, now: u64) {
+        self.presence_due_at = None;
+        self.presence_sent_at = now;
+        let online = self.followers.online();
+        let users = (online <= PRESENCE_NAMED_MAX).then(|| {
+            let mut users: Vec<UserId> = self.followers.users().collect();
+            users.sort_unstable();
+            users
+        });
+        let presence = RoomPresence {
+            room: self.id,
+            online: u32::try_from(online).unwrap_or(u32::MAX),
+            members: self.room.member_count(),
+            users,
+        };
+        counter!("pitturu_presence_events_total").increment(online as u64);
+        self.followers.latest(
+            LatestKey::RoomPresence(self.id),
+            &frame::event(&presence).into(),
+        );
+    }
+}

@@ -1,0 +1,408 @@
+//! A shard: one task that owns some of the rooms. It never waits for the store.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::types::chat::RoomKind;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Blocks;
+use super::command::{Command, Completion, Create, Fetched, ReplyTo};
+use super::followers::Followers;
+use super::live_room::{LiveRoom, refuse};
+use super::recent::RECENT_MAX;
+use crate::clock::now_ms;
+use crate::services::rooms::ChatLimits;
+use crate::store::StoreError;
+use crate::store::rooms::{Messages, Rooms};
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
+
+/// Writes that one shard may have on their way to the disk. Beyond it, calls are refused as overloaded before they
+/// change anything.
+pub const WRITES_IN_FLIGHT_MAX: usize = 8_192;
+
+/// Calls that wait while one room is read from the store. Beyond it, they are refused as overloaded.
+const LOADING_WAIT_MAX: usize = 65_536;
+
+/// Commands taken at once before completions are looked at again.
+const BURST: usize = 256;
+
+/// How often a shard looks at its rooms' clocks, in milliseconds.
+const TICK_MS: u64 = 250;
+
+/// How often a shard looks for rooms to let go, in ticks.
+const SWEEP_TICKS: u64 = 20;
+
+/// What a shard works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The store.
+    pub rooms: Arc<dyn Rooms>,
+    /// Their messages.
+    pub messages: Arc<dyn Messages>,
+    /// Who blocked whom.
+    pub blocks: Arc<dyn Blocks>,
+    /// Bounds and defaults of rooms.
+    pub limits: Arc<ChatLimits>,
+    /// Where work that was given away reports.
+    pub completions: mpsc::UnboundedSender<Completion>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Context {
+    /// A context whose shard hears completions by `completions`.
+    pub fn new(
+        rooms: Arc<dyn Rooms>,
+        messages: Arc<dyn Messages>,
+        blocks: Arc<dyn Blocks>,
+        limits: Arc<ChatLimits>,
+        completions: mpsc::UnboundedSender<Completion>,
+    ) -> Self {
+        Self {
+            rooms,
+            messages,
+            blocks,
+            limits,
+            completions,
+            writes: Arc::default(),
+        }
+    }
+
+    /// Counts a write on its way.
+    pub fn write_begins(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a write that was reported.
+    pub fn write_ends(&self) {
+        self.writes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) >= WRITES_IN_FLIGHT_MAX
+    }
+}
+
+enum Slot {
+    /// The store is reading. Followers stayed from an earlier life.
+    Loading(VecDeque<Command>, Followers),
+    Live(Box<LiveRoom>),
+}
+
+/// One shard.
+pub struct Shard {
+    context: Context,
+    slots: HashMap<RoomId, Slot>,
+    restless: HashSet<RoomId>,
+    lives: u64,
+    ticks: u64,
+}
+
+impl Shard {
+    /// A shard without rooms.
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            slots: HashMap::new(),
+            restless: HashSet::new(),
+            lives: 0,
+            ticks: 0,
+        }
+    }
+
+    /// Runs until the router is dropped.
+    pub async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut completions: mpsc::UnboundedReceiver<Completion>,
+    ) {
+        let mut burst = Vec::with_capacity(BURST);
+        let mut finished = Vec::with_capacity(BURST);
+        let mut tick = tokio::time::interval_at(
+            Instant::now() + Duration::from_millis(TICK_MS),
+            Duration::from_millis(TICK_MS),
+        );
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = tick.tick() => self.tick(),
+                _ = completions.recv_many(&mut finished, BURST) => {
+                    for completion in finished.drain(..) {
+                        self.complete(completion);
+                    }
+                }
+                taken = commands.recv_many(&mut burst, BURST) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    for command in burst.drain(..) {
+                        self.handle(command);
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        let room = command.room();
+        match self.slots.get_mut(&room) {
+            Some(Slot::Live(_)) => self.handle_live(room, command),
+            Some(Slot::Loading(waiting, followers)) => {
+                if let Command::Detach(_, conn) = command {
+                    followers.remove(conn);
+                }
+                if waiting.len() >= LOADING_WAIT_MAX {
+                    refuse_command(command, &overloaded());
+                } else {
+                    waiting.push_back(command);
+                }
+            }
+            None => match command {
+                Command::Detach(..) | Command::SetBlocked(..) => {}
+                command => {
+                    self.load(room, VecDeque::from([command]), Followers::default());
+                }
+            },
+        }
+    }
+
+    fn load(&mut self, room: RoomId, waiting: VecDeque<Command>, followers: Followers) {
+        self.slots.insert(room, Slot::Loading(waiting, followers));
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let result = fetch(&context, room).await;
+            // A shard that has stopped needs no report.
+            drop(context.completions.send(Completion::Loaded(room, result)));
+        });
+    }
+
+    fn handle_live(&mut self, room: RoomId, command: Command) {
+        let Some(Slot::Live(live)) = self.slots.get_mut(&room) else {
+            return;
+        };
+        let now = now_ms();
+        let outcome = match command {
+            Command::Call(call) if self.context.is_full() => {
+                refuse(&call.connection, call.call, &overloaded());
+                Ok(())
+            }
+            Command::Call(call) => live.handle_call(&self.context, *call, now),
+            Command::Open(open) => {
+                live.handle_open(&self.context, *open, now);
+                Ok(())
+            }
+            Command::Create(create) => {
+                live.handle_open(&self.context, (*create).into(), now);
+                Ok(())
+            }
+            Command::Attach(_, connection, cursor) => {
+                live.attach(&connection, cursor);
+                Ok(())
+            }
+            Command::Detach(_, conn) => {
+                live.detach(conn, now);
+                Ok(())
+            }
+            Command::SetBlocked(_, blocked) => {
+                live.set_blocked(blocked);
+                Ok(())
+            }
+            Command::Retain(_) => {
+                live.retain(&self.context, now);
+                Ok(())
+            }
+        };
+        self.after(room, outcome);
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let now = now_ms();
+        let (room, outcome) = match completion {
+            Completion::Loaded(room, result) => return self.loaded(room, result),
+            Completion::Written(room, life, result) => {
+                self.context.write_ends();
+                let Some(live) = self.live(room, life) else {
+                    return;
+                };
+                if result.is_ok() {
+                    live.written(now);
+                }
+                (room, result)
+            }
+            Completion::Message(room, life, seq, result) => {
+                let context = self.context.clone();
+                let Some(live) = self.live(room, life) else {
+                    return;
+                };
+                (room, live.fetched(&context, seq, result, now))
+            }
+            Completion::Retained(room, life, result) => {
+                let Some(live) = self.live(room, life) else {
+                    return;
+                };
+                match result {
+                    Ok((first, changes_first)) => live.retained(first, changes_first),
+                    Err(error) => {
+                        tracing::warn!(%room, %error, "old messages remain for the next sweep");
+                        live.retention_failed();
+                    }
+                }
+                (room, Ok(()))
+            }
+        };
+        self.after(room, outcome);
+    }
+
+    fn live(&mut self, room: RoomId, life: u64) -> Option<&mut LiveRoom> {
+        match self.slots.get_mut(&room) {
+            Some(Slot::Live(live)) if live.life() == life => Some(live),
+            _ => None,
+        }
+    }
+
+    /// Keeps an eye on a room that was touched, or begins its next life when the store failed it.
+    fn after(&mut self, room: RoomId, outcome: Result<(), StoreError>) {
+        self.restless.insert(room);
+        let Err(error) = outcome else {
+            return;
+        };
+        tracing::warn!(%room, %error, "a room is read again after a failed write");
+        counter!("pitturu_room_reloads_total").increment(1);
+        if let Some(Slot::Live(live)) = self.slots.remove(&room) {
+            let followers = live.fail(&error);
+            self.load(room, VecDeque::new(), followers);
+        }
+    }
+
+    fn loaded(&mut self, room: RoomId, result: Result<Option<Box<Fetched>>, StoreError>) {
+        let Some(Slot::Loading(waiting, followers)) = self.slots.remove(&room) else {
+            return;
+        };
+        match result {
+            Ok(Some(fetched)) => {
+                self.lives += 1;
+                let live = LiveRoom::new(&self.context, self.lives, *fetched, followers, now_ms());
+                self.slots.insert(room, Slot::Live(Box::new(live)));
+                self.restless.insert(room);
+                for command in waiting {
+                    self.handle(command);
+                }
+            }
+            Ok(None) => self.begin_or_refuse(room, waiting),
+            Err(error) => {
+                let fault = Fault::from(error);
+                for command in waiting {
+                    refuse_command(command, &fault);
+                }
+            }
+        }
+    }
+
+    /// There is no such room. The first who wants to make it does; all before are refused.
+    fn begin_or_refuse(&mut self, room: RoomId, mut waiting: VecDeque<Command>) {
+        while let Some(command) = waiting.pop_front() {
+            match command {
+                Command::Create(create) => {
+                    self.create(*create);
+                    break;
+                }
+                command => refuse_command(command, &Fault::of(Code::RoomNotFound)),
+            }
+        }
+        for command in waiting {
+            debug_assert_eq!(command.room(), room);
+            self.handle(command);
+        }
+    }
+
+    fn create(&mut self, create: Create) {
+        if self.context.is_full() {
+            refuse(&create.connection, create.call, &overloaded());
+            return;
+        }
+        self.lives += 1;
+        let room = create.room;
+        let now = now_ms();
+        match LiveRoom::create(&self.context, self.lives, &create, now) {
+            Ok((mut live, effects)) => {
+                let committed = live.commit_new(&self.context, effects, create, now);
+                self.slots.insert(room, Slot::Live(Box::new(live)));
+                self.after(room, committed);
+            }
+            Err(fault) => refuse(&create.connection, create.call, &fault),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        let now = now_ms();
+        let mut to_retain = Vec::new();
+        let sweep = self.ticks.is_multiple_of(SWEEP_TICKS);
+        for room in std::mem::take(&mut self.restless) {
+            let Some(Slot::Live(live)) = self.slots.get_mut(&room) else {
+                continue;
+            };
+            live.tick(now);
+            if sweep && live.wants_retention() {
+                to_retain.push(room);
+            }
+            if live.is_idle(now) {
+                self.slots.remove(&room);
+            } else if !live.is_quiet() {
+                self.restless.insert(room);
+            }
+        }
+        for room in to_retain {
+            self.handle_live(room, Command::Retain(room));
+        }
+        if sweep {
+            gauge!("pitturu_rooms_live").set(self.slots.len() as f64);
+        }
+    }
+}
+
+async fn fetch(context: &Context, room: RoomId) -> Result<Option<Box<Fetched>>, StoreError> {
+    let Some(loaded) = context.rooms.load(room).await? else {
+        return Ok(None);
+    };
+    let recent = context
+        .messages
+        .messages_before(room, loaded.head + 1, RECENT_MAX, PAGE_BYTES_MAX)
+        .await?;
+    let blocked = match (loaded.row.kind, &loaded.row.peers) {
+        (RoomKind::Direct, Some([one, other])) => context.blocks.blocked(*one, *other).await?,
+        _ => false,
+    };
+    Ok(Some(Box::new(Fetched {
+        loaded,
+        recent,
+        blocked,
+    })))
+}
+
+fn overloaded() -> Fault {
+    Fault::of(Code::Overloaded).retry_after_ms(250)
+}
+
+/// Refuses a command that somebody waits for.
+pub fn refuse_command(command: Command, fault: &Fault) {
+    match command {
+        Command::Call(call) => refuse(&call.connection, call.call, fault),
+        Command::Create(create) => refuse(&create.connection, create.call, fault),
+        Command::Open(open) => match open.to {
+            ReplyTo::Call(call) => refuse(&open.connection, call, fault),
+            // Whoever resumed may have gone.
+            ReplyTo::Resume(to) => drop(to.send(Err(fault.clone()))),
+        },
+        // The driver tries again after a pause.
+        Command::Attach(room, connection, cursor) => connection.outbox.cut(room, cursor),
+        Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
+    }
+}

@@ -1,0 +1,47 @@
+//! Who calls, as services see it.
+
+use std::net::IpAddr;
+
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::ids::{ConnectionId, UserId};
+use pitturu_protocol::types::accounts::Identity;
+
+/// The idempotency key of a call that writes, with what tells a repetition from another request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The client's key, 1 to 64 bytes.
+    pub key: String,
+    /// Number of the method.
+    pub method: u16,
+    /// First 16 bytes of the SHA-256 of the encoded request.
+    pub request_hash: [u8; 16],
+}
+
+/// One call's caller.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The connection that the call came on.
+    pub conn: ConnectionId,
+    /// Who is signed in on it.
+    pub identity: Option<Identity>,
+    /// Network address of the other end.
+    pub address: IpAddr,
+    /// When the call was read, in milliseconds since 1970.
+    pub now: u64,
+    /// Its idempotency key, if it has one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl Caller {
+    /// The signed-in player.
+    pub fn identity(&self) -> Result<&Identity, Fault> {
+        self.identity
+            .as_ref()
+            .ok_or_else(|| Fault::of(pitturu_protocol::codes::Code::Unauthenticated))
+    }
+
+    /// The signed-in player's id.
+    pub fn user(&self) -> Result<UserId, Fault> {
+        self.identity().map(|identity| identity.user)
+    }
+}

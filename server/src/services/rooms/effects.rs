@@ -1,0 +1,42 @@
+//! What a room's rules ask for.
+
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::chat::{LostReason, Message};
+use pitturu_protocol::types::inbox::InboxEntry;
+
+use crate::store::rooms::{ChangeRow, RoomWrite};
+
+/// Something to tell, once the write that belongs to it is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// A message entered the room's order.
+    Sent(Message),
+    /// A message changed. The second part is the message as it is now.
+    Changed(ChangeRow, Message),
+    /// The settings changed.
+    Updated,
+    /// Members came or went.
+    MembersMoved,
+    /// A player no longer belongs to the room: their connections lose it.
+    Lost(UserId, LostReason),
+    /// Everybody loses the room.
+    Deleted,
+    /// A read marker moved.
+    ReadMoved(UserId, u64),
+}
+
+/// What a call changes: rows for the store, all in one atomic write, and what to tell after it.
+#[derive(Debug)]
+pub struct Effects {
+    /// Rows to store.
+    pub write: RoomWrite,
+    /// What to tell, in order.
+    pub happened: Vec<Happened>,
+}
+
+impl Effects {
+    /// Puts an entry into a player's inbox, in the same write.
+    pub(super) fn tell(&mut self, user: UserId, at: u64, entry: InboxEntry) {
+        self.write.inbox.push((user, entry, at));
+    }
+}

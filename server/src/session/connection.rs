@@ -1,0 +1,122 @@
+//! What everybody may know of one connection, and the handle to reach it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::types::accounts::Identity;
+
+use super::link::Peer;
+use super::outbox::Outbox;
+
+/// Who is signed in on a connection.
+#[derive(Clone, Debug)]
+pub struct Player {
+    /// Account, session, role and time limit.
+    pub identity: Identity,
+    /// Display name, as messages carry it.
+    pub name: Arc<str>,
+}
+
+/// One connection, shared by its driver, the rooms that it has open and the hub.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name in logs.
+    pub id: ConnectionId,
+    /// The other end.
+    pub peer: Peer,
+    /// What waits to be sent on it.
+    pub outbox: Outbox,
+    player: Mutex<Option<Player>>,
+    /// Rooms that follow this connection; absent once it is gone.
+    rooms: Mutex<Option<Vec<RoomId>>>,
+}
+
+/// Why a room could not be opened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowRefused {
+    /// The connection is gone.
+    Gone,
+    /// It has [`ROOMS_OPEN_MAX`] rooms open.
+    TooMany,
+}
+
+impl Connection {
+    /// A connection on which nobody is signed in.
+    pub fn new(id: ConnectionId, peer: Peer, outbox_bytes: usize) -> Self {
+        Self {
+            id,
+            peer,
+            outbox: Outbox::new(outbox_bytes),
+            player: Mutex::new(None),
+            rooms: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    /// Notes that a room is open here. The room's shard calls it before it adds the connection.
+    pub fn follow(&self, room: RoomId) -> Result<(), FollowRefused> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        match rooms.as_mut() {
+            None => Err(FollowRefused::Gone),
+            Some(open) if open.contains(&room) => Ok(()),
+            Some(open) if open.len() >= ROOMS_OPEN_MAX => Err(FollowRefused::TooMany),
+            Some(open) => {
+                open.push(room);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that a room is no longer open here.
+    pub fn unfollow(&self, room: RoomId) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = rooms.as_mut() {
+            open.retain(|&held| held != room);
+        }
+    }
+
+    /// Takes all rooms away: the player signed out.
+    pub fn take_rooms(&self) -> Vec<RoomId> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes all rooms away for good: the connection is gone, and no room may add it any more.
+    pub fn end_rooms(&self) -> Vec<RoomId> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.take().unwrap_or_default()
+    }
+
+    /// Who is signed in.
+    pub fn player(&self) -> Option<Player> {
+        self.player
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The signed-in account.
+    pub fn user(&self) -> Option<UserId> {
+        self.player().map(|player| player.identity.user)
+    }
+
+    /// Replaces who is signed in and returns who was.
+    pub fn set_player(&self, player: Option<Player>) -> Option<Player> {
+        std::mem::replace(
+            &mut *self.player.lock().unwrap_or_else(PoisonError::into_inner),
+            player,
+        )
+    }
+
+    /// Changes the signed-in player in place, if there is one.
+    pub fn update_player(&self, change: impl FnOnce(&mut Player)) {
+        if let Some(player) = self
+            .player
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
+            change(player);
+        }
+    }
+}

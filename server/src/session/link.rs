@@ -1,0 +1,55 @@
+//! One connection's messages, whatever carries them.
+
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+/// Why a link gave no message. Every variant is final.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The peer closed it, with this code if it gave one.
+    #[error("closed by the peer")]
+    Closed(Option<u16>),
+    /// A message longer than the protocol allows; close with 1009.
+    #[error("message too big")]
+    TooBig,
+    /// A text message; close with 1003.
+    #[error("only binary messages are spoken here")]
+    NotBinary,
+    /// The peer broke the transport's own rules; close with this code.
+    #[error("transport violation: {0}")]
+    Violation(&'static str, u16),
+    /// The network failed.
+    #[error("network: {0}")]
+    Io(std::io::ErrorKind),
+}
+
+/// One connection's messages. Poll-based, so that one task reads while a write waits. Every method is cancel safe.
+pub trait Link: Send + Unpin + 'static {
+    /// The next message. Transport-level pings are answered inside.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>>;
+
+    /// Whether one more message may be sent: what was sent before has left the link's own buffer.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
+    fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
+
+    /// Hands everything to the socket.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+
+    /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()>;
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Network address, without the port.
+    pub address: IpAddr,
+    /// `ws` or `quic`, for metrics.
+    pub transport: &'static str,
+    /// Whether the transport is encrypted.
+    pub secure: bool,
+}
