@@ -1,11 +1,5 @@
 //! The PittuRu server.
 //!
-<<<<<<< HEAD
-//! - [`services`]: what runs behind the calls;
-//! - [`store`]: what lasts.
-
-pub mod services;
-=======
 //! - [`session`]: one connection, from hello to goodbye;
 //! - [`router`]: rooms and their owners;
 //! - [`services`]: the product's rules;
@@ -15,5 +9,4 @@ pub mod clock;
 pub mod router;
 pub mod services;
 pub mod session;
->>>>>>> main
 pub mod store;

@@ -4,6 +4,8 @@
 //! within one partition, conditional by comparing what is there. [`embedded`] keeps everything in one folder.
 
 pub mod accounts;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod embedded;
 pub mod error;
 pub mod friends;

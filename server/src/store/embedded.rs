@@ -9,9 +9,15 @@ mod accounts;
 pub mod engine;
 mod friends;
 mod idempotency;
+pub(crate) mod inboxes;
 pub mod keys;
+mod messages;
+mod rooms;
 pub mod rows;
 pub mod tables;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -77,18 +77,6 @@ fn put_account(tx: &mut Tx<'_>, account: &AccountRow) {
     );
 }
 
-/// Appends to a player's inbox.
-pub(super) fn append_inbox(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    entry: &pitturu_protocol::types::inbox::InboxEntry,
-    at: u64,
-) -> Result<(), StoreError> {
-    let _ = (entry, at);
-    tx.inbox_appended(user, 1);
-    Ok(())
-}
-
 fn claim_name(tx: &mut Tx<'_>, folded: &str, user: UserId) -> Result<(), AccountError> {
     if tx.get(Table::Usernames, folded.as_bytes())?.is_some() {
         return Err(AccountError::NameTaken);

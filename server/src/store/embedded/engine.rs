@@ -26,6 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pitturu_protocol::ids::UserId;
+use tokio::sync::Semaphore;
 
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::Generation;
@@ -57,6 +58,9 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a write counts for in the queue when the caller does not say.
 pub const JOB_BYTES_DEFAULT: usize = 1_024;
+
+/// Most reads that are on the disk at once; more wait for their turn.
+pub const READS_AT_ONCE_MAX: usize = 16;
 
 const _: () = assert!(GROUP_JOBS_MAX <= QUEUE_JOBS_MAX && GROUP_BYTES_MAX <= QUEUE_BYTES_MAX);
 
@@ -175,6 +179,7 @@ pub struct Engine {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    reads: Semaphore,
 }
 
 impl Drop for Handle {
@@ -212,6 +217,7 @@ impl Engine {
             handle: Arc::new(Handle {
                 shared,
                 writer: Mutex::new(Some(writer)),
+                reads: Semaphore::new(READS_AT_ONCE_MAX),
             }),
         })
     }
@@ -246,7 +252,7 @@ impl Engine {
         Ok(View::new(self.handle.shared.generation()?))
     }
 
-    /// Runs `read` on a thread that may block on the disk.
+    /// Runs `read` on a thread that may block on the disk, at most [`READS_AT_ONCE_MAX`] at once.
     ///
     /// # Errors
     /// Those of `read`, or [`StoreError::Unavailable`].
@@ -254,6 +260,12 @@ impl Engine {
         &self,
         read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let _turn = self
+            .handle
+            .reads
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let engine = self.clone();
         tokio::task::spawn_blocking(move || read(&engine.view()?))
             .await

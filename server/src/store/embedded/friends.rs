@@ -7,8 +7,9 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use serde::{Deserialize, Serialize};
 
 use super::Embedded;
-use super::accounts::{account_now, append_inbox, once};
+use super::accounts::{account_now, once};
 use super::engine::{Limit, Range, Tx};
+use super::inboxes;
 use super::keys::KeyBuilder;
 use super::rows;
 use super::tables::Table;
@@ -116,7 +117,7 @@ fn befriend(tx: &mut Tx<'_>, pair: Pair) -> Result<FriendRow, FriendError> {
     let name = player(tx, user)?.profile.name;
     set(tx, user, other, Some(FriendState::Friend), at)?;
     set(tx, other, user, Some(FriendState::Friend), at)?;
-    append_inbox(tx, other, &InboxEntry::FriendAccepted { user, name }, at)?;
+    inboxes::append(tx, other, &InboxEntry::FriendAccepted { user, name }, at)?;
     Ok(FriendRow {
         user: other,
         state: FriendState::Friend,
@@ -150,7 +151,7 @@ fn request(tx: &mut Tx<'_>, pair: Pair) -> Result<FriendRow, FriendError> {
     let name = player(tx, user)?.profile.name;
     set(tx, user, other, Some(FriendState::Requested), at)?;
     set(tx, other, user, Some(FriendState::Received), at)?;
-    append_inbox(tx, other, &InboxEntry::FriendRequested { user, name }, at)?;
+    inboxes::append(tx, other, &InboxEntry::FriendRequested { user, name }, at)?;
     Ok(FriendRow {
         user: other,
         state: FriendState::Requested,
@@ -174,7 +175,7 @@ fn part(tx: &mut Tx<'_>, pair: Pair) -> Result<Option<FriendState>, StoreError> 
     if before.is_some() {
         set(tx, user, other, None, at)?;
         set(tx, other, user, None, at)?;
-        append_inbox(tx, other, &InboxEntry::FriendRemoved { user }, at)?;
+        inboxes::append(tx, other, &InboxEntry::FriendRemoved { user }, at)?;
     }
     Ok(before)
 }

@@ -4,12 +4,13 @@ use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
 
-use super::{account_now, append_inbox, claim_name, put_account, sessions};
+use super::{account_now, claim_name, put_account, sessions};
 use crate::store::StoreError;
 use crate::store::accounts::{
     AccountError, GuestRow, Login, PasswordChange, ResetRow, SecretHash,
 };
 use crate::store::embedded::engine::{Limit, Range, Tx};
+use crate::store::embedded::inboxes;
 use crate::store::embedded::rows;
 use crate::store::embedded::tables::Table;
 
@@ -104,7 +105,7 @@ pub(super) fn set_role(
     account.role = role;
     note_admin(tx, user, role);
     put_account(tx, &account);
-    append_inbox(tx, user, &InboxEntry::RoleChanged { role }, now)?;
+    inboxes::append(tx, user, &InboxEntry::RoleChanged { role }, now)?;
     Ok(true)
 }
 

@@ -23,6 +23,9 @@ const SCHEMA_FILE: &str = "pitturu.schema";
 const COMMITS_FILE: &str = "pitturu.commits";
 const DATABASE_FOLDER: &str = "data";
 
+/// The file by which the library knows a database of its own.
+const DATABASE_MARKER: &str = "version";
+
 /// The row of [`Table::Meta`] that counts commits.
 pub(super) const COMMIT_KEY: &[u8] = b"commit";
 
@@ -206,10 +209,11 @@ pub(super) fn open_database(
     new: bool,
 ) -> Result<Generation, OpenError> {
     let path = dir.join(DATABASE_FOLDER);
-    if !new && !path.is_dir() {
+    // The library would begin a new database there.
+    if !new && !path.join(DATABASE_MARKER).is_file() {
         return Err(OpenError::Damaged {
             dir: dir.to_path_buf(),
-            detail: format!("its folder {DATABASE_FOLDER} is missing"),
+            detail: format!("the file {DATABASE_FOLDER}/{DATABASE_MARKER} is missing"),
         });
     }
     // The library panics on some kinds of damage.
@@ -384,18 +388,17 @@ fn refused(dir: &Path, error: &io::Error, stage: Stage) -> OpenError {
     let dir = dir.to_path_buf();
     let detail = error.to_string();
     match (error.kind(), stage) {
-        (
-            ErrorKind::PermissionDenied
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::NotADirectory
-            | ErrorKind::AlreadyExists,
-            _,
-        ) => OpenError::NotWritable { dir, detail },
+        (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, _)
+        | (ErrorKind::NotADirectory | ErrorKind::AlreadyExists, Stage::Folder) => {
+            OpenError::NotWritable { dir, detail }
+        }
         (ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge, _) => {
             OpenError::DiskFull { dir, detail }
         }
         (
             ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
             | ErrorKind::UnexpectedEof
             | ErrorKind::InvalidData
             | ErrorKind::InvalidInput
