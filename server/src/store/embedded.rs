@@ -5,7 +5,9 @@
 //! - [`rows`]: how values are made;
 //! - one file for each port.
 
+mod accounts;
 pub mod engine;
+mod friends;
 mod idempotency;
 pub(crate) mod inboxes;
 pub mod keys;

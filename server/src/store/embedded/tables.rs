@@ -55,4 +55,24 @@ tables! {
     Inbox "inbox";
     /// Where a player's inbox stands: user.
     InboxHeads "inbox_heads";
+    /// Accounts with their profiles: user.
+    Accounts "accounts";
+    /// Who has a user name: folded name.
+    Usernames "usernames";
+    /// Whose device secret it is: hash of the secret.
+    Guests "guests";
+    /// Admins: user.
+    Admins "admins";
+    /// Signed-in devices: user, session.
+    Sessions "sessions";
+    /// Password-reset tokens: hash of the token.
+    Resets "resets";
+    /// Keys of access tokens: key id.
+    SigningKeys "signing_keys";
+    /// Master keys of other tokens: name.
+    Secrets "secrets";
+    /// How players stand to each other: user, user.
+    Friends "friends";
+    /// How many friends, requests and blocks a player has: user.
+    FriendCounts "friend_counts";
 }

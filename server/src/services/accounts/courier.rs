@@ -1,0 +1,45 @@
+//! How a reset token reaches its player.
+
+pub mod hook;
+
+use pitturu_protocol::ids::UserId;
+
+use crate::store::accounts::Hidden;
+
+/// A reset token on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResetDelivery {
+    /// The player.
+    pub user: UserId,
+    /// User name.
+    pub username: String,
+    /// Address for password resets, if the player gave one.
+    pub email: Option<String>,
+    /// The token.
+    pub token: Hidden<String>,
+    /// When it runs out.
+    pub expires_at: u64,
+}
+
+/// Takes reset tokens to players.
+pub trait Courier: Send + Sync {
+    /// Sends a token. Returns at once, so that its time tells nothing about the account; what can't be delivered is
+    /// logged, and the player asks again.
+    fn deliver(&self, delivery: ResetDelivery);
+}
+
+/// Writes tokens to the log. For development only: whoever reads the log can set passwords.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogCourier;
+
+impl Courier for LogCourier {
+    fn deliver(&self, delivery: ResetDelivery) {
+        let ResetDelivery {
+            user,
+            username,
+            token,
+            ..
+        } = delivery;
+        tracing::info!(%user, username, token = token.0, "password reset (development mode)");
+    }
+}

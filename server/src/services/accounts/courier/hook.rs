@@ -1,0 +1,228 @@
+//! A courier that posts each token to an address of the operator's, who sends the mail or message.
+
+use std::future::Future;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode, Url};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{Courier, ResetDelivery};
+use crate::store::accounts::Hidden;
+
+/// Most tokens that wait to be posted. Beyond it a token is dropped and logged, and the player asks again.
+pub const HOOK_QUEUE_MAX: usize = 256;
+
+/// Longest time for one post.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pauses between the tries.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// Where tokens are posted.
+#[derive(Clone, Debug)]
+pub struct HookConfig {
+    /// An `https` address; `http` for one on the same machine or network.
+    pub url: String,
+    /// Sent as `Authorization: Bearer …`, so that the other end knows who posts.
+    pub bearer: Option<Hidden<String>>,
+}
+
+/// Why the courier can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// The address is none.
+    #[error("{0:?} is not an http or https address")]
+    Url(String),
+    /// The HTTP client can't be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// What is posted, as JSON.
+#[derive(Serialize)]
+struct Post<'a> {
+    event: &'static str,
+    user: String,
+    username: &'a str,
+    email: Option<&'a str>,
+    token: &'a str,
+    expires_at: u64,
+}
+
+/// The queue before the posting task.
+#[derive(Clone, Debug)]
+pub struct HookCourier {
+    queue: mpsc::Sender<ResetDelivery>,
+}
+
+impl HookCourier {
+    /// The courier, and the task that posts, which the caller spawns. The task ends when the last clone is dropped and
+    /// the queue is empty.
+    ///
+    /// # Errors
+    /// [`HookError`].
+    pub fn new(config: HookConfig) -> Result<(Self, impl Future<Output = ()> + Send), HookError> {
+        let url = Url::parse(&config.url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or(HookError::Url(config.url))?;
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        let (queue, deliveries) = mpsc::channel(HOOK_QUEUE_MAX);
+        Ok((Self { queue }, run(client, url, config.bearer, deliveries)))
+    }
+}
+
+impl Courier for HookCourier {
+    fn deliver(&self, delivery: ResetDelivery) {
+        let user = delivery.user;
+        if self.queue.try_send(delivery).is_err() {
+            metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
+            tracing::warn!(%user, "the queue of reset tokens is full, one was dropped");
+        }
+    }
+}
+
+async fn run(
+    client: Client,
+    url: Url,
+    bearer: Option<Hidden<String>>,
+    mut deliveries: mpsc::Receiver<ResetDelivery>,
+) {
+    while let Some(delivery) = deliveries.recv().await {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let problem = match post(&client, &url, bearer.as_ref(), &delivery).await {
+                Ok(status) if status.is_success() => break,
+                Ok(status) if !worth_repeating(status) => {
+                    tracing::warn!(user = %delivery.user, %status, "a reset token was refused");
+                    break;
+                }
+                Ok(status) => status.to_string(),
+                // Without the address, which may hold a secret of the operator's.
+                Err(error) => error.without_url().to_string(),
+            };
+            let Some(pause) = pauses.next() else {
+                metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
+                tracing::warn!(user = %delivery.user, problem, "a reset token was not delivered");
+                break;
+            };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+}
+
+async fn post(
+    client: &Client,
+    url: &Url,
+    bearer: Option<&Hidden<String>>,
+    delivery: &ResetDelivery,
+) -> Result<StatusCode, reqwest::Error> {
+    let mut request = client.post(url.clone()).json(&Post {
+        event: "password_reset",
+        user: delivery.user.to_string(),
+        username: &delivery.username,
+        email: delivery.email.as_deref(),
+        token: &delivery.token.0,
+        expires_at: delivery.expires_at,
+    });
+    if let Some(Hidden(bearer)) = bearer {
+        request = request.bearer_auth(bearer);
+    }
+    Ok(request.send().await?.status())
+}
+
+fn worth_repeating(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use pitturu_protocol::ids::UserId;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn delivery() -> ResetDelivery {
+        ResetDelivery {
+            user: UserId::from_bytes([1; 10]),
+            username: "ana".to_owned(),
+            email: Some("a@b.c".to_owned()),
+            token: Hidden("pp1.x".to_owned()),
+            expires_at: 5,
+        }
+    }
+
+    /// Answers one connection after the other with these statuses and returns what was asked.
+    async fn answer(listener: TcpListener, statuses: &[&str]) -> Vec<String> {
+        let mut asked = Vec::new();
+        for status in statuses {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let reply = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            asked.push(String::from_utf8(request).unwrap());
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn a_token_is_posted_again_until_it_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/reset", listener.local_addr().unwrap());
+        let bearer = Some(Hidden("let me in".to_owned()));
+        let (courier, task) = HookCourier::new(HookConfig { url, bearer }).unwrap();
+        courier.deliver(delivery());
+        drop(courier);
+        let (asked, ()) = tokio::join!(answer(listener, &["503 Busy", "204 Done"]), task);
+        assert_eq!(asked.len(), 2);
+        for request in asked {
+            assert!(request.starts_with("POST /reset HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("authorization: Bearer let me in\r\n"), "{request}");
+            let body = request.split("\r\n\r\n").nth(1).unwrap();
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["token"], "pp1.x");
+            assert_eq!(body["event"], "password_reset");
+            assert_eq!(body["email"], "a@b.c");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_final() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (courier, task) = HookCourier::new(HookConfig { url, bearer: None }).unwrap();
+        courier.deliver(delivery());
+        drop(courier);
+        let (asked, ()) = tokio::join!(answer(listener, &["403 No"]), task);
+        assert_eq!(asked.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_and_does_not_wait() {
+        let config = HookConfig { url: "http://127.0.0.1:9/".to_owned(), bearer: None };
+        let (courier, task) = HookCourier::new(config).unwrap();
+        for _ in 0..HOOK_QUEUE_MAX + 10 {
+            courier.deliver(delivery());
+        }
+        drop(task);
+        courier.deliver(delivery());
+    }
+
+    #[test]
+    fn other_addresses_are_refused() {
+        for url in ["", "example.com", "ftp://example.com", "file:///etc/passwd"] {
+            let config = HookConfig { url: url.to_owned(), bearer: None };
+            assert!(matches!(HookCourier::new(config), Err(HookError::Url(_))), "{url}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Opaque tokens: refresh and reset. Their secrets are derived from a master key, so that the same token can be made
+//! again for a repeated call although only its hash is stored.
+
+use hmac::{Hmac, Mac};
+use pitturu_protocol::ids::{SessionId, UserId};
+use sha2::{Digest, Sha256};
+
+use crate::store::accounts::{Hidden, SecretHash};
+
+/// Bytes of a token's secret.
+const SECRET_BYTES: usize = 32;
+
+/// What refresh tokens begin with, so that a leaked one is recognised for what it is.
+const REFRESH_PREFIX: &str = "pr1";
+
+/// What reset tokens begin with.
+const RESET_PREFIX: &str = "pp1";
+
+/// Generations stay below this, so that a token cannot name one that makes arithmetic overflow.
+const GENERATION_END: u64 = 1 << 53;
+
+/// Makes tokens and recognises its own.
+#[derive(Clone, Debug)]
+pub struct TokenMaker {
+    master: Hidden<[u8; 32]>,
+}
+
+/// A token to hand out, and the hash to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// For the client.
+    pub text: String,
+    /// For the store.
+    pub hash: SecretHash,
+}
+
+/// A refresh token that a client presents, not yet believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresentedRefresh {
+    /// The player it names.
+    pub user: UserId,
+    /// The session it names.
+    pub session: SessionId,
+    /// The generation it names.
+    pub generation: u64,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl TokenMaker {
+    /// Derives tokens from this key.
+    pub const fn new(master: Hidden<[u8; 32]>) -> Self {
+        Self { master }
+    }
+
+    /// The refresh token of a session's generation.
+    pub fn refresh(&self, user: UserId, session: SessionId, generation: u64) -> Made {
+        let secret: [u8; SECRET_BYTES] = self
+            .refresh_mac(user, session, generation)
+            .finalize()
+            .into_bytes()
+            .into();
+        Made {
+            text: format!("{REFRESH_PREFIX}.{user}.{session}.{generation}.{}", to_hex(&secret)),
+            hash: hash_of(&secret),
+        }
+    }
+
+    /// Whether this server made the token, at whatever time. In constant time.
+    pub fn is_genuine(&self, token: &PresentedRefresh) -> bool {
+        self.refresh_mac(token.user, token.session, token.generation)
+            .verify_slice(&token.secret)
+            .is_ok()
+    }
+
+    /// The reset token derived from a random nonce.
+    pub fn reset(&self, nonce: &[u8; 16]) -> Made {
+        let mut mac = self.mac(b"reset");
+        mac.update(nonce);
+        let secret: [u8; SECRET_BYTES] = mac.finalize().into_bytes().into();
+        Made {
+            text: format!("{RESET_PREFIX}.{}", to_hex(&secret)),
+            hash: hash_of(&secret),
+        }
+    }
+
+    fn refresh_mac(&self, user: UserId, session: SessionId, generation: u64) -> Hmac<Sha256> {
+        let mut mac = self.mac(b"refresh");
+        mac.update(user.as_bytes());
+        mac.update(session.as_bytes());
+        mac.update(&generation.to_be_bytes());
+        mac
+    }
+
+    fn mac(&self, purpose: &[u8]) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.master.0).expect("HMAC takes keys of any length");
+        mac.update(purpose);
+        mac
+    }
+}
+
+impl PresentedRefresh {
+    /// Reads a refresh token.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let token = Self {
+            user: (parts.next()? == REFRESH_PREFIX)
+                .then(|| parts.next())
+                .flatten()?
+                .parse()
+                .ok()?,
+            session: parts.next()?.parse().ok()?,
+            generation: parts.next()?.parse().ok().filter(|&n| n < GENERATION_END)?,
+            secret: from_hex(parts.next()?)?,
+        };
+        parts.next().is_none().then_some(token)
+    }
+
+    /// The hash under which the store keeps the token's secret.
+    pub fn hash(&self) -> SecretHash {
+        hash_of(&self.secret)
+    }
+}
+
+/// The hash of a presented reset token.
+pub fn reset_hash(text: &str) -> Option<SecretHash> {
+    let (prefix, secret) = text.split_once('.')?;
+    (prefix == RESET_PREFIX).then(|| from_hex(secret)).flatten().map(|secret| hash_of(&secret))
+}
+
+/// The hash under which the store keeps a secret.
+pub fn hash_of(secret: &[u8]) -> SecretHash {
+    Sha256::digest(secret).into()
+}
+
+/// Bytes from the system's source of randomness.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness once it has started");
+    bytes
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; SECRET_BYTES]> {
+    let digits: Vec<u8> = text
+        .bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | digit)).collect();
+    (digits.len() == 2 * SECRET_BYTES).then(|| bytes.try_into().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const USER: UserId = UserId::from_bytes([1; 10]);
+    const SESSION: SessionId = SessionId::from_bytes([2; 10]);
+
+    fn maker() -> TokenMaker {
+        TokenMaker::new(Hidden([7; 32]))
+    }
+
+    #[test]
+    fn a_token_is_the_same_each_time_and_recognised() {
+        let made = maker().refresh(USER, SESSION, 3);
+        assert_eq!(made, maker().refresh(USER, SESSION, 3));
+        let token = PresentedRefresh::parse(&made.text).unwrap();
+        assert_eq!((token.user, token.session, token.generation), (USER, SESSION, 3));
+        assert_eq!(token.hash(), made.hash);
+        assert!(maker().is_genuine(&token));
+        assert!(!TokenMaker::new(Hidden([8; 32])).is_genuine(&token));
+    }
+
+    #[test]
+    fn a_token_of_another_generation_session_or_purpose_is_another() {
+        let token = PresentedRefresh::parse(&maker().refresh(USER, SESSION, 3).text).unwrap();
+        assert!(!maker().is_genuine(&PresentedRefresh { generation: 4, ..token }));
+        let other = SessionId::from_bytes([3; 10]);
+        assert!(!maker().is_genuine(&PresentedRefresh { session: other, ..token }));
+        assert_ne!(maker().reset(&[0; 16]).hash, maker().reset(&[1; 16]).hash);
+    }
+
+    #[test]
+    fn other_texts_are_no_tokens() {
+        let good = maker().refresh(USER, SESSION, 3).text;
+        for bad in [
+            "".to_owned(),
+            ".".repeat(2_000),
+            good.replace("pr1", "pr2"),
+            good.to_uppercase(),
+            format!("{good}.x"),
+            format!("{good}0"),
+            good[..good.len() - 1].to_owned(),
+            good.replace(".3.", ".-3."),
+            good.replace(".3.", ".99999999999999999999."),
+            good.replace(".3.", ".9007199254740992."),
+        ] {
+            assert_eq!(PresentedRefresh::parse(&bad), None, "{bad}");
+        }
+        assert_eq!(reset_hash(&good), None);
+        let reset = maker().reset(&[4; 16]);
+        assert_eq!(reset_hash(&reset.text), Some(reset.hash));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_token_is_never_genuine(at in 0_usize..120, with in any::<char>()) {
+            let good = maker().refresh(USER, SESSION, 3).text;
+            let mut chars: Vec<char> = good.chars().collect();
+            let at = at % chars.len();
+            chars[at] = with;
+            let changed: String = chars.into_iter().collect();
+            if let Some(token) = PresentedRefresh::parse(&changed) {
+                prop_assert!(changed == good || !maker().is_genuine(&token), "{}", changed);
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What services tell the session layer about open connections.
+
+use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
+use pitturu_protocol::types::accounts::Role;
+
+/// The open connections of this process, and later of others. Calls return at once, may be repeated, and come after the
+/// change is durable.
+pub trait Connections: Send + Sync {
+    /// A session has ended: its connections are signed out. `by` is the connection whose call ended it, which still
+    /// gets its reply.
+    fn session_ended(&self, user: UserId, session: SessionId, by: ConnectionId);
+
+    /// All sessions of a player have ended but one.
+    fn sessions_ended(&self, user: UserId, except: Option<SessionId>, by: ConnectionId);
+
+    /// A player's role is now this one, on all connections.
+    fn role_changed(&self, user: UserId, role: Role);
+
+    /// A guest has become a named account.
+    fn upgraded(&self, user: UserId);
+
+    /// A player's display name is now this one.
+    fn renamed(&self, user: UserId, name: &str);
+
+    /// Two players have become friends, are friends no longer, or a block between them was set or taken back.
+    fn friends_changed(&self, one: UserId, other: UserId);
+}
