@@ -1,1 +1,4 @@
-//!
+//! The PittuRu server.
+
+pub mod session;
+pub mod transport;

@@ -1,0 +1,3 @@
+//! One connection, from hello to goodbye.
+
+pub mod link;
