@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::router::Router;
 use crate::router::command::Command;
 use crate::services::connections::Connections;
+use crate::services::friends::Presences;
 use crate::session::connection::{Connection, Player};
 
 /// A signed-in player's connections, and what others see of them.
@@ -121,11 +122,7 @@ impl Hub {
         }
     }
 
-    fn detach(
-        &self,
-        connection: &Arc<Connection>,
-        rooms: Vec<pitturu_protocol::ids::RoomId>,
-    ) {
+    fn detach(&self, connection: &Arc<Connection>, rooms: Vec<pitturu_protocol::ids::RoomId>) {
         let Some(router) = self.router.get() else {
             return;
         };
@@ -218,6 +215,12 @@ impl Hub {
     }
 }
 
+impl Presences for Hub {
+    fn presence(&self, user: UserId) -> Presence {
+        Self::presence(self, user)
+    }
+}
+
 impl Connections for Hub {
     fn session_ended(&self, user: UserId, session: SessionId, by: ConnectionId) {
         self.end(user, by, |held| held == session);
@@ -242,6 +245,6 @@ impl Connections for Hub {
 
     fn friends_changed(&self, one: UserId, other: UserId) {
         // Nobody listens once the server has stopped.
-        drop(self.pairs.send((one, other)));
+        self.pairs.send((one, other)).ok();
     }
 }

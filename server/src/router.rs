@@ -71,10 +71,7 @@ impl Router {
             );
             let (detached, gone) = mpsc::unbounded_channel();
             tokio::spawn(Shard::new(context).run(commands, gone, completed));
-            ShardHandle {
-                mailbox,
-                detached,
-            }
+            ShardHandle { mailbox, detached }
         };
         Self {
             shards: (0..shards.max(1)).map(start).collect(),

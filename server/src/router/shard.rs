@@ -139,11 +139,7 @@ impl Shard {
                         self.complete(completion);
                     }
                 }
-                _ = detached.recv_many(&mut burst, BURST) => {
-                    for command in burst.drain(..) {
-                        self.handle(command);
-                    }
-                }
+                Some(command) = detached.recv() => self.handle(command),
                 taken = commands.recv_many(&mut burst, BURST) => {
                     if taken == 0 {
                         return;

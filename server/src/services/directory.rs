@@ -99,10 +99,7 @@ impl RoomDirectory {
     pub async fn mine(&self, caller: &Caller, request: ListMyRooms) -> Result<MyRooms, Fault> {
         let user = caller.user()?;
         let limit = page_items(request.limit);
-        let mut places = self
-            .rooms
-            .rooms_of(user, request.after, limit + 1)
-            .await?;
+        let mut places = self.rooms.rooms_of(user, request.after, limit + 1).await?;
         let mut more = places.len() > limit;
         places.truncate(limit);
         let ids = places.iter().map(|(room, _)| *room).collect();
@@ -146,10 +143,7 @@ impl RoomDirectory {
             } else {
                 0
             },
-            last: summary
-                .last
-                .filter(|_| is_member)
-                .map(|last| last.msg),
+            last: summary.last.filter(|_| is_member).map(|last| last.msg),
             info,
         })
     }

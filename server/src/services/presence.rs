@@ -140,7 +140,9 @@ impl PresenceService {
                     self.tell(viewer, &presence);
                 }
             }
-            Err(error) => tracing::warn!(%one, %other, %error, "players miss a change of friendship"),
+            Err(error) => {
+                tracing::warn!(%one, %other, %error, "players miss a change of friendship")
+            }
         }
     }
 }

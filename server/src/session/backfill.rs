@@ -54,8 +54,7 @@ struct Inbox {
 impl Backfill {
     /// Follows the player's inbox from the cursor on.
     pub fn follow_inbox(&mut self, user: UserId, seq: u64) {
-        self.awaiting
-            .retain(|(stream, _)| *stream != Stream::Inbox);
+        self.awaiting.retain(|(stream, _)| *stream != Stream::Inbox);
         self.inbox = Some(Inbox {
             user,
             seq,
@@ -209,11 +208,7 @@ fn read_inbox(services: Arc<Services>, user: UserId, seq: u64) -> Reading {
     })
 }
 
-async fn inbox_page(
-    services: &Services,
-    user: UserId,
-    after: u64,
-) -> Result<FillPage, StoreError> {
+async fn inbox_page(services: &Services, user: UserId, after: u64) -> Result<FillPage, StoreError> {
     let inboxes = &services.store.inboxes;
     let head = inboxes.head(user).await?.head;
     let entries = inboxes.entries_after(user, after, INBOX_ITEMS).await?;

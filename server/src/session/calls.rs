@@ -59,8 +59,7 @@ pub fn begin(
     incoming: Incoming<'_>,
     now: u64,
 ) -> Result<Plan, Fault> {
-    let method =
-        MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
+    let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
     let player = connection.player();
     let identity = player.as_ref().map(|player| &player.identity);
     let who = match identity {
@@ -197,10 +196,7 @@ async fn route(services: &Services, mut room_call: RoomCall) {
     }
 }
 
-async fn prepare(
-    services: &Services,
-    room_call: &mut RoomCall,
-) -> Result<Option<Vec<u8>>, Fault> {
+async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option<Vec<u8>>, Fault> {
     let user = room_call.actor.user;
     if let Some(key) = &room_call.key
         && let Some(record) = services

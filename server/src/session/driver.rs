@@ -149,9 +149,7 @@ impl<L: Link> Driver<L> {
             let mut moved = self.poll_write(cx)?;
             moved |= self.poll_first(cx);
             if self.first.is_none() {
-                moved |= self
-                    .backfill
-                    .poll(cx, &self.connection, &self.services);
+                moved |= self.backfill.poll(cx, &self.connection, &self.services);
                 while frames < FRAMES_PER_TURN && self.may_read() && self.poll_read(cx)? {
                     frames += 1;
                     moved = true;
@@ -366,9 +364,7 @@ impl<L: Link> Driver<L> {
         if self.reads.contains(&call) {
             let fault = Fault::of(Code::Cancelled);
             let frame = ServerFrame::Fault { call, fault };
-            self.connection
-                .outbox
-                .revoke(call, frame.encode().into());
+            self.connection.outbox.revoke(call, frame.encode().into());
         }
     }
 

@@ -15,13 +15,17 @@ use crate::services::Services;
 
 /// What this server enforces on every connection.
 const LIMITS: Limits = Limits {
-    frame_bytes: FRAME_BYTES_MAX as u32,
-    message_bytes: MESSAGE_BYTES_MAX as u32,
-    calls: CALLS_IN_FLIGHT_MAX as u32,
-    rooms: ROOMS_OPEN_MAX as u32,
+    frame_bytes: bound(FRAME_BYTES_MAX),
+    message_bytes: bound(MESSAGE_BYTES_MAX),
+    calls: bound(CALLS_IN_FLIGHT_MAX),
+    rooms: bound(ROOMS_OPEN_MAX),
 };
 
-const _: () = assert!(MESSAGE_BYTES_MAX <= u32::MAX as usize);
+#[allow(clippy::cast_possible_truncation, reason = "checked at compile time")]
+const fn bound(limit: usize) -> u32 {
+    assert!(limit <= u32::MAX as usize);
+    limit as u32
+}
 
 /// Signs the connection in by its token, if it has a good one, and welcomes it either way.
 pub fn welcome(services: Arc<Services>, connection: Arc<Connection>, hello: Hello) -> Work {
