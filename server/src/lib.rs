@@ -1,5 +1,6 @@
 //! The PittuRu server.
 //!
+//! - [`transport`]: sockets, TLS, WebSocket;
 //! - [`session`]: one connection, from hello to goodbye;
 //! - [`router`]: rooms and their owners;
 //! - [`services`]: the product's rules;
@@ -10,3 +11,4 @@ pub mod router;
 pub mod services;
 pub mod session;
 pub mod store;
+pub mod transport;
