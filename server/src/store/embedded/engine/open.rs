@@ -21,6 +21,12 @@ const SCHEMA_OLDEST: u32 = 1;
 const LOCK_FILE: &str = "pitturu.lock";
 const SCHEMA_FILE: &str = "pitturu.schema";
 const COMMITS_FILE: &str = "pitturu.commits";
+/// What the schema file says while the store is being created.
+const NEW: &[u8] = b"new\n";
+
+/// Where a small file is written before it takes its place.
+const DRAFT_FILE: &str = "pitturu.draft";
+
 const DATABASE_FOLDER: &str = "data";
 
 /// The file by which the library knows a database of its own.
@@ -162,11 +168,12 @@ enum Found {
 
 pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenError> {
     fs::create_dir_all(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
-    let found = check_schema(dir)?;
+    // Before the lock, which leaves a file in the folder; and under it, when no other process is creating the store.
+    check_schema(dir)?;
     let lock = lock(dir)?;
+    let found = check_schema(dir)?;
     if matches!(found, Found::New) {
-        write_file(&dir.join(SCHEMA_FILE), b"new\n")
-            .map_err(|error| refused(dir, &error, Stage::Folder))?;
+        begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
     let generation = open_database(dir, options, matches!(found, Found::New))?;
     if matches!(found, Found::New) {
@@ -200,6 +207,16 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
         commit,
         keys,
     })
+}
+
+/// Marks the folder as being created, and clears what an earlier start left that was cut short: no write was ever
+/// accepted there.
+fn begin(dir: &Path) -> io::Result<()> {
+    write_file(&dir.join(SCHEMA_FILE), NEW)?;
+    match fs::remove_dir_all(dir.join(DATABASE_FOLDER)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the database in a folder that is already locked.
@@ -277,7 +294,7 @@ fn check_schema(dir: &Path) -> Result<Found, OpenError> {
         Err(error) if error.kind() == ErrorKind::InvalidData => String::new(),
         Err(error) => return Err(refused(dir, &error, Stage::Folder)),
     };
-    if text == "new\n" {
+    if text.as_bytes() == NEW {
         return Ok(Found::New);
     }
     let schema = text
@@ -304,7 +321,7 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         // What a disk of its own holds from the start, and what a first start leaves when it is cut short.
-        if name != "lost+found" && name != LOCK_FILE {
+        if name != "lost+found" && name != LOCK_FILE && name != DRAFT_FILE {
             return Ok(false);
         }
     }
@@ -344,7 +361,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 
 /// Replaces a small file so that a crash leaves either the old or the new contents.
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
+    let draft = path.with_file_name(DRAFT_FILE);
     let mut file = File::create(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
