@@ -235,7 +235,7 @@ impl Engine {
     /// The committed row under `key`. May read from disk.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.view()?.get(table, key)
     }
@@ -243,7 +243,7 @@ impl Engine {
     /// Committed rows of `range` in the order of their keys, or against it. May read from disk.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
     pub fn scan(
         &self,
         table: Table,

@@ -284,7 +284,7 @@ impl Writer {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        match open::open_database(&self.shared.dir, &self.shared.options, false) {
+        match open::open_database(&self.shared.dir, &self.shared.options, Table::ALL) {
             Ok(generation) => {
                 self.set_generation(Arc::new(generation));
                 true

@@ -1,11 +1,13 @@
 //! Disks that are full, small or mounted for reading only. They need the right to mount.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use pitturu_protocol::codes::{Code, Fault};
 
 use super::super::{Engine, EngineHealth, EngineOptions, OpenError};
@@ -85,11 +87,19 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Rows that the disk holds easily; older ones make room.
+const ROWS_KEPT: u64 = 1_500;
+
+/// Writes a row to two tables, and removes an old one.
 async fn put(engine: &Engine, number: u64) -> Result<(), StoreError> {
     engine
         .write(move |tx| {
             tx.put(Table::Messages, number.to_be_bytes(), noise(number, 2_000));
             tx.put(Table::Changes, number.to_be_bytes(), b"beside it");
+            if let Some(old) = number.checked_sub(ROWS_KEPT) {
+                tx.delete(Table::Messages, old.to_be_bytes());
+                tx.delete(Table::Changes, old.to_be_bytes());
+            }
             Ok(())
         })
         .await
@@ -107,19 +117,48 @@ async fn until_healthy(engine: &Engine) {
     }
 }
 
-fn check_rows(engine: &Engine, written: &[u64], refused: &[u64], place: &str) {
-    for &number in written {
-        let row = engine.get(Table::Messages, &number.to_be_bytes()).unwrap();
-        assert_eq!(row.unwrap(), noise(number, 2_000), "{place}: row {number}");
+/// What the test knows of its writes.
+#[derive(Default)]
+struct Ledger {
+    next: u64,
+    there: BTreeSet<u64>,
+    refused: Vec<u64>,
+}
+
+impl Ledger {
+    /// Writes several rows at once; false when the store refused some.
+    async fn write_some(&mut self, engine: &Engine) -> bool {
+        let numbers: Vec<u64> = (self.next..self.next + 8).collect();
+        self.next += 8;
+        let outcomes = join_all(numbers.iter().map(|&number| put(engine, number))).await;
+        let refused_before = self.refused.len();
+        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => {
+                    self.there.insert(number);
+                    self.there.remove(&number.wrapping_sub(ROWS_KEPT));
+                }
+                Err(StoreError::Unavailable(_)) => self.refused.push(number),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        self.refused.len() == refused_before
     }
-    for &number in refused {
-        for table in [Table::Messages, Table::Changes] {
-            let row = engine.get(table, &number.to_be_bytes()).unwrap();
-            assert!(
-                row.is_none(),
-                "{place}: refused row {number} is in {}",
-                table.name()
-            );
+
+    fn check(&self, engine: &Engine, place: &str) {
+        for &number in &self.there {
+            let row = engine.get(Table::Messages, &number.to_be_bytes()).unwrap();
+            assert_eq!(row.unwrap(), noise(number, 2_000), "{place}: row {number}");
+        }
+        for &number in &self.refused {
+            for table in [Table::Messages, Table::Changes] {
+                let row = engine.get(table, &number.to_be_bytes()).unwrap();
+                assert!(
+                    row.is_none(),
+                    "{place}: refused row {number} is in {}",
+                    table.name()
+                );
+            }
         }
     }
 }
@@ -137,48 +176,28 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
         ..small()
     };
     let engine = Engine::open(&dir, options.clone()).unwrap();
-    let (mut written, mut refused) = (Vec::new(), Vec::new());
-    let mut number = 0;
-    for round in 0..3 {
+    let mut ledger = Ledger::default();
+    for round in 0..4 {
         assert!(disk.take("ballast", 6 * MIB), "round {round}");
-        loop {
-            number += 1;
-            match put(&engine, number).await {
-                Ok(()) => written.push(number),
-                Err(StoreError::Unavailable(_)) => {
-                    refused.push(number);
-                    break;
-                }
-                Err(other) => panic!("{other}"),
-            }
-            assert!(number < 50_000, "the disk never fills");
-            // Keeps the rest of the rounds within the disk: older rows make room.
-            if written.len() > 1_500 {
-                let oldest = written.remove(0);
-                let removed = engine.write::<_, StoreError>(move |tx| {
-                    tx.delete(Table::Messages, oldest.to_be_bytes());
-                    tx.delete(Table::Changes, oldest.to_be_bytes());
-                    Ok(())
-                });
-                if removed.await.is_err() {
-                    // Neither is it sure to be there, nor to be gone as far as this test keeps count.
-                    break;
-                }
-            }
-            if number.is_multiple_of(1_000) {
-                disk.take(&format!("more{round}-{number}"), 2 * MIB);
+        while ledger.write_some(&engine).await {
+            assert!(ledger.next < 100_000, "the disk never fills");
+            if ledger.next.is_multiple_of(800) {
+                disk.take(&format!("more-{}", ledger.next), 2 * MIB);
             }
         }
         let EngineHealth::Failing { reason, recovers } = engine.health() else {
             panic!("round {round}: {:?}", engine.health());
         };
+        println!(
+            "round {round}: {} acknowledged or refused, {reason}",
+            ledger.next
+        );
         assert!(recovers, "round {round}: {reason}");
         assert!(reason.contains(&dir.display().to_string()), "{reason}");
         let fault = Fault::from(put(&engine, 0).await.unwrap_err());
         assert_eq!(fault.code, Code::StorageUnavailable);
-        check_rows(&engine, &written, &refused, "while the disk is full");
+        ledger.check(&engine, "while the disk is full");
 
-        disk.free("ballast");
         for entry in fs::read_dir(disk.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
@@ -186,15 +205,13 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
             }
         }
         until_healthy(&engine).await;
-        number += 1;
-        put(&engine, number).await.unwrap();
-        written.push(number);
-        check_rows(&engine, &written, &refused, "after it recovered");
+        assert!(ledger.write_some(&engine).await, "round {round}");
+        ledger.check(&engine, "after it recovered");
     }
-    assert!(engine.fence() >= 4);
+    assert!(engine.fence() >= 5);
     engine.close();
     let engine = Engine::open(&dir, options).unwrap();
-    check_rows(&engine, &written, &refused, "after a restart");
+    ledger.check(&engine, "after a restart");
     engine.close();
 }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::super::{Engine, OpenError, SCHEMA};
+use super::super::{Engine, EngineOptions, OpenError, SCHEMA};
 use super::small;
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
@@ -19,14 +20,28 @@ fn refused(dir: &Path) -> OpenError {
     }
 }
 
-/// A folder with some commits in it, closed in order.
+const ROWS: u8 = 40;
+
+/// A folder with some commits in it, half of them in table files and half in the journal, closed in order.
 async fn filled() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::open(dir.path(), small()).unwrap();
-    for number in 0..20_u8 {
+    let options = EngineOptions {
+        memtable_bytes: 8 * 1024,
+        ..small()
+    };
+    let engine = Engine::open(dir.path(), options).unwrap();
+    for number in 0..ROWS {
+        if number == ROWS / 2 {
+            while !files_below(dir.path()).iter().any(|file| {
+                file.parent()
+                    .is_some_and(|folder| folder.ends_with("tables"))
+            }) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         engine
             .write::<_, StoreError>(move |tx| {
-                tx.put(Table::Rooms, [number], vec![number; 100]);
+                tx.put(Table::Rooms, [number], vec![number; 1_000]);
                 Ok(())
             })
             .await
@@ -115,14 +130,23 @@ async fn other_schemas_are_refused_and_left_alone() {
     Engine::open(dir.path(), small()).unwrap().close();
 }
 
-/// Every file of the database in turn is emptied, removed, cut in half and has a byte turned over. The store is either
-/// refused as damaged or has all its rows; it never opens with less.
+/// Every file in turn (of tables: the library's own, the engine's and one with rows) is emptied, removed, cut in half and has a byte turned over. The store is
+/// refused as damaged, or says so of the rows that it cannot read, or has them all; it never passes over one.
 #[tokio::test]
 async fn damage_is_noticed_or_harmless() {
     let original = filled().await;
+    // Opening it once more cuts the unused part of the journal off, 64 MiB that would be copied each time.
+    Engine::open(original.path(), small()).unwrap().close();
     let files = files_below(original.path());
     let mut noticed = 0;
+    let tables = original.path().join("data/keyspaces");
+    let mut tried = 0;
     for file in &files {
+        let table = file.strip_prefix(&tables).ok();
+        if table.is_some_and(|table| !["0", "1", "4"].iter().any(|id| table.starts_with(id))) {
+            continue;
+        }
+        tried += 1;
         let bytes = fs::read(file).unwrap();
         let used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0);
         let mut turned = bytes.clone();
@@ -150,10 +174,16 @@ async fn damage_is_noticed_or_harmless() {
             let place = format!("{} {damage}", file.display());
             match Engine::open(dir.path(), small()) {
                 Ok(engine) => {
-                    for number in 0..20_u8 {
-                        let row = engine.get(Table::Rooms, &[number]).unwrap();
-                        assert_eq!(row.unwrap(), [number; 100], "{place}");
+                    let mut unreadable = false;
+                    for number in 0..ROWS {
+                        match engine.get(Table::Rooms, &[number]) {
+                            Ok(Some(row)) => assert_eq!(row, [number; 1_000], "{place}"),
+                            Ok(None) => panic!("{place}: row {number} is lost"),
+                            Err(StoreError::Damaged(_)) => unreadable = true,
+                            Err(other) => panic!("{place}: {other}"),
+                        }
                     }
+                    noticed += usize::from(unreadable);
                     engine.close();
                 }
                 Err(OpenError::Damaged { .. } | OpenError::NotAStore { .. }) => noticed += 1,
@@ -161,6 +191,10 @@ async fn damage_is_noticed_or_harmless() {
             }
         }
     }
+    println!(
+        "{noticed} of {} damages were noticed, the others harmless",
+        4 * tried
+    );
     assert!(noticed > 10, "only {noticed} damages were noticed");
 }
 
