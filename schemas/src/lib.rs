@@ -14,6 +14,7 @@ pub mod frames;
 pub mod guide;
 pub mod output;
 pub mod sample;
+mod shapes;
 pub mod typescript;
 pub mod vectors;
 pub mod wire;

@@ -212,7 +212,11 @@ impl<'a> Sampler<'a> {
     fn text(&mut self, schema: &Value, field: &str) -> Value {
         let step = self.next();
         if schema.get("x-msgpack").is_some() {
-            let length = if self.readable { 3 } else { [3, 0, 256][step % 3] };
+            let length = if self.readable {
+                3
+            } else {
+                [3, 0, 256][step % 3]
+            };
             let bytes: Vec<u8> = (0..=255u8).cycle().skip(step).take(length).collect();
             return bin(&bytes);
         }
