@@ -70,7 +70,7 @@ fn types(catalog: &Catalog) -> String {
                 line!(out, "}}");
             }
             None if schema.get("type").is_some_and(|kind| kind == "object") => {
-                line!(out, "export type {name} = Record<never, never>;");
+                line!(out, "export type {name} = Record<string, never>;");
             }
             None => {
                 let definition = type_of(schema, "");
@@ -203,6 +203,8 @@ fn method_table(out: &mut String, catalog: &Catalog) {
         "  readonly rate: 'free' | 'read' | 'write' | 'chat' | 'sign_in';"
     );
     line!(out, "  readonly effect: 'reads' | 'writes';");
+    line!(out, "  /** Name of the reply's type. */");
+    line!(out, "  readonly reply: string;");
     line!(out, "}}\n");
     line!(out, "/** The table of methods. */");
     line!(
@@ -214,13 +216,14 @@ fn method_table(out: &mut String, catalog: &Catalog) {
         let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
         line!(
             out,
-            "  {}: {{ number: {}, access: '{}', place: '{}', rate: '{}', effect: '{}' }},",
+            "  {}: {{ number: {}, access: '{}', place: '{}', rate: '{}', effect: '{}', reply: '{}' }},",
             info.name,
             info.number,
             word(serde_json::json!(info.access)),
             word(serde_json::json!(info.place)),
             word(serde_json::json!(info.rate)),
-            word(serde_json::json!(info.effect))
+            word(serde_json::json!(info.effect)),
+            method.reply.name
         );
     }
     line!(out, "}};");

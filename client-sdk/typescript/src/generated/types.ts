@@ -123,7 +123,7 @@ export interface DeleteRoom {
 }
 
 /** A reply without content. */
-export type Done = Record<never, never>;
+export type Done = Record<string, never>;
 
 /** Returns the data and the server's clock. For latency and clock offset. */
 export interface Echo {
@@ -201,7 +201,7 @@ export interface Friends {
 }
 
 /** The caller's own account. */
-export type GetAccount = Record<never, never>;
+export type GetAccount = Record<string, never>;
 
 /** The presence of several players. Players who blocked the caller look offline. */
 export interface GetPresence {
@@ -431,7 +431,7 @@ export interface ListRooms {
 }
 
 /** The sessions of the account. */
-export type ListSessions = Record<never, never>;
+export type ListSessions = Record<string, never>;
 
 /** Signs in with name and password. */
 export interface Login {
@@ -454,10 +454,10 @@ export interface LoginGuest {
 }
 
 /** Ends this session: its tokens are void and its connections are signed out. */
-export type Logout = Record<never, never>;
+export type Logout = Record<string, never>;
 
 /** Ends all sessions of the account, this one included. */
-export type LogoutEverywhere = Record<never, never>;
+export type LogoutEverywhere = Record<string, never>;
 
 /** Why a room was lost. */
 export type LostReason =
