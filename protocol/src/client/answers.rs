@@ -124,7 +124,7 @@ impl ClientConnection {
         self.calls.end_owned(|owner| owner == Owner::Resume);
         let resume = self.streams.resume();
         if resume != Resume::default() {
-            self.calls.add_first(Owner::Resume, &resume);
+            self.calls.add(Owner::Resume, &resume, None);
         }
     }
 

@@ -141,13 +141,13 @@ pub(super) enum AfterFault {
 pub(super) struct Calls {
     pending: BTreeMap<Ticket, Pending>,
     waiting: BTreeSet<Ticket>,
+    /// The machine's own, which go before the application's.
+    waiting_own: BTreeSet<Ticket>,
     on_wire: HashMap<CallId, Ticket>,
     deadlines: BTreeSet<(u64, Ticket)>,
     repeats: BTreeSet<(u64, Ticket)>,
     /// Refused sends of each room, in order. Later sends of the room stay behind them.
     refused_sends: BTreeMap<RoomId, BTreeSet<Ticket>>,
-    /// A waiting call that goes before the others.
-    first: Option<Ticket>,
     bytes: usize,
     last_ticket: u64,
     last_call: CallId,
@@ -197,17 +197,11 @@ impl Calls {
     /// Adds a call of the machine's own that goes out at `at`.
     pub(super) fn add_at<M: Method>(&mut self, owner: Owner, request: &M, at: u64) {
         let ticket = self.add(owner, request, None);
+        self.unwait(ticket);
         if let Some(pending) = self.pending.get_mut(&ticket) {
-            self.waiting.remove(&ticket);
             pending.state = State::RepeatAt(at);
             self.repeats.insert((at, ticket));
         }
-    }
-
-    /// Adds a call of the machine's own that goes out before all others.
-    pub(super) fn add_first<M: Method>(&mut self, owner: Owner, request: &M) {
-        let ticket = self.add(owner, request, None);
-        self.first = Some(ticket);
     }
 
     fn insert(
@@ -223,7 +217,6 @@ impl Calls {
         if let Some(deadline) = request.deadline {
             self.deadlines.insert((deadline, ticket));
         }
-        self.waiting.insert(ticket);
         let pending = Pending {
             request,
             owner,
@@ -236,7 +229,24 @@ impl Calls {
             sign_in: 0,
         };
         self.pending.insert(ticket, pending);
+        self.wait(ticket);
         ticket
+    }
+
+    fn wait(&mut self, ticket: Ticket) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        pending.state = State::Waiting;
+        match pending.owner {
+            Owner::App | Owner::Detached => self.waiting.insert(ticket),
+            _ => self.waiting_own.insert(ticket),
+        };
+    }
+
+    fn unwait(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
+        self.waiting_own.remove(&ticket);
     }
 
     /// Whether a call of this owner has no answer yet.
@@ -256,16 +266,18 @@ impl Calls {
     pub(super) fn next_frame(&mut self, limit: usize, sign_in: Option<u32>) -> Option<Vec<u8>> {
         let limit = limit.clamp(RESERVED + 1, CALLS_IN_FLIGHT_MAX);
         let free = limit.checked_sub(self.on_wire.len() + 1)?;
-        let ticket = *self.first.iter().chain(&self.waiting).find(|ticket| {
+        let goes = |ticket: &&Ticket| {
             self.pending.get(ticket).is_some_and(|pending| {
-                pending.state == State::Waiting
-                    && (free >= RESERVED || pending.owner != Owner::App)
-                    && (sign_in.is_some() || access(pending.request.method) == Access::Anyone)
+                (sign_in.is_some() || access(pending.request.method) == Access::Anyone)
                     && !self.is_behind(**ticket, pending.lane)
             })
-        })?;
-        self.first.take_if(|first| *first == ticket);
-        self.waiting.remove(&ticket);
+        };
+        let own = self.waiting_own.iter().find(goes);
+        let ticket = *match own {
+            None if free >= RESERVED => self.waiting.iter().find(goes)?,
+            own => own?,
+        };
+        self.unwait(ticket);
         self.last_call = self.last_call.wrapping_add(1).max(1);
         self.on_wire.insert(self.last_call, ticket);
         let pending = self.pending.get_mut(&ticket)?;
@@ -312,10 +324,10 @@ impl Calls {
         {
             pending.sign_in_refusals += 1;
             if pending.sign_in_refusals <= SIGN_IN_REFUSALS_MAX {
-                pending.state = State::Waiting;
+                let sign_in = pending.sign_in;
                 self.on_wire.remove(&call);
-                self.waiting.insert(ticket);
-                return AfterFault::NeedsSignIn(pending.sign_in);
+                self.wait(ticket);
+                return AfterFault::NeedsSignIn(sign_in);
             }
         }
         if repeats(pending, fault) {
@@ -368,10 +380,7 @@ impl Calls {
             && at <= now
         {
             self.repeats.pop_first();
-            if let Some(pending) = self.pending.get_mut(&ticket) {
-                pending.state = State::Waiting;
-                self.waiting.insert(ticket);
-            }
+            self.wait(ticket);
         }
     }
 
@@ -394,7 +403,6 @@ impl Calls {
     /// write and have no key.
     pub(super) fn disconnected(&mut self) -> Vec<(Ticket, Pending)> {
         self.on_wire.clear();
-        self.first = None;
         self.last_call = 0;
         let mut ended = Vec::new();
         let tickets: Vec<Ticket> = self.pending.keys().copied().collect();
@@ -411,8 +419,7 @@ impl Calls {
                 }
                 Owner::App | Owner::Refresh if was_on_wire => {
                     pending.repeated = true;
-                    pending.state = State::Waiting;
-                    self.waiting.insert(ticket);
+                    self.wait(ticket);
                 }
                 Owner::App | Owner::Refresh => {}
                 Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close => {
@@ -463,7 +470,7 @@ impl Calls {
         }
         match pending.state {
             State::Waiting => {
-                self.waiting.remove(&ticket);
+                self.unwait(ticket);
             }
             State::OnWire(call) => {
                 self.on_wire.remove(&call);
