@@ -318,7 +318,7 @@ settings! {
     /// What is written about the server's work, to standard error.
     log: Log {
         /// Level, or levels by module as in `info,pitturu_server::store=debug`.
-        level: String = "info",
+        level: String = "info,fjall=warn,lsm_tree=warn",
         /// Look of the lines.
         format: LogFormat = "json" dev "text",
     }
