@@ -199,12 +199,7 @@ fn keyed_without_passwords<M: Method>(
     Some(key_use(key, scope, hash, caller.now))
 }
 
-fn key_use(
-    key: &IdempotencyKey,
-    scope: Option<UserId>,
-    request_hash: [u8; 16],
-    at: u64,
-) -> KeyUse {
+fn key_use(key: &IdempotencyKey, scope: Option<UserId>, request_hash: [u8; 16], at: u64) -> KeyUse {
     KeyUse {
         scope,
         key: key.key.clone(),

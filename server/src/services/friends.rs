@@ -126,7 +126,11 @@ impl FriendService {
     }
 
     /// [`RemoveFriend`].
-    pub async fn remove_friend(&self, caller: &Caller, request: RemoveFriend) -> Result<Done, Fault> {
+    pub async fn remove_friend(
+        &self,
+        caller: &Caller,
+        request: RemoveFriend,
+    ) -> Result<Done, Fault> {
         let pair = pair(caller, request.user)?;
         self.store
             .remove(pair, keyed(caller, Some(pair.user)))
@@ -190,7 +194,9 @@ impl FriendService {
         let account = self.accounts.account(row.user).await?;
         Ok(self.friend(
             row,
-            account.map(|account| account.profile.name).unwrap_or_default(),
+            account
+                .map(|account| account.profile.name)
+                .unwrap_or_default(),
         ))
     }
 
@@ -200,8 +206,7 @@ impl FriendService {
             name,
             state: row.state,
             since: row.since,
-            presence: (row.state == FriendState::Friend)
-                .then(|| self.presences.presence(row.user)),
+            presence: (row.state == FriendState::Friend).then(|| self.presences.presence(row.user)),
         }
     }
 }

@@ -37,7 +37,11 @@ impl ProfileService {
     }
 
     /// [`GetProfile`].
-    pub async fn get_profile(&self, caller: &Caller, request: GetProfile) -> Result<Profile, Fault> {
+    pub async fn get_profile(
+        &self,
+        caller: &Caller,
+        request: GetProfile,
+    ) -> Result<Profile, Fault> {
         let user = match request.user {
             Some(user) => user,
             None => caller.user()?,

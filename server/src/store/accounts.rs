@@ -436,5 +436,9 @@ pub trait Accounts: Send + Sync {
     async fn delete_signing_key(&self, kid: String) -> Result<(), StoreError>;
 
     /// The secret kept under this name; `fresh` becomes it when there is none.
-    async fn secret(&self, name: &'static str, fresh: [u8; 32]) -> Result<Hidden<[u8; 32]>, StoreError>;
+    async fn secret(
+        &self,
+        name: &'static str,
+        fresh: [u8; 32],
+    ) -> Result<Hidden<[u8; 32]>, StoreError>;
 }

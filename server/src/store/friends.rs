@@ -39,7 +39,9 @@ pub enum FriendLimit {
     #[error("the other player has {FRIENDS_MAX} friends, the most there can be")]
     TheirFriends,
     /// Requests that the caller has sent.
-    #[error("you have sent {FRIEND_REQUESTS_MAX} requests that are not answered, the most there can be")]
+    #[error(
+        "you have sent {FRIEND_REQUESTS_MAX} requests that are not answered, the most there can be"
+    )]
     Sent,
     /// Requests that the other player has received.
     #[error("the other player has {FRIEND_REQUESTS_MAX} requests to answer, the most there can be")]
@@ -120,13 +122,25 @@ pub trait Friends: Send + Sync {
     async fn blocked_either(&self, one: UserId, other: UserId) -> Result<bool, StoreError>;
 
     /// Asks for friendship; accepts when the other has asked. What already stands is returned as it is.
-    async fn request(&self, pair: Pair, key: Option<KeyUse>) -> Result<Stored<FriendRow>, FriendError>;
+    async fn request(
+        &self,
+        pair: Pair,
+        key: Option<KeyUse>,
+    ) -> Result<Stored<FriendRow>, FriendError>;
 
     /// Agrees to a request of `other`. An existing friendship is returned as it is.
-    async fn accept(&self, pair: Pair, key: Option<KeyUse>) -> Result<Stored<FriendRow>, FriendError>;
+    async fn accept(
+        &self,
+        pair: Pair,
+        key: Option<KeyUse>,
+    ) -> Result<Stored<FriendRow>, FriendError>;
 
     /// Ends a friendship or a request and returns what it was.
-    async fn remove(&self, pair: Pair, key: Option<KeyUse>) -> Result<Stored<FriendState>, FriendError>;
+    async fn remove(
+        &self,
+        pair: Pair,
+        key: Option<KeyUse>,
+    ) -> Result<Stored<FriendState>, FriendError>;
 
     /// Blocks `other` and returns what was between them before.
     async fn block(

@@ -37,7 +37,10 @@ impl KeyUse {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the result is not of this type.
-    pub fn matches<T: DeserializeOwned>(&self, record: &KeyRecord) -> Result<Option<T>, StoreError> {
+    pub fn matches<T: DeserializeOwned>(
+        &self,
+        record: &KeyRecord,
+    ) -> Result<Option<T>, StoreError> {
         if record.method != self.method || record.request_hash != self.request_hash {
             return Ok(None);
         }
@@ -91,7 +94,16 @@ mod tests {
         assert_eq!(key.matches(&record), Ok(Some(Some(7_u64))));
         let unit = key.record(&());
         assert_eq!(key.matches(&unit), Ok(Some(())));
-        for other in [KeyUse { method: 9, ..key.clone() }, KeyUse { request_hash: [2; 16], ..key.clone() }] {
+        for other in [
+            KeyUse {
+                method: 9,
+                ..key.clone()
+            },
+            KeyUse {
+                request_hash: [2; 16],
+                ..key.clone()
+            },
+        ] {
             assert_eq!(other.matches::<Option<u64>>(&record), Ok(None));
         }
         assert!(key.matches::<String>(&record).is_err());

@@ -3,8 +3,8 @@
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::{
-    Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset, ResetPassword,
-    SetRole, UpgradeGuest,
+    Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset,
+    ResetPassword, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
 
@@ -129,7 +129,9 @@ impl AccountService {
                 "this server has no way to deliver reset tokens; ask its support",
             ));
         };
-        let name = Username::parse(&request.username).ok().map(|name| name.folded);
+        let name = Username::parse(&request.username)
+            .ok()
+            .map(|name| name.folded);
         let counted = name.as_deref().unwrap_or(&request.username);
         if self
             .reset_requests
@@ -145,7 +147,10 @@ impl AccountService {
         let known = account.and_then(|account| account.login.map(|login| (account.user, login)));
         let row = self.new_reset(known.as_ref().map(|(user, login)| (*user, login)), caller);
         let made = self.tokens.reset(&row.nonce);
-        let added = self.store.add_reset(made.hash, row, keyed(caller, None)).await?;
+        let added = self
+            .store
+            .add_reset(made.hash, row, keyed(caller, None))
+            .await?;
         if let Some((user, login)) = known.filter(|_| !added.repeated) {
             courier.deliver(ResetDelivery {
                 user,

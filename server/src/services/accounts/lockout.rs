@@ -86,12 +86,20 @@ impl Lockout {
         };
         let config = &self.config;
         let mut counters = self.lock();
-        counters
-            .addresses
-            .attempt(attempt.address, config.address_failures_free, config, now, self.entries_max)?;
-        counters
-            .names
-            .attempt(attempt.name, config.name_failures_free, config, now, self.entries_max)?;
+        counters.addresses.attempt(
+            attempt.address,
+            config.address_failures_free,
+            config,
+            now,
+            self.entries_max,
+        )?;
+        counters.names.attempt(
+            attempt.name,
+            config.name_failures_free,
+            config,
+            now,
+            self.entries_max,
+        )?;
         Ok(attempt)
     }
 
@@ -99,14 +107,20 @@ impl Lockout {
     pub fn succeeded(&self, attempt: Attempt) {
         let mut counters = self.lock();
         counters.names.remove(attempt.name);
-        counters.addresses.undo(attempt.address, self.config.address_failures_free);
+        counters
+            .addresses
+            .undo(attempt.address, self.config.address_failures_free);
     }
 
     /// The password was not looked at: the attempt doesn't count.
     pub fn undo(&self, attempt: Attempt) {
         let mut counters = self.lock();
-        counters.names.undo(attempt.name, self.config.name_failures_free);
-        counters.addresses.undo(attempt.address, self.config.address_failures_free);
+        counters
+            .names
+            .undo(attempt.name, self.config.name_failures_free);
+        counters
+            .addresses
+            .undo(attempt.address, self.config.address_failures_free);
     }
 
     /// Forgets the failures of a name, after its password was reset.
@@ -115,7 +129,9 @@ impl Lockout {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counters> {
-        self.counters.lock().expect("no code panics while it counts")
+        self.counters
+            .lock()
+            .expect("no code panics while it counts")
     }
 }
 
@@ -155,7 +171,10 @@ impl Table {
             |entry| entry.decayed(config, now),
         );
         let locked = now < entry.locked_until;
-        entry.failures = entry.failures.saturating_add(1).min(failures_max(free, config));
+        entry.failures = entry
+            .failures
+            .saturating_add(1)
+            .min(failures_max(free, config));
         let delay = delay_ms(entry.failures, free, config);
         if delay > 0 {
             entry.locked_until = entry.locked_until.max(now + delay);
@@ -224,7 +243,10 @@ fn delay_ms(failures: u32, free: u32, config: &LockoutConfig) -> u64 {
 
 /// Failures beyond this make no longer delay and are not counted, so that they need not be forgotten either.
 fn failures_max(free: u32, config: &LockoutConfig) -> u32 {
-    let doublings = (config.delay_max_ms / config.delay_first_ms.max(1)).max(1).ilog2() + 1;
+    let doublings = (config.delay_max_ms / config.delay_first_ms.max(1))
+        .max(1)
+        .ilog2()
+        + 1;
     free.saturating_add(1 + doublings)
 }
 
@@ -269,11 +291,18 @@ mod tests {
         let waits: Vec<u64> = (0..20)
             .filter_map(|at| lockout.admit("ana", HERE, at).err())
             .collect();
-        assert_eq!(waits.len(), 14, "five are free and the sixth begins the delays");
+        assert_eq!(
+            waits.len(),
+            14,
+            "five are free and the sixth begins the delays"
+        );
         assert!(waits.is_sorted_by(|a, b| a <= b), "{waits:?}");
         assert_eq!(waits[0], 2_000);
         assert_eq!(waits[13], 900_000);
-        assert!(lockout.admit("ben", HERE, 20).is_ok(), "another name is free");
+        assert!(
+            lockout.admit("ben", HERE, 20).is_ok(),
+            "another name is free"
+        );
     }
 
     #[test]
@@ -305,9 +334,14 @@ mod tests {
         let attempt = lockout.admit("ana", HERE, 0).expect("free");
         lockout.succeeded(attempt);
         for _ in 0..3 {
-            lockout.admit("ana", HERE, 0).map(drop).expect("the name is clear");
+            lockout
+                .admit("ana", HERE, 0)
+                .map(drop)
+                .expect("the name is clear");
         }
-        let wait = lockout.admit("zoe", HERE, 0).expect_err("the address has its own count");
+        let wait = lockout
+            .admit("zoe", HERE, 0)
+            .expect_err("the address has its own count");
         assert_eq!(wait, 2_000);
     }
 
@@ -320,7 +354,10 @@ mod tests {
         assert!(lockout.admit("ana", HERE, 899_999).is_err());
         let long_after = 900_000 * 20;
         for _ in 0..5 {
-            lockout.admit("ana", HERE, long_after).map(drop).expect("all forgotten");
+            lockout
+                .admit("ana", HERE, long_after)
+                .map(drop)
+                .expect("all forgotten");
         }
     }
 
@@ -348,11 +385,16 @@ mod tests {
             .map(|_| {
                 let lockout = Arc::clone(&lockout);
                 std::thread::spawn(move || {
-                    (0..50).filter(|_| lockout.admit("ana", HERE, 0).is_ok()).count()
+                    (0..50)
+                        .filter(|_| lockout.admit("ana", HERE, 0).is_ok())
+                        .count()
                 })
             })
             .collect();
-        let admitted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        let admitted: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum();
         assert_eq!(admitted, 6);
     }
 
@@ -371,18 +413,29 @@ mod tests {
         for n in 0..1_000_u64 {
             let address = IpAddr::V4(u32::try_from(n).unwrap().into());
             lockout.admit("ana", address, 0).map(drop).ok();
-            lockout.admit(&format!("name{n}"), address, 0).map(drop).ok();
+            lockout
+                .admit(&format!("name{n}"), address, 0)
+                .map(drop)
+                .ok();
         }
         let counters = lockout.lock();
         assert_eq!(counters.names.entries.len(), 10);
         assert_eq!(counters.names.order.len(), 10);
         assert_eq!(counters.addresses.entries.len(), 10);
-        assert!(counters.names.entries.contains_key(&bucket(b"ana")), "used again and again");
+        assert!(
+            counters.names.entries.contains_key(&bucket(b"ana")),
+            "used again and again"
+        );
     }
 
     #[test]
     fn any_configuration_counts_without_overflow() {
-        for (first, max) in [(0, 0), (1, u64::MAX / 2), (u64::MAX / 4, u64::MAX / 4), (1_000, 1)] {
+        for (first, max) in [
+            (0, 0),
+            (1, u64::MAX / 2),
+            (u64::MAX / 4, u64::MAX / 4),
+            (1_000, 1),
+        ] {
             let lockout = Lockout::new(LockoutConfig {
                 name_failures_free: 0,
                 address_failures_free: u32::MAX - 1,

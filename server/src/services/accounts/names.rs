@@ -113,8 +113,12 @@ fn turns_text(c: char) -> bool {
 
 /// Checks a display name: 1 to 40 characters on one line, something of it visible. Blanks at both ends are dropped.
 pub fn display_name(field: &str, text: &str) -> Result<String, Fault> {
-    let refuse =
-        || Fault::invalid(field, format!("a display name is 1 to {NAME_CHARS_MAX} visible characters"));
+    let refuse = || {
+        Fault::invalid(
+            field,
+            format!("a display name is 1 to {NAME_CHARS_MAX} visible characters"),
+        )
+    };
     if text.len() > NAME_CHARS_MAX * 8 {
         return Err(refuse());
     }
@@ -156,7 +160,9 @@ pub fn email(text: Option<&str>) -> Result<Option<String>, Fault> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace() || is_invisible(c));
+    let plain = !text
+        .chars()
+        .any(|c| c.is_control() || c.is_whitespace() || is_invisible(c));
     let split = text
         .split_once('@')
         .is_some_and(|(left, right)| !left.is_empty() && right.len() > 2 && !right.contains('@'));
@@ -211,7 +217,10 @@ pub fn language(text: &str) -> Result<Option<String>, Fault> {
     if well_formed && text.len() <= LANGUAGE_BYTES_MAX {
         Ok(Some(text.to_owned()))
     } else {
-        Err(Fault::invalid("language", "a language tag, such as ko or en-GB"))
+        Err(Fault::invalid(
+            "language",
+            "a language tag, such as ko or en-GB",
+        ))
     }
 }
 
@@ -228,7 +237,19 @@ mod tests {
     #[test]
     fn names_of_many_scripts_are_taken_and_shown_as_written() {
         for name in [
-            "abc", "A_b-c.9", "김철수", "ゆうき", "สมชาย", "ผู้ใช้", "नमस्ते", "محمد", "Ünïcode", "Ωmega", "Việt", "𝔞𝔟𝔠", "ＡＢＣ",
+            "abc",
+            "A_b-c.9",
+            "김철수",
+            "ゆうき",
+            "สมชาย",
+            "ผู้ใช้",
+            "नमस्ते",
+            "محمد",
+            "Ünïcode",
+            "Ωmega",
+            "Việt",
+            "𝔞𝔟𝔠",
+            "ＡＢＣ",
         ] {
             let parsed = Username::parse(name).expect(name);
             assert_eq!(parsed.shown, name.nfc().collect::<String>());
@@ -252,7 +273,11 @@ mod tests {
         ] {
             assert_eq!(folded(one), folded(other), "{one} {other}");
         }
-        assert_ne!(folded("alice"), folded("alicе"), "the last letter is Cyrillic");
+        assert_ne!(
+            folded("alice"),
+            folded("alicе"),
+            "the last letter is Cyrillic"
+        );
     }
 
     #[test]
@@ -261,10 +286,38 @@ mod tests {
         let huge = "ﷺ".repeat(30_000);
         let zalgo = format!("abc{}", "\u{301}".repeat(10));
         for name in [
-            "", "ab", "...", "___", " abc", "abc ", "a b c", "a\0bc", "a\nbc", "a@b.c", "a/b/c", "abc'", "<abc>",
-            "abc\u{200b}", "abc\u{202e}", "\u{3164}\u{3164}\u{3164}", "\u{1160}\u{1160}\u{1160}", "abc\u{ffa0}",
-            "abc\u{fe0f}", "abc\u{e0101}", "\u{301}abc", "👍👍👍", "½½½", "ﷺ", "ﷺﷺﷺ", "\u{feff}abc", "a\u{ad}bc", "..\u{301}.a",
-            "⠀⠀⠀", long.as_str(), huge.as_str(), zalgo.as_str(),
+            "",
+            "ab",
+            "...",
+            "___",
+            " abc",
+            "abc ",
+            "a b c",
+            "a\0bc",
+            "a\nbc",
+            "a@b.c",
+            "a/b/c",
+            "abc'",
+            "<abc>",
+            "abc\u{200b}",
+            "abc\u{202e}",
+            "\u{3164}\u{3164}\u{3164}",
+            "\u{1160}\u{1160}\u{1160}",
+            "abc\u{ffa0}",
+            "abc\u{fe0f}",
+            "abc\u{e0101}",
+            "\u{301}abc",
+            "👍👍👍",
+            "½½½",
+            "ﷺ",
+            "ﷺﷺﷺ",
+            "\u{feff}abc",
+            "a\u{ad}bc",
+            "..\u{301}.a",
+            "⠀⠀⠀",
+            long.as_str(),
+            huge.as_str(),
+            zalgo.as_str(),
         ] {
             let fault = Username::parse(name).expect_err(&format!("{name:?}"));
             assert_eq!(fault.field.as_deref(), Some("username"), "{name:?}");
@@ -277,7 +330,13 @@ mod tests {
         for good in ["12345678", "비밀번호비밀번호", &"x".repeat(72)] {
             password("password", good).expect(good);
         }
-        for bad in ["", "1234567", "1234\05678", &"x".repeat(73), &"한".repeat(25)] {
+        for bad in [
+            "",
+            "1234567",
+            "1234\05678",
+            &"x".repeat(73),
+            &"한".repeat(25),
+        ] {
             assert!(password("password", bad).is_err(), "{bad:?}");
         }
     }
@@ -287,7 +346,16 @@ mod tests {
         assert_eq!(display_name("name", "  Ana  "), Ok("Ana".to_owned()));
         assert_eq!(display_name("name", "👩‍👩‍👧"), Ok("👩‍👩‍👧".to_owned()));
         display_name("name", &"가".repeat(40)).expect("40 characters fit");
-        for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", "\u{3164}", &"가".repeat(41), &"x".repeat(100_000)] {
+        for bad in [
+            "",
+            "   ",
+            "a\nb",
+            "a\u{202e}b",
+            "\u{200b}",
+            "\u{3164}",
+            &"가".repeat(41),
+            &"x".repeat(100_000),
+        ] {
             assert!(display_name("name", bad).is_err(), "{bad:?}");
         }
     }
@@ -302,7 +370,15 @@ mod tests {
         assert!(device(Some("a\nb")).is_err());
         assert!(device(Some(&"x".repeat(129))).is_err());
         assert_eq!(language("en-GB"), Ok(Some("en-GB".to_owned())));
-        for bad in ["e", "en_GB", "en-", "-en", "12", "한국어", &"abcdefgh-".repeat(5)] {
+        for bad in [
+            "e",
+            "en_GB",
+            "en-",
+            "-en",
+            "12",
+            "한국어",
+            &"abcdefgh-".repeat(5),
+        ] {
             assert!(language(bad).is_err(), "{bad:?}");
         }
     }

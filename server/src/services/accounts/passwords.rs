@@ -34,7 +34,8 @@ impl Default for PasswordConfig {
     fn default() -> Self {
         Self {
             cost: 10,
-            threads: std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+            threads: std::thread::available_parallelism()
+                .map_or(1, |cores| (cores.get() / 2).max(1)),
         }
     }
 }
@@ -60,8 +61,9 @@ impl Passwords {
     /// # Errors
     /// When a thread can't be started, or the cost is out of bcrypt's range.
     pub fn start(config: PasswordConfig) -> std::io::Result<Self> {
-        let dummy = bcrypt::hash("nobody's password", config.cost)
-            .map_err(|error| std::io::Error::other(format!("bcrypt cost {}: {error}", config.cost)))?;
+        let dummy = bcrypt::hash("nobody's password", config.cost).map_err(|error| {
+            std::io::Error::other(format!("bcrypt cost {}: {error}", config.cost))
+        })?;
         let (queue, jobs) = mpsc::sync_channel(PASSWORD_QUEUE_MAX);
         let jobs = Arc::new(Mutex::new(jobs));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -132,7 +134,10 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, waiting: &AtomicUsize, cost: u32) {
         tracing::warn!(%error, "password thread keeps its priority");
     }
     loop {
-        let job = jobs.lock().expect("no code panics while it waits for a job").recv();
+        let job = jobs
+            .lock()
+            .expect("no code panics while it waits for a job")
+            .recv();
         let Ok(job) = job else {
             return;
         };
@@ -142,11 +147,22 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, waiting: &AtomicUsize, cost: u32) {
             Job::Verify(_, _, reply) if reply.is_closed() => {}
             Job::Hash(password, reply) => {
                 let hash = bcrypt::hash(password, cost);
-                reply.send(hash.inspect_err(|error| tracing::error!(%error, "bcrypt")).ok()).ok();
+                reply
+                    .send(
+                        hash.inspect_err(|error| tracing::error!(%error, "bcrypt"))
+                            .ok(),
+                    )
+                    .ok();
             }
             Job::Verify(password, hash, reply) => {
                 let right = bcrypt::verify(password, &hash);
-                reply.send(right.inspect_err(|error| tracing::error!(%error, "bcrypt")).ok()).ok();
+                reply
+                    .send(
+                        right
+                            .inspect_err(|error| tracing::error!(%error, "bcrypt"))
+                            .ok(),
+                    )
+                    .ok();
             }
         }
     }
@@ -164,8 +180,14 @@ mod tests {
     async fn a_password_fits_its_own_hash_and_no_other() {
         let passwords = passwords(1);
         let hash = passwords.hash("correct horse").await.unwrap();
-        assert_eq!(passwords.verify("correct horse", Some(&hash)).await, Ok(true));
-        assert_eq!(passwords.verify("correct horsf", Some(&hash)).await, Ok(false));
+        assert_eq!(
+            passwords.verify("correct horse", Some(&hash)).await,
+            Ok(true)
+        );
+        assert_eq!(
+            passwords.verify("correct horsf", Some(&hash)).await,
+            Ok(false)
+        );
         assert_eq!(passwords.verify("nobody's password", None).await, Ok(false));
     }
 
@@ -175,22 +197,35 @@ mod tests {
         let longest = "x".repeat(72);
         let hash = passwords.hash(&longest).await.unwrap();
         assert_eq!(passwords.verify(&longest, Some(&hash)).await, Ok(true));
-        assert_eq!(passwords.verify(&longest[..71], Some(&hash)).await, Ok(false));
-        assert_eq!(passwords.verify(&format!("{longest}x"), Some(&hash)).await, Ok(false));
+        assert_eq!(
+            passwords.verify(&longest[..71], Some(&hash)).await,
+            Ok(false)
+        );
+        assert_eq!(
+            passwords.verify(&format!("{longest}x"), Some(&hash)).await,
+            Ok(false)
+        );
         assert_eq!(passwords.verify("nul\0nul\0", Some(&hash)).await, Ok(false));
     }
 
     #[tokio::test]
     async fn a_hash_that_is_none_is_a_fault_and_the_thread_goes_on() {
         let passwords = passwords(1);
-        let fault = passwords.verify("correct horse", Some("no hash")).await.unwrap_err();
+        let fault = passwords
+            .verify("correct horse", Some("no hash"))
+            .await
+            .unwrap_err();
         assert_eq!(fault.code, Code::Internal);
         passwords.hash("correct horse").await.unwrap();
     }
 
     #[tokio::test]
     async fn a_storm_is_refused_with_a_time_to_wait() {
-        let passwords = Passwords::start(PasswordConfig { cost: 8, threads: 1 }).unwrap();
+        let passwords = Passwords::start(PasswordConfig {
+            cost: 8,
+            threads: 1,
+        })
+        .unwrap();
         let calls = (0..PASSWORD_QUEUE_MAX + 50).map(|_| passwords.verify("password", None));
         let mut calls: Vec<_> = calls.map(Box::pin).collect();
         let mut refused = 0;
@@ -208,7 +243,10 @@ mod tests {
         while passwords.verify("password", None).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        assert!(started.elapsed().as_secs() < 5, "those who left are skipped");
+        assert!(
+            started.elapsed().as_secs() < 5,
+            "those who left are skipped"
+        );
     }
 
     #[test]
@@ -234,7 +272,19 @@ mod tests {
 
     #[test]
     fn a_cost_out_of_range_is_refused() {
-        assert!(Passwords::start(PasswordConfig { cost: 3, threads: 1 }).is_err());
-        assert!(Passwords::start(PasswordConfig { cost: 32, threads: 1 }).is_err());
+        assert!(
+            Passwords::start(PasswordConfig {
+                cost: 3,
+                threads: 1
+            })
+            .is_err()
+        );
+        assert!(
+            Passwords::start(PasswordConfig {
+                cost: 32,
+                threads: 1
+            })
+            .is_err()
+        );
     }
 }

@@ -12,8 +12,8 @@ use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out};
 use crate::services::caller::Caller;
 use crate::store::accounts::{
-    AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow, Rotated,
-    Rotation, SessionRow,
+    AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow,
+    Rotated, Rotation, SessionRow,
 };
 use crate::store::keyed::{KeyUse, Stored};
 
@@ -113,11 +113,17 @@ impl AccountService {
         caller: &Caller,
         request: LoginGuest,
     ) -> Result<SignedIn, Fault> {
-        let chars = request.secret.chars().take(GUEST_SECRET_CHARS_MAX + 1).count();
+        let chars = request
+            .secret
+            .chars()
+            .take(GUEST_SECRET_CHARS_MAX + 1)
+            .count();
         if !(GUEST_SECRET_CHARS_MIN..=GUEST_SECRET_CHARS_MAX).contains(&chars) {
             return Err(Fault::invalid(
                 "secret",
-                format!("a guest's secret is {GUEST_SECRET_CHARS_MIN} to {GUEST_SECRET_CHARS_MAX} random characters"),
+                format!(
+                    "a guest's secret is {GUEST_SECRET_CHARS_MIN} to {GUEST_SECRET_CHARS_MAX} random characters"
+                ),
             ));
         }
         let device = names::device(request.device.as_deref())?;
@@ -358,7 +364,10 @@ impl AccountService {
     ) -> Result<SignedIn, Fault> {
         let account = self.known_account(grant.user).await?;
         if let Some(password) = password {
-            let hash = account.login.as_ref().map(|login| login.password.0.as_str());
+            let hash = account
+                .login
+                .as_ref()
+                .map(|login| login.password.0.as_str());
             if !self.passwords.verify(password, hash).await? {
                 return Err(Fault::of(Code::KeyReused));
             }

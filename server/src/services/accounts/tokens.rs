@@ -60,7 +60,10 @@ impl TokenMaker {
             .into_bytes()
             .into();
         Made {
-            text: format!("{REFRESH_PREFIX}.{user}.{session}.{generation}.{}", to_hex(&secret)),
+            text: format!(
+                "{REFRESH_PREFIX}.{user}.{session}.{generation}.{}",
+                to_hex(&secret)
+            ),
             hash: hash_of(&secret),
         }
     }
@@ -125,7 +128,10 @@ impl PresentedRefresh {
 /// The hash of a presented reset token.
 pub fn reset_hash(text: &str) -> Option<SecretHash> {
     let (prefix, secret) = text.split_once('.')?;
-    (prefix == RESET_PREFIX).then(|| from_hex(secret)).flatten().map(|secret| hash_of(&secret))
+    (prefix == RESET_PREFIX)
+        .then(|| from_hex(secret))
+        .flatten()
+        .map(|secret| hash_of(&secret))
 }
 
 /// The hash under which the store keeps a secret.
@@ -159,8 +165,13 @@ fn from_hex(text: &str) -> Option<[u8; SECRET_BYTES]> {
             _ => None,
         })
         .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | digit)).collect();
-    (digits.len() == 2 * SECRET_BYTES).then(|| bytes.try_into().ok()).flatten()
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | digit))
+        .collect();
+    (digits.len() == 2 * SECRET_BYTES)
+        .then(|| bytes.try_into().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -181,7 +192,10 @@ mod tests {
         let made = maker().refresh(USER, SESSION, 3);
         assert_eq!(made, maker().refresh(USER, SESSION, 3));
         let token = PresentedRefresh::parse(&made.text).unwrap();
-        assert_eq!((token.user, token.session, token.generation), (USER, SESSION, 3));
+        assert_eq!(
+            (token.user, token.session, token.generation),
+            (USER, SESSION, 3)
+        );
         assert_eq!(token.hash(), made.hash);
         assert!(maker().is_genuine(&token));
         assert!(!TokenMaker::new(Hidden([8; 32])).is_genuine(&token));
@@ -190,9 +204,15 @@ mod tests {
     #[test]
     fn a_token_of_another_generation_session_or_purpose_is_another() {
         let token = PresentedRefresh::parse(&maker().refresh(USER, SESSION, 3).text).unwrap();
-        assert!(!maker().is_genuine(&PresentedRefresh { generation: 4, ..token }));
+        assert!(!maker().is_genuine(&PresentedRefresh {
+            generation: 4,
+            ..token
+        }));
         let other = SessionId::from_bytes([3; 10]);
-        assert!(!maker().is_genuine(&PresentedRefresh { session: other, ..token }));
+        assert!(!maker().is_genuine(&PresentedRefresh {
+            session: other,
+            ..token
+        }));
         assert_ne!(maker().reset(&[0; 16]).hash, maker().reset(&[1; 16]).hash);
     }
 

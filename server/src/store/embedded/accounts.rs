@@ -90,7 +90,9 @@ impl Embedded {
         let Some(record) = self.engine().recall_key(key.scope, &key.key)? else {
             return Ok(None);
         };
-        key.matches(&record)?.map(Some).ok_or(AccountError::KeyReused)
+        key.matches(&record)?
+            .map(Some)
+            .ok_or(AccountError::KeyReused)
     }
 }
 

@@ -138,7 +138,10 @@ async fn post(
 
 fn worth_repeating(status: StatusCode) -> bool {
     status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
 }
 
 #[cfg(test)]
@@ -168,7 +171,8 @@ mod tests {
             while !request.ends_with(b"}") {
                 assert!(stream.read_buf(&mut request).await.unwrap() > 0);
             }
-            let reply = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let reply =
+                format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             stream.write_all(reply.as_bytes()).await.unwrap();
             asked.push(String::from_utf8(request).unwrap());
         }
@@ -187,7 +191,10 @@ mod tests {
         assert_eq!(asked.len(), 2);
         for request in asked {
             assert!(request.starts_with("POST /reset HTTP/1.1\r\n"), "{request}");
-            assert!(request.contains("authorization: Bearer let me in\r\n"), "{request}");
+            assert!(
+                request.contains("authorization: Bearer let me in\r\n"),
+                "{request}"
+            );
             let body = request.split("\r\n\r\n").nth(1).unwrap();
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(body["token"], "pp1.x");
@@ -209,7 +216,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_drops_and_does_not_wait() {
-        let config = HookConfig { url: "http://127.0.0.1:9/".to_owned(), bearer: None };
+        let config = HookConfig {
+            url: "http://127.0.0.1:9/".to_owned(),
+            bearer: None,
+        };
         let (courier, task) = HookCourier::new(config).unwrap();
         for _ in 0..HOOK_QUEUE_MAX + 10 {
             courier.deliver(delivery());
@@ -221,8 +231,14 @@ mod tests {
     #[test]
     fn other_addresses_are_refused() {
         for url in ["", "example.com", "ftp://example.com", "file:///etc/passwd"] {
-            let config = HookConfig { url: url.to_owned(), bearer: None };
-            assert!(matches!(HookCourier::new(config), Err(HookError::Url(_))), "{url}");
+            let config = HookConfig {
+                url: url.to_owned(),
+                bearer: None,
+            };
+            assert!(
+                matches!(HookCourier::new(config), Err(HookError::Url(_))),
+                "{url}"
+            );
         }
     }
 }

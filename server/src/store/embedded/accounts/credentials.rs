@@ -6,15 +6,16 @@ use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::{account_now, claim_name, put_account, sessions};
 use crate::store::StoreError;
-use crate::store::accounts::{
-    AccountError, GuestRow, Login, PasswordChange, ResetRow, SecretHash,
-};
+use crate::store::accounts::{AccountError, GuestRow, Login, PasswordChange, ResetRow, SecretHash};
 use crate::store::embedded::engine::{Limit, Range, Tx};
 use crate::store::embedded::inboxes;
 use crate::store::embedded::rows;
 use crate::store::embedded::tables::Table;
 
-pub(super) fn set_password(tx: &mut Tx<'_>, change: PasswordChange) -> Result<UserId, AccountError> {
+pub(super) fn set_password(
+    tx: &mut Tx<'_>,
+    change: PasswordChange,
+) -> Result<UserId, AccountError> {
     let mut account = account_now(tx, change.user)?;
     let Some(login) = account
         .login

@@ -24,11 +24,21 @@ pub(super) fn key(user: UserId, session: SessionId) -> Vec<u8> {
 }
 
 pub(super) fn all(view: &View, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
-    decode(view.scan(Table::Sessions, &Range::prefix(user.as_bytes()), false, SCAN)?)
+    decode(view.scan(
+        Table::Sessions,
+        &Range::prefix(user.as_bytes()),
+        false,
+        SCAN,
+    )?)
 }
 
 fn all_now(tx: &Tx<'_>, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
-    decode(tx.scan(Table::Sessions, &Range::prefix(user.as_bytes()), false, SCAN)?)
+    decode(tx.scan(
+        Table::Sessions,
+        &Range::prefix(user.as_bytes()),
+        false,
+        SCAN,
+    )?)
 }
 
 fn decode(found: Vec<Row>) -> Result<Vec<SessionRow>, StoreError> {
@@ -65,7 +75,11 @@ pub(super) fn create(
         tx.put(Table::Guests, secret.as_slice(), rows::encode(&guest));
     }
     if account.role == Role::Admin {
-        tx.put(Table::Admins, account.user.as_bytes().as_slice(), Vec::new());
+        tx.put(
+            Table::Admins,
+            account.user.as_bytes().as_slice(),
+            Vec::new(),
+        );
     }
     put_account(tx, account);
     put(tx, account.user, session);
@@ -148,11 +162,7 @@ pub(super) fn rotate(tx: &mut Tx<'_>, rotation: &Rotation) -> Result<Rotated, Ac
     }))
 }
 
-pub(super) fn end(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    session: SessionId,
-) -> Result<(), AccountError> {
+pub(super) fn end(tx: &mut Tx<'_>, user: UserId, session: SessionId) -> Result<(), AccountError> {
     let row_key = key(user, session);
     if tx.get(Table::Sessions, &row_key)?.is_none() {
         return Err(AccountError::NoSession);
