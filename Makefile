@@ -9,6 +9,8 @@ export CARGO_TERM_COLOR ?= auto
 
 TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
+# Built together, and so with the same features as the tests: nothing is compiled a second time for them.
+PROGRAMS := --bin pitturu --example chat
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 ARGS ?=
@@ -24,7 +26,17 @@ NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
 
 .PHONY: run
 run: ## Build and start the server for development, and print where to connect
-	cargo run --locked --bin pitturu -- --dev $(ARGS)
+	cargo build --locked $(PROGRAMS)
+	@exec $(TARGET)/debug/pitturu --dev $(ARGS)
+
+.PHONY: chat
+chat: ## Start the terminal chat client in Rust
+	cargo build --locked $(PROGRAMS)
+	@exec $(TARGET)/debug/examples/chat $(ARGS)
+
+.PHONY: chat-node
+chat-node: $(TYPESCRIPT)/node_modules/.package-lock.json ## Start the chat example in Node
+	@npm run --silent --prefix $(TYPESCRIPT) example -- $(ARGS)
 
 .PHONY: test
 test: ## Install what the tests need into the project's folders, and run every check and test
@@ -61,7 +73,7 @@ clippy: ## Lint all Rust code; a warning is an error
 
 .PHONY: layout
 layout: ## Test who may name what, and the length of files and functions
-	cargo test --locked -p pitturu-schemas --test layout
+	cargo test --locked --test layout
 
 .PHONY: rustdoc
 rustdoc: ## Build the documentation of Rust code; a warning is an error
@@ -96,7 +108,7 @@ test-typescript-real: build ## Run the TypeScript SDK against a real server
 
 .PHONY: schemas
 schemas: ## Write anew what is derived from the protocol tables
-	cargo run --locked -p pitturu-schemas -- write
+	cargo run --locked --bin pitturu-schemas -- write
 
 .PHONY: docs
 docs: ## Build and open the documentation of Rust code

@@ -9,8 +9,11 @@
 //! - [`ids`], [`limits`], [`codes`]: names, bounds and the two code tables;
 //! - [`methods`] and [`events`]: the tables from which everything else is derived;
 //! - [`types`]: the bodies of calls, replies and events;
-//! - [`server`]: the state machine of a connection, as the server drives it.
+//! - [`server`]: the state machine of a connection, as the server drives it;
+//! - [`client`]: the state machine of a client across its connections, with its waits in [`backoff`].
 
+pub mod backoff;
+pub mod client;
 pub mod codec;
 pub mod codes;
 pub mod events;

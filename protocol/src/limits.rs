@@ -1,73 +1,99 @@
 //! Named bounds of the protocol. Both sides refuse what exceeds them before allocating for it.
 
-/// Longest single frame in bytes, in either direction.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// A bound as documents and other languages show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Name of the constant.
+    pub name: &'static str,
+    /// Value, in the unit that the name ends with.
+    pub value: u64,
+    /// What it bounds.
+    pub doc: &'static str,
+}
 
-/// Longest WebSocket message in bytes: one or more frames back to back.
-pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ pub const $name:ident: $type:ty = $value:expr;)*) => {
+        $($(#[doc = $doc])+ pub const $name: $type = $value;)*
 
-/// Deepest nesting of arrays and maps in one frame, the frame's own array included.
-pub const NESTING_MAX: usize = 16;
+        /// Every bound, in the order of this file.
+        pub const LIMITS: &[Limit] = &[$(Limit {
+            name: stringify!($name),
+            value: $name as u64,
+            doc: concat!($($doc),+),
+        }),*];
+    };
+}
 
-/// Most calls that one connection may have unanswered. The SDKs queue beyond it.
-pub const CALLS_IN_FLIGHT_MAX: usize = 64;
+limits! {
+    /// Longest single frame in bytes, in either direction.
+    pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest idempotency key in bytes.
-pub const KEY_BYTES_MAX: usize = 64;
+    /// Longest WebSocket message in bytes: one or more frames back to back.
+    pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// Most rooms that one connection may have open.
-pub const ROOMS_OPEN_MAX: usize = 256;
+    /// Deepest nesting of arrays and maps in one frame, the frame's own array included.
+    pub const NESTING_MAX: usize = 16;
 
-/// Longest message text in bytes of UTF-8.
-pub const TEXT_BYTES_MAX: usize = 4 * 1024;
+    /// Most calls that one connection may have unanswered. The SDKs queue beyond it.
+    pub const CALLS_IN_FLIGHT_MAX: usize = 64;
 
-/// Longest opaque attachment of a message in bytes.
-pub const DATA_BYTES_MAX: usize = 4 * 1024;
+    /// Longest idempotency key in bytes.
+    pub const KEY_BYTES_MAX: usize = 64;
 
-/// Most items that one page of a list holds.
-pub const PAGE_ITEMS_MAX: u32 = 200;
+    /// Most rooms that one connection may have open.
+    pub const ROOMS_OPEN_MAX: usize = 256;
 
-/// Items in a page when the caller does not say.
-pub const PAGE_ITEMS_DEFAULT: u32 = 50;
+    /// Longest message text in bytes of UTF-8.
+    pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 
-/// Most bytes of encoded items in one page; a page ends early rather than exceed it.
-pub const PAGE_BYTES_MAX: usize = 48 * 1024;
+    /// Longest opaque attachment of a message in bytes.
+    pub const DATA_BYTES_MAX: usize = 4 * 1024;
 
-/// Most user ids in one request for profiles or presence.
-pub const USERS_PER_CALL_MAX: usize = 100;
+    /// Most items that one page of a list holds.
+    pub const PAGE_ITEMS_MAX: u32 = 200;
 
-/// Longest user name in characters.
-pub const USERNAME_CHARS_MAX: usize = 32;
+    /// Items in a page when the caller does not say.
+    pub const PAGE_ITEMS_DEFAULT: u32 = 50;
 
-/// Shortest user name in characters.
-pub const USERNAME_CHARS_MIN: usize = 3;
+    /// Most bytes of encoded items in one page; a page ends early rather than exceed it.
+    pub const PAGE_BYTES_MAX: usize = 48 * 1024;
 
-/// Longest password in bytes of UTF-8; bcrypt reads no more.
-pub const PASSWORD_BYTES_MAX: usize = 72;
+    /// Most user ids in one request for profiles or presence.
+    pub const USERS_PER_CALL_MAX: usize = 100;
 
-/// Shortest password in characters.
-pub const PASSWORD_CHARS_MIN: usize = 8;
+    /// Longest user name in characters.
+    pub const USERNAME_CHARS_MAX: usize = 32;
 
-/// Longest display name in characters.
-pub const NAME_CHARS_MAX: usize = 40;
+    /// Shortest user name in characters.
+    pub const USERNAME_CHARS_MIN: usize = 3;
 
-/// Longest room name in characters.
-pub const ROOM_NAME_CHARS_MAX: usize = 64;
+    /// Longest password in bytes of UTF-8; bcrypt reads no more.
+    pub const PASSWORD_BYTES_MAX: usize = 72;
 
-/// Longest free text of a profile, a room topic or a presence note in bytes.
-pub const NOTE_BYTES_MAX: usize = 512;
+    /// Shortest password in characters.
+    pub const PASSWORD_CHARS_MIN: usize = 8;
 
-/// Longest reaction in bytes: one emoji with its modifiers, or a short code.
-pub const EMOJI_BYTES_MAX: usize = 32;
+    /// Longest display name in characters.
+    pub const NAME_CHARS_MAX: usize = 40;
 
-/// Most distinct emoji on one message.
-pub const EMOJI_PER_MESSAGE_MAX: usize = 32;
+    /// Longest room name in characters.
+    pub const ROOM_NAME_CHARS_MAX: usize = 64;
 
-/// Most room members whose presence is sent by name; larger rooms get counts.
-pub const PRESENCE_NAMED_MAX: usize = 64;
+    /// Longest free text of a profile, a room topic or a presence note in bytes.
+    pub const NOTE_BYTES_MAX: usize = 512;
 
-/// Longest token in bytes, access or refresh.
-pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
+    /// Longest reaction in bytes: one emoji with its modifiers, or a short code.
+    pub const EMOJI_BYTES_MAX: usize = 32;
+
+    /// Most distinct emoji on one message.
+    pub const EMOJI_PER_MESSAGE_MAX: usize = 32;
+
+    /// Most room members whose presence is sent by name; larger rooms get counts.
+    pub const PRESENCE_NAMED_MAX: usize = 64;
+
+    /// Longest token in bytes, access or refresh.
+    pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
+}
 
 const _: () = assert!(FRAME_BYTES_MAX <= MESSAGE_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX + DATA_BYTES_MAX + 4 * 1024 <= PAGE_BYTES_MAX);

@@ -1,12 +1,23 @@
 //! The PittuRu server.
 //!
-//! - [`session`]: one connection, from hello to goodbye;
+//! - [`config`]: keys and values; [`app`]: what is started in which order, and the way out;
+//! - [`assembly`]: the services over one store;
+//! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
+//! - [`hub`]: all connections, by player;
 //! - [`router`]: rooms and their owners;
 //! - [`services`]: the product's rules;
-//! - [`store`]: what lasts.
+//! - [`store`]: what lasts;
+//! - [`ops`]: health, metrics, logs.
 
+pub mod app;
+pub mod assembly;
 pub mod clock;
+pub mod config;
+pub mod hub;
+pub mod ops;
+pub mod random;
 pub mod router;
 pub mod services;
 pub mod session;
 pub mod store;
+pub mod transport;

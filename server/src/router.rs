@@ -38,9 +38,16 @@ pub trait Blocks: Send + Sync {
 }
 
 /// Finds the shard of a room. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Router {
-    shards: Arc<[mpsc::Sender<Command>]>,
+    shards: Arc<[ShardHandle]>,
+}
+
+#[derive(Debug)]
+struct ShardHandle {
+    mailbox: mpsc::Sender<Command>,
+    /// Connections that are gone. Bounded by the rooms that connections have open.
+    detached: mpsc::UnboundedSender<Command>,
 }
 
 impl Router {
@@ -53,7 +60,7 @@ impl Router {
         limits: &Arc<ChatLimits>,
     ) -> Self {
         let start = |_| {
-            let (sender, commands) = mpsc::channel(MAILBOX_MAX);
+            let (mailbox, commands) = mpsc::channel(MAILBOX_MAX);
             let (completions, completed) = mpsc::unbounded_channel();
             let context = Context::new(
                 Arc::clone(rooms),
@@ -62,15 +69,16 @@ impl Router {
                 Arc::clone(limits),
                 completions,
             );
-            tokio::spawn(Shard::new(context).run(commands, completed));
-            sender
+            let (detached, gone) = mpsc::unbounded_channel();
+            tokio::spawn(Shard::new(context).run(commands, gone, completed));
+            ShardHandle { mailbox, detached }
         };
         Self {
             shards: (0..shards.max(1)).map(start).collect(),
         }
     }
 
-    fn shard(&self, room: RoomId) -> &mpsc::Sender<Command> {
+    fn shard(&self, room: RoomId) -> &ShardHandle {
         let bytes = room.as_bytes();
         let hash = u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"));
         let index = hash % self.shards.len() as u64;
@@ -79,7 +87,7 @@ impl Router {
 
     /// Says something to a room's shard. When its mailbox is full, whoever waits for an answer is refused.
     pub fn send(&self, command: Command) {
-        if let Err(error) = self.shard(command.room()).try_send(command) {
+        if let Err(error) = self.shard(command.room()).mailbox.try_send(command) {
             let fault = match &error {
                 mpsc::error::TrySendError::Full(_) => {
                     Fault::of(Code::Overloaded).retry_after_ms(250)
@@ -90,9 +98,10 @@ impl Router {
         }
     }
 
-    /// Says something that must not be lost, waiting for room in the mailbox.
-    pub async fn deliver(&self, command: Command) {
+    /// Takes a connection out of a room, however full the mailbox is. May overtake calls of the same connection that still
+    /// wait there; they find the connection gone or signed out.
+    pub fn detach(&self, command: Command) {
         // A closed mailbox belongs to a server that has stopped.
-        drop(self.shard(command.room()).send(command).await);
+        drop(self.shard(command.room()).detached.send(command));
     }
 }

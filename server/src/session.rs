@@ -2,9 +2,40 @@
 //!
 //! - [`link`]: what a transport gives;
 //! - [`connection`]: what everybody may know of a connection; [`outbox`]: what waits to be sent on it;
-//! - [`rates`]: how much each caller may call.
+//! - [`driver`]: the loop; [`greeting`]: the answer to hello;
+//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`rates`]: how much each
+//!   caller may call;
+//! - [`backfill`]: streams read on from the store.
 
+pub mod backfill;
+pub mod calls;
 pub mod connection;
+pub mod driver;
+pub mod greeting;
+pub mod handlers;
 pub mod link;
 pub mod outbox;
 pub mod rates;
+
+pub use driver::serve;
+pub use link::{Link, LinkError, Peer};
+
+use pitturu_protocol::server::Timing;
+
+/// Bounds of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Bytes of durable events that may wait for a slow reader before its streams are cut.
+    pub outbox_bytes: usize,
+    /// Heartbeat and handshake.
+    pub timing: Timing,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            outbox_bytes: 256 * 1024,
+            timing: Timing::default(),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! out. Every rule has a test beside it that shows the rule failing.
 
 mod boundaries;
+mod links;
 mod names;
 mod size;
 mod sources;
@@ -26,6 +27,7 @@ const RULES: &[Rule] = &[
 fn the_repository_keeps_its_layout() {
     let sources = sources::tracked();
     let mut violations = names::check_top_level(&sources);
+    violations.extend(links::check(&sources));
     for source in &sources {
         violations.extend(RULES.iter().flat_map(|rule| rule(source)));
     }

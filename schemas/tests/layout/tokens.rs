@@ -9,6 +9,8 @@ pub(crate) struct Code {
     tokens: Vec<TokenTree>,
     /// Lines of the items that were left out.
     pub(crate) test_lines: Vec<RangeInclusive<usize>>,
+    /// Modules among them that lie in files of their own.
+    pub(crate) test_modules: Vec<String>,
 }
 
 /// A path that the code names, such as `std::env::var`. `use` lists are spelled out.
@@ -32,9 +34,13 @@ impl Code {
         let stream: TokenStream = text.parse().map_err(|error: proc_macro2::LexError| {
             format!("line {}: {error}", error.span().start().line)
         })?;
-        let mut test_lines = Vec::new();
-        let tokens = without_tests(stream, &mut test_lines);
-        Ok(Self { tokens, test_lines })
+        let mut tests = Vec::new();
+        let tokens = without_tests(stream, &mut tests);
+        Ok(Self {
+            tokens,
+            test_lines: tests.iter().map(|item| item.lines.clone()).collect(),
+            test_modules: tests.into_iter().filter_map(|item| item.module).collect(),
+        })
     }
 
     /// Every path of two or more segments, and single names that `use` brings in.
@@ -81,7 +87,14 @@ fn is_test_attribute(group: &Group) -> bool {
         && (text == "cfg(test)" || text.starts_with("cfg(all(test,"))
 }
 
-fn without_tests(stream: TokenStream, left_out: &mut Vec<RangeInclusive<usize>>) -> Vec<TokenTree> {
+/// A `#[cfg(test)]` item.
+struct TestItem {
+    lines: RangeInclusive<usize>,
+    /// The name of a module without a body.
+    module: Option<String>,
+}
+
+fn without_tests(stream: TokenStream, left_out: &mut Vec<TestItem>) -> Vec<TokenTree> {
     let tokens: Vec<TokenTree> = stream.into_iter().collect();
     let mut kept = Vec::with_capacity(tokens.len());
     let mut index = 0;
@@ -91,7 +104,10 @@ fn without_tests(stream: TokenStream, left_out: &mut Vec<RangeInclusive<usize>>)
             && is_test_attribute(group)
         {
             let end = item_end(&tokens, index + 2);
-            left_out.push(line_of(&tokens[index])..=tokens[end].span().end().line);
+            left_out.push(TestItem {
+                lines: line_of(&tokens[index])..=tokens[end].span().end().line,
+                module: module_declared(&tokens[index..=end]),
+            });
             index = end + 1;
             continue;
         }
@@ -107,6 +123,18 @@ fn without_tests(stream: TokenStream, left_out: &mut Vec<RangeInclusive<usize>>)
         index += 1;
     }
     kept
+}
+
+/// `name` of an item that ends with `mod name;`.
+fn module_declared(item: &[TokenTree]) -> Option<String> {
+    match item {
+        [.., keyword, TokenTree::Ident(name), end]
+            if is_word(Some(keyword), "mod") && is_punct(Some(end), ';') =>
+        {
+            Some(name.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// Index of the last token of the item that begins at `start`: its body, or its semicolon.
@@ -296,6 +324,13 @@ mod tests {
             ["a::b"],
             "what follows a test item stays"
         );
+    }
+
+    #[test]
+    fn test_modules_in_files_are_named() {
+        let text = "#[cfg(test)]\npub(crate) mod a;\nmod b;\n#[cfg(test)] mod c {}";
+        let code = Code::parse(text).expect("the sample is Rust");
+        assert_eq!(code.test_modules, ["a"]);
     }
 
     #[test]

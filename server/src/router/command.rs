@@ -20,8 +20,9 @@ use crate::store::rooms::{LoadedRoom, MessageRow};
 pub enum ReplyTo {
     /// A call on the connection.
     Call(CallId),
-    /// A resume, which gathers the answers of several rooms.
-    Resume(oneshot::Sender<Result<RoomView, Fault>>),
+    /// A task that answers by itself. The connection's driver reads nothing further until it has, and takes the stream up
+    /// from its cursor afterwards.
+    Task(oneshot::Sender<Result<RoomView, Fault>>),
 }
 
 /// A call for one room.
@@ -74,8 +75,8 @@ pub struct Create {
     pub connection: Arc<Connection>,
     /// Who calls.
     pub actor: Actor,
-    /// The call to answer.
-    pub call: CallId,
+    /// Who is answered.
+    pub to: ReplyTo,
     /// What to make.
     pub beginning: Beginning,
 }
@@ -156,7 +157,7 @@ impl From<Create> for Open {
             connection: create.connection,
             actor: create.actor,
             cursor: None,
-            to: ReplyTo::Call(create.call),
+            to: create.to,
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Blocks;
-use super::command::{Command, Completion, Create, Fetched, ReplyTo};
+use super::command::{Command, Completion, Create, Fetched, Open, ReplyTo};
 use super::followers::Followers;
 use super::live_room::{LiveRoom, refuse};
 use super::recent::RECENT_MAX;
@@ -120,6 +120,7 @@ impl Shard {
     pub async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
+        mut detached: mpsc::UnboundedReceiver<Command>,
         mut completions: mpsc::UnboundedReceiver<Completion>,
     ) {
         let mut burst = Vec::with_capacity(BURST);
@@ -138,6 +139,7 @@ impl Shard {
                         self.complete(completion);
                     }
                 }
+                Some(command) = detached.recv() => self.handle(command),
                 taken = commands.recv_many(&mut burst, BURST) => {
                     if taken == 0 {
                         return;
@@ -324,7 +326,7 @@ impl Shard {
 
     fn create(&mut self, create: Create) {
         if self.context.is_full() {
-            refuse(&create.connection, create.call, &overloaded());
+            refuse_open(create.into(), &overloaded());
             return;
         }
         self.lives += 1;
@@ -336,7 +338,7 @@ impl Shard {
                 self.slots.insert(room, Slot::Live(Box::new(live)));
                 self.after(room, committed);
             }
-            Err(fault) => refuse(&create.connection, create.call, &fault),
+            Err(fault) => refuse_open(create.into(), &fault),
         }
     }
 
@@ -395,14 +397,18 @@ fn overloaded() -> Fault {
 pub fn refuse_command(command: Command, fault: &Fault) {
     match command {
         Command::Call(call) => refuse(&call.connection, call.call, fault),
-        Command::Create(create) => refuse(&create.connection, create.call, fault),
-        Command::Open(open) => match open.to {
-            ReplyTo::Call(call) => refuse(&open.connection, call, fault),
-            // Whoever resumed may have gone.
-            ReplyTo::Resume(to) => drop(to.send(Err(fault.clone()))),
-        },
+        Command::Create(create) => refuse_open((*create).into(), fault),
+        Command::Open(open) => refuse_open(*open, fault),
         // The driver tries again after a pause.
         Command::Attach(room, connection, cursor) => connection.outbox.cut(room, cursor),
         Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
+    }
+}
+
+fn refuse_open(open: Open, fault: &Fault) {
+    match open.to {
+        ReplyTo::Call(call) => refuse(&open.connection, call, fault),
+        // The task may have gone with its connection.
+        ReplyTo::Task(to) => drop(to.send(Err(fault.clone()))),
     }
 }

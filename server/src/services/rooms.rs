@@ -16,4 +16,4 @@ pub mod state;
 mod tests;
 
 pub use effects::{Effects, Happened};
-pub use state::{Actor, ChatLimits, Room, TextFilter};
+pub use state::{Actor, ChatLimits, Room, TextFilter, membership};

@@ -54,6 +54,8 @@ struct Waiting {
     answered: Vec<CallId>,
     cuts: Vec<Cut>,
     inbox_grew: bool,
+    inbox_from: Option<u64>,
+    revoked: Vec<CallId>,
     closing: Option<CloseCode>,
 }
 
@@ -90,8 +92,35 @@ impl Outbox {
     /// Queues the answer to a call: an encoded reply or fault.
     pub fn answer(&self, call: CallId, frame: Bytes) {
         let mut waiting = self.lock();
+        if let Some(index) = waiting.revoked.iter().position(|&held| held == call) {
+            waiting.revoked.swap_remove(index);
+            return;
+        }
         waiting.answered.push(call);
         self.enqueue(waiting, frame);
+    }
+
+    /// Answers a call with `fault` now and drops its later answer, unless it was answered already. For calls without
+    /// effect only.
+    pub fn revoke(&self, call: CallId, fault: Bytes) {
+        let mut waiting = self.lock();
+        if waiting.answered.contains(&call) {
+            return;
+        }
+        waiting.revoked.push(call);
+        waiting.answered.push(call);
+        self.enqueue(waiting, fault);
+    }
+
+    /// Has the driver follow the player's inbox from this sequence on.
+    pub fn follow_inbox(&self, seq: u64) {
+        self.lock().inbox_from = Some(seq);
+        self.driver.wake();
+    }
+
+    /// Where to begin to follow the inbox, if that was asked for since the last time.
+    pub fn take_inbox_from(&self) -> Option<u64> {
+        self.lock().inbox_from.take()
     }
 
     /// Queues a frame that must not be lost while the connection lives. For what is bounded by its cause: pings, the

@@ -31,8 +31,8 @@ impl Opening {
     pub(super) fn refuse(self, fault: Fault) {
         match self.to {
             ReplyTo::Call(call) => refuse(&self.connection, call, &fault),
-            // Whoever resumed may have gone.
-            ReplyTo::Resume(to) => drop(to.send(Err(fault))),
+            // The task may have gone with its connection.
+            ReplyTo::Task(to) => drop(to.send(Err(fault))),
         }
     }
 }
@@ -71,7 +71,7 @@ impl LiveRoom {
             user: create.actor.user,
             connection: create.connection,
             cursor: None,
-            to: ReplyTo::Call(create.call),
+            to: create.to,
         };
         self.commit(context, effects, Answer::View(opening), now)
     }
@@ -138,8 +138,7 @@ impl LiveRoom {
                 opening.connection.outbox.answer(call, frame.into());
                 self.attach(&opening.connection, from);
             }
-            ReplyTo::Resume(to) => {
-                // The driver continues from here once the answers of all rooms have gone out.
+            ReplyTo::Task(to) => {
                 opening.connection.outbox.cut(self.id, from);
                 drop(to.send(Ok(view)));
             }

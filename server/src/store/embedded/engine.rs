@@ -133,6 +133,25 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(
+        dir: &Path,
+        options: EngineOptions,
+        generation: Generation,
+        key_table: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            dir: dir.to_path_buf(),
+            queue: Queue::new(options.queue_jobs_max, options.queue_bytes_max),
+            options,
+            generation: RwLock::new(Some(Arc::new(generation))),
+            health: Mutex::new(EngineHealth::Ok),
+            failing: AtomicBool::new(false),
+            fence: AtomicU64::new(1),
+            key_table: AtomicU64::new(key_table),
+            inbox_listener: OnceLock::new(),
+        })
+    }
+
     fn set_health(&self, health: EngineHealth) {
         self.failing
             .store(health != EngineHealth::Ok, Ordering::Release);
@@ -194,20 +213,11 @@ impl Engine {
     /// Blocks while the journal is replayed, about a second for each 100 MB.
     ///
     /// # Errors
-    /// Each variant of [`OpenError`] names the folder and what to do. Nothing is changed in a folder that is refused.
+    /// Each variant of [`OpenError`] names the folder and what to do. A folder that is not ours, locked or of another
+    /// schema is left as it is. Of a damaged journal the library cuts off what follows the damage.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
-        let shared = Arc::new(Shared {
-            dir: dir.to_path_buf(),
-            queue: Queue::new(options.queue_jobs_max, options.queue_bytes_max),
-            options,
-            generation: RwLock::new(Some(Arc::new(opened.generation))),
-            health: Mutex::new(EngineHealth::Ok),
-            failing: AtomicBool::new(false),
-            fence: AtomicU64::new(1),
-            key_table: AtomicU64::new(opened.keys.table),
-            inbox_listener: OnceLock::new(),
-        });
+        let shared = Shared::new(dir, options, opened.generation, opened.keys.table);
         let writer = writer::spawn(Arc::clone(&shared), opened.lock, opened.commit, opened.keys)
             .map_err(|error| OpenError::Io {
                 dir: dir.to_path_buf(),
@@ -225,7 +235,7 @@ impl Engine {
     /// The committed row under `key`. May read from disk.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.view()?.get(table, key)
     }
@@ -233,7 +243,7 @@ impl Engine {
     /// Committed rows of `range` in the order of their keys, or against it. May read from disk.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
     pub fn scan(
         &self,
         table: Table,

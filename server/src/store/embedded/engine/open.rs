@@ -21,10 +21,22 @@ const SCHEMA_OLDEST: u32 = 1;
 const LOCK_FILE: &str = "pitturu.lock";
 const SCHEMA_FILE: &str = "pitturu.schema";
 const COMMITS_FILE: &str = "pitturu.commits";
+/// What the schema file says while the store is being created.
+const NEW: &[u8] = b"new\n";
+
+/// Where a small file is written before it takes its place.
+const DRAFT_FILE: &str = "pitturu.draft";
+
 const DATABASE_FOLDER: &str = "data";
 
 /// The file by which the library knows a database of its own.
 const DATABASE_MARKER: &str = "version";
+
+/// Where the library keeps tables, each in a folder.
+const TABLES_FOLDER: &str = "keyspaces";
+
+/// The file by which the library knows a table that was created to the end.
+const TABLE_MARKER: &str = "current";
 
 /// The row of [`Table::Meta`] that counts commits.
 pub(super) const COMMIT_KEY: &[u8] = b"commit";
@@ -153,28 +165,22 @@ pub(super) struct Opened {
     pub(super) keys: KeyGeneration,
 }
 
-/// What the schema file says.
-enum Found {
-    /// The folder is empty, or its first opening was cut short.
-    New,
-    Ready,
-}
+/// The tables that the folder must have; none if it is empty or its first opening was cut short.
+type Expected = Vec<Table>;
 
 pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenError> {
     fs::create_dir_all(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
-    let found = check_schema(dir)?;
+    // Before the lock, which leaves a file in the folder; and under it, when no other process is creating the store.
+    check_schema(dir)?;
     let lock = lock(dir)?;
-    if matches!(found, Found::New) {
-        write_file(&dir.join(SCHEMA_FILE), b"new\n")
-            .map_err(|error| refused(dir, &error, Stage::Folder))?;
+    let expected = check_schema(dir)?;
+    if expected.is_empty() {
+        begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
-    let generation = open_database(dir, options, matches!(found, Found::New))?;
-    if matches!(found, Found::New) {
-        write_file(
-            &dir.join(SCHEMA_FILE),
-            format!("pitturu store\nschema {SCHEMA}\n").as_bytes(),
-        )
-        .map_err(|error| refused(dir, &error, Stage::Folder))?;
+    let generation = open_database(dir, options, &expected)?;
+    if expected.len() < Table::ALL.len() {
+        write_file(&dir.join(SCHEMA_FILE), schema_text().as_bytes())
+            .map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
     let commit = commit_number(&generation).map_err(|error| database_refused(dir, &error))?;
     if let Some(marked) = read_commit_mark(dir)
@@ -202,22 +208,31 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     })
 }
 
+/// Marks the folder as being created, and clears what an earlier start left that was cut short: no write was ever
+/// accepted there.
+fn begin(dir: &Path) -> io::Result<()> {
+    write_file(&dir.join(SCHEMA_FILE), NEW)?;
+    match fs::remove_dir_all(dir.join(DATABASE_FOLDER)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the database in a folder that is already locked.
 pub(super) fn open_database(
     dir: &Path,
     options: &EngineOptions,
-    new: bool,
+    expected: &[Table],
 ) -> Result<Generation, OpenError> {
     let path = dir.join(DATABASE_FOLDER);
-    // The library would begin a new database there.
-    if !new && !path.join(DATABASE_MARKER).is_file() {
+    if let Some(detail) = missing_part(&path, expected) {
         return Err(OpenError::Damaged {
             dir: dir.to_path_buf(),
-            detail: format!("the file {DATABASE_FOLDER}/{DATABASE_MARKER} is missing"),
+            detail,
         });
     }
     // The library panics on some kinds of damage.
-    let opened = catch_unwind(AssertUnwindSafe(|| open_tables(&path, options, new)));
+    let opened = catch_unwind(AssertUnwindSafe(|| open_tables(&path, options, expected)));
     match opened {
         Ok(Ok(Some(generation))) => Ok(generation),
         Ok(Ok(None)) => Err(OpenError::Damaged {
@@ -232,22 +247,49 @@ pub(super) fn open_database(
     }
 }
 
+/// What the library would take for a database that was never finished, and begin anew: it deletes such tables.
+fn missing_part(path: &Path, expected: &[Table]) -> Option<String> {
+    if expected.is_empty() {
+        return None;
+    }
+    if !path.join(DATABASE_MARKER).is_file() {
+        return Some(format!(
+            "the file {DATABASE_FOLDER}/{DATABASE_MARKER} is missing"
+        ));
+    }
+    let folder = path.join(TABLES_FOLDER);
+    let whole = fs::read_dir(&folder).map_or(0, |entries| {
+        entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.path().join(TABLE_MARKER).is_file())
+            .count()
+    });
+    // The library keeps one more for itself.
+    let least = expected.len() + 1;
+    (whole < least).then(|| {
+        format!(
+            "{DATABASE_FOLDER}/{TABLES_FOLDER} has {whole} whole tables, and should have {least}"
+        )
+    })
+}
+
+/// None if an expected table is missing.
 fn open_tables(
     path: &Path,
     options: &EngineOptions,
-    new: bool,
+    expected: &[Table],
 ) -> Result<Option<Generation>, fjall::Error> {
     let db = Database::builder(path)
         .cache_size(options.cache_bytes)
         .max_journaling_size(options.journal_bytes_max)
         .worker_threads(options.worker_threads)
         .open()?;
+    let exists = |table: &Table| db.keyspace_exists(table.name());
+    if !expected.iter().all(exists) {
+        return Ok(None);
+    }
     let mut tables = Vec::with_capacity(Table::ALL.len());
     for table in Table::ALL {
-        // A table that this version added is created; in a folder that has none of ours, all were lost.
-        if !new && *table == Table::Meta && !db.keyspace_exists(table.name()) {
-            return Ok(None);
-        }
         tables.push(db.keyspace(table.name(), || {
             KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
         })?);
@@ -262,12 +304,20 @@ pub(super) fn commit_number(generation: &Generation) -> Result<u64, fjall::Error
         .map_or(0, u64::from_be_bytes))
 }
 
-fn check_schema(dir: &Path) -> Result<Found, OpenError> {
+fn schema_text() -> String {
+    let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
+    format!(
+        "pitturu store\nschema {SCHEMA}\ntables {}\n",
+        names.join(" ")
+    )
+}
+
+fn check_schema(dir: &Path) -> Result<Expected, OpenError> {
     let text = match fs::read_to_string(dir.join(SCHEMA_FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return if is_empty(dir).map_err(|error| refused(dir, &error, Stage::Folder))? {
-                Ok(Found::New)
+                Ok(Expected::new())
             } else {
                 Err(OpenError::NotAStore {
                     dir: dir.to_path_buf(),
@@ -277,34 +327,39 @@ fn check_schema(dir: &Path) -> Result<Found, OpenError> {
         Err(error) if error.kind() == ErrorKind::InvalidData => String::new(),
         Err(error) => return Err(refused(dir, &error, Stage::Folder)),
     };
-    if text == "new\n" {
-        return Ok(Found::New);
+    if text.as_bytes() == NEW {
+        return Ok(Expected::new());
     }
-    let schema = text
-        .strip_prefix("pitturu store\nschema ")
-        .and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    match schema {
-        Some(found) if found > SCHEMA => Err(OpenError::SchemaNewer {
-            dir: dir.to_path_buf(),
-            found,
-        }),
-        Some(found) if found < SCHEMA_OLDEST => Err(OpenError::SchemaOlder {
-            dir: dir.to_path_buf(),
-            found,
-        }),
-        Some(_) => Ok(Found::Ready),
-        None => Err(OpenError::Damaged {
-            dir: dir.to_path_buf(),
+    let dir = dir.to_path_buf();
+    match parse_schema(&text) {
+        Some((found, _)) if found > SCHEMA => Err(OpenError::SchemaNewer { dir, found }),
+        Some((found, _)) if found < SCHEMA_OLDEST => Err(OpenError::SchemaOlder { dir, found }),
+        Some((_, expected)) if expected.contains(&Table::Meta) => Ok(expected),
+        _ => Err(OpenError::Damaged {
+            dir,
             detail: format!("{SCHEMA_FILE} does not say which schema it has"),
         }),
     }
+}
+
+/// Schema and tables. Tables that this program does not know are no loss to it.
+fn parse_schema(text: &str) -> Option<(u32, Expected)> {
+    let rest = text.strip_prefix("pitturu store\nschema ")?;
+    let (schema, rest) = rest.split_once('\n')?;
+    let names: Vec<_> = rest.strip_prefix("tables ")?.split_whitespace().collect();
+    let expected = Table::ALL
+        .iter()
+        .filter(|table| names.contains(&table.name()))
+        .copied()
+        .collect();
+    Some((schema.parse().ok()?, expected))
 }
 
 fn is_empty(dir: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         // What a disk of its own holds from the start, and what a first start leaves when it is cut short.
-        if name != "lost+found" && name != LOCK_FILE {
+        if name != "lost+found" && name != LOCK_FILE && name != DRAFT_FILE {
             return Ok(false);
         }
     }
@@ -344,7 +399,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 
 /// Replaces a small file so that a crash leaves either the old or the new contents.
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
+    let draft = path.with_file_name(DRAFT_FILE);
     let mut file = File::create(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fjall::{Database, Keyspace, Readable, Snapshot};
 
+use super::open::io_cause;
 use super::{Key, Value};
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
@@ -160,7 +161,7 @@ impl View {
     /// The row under `key`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the disk cannot be read.
+    /// [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.snapshot
             .get(self.generation.table(table), key)
@@ -170,7 +171,7 @@ impl View {
     /// Rows of `range` in the order of their keys, or against it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the disk cannot be read.
+    /// [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
     pub fn scan(
         &self,
         table: Table,
@@ -190,10 +191,13 @@ impl View {
     }
 }
 
-/// What the disk refused, as the store's own error.
+/// What the disk refused, or what on it does not add up, as the store's own error.
 pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
     tracing::error!(%error, "the store cannot be read");
-    StoreError::unavailable(format!("it cannot be read: {error}"))
+    match io_cause(error) {
+        Some(io) => StoreError::unavailable(format!("it cannot be read: {io}")),
+        None => StoreError::damaged(error.to_string()),
+    }
 }
 
 /// Pending changes over stored rows, both in the same order; the pending one wins.

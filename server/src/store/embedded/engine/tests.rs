@@ -1,10 +1,16 @@
 //! Tests of the engine as a whole.
 
+mod crash;
+mod disk;
+mod folders;
+
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::{Engine, EngineHealth, EngineOptions, Limit, Range};
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
+use crate::store::idempotency::KeyRecord;
 
 /// Options that fit a test's small disk.
 fn small() -> EngineOptions {
@@ -163,4 +169,56 @@ fn submissions_report_in_order_and_a_full_queue_refuses() {
         })
         .collect();
     assert_eq!(reports, expected);
+}
+
+#[tokio::test]
+async fn keyed_results_outlive_one_turn_of_generations_and_not_two() {
+    const GENERATION: Duration = Duration::from_millis(300);
+    let dir = tempfile::tempdir().unwrap();
+    let options = EngineOptions {
+        key_generation: GENERATION,
+        ..small()
+    };
+    let record = KeyRecord {
+        method: 1,
+        request_hash: [0; 16],
+        reply: Vec::new(),
+        at: 1,
+    };
+    let remember = async |engine: &Engine, key: &'static str| {
+        let record = record.clone();
+        engine
+            .write::<_, StoreError>(move |tx| {
+                tx.remember_key(None, key, &record);
+                assert_eq!(tx.recall_key(None, key)?.as_ref(), Some(&record));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        // The turn follows the commit of the group; a second write waits for it.
+        engine.write::<_, StoreError>(|_| Ok(())).await.unwrap();
+    };
+    let found = |engine: &Engine| {
+        ["one", "two", "three", "four"].map(|key| engine.recall_key(None, key).unwrap().is_some())
+    };
+    let engine = Engine::open(dir.path(), options.clone()).unwrap();
+    remember(&engine, "one").await;
+    assert_eq!(found(&engine), [true, false, false, false]);
+    tokio::time::sleep(GENERATION).await;
+    remember(&engine, "two").await;
+    remember(&engine, "three").await;
+    assert_eq!(found(&engine), [true, true, true, false]);
+    engine.close();
+    let engine = Engine::open(dir.path(), options.clone()).unwrap();
+    assert_eq!(found(&engine), [true, true, true, false]);
+    tokio::time::sleep(GENERATION).await;
+    remember(&engine, "four").await;
+    assert_eq!(found(&engine), [false, false, true, true]);
+    engine.close();
+    let long = EngineOptions {
+        key_generation: Duration::from_secs(3600),
+        ..options
+    };
+    let engine = Engine::open(dir.path(), long).unwrap();
+    assert_eq!(found(&engine), [false, false, true, true]);
 }

@@ -87,7 +87,7 @@ impl<'a> Tx<'a> {
     /// The row under `key`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the disk cannot be read.
+    /// [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         match self.overlay.tables[table.index()].get(key) {
             Some(pending) => Ok(pending.clone()),
@@ -108,7 +108,7 @@ impl<'a> Tx<'a> {
     /// Rows of `range` in the order of their keys, or against it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the disk cannot be read.
+    /// [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
     pub fn scan(
         &self,
         table: Table,

@@ -64,16 +64,7 @@ pub(super) fn spawn(
     commit: u64,
     keys: KeyGeneration,
 ) -> io::Result<JoinHandle<()>> {
-    let mut writer = Writer {
-        shared,
-        commit,
-        keys,
-        doubt: None,
-        space_checked: None,
-        marked: 0,
-        marked_at: Instant::now(),
-        _lock: lock,
-    };
+    let mut writer = Writer::new(shared, lock, commit, keys);
     std::thread::Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run())
@@ -86,6 +77,19 @@ struct Failure {
 }
 
 impl Writer {
+    fn new(shared: Arc<Shared>, lock: File, commit: u64, keys: KeyGeneration) -> Self {
+        Self {
+            shared,
+            commit,
+            keys,
+            doubt: None,
+            space_checked: None,
+            marked: 0,
+            marked_at: Instant::now(),
+            _lock: lock,
+        }
+    }
+
     fn run(&mut self) {
         loop {
             let failing = self.shared.failing.load(Ordering::Acquire);
@@ -280,7 +284,7 @@ impl Writer {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        match open::open_database(&self.shared.dir, &self.shared.options, false) {
+        match open::open_database(&self.shared.dir, &self.shared.options, Table::ALL) {
             Ok(generation) => {
                 self.set_generation(Arc::new(generation));
                 true
@@ -506,4 +510,54 @@ fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::engine::EngineOptions;
+
+    fn changes(rows: &[(&str, Option<&str>)], commit: u64) -> Overlay {
+        let mut overlay = Overlay::new();
+        for &(key, value) in rows {
+            overlay.set(Table::Rooms, key.into(), value.map(Value::from));
+        }
+        let number = commit.to_be_bytes();
+        overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
+        overlay
+    }
+
+    /// What a failed commit left in the journal is taken back when the folder is opened again, and what it did not is not.
+    #[test]
+    fn a_failed_commit_leaves_nothing_whether_it_reached_the_journal_or_not() {
+        for reached in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let options = EngineOptions::default();
+            let opened = open::open(dir.path(), &options).unwrap();
+            let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
+            apply(&opened.generation, &first).unwrap();
+            let shared = Shared::new(dir.path(), options, opened.generation, 0);
+            let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
+
+            let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
+            let generation = writer.shared.generation().unwrap();
+            writer.doubt = Some(Doubt {
+                commit: 2,
+                undo: undo_of(&generation, &failed),
+            });
+            if reached {
+                apply(&generation, &failed).unwrap();
+            }
+            drop(generation);
+            assert!(writer.reopen());
+            writer.settle_doubt().unwrap();
+
+            let generation = writer.shared.generation().unwrap();
+            let get = |key: &str| generation.get(Table::Rooms, key.as_bytes()).unwrap();
+            assert_eq!(get("a").unwrap(), b"old", "reached: {reached}");
+            assert_eq!(get("b").unwrap(), b"old");
+            assert!(get("c").is_none());
+            assert_eq!(open::commit_number(&generation).unwrap(), writer.commit);
+        }
+    }
 }

@@ -1,0 +1,54 @@
+import type { CodeName, Retry } from './generated/codes.js';
+import { CODES } from './generated/codes.js';
+import type { Fault } from './generated/types.js';
+
+const NAMES: ReadonlyMap<number, keyof typeof CODES> = new Map(
+  (Object.keys(CODES) as (keyof typeof CODES)[]).map((name) => [CODES[name].number, name]),
+);
+
+/** A call that did not succeed: why, and what the caller can do. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  /** Name of the code; `unknown` when the server is newer than this SDK. */
+  readonly code: CodeName;
+  /** Number of the code on the wire. */
+  readonly number: number;
+  /** Whether the same call can succeed later without a change by the caller. */
+  readonly retry: Retry;
+  /** Wait this long before trying again, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
+  /** The field of the request that was refused. */
+  readonly field: string | undefined;
+
+  constructor(fault: Fault, options?: ErrorOptions) {
+    super(fault.message, options);
+    const name = NAMES.get(fault.code);
+    this.code = name ?? 'unknown';
+    this.number = fault.code;
+    this.retry = name === undefined ? 'never' : CODES[name].retry;
+    this.retryAfterMs = fault.retry_after_ms;
+    this.field = fault.field;
+  }
+}
+
+/** A fault with the code's own advice, or another message. */
+export function faultOf(
+  code: keyof typeof CODES,
+  message: string = CODES[code].advice,
+  field?: string,
+): Fault {
+  const fault: Fault = { code: CODES[code].number, message };
+  if (field !== undefined) fault.field = field;
+  return fault;
+}
+
+/** The name of a code's number. */
+export function codeName(number: number): CodeName {
+  return NAMES.get(number) ?? 'unknown';
+}
+
+/** Whether a fault says that the same call can succeed later. */
+export function mayRetryLater(fault: Fault): boolean {
+  const name = NAMES.get(fault.code);
+  return name !== undefined && CODES[name].retry === 'later';
+}

@@ -1,0 +1,431 @@
+import { codeName, mayRetryLater } from '../errors.js';
+import type { Fault } from '../generated/types.js';
+import type { Methods } from '../generated/tables.js';
+import { METHODS } from '../generated/tables.js';
+import { LIMITS } from '../generated/wire.js';
+import { encodeClientFrame } from '../wire/frame.js';
+import { encode } from '../wire/writer.js';
+import type { Ticket } from './types.js';
+
+/** Most unanswered calls that the machine holds, those on the wire included. One more is refused at once. */
+export const CALLS_HELD_MAX = 1024;
+
+/** Most bytes of bodies of unanswered calls. A call beyond it is refused at once. */
+export const CALLS_HELD_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Bytes of a frame that are not its body: the array, numbers and key. */
+const FRAME_OVERHEAD_BYTES = 32 + LIMITS.KEY_BYTES_MAX;
+
+/** Places on the wire that the application's calls leave free for the machine's own. */
+const RESERVED = 4;
+
+/** How often a call goes back to waiting because the server did not know the player. */
+const SIGN_IN_REFUSALS_MAX = 3;
+
+/** Name of a method. */
+export type MethodName = keyof Methods;
+
+/** A call of the application's. */
+export interface Request {
+  method: MethodName;
+  /** The request; it is encoded at once and not kept. */
+  request: Readonly<Record<string, unknown>>;
+  /** Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection. */
+  key?: string;
+  /** Time after which the call is answered with `deadline`. Absent: it waits for as long as it takes. */
+  deadline?: number;
+}
+
+/** Who waits for the answer. Nobody waits for a detached call, but the machine must hear what became of it. */
+export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'refresh';
+
+/** What the machine does when a call succeeds. */
+export type Consequence =
+  | { kind: 'none' }
+  | { kind: 'opens'; seq: number | undefined; rev: number | undefined }
+  | { kind: 'closes'; room: string }
+  | { kind: 'signs_in' }
+  | { kind: 'authenticates'; access: string }
+  | { kind: 'signs_out' };
+
+type State = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };
+
+/** A call without an answer. */
+export interface Pending {
+  readonly ticket: Ticket;
+  readonly method: MethodName;
+  readonly body: Uint8Array;
+  readonly key: string | undefined;
+  deadline: number | undefined;
+  owner: Owner;
+  /** The room of a call that reopens one; the rooms of a resume. */
+  readonly rooms: readonly string[];
+  /** Whether a resume asks for the inbox. */
+  readonly inbox: boolean;
+  readonly consequence: Consequence;
+  /** It was on the wire of an earlier connection, so its answer may be a stored one. */
+  repeated: boolean;
+  readonly lane: string | undefined;
+  state: State;
+  refusals: number;
+  signInRefusals: number;
+}
+
+/** What became of a refused call. */
+export type AfterFault = { is: 'kept' | 'needs_sign_in' | 'unknown' } | { is: 'ended'; pending: Pending };
+
+/** Why a call was not taken. Nothing was sent. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+
+  constructor(
+    readonly why: 'queue_full' | 'too_long' | 'key' | 'stopped',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** A call of the machine's own. */
+export interface Own {
+  owner: Exclude<Owner, 'app' | 'detached'>;
+  method: MethodName;
+  request: Readonly<Record<string, unknown>>;
+  key?: string;
+  rooms?: readonly string[];
+  inbox?: boolean;
+}
+
+/** The calls that have no answer yet: waiting, on the wire, or refused and waiting to be repeated. */
+export class Calls {
+  /** In the order of their tickets. */
+  readonly #pending = new Map<Ticket, Pending>();
+  readonly #onWire = new Map<number, Pending>();
+  /** Those with a deadline or a time to be repeated. */
+  readonly #timed = new Set<Pending>();
+  /** Refused sends of each room. Later sends of the room stay behind them. */
+  readonly #refusedSends = new Map<string, Set<Ticket>>();
+  /** A waiting call that goes before the others. */
+  #first: Ticket | undefined;
+  #waiting = 0;
+  #bytes = 0;
+  #lastTicket = 0;
+  #lastCall = 0;
+
+  /** Takes a call of the application's. */
+  take(call: Request): Ticket {
+    const body = encode(call.request);
+    if (body.byteLength + FRAME_OVERHEAD_BYTES > LIMITS.FRAME_BYTES_MAX) {
+      throw new Refused('too_long', `a call is at most ${String(LIMITS.FRAME_BYTES_MAX)} bytes`);
+    }
+    if (call.key !== undefined && !isKey(call.key)) {
+      throw new Refused('key', `an idempotency key is 1 to ${String(LIMITS.KEY_BYTES_MAX)} bytes`);
+    }
+    if (this.#pending.size >= CALLS_HELD_MAX || this.#bytes + body.byteLength > CALLS_HELD_BYTES_MAX) {
+      throw new Refused(
+        'queue_full',
+        `${String(CALLS_HELD_MAX)} calls or ${String(CALLS_HELD_BYTES_MAX)} bytes have no answer yet`,
+      );
+    }
+    return this.#insert({
+      owner: 'app',
+      method: call.method,
+      body,
+      key: call.key,
+      deadline: call.deadline,
+      rooms: [],
+      inbox: false,
+      consequence: consequenceOf(call),
+      lane: call.method === 'SendMessage' ? textOf(call.request['room']) : undefined,
+    });
+  }
+
+  /** Adds a call of the machine's own: before all others, at a later time, or in its turn. */
+  add(own: Own, when: 'first' | 'in_turn' | { at: number } = 'in_turn'): void {
+    const ticket = this.#insert({
+      owner: own.owner,
+      method: own.method,
+      body: encode(own.request),
+      key: own.key,
+      deadline: undefined,
+      rooms: own.rooms ?? [],
+      inbox: own.inbox ?? false,
+      consequence: { kind: 'none' },
+      lane: undefined,
+    });
+    if (when === 'first') this.#first = ticket;
+    const pending = this.#pending.get(ticket);
+    if (typeof when === 'object' && pending !== undefined) this.#move(pending, { in: 'repeat', at: when.at });
+  }
+
+  /** Whether a call of this owner has no answer yet. */
+  has(owner: Owner): boolean {
+    for (const pending of this.#pending.values()) if (pending.owner === owner) return true;
+    return false;
+  }
+
+  /** Whether the application is closing the room. */
+  closing(room: string): boolean {
+    for (const { consequence } of this.#pending.values()) {
+      if (consequence.kind === 'closes' && consequence.room === room) return true;
+    }
+    return false;
+  }
+
+  /** The next call for the wire, as a frame. `signedIn`: the server knows the player, or will by the time it reads this. */
+  nextFrame(limit: number, signedIn: boolean): Uint8Array | undefined {
+    const most = Math.min(Math.max(limit, RESERVED + 1), LIMITS.CALLS_IN_FLIGHT_MAX);
+    const free = most - this.#onWire.size - 1;
+    if (free < 0 || this.#waiting === 0) return undefined;
+    const pending = this.#next(free, signedIn);
+    if (pending === undefined) return undefined;
+    if (this.#first === pending.ticket) this.#first = undefined;
+    this.#lastCall += 1;
+    this.#move(pending, { in: 'wire', call: this.#lastCall });
+    return encodeClientFrame({
+      kind: 'call',
+      call: this.#lastCall,
+      method: METHODS[pending.method].number,
+      body: pending.body,
+      key: pending.key,
+    });
+  }
+
+  #next(free: number, signedIn: boolean): Pending | undefined {
+    const may = (pending: Pending | undefined): pending is Pending =>
+      pending?.state.in === 'waiting' &&
+      (free >= RESERVED || pending.owner !== 'app') &&
+      (signedIn || METHODS[pending.method].access === 'anyone') &&
+      !this.#isBehind(pending);
+    const first = this.#first === undefined ? undefined : this.#pending.get(this.#first);
+    if (may(first)) return first;
+    for (const pending of this.#pending.values()) if (may(pending)) return pending;
+    return undefined;
+  }
+
+  #isBehind(pending: Pending): boolean {
+    if (pending.lane === undefined) return false;
+    for (const ticket of this.#refusedSends.get(pending.lane) ?? []) if (ticket < pending.ticket) return true;
+    return false;
+  }
+
+  /** A reply came: the call has ended. */
+  answered(call: number): Pending | undefined {
+    const pending = this.#onWire.get(call);
+    if (pending !== undefined) this.#remove(pending);
+    return pending;
+  }
+
+  /** A fault came. `waitMs` gives the wait before the n-th repetition. */
+  refused(call: number, fault: Fault, now: number, waitMs: (refusals: number) => number): AfterFault {
+    const pending = this.#onWire.get(call);
+    if (pending === undefined) return { is: 'unknown' };
+    if (needsSignIn(fault) && METHODS[pending.method].access !== 'anyone' && pending.owner !== 'detached') {
+      pending.signInRefusals += 1;
+      if (pending.signInRefusals <= SIGN_IN_REFUSALS_MAX) {
+        this.#move(pending, { in: 'waiting' });
+        return { is: 'needs_sign_in' };
+      }
+    }
+    if (repeats(pending, fault)) {
+      const at = now + waitMs(pending.refusals);
+      if (pending.deadline === undefined || at < pending.deadline) {
+        pending.refusals += 1;
+        this.#move(pending, { in: 'repeat', at });
+        this.#holdLane(pending);
+        return { is: 'kept' };
+      }
+    }
+    this.#remove(pending);
+    return { is: 'ended', pending };
+  }
+
+  #holdLane(pending: Pending): void {
+    if (pending.lane === undefined) return;
+    const refused = this.#refusedSends.get(pending.lane) ?? new Set();
+    this.#refusedSends.set(pending.lane, refused.add(pending.ticket));
+  }
+
+  /** Gives a call up. Returns the frame that tells the server, when there is something to tell. */
+  cancel(ticket: Ticket): Uint8Array | undefined {
+    const pending = this.#pending.get(ticket);
+    if (pending?.owner !== 'app') return undefined;
+    const call = pending.state.in === 'wire' ? pending.state.call : undefined;
+    if (call !== undefined && pending.consequence.kind !== 'none') {
+      pending.owner = 'detached';
+      pending.deadline = undefined;
+      this.#timed.delete(pending);
+      return undefined;
+    }
+    this.#remove(pending);
+    return call === undefined ? undefined : encodeClientFrame({ kind: 'cancel', call });
+  }
+
+  /** Returns calls to waiting whose time to be repeated has come. */
+  repeatDue(now: number): void {
+    for (const pending of this.#timed) {
+      if (pending.state.in === 'repeat' && pending.state.at <= now) this.#move(pending, { in: 'waiting' });
+    }
+  }
+
+  /** The calls whose deadline has passed, in order. They have to be cancelled. */
+  overdue(now: number): Ticket[] {
+    const overdue: Ticket[] = [];
+    for (const { deadline, ticket } of this.#timed) {
+      if (deadline !== undefined && deadline <= now) overdue.push(ticket);
+    }
+    return overdue.sort((left, right) => left - right);
+  }
+
+  /** When the next call must be repeated or given up. */
+  nextTimeout(): number | undefined {
+    let next = Infinity;
+    for (const { deadline, state } of this.#timed) {
+      next = Math.min(next, deadline ?? Infinity, state.in === 'repeat' ? state.at : Infinity);
+    }
+    return next === Infinity ? undefined : next;
+  }
+
+  /**
+   * The connection is gone. What was on the wire waits for the next one; returns the calls that cannot, because they
+   * write and have no key.
+   */
+  disconnected(): Ticket[] {
+    this.#first = undefined;
+    this.#lastCall = 0;
+    const ended: Ticket[] = [];
+    for (const pending of [...this.#pending.values()]) {
+      const { owner, state, key, method } = pending;
+      if (owner !== 'app' && owner !== 'refresh') {
+        this.#remove(pending);
+      } else if (state.in === 'wire') {
+        if (owner === 'app' && key === undefined && METHODS[method].effect === 'writes') {
+          this.#remove(pending);
+          ended.push(pending.ticket);
+        } else {
+          pending.repeated = true;
+          this.#move(pending, { in: 'waiting' });
+        }
+      }
+    }
+    return ended;
+  }
+
+  /** Ends the application's calls that `which` picks, and returns them in order. */
+  end(which: (method: MethodName) => boolean): Ticket[] {
+    const ended: Ticket[] = [];
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.owner !== 'app' || !which(pending.method)) continue;
+      this.#remove(pending);
+      ended.push(pending.ticket);
+    }
+    return ended;
+  }
+
+  /** Ends the machine's own calls: all, or those of one kind. */
+  endOwn(owner?: Owner): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (owner === undefined ? pending.owner !== 'app' : pending.owner === owner) this.#remove(pending);
+    }
+  }
+
+  #insert(call: Omit<Pending, 'ticket' | 'repeated' | 'state' | 'refusals' | 'signInRefusals'>): Ticket {
+    this.#lastTicket += 1;
+    const ticket = this.#lastTicket;
+    this.#bytes += call.body.byteLength;
+    this.#waiting += 1;
+    const pending: Pending = {
+      ...call,
+      ticket,
+      repeated: false,
+      state: { in: 'waiting' },
+      refusals: 0,
+      signInRefusals: 0,
+    };
+    this.#pending.set(ticket, pending);
+    if (pending.deadline !== undefined) this.#timed.add(pending);
+    return ticket;
+  }
+
+  #move(pending: Pending, state: State): void {
+    if (pending.state.in === 'wire') this.#onWire.delete(pending.state.call);
+    if (pending.state.in === 'waiting') this.#waiting -= 1;
+    pending.state = state;
+    if (state.in === 'wire') this.#onWire.set(state.call, pending);
+    if (state.in === 'waiting') this.#waiting += 1;
+    if (state.in === 'repeat' || pending.deadline !== undefined) this.#timed.add(pending);
+    else this.#timed.delete(pending);
+  }
+
+  #remove(pending: Pending): void {
+    if (!this.#pending.delete(pending.ticket)) return;
+    this.#bytes -= pending.body.byteLength;
+    if (pending.state.in === 'wire') this.#onWire.delete(pending.state.call);
+    if (pending.state.in === 'waiting') this.#waiting -= 1;
+    if (this.#first === pending.ticket) this.#first = undefined;
+    this.#timed.delete(pending);
+    if (pending.lane === undefined) return;
+    const refused = this.#refusedSends.get(pending.lane);
+    refused?.delete(pending.ticket);
+    if (refused?.size === 0) this.#refusedSends.delete(pending.lane);
+  }
+}
+
+function isKey(key: string): boolean {
+  const bytes = new TextEncoder().encode(key).byteLength;
+  return bytes > 0 && bytes <= LIMITS.KEY_BYTES_MAX;
+}
+
+/** Whether the server refused because it does not know the player. */
+export function needsSignIn(fault: Fault): boolean {
+  return ['unauthenticated', 'token_expired', 'token_invalid'].includes(codeName(fault.code));
+}
+
+function repeats(pending: Pending, fault: Fault): boolean {
+  switch (pending.owner) {
+    case 'app':
+      return pending.key !== undefined && ['rate_limited', 'overloaded'].includes(codeName(fault.code));
+    case 'detached':
+    case 'close':
+      return false;
+    case 'resume':
+    case 'reopen':
+    case 'refresh':
+      return mayRetryLater(fault);
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}
+
+function consequenceOf({ method, request }: Request): Consequence {
+  switch (method) {
+    case 'CreateRoom':
+    case 'OpenDirect':
+    case 'JoinRoom':
+      return { kind: 'opens', seq: undefined, rev: undefined };
+    case 'OpenRoom':
+      return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };
+    case 'CloseRoom':
+    case 'LeaveRoom':
+    case 'DeleteRoom':
+      return { kind: 'closes', room: textOf(request['room']) };
+    case 'Register':
+    case 'Login':
+    case 'LoginGuest':
+    case 'RefreshTokens':
+      return { kind: 'signs_in' };
+    case 'Authenticate':
+      return { kind: 'authenticates', access: textOf(request['access']) };
+    case 'Logout':
+    case 'LogoutEverywhere':
+      return { kind: 'signs_out' };
+    default:
+      return { kind: 'none' };
+  }
+}

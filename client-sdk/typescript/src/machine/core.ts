@@ -1,0 +1,165 @@
+import type { Fault, Goaway, Identity } from '../generated/types.js';
+import { LIMITS } from '../generated/wire.js';
+import { joined } from '../wire/writer.js';
+import { Calls } from './calls.js';
+import { Streams } from './streams.js';
+import type { Config, Connection, Output, Result, Stats, Ticket, Tokens } from './types.js';
+import { backOffMs, upTo } from './types.js';
+
+/** Where a connection is in its life. */
+export type Phase =
+  | { is: 'idle' }
+  | { is: 'waiting'; at: number }
+  | { is: 'connecting'; since: number }
+  | { is: 'handshaking'; since: number }
+  | { is: 'open'; since: number }
+  | { is: 'stopped'; code: number | undefined };
+
+/** Who the client speaks for. `assumed`: a token is on its way in the hello. */
+export interface SignIn {
+  tokens: Tokens;
+  refreshAt: number | undefined;
+  identity: Identity | undefined;
+  standing: 'out' | 'assumed' | 'in';
+  /** The server's clock minus ours. */
+  clockOffset: number;
+}
+
+/** What the machine's rules share: its state, and the ways out. */
+export class Core {
+  readonly config: Config;
+  readonly calls = new Calls();
+  readonly streams = new Streams();
+  readonly stats: Stats = { welcomes: 0, holes: 0, cuts: 0 };
+  signIn: SignIn;
+  phase: Phase = { is: 'idle' };
+  attempts = 0;
+  goaway: Goaway | undefined;
+  pingMs = 0;
+  heardAt = 0;
+  callsMax: number = LIMITS.CALLS_IN_FLIGHT_MAX;
+  paused = false;
+  protected outputs: Output[] = [];
+  /** Frames of each message that waits to be sent, and their bytes together. */
+  protected messages: { frames: Uint8Array[]; bytes: number }[] = [];
+  #told: Connection = { state: 'offline' };
+
+  constructor(config: Config) {
+    this.config = config;
+    this.signIn = {
+      tokens: { ...config.tokens },
+      refreshAt: undefined,
+      identity: undefined,
+      standing: 'out',
+      clockOffset: 0,
+    };
+    this.streams.followAll(config.resume);
+  }
+
+  /** Whether the server knows the player, or will by the time it reads what is sent now. */
+  get mayCall(): boolean {
+    return this.signIn.standing !== 'out';
+  }
+
+  get hasTokens(): boolean {
+    return this.signIn.tokens.access !== undefined || this.signIn.tokens.refresh !== undefined;
+  }
+
+  /** Whether frames may come and go. */
+  isConnected(): boolean {
+    return this.phase.is === 'handshaking' || this.phase.is === 'open';
+  }
+
+  /** Where the client stands. */
+  get connection(): Connection {
+    switch (this.phase.is) {
+      case 'idle':
+        return { state: 'offline' };
+      case 'waiting':
+        return { state: 'offline', retryAt: this.phase.at };
+      case 'connecting':
+      case 'handshaking':
+        return { state: 'connecting' };
+      case 'open':
+        return { state: this.#isCatchingUp ? 'catching_up' : 'online' };
+      case 'stopped':
+        return this.phase.code === undefined
+          ? { state: 'stopped' }
+          : { state: 'stopped', code: this.phase.code };
+    }
+  }
+
+  get #isCatchingUp(): boolean {
+    const signingIn = this.signIn.standing !== 'in' && this.hasTokens;
+    return signingIn || (this.mayCall && (!this.streams.allLive() || this.calls.has('resume')));
+  }
+
+  out(output: Output): void {
+    this.outputs.push(output);
+  }
+
+  answer(ticket: Ticket, result: Result): void {
+    this.out({ kind: 'answer', ticket, result });
+  }
+
+  /** Adds a frame to the message that is to be sent. */
+  send(frame: Uint8Array): void {
+    const last = this.messages.at(-1);
+    if (last !== undefined && last.bytes + frame.byteLength <= LIMITS.MESSAGE_BYTES_MAX) {
+      last.frames.push(frame);
+      last.bytes += frame.byteLength;
+    } else {
+      this.messages.push({ frames: [frame], bytes: frame.byteLength });
+    }
+  }
+
+  /** What the machine wants done or known next. */
+  poll(): Output | undefined {
+    return this.outputs.shift();
+  }
+
+  /**
+   * The next WebSocket message to send, of at most MESSAGE_BYTES_MAX bytes. Take the outputs first: an acknowledgement
+   * says that they were taken.
+   */
+  transmit(): Uint8Array | undefined {
+    const message = this.messages.shift();
+    return message && joined(message.frames);
+  }
+
+  /** Puts calls on the wire while there are places for them. */
+  dispatch(): void {
+    if (!this.isConnected()) return;
+    let frame = this.calls.nextFrame(this.callsMax, this.mayCall);
+    while (frame !== undefined) {
+      this.send(frame);
+      frame = this.calls.nextFrame(this.callsMax, this.mayCall);
+    }
+  }
+
+  /** Says where the client stands, if that has changed. */
+  tell(): void {
+    const now = this.connection;
+    if (sameConnection(now, this.#told)) return;
+    this.#told = now;
+    this.out({ kind: 'connection', connection: now });
+  }
+
+  /** A wait before trying again, spread at random. */
+  wait(attempts: number): number {
+    return backOffMs(this.config.backOff, attempts, this.config.random);
+  }
+
+  /** A whole number from 0 to `most`. */
+  upTo(most: number): number {
+    return upTo(most, this.config.random);
+  }
+
+  endAnswered(tickets: readonly Ticket[], fault: Fault): void {
+    for (const ticket of tickets) this.answer(ticket, { fault });
+  }
+}
+
+function sameConnection(left: Connection, right: Connection): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}

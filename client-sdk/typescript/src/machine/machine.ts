@@ -1,0 +1,294 @@
+import { faultOf } from '../errors.js';
+import type { Reconnect } from '../generated/codes.js';
+import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
+import type { Identity, Resume, Welcome } from '../generated/types.js';
+import { LIMITS, VERSION } from '../generated/wire.js';
+import type { ServerFrame } from '../wire/frame.js';
+import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
+import { faulted, replied } from './answers.js';
+import type { Request } from './calls.js';
+import { Refused } from './calls.js';
+import { Core } from './core.js';
+import { happened, missed, reopen } from './entries.js';
+import { accessRefused, refresh, sendResume, welcomed } from './sign-in.js';
+import type { Ticket, Tokens } from './types.js';
+import { Broken } from './types.js';
+
+/** Shortest interval between pings that is taken from a server. */
+const PING_MS_MIN = 100;
+
+/** What a close code asks of the client. */
+export function reconnectAfter(code: number | undefined): Reconnect {
+  if (code === undefined) return 'back_off';
+  const range = RECONNECT_RANGES.find(([first, last]) => first <= code && code <= last);
+  return range === undefined ? 'back_off' : range[2];
+}
+
+/**
+ * The client's side without I/O: one machine for the whole life of a client, across all its connections. It has the rules of
+ * `protocol/src/client.rs`.
+ *
+ * A driver opens sockets and keeps time: it calls `start`, then `connected`, `received`, `disconnected` and, when
+ * `nextTimeout` has come, `tick`; after each of them it takes every `poll` and sends every `transmit`. Time is a number of
+ * milliseconds that never goes back.
+ *
+ * - Every call that was taken ends in exactly one answer, unless it is cancelled.
+ * - Calls on the wire when a connection goes away are sent again on the next one, under the same key.
+ * - Sends to one room go out in the order in which they were taken. Once one was refused for being too fast, those behind
+ *   it stay back until it has been answered.
+ * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
+ * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
+ */
+export class Machine extends Core {
+  /** Who is or was last signed in; absent when signed out or not yet known. */
+  get identity(): Identity | undefined {
+    return this.signIn.identity;
+  }
+
+  /** The streams that are followed, with their cursors: everything up to them has been handed up. */
+  get cursors(): Resume {
+    return this.streams.resume() ?? {};
+  }
+
+  /** Tokens kept from an earlier run, before the start. */
+  useTokens(tokens: Tokens): void {
+    if (this.phase.is === 'idle' || this.phase.is === 'stopped') this.signIn.tokens = { ...tokens };
+  }
+
+  /** Begins to connect, also again after it was stopped. */
+  start(now: number): void {
+    if (this.phase.is !== 'idle' && this.phase.is !== 'stopped') return;
+    this.attempts = 0;
+    this.phase = { is: 'waiting', at: now };
+    this.tick(now);
+  }
+
+  /** Ends the connection for good. Calls without an answer end with `disconnected`. */
+  stop(): void {
+    if (this.phase.is === 'connecting' || this.isConnected()) this.out({ kind: 'close', code: 1000 });
+    this.#halt(undefined);
+    this.tell();
+  }
+
+  /** Does not wait for the next attempt's time: for when the device has found a network. */
+  retryNow(now: number): void {
+    if (this.phase.is !== 'waiting') return;
+    this.phase = { is: 'waiting', at: now };
+    this.tick(now);
+  }
+
+  /** The socket is open. */
+  connected(now: number): void {
+    if (this.phase.is !== 'connecting') return;
+    this.phase = { is: 'handshaking', since: now };
+    this.heardAt = now;
+    this.callsMax = LIMITS.CALLS_IN_FLIGHT_MAX;
+    this.#hello();
+    this.dispatch();
+    this.tell();
+  }
+
+  /** The socket has closed, with the code of the server's close frame if there was one, or could not be opened. */
+  disconnected(now: number, code: number | undefined): void {
+    this.#lost(now, reconnectAfter(code), code);
+    this.tell();
+  }
+
+  /** A WebSocket message came: one or more frames. */
+  received(now: number, message: Uint8Array): void {
+    if (!this.isConnected()) return;
+    this.heardAt = now;
+    try {
+      if (message.byteLength > LIMITS.MESSAGE_BYTES_MAX) {
+        throw new InvalidFrame('too_long', 'the message is longer than messages may be');
+      }
+      let at = 0;
+      while (at < message.byteLength && this.isConnected()) {
+        const { frame, next } = readServerFrame(message, at);
+        at = next;
+        this.#frame(now, frame);
+      }
+    } catch (error) {
+      if (!(error instanceof Broken || error instanceof InvalidFrame)) throw error;
+      const usable = error instanceof Broken && error.why === 'unusable';
+      this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
+      this.#lost(now, 'back_off', undefined);
+    }
+    this.dispatch();
+    this.tell();
+  }
+
+  /** Something is due: see `nextTimeout`. Harmless at any other time. */
+  tick(now: number): void {
+    const { phase } = this;
+    if (phase.is === 'waiting' && phase.at <= now) {
+      this.phase = { is: 'connecting', since: now };
+      this.out({ kind: 'connect' });
+    } else if (
+      (phase.is === 'connecting' || phase.is === 'handshaking') &&
+      phase.since + this.config.handshakeMs <= now
+    ) {
+      this.#giveUp(now, CLOSE_CODES.handshake_timeout);
+    } else if (phase.is === 'open' && this.#deadAt <= now) {
+      this.#giveUp(now, CLOSE_CODES.heartbeat_missed);
+    }
+    if (this.phase.is === 'open' && (this.signIn.refreshAt ?? Infinity) <= now) refresh(this);
+    this.calls.repeatDue(now);
+    for (const ticket of this.calls.overdue(now)) {
+      this.#drop(ticket);
+      this.answer(ticket, { fault: faultOf('deadline') });
+    }
+    this.dispatch();
+    this.tell();
+  }
+
+  /** When `tick` must be called next, if nothing else happens before. */
+  get nextTimeout(): number | undefined {
+    const { phase } = this;
+    let next = this.calls.nextTimeout() ?? Infinity;
+    if (phase.is === 'waiting') next = Math.min(next, phase.at);
+    if (phase.is === 'connecting' || phase.is === 'handshaking') {
+      next = Math.min(next, phase.since + this.config.handshakeMs);
+    }
+    if (phase.is === 'open') next = Math.min(next, this.#deadAt, this.signIn.refreshAt ?? Infinity);
+    return next === Infinity ? undefined : next;
+  }
+
+  /**
+   * Takes a call. It goes out as soon as there is a connection, a place on the wire and, if the method needs one, a
+   * signed-in player. Throws Refused, or Misfit for a request that cannot travel.
+   */
+  call(request: Request): Ticket {
+    if (this.phase.is === 'stopped') throw new Refused('stopped', 'the connection has been closed for good');
+    const ticket = this.calls.take(request);
+    this.dispatch();
+    this.tell();
+    return ticket;
+  }
+
+  /**
+   * Gives a call up: no answer will come. Whether it took effect is unknown. A call that opens or closes a room or signs in
+   * or out, and is on the wire already, still does so.
+   */
+  cancel(ticket: Ticket): void {
+    this.#drop(ticket);
+    this.dispatch();
+  }
+
+  /** Sends game input, if there is a connection. It is lost otherwise. */
+  input(room: string, seq: number, data: Uint8Array): void {
+    if (this.phase.is === 'open') this.send(encodeClientFrame({ kind: 'input', room, seq, data }));
+  }
+
+  /**
+   * While paused, the machine takes no more entries of streams: the first one that comes cuts its stream, which is opened
+   * again from its cursor when the pause ends. Answers and other events keep coming.
+   */
+  pause(paused: boolean): void {
+    const ends = this.paused && !paused;
+    this.paused = paused;
+    if (!ends) return;
+    for (const stream of this.streams.takeCut()) reopen(this, stream);
+    this.dispatch();
+    this.tell();
+  }
+
+  get #deadAt(): number {
+    return this.heardAt + 2 * this.pingMs;
+  }
+
+  #frame(now: number, frame: ServerFrame): void {
+    switch (frame.kind) {
+      case 'welcome':
+        return this.#welcome(now, frame.body);
+      case 'ping':
+        return this.send(encodeClientFrame({ kind: 'pong', nonce: frame.nonce }));
+      case 'goaway':
+        this.goaway = frame.body;
+        return;
+      case 'fault':
+        if (frame.call === 0) return this.out({ kind: 'fault', fault: frame.fault });
+        break;
+      default:
+    }
+    if (this.phase.is !== 'open') throw new Broken('protocol', `${frame.kind} before the welcome`);
+    switch (frame.kind) {
+      case 'reply':
+        return replied(this, now, frame.call, frame.body);
+      case 'fault':
+        return faulted(this, now, frame.call, frame.fault);
+      case 'event':
+        return happened(this, frame.event, frame.body);
+      case 'gap':
+        return missed(this, frame.stream, frame.missing, frame.from, frame.to);
+      case 'state':
+        this.out(frame);
+    }
+  }
+
+  #welcome(now: number, welcome: Welcome): void {
+    if (this.phase.is === 'open') throw new Broken('protocol', 'a second welcome');
+    this.phase = { is: 'open', since: now };
+    this.stats.welcomes += 1;
+    this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
+    this.callsMax = welcome.limits.calls;
+    welcomed(this, now, welcome);
+  }
+
+  #giveUp(now: number, code: number): void {
+    this.out({ kind: 'close', code });
+    this.#lost(now, 'back_off', undefined);
+  }
+
+  /** The connection is gone: decides when to come back, and makes what was on the wire wait for it. */
+  #lost(now: number, after: Reconnect, code: number | undefined): void {
+    if (this.phase.is !== 'connecting' && !this.isConnected()) return;
+    const lasted = this.phase.is === 'open' && now - this.phase.since >= this.config.stableMs;
+    const { goaway } = this;
+    this.goaway = undefined;
+    if (after === 'never' || goaway?.reconnect === false) return this.#halt(code);
+    if (lasted) this.attempts = 0;
+    let wait: number;
+    if (goaway !== undefined) wait = this.upTo(goaway.within_ms);
+    else if (after === 'now' && lasted) wait = 0;
+    else wait = this.wait(this.attempts);
+    this.attempts += 1;
+    this.phase = { is: 'waiting', at: now + wait };
+    this.#detach();
+    if (after === 'after_sign_in') accessRefused(this, faultOf('unauthenticated'));
+  }
+
+  #halt(code: number | undefined): void {
+    this.phase = { is: 'stopped', code };
+    this.#detach();
+    this.calls.endOwn();
+    this.endAnswered(
+      this.calls.end(() => true),
+      faultOf('disconnected'),
+    );
+  }
+
+  /** Forgets what belonged to the connection that is gone. */
+  #detach(): void {
+    this.messages = [];
+    this.streams.disconnected();
+    this.signIn.standing = 'out';
+    this.signIn.refreshAt = undefined;
+    this.endAnswered(this.calls.disconnected(), faultOf('disconnected'));
+  }
+
+  #hello(): void {
+    const token = this.signIn.tokens.access;
+    const body = { v: VERSION, sdk: this.config.sdk };
+    const hello = token === undefined ? body : { ...body, token };
+    this.send(encodeClientFrame({ kind: 'hello', body: hello }));
+    if (token === undefined) return refresh(this);
+    this.signIn.standing = 'assumed';
+    sendResume(this);
+  }
+
+  #drop(ticket: Ticket): void {
+    const frame = this.calls.cancel(ticket);
+    if (frame !== undefined) this.send(frame);
+  }
+}

@@ -1,0 +1,198 @@
+import type { Resume, RoomView, StreamPosition } from '../generated/types.js';
+import { LIMITS } from '../generated/wire.js';
+import type { Cursor, Missing, Stream } from '../wire/frame.js';
+
+/** A place in one of a stream's two sequences. */
+export interface Place {
+  in: 'seq' | 'rev';
+  number: number;
+}
+
+/**
+ * What to do with an entry of a stream: hand it up; drop it, because it came before or the stream is not open; open the
+ * stream again from its cursor, because something before it is missing; give the connection up, because something is
+ * missing although the stream was opened from this cursor.
+ */
+export type Verdict = 'next' | 'drop' | 'hole' | 'broken';
+
+/** What the cursor was ahead of the server's newest. */
+export interface Rewound {
+  missing: Missing;
+  from: number;
+  to: number;
+}
+
+interface Followed {
+  cursor: Cursor;
+  /** The server has said that it follows from the cursor. */
+  open: boolean;
+  /** Everything up to now has arrived. */
+  live: boolean;
+  /** The application could not take more, so entries were dropped. */
+  cut: boolean;
+  /** The cursor that a hole made it open from again, until something has arrived after it. */
+  reopenedFrom: Cursor | undefined;
+}
+
+function shut(cursor: Cursor): Followed {
+  return { cursor: { ...cursor }, open: false, live: false, cut: false, reopenedFrom: undefined };
+}
+
+function equal(left: Cursor, right: Cursor): boolean {
+  return left.seq === right.seq && left.rev === right.rev;
+}
+
+function hole(followed: Followed): Verdict {
+  followed.open = false;
+  followed.live = false;
+  if (followed.reopenedFrom !== undefined && equal(followed.reopenedFrom, followed.cursor)) {
+    return 'broken';
+  }
+  followed.reopenedFrom = { ...followed.cursor };
+  return 'hole';
+}
+
+/** Moves to `to`, when nothing lies between the cursor and `from`. */
+function advance(followed: Followed, place: Place, from: number): Verdict {
+  if (place.number <= followed.cursor[place.in] || !followed.open) return 'drop';
+  if (from > followed.cursor[place.in] + 1) return hole(followed);
+  followed.cursor[place.in] = place.number;
+  followed.reopenedFrom = undefined;
+  return 'next';
+}
+
+/** The newest entry of an open room. */
+export function newestOf(view: RoomView): Cursor {
+  return { seq: view.info.head, rev: view.rev };
+}
+
+/** The streams that the client follows, and how far it has come in each. At most ROOMS_OPEN_MAX rooms. */
+export class Streams {
+  readonly #followed = new Map<Stream, Followed>();
+
+  get size(): number {
+    return this.#followed.size;
+  }
+
+  /** Follows a stream from a cursor, unless it is followed already. Its entries count once the server has opened it. */
+  follow(stream: Stream, cursor: Cursor): void {
+    if (!this.#followed.has(stream)) this.#followed.set(stream, shut(cursor));
+  }
+
+  forget(stream: Stream): boolean {
+    return this.#followed.delete(stream);
+  }
+
+  forgetAll(): void {
+    this.#followed.clear();
+  }
+
+  follows(stream: Stream): boolean {
+    return this.#followed.has(stream);
+  }
+
+  cursor(stream: Stream): Cursor | undefined {
+    const followed = this.#followed.get(stream);
+    return followed && { ...followed.cursor };
+  }
+
+  allLive(): boolean {
+    for (const followed of this.#followed.values()) if (!followed.live) return false;
+    return true;
+  }
+
+  /** Every stream with its cursor; undefined when there is none. */
+  resume(): Resume | undefined {
+    if (this.#followed.size === 0) return undefined;
+    const resume: Resume = {};
+    const inbox = this.#followed.get('inbox');
+    if (inbox !== undefined) resume.inbox = inbox.cursor.seq;
+    resume.rooms = [];
+    for (const [stream, { cursor }] of this.#followed) {
+      if (stream !== 'inbox') resume.rooms.push({ room: stream, seq: cursor.seq, rev: cursor.rev });
+    }
+    return resume;
+  }
+
+  /** Follows all of these streams. */
+  followAll(resume: Resume): void {
+    if (resume.inbox !== undefined) this.follow('inbox', { seq: resume.inbox, rev: 0 });
+    for (const { room, seq, rev } of (resume.rooms ?? []).slice(0, LIMITS.ROOMS_OPEN_MAX)) {
+      this.follow(room, { seq, rev });
+    }
+  }
+
+  disconnected(): void {
+    for (const [stream, { cursor }] of this.#followed) this.#followed.set(stream, shut(cursor));
+  }
+
+  /**
+   * A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps its
+   * cursor unless the call gave one.
+   */
+  opened(view: RoomView, asked: Partial<Cursor>): void {
+    const known = this.#followed.get(view.info.room);
+    const keeps = known !== undefined && asked.seq === undefined && asked.rev === undefined;
+    const newest = newestOf(view);
+    const cursor = keeps ? known.cursor : { seq: asked.seq ?? newest.seq, rev: asked.rev ?? newest.rev };
+    const live = cursor.seq >= newest.seq && cursor.rev >= newest.rev;
+    this.#followed.set(view.info.room, { ...shut(cursor), open: true, live });
+  }
+
+  /** The stream was opened from its cursor. Returns what the cursor was ahead of the newest. */
+  reopened(stream: Stream, newest: Cursor): Rewound[] {
+    const followed = this.#followed.get(stream);
+    if (followed === undefined) return [];
+    const rewound: Rewound[] = [];
+    const { seq, rev } = followed.cursor;
+    if (seq > newest.seq) rewound.push({ missing: 'messages', from: newest.seq + 1, to: seq });
+    if (rev > newest.rev) rewound.push({ missing: 'changes', from: newest.rev + 1, to: rev });
+    followed.cursor = { seq: Math.min(seq, newest.seq), rev: Math.min(rev, newest.rev) };
+    followed.open = true;
+    followed.cut = false;
+    followed.live = equal(followed.cursor, newest);
+    return rewound;
+  }
+
+  /** Stops taking a stream's entries until it is opened again. False: it was not open. */
+  cut(stream: Stream): boolean {
+    const followed = this.#followed.get(stream);
+    if (followed?.open !== true) return false;
+    followed.open = false;
+    followed.live = false;
+    followed.cut = true;
+    return true;
+  }
+
+  /** The streams that were cut, which are to be opened again. */
+  takeCut(): Stream[] {
+    const streams: Stream[] = [];
+    for (const [stream, followed] of this.#followed) {
+      if (followed.cut) streams.push(stream);
+      followed.cut = false;
+    }
+    return streams;
+  }
+
+  /** An entry of the stream arrived. */
+  entry(stream: Stream, place: Place): Verdict {
+    const followed = this.#followed.get(stream);
+    return followed === undefined ? 'drop' : advance(followed, place, place.number);
+  }
+
+  /** The server says that `from` to `to` of the stream no longer exist. */
+  gap(stream: Stream, missing: Missing, from: number, to: number): Verdict {
+    const followed = this.#followed.get(stream);
+    if (followed === undefined) return 'drop';
+    return advance(followed, { in: missing === 'messages' ? 'seq' : 'rev', number: to }, from);
+  }
+
+  /** The server says how far it has sent the stream. After `next` and without `live`, the page is to be acknowledged. */
+  position(position: StreamPosition): Verdict {
+    const followed = this.#followed.get(position.stream);
+    if (followed?.open !== true) return 'drop';
+    if (position.seq > followed.cursor.seq || position.rev > followed.cursor.rev) return hole(followed);
+    followed.live = position.live;
+    return 'next';
+  }
+}

@@ -1,0 +1,32 @@
+// The surface of @pitturu/client in Node, where WebSocket may have to come from the package `ws`.
+
+import type { ClientOptions } from './client.js';
+import { Client as AnyClient } from './client.js';
+import type { Transport } from './transport/transport.js';
+import type { WebSocketConstructor } from './transport/web-socket.js';
+import { webSocketTransport } from './transport/web-socket.js';
+
+export * from './index.js';
+
+async function load(): Promise<WebSocketConstructor> {
+  const built = globalThis.WebSocket as WebSocketConstructor | undefined;
+  if (built !== undefined) return built;
+  try {
+    return (await import('ws')).WebSocket;
+  } catch (error) {
+    throw new Error('this Node has no WebSocket: install the package `ws`, or pass the option `webSocket`', {
+      cause: error,
+    });
+  }
+}
+
+function nodeTransport({ transport, webSocket }: ClientOptions): Transport {
+  return transport ?? webSocketTransport(() => webSocket ?? load());
+}
+
+/** A player's client. See the class of the same name for browsers; this one also finds the package `ws`. */
+export class Client extends AnyClient {
+  constructor(options: ClientOptions) {
+    super({ ...options, transport: nodeTransport(options) });
+  }
+}

@@ -1,0 +1,452 @@
+import { describe, expect, test } from 'vitest';
+
+import { codeName } from '../src/errors.js';
+import { CLOSE_CODES } from '../src/generated/codes.js';
+import { LIMITS } from '../src/generated/wire.js';
+import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
+import { reconnectAfter } from '../src/machine/machine.js';
+import { refreshKey } from '../src/machine/sign-in.js';
+import { backOffMs } from '../src/machine/types.js';
+import { encode } from '../src/wire/writer.js';
+import { Pair } from './support/driver.js';
+import { idOf, Refusal } from './support/model.js';
+
+const SECRET = 'a secret of sixteen';
+
+/** A pair whose player has signed in. */
+function signedIn(pair = new Pair()): Pair {
+  pair.start();
+  pair.reply(pair.call('LoginGuest', { secret: SECRET }, 'login'));
+  return pair;
+}
+
+function inRoom(pair = signedIn()): { pair: Pair; room: string } {
+  const reply = pair.reply(pair.call('CreateRoom', { kind: 'public', name: 'lobby' }, 'create'));
+  const info = reply['info'] as { room: string };
+  return { pair, room: info.room };
+}
+
+function send(pair: Pair, room: string, text: string, key = `send ${text}`): number {
+  return pair.call('SendMessage', { room, text }, key);
+}
+
+describe('connecting', () => {
+  test('goes from offline over connecting to online', () => {
+    const pair = new Pair().start();
+    const states = pair.outputs.flatMap((output) =>
+      output.kind === 'connection' ? [output.connection.state] : [],
+    );
+    expect(states).toStrictEqual(['connecting', 'online']);
+    expect(pair.kinds()[0]).toBe('connect');
+  });
+
+  test('waits longer after each failure, at random below a growing ceiling', () => {
+    const pair = new Pair();
+    pair.reachable = false;
+    pair.start();
+    pair.advance(120_000);
+    const attempts = pair.kinds().filter((kind) => kind === 'connect').length;
+    expect(attempts).toBeGreaterThan(8);
+    expect(attempts).toBeLessThan(40);
+    for (let n = 0; n < 12; n += 1) {
+      const most = backOffMs({ baseMs: 250, capMs: 20_000 }, n, () => 0.999999);
+      expect(most).toBe(Math.min(20_000, 250 * 2 ** n));
+      expect(backOffMs({ baseMs: 250, capMs: 20_000 }, n, () => 0)).toBe(0);
+    }
+  });
+
+  test('gives a silent server up after the handshake time', () => {
+    const pair = new Pair();
+    pair.delivers = false;
+    pair.start();
+    pair.advance(10_000);
+    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.handshake_timeout });
+  });
+
+  test('answers pings, and gives a connection up that is silent for twice the interval', () => {
+    const pair = new Pair().start();
+    pair.connection?.ping(5);
+    expect(pair.connection?.pongs).toBe(1);
+    pair.advance(1_999);
+    expect(pair.kinds()).not.toContain('close');
+    pair.advance(1);
+    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.heartbeat_missed });
+  });
+
+  test.each([
+    [4000, 'now'],
+    [1001, 'now'],
+    [4100, 'back_off'],
+    [1006, 'back_off'],
+    [1011, 'back_off'],
+    [4201, 'after_sign_in'],
+    [4300, 'never'],
+    [1002, 'never'],
+    [undefined, 'back_off'],
+    [65_000, 'back_off'],
+  ])('close code %s asks for %s', (code, expected) => {
+    expect(reconnectAfter(code)).toBe(expected);
+  });
+
+  test('stays away when the server says so, and ends all calls', () => {
+    const { pair, room } = inRoom();
+    pair.delivers = false;
+    const ticket = send(pair, room, 'lost');
+    pair.cut(4300);
+    expect(pair.machine.connection).toStrictEqual({ state: 'stopped', code: 4300 });
+    expect(codeName(pair.fault(ticket).code)).toBe('disconnected');
+    expect(() => pair.machine.call({ method: 'Echo', request: { data: new Uint8Array() } })).toThrow(Refused);
+    expect(pair.machine.nextTimeout).toBeUndefined();
+  });
+
+  test('spreads the return over the time that a goaway gives', () => {
+    const pair = new Pair({ random: () => 0.5 }).start();
+    pair.connection?.frame('goaway', { reason: 'drain', reconnect: true, within_ms: 8_000 });
+    pair.connection?.flush();
+    pair.cut(4001);
+    expect(pair.machine.connection).toStrictEqual({ state: 'offline', retryAt: 4_000 });
+    pair.machine.retryNow(pair.now);
+    pair.pump();
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('a malformed message ends the connection, not the client', () => {
+    const { pair, room } = inRoom();
+    pair.receive(Uint8Array.of(0xc1));
+    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.protocol_error });
+    pair.advance(1_000);
+    expect(pair.machine.connection.state).toBe('online');
+    pair.reply(send(pair, room, 'still here'));
+  });
+
+  test('an oversized message ends the connection', () => {
+    const pair = new Pair().start();
+    pair.receive(new Uint8Array(LIMITS.MESSAGE_BYTES_MAX + 1));
+    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.protocol_error });
+  });
+});
+
+describe('calls', () => {
+  test('wait for a connection and for the player, and go out in order', () => {
+    const pair = new Pair();
+    const room = pair.world.createRoom();
+    const sends = ['1', '2', '3'].map((text) => send(pair, room.id, text));
+    pair.start();
+    expect(pair.answers.size).toBe(0);
+    pair.call('LoginGuest', { secret: SECRET }, 'login');
+    expect(sends.map((ticket) => pair.reply(ticket)['seq'])).toStrictEqual([1, 2, 3]);
+  });
+
+  test('are repeated under their key after a lost reply, with one effect', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const ticket = send(pair, room, 'once');
+    expect(pair.answers.has(ticket)).toBe(false);
+    pair.cut();
+    pair.advance(1_000);
+    expect(pair.reply(ticket)['seq']).toBe(1);
+    expect(pair.world.room(room).head).toBe(1);
+    expect(pair.texts).toStrictEqual(['once']);
+  });
+
+  test('that write without a key end when the connection goes away', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const keyless = pair.call('SendMessage', { room, text: 'x' });
+    const reading = pair.call('Echo', { data: Uint8Array.of(1) });
+    pair.cut();
+    expect(codeName(pair.fault(keyless).code)).toBe('disconnected');
+    pair.advance(1_000);
+    expect(pair.reply(reading)['data']).toStrictEqual(Uint8Array.of(1));
+  });
+
+  test('are at most as many on the wire as the server allows, with places for the machine', () => {
+    const { pair } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const before = pair.world.calls.length;
+    for (let n = 0; n < 100; n += 1) pair.call('Echo', { data: new Uint8Array() });
+    expect(pair.world.calls.length - before).toBe(LIMITS.CALLS_IN_FLIGHT_MAX - 4);
+    if (pair.connection !== undefined) pair.connection.held = false;
+    pair.connection?.flush();
+    expect(pair.world.calls.length - before).toBe(100);
+  });
+
+  test('beyond the bound are refused at once', () => {
+    const pair = new Pair();
+    for (let n = 0; n < CALLS_HELD_MAX; n += 1) pair.call('Echo', { data: new Uint8Array() });
+    expect(() => pair.call('Echo', { data: new Uint8Array() })).toThrow(Refused);
+    pair.start();
+    expect(pair.answers.size).toBe(CALLS_HELD_MAX);
+  });
+
+  test('that are longer than a frame, or carry a bad key, are refused', () => {
+    const pair = new Pair();
+    const why = (step: () => unknown): string | undefined => {
+      try {
+        step();
+      } catch (error) {
+        if (error instanceof Refused) return error.why;
+      }
+      return undefined;
+    };
+    expect(why(() => pair.call('Echo', { data: new Uint8Array(LIMITS.FRAME_BYTES_MAX) }))).toBe('too_long');
+    for (const key of ['', 'k'.repeat(65), '안'.repeat(22)]) {
+      expect(why(() => pair.call('Echo', { data: new Uint8Array() }, key))).toBe('key');
+    }
+  });
+
+  test('end with deadline, on the wire or waiting', () => {
+    const pair = new Pair();
+    const waiting = pair.machine.call({ method: 'Echo', request: { data: new Uint8Array() }, deadline: 50 });
+    pair.advance(49);
+    expect(pair.answers.size).toBe(0);
+    pair.advance(1);
+    expect(codeName(pair.fault(waiting).code)).toBe('deadline');
+    pair.start();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const ticket = pair.machine.call({ method: 'Echo', request: { data: new Uint8Array() }, deadline: 99 });
+    pair.pump();
+    pair.advance(50);
+    expect(codeName(pair.fault(ticket).code)).toBe('deadline');
+    expect(pair.connection?.cancelled).toHaveLength(1);
+  });
+
+  test('that are cancelled get no answer, and the server is told', () => {
+    const pair = new Pair().start();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const ticket = pair.call('Echo', { data: new Uint8Array() });
+    pair.machine.cancel(ticket);
+    pair.pump();
+    expect(pair.connection?.cancelled).toStrictEqual([1]);
+    if (pair.connection !== undefined) pair.connection.held = false;
+    pair.connection?.flush();
+    expect(pair.answers.has(ticket)).toBe(false);
+  });
+
+  test('refused as too fast are repeated after the time, and later sends of the room stay behind', () => {
+    const { pair, room } = inRoom();
+    let refusals = 2;
+    pair.world.before = (method) => {
+      if (method === 'SendMessage' && refusals-- > 0)
+        throw new Refusal('rate_limited', { retry_after_ms: 100 });
+    };
+    const sends = ['a', 'b', 'c', 'd'].map((text) => send(pair, room, text));
+    expect(pair.answers.has(sends[0] ?? 0)).toBe(false);
+    pair.advance(400);
+    for (const ticket of sends) pair.reply(ticket);
+    const log = pair.world.room(room).log;
+    expect(log.map(({ body }) => (body['msg'] as { text: string }).text)).toStrictEqual(['a', 'b', 'c', 'd']);
+    expect(pair.texts).toStrictEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('refused for good are answered with the fault', () => {
+    const { pair } = inRoom();
+    const ticket = send(pair, idOf(999_999), 'nowhere');
+    expect(codeName(pair.fault(ticket).code)).toBe('room_not_found');
+  });
+
+  test('with a reply that does not fit its type end, and so does the connection', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const ticket = send(pair, room, 'x');
+    pair.receive(encode([9, 3, { seq: 'one', at: 1 }]));
+    expect(codeName(pair.fault(ticket).code)).toBe('internal');
+    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.protocol_error });
+  });
+});
+
+describe('signing in', () => {
+  test('comes back by the access token, with hello, resume and held calls in one message', () => {
+    const { pair, room } = inRoom();
+    pair.cut();
+    send(pair, room, 'while away');
+    pair.world.calls.length = 0;
+    pair.advance(1_000);
+    expect(pair.world.calls).toStrictEqual(['Resume', 'SendMessage']);
+    expect(pair.texts).toStrictEqual(['while away']);
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('renews the tokens after four fifths of their time, once', () => {
+    const pair = new Pair();
+    pair.world.tokenMs = 100_000;
+    pair.world.pingMs = 1_000_000;
+    signedIn(pair);
+    pair.advance(79_999);
+    expect(pair.world.calls).not.toContain('RefreshTokens');
+    pair.advance(1);
+    expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
+    const tokens = pair.outputs.filter((output) => output.kind === 'tokens');
+    expect(tokens).toHaveLength(2);
+  });
+
+  test('gets new tokens when the server does not take the access token, and nothing is lost', () => {
+    const { pair, room } = inRoom();
+    for (const user of pair.world.users.values()) user.access.clear();
+    pair.cut();
+    const ticket = send(pair, room, 'kept');
+    pair.advance(1_000);
+    expect(pair.world.calls).toContain('RefreshTokens');
+    expect(pair.reply(ticket)['seq']).toBe(1);
+    expect(pair.texts).toStrictEqual(['kept']);
+    expect(pair.kinds()).not.toContain('signed_out');
+  });
+
+  test('asks the player when the refresh token is refused too', () => {
+    const { pair, room } = inRoom();
+    pair.world.users.clear();
+    pair.cut();
+    const ticket = send(pair, room, 'homeless');
+    pair.advance(1_000);
+    expect(codeName(pair.fault(ticket).code)).toBe('token_invalid');
+    expect(pair.kinds()).toContain('signed_out');
+    expect(pair.machine.identity).toBeUndefined();
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('a close for an ended sign-in leads to a refresh', () => {
+    const { pair } = inRoom();
+    pair.cut(4201);
+    pair.advance(1_000);
+    expect(pair.world.calls).toContain('RefreshTokens');
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('signing out forgets tokens and rooms', () => {
+    const { pair } = inRoom();
+    pair.reply(pair.call('Logout', {}, 'out'));
+    expect(pair.machine.cursors).toStrictEqual({});
+    expect(pair.outputs).toContainEqual({ kind: 'tokens', tokens: {} });
+    expect(pair.outputs).toContainEqual({ kind: 'signed_out', fault: undefined });
+  });
+
+  test('one refresh token always has the same key', () => {
+    expect(refreshKey('a')).toBe('refresh-d228cb696f1a8caf78912b704e4a8964');
+    expect(refreshKey('token-1')).not.toBe(refreshKey('token-2'));
+  });
+});
+
+describe('streams', () => {
+  test('are back-filled in pages from the cursor, each acknowledged', () => {
+    const { pair, room } = inRoom();
+    const there = pair.world.room(room);
+    pair.cut();
+    for (let n = 1; n <= 10; n += 1) pair.world.post(there, String(n));
+    pair.world.edit(there, 1, 'edited');
+    pair.advance(1_000);
+    expect(pair.texts).toStrictEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
+    expect(pair.machine.cursors).toStrictEqual({ rooms: [{ room, seq: 10, rev: 1 }] });
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('open where the call asks', () => {
+    const pair = signedIn();
+    const room = pair.world.createRoom();
+    for (let n = 1; n <= 4; n += 1) pair.world.post(room, String(n));
+    pair.reply(pair.call('OpenRoom', { room: room.id, seq: 1 }));
+    expect(pair.texts).toStrictEqual(['2', '3', '4']);
+  });
+
+  test('drop what came twice', () => {
+    const { pair, room } = inRoom();
+    pair.reply(send(pair, room, 'a'));
+    const [entry] = pair.world.room(room).log;
+    pair.connection?.event('MessageSent', entry?.body ?? {});
+    pair.connection?.flush();
+    expect(pair.texts).toStrictEqual(['a']);
+  });
+
+  test('with a hole are opened again from the cursor', () => {
+    const { pair, room } = inRoom();
+    const there = pair.world.room(room);
+    pair.world.post(there, '1');
+    pair.connection?.skipOne(room);
+    for (const text of ['2', '3', '4']) pair.world.post(there, text);
+    expect(pair.texts).toStrictEqual(['1', '2', '3', '4']);
+    expect(pair.machine.stats.holes).toBe(1);
+  });
+
+  test('tell of what retention removed', () => {
+    const { pair, room } = inRoom();
+    const there = pair.world.room(room);
+    pair.cut();
+    for (let n = 1; n <= 6; n += 1) pair.world.post(there, String(n));
+    pair.world.retain(there, 4);
+    pair.advance(1_000);
+    expect(pair.outputs).toContainEqual({ kind: 'gap', stream: room, missing: 'messages', from: 1, to: 3 });
+    expect(pair.texts).toStrictEqual(['4', '5', '6']);
+  });
+
+  test('behind our cursor tell of it: the server has forgotten', () => {
+    const { pair, room } = inRoom();
+    for (const text of ['1', '2', '3']) pair.reply(send(pair, room, text));
+    const there = pair.world.room(room);
+    there.head = 1;
+    there.log.length = 1;
+    pair.cut();
+    pair.advance(1_000);
+    expect(pair.outputs).toContainEqual({ kind: 'gap', stream: room, missing: 'messages', from: 2, to: 3 });
+    pair.world.post(there, 'anew');
+    expect(pair.texts.at(-1)).toBe('anew');
+  });
+
+  test('that cannot be opened again are lost, and said to be', () => {
+    const { pair, room } = inRoom();
+    pair.world.rooms.delete(room);
+    pair.cut();
+    pair.advance(1_000);
+    const lost = pair.outputs.find((output) => output.kind === 'stream_lost');
+    expect(lost).toMatchObject({ stream: room, fault: { message: 'room_not_found' } });
+    expect(pair.machine.cursors).toStrictEqual({});
+  });
+
+  test('of a room that was opened by a repeated call are opened on the new connection', () => {
+    const pair = signedIn();
+    const room = pair.world.createRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const ticket = pair.call('JoinRoom', { room: room.id }, 'join');
+    pair.cut();
+    pair.world.post(room, 'meanwhile');
+    pair.advance(1_000);
+    pair.reply(ticket);
+    pair.world.post(room, 'live');
+    expect(pair.texts).toStrictEqual(['meanwhile', 'live']);
+  });
+
+  test('are cut while paused, and complete after the pause', () => {
+    const { pair, room } = inRoom();
+    const there = pair.world.room(room);
+    pair.machine.pause(true);
+    for (let n = 1; n <= 9; n += 1) pair.world.post(there, String(n));
+    expect(pair.texts).toStrictEqual([]);
+    pair.connection?.event('TypingStarted', { room, user: idOf(1), name: 'x' });
+    pair.connection?.flush();
+    expect(pair.kinds().at(-1)).toBe('event');
+    pair.machine.pause(false);
+    pair.pump();
+    expect(pair.texts).toStrictEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    expect(pair.machine.stats.cuts).toBe(1);
+  });
+
+  test('survive a program that keeps its cursors', () => {
+    const { pair, room } = inRoom();
+    pair.reply(send(pair, room, 'before'));
+    const tokens = pair.outputs.findLast((output) => output.kind === 'tokens');
+    const later = new Pair({ resume: pair.machine.cursors, tokens: tokens?.tokens ?? {} });
+    for (const [id, kept] of pair.world.rooms) later.world.rooms.set(id, kept);
+    for (const [secret, user] of pair.world.users) later.world.users.set(secret, user);
+    later.world.post(later.world.room(room), 'after');
+    later.start();
+    expect(later.texts).toStrictEqual(['after']);
+  });
+
+  test('that a player left are forgotten', () => {
+    const { pair, room } = inRoom();
+    pair.reply(pair.call('CloseRoom', { room }));
+    pair.cut();
+    pair.world.calls.length = 0;
+    pair.advance(1_000);
+    expect(pair.world.calls).toStrictEqual([]);
+    expect(pair.machine.connection.state).toBe('online');
+  });
+});

@@ -1,0 +1,614 @@
+//! The client's side, without I/O: one machine for the whole life of a client, across all its connections.
+//!
+//! The owner (a driver) has a socket and a clock and does what the machine says:
+//!
+//! | when | the driver calls |
+//! |---|---|
+//! | at the beginning | [`ClientConnection::start`] |
+//! | [`Output::Connect`] came and the socket is open | [`ClientConnection::connected`] |
+//! | the socket is closed, or could not be opened | [`ClientConnection::disconnected`] |
+//! | a WebSocket message came | [`ClientConnection::received`] |
+//! | [`ClientConnection::next_timeout`] has come | [`ClientConnection::tick`] |
+//! | the application wants something | [`ClientConnection::call`], [`ClientConnection::cancel`] |
+//!
+//! and after each of them takes every [`ClientConnection::poll`] and sends every [`ClientConnection::transmit`].
+//! Time is a number of milliseconds that never goes back; what it counts from does not matter.
+//!
+//! What the machine promises:
+//! - every call that was taken ends in exactly one [`Output::Answer`], unless it is cancelled;
+//! - calls on the wire when a connection goes away are sent again on the next one, under the same key;
+//! - sends to one room are put on the wire in the order in which they were taken, also after a reconnect. Once one was
+//!   refused for being too fast, those behind it stay back until it has been answered;
+//! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
+//!   again from the cursor; what no longer exists is told by [`Output::Gap`];
+//! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
+//!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::backoff::{BackOff, Jitter};
+use crate::codes::{CloseCode, Code, Fault, Reconnect};
+use crate::frame::{ClientFrame, Missing, ServerFrame, Stream};
+use crate::ids::RoomId;
+use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
+use crate::methods::Access;
+use crate::types::accounts::Identity;
+use crate::types::system::{Goaway, Hello, Resume, Welcome};
+
+mod answers;
+mod calls;
+mod entries;
+mod sign_in;
+mod streams;
+
+pub use calls::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Request, Ticket};
+pub use sign_in::Tokens;
+
+use calls::Calls;
+use sign_in::SignIn;
+use streams::Streams;
+
+/// Shortest interval between pings that is taken from a server.
+const PING_MS_MIN: u64 = 100;
+
+/// Longest time over which a server can spread the return of its clients.
+const GOAWAY_MS_MAX: u64 = 600_000;
+
+/// What a client begins with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name and version of the client library, for the server's logs.
+    pub sdk: String,
+    /// Tokens kept from an earlier run.
+    pub tokens: Tokens,
+    /// Streams to follow from the first sign-in on, with cursors kept from an earlier run. Without `inbox` the inbox is
+    /// not followed at all; 0 follows it from its beginning.
+    pub resume: Resume,
+    /// Waits between attempts to connect, and before repeating a call that was refused without a time to wait.
+    pub back_off: BackOff,
+    /// How long it may take from [`Output::Connect`] to the server's welcome.
+    pub handshake_ms: u64,
+    /// A connection that has lasted this long after its welcome makes the waits begin at the shortest again.
+    pub stable_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sdk: "unnamed".into(),
+            tokens: Tokens::default(),
+            resume: Resume::default(),
+            back_off: BackOff::default(),
+            handshake_ms: 10_000,
+            stable_ms: 5_000,
+        }
+    }
+}
+
+/// Where the client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// No connection. The next attempt begins at `retry_at`; absent before [`ClientConnection::start`].
+    Offline {
+        /// Time of the next attempt.
+        retry_at: Option<u64>,
+    },
+    /// A connection is being made.
+    Connecting,
+    /// Connected; what was missed has not all arrived, or the player is being signed in again.
+    CatchingUp,
+    /// Connected, and up to date.
+    Online,
+    /// Closed for good: by [`ClientConnection::stop`], or by the server with this code.
+    Stopped {
+        /// The server's close code.
+        code: Option<u16>,
+    },
+}
+
+/// What the machine wants done or known, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a socket; then say [`ClientConnection::connected`] or [`ClientConnection::disconnected`].
+    Connect,
+    /// Close the socket, or stop opening it, with this close code. The machine already counts it as gone.
+    Close(u16),
+    /// Where the client stands has changed.
+    Connection(Connection),
+    /// A call has ended: with the encoded reply of its method, or with a fault.
+    Answer {
+        /// Which call.
+        ticket: Ticket,
+        /// How.
+        result: Result<Bytes, Fault>,
+    },
+    /// Something happened. Entries of streams come in order and once.
+    Event {
+        /// Number of the event; may be one that this version does not know.
+        event: u16,
+        /// Encoded event.
+        body: Bytes,
+    },
+    /// Part of a stream no longer exists. The cursor is after it.
+    Gap {
+        /// The stream.
+        stream: Stream,
+        /// What is missing.
+        missing: Missing,
+        /// First missing sequence or revision.
+        from: u64,
+        /// Last missing sequence or revision.
+        to: u64,
+    },
+    /// The server would not open a followed stream again, so it is not followed any more.
+    StreamLost {
+        /// The stream.
+        stream: Stream,
+        /// Why.
+        fault: Fault,
+    },
+    /// State of a match.
+    State {
+        /// The match's room.
+        room: RoomId,
+        /// The tick.
+        tick: u64,
+        /// The game's own encoding.
+        data: Bytes,
+    },
+    /// The connection is signed in. Comes with each welcome and each new token.
+    SignedIn(Identity),
+    /// The tokens are others now: keep them for the next run.
+    Tokens(Tokens),
+    /// The player is signed out, and must sign in anew: by a call of theirs, or because the server refused the tokens.
+    SignedOut(Option<Fault>),
+    /// A fault about the connection itself; a close follows.
+    Fault(Fault),
+}
+
+/// Counts since the machine was made, for diagnosis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that were welcomed.
+    pub welcomes: u64,
+    /// Times that something was missing from a stream without a gap frame.
+    pub holes: u64,
+    /// Times that a stream was cut because the owner had paused.
+    pub cuts: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Waiting { at: u64 },
+    Connecting { since: u64 },
+    Handshaking { since: u64 },
+    Open { since: u64 },
+    Stopped { code: Option<u16> },
+}
+
+/// Why the machine gives a connection up.
+#[derive(Debug)]
+enum Broken {
+    /// What came does not follow the protocol.
+    Protocol,
+    /// It came, but can't be used now.
+    Unusable,
+}
+
+/// The machine. See the [module](self).
+#[derive(Debug)]
+pub struct ClientConnection {
+    config: Config,
+    phase: Phase,
+    jitter: Jitter,
+    attempts: u32,
+    goaway: Option<Goaway>,
+    ping_ms: u64,
+    heard_at: u64,
+    calls_max: usize,
+    paused: bool,
+    calls: Calls,
+    streams: Streams,
+    sign_in: SignIn,
+    outputs: VecDeque<Output>,
+    messages: VecDeque<Vec<u8>>,
+    told: Connection,
+    stats: Stats,
+}
+
+impl ClientConnection {
+    /// A machine at rest. `seed` is a random number; it spreads load and need not be secret.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut streams = Streams::default();
+        streams.follow_all(&config.resume);
+        Self {
+            sign_in: SignIn::new(config.tokens.clone()),
+            config,
+            phase: Phase::Idle,
+            jitter: Jitter::new(seed),
+            attempts: 0,
+            goaway: None,
+            ping_ms: 0,
+            heard_at: 0,
+            calls_max: CALLS_IN_FLIGHT_MAX,
+            paused: false,
+            calls: Calls::default(),
+            streams,
+            outputs: VecDeque::new(),
+            messages: VecDeque::new(),
+            told: Connection::Offline { retry_at: None },
+            stats: Stats::default(),
+        }
+    }
+
+    /// Begins to connect, also again after [`Connection::Stopped`].
+    pub fn start(&mut self, now: u64) {
+        if matches!(self.phase, Phase::Idle | Phase::Stopped { .. }) {
+            self.attempts = 0;
+            self.phase = Phase::Waiting { at: now };
+            self.tick(now);
+        }
+    }
+
+    /// Ends the connection for good. Calls without an answer end with [`Code::Disconnected`].
+    pub fn stop(&mut self) {
+        if matches!(
+            self.phase,
+            Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Open { .. }
+        ) {
+            self.outputs.push_back(Output::Close(1000));
+        }
+        self.halt(None);
+        self.tell();
+    }
+
+    /// Does not wait for the next attempt's time: for when the device has found a network.
+    pub fn retry_now(&mut self, now: u64) {
+        if let Phase::Waiting { .. } = self.phase {
+            self.phase = Phase::Waiting { at: now };
+            self.tick(now);
+        }
+    }
+
+    /// The socket is open.
+    pub fn connected(&mut self, now: u64) {
+        if !matches!(self.phase, Phase::Connecting { .. }) {
+            return;
+        }
+        self.phase = Phase::Handshaking { since: now };
+        self.heard_at = now;
+        self.calls_max = CALLS_IN_FLIGHT_MAX;
+        self.hello();
+        self.dispatch();
+        self.tell();
+    }
+
+    /// The socket has closed, with the code of the server's close frame if there was one, or could not be opened.
+    pub fn disconnected(&mut self, now: u64, code: Option<u16>) {
+        let after = code.map_or(Reconnect::BackOff, Reconnect::after);
+        self.lost(now, after, code);
+        self.tell();
+    }
+
+    /// A WebSocket message came: one or more frames.
+    pub fn received(&mut self, now: u64, message: &Bytes) {
+        if !self.is_connected() {
+            return;
+        }
+        self.heard_at = now;
+        let mut rest: &[u8] = message;
+        while !rest.is_empty() && self.is_connected() {
+            let outcome = match ServerFrame::read(rest) {
+                Ok((frame, after)) => {
+                    rest = after;
+                    self.frame(now, frame, message)
+                }
+                Err(_) => Err(Broken::Protocol),
+            };
+            if let Err(broken) = outcome {
+                let code = match broken {
+                    Broken::Protocol => CloseCode::ProtocolError.number(),
+                    Broken::Unusable => 1000,
+                };
+                self.outputs.push_back(Output::Close(code));
+                self.lost(now, Reconnect::BackOff, None);
+            }
+        }
+        self.dispatch();
+        self.tell();
+    }
+
+    fn frame(&mut self, now: u64, frame: ServerFrame<'_>, message: &Bytes) -> Result<(), Broken> {
+        let welcomed = matches!(self.phase, Phase::Open { .. });
+        match frame {
+            ServerFrame::Welcome(welcome) if !welcomed => return self.welcome(now, welcome),
+            ServerFrame::Fault { call: 0, fault } => self.outputs.push_back(Output::Fault(fault)),
+            ServerFrame::Ping { nonce } => self.send(&ClientFrame::Pong { nonce }.encode()),
+            ServerFrame::Goaway(goaway) => self.goaway = Some(goaway),
+            _ if !welcomed => return Err(Broken::Protocol),
+            ServerFrame::Welcome(_) => return Err(Broken::Protocol),
+            ServerFrame::Reply { call, body } => {
+                return self.replied(now, call, message.slice_ref(body));
+            }
+            ServerFrame::Fault { call, fault } => return self.faulted(now, call, fault),
+            ServerFrame::Event { event, body } => {
+                return self.event(event, message.slice_ref(body));
+            }
+            ServerFrame::State { room, tick, data } => self.outputs.push_back(Output::State {
+                room,
+                tick,
+                data: message.slice_ref(data),
+            }),
+            ServerFrame::Gap {
+                stream,
+                missing,
+                from,
+                to,
+            } => return self.gap(stream, missing, from, to),
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, now: u64, welcome: Welcome) -> Result<(), Broken> {
+        self.phase = Phase::Open { since: now };
+        self.stats.welcomes += 1;
+        self.ping_ms = u64::from(welcome.ping_ms).max(PING_MS_MIN);
+        self.calls_max = usize::try_from(welcome.limits.calls).unwrap_or(CALLS_IN_FLIGHT_MAX);
+        self.welcomed(now, welcome)
+    }
+
+    /// Something is due: see [`Self::next_timeout`]. Harmless at any other time.
+    pub fn tick(&mut self, now: u64) {
+        match self.phase {
+            Phase::Waiting { at } if at <= now => {
+                self.phase = Phase::Connecting { since: now };
+                self.outputs.push_back(Output::Connect);
+            }
+            Phase::Connecting { since } | Phase::Handshaking { since }
+                if since.saturating_add(self.config.handshake_ms) <= now =>
+            {
+                self.give_up(now, CloseCode::HandshakeTimeout);
+            }
+            Phase::Open { .. } if self.dead_at() <= now => {
+                self.give_up(now, CloseCode::HeartbeatMissed);
+            }
+            _ => {}
+        }
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.refresh_due(now);
+        }
+        self.calls.repeat_due(now);
+        while let Some(ticket) = self.calls.overdue(now) {
+            self.drop_call(ticket);
+            self.answer(ticket, Err(Fault::of(Code::Deadline)));
+        }
+        self.dispatch();
+        self.tell();
+    }
+
+    /// When [`Self::tick`] must be called next, if nothing else happens before.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let phase = match self.phase {
+            Phase::Idle | Phase::Stopped { .. } => None,
+            Phase::Waiting { at } => Some(at),
+            Phase::Connecting { since } | Phase::Handshaking { since } => {
+                Some(since.saturating_add(self.config.handshake_ms))
+            }
+            Phase::Open { .. } => Some(self.dead_at()),
+        };
+        let refresh = match self.phase {
+            Phase::Open { .. } => self.sign_in.refresh_at,
+            _ => None,
+        };
+        [phase, refresh, self.calls.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Takes a call. It goes out as soon as there is a connection, a place on the wire and, if the method needs one, a
+    /// signed-in player.
+    pub fn call(&mut self, request: Request) -> Result<Ticket, Refused> {
+        if let Phase::Stopped { .. } = self.phase {
+            return Err(Refused::Stopped);
+        }
+        let ticket = self.calls.take(request)?;
+        self.dispatch();
+        self.tell();
+        Ok(ticket)
+    }
+
+    /// Gives a call up: no answer will come. Whether it took effect is unknown. A call that opens or closes a room or
+    /// signs in or out, and is on the wire already, still does so.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        self.drop_call(ticket);
+        self.dispatch();
+    }
+
+    /// Sends game input, if there is a connection. It is lost otherwise.
+    pub fn input(&mut self, room: RoomId, seq: u64, data: &[u8]) {
+        if let Phase::Open { .. } = self.phase {
+            self.send(&ClientFrame::Input { room, seq, data }.encode());
+        }
+    }
+
+    /// While paused, the machine takes no more entries of streams: the first one that comes cuts its stream, which is opened
+    /// again from its cursor when the pause ends. Answers and other events keep coming. For a driver
+    /// whose application does not keep up.
+    pub fn pause(&mut self, paused: bool) {
+        if self.paused && !paused {
+            self.open_cut_streams();
+            self.dispatch();
+            self.tell();
+        }
+        self.paused = paused;
+    }
+
+    /// What the machine wants done or known next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next WebSocket message to send, of at most [`MESSAGE_BYTES_MAX`] bytes. Take the outputs first: an
+    /// acknowledgement says that they were taken.
+    pub fn transmit(&mut self) -> Option<Vec<u8>> {
+        self.messages.pop_front()
+    }
+
+    /// Where the client stands.
+    pub fn connection(&self) -> Connection {
+        match self.phase {
+            Phase::Idle => Connection::Offline { retry_at: None },
+            Phase::Waiting { at } => Connection::Offline { retry_at: Some(at) },
+            Phase::Connecting { .. } | Phase::Handshaking { .. } => Connection::Connecting,
+            Phase::Open { .. } if self.is_catching_up() => Connection::CatchingUp,
+            Phase::Open { .. } => Connection::Online,
+            Phase::Stopped { code } => Connection::Stopped { code },
+        }
+    }
+
+    /// Who is or was last signed in; absent when signed out or not yet known.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.sign_in.identity()
+    }
+
+    /// The streams that are followed, with their cursors: everything up to them has been in [`Output`]s.
+    pub fn cursors(&self) -> Resume {
+        self.streams.resume()
+    }
+
+    /// Counts for diagnosis.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking { .. } | Phase::Open { .. })
+    }
+
+    fn dead_at(&self) -> u64 {
+        self.heard_at.saturating_add(2 * self.ping_ms)
+    }
+
+    fn give_up(&mut self, now: u64, code: CloseCode) {
+        self.outputs.push_back(Output::Close(code.number()));
+        self.lost(now, Reconnect::BackOff, None);
+    }
+
+    /// The connection is gone: decides when to come back, and makes what was on the wire wait for it.
+    fn lost(&mut self, now: u64, after: Reconnect, code: Option<u16>) {
+        let lasted = match self.phase {
+            Phase::Open { since } => now.saturating_sub(since) >= self.config.stable_ms,
+            Phase::Connecting { .. } | Phase::Handshaking { .. } => false,
+            Phase::Idle | Phase::Waiting { .. } | Phase::Stopped { .. } => return,
+        };
+        let goaway = self.goaway.take();
+        if after == Reconnect::Never || goaway.as_ref().is_some_and(|goaway| !goaway.reconnect) {
+            return self.halt(code);
+        }
+        if lasted {
+            self.attempts = 0;
+        }
+        let wait = match (goaway, after) {
+            (Some(goaway), _) => self.jitter.up_to(goaway.within_ms.min(GOAWAY_MS_MAX)),
+            (None, Reconnect::Now) if lasted => 0,
+            _ => self
+                .config
+                .back_off
+                .wait_ms(self.attempts, &mut self.jitter),
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Waiting {
+            at: now.saturating_add(wait),
+        };
+        self.detach();
+        if after == Reconnect::AfterSignIn {
+            self.access_refused(Fault::of(Code::Unauthenticated));
+        }
+    }
+
+    fn halt(&mut self, code: Option<u16>) {
+        self.phase = Phase::Stopped { code };
+        self.detach();
+        self.calls.end_own();
+        for ticket in self.calls.end(|_| true) {
+            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
+        }
+    }
+
+    /// Forgets what belonged to the connection that is gone.
+    fn detach(&mut self) {
+        self.messages.clear();
+        self.streams.disconnected();
+        self.sign_in.disconnected();
+        for (ticket, _) in self.calls.disconnected() {
+            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
+        }
+    }
+
+    fn hello(&mut self) {
+        let hello = Hello {
+            v: crate::VERSION,
+            sdk: self.config.sdk.clone(),
+            token: self.sign_in.tokens.access.clone(),
+        };
+        self.send(&ClientFrame::Hello(hello).encode());
+        if self.sign_in.tokens.access.is_some() {
+            self.sign_in.assume();
+            self.send_resume();
+        } else {
+            self.refresh();
+        }
+    }
+
+    /// Puts calls on the wire while there are places for them.
+    fn dispatch(&mut self) {
+        if !self.is_connected() {
+            return;
+        }
+        let sign_in = self.sign_in.number();
+        while let Some(frame) = self.calls.next_frame(self.calls_max, sign_in) {
+            self.send(&frame);
+        }
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        match self.messages.back_mut() {
+            Some(message) if message.len() + frame.len() <= MESSAGE_BYTES_MAX => {
+                message.extend_from_slice(frame);
+            }
+            _ => self.messages.push_back(frame.to_vec()),
+        }
+    }
+
+    fn drop_call(&mut self, ticket: Ticket) {
+        if let Some(frame) = self.calls.cancel(ticket) {
+            self.send(&frame);
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<Bytes, Fault>) {
+        self.outputs.push_back(Output::Answer { ticket, result });
+    }
+
+    fn tell(&mut self) {
+        let connection = self.connection();
+        if connection != self.told {
+            self.told = connection;
+            self.outputs.push_back(Output::Connection(connection));
+        }
+    }
+
+    /// Ends the calls that only a signed-in player may make.
+    fn end_calls_of_player(&mut self, fault: &Fault) {
+        for ticket in self
+            .calls
+            .end(|method| calls::access(method) != Access::Anyone)
+        {
+            self.answer(ticket, Err(fault.clone()));
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! The calls that have no answer yet: waiting, on the wire, or refused and waiting to be repeated.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::codec::{self, InvalidBody};
+use crate::codes::{Code, Fault, Retry};
+use crate::frame::{CallId, ClientFrame};
+use crate::ids::RoomId;
+use crate::limits::{CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::methods::{Access, Effect, Method, MethodInfo};
+use crate::types::{accounts, chat};
+
+/// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
+pub const CALLS_HELD_MAX: usize = 1024;
+
+/// Most bytes of bodies of unanswered calls. A call beyond it is refused at once.
+pub const CALLS_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a frame that are not its body: the array, numbers and key.
+const FRAME_OVERHEAD_BYTES: usize = 32 + KEY_BYTES_MAX;
+
+/// Places on the wire that the application's calls leave free for the machine's own.
+const RESERVED: usize = 4;
+
+/// How often a call goes back to waiting because the server did not know the player.
+const SIGN_IN_REFUSALS_MAX: u32 = 3;
+
+const _: () = assert!(RESERVED < CALLS_IN_FLIGHT_MAX);
+
+/// Names a call until it is answered. Increases in the order of the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub(super) u64);
+
+/// A call of the application's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Number of the method.
+    pub method: u16,
+    /// Encoded request.
+    pub body: Vec<u8>,
+    /// Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection.
+    pub key: Option<String>,
+    /// Time after which the call is answered with [`Code::Deadline`]. Absent: it waits for as long as it takes.
+    pub deadline: Option<u64>,
+}
+
+impl Request {
+    /// A call of `request`'s method, without key and deadline.
+    pub fn of<M: Method>(request: &M) -> Self {
+        Self {
+            method: M::NUMBER,
+            body: codec::encode(request),
+            key: None,
+            deadline: None,
+        }
+    }
+}
+
+/// Why a call was not taken. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many calls, or too many bytes of them, have no answer yet. Wait for answers.
+    #[error("{CALLS_HELD_MAX} calls or {CALLS_HELD_BYTES_MAX} bytes have no answer yet")]
+    QueueFull,
+    /// The request is longer than a frame may be.
+    #[error("a call is at most {FRAME_BYTES_MAX} bytes")]
+    TooLong,
+    /// The key is empty or longer than [`KEY_BYTES_MAX`].
+    #[error("an idempotency key is 1 to {KEY_BYTES_MAX} bytes")]
+    Key,
+    /// No method has this number.
+    #[error("no method has the number {0}")]
+    Method(u16),
+    /// The body is not a request of the method.
+    #[error("malformed request: {0}")]
+    Body(#[from] InvalidBody),
+    /// The machine has stopped.
+    #[error("the connection has been closed for good")]
+    Stopped,
+}
+
+/// Who waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    App,
+    /// Nobody any more, but the machine must hear what became of it.
+    Detached,
+    Resume,
+    Reopen(RoomId),
+    Close,
+    Refresh,
+}
+
+/// What the machine does when a call succeeds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Consequence {
+    None,
+    Opens { seq: Option<u64>, rev: Option<u64> },
+    Closes(RoomId),
+    SignsIn,
+    Authenticates(String),
+    SignsOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    OnWire(CallId),
+    RepeatAt(u64),
+}
+
+/// A call without an answer.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) request: Request,
+    pub(super) owner: Owner,
+    pub(super) consequence: Consequence,
+    /// It was on the wire of an earlier connection, so its answer may be a stored one.
+    pub(super) repeated: bool,
+    lane: Option<RoomId>,
+    state: State,
+    refusals: u32,
+    sign_in_refusals: u32,
+    /// Number of the sign-in under which it was last sent.
+    sign_in: u32,
+}
+
+/// What became of a refused call.
+pub(super) enum AfterFault {
+    /// It will be repeated.
+    Kept,
+    /// It will be repeated after the player has signed in anew; the number of the sign-in that was refused.
+    NeedsSignIn(u32),
+    /// It has ended.
+    Ended(Ticket, Box<Pending>),
+    /// No such call: answered, cancelled or never made.
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pending: BTreeMap<Ticket, Pending>,
+    waiting: BTreeSet<Ticket>,
+    /// The machine's own, which go before the application's.
+    waiting_own: BTreeSet<Ticket>,
+    on_wire: HashMap<CallId, Ticket>,
+    deadlines: BTreeSet<(u64, Ticket)>,
+    repeats: BTreeSet<(u64, Ticket)>,
+    /// Refused sends of each room, in order. Later sends of the room stay behind them.
+    refused_sends: BTreeMap<RoomId, BTreeSet<Ticket>>,
+    bytes: usize,
+    last_ticket: u64,
+    last_call: CallId,
+}
+
+impl Calls {
+    /// Takes a call of the application's.
+    pub(super) fn take(&mut self, request: Request) -> Result<Ticket, Refused> {
+        let info = MethodInfo::of(request.method).ok_or(Refused::Method(request.method))?;
+        if request.body.len() + FRAME_OVERHEAD_BYTES > FRAME_BYTES_MAX {
+            return Err(Refused::TooLong);
+        }
+        if let Some(key) = &request.key
+            && (key.is_empty() || key.len() > KEY_BYTES_MAX)
+        {
+            return Err(Refused::Key);
+        }
+        if self.pending.len() >= CALLS_HELD_MAX
+            || self.bytes + request.body.len() > CALLS_HELD_BYTES_MAX
+        {
+            return Err(Refused::QueueFull);
+        }
+        let consequence = consequence(info.number, &request.body)?;
+        let lane = match info.number {
+            chat::SendMessage::NUMBER => {
+                Some(codec::decode::<chat::CloseRoom>(&request.body)?.room)
+            }
+            _ => None,
+        };
+        Ok(self.insert(request, Owner::App, consequence, lane))
+    }
+
+    /// Adds a call of the machine's own.
+    pub(super) fn add<M: Method>(
+        &mut self,
+        owner: Owner,
+        request: &M,
+        key: Option<String>,
+    ) -> Ticket {
+        let request = Request {
+            key,
+            ..Request::of(request)
+        };
+        self.insert(request, owner, Consequence::None, None)
+    }
+
+    /// Adds a call of the machine's own that goes out at `at`.
+    pub(super) fn add_at<M: Method>(&mut self, owner: Owner, request: &M, at: u64) {
+        let ticket = self.add(owner, request, None);
+        self.unwait(ticket);
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.state = State::RepeatAt(at);
+            self.repeats.insert((at, ticket));
+        }
+    }
+
+    fn insert(
+        &mut self,
+        request: Request,
+        owner: Owner,
+        consequence: Consequence,
+        lane: Option<RoomId>,
+    ) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.bytes += request.body.len();
+        if let Some(deadline) = request.deadline {
+            self.deadlines.insert((deadline, ticket));
+        }
+        let pending = Pending {
+            request,
+            owner,
+            consequence,
+            repeated: false,
+            lane,
+            state: State::Waiting,
+            refusals: 0,
+            sign_in_refusals: 0,
+            sign_in: 0,
+        };
+        self.pending.insert(ticket, pending);
+        self.wait(ticket);
+        ticket
+    }
+
+    fn wait(&mut self, ticket: Ticket) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        pending.state = State::Waiting;
+        match pending.owner {
+            Owner::App | Owner::Detached => self.waiting.insert(ticket),
+            _ => self.waiting_own.insert(ticket),
+        };
+    }
+
+    fn unwait(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
+        self.waiting_own.remove(&ticket);
+    }
+
+    /// Whether a call of this owner has no answer yet.
+    pub(super) fn has(&self, owner: Owner) -> bool {
+        self.pending.values().any(|pending| pending.owner == owner)
+    }
+
+    /// Whether the application is closing the room.
+    pub(super) fn closing(&self, room: RoomId) -> bool {
+        self.pending
+            .values()
+            .any(|pending| pending.consequence == Consequence::Closes(room))
+    }
+
+    /// The next call for the wire, as a frame. `limit`: most calls on the wire; `sign_in`: number of the
+    /// sign-in, if the server knows the player or will by the time it reads this.
+    pub(super) fn next_frame(&mut self, limit: usize, sign_in: Option<u32>) -> Option<Vec<u8>> {
+        let limit = limit.clamp(RESERVED + 1, CALLS_IN_FLIGHT_MAX);
+        let free = limit.checked_sub(self.on_wire.len() + 1)?;
+        let goes = |ticket: &&Ticket| {
+            self.pending.get(ticket).is_some_and(|pending| {
+                (sign_in.is_some() || access(pending.request.method) == Access::Anyone)
+                    && !self.is_behind(**ticket, pending.lane)
+            })
+        };
+        let own = self.waiting_own.iter().find(goes);
+        let ticket = *match own {
+            None if free >= RESERVED => self.waiting.iter().find(goes)?,
+            own => own?,
+        };
+        self.unwait(ticket);
+        self.last_call = self.last_call.wrapping_add(1).max(1);
+        self.on_wire.insert(self.last_call, ticket);
+        let pending = self.pending.get_mut(&ticket)?;
+        pending.state = State::OnWire(self.last_call);
+        pending.sign_in = sign_in.unwrap_or_default();
+        let frame = ClientFrame::Call {
+            call: self.last_call,
+            method: pending.request.method,
+            body: &pending.request.body,
+            key: pending.request.key.as_deref(),
+        };
+        Some(frame.encode())
+    }
+
+    fn is_behind(&self, ticket: Ticket, lane: Option<RoomId>) -> bool {
+        lane.and_then(|room| self.refused_sends.get(&room))
+            .and_then(BTreeSet::first)
+            .is_some_and(|first| *first < ticket)
+    }
+
+    /// A reply came: the call has ended.
+    pub(super) fn answered(&mut self, call: CallId) -> Option<(Ticket, Pending)> {
+        let ticket = self.on_wire.get(&call).copied()?;
+        Some((ticket, self.remove(ticket)?))
+    }
+
+    /// A fault came. `wait_ms` gives the wait before the n-th repetition.
+    pub(super) fn refused(
+        &mut self,
+        call: CallId,
+        fault: &Fault,
+        now: u64,
+        wait_ms: impl FnOnce(u32) -> u64,
+    ) -> AfterFault {
+        let Some(&ticket) = self.on_wire.get(&call) else {
+            return AfterFault::Unknown;
+        };
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return AfterFault::Unknown;
+        };
+        if needs_sign_in(fault.code)
+            && access(pending.request.method) != Access::Anyone
+            && pending.owner != Owner::Detached
+        {
+            pending.sign_in_refusals += 1;
+            if pending.sign_in_refusals <= SIGN_IN_REFUSALS_MAX {
+                let sign_in = pending.sign_in;
+                self.on_wire.remove(&call);
+                self.wait(ticket);
+                return AfterFault::NeedsSignIn(sign_in);
+            }
+        }
+        if repeats(pending, fault) {
+            let at = now.saturating_add(wait_ms(pending.refusals));
+            if pending
+                .request
+                .deadline
+                .is_none_or(|deadline| at < deadline)
+            {
+                pending.refusals = pending.refusals.saturating_add(1);
+                pending.state = State::RepeatAt(at);
+                self.on_wire.remove(&call);
+                self.repeats.insert((at, ticket));
+                if let Some(room) = pending.lane {
+                    self.refused_sends.entry(room).or_default().insert(ticket);
+                }
+                return AfterFault::Kept;
+            }
+        }
+        match self.remove(ticket) {
+            Some(pending) => AfterFault::Ended(ticket, Box::new(pending)),
+            None => AfterFault::Unknown,
+        }
+    }
+
+    /// Gives a call up. Returns the frame that tells the server, when there is something to tell.
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<Vec<u8>> {
+        let pending = self.pending.get_mut(&ticket)?;
+        if pending.owner != Owner::App {
+            return None;
+        }
+        let on_wire = match pending.state {
+            State::OnWire(call) => Some(call),
+            State::Waiting | State::RepeatAt(_) => None,
+        };
+        if on_wire.is_some() && pending.consequence != Consequence::None {
+            pending.owner = Owner::Detached;
+            if let Some(deadline) = pending.request.deadline {
+                self.deadlines.remove(&(deadline, ticket));
+            }
+            return None;
+        }
+        self.remove(ticket)?;
+        on_wire.map(|call| ClientFrame::Cancel { call }.encode())
+    }
+
+    /// Returns calls to waiting whose time to be repeated has come.
+    pub(super) fn repeat_due(&mut self, now: u64) {
+        while let Some(&(at, ticket)) = self.repeats.first()
+            && at <= now
+        {
+            self.repeats.pop_first();
+            self.wait(ticket);
+        }
+    }
+
+    /// The next call whose deadline has passed. It has to be [`cancel`](Self::cancel)led.
+    pub(super) fn overdue(&self, now: u64) -> Option<Ticket> {
+        self.deadlines
+            .first()
+            .filter(|(deadline, _)| *deadline <= now)
+            .map(|(_, ticket)| *ticket)
+    }
+
+    /// When the next call must be repeated or given up.
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let repeat = self.repeats.first().map(|(at, _)| *at);
+        [deadline, repeat].into_iter().flatten().min()
+    }
+
+    /// The connection is gone. What was on the wire waits for the next one; returns the calls that can't, because they
+    /// write and have no key.
+    pub(super) fn disconnected(&mut self) -> Vec<(Ticket, Pending)> {
+        self.on_wire.clear();
+        self.last_call = 0;
+        let mut ended = Vec::new();
+        let tickets: Vec<Ticket> = self.pending.keys().copied().collect();
+        for ticket in tickets {
+            let Some(pending) = self.pending.get_mut(&ticket) else {
+                continue;
+            };
+            let was_on_wire = matches!(pending.state, State::OnWire(_));
+            let keyless_write =
+                pending.request.key.is_none() && effect(pending.request.method) == Effect::Writes;
+            match pending.owner {
+                Owner::App if was_on_wire && keyless_write => {
+                    ended.extend(self.remove(ticket).map(|pending| (ticket, pending)));
+                }
+                Owner::App | Owner::Refresh if was_on_wire => {
+                    pending.repeated = true;
+                    self.wait(ticket);
+                }
+                Owner::App | Owner::Refresh => {}
+                Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close => {
+                    self.remove(ticket);
+                }
+            }
+        }
+        ended
+    }
+
+    /// Ends the application's calls that `which` picks by the number of their method, and returns them in order.
+    pub(super) fn end(&mut self, which: impl Fn(u16) -> bool) -> Vec<Ticket> {
+        let tickets: Vec<Ticket> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.owner == Owner::App && which(pending.request.method))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in &tickets {
+            self.remove(*ticket);
+        }
+        tickets
+    }
+
+    /// Ends the machine's own calls.
+    pub(super) fn end_own(&mut self) {
+        self.end_owned(|owner| owner != Owner::App);
+    }
+
+    /// Ends the machine's own calls of one kind.
+    pub(super) fn end_owned(&mut self, which: impl Fn(Owner) -> bool) {
+        let tickets: Vec<Ticket> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| which(pending.owner))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in tickets {
+            self.remove(ticket);
+        }
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Pending> {
+        let pending = self.pending.remove(&ticket)?;
+        self.bytes -= pending.request.body.len();
+        if let Some(deadline) = pending.request.deadline {
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        match pending.state {
+            State::Waiting => {
+                self.unwait(ticket);
+            }
+            State::OnWire(call) => {
+                self.on_wire.remove(&call);
+            }
+            State::RepeatAt(at) => {
+                self.repeats.remove(&(at, ticket));
+            }
+        }
+        if let Some(room) = pending.lane
+            && let Some(refused) = self.refused_sends.get_mut(&room)
+        {
+            refused.remove(&ticket);
+            if refused.is_empty() {
+                self.refused_sends.remove(&room);
+            }
+        }
+        Some(pending)
+    }
+}
+
+/// Whether the server refused because it does not know the player.
+pub(super) fn needs_sign_in(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthenticated | Code::TokenExpired | Code::TokenInvalid
+    )
+}
+
+pub(super) fn access(method: u16) -> Access {
+    MethodInfo::of(method).map_or(Access::Player, |info| info.access)
+}
+
+fn effect(method: u16) -> Effect {
+    MethodInfo::of(method).map_or(Effect::Writes, |info| info.effect)
+}
+
+fn repeats(pending: &Pending, fault: &Fault) -> bool {
+    match pending.owner {
+        Owner::App => {
+            pending.request.key.is_some()
+                && matches!(fault.code, Code::RateLimited | Code::Overloaded)
+        }
+        Owner::Detached | Owner::Close => false,
+        Owner::Resume | Owner::Reopen(_) | Owner::Refresh => fault.code.retry() == Retry::Later,
+    }
+}
+
+fn consequence(method: u16, body: &[u8]) -> Result<Consequence, InvalidBody> {
+    Ok(match method {
+        chat::CreateRoom::NUMBER | chat::OpenDirect::NUMBER | chat::JoinRoom::NUMBER => {
+            Consequence::Opens {
+                seq: None,
+                rev: None,
+            }
+        }
+        chat::OpenRoom::NUMBER => {
+            let chat::OpenRoom { seq, rev, .. } = codec::decode(body)?;
+            Consequence::Opens { seq, rev }
+        }
+        chat::CloseRoom::NUMBER | chat::LeaveRoom::NUMBER | chat::DeleteRoom::NUMBER => {
+            Consequence::Closes(codec::decode::<chat::CloseRoom>(body)?.room)
+        }
+        accounts::Register::NUMBER
+        | accounts::Login::NUMBER
+        | accounts::LoginGuest::NUMBER
+        | accounts::RefreshTokens::NUMBER => Consequence::SignsIn,
+        accounts::Authenticate::NUMBER => {
+            Consequence::Authenticates(codec::decode::<accounts::Authenticate>(body)?.access)
+        }
+        accounts::Logout::NUMBER | accounts::LogoutEverywhere::NUMBER => Consequence::SignsOut,
+        _ => Consequence::None,
+    })
+}

@@ -1,0 +1,181 @@
+//! Events and gaps: what belongs to a stream is checked against its cursor before it is handed up.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::codec;
+use crate::events::Event;
+use crate::frame::{ClientFrame, Missing, Stream};
+use crate::ids::RoomId;
+use crate::types::system::{Resume, StreamPosition};
+use crate::types::{chat, inbox};
+
+use super::calls::Owner;
+use super::streams::{Place, Verdict};
+use super::{Broken, ClientConnection, Output};
+
+/// The fields of an entry that say where it belongs; which of them there are depends on the event.
+#[derive(Deserialize)]
+struct Entry {
+    room: Option<RoomId>,
+    seq: Option<u64>,
+    rev: Option<u64>,
+    msg: Option<Numbered>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    seq: u64,
+}
+
+/// The stream that an event is an entry of, and its place there.
+fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, Broken> {
+    match event {
+        chat::MessageSent::NUMBER
+        | chat::MessageEdited::NUMBER
+        | chat::MessageDeleted::NUMBER
+        | chat::ReactionChanged::NUMBER
+        | inbox::InboxAdded::NUMBER => {}
+        _ => return Ok(None),
+    }
+    let entry: Entry = codec::decode(body).map_err(|_| Broken::Protocol)?;
+    match entry {
+        Entry {
+            room: Some(room),
+            msg: Some(Numbered { seq }),
+            ..
+        } if event == chat::MessageSent::NUMBER => Ok(Some((Stream::Room(room), Place::Seq(seq)))),
+        Entry { seq: Some(seq), .. } if event == inbox::InboxAdded::NUMBER => {
+            Ok(Some((Stream::Inbox, Place::Seq(seq))))
+        }
+        Entry {
+            room: Some(room),
+            rev: Some(rev),
+            ..
+        } => Ok(Some((Stream::Room(room), Place::Rev(rev)))),
+        _ => Err(Broken::Protocol),
+    }
+}
+
+impl ClientConnection {
+    pub(super) fn event(&mut self, event: u16, body: Bytes) -> Result<(), Broken> {
+        if let Some((stream, place)) = place(event, &body)? {
+            if self.cut_by_pause(stream) {
+                return Ok(());
+            }
+            let verdict = self.streams.entry(stream, place);
+            if !self.settle(stream, verdict)? {
+                return Ok(());
+            }
+        }
+        match event {
+            StreamPosition::NUMBER => self.position(&body)?,
+            chat::RoomLost::NUMBER => {
+                let lost: chat::RoomLost = codec::decode(&body).map_err(|_| Broken::Protocol)?;
+                self.streams.forget(Stream::Room(lost.room));
+            }
+            _ => {}
+        }
+        self.outputs.push_back(Output::Event { event, body });
+        Ok(())
+    }
+
+    pub(super) fn gap(
+        &mut self,
+        stream: Stream,
+        missing: Missing,
+        from: u64,
+        to: u64,
+    ) -> Result<(), Broken> {
+        if self.cut_by_pause(stream) {
+            return Ok(());
+        }
+        let verdict = self.streams.gap(stream, missing, from, to);
+        if self.settle(stream, verdict)? {
+            self.outputs.push_back(Output::Gap {
+                stream,
+                missing,
+                from,
+                to,
+            });
+        }
+        Ok(())
+    }
+
+    fn position(&mut self, body: &[u8]) -> Result<(), Broken> {
+        let position: StreamPosition = codec::decode(body).map_err(|_| Broken::Protocol)?;
+        let stream: Stream = position.stream.parse().map_err(|_| Broken::Protocol)?;
+        if !position.live && self.cut_by_pause(stream) {
+            return Ok(());
+        }
+        let verdict = self.streams.position(stream, &position);
+        if self.settle(stream, verdict)?
+            && !position.live
+            && let Some(cursor) = self.streams.cursor(stream)
+        {
+            self.send(&ClientFrame::Ack { stream, cursor }.encode());
+        }
+        Ok(())
+    }
+
+    /// Whether the entry is to be handed up.
+    fn settle(&mut self, stream: Stream, verdict: Verdict) -> Result<bool, Broken> {
+        match verdict {
+            Verdict::Next => Ok(true),
+            Verdict::Drop => Ok(false),
+            Verdict::Hole => {
+                self.stats.holes += 1;
+                self.reopen(stream);
+                Ok(false)
+            }
+            Verdict::Broken => {
+                self.stats.holes += 1;
+                Err(Broken::Protocol)
+            }
+        }
+    }
+
+    fn cut_by_pause(&mut self, stream: Stream) -> bool {
+        let cut = self.paused && self.streams.cut(stream);
+        if cut {
+            self.stats.cuts += 1;
+        }
+        self.paused
+    }
+
+    pub(super) fn open_cut_streams(&mut self) {
+        for stream in self.streams.take_cut() {
+            self.reopen(stream);
+        }
+    }
+
+    /// Asks the server to follow the stream from our cursor.
+    pub(super) fn reopen(&mut self, stream: Stream) {
+        match stream {
+            Stream::Inbox => {
+                if let Some(cursor) = self.streams.cursor(stream) {
+                    let resume = Resume {
+                        inbox: Some(cursor.seq),
+                        rooms: Vec::new(),
+                    };
+                    self.calls.add(Owner::Resume, &resume, None);
+                }
+            }
+            Stream::Room(room) => {
+                if let Some(open) = self.open_from_cursor(room) {
+                    self.calls.add(Owner::Reopen(room), &open, None);
+                }
+            }
+        }
+    }
+
+    /// The call that opens a room from our cursor, unless it is being closed or not followed.
+    pub(super) fn open_from_cursor(&self, room: RoomId) -> Option<chat::OpenRoom> {
+        let cursor = self.streams.cursor(Stream::Room(room))?;
+        (!self.calls.closing(room)).then_some(chat::OpenRoom {
+            room,
+            seq: Some(cursor.seq),
+            rev: Some(cursor.rev),
+        })
+    }
+}

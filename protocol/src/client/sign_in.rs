@@ -1,0 +1,247 @@
+//! Who the client speaks for: tokens, their renewal, and what signing in and out changes.
+
+use crate::codes::{Code, Fault, Retry};
+use crate::frame::{Cursor, Stream};
+use crate::types::accounts::{Identity, RefreshTokens, SignedIn};
+use crate::types::system::Welcome;
+
+use super::calls::Owner;
+use super::{Broken, ClientConnection, Output};
+
+/// Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause.
+const REFRESH_MS_MIN: u64 = 1_000;
+
+/// What a client keeps to be signed in again.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Access token for hello. It may have run out; the refresh token then gets a new one.
+    pub access: Option<String>,
+    /// Refresh token, good for one use.
+    pub refresh: Option<String>,
+}
+
+impl std::fmt::Debug for Tokens {
+    /// Says which tokens there are, not what they are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("access", &self.access.is_some())
+            .field("refresh", &self.refresh.is_some())
+            .finish()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Out,
+    /// A token is on its way in the hello.
+    Assumed,
+    In,
+}
+
+#[derive(Debug)]
+pub(super) struct SignIn {
+    pub(super) tokens: Tokens,
+    pub(super) refresh_at: Option<u64>,
+    identity: Option<Identity>,
+    standing: Standing,
+    begun: u32,
+    /// The server's clock minus ours.
+    clock_offset: i128,
+}
+
+impl SignIn {
+    pub(super) fn new(tokens: Tokens) -> Self {
+        Self {
+            tokens,
+            refresh_at: None,
+            identity: None,
+            standing: Standing::Out,
+            begun: 0,
+            clock_offset: 0,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Counts the times that a sign-in began on a connection; absent while there is none.
+    pub(super) fn number(&self) -> Option<u32> {
+        (self.standing != Standing::Out).then_some(self.begun)
+    }
+
+    /// The token in the hello will sign the connection in.
+    pub(super) fn assume(&mut self) {
+        self.begin(Standing::Assumed);
+    }
+
+    fn begin(&mut self, standing: Standing) {
+        if self.standing == Standing::Out {
+            self.begun = self.begun.wrapping_add(1);
+        }
+        self.standing = standing;
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.standing = Standing::Out;
+        self.refresh_at = None;
+    }
+
+    fn has_tokens(&self) -> bool {
+        self.tokens != Tokens::default()
+    }
+
+    /// Tokens are renewed when four fifths of their time are over.
+    fn plan_refresh(&mut self, now: u64, expires_at: u64) {
+        let left = i128::from(expires_at) - (i128::from(now) + self.clock_offset);
+        let left = u64::try_from(left).unwrap_or(0);
+        let wait = (left / 5).saturating_mul(4).max(REFRESH_MS_MIN);
+        self.refresh_at = Some(now.saturating_add(wait));
+    }
+}
+
+impl ClientConnection {
+    pub(super) fn welcomed(&mut self, now: u64, welcome: Welcome) -> Result<(), Broken> {
+        self.sign_in.clock_offset = i128::from(welcome.now) - i128::from(now);
+        match (welcome.identity, welcome.refused) {
+            (Some(identity), _) => self.signed_in(now, identity),
+            (None, Some(fault)) if fault.code.retry() == Retry::Later => {
+                return Err(Broken::Unusable);
+            }
+            (None, Some(fault)) => self.access_refused(fault),
+            (None, None) if self.sign_in.standing == Standing::Assumed => {
+                return Err(Broken::Protocol);
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// The server knows the player now.
+    pub(super) fn signed_in(&mut self, now: u64, identity: Identity) {
+        let other_player = self
+            .sign_in
+            .identity
+            .as_ref()
+            .is_some_and(|before| before.user != identity.user);
+        if other_player {
+            self.streams.forget_all();
+        }
+        if self.config.resume.inbox.is_some() {
+            self.streams.follow(Stream::Inbox, Cursor::default());
+        }
+        let was_out = self.sign_in.standing == Standing::Out;
+        self.sign_in.begin(Standing::In);
+        self.sign_in.plan_refresh(now, identity.expires_at);
+        self.sign_in.identity = Some(identity.clone());
+        self.outputs.push_back(Output::SignedIn(identity));
+        if was_out || other_player {
+            self.send_resume();
+        }
+    }
+
+    /// New tokens came.
+    pub(super) fn take_tokens(&mut self, now: u64, signed_in: SignedIn) {
+        self.calls.end_owned(|owner| owner == Owner::Refresh);
+        self.sign_in.tokens = Tokens {
+            access: Some(signed_in.access),
+            refresh: Some(signed_in.refresh),
+        };
+        self.outputs
+            .push_back(Output::Tokens(self.sign_in.tokens.clone()));
+        self.signed_in(now, signed_in.identity);
+    }
+
+    pub(super) fn take_access(&mut self, now: u64, access: String, identity: Identity) {
+        self.sign_in.tokens.access = Some(access);
+        self.outputs
+            .push_back(Output::Tokens(self.sign_in.tokens.clone()));
+        self.signed_in(now, identity);
+    }
+
+    /// The server does not take the access token any more.
+    pub(super) fn access_refused(&mut self, fault: Fault) {
+        self.sign_in.standing = Standing::Out;
+        self.sign_in.tokens.access = None;
+        if self.sign_in.tokens.refresh.is_none() {
+            return self.signed_out(Some(fault));
+        }
+        self.refresh();
+    }
+
+    /// Asks for new tokens, unless it has been done.
+    pub(super) fn refresh(&mut self) {
+        self.sign_in.refresh_at = None;
+        let Some(refresh) = self.sign_in.tokens.refresh.clone() else {
+            return;
+        };
+        if !self.calls.has(Owner::Refresh) {
+            let key = Some(refresh_key(&refresh));
+            self.calls
+                .add(Owner::Refresh, &RefreshTokens { refresh }, key);
+        }
+    }
+
+    pub(super) fn refresh_due(&mut self, now: u64) {
+        if self.sign_in.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh();
+        }
+    }
+
+    /// Nobody is signed in any more. Calls that need a player end.
+    pub(super) fn signed_out(&mut self, fault: Option<Fault>) {
+        let told = !self.sign_in.has_tokens() && self.sign_in.identity.is_none();
+        self.calls
+            .end_owned(|owner| !matches!(owner, Owner::App | Owner::Detached));
+        self.streams.forget_all();
+        self.sign_in = SignIn {
+            begun: self.sign_in.begun,
+            clock_offset: self.sign_in.clock_offset,
+            ..SignIn::new(Tokens::default())
+        };
+        let reason = fault
+            .clone()
+            .unwrap_or_else(|| Fault::of(Code::Unauthenticated));
+        self.end_calls_of_player(&reason);
+        if !told || fault.is_some() {
+            self.outputs.push_back(Output::Tokens(Tokens::default()));
+            self.outputs.push_back(Output::SignedOut(fault));
+        }
+    }
+
+    /// Whether the player is being signed in.
+    pub(super) fn is_signing_in(&self) -> bool {
+        self.sign_in.standing != Standing::In && self.sign_in.has_tokens()
+    }
+}
+
+/// The idempotency key of the one use of a refresh token, so that a repetition after a lost reply, also by a later run
+/// of the program, gets the first result. It tells tokens apart (FNV-1a of 128 bits) and hides nothing.
+fn refresh_key(token: &str) -> String {
+    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    for byte in token.bytes() {
+        hash ^= u128::from(byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    format!("refresh-{hash:032x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_has_one_key_and_another_token_another() {
+        assert_eq!(refresh_key("a"), "refresh-d228cb696f1a8caf78912b704e4a8964");
+        assert_ne!(refresh_key("token-1"), refresh_key("token-2"));
+    }
+
+    #[test]
+    fn tokens_do_not_show_in_debug_output() {
+        let tokens = Tokens {
+            access: Some("secret".into()),
+            refresh: None,
+        };
+        assert!(!format!("{tokens:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,257 @@
+//! The streams that the client follows, and how far it has come in each.
+
+use std::collections::BTreeMap;
+
+use crate::frame::{Cursor, Missing, Stream};
+use crate::limits::ROOMS_OPEN_MAX;
+use crate::types::chat::RoomView;
+use crate::types::system::{Resume, RoomCursor, StreamPosition};
+
+/// A place in one of a stream's two sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Seq(u64),
+    Rev(u64),
+}
+
+/// What to do with an entry of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the next one: hand it up.
+    Next,
+    /// It was handed up before, or the stream is not open: drop it.
+    Drop,
+    /// Something before it is missing: open the stream again from its cursor.
+    Hole,
+    /// Something is missing although the stream was opened from this cursor: the server is at fault.
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    cursor: Cursor,
+    /// The server has said that it follows from the cursor.
+    open: bool,
+    /// Everything up to now has arrived.
+    live: bool,
+    /// Its owner could not take more, so entries were dropped.
+    cut: bool,
+    /// The cursor that a hole made it open from again, until something has arrived after it.
+    reopened_from: Option<Cursor>,
+}
+
+impl Followed {
+    fn shut(cursor: Cursor) -> Self {
+        Self {
+            cursor,
+            open: false,
+            live: false,
+            cut: false,
+            reopened_from: None,
+        }
+    }
+
+    fn hole(&mut self) -> Verdict {
+        self.open = false;
+        self.live = false;
+        if self.reopened_from == Some(self.cursor) {
+            return Verdict::Broken;
+        }
+        self.reopened_from = Some(self.cursor);
+        Verdict::Hole
+    }
+
+    /// Moves to `place`, when nothing lies between the cursor and `from`.
+    fn advance(&mut self, place: Place, from: u64) -> Verdict {
+        let (last, to) = match place {
+            Place::Seq(seq) => (&mut self.cursor.seq, seq),
+            Place::Rev(rev) => (&mut self.cursor.rev, rev),
+        };
+        if to <= *last || !self.open {
+            return Verdict::Drop;
+        }
+        if from > *last + 1 {
+            return self.hole();
+        }
+        *last = to;
+        self.reopened_from = None;
+        Verdict::Next
+    }
+}
+
+/// What the server's newest says about a cursor beyond it: `(missing, from, to)`.
+pub(super) type Rewound = (Missing, u64, u64);
+
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    followed: BTreeMap<Stream, Followed>,
+}
+
+impl Streams {
+    /// Follows a stream from a cursor, unless it is followed already. Its entries count once the server has opened it.
+    pub(super) fn follow(&mut self, stream: Stream, cursor: Cursor) {
+        self.followed
+            .entry(stream)
+            .or_insert(Followed::shut(cursor));
+    }
+
+    pub(super) fn forget(&mut self, stream: Stream) -> bool {
+        self.followed.remove(&stream).is_some()
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.followed.clear();
+    }
+
+    pub(super) fn follows(&self, stream: Stream) -> bool {
+        self.followed.contains_key(&stream)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.followed.len()
+    }
+
+    pub(super) fn cursor(&self, stream: Stream) -> Option<Cursor> {
+        self.followed.get(&stream).map(|followed| followed.cursor)
+    }
+
+    pub(super) fn all_live(&self) -> bool {
+        self.followed.values().all(|followed| followed.live)
+    }
+
+    /// Every stream with its cursor.
+    pub(super) fn resume(&self) -> Resume {
+        let mut resume = Resume::default();
+        for (stream, followed) in &self.followed {
+            let Cursor { seq, rev } = followed.cursor;
+            match *stream {
+                Stream::Inbox => resume.inbox = Some(seq),
+                Stream::Room(room) => resume.rooms.push(RoomCursor { room, seq, rev }),
+            }
+        }
+        resume
+    }
+
+    /// Follows all of these streams.
+    pub(super) fn follow_all(&mut self, resume: &Resume) {
+        if let Some(seq) = resume.inbox {
+            self.follow(Stream::Inbox, Cursor { seq, rev: 0 });
+        }
+        for &RoomCursor { room, seq, rev } in resume.rooms.iter().take(ROOMS_OPEN_MAX) {
+            self.follow(Stream::Room(room), Cursor { seq, rev });
+        }
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        for followed in self.followed.values_mut() {
+            *followed = Followed::shut(followed.cursor);
+        }
+    }
+
+    /// A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps
+    /// its cursor unless the call gave one.
+    pub(super) fn opened(&mut self, view: &RoomView, asked: (Option<u64>, Option<u64>)) {
+        let stream = Stream::Room(view.info.room);
+        let from = match self.cursor(stream) {
+            Some(cursor) if asked == (None, None) => cursor,
+            _ => Cursor {
+                seq: asked.0.unwrap_or(view.info.head),
+                rev: asked.1.unwrap_or(view.rev),
+            },
+        };
+        let caught_up = from.seq >= view.info.head && from.rev >= view.rev;
+        let followed = Followed {
+            open: true,
+            live: caught_up,
+            ..Followed::shut(from)
+        };
+        self.followed.insert(stream, followed);
+    }
+
+    /// The room was opened from its cursor; `(seq, rev)` are its newest. Returns what the cursor was ahead of them.
+    pub(super) fn reopened(&mut self, stream: Stream, newest: Cursor) -> Vec<Rewound> {
+        let Some(followed) = self.followed.get_mut(&stream) else {
+            return Vec::new();
+        };
+        let mut rewound = Vec::new();
+        let Cursor { seq, rev } = followed.cursor;
+        if seq > newest.seq {
+            rewound.push((Missing::Messages, newest.seq + 1, seq));
+            followed.cursor.seq = newest.seq;
+        }
+        if rev > newest.rev {
+            rewound.push((Missing::Changes, newest.rev + 1, rev));
+            followed.cursor.rev = newest.rev;
+        }
+        followed.open = true;
+        followed.cut = false;
+        followed.live = followed.cursor == newest;
+        rewound
+    }
+
+    /// Stops taking a stream's entries until it is opened again. False: it was not open.
+    pub(super) fn cut(&mut self, stream: Stream) -> bool {
+        match self.followed.get_mut(&stream) {
+            Some(followed) if followed.open => {
+                followed.open = false;
+                followed.live = false;
+                followed.cut = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The streams that were cut, which are to be opened again.
+    pub(super) fn take_cut(&mut self) -> Vec<Stream> {
+        self.followed
+            .iter_mut()
+            .filter_map(|(stream, followed)| std::mem::take(&mut followed.cut).then_some(*stream))
+            .collect()
+    }
+
+    /// An entry of the stream arrived.
+    pub(super) fn entry(&mut self, stream: Stream, place: Place) -> Verdict {
+        let Some(followed) = self.followed.get_mut(&stream) else {
+            return Verdict::Drop;
+        };
+        let (Place::Seq(number) | Place::Rev(number)) = place;
+        followed.advance(place, number)
+    }
+
+    /// The server says that `from..=to` of the stream no longer exist.
+    pub(super) fn gap(&mut self, stream: Stream, missing: Missing, from: u64, to: u64) -> Verdict {
+        let Some(followed) = self.followed.get_mut(&stream) else {
+            return Verdict::Drop;
+        };
+        let place = match missing {
+            Missing::Messages => Place::Seq(to),
+            Missing::Changes => Place::Rev(to),
+        };
+        followed.advance(place, from)
+    }
+
+    /// The server says how far it has sent the stream. After [`Verdict::Next`] and without `live`, the page is to be
+    /// acknowledged.
+    pub(super) fn position(&mut self, stream: Stream, position: &StreamPosition) -> Verdict {
+        let Some(followed) = self.followed.get_mut(&stream) else {
+            return Verdict::Drop;
+        };
+        if !followed.open {
+            return Verdict::Drop;
+        }
+        if position.seq > followed.cursor.seq || position.rev > followed.cursor.rev {
+            return followed.hole();
+        }
+        followed.live = position.live;
+        Verdict::Next
+    }
+}
+
+/// The newest entry of an open room.
+pub(super) fn newest(view: &RoomView) -> Cursor {
+    Cursor {
+        seq: view.info.head,
+        rev: view.rev,
+    }
+}

@@ -1,0 +1,226 @@
+//! The tables of methods and events, with the JSON Schema of every body.
+
+use pitturu_protocol::codec::{self, InvalidBody};
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::events::EventInfo;
+use pitturu_protocol::methods::MethodInfo;
+use pitturu_protocol::types::{accounts, chat, friends, inbox, presence, profile, system};
+use pitturu_protocol::{for_each_event, for_each_method};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Largest integer on the wire: JavaScript keeps no larger one exactly.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Decodes a body by its type and encodes it again.
+pub type Recode = fn(&[u8]) -> Result<Vec<u8>, InvalidBody>;
+
+/// A type that stands as the body of a call, a reply or an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Body {
+    /// Name of the type, and of its schema.
+    pub name: &'static str,
+    /// Through the Rust type and back.
+    pub recode: Recode,
+}
+
+/// A line of the table of methods.
+#[derive(Clone, Debug)]
+pub struct MethodEntry {
+    /// The line itself.
+    pub info: MethodInfo,
+    /// The part of the product that it belongs to.
+    pub area: &'static str,
+    /// What the caller sends.
+    pub request: Body,
+    /// What a successful call returns.
+    pub reply: Body,
+}
+
+/// A line of the table of events.
+#[derive(Clone, Debug)]
+pub struct EventEntry {
+    /// The line itself.
+    pub info: EventInfo,
+    /// The part of the product that it belongs to.
+    pub area: &'static str,
+    /// What it carries.
+    pub body: Body,
+}
+
+/// Everything that documents and other languages are derived from.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// Methods in the order of their numbers.
+    pub methods: Vec<MethodEntry>,
+    /// Events in the order of their numbers.
+    pub events: Vec<EventEntry>,
+    /// Bodies of frames that are neither calls nor events.
+    pub frame_bodies: Vec<Body>,
+    /// JSON Schema of each type by name. References read `#/$defs/Name`.
+    pub types: Map<String, Value>,
+}
+
+macro_rules! method_entries {
+    ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
+        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        fn methods(generator: &mut SchemaGenerator) -> Vec<MethodEntry> {
+            vec![$(MethodEntry {
+                info: *MethodInfo::of($number).expect("the line is in the table"),
+                area: stringify!($module),
+                request: body::<$module::$request>(generator, stringify!($request)),
+                reply: body::<$reply_module::$reply>(generator, stringify!($reply)),
+            }),*]
+        }
+    };
+}
+
+for_each_method!(method_entries);
+
+macro_rules! event_entries {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+        fn events(generator: &mut SchemaGenerator) -> Vec<EventEntry> {
+            let mut infos = pitturu_protocol::events::EVENTS.iter();
+            vec![$(EventEntry {
+                info: *infos.next().expect("the line is in the table"),
+                area: stringify!($module),
+                body: body::<$module::$event>(generator, stringify!($event)),
+            }),*]
+        }
+    };
+}
+
+for_each_event!(event_entries);
+
+fn body<T>(generator: &mut SchemaGenerator, name: &'static str) -> Body
+where
+    T: JsonSchema + Serialize + DeserializeOwned,
+{
+    let _ = generator.subschema_for::<T>();
+    Body {
+        name,
+        recode: |bytes| codec::decode::<T>(bytes).map(|value| codec::encode(&value)),
+    }
+}
+
+impl Catalog {
+    /// Reads the tables.
+    pub fn collect() -> Self {
+        let mut generator = SchemaSettings::draft2020_12().into_generator();
+        let frame_bodies = vec![
+            body::<system::Hello>(&mut generator, "Hello"),
+            body::<system::Welcome>(&mut generator, "Welcome"),
+            body::<Fault>(&mut generator, "Fault"),
+            body::<system::Goaway>(&mut generator, "Goaway"),
+        ];
+        let methods = methods(&mut generator);
+        let events = events(&mut generator);
+        let mut types = generator.take_definitions(true);
+        types.values_mut().for_each(tidy);
+        Self {
+            methods,
+            events,
+            frame_bodies,
+            types,
+        }
+    }
+
+    /// The schema of a type.
+    pub fn schema(&self, name: &str) -> &Value {
+        self.types
+            .get(name)
+            .unwrap_or_else(|| panic!("no type is called {name}"))
+    }
+
+    /// The body type of a frame.
+    pub fn frame_body(&self, name: &str) -> Body {
+        *self
+            .frame_bodies
+            .iter()
+            .find(|body| body.name == name)
+            .unwrap_or_else(|| panic!("no frame carries {name}"))
+    }
+
+    /// What the type's documentation says, on one line.
+    pub fn doc(&self, name: &str) -> &str {
+        description(self.schema(name))
+    }
+}
+
+/// The schema's description, or nothing.
+pub fn description(schema: &Value) -> &str {
+    schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// The name in a reference.
+pub fn referred(schema: &Value) -> Option<&str> {
+    schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|path| path.rsplit('/').next())
+}
+
+/// Brings a derived schema to what travels: optional fields are absent rather than null, integers stay below
+/// 2^53, and descriptions are plain text.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Object(map) => {
+            if map.get("default").is_some_and(Value::is_null) {
+                map.remove("default");
+            }
+            drop_null(map);
+            bound_integers(map);
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = plain(text);
+            }
+            map.values_mut().for_each(tidy);
+        }
+        _ => {}
+    }
+}
+
+fn drop_null(map: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            map.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = map.get_mut("anyOf") {
+        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(only)] = choices.as_slice() {
+            let only = only.clone();
+            map.remove("anyOf");
+            map.extend(only);
+        }
+    }
+}
+
+fn bound_integers(map: &mut Map<String, Value>) {
+    let max = match map.get("format").and_then(Value::as_str) {
+        Some("uint64") => INTEGER_MAX,
+        Some("uint32") => u64::from(u32::MAX),
+        Some("uint16") => u64::from(u16::MAX),
+        _ => return,
+    };
+    map.remove("format");
+    map.insert("maximum".to_owned(), max.into());
+}
+
+/// Rust's documentation links as plain code words, on one line.
+fn plain(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace("[`crate::", "`")
+        .replace("[`", "`")
+        .replace("`]", "`")
+}

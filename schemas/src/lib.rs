@@ -1,0 +1,21 @@
+//! What is derived from the protocol's tables, for readers in other languages.
+//!
+//! Reading order:
+//! - [`catalog`]: the tables of methods and events with the JSON Schema of each body;
+//! - [`frames`]: the layout of each frame, held to the codec by the vectors;
+//! - [`sample`] and [`wire`]: example values, and how they travel;
+//! - [`api`], [`asyncapi`], [`vectors`], [`typescript`], [`guide`]: one file each for what is written;
+//! - [`output`]: the list of all files.
+
+pub mod api;
+pub mod asyncapi;
+pub mod catalog;
+pub mod frames;
+pub mod guide;
+pub mod output;
+pub mod sample;
+mod shapes;
+pub mod typescript;
+pub mod vectors;
+pub mod wire;
+mod yaml;

@@ -1,0 +1,334 @@
+//! The server as a whole: what is started in which order, and the orderly way out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pitturu_protocol::SUBPROTOCOL;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::config::table::Listen;
+use crate::ops::health::{Health, Latch};
+use crate::ops::metrics::Metrics;
+use crate::ops::{self, Ops};
+use crate::session::link::Peer;
+use crate::transport::connections::Connections;
+use crate::transport::handshake::Origins;
+use crate::transport::listener::{self, Front};
+use crate::transport::tls::{self, TlsError};
+use crate::transport::ws::WebSocketLink;
+
+/// Open files beside those of connections: the store, listeners, logs.
+const OTHER_FILES: u64 = 512;
+
+/// Exit code of a process that a second signal ended before its shutdown was over.
+const IMPATIENT: i32 = 130;
+
+/// What drives connections, with everything behind it.
+pub trait Sessions: Clone + Send + Sync + 'static {
+    /// Drives one connection until it is closed.
+    fn serve(self, link: WebSocketLink, peer: Peer) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Asks every client to leave and to come back within `spread_ms`; sends what is queued and closes.
+    fn go_away(&self, spread_ms: u64);
+
+    /// Finishes what has been accepted and closes the store. The last call.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS was asked for and can't be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store can't be opened. The text names the folder and what to do.
+    #[error("{0}")]
+    Store(String),
+    /// A part of the server can't start.
+    #[error("can't start {part}: {reason}")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// An address can't be listened at.
+    #[error(
+        "can't listen at {address} ({key}): {source}; choose another address if a program uses this one already"
+    )]
+    Listen {
+        /// The key of the configuration that has the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// The exit code of the process.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Tls(_) => 2,
+            Self::Store(_) => 3,
+            Self::Listen { .. } => 4,
+            Self::Part { .. } => 1,
+        }
+    }
+}
+
+/// Serves until a signal asks for the end, then shuts down in order. `start` builds what is behind the connections.
+pub async fn run<S, F>(config: Config, start: F) -> Result<(), StartError>
+where
+    S: Sessions,
+    F: AsyncFnOnce(&Config, &Health) -> Result<S, StartError>,
+{
+    let signals = Signals::listen().map_err(|error| part("signals", &error))?;
+    let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
+    let health = Health::new();
+    let listening = health.latch("listeners");
+    raise_open_files(&config);
+
+    let sessions = start(&config, &health).await?;
+    let front = Arc::new(front(&config));
+    let connections = front.connections.clone();
+    health.count("connections", move || connections.count() as u64);
+
+    let (stop_ops, ops_stopped) = watch::channel(false);
+    let (stop_accepting, accepting) = watch::channel(false);
+    let doors = Doors::open(&config).await?;
+    let addresses = doors.addresses.clone();
+    tokio::spawn(metrics.clone().maintain());
+    let ops = Arc::new(Ops { health, metrics });
+    tokio::spawn(ops::serve(doors.ops, ops, ops_stopped));
+    for (tcp, acceptor) in doors.players {
+        let sessions = sessions.clone();
+        let session = move |link, peer| sessions.clone().serve(link, peer);
+        let front = Arc::clone(&front);
+        tokio::spawn(listener::serve(
+            tcp,
+            acceptor,
+            front,
+            session,
+            accepting.clone(),
+        ));
+    }
+    listening.ready();
+    announce(&config, &addresses);
+
+    signals.wait_then_watch().await;
+    shut_down(
+        &config,
+        &sessions,
+        &front.connections,
+        &listening,
+        &stop_accepting,
+    )
+    .await;
+    stop_ops.send_replace(true);
+    info!("stopped");
+    Ok(())
+}
+
+/// Nobody new, then everybody out, then the store.
+async fn shut_down<S: Sessions>(
+    config: &Config,
+    sessions: &S,
+    connections: &Connections,
+    listening: &Latch,
+    stop_accepting: &watch::Sender<bool>,
+) {
+    info!(
+        connections = connections.count(),
+        "shutting down; a second signal ends it at once"
+    );
+    stop_accepting.send_replace(true);
+    listening.not_ready("shutting down");
+    let spread_ms = config.server.shutdown_spread.as_millis();
+    sessions.go_away(u64::try_from(spread_ms).unwrap_or(u64::MAX));
+    let limit = config.server.shutdown_timeout;
+    if timeout(limit, connections.wait_empty()).await.is_err() {
+        warn!(
+            connections = connections.count(),
+            "some connections did not leave in time and are cut off"
+        );
+    }
+    sessions.close().await;
+}
+
+fn front(config: &Config) -> Front {
+    let listen = &config.listen;
+    let connections = Connections::new(listen.connections_max, listen.connections_per_address_max);
+    let origins = match listen.origins.as_slice() {
+        [] if config.dev => Origins::Any,
+        [] => Origins::SameHost,
+        listed => Origins::Listed(
+            listed
+                .iter()
+                .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
+                .collect(),
+        ),
+    };
+    Front::new(connections, origins, listen.handshake_timeout)
+}
+
+/// The listening sockets.
+struct Doors {
+    ops: TcpListener,
+    players: Vec<(TcpListener, Option<TlsAcceptor>)>,
+    addresses: Addresses,
+}
+
+/// Where the server really listens; a configured port 0 has become a free one.
+#[derive(Clone, Debug)]
+struct Addresses {
+    ws: SocketAddr,
+    tls: Option<SocketAddr>,
+    ops: SocketAddr,
+}
+
+impl Doors {
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        let refused = |key, address| {
+            move |source| StartError::Listen {
+                key,
+                address,
+                source,
+            }
+        };
+        let listen = &config.listen;
+        let acceptor = acceptor(config, listen)?;
+        let ops_address = config.ops.listen;
+        let ops = ops::bind(ops_address)
+            .await
+            .map_err(refused("ops.listen", ops_address))?;
+        let ws = listener::bind(listen.ws).map_err(refused("listen.ws", listen.ws))?;
+        let local = |tcp: &TcpListener, configured| tcp.local_addr().unwrap_or(configured);
+        let mut addresses = Addresses {
+            ws: local(&ws, listen.ws),
+            tls: None,
+            ops: local(&ops, ops_address),
+        };
+        let mut players = vec![(ws, None)];
+        if let Some((acceptor, address)) = acceptor.zip(listen.tls) {
+            let tcp = listener::bind(address).map_err(refused("listen.tls", address))?;
+            addresses.tls = Some(local(&tcp, address));
+            players.push((tcp, Some(acceptor)));
+        }
+        Ok(Self {
+            ops,
+            players,
+            addresses,
+        })
+    }
+}
+
+fn acceptor(config: &Config, listen: &Listen) -> Result<Option<TlsAcceptor>, TlsError> {
+    match (listen.tls, &listen.cert, &listen.key) {
+        (None, ..) => Ok(None),
+        (Some(_), Some(cert), Some(key)) => tls::from_files(cert, key).map(Some),
+        (Some(_), ..) => tls::made_up(&config.store.dir).map(Some),
+    }
+}
+
+fn announce(config: &Config, addresses: &Addresses) {
+    info!(
+        ws = %addresses.ws,
+        tls = addresses.tls.map(tracing::field::display),
+        ops = %addresses.ops,
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+    if config.dev {
+        let banner = banner(config, addresses);
+        // Whoever closed the output does not want the banner.
+        let _ = io::Write::write_all(&mut io::stdout(), banner.as_bytes());
+    }
+}
+
+fn banner(config: &Config, addresses: &Addresses) -> String {
+    let data = config.store.dir.display();
+    let secure = addresses.tls.map_or(String::new(), |address| {
+        format!("  secure   wss://{address} (trust {data}/dev-cert.pem)\n")
+    });
+    format!(
+        "\nPittuRu {} in development mode\n\n  connect  ws://{} (subprotocol {SUBPROTOCOL})\n{secure}  \
+         health   http://{}/health/detailed\n  metrics  http://{}/metrics\n  data     {data}\n\nStop it with Ctrl-C.\n\n",
+        env!("CARGO_PKG_VERSION"),
+        addresses.ws,
+        addresses.ops,
+        addresses.ops,
+    )
+}
+
+/// Each connection is an open file, and the usual limit of 1,024 is soon reached.
+fn raise_open_files(config: &Config) {
+    let wanted = config.listen.connections_max as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let below = |have: Option<u64>| have.is_some_and(|have| have < wanted);
+    if !below(limit.current) {
+        return;
+    }
+    let reachable = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised = Rlimit {
+        current: Some(reachable),
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "can't raise the limit of open files");
+    }
+    if reachable < wanted {
+        warn!(
+            open_files = reachable,
+            connections_max = config.listen.connections_max,
+            "the limit of open files is too low for listen.connections_max"
+        );
+    }
+}
+
+fn part(part: &'static str, error: &dyn std::error::Error) -> StartError {
+    StartError::Part {
+        part,
+        reason: error.to_string(),
+    }
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Returns at the first signal. The second ends the process.
+    async fn wait_then_watch(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(IMPATIENT);
+        });
+    }
+}

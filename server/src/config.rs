@@ -1,0 +1,246 @@
+//! Configuration: one table of keys, read from a file, the environment and the command line.
+//!
+//! [`table`] is the table; parsing ([`values`]), checks, `pitturu config` and `docs/configuration.md` ([`report`])
+//! derive from it. Later sources win: default, file, environment (`PITTURU_SECTION__KEY`), flags. A key or value that
+//! is not allowed stops the start, and every mistake is reported at once.
+//!
+//! To add a key: add a row to the table, then run `pitturu config --markdown > docs/configuration.md`.
+
+pub mod flags;
+pub mod report;
+pub mod sources;
+pub mod table;
+pub mod values;
+
+use std::fmt;
+
+pub use table::Config;
+
+use crate::config::flags::Flags;
+use crate::config::sources::Collected;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The table.
+    Default,
+    /// The table, for development mode.
+    Development,
+    /// A file with this name.
+    File(String),
+    /// An environment variable.
+    Environment(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Development => f.write_str("default of development mode"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// Everything that is wrong with the configuration, one mistake per line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// A configuration and the text and source of each of its values.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The texts that they were parsed from.
+    pub collected: Collected,
+}
+
+/// Reads all sources and checks the result.
+pub fn load(flags: &Flags) -> Result<Loaded, ConfigError> {
+    let collected = sources::collect(flags, std::env::vars_os())?;
+    let config = parse(&collected, flags.dev)?;
+    Ok(Loaded { config, collected })
+}
+
+fn parse(collected: &Collected, dev: bool) -> Result<Config, ConfigError> {
+    let mut mistakes = Vec::new();
+    let config = Config::parse(collected, dev, &mut mistakes);
+    if let Some(config) = &config {
+        check_together(config, &mut mistakes);
+    }
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        _ => Err(ConfigError(mistakes)),
+    }
+}
+
+/// What no single key can check.
+fn check_together(config: &Config, mistakes: &mut Vec<String>) {
+    let listen = &config.listen;
+    if listen.cert.is_some() != listen.key.is_some() {
+        mistakes.push("listen.cert and listen.key belong together: set both or none".to_owned());
+    }
+    if listen.tls.is_some() && listen.cert.is_none() && !config.dev {
+        mistakes.push(
+            "listen.tls needs listen.cert and listen.key; only development mode makes up a certificate"
+                .to_owned(),
+        );
+    }
+    if listen.tls.is_none() && listen.cert.is_some() {
+        mistakes.push("listen.cert has no use without listen.tls".to_owned());
+    }
+    if config.accounts.access_life >= config.accounts.refresh_life {
+        mistakes.push("accounts.refresh_life must be longer than accounts.access_life".to_owned());
+    }
+    if config.accounts.lockout_delay_first > config.accounts.lockout_delay_max {
+        mistakes.push(
+            "accounts.lockout_delay_first must not be longer than accounts.lockout_delay_max"
+                .to_owned(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn load_from(
+        file: &str,
+        environment: &[(&str, &str)],
+        sets: &[&str],
+    ) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pitturu.toml");
+        std::fs::write(&path, file).unwrap();
+        let flags = Flags {
+            config: Some(path),
+            sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+            ..Flags::default()
+        };
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        sources::collect(&flags, environment)
+            .and_then(|collected| parse(&collected, flags.dev))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let file = "[listen]\nws = \"10.0.0.1:1\"\nconnections_max = 7\n[accounts]\nadmins = [\"ann\", \"bob\"]\n";
+        let environment = [
+            ("PITTURU_LISTEN__WS", "10.0.0.2:2"),
+            ("PITTURU_HEARTBEAT__PING", "7s"),
+            ("PATH", "/bin"),
+        ];
+        let config = load_from(file, &environment, &["listen.ws=10.0.0.3:3"]).unwrap();
+        assert_eq!(
+            config.listen.ws,
+            "10.0.0.3:3".parse::<SocketAddr>().unwrap()
+        );
+        assert_eq!(config.listen.connections_max, 7);
+        assert_eq!(config.heartbeat.ping, Duration::from_secs(7));
+        assert_eq!(config.accounts.admins, ["ann", "bob"]);
+        let config = load_from(file, &environment, &[]).unwrap();
+        assert_eq!(
+            config.listen.ws,
+            "10.0.0.2:2".parse::<SocketAddr>().unwrap()
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest() {
+        for (file, environment, sets) in [
+            ("[listen]\nconections_max = 7\n", &[][..], &[][..]),
+            ("", &[("PITTURU_LISTEN__CONECTIONS_MAX", "7")], &[]),
+            ("", &[], &["listen.conections_max=7"]),
+        ] {
+            let error = load_from(file, environment, sets).unwrap_err();
+            assert!(
+                error.contains("conections_max") || error.contains("CONECTIONS_MAX"),
+                "{error}"
+            );
+            assert!(error.contains("listen.connections_max"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_single_underscore_in_the_environment_is_not_overlooked() {
+        let error = load_from("", &[("PITTURU_LISTEN_WS", "10.0.0.1:1")], &[]).unwrap_err();
+        assert!(error.contains("PITTURU_LISTEN__WS"), "{error}");
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_key_and_range() {
+        let file =
+            "[listen]\nws = \"nowhere\"\nconnections_max = 0\n[heartbeat]\nping = \"5 parsecs\"\n";
+        let error = load_from(file, &[], &["log.format=xml"]).unwrap_err();
+        for part in [
+            "listen.ws",
+            "listen.connections_max",
+            "at least 1",
+            "heartbeat.ping",
+            "15m",
+            "log.format",
+            "json",
+        ] {
+            assert!(error.contains(part), "{part} is missing in:\n{error}");
+        }
+        assert_eq!(error.lines().count(), 4, "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_named_with_the_line() {
+        let error = load_from("[listen]\nws = \n", &[], &[]).unwrap_err();
+        assert!(
+            error.contains("pitturu.toml") && error.contains('2'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_only_when_asked_for() {
+        let flags = Flags {
+            config: Some("/nowhere/pitturu.toml".into()),
+            ..Flags::default()
+        };
+        let error = sources::collect(&flags, std::iter::empty()).unwrap_err();
+        assert!(
+            error.to_string().contains("/nowhere/pitturu.toml"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn keys_that_need_each_other_are_checked_together() {
+        for (sets, named) in [
+            (&["listen.tls=127.0.0.1:1"][..], "listen.cert"),
+            (&["listen.cert=a.pem"][..], "listen.key"),
+            (&["accounts.refresh_life=1m"][..], "accounts.refresh_life"),
+        ] {
+            let error = load_from("", &[], sets).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn development_mode_has_its_own_defaults() {
+        let flags = Flags {
+            dev: true,
+            ..Flags::default()
+        };
+        let collected = sources::collect(&flags, std::iter::empty()).unwrap();
+        let config = parse(&collected, true).unwrap();
+        assert!(config.listen.ws.ip().is_loopback());
+        let production = load_from("", &[], &[]).unwrap();
+        assert!(production.listen.ws.ip().is_unspecified());
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A real-time messaging core for games.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "pitturu", version)]
+pub struct Flags {
+    /// Development mode: data in ./var/dev, readable logs, loopback addresses, any web page may connect.
+    #[arg(long, global = true)]
+    pub dev: bool,
+
+    /// Configuration file [default: ./pitturu.toml, if there is one].
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+
+    /// Address for WebSocket connections; short for --set listen.ws=ADDRESS.
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+
+    /// Folder of the embedded store; short for --set store.dir=FOLDER.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data: Option<String>,
+
+    /// Sets one key of the configuration; may be repeated.
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub sets: Vec<String>,
+
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does instead of serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Prints the configuration in effect and where each value comes from.
+    Config {
+        /// Prints the table of all keys as a Markdown page instead.
+        #[arg(long)]
+        markdown: bool,
+    },
+}

@@ -1,0 +1,141 @@
+//! The configuration for people: what is in effect and where it comes from, and the page of all keys.
+
+use std::fmt::Write;
+
+use crate::config::Loaded;
+use crate::config::table::{KEYS, Key, SECTIONS};
+
+/// Stands for a secret.
+const MASKED: &str = "********";
+
+/// The configuration in effect as TOML, with the source of each value. Secrets are masked.
+pub fn effective(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    for (section, _) in SECTIONS {
+        let _ = writeln!(out, "[{section}]");
+        for key in keys_of(section) {
+            let (text, source) = loaded.collected.of(key);
+            let value = if key.secret && !text.is_empty() {
+                MASKED
+            } else {
+                text
+            };
+            let _ = writeln!(out, "{} = {value:?} # {source}", short(key));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The page of all keys.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         Written by `pitturu config --markdown`; do not edit by hand.\n\n\
+         Values come from, each over the one before it: the defaults below, a TOML file (`--config PATH`, else \
+         `./pitturu.toml` if there is one), the environment (`PITTURU_SECTION__KEY`, as in `PITTURU_LISTEN__WS`), flags \
+         (`--set section.key=value`, `--listen`, `--data`). `--dev` selects the defaults of development mode. A key or \
+         value that is not allowed stops the start. `pitturu config` prints what is in effect and where each value comes \
+         from.\n",
+    );
+    for (section, about) in SECTIONS {
+        let _ = write!(
+            out,
+            "\n## {section}\n{}\n\n| key | default | meaning |\n|---|---|---|\n",
+            about.trim()
+        );
+        for key in keys_of(section) {
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {} Written as {}. |",
+                key.name,
+                default(key),
+                key.meaning.trim(),
+                allowed(key)
+            );
+        }
+    }
+    out
+}
+
+fn default(key: &Key) -> String {
+    let shown = |text: &str| match text {
+        "" => "not set".to_owned(),
+        text => format!("`{text}`"),
+    };
+    match key.dev {
+        Some(dev) => format!("{}; in development {}", shown(key.default), shown(dev)),
+        None => shown(key.default),
+    }
+}
+
+fn allowed(key: &Key) -> String {
+    match key.range {
+        Some((least, greatest)) => format!("{}, from `{least}` to `{greatest}`", key.written),
+        None => key.written.to_owned(),
+    }
+}
+
+fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter()
+        .filter(move |key| key.name.split('.').next() == Some(section))
+}
+
+fn short(key: &Key) -> &'static str {
+    key.name.split_once('.').map_or(key.name, |(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::flags::Flags;
+    use crate::config::sources::{Collected, collect};
+    use crate::config::{Config, Source};
+
+    fn loaded(collected: Collected) -> Loaded {
+        let config = Config::parse(&collected, false, &mut Vec::new()).unwrap();
+        Loaded { config, collected }
+    }
+
+    #[test]
+    fn the_page_of_keys_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            page == markdown(),
+            "run: cargo run -p pitturu-server -- config --markdown > docs/configuration.md"
+        );
+    }
+
+    #[test]
+    fn what_is_in_effect_can_be_read_back() {
+        let mut collected = Collected::defaults(false);
+        let key = Key::named("listen.connections_max").unwrap();
+        collected.set(key, "77".to_owned(), Source::Flag("--set"));
+        let text = effective(&loaded(collected));
+        assert!(
+            text.contains("connections_max = \"77\" # flag --set"),
+            "{text}"
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("again.toml");
+        std::fs::write(&path, text).unwrap();
+        let flags = Flags {
+            config: Some(path),
+            ..Flags::default()
+        };
+        let again = loaded(collect(&flags, std::iter::empty()).unwrap());
+        assert_eq!(again.config.listen.connections_max, 77);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        for key in KEYS.iter().filter(|key| key.secret) {
+            let mut collected = Collected::defaults(false);
+            collected.set(key, "hunter2".to_owned(), Source::Flag("--set"));
+            let text = effective(&loaded(collected));
+            assert!(!text.contains("hunter2"), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The one table of configuration keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::sources::Collected;
+use crate::config::values::{ByteSize, LogFormat, Value};
+
+/// One key as documents and refusals know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// `section.key`.
+    pub name: &'static str,
+    /// How its values are written.
+    pub written: &'static str,
+    /// Text of the default.
+    pub default: &'static str,
+    /// Text of the default in development mode, where that differs.
+    pub dev: Option<&'static str>,
+    /// Texts of the least and the greatest allowed value.
+    pub range: Option<(&'static str, &'static str)>,
+    /// Whether its value is masked when it is shown.
+    pub secret: bool,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// The key with this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// What its values look like and where they lie.
+    pub fn allowed(&self) -> String {
+        match self.range {
+            Some((least, greatest)) => {
+                format!("{}, at least {least} and at most {greatest}", self.written)
+            }
+            None => self.written.to_owned(),
+        }
+    }
+}
+
+/// A text that is no value of its key.
+fn refuse<T>(key: &Key, collected: &Collected, mistakes: &mut Vec<String>) -> Option<T> {
+    let (text, source) = collected.of(key);
+    let shown = if key.secret { "its value" } else { text };
+    mistakes.push(format!(
+        "{}: {shown:?} ({source}) is not allowed; it is {}",
+        key.name,
+        key.allowed()
+    ));
+    None
+}
+
+fn read<T: Value>(key: &Key, collected: &Collected, mistakes: &mut Vec<String>) -> Option<T> {
+    T::parse(collected.of(key).0).or_else(|| refuse(key, collected, mistakes))
+}
+
+fn read_within<T: Value + PartialOrd>(
+    key: &Key,
+    collected: &Collected,
+    mistakes: &mut Vec<String>,
+) -> Option<T> {
+    let value: T = read(key, collected, mistakes)?;
+    let (least, greatest) = key.range.expect("the table calls this for ranges only");
+    let bound = |text| T::parse(text).expect("the table's ranges are values; a test reads them");
+    if value < bound(least) || value > bound(greatest) {
+        return refuse(key, collected, mistakes);
+    }
+    Some(value)
+}
+
+macro_rules! range {
+    () => {
+        None
+    };
+    ($least:literal, $greatest:literal) => {
+        Some(($least, $greatest))
+    };
+}
+
+macro_rules! reader {
+    () => {
+        read
+    };
+    ($least:literal, $greatest:literal) => {
+        read_within
+    };
+}
+
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($text:literal) => {
+        Some($text)
+    };
+}
+
+macro_rules! is_secret {
+    () => {
+        false
+    };
+    (secret) => {
+        true
+    };
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])*
+        $section:ident: $struct:ident {
+            $(
+                #[doc = $meaning:literal]
+                $key:ident: $type:ty = $default:literal $(dev $dev:literal)?
+                $(in $least:literal to $greatest:literal)? $(; $secret:ident)?,
+            )*
+        }
+    )*) => {
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Clone, Debug)]
+            pub struct $struct {
+                $(#[doc = $meaning] pub $key: $type,)*
+            }
+        )*
+
+        /// The configuration in effect.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            /// Development mode.
+            pub dev: bool,
+            $($(#[doc = $section_doc])* pub $section: $struct,)*
+        }
+
+        /// Every key, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$($(Key {
+            name: concat!(stringify!($section), ".", stringify!($key)),
+            written: <$type as Value>::WRITTEN,
+            default: $default,
+            dev: optional!($($dev)?),
+            range: range!($($least, $greatest)?),
+            secret: is_secret!($($secret)?),
+            meaning: $meaning,
+        },)*)*];
+
+        /// Every section with what it is about.
+        pub const SECTIONS: &[(&str, &str)] = &[
+            $((stringify!($section), concat!($($section_doc),*)),)*
+        ];
+
+        impl Config {
+            /// Reads all values. None after a mistake, which is appended to `mistakes`.
+            pub fn parse(
+                collected: &Collected,
+                dev: bool,
+                mistakes: &mut Vec<String>,
+            ) -> Option<Self> {
+                let mut keys = KEYS.iter();
+                $(
+                    let $section = {
+                        $(
+                            let $key = reader!($($least, $greatest)?)(
+                                keys.next().expect("one entry per key"),
+                                collected,
+                                mistakes,
+                            );
+                        )*
+                        (|| Some($struct { $($key: $key?,)* }))()
+                    };
+                )*
+                Some(Self { dev, $($section: $section?,)* })
+            }
+        }
+    };
+}
+
+settings! {
+    /// Where players connect.
+    listen: Listen {
+        /// Address for WebSocket connections without TLS.
+        ws: SocketAddr = "0.0.0.0:7350" dev "127.0.0.1:7350",
+        /// Address for WebSocket connections with TLS. Not set: no TLS here.
+        tls: Option<SocketAddr> = "",
+        /// PEM file with the certificate chain, the server's own first. Development mode makes one up when it is not set.
+        cert: Option<PathBuf> = "",
+        /// PEM file with the private key of the certificate.
+        key: Option<PathBuf> = "",
+        /// Web pages that may connect, as `https://host`. Empty: pages of the server's own host; in development mode any page. Programs that send no `Origin` always may.
+        origins: Vec<String> = "",
+        /// Most connections at once. The limit of open files must be a few hundred higher.
+        connections_max: usize = "50000" in "1" to "10000000",
+        /// Most connections from one address (IPv6: one /64 network) at once.
+        connections_per_address_max: usize = "512" dev "50000" in "1" to "10000000",
+        /// Longest time for TLS and the HTTP upgrade.
+        handshake_timeout: Duration = "5s" in "100ms" to "5m",
+    }
+    /// The operations port: health and metrics. Keep it away from players.
+    ops: Ops {
+        /// Address of `/health`, `/health/detailed` and `/metrics`.
+        listen: SocketAddr = "127.0.0.1:7351",
+    }
+    /// The process.
+    server: Server {
+        /// Threads that serve connections. 0: one per core.
+        threads: usize = "0" in "0" to "1024",
+        /// Longest time that a shutdown waits for connections to take what is queued for them.
+        shutdown_timeout: Duration = "20s" in "0s" to "1h",
+        /// Time over which clients are asked to spread their return after a shutdown.
+        shutdown_spread: Duration = "5s" dev "0s" in "0s" to "1h",
+    }
+    /// The embedded store.
+    store: Store {
+        /// Folder of the data. One process uses it at a time.
+        dir: PathBuf = "/var/lib/pitturu" dev "./var/dev",
+        /// Memory for blocks of data that are read often.
+        cache: ByteSize = "32MiB" in "1MiB" to "1024GiB",
+        /// Memory in which one table gathers writes before it writes a file. Fixed when the folder is created.
+        memtable: ByteSize = "16MiB" in "1MiB" to "4GiB",
+        /// Journals on disk before tables are made to write their files.
+        journal_max: ByteSize = "256MiB" in "64MiB" to "1024GiB",
+        /// Threads that write and compact files.
+        worker_threads: usize = "2" in "1" to "64",
+        /// Free space on the disk below which writes are refused.
+        free_min: ByteSize = "256MiB" in "16MiB" to "1024GiB",
+        /// Most writes that wait for the disk; more are refused as overloaded.
+        queue_jobs_max: usize = "16384" in "16" to "10000000",
+        /// Most bytes of writes that wait for the disk.
+        queue_max: ByteSize = "32MiB" in "1MiB" to "16GiB",
+        /// How long a repetition under the same idempotency key gets the first result, at least.
+        keys_kept: Duration = "24h" in "1m" to "365d",
+    }
+    /// Accounts and sign-in.
+    accounts: Accounts {
+        /// Life of an access token. A connection outlives it only by refreshing.
+        access_life: Duration = "15m" in "5s" to "30d",
+        /// Life of a refresh token, and so of an unused sign-in.
+        refresh_life: Duration = "30d" in "1m" to "3650d",
+        /// bcrypt cost of passwords; each step doubles the work.
+        bcrypt_cost: u32 = "10" in "4" to "16",
+        /// Threads that hash passwords, apart from those that serve. 0: half of the cores.
+        bcrypt_threads: usize = "0" in "0" to "64",
+        /// User names that get the role admin when they sign in.
+        admins: Vec<String> = "",
+        /// Program that is run to deliver a password reset; it reads one JSON object from its standard input. Not set: only admins can issue resets.
+        reset_hook: Option<PathBuf> = "",
+        /// Life of a password reset token.
+        reset_life: Duration = "30m" in "1m" to "7d",
+        /// Age at which the key that signs access tokens is replaced.
+        key_age_max: Duration = "30d" in "1h" to "3650d",
+        /// Most sign-ins (devices) of one account; the one unused for longest is ended.
+        sessions_max: usize = "32" in "1" to "1000",
+        /// Wrong passwords for one name before the first delay.
+        lockout_name_free: u32 = "5" in "1" to "1000",
+        /// Wrong passwords from one address before the first delay.
+        lockout_address_free: u32 = "50" in "1" to "1000000",
+        /// First delay after too many wrong passwords; each further one doubles it.
+        lockout_delay_first: Duration = "1s" in "10ms" to "1h",
+        /// Longest delay.
+        lockout_delay_max: Duration = "15m" in "1s" to "30d",
+    }
+    /// Rooms and messages.
+    chat: Chat {
+        /// Most members of one room.
+        members_max: u32 = "100000" in "2" to "10000000",
+        /// Most rooms that one player is a member of.
+        rooms_per_player_max: u32 = "500" in "1" to "100000",
+        /// Age at which messages are removed, unless the room says otherwise. Not set: never.
+        retention_age: Option<Duration> = "",
+        /// Messages that a room keeps, unless the room says otherwise. Not set: all.
+        retention_messages: Option<u64> = "",
+        /// File with words that messages may not contain, one per line. Not set: no filter.
+        word_filter: Option<PathBuf> = "",
+        /// Shards that rooms are spread over. 0: two per core.
+        shards: usize = "0" in "0" to "4096",
+    }
+    /// What one connection or player may use.
+    limits: Limits {
+        /// Bytes that wait for one slow reader before its streams are cut and back-filled later.
+        outbox: ByteSize = "256KiB" in "64KiB" to "64MiB",
+        /// Calls of one connection that may be unanswered.
+        calls: u32 = "64" in "1" to "64",
+        /// Rooms that one connection may have open.
+        rooms_open: u32 = "256" in "1" to "256",
+        /// Chat messages, edits and reactions of one player per second.
+        chat_per_second: u32 = "10" in "1" to "1000000",
+        /// Chat messages at once after a pause.
+        chat_burst: u32 = "30" in "1" to "1000000",
+        /// Changes of one player per second.
+        write_per_second: u32 = "10" in "1" to "1000000",
+        /// Changes at once after a pause.
+        write_burst: u32 = "50" in "1" to "1000000",
+        /// Reads of one player per second.
+        read_per_second: u32 = "50" in "1" to "1000000",
+        /// Reads at once after a pause.
+        read_burst: u32 = "200" in "1" to "1000000",
+        /// Sign-ins from one address per minute.
+        sign_in_per_minute: u32 = "60" dev "6000" in "1" to "1000000",
+        /// Sign-ins from one address at once after a pause.
+        sign_in_burst: u32 = "30" dev "6000" in "1" to "1000000",
+        /// Frames of any kind from one connection per second; twice this closes it as flooding.
+        frames_per_second: u32 = "500" in "10" to "1000000",
+        /// Bytes from one connection per second.
+        receive_per_second: ByteSize = "1MiB" in "64KiB" to "1GiB",
+    }
+    /// Signs of life.
+    heartbeat: Heartbeat {
+        /// Time between two pings of a quiet connection. One that stays silent for twice this is closed.
+        ping: Duration = "25s" in "100ms" to "10m",
+        /// Longest time from the connection to its hello.
+        hello_timeout: Duration = "10s" in "100ms" to "5m",
+        /// Longest time that a closed connection may take to confirm.
+        close_timeout: Duration = "3s" in "10ms" to "1m",
+    }
+    /// What is written about the server's work, to standard error.
+    log: Log {
+        /// Level, or levels by module as in `info,pitturu_server::store=debug`.
+        level: String = "info",
+        /// Look of the lines.
+        format: LogFormat = "json" dev "text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::config::Source;
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<&str> = KEYS.iter().map(|key| key.name).collect();
+        assert_eq!(names.len(), KEYS.len());
+    }
+
+    #[test]
+    fn defaults_lie_in_their_ranges() {
+        for dev in [false, true] {
+            let mut mistakes = Vec::new();
+            let config = Config::parse(&Collected::defaults(dev), dev, &mut mistakes);
+            assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_values_and_allowed() {
+        for key in KEYS {
+            let Some((least, greatest)) = key.range else {
+                continue;
+            };
+            for text in [least, greatest] {
+                let mut collected = Collected::defaults(false);
+                collected.set(key, text.to_owned(), Source::Flag("--set"));
+                let mut mistakes = Vec::new();
+                Config::parse(&collected, false, &mut mistakes);
+                assert!(mistakes.is_empty(), "{mistakes:?}");
+            }
+        }
+    }
+}

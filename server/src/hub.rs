@@ -1,0 +1,250 @@
+//! All connections of this process, by player.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use metrics::gauge;
+use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::frame::ServerFrame;
+use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
+use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::presence::{Presence, Status};
+use pitturu_protocol::types::system::Goaway;
+use tokio::sync::mpsc;
+
+use crate::router::Router;
+use crate::router::command::Command;
+use crate::services::connections::Connections;
+use crate::services::friends::Presences;
+use crate::session::connection::{Connection, Player};
+
+/// A signed-in player's connections, and what others see of them.
+#[derive(Debug)]
+struct Present {
+    connections: Vec<Arc<Connection>>,
+    status: Status,
+    note: Option<String>,
+}
+
+/// All connections of this process.
+#[derive(Debug)]
+pub struct Hub {
+    connections: DashMap<ConnectionId, Arc<Connection>>,
+    players: DashMap<UserId, Present>,
+    changed: Mutex<HashSet<UserId>>,
+    pairs: mpsc::UnboundedSender<(UserId, UserId)>,
+    router: OnceLock<Router>,
+}
+
+impl Hub {
+    /// No connections yet. Pairs of players whose friendship or blocks changed come out of the second part; there are never
+    /// more of them than calls in flight.
+    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<(UserId, UserId)>) {
+        let (pairs, changed_pairs) = mpsc::unbounded_channel();
+        let hub = Self {
+            connections: DashMap::new(),
+            players: DashMap::new(),
+            changed: Mutex::default(),
+            pairs,
+            router: OnceLock::new(),
+        };
+        (Arc::new(hub), changed_pairs)
+    }
+
+    /// Names the router, once, before the first connection.
+    pub fn set_router(&self, router: Router) {
+        drop(self.router.set(router));
+    }
+
+    /// Adds a connection on which nobody is signed in.
+    pub fn add(&self, connection: Arc<Connection>) {
+        self.connections.insert(connection.id, connection);
+        gauge!("pitturu_connections").increment(1.0);
+    }
+
+    /// Forgets a connection, signs it out and takes it out of its rooms.
+    pub fn remove(&self, connection: &Arc<Connection>) {
+        self.sign_out(connection);
+        self.detach(connection, connection.end_rooms());
+        if self.connections.remove(&connection.id).is_some() {
+            gauge!("pitturu_connections").decrement(1.0);
+        }
+    }
+
+    /// Number of connections.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Number of players signed in.
+    pub fn player_count(&self) -> usize {
+        self.players.len()
+    }
+
+    /// Signs a player in on a connection. A prolonged sign-in of the same player keeps the rooms open.
+    pub fn sign_in(&self, connection: &Arc<Connection>, player: Player) {
+        let user = player.identity.user;
+        let before = connection.set_player(Some(player));
+        if before.is_some_and(|before| before.identity.user == user) {
+            return;
+        }
+        let mut present = self.players.entry(user).or_insert_with(|| Present {
+            connections: Vec::with_capacity(1),
+            status: Status::Online,
+            note: None,
+        });
+        present.connections.push(Arc::clone(connection));
+        let first = present.connections.len() == 1;
+        drop(present);
+        if first {
+            self.mark_changed(user);
+        }
+    }
+
+    /// Signs the player out of a connection and takes it out of its rooms. The connection stays.
+    pub fn sign_out(&self, connection: &Arc<Connection>) {
+        let Some(player) = connection.set_player(None) else {
+            return;
+        };
+        self.detach(connection, connection.take_rooms());
+        let user = player.identity.user;
+        let gone = self
+            .players
+            .remove_if_mut(&user, |_, present| {
+                present.connections.retain(|held| held.id != connection.id);
+                present.connections.is_empty()
+            })
+            .is_some();
+        if gone {
+            self.mark_changed(user);
+        }
+    }
+
+    fn detach(&self, connection: &Arc<Connection>, rooms: Vec<pitturu_protocol::ids::RoomId>) {
+        let Some(router) = self.router.get() else {
+            return;
+        };
+        for room in rooms {
+            connection.outbox.forget_cut(room);
+            router.detach(Command::Detach(room, connection.id));
+        }
+    }
+
+    /// The player's connections.
+    pub fn connections_of(&self, user: UserId) -> Vec<Arc<Connection>> {
+        self.players
+            .get(&user)
+            .map(|present| present.connections.clone())
+            .unwrap_or_default()
+    }
+
+    /// What others see of the player.
+    pub fn presence(&self, user: UserId) -> Presence {
+        match self.players.get(&user) {
+            Some(present) if present.status != Status::Offline => Presence {
+                user,
+                status: present.status,
+                note: present.note.clone(),
+            },
+            _ => Presence {
+                user,
+                status: Status::Offline,
+                note: None,
+            },
+        }
+    }
+
+    /// Sets what others see of the player.
+    pub fn set_presence(&self, user: UserId, status: Status, note: Option<String>) {
+        if let Some(mut present) = self.players.get_mut(&user) {
+            present.status = status;
+            present.note = note;
+            drop(present);
+            self.mark_changed(user);
+        }
+    }
+
+    fn mark_changed(&self, user: UserId) {
+        self.changed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(user);
+    }
+
+    /// Players whose presence changed since the last time.
+    pub fn take_changed(&self) -> HashSet<UserId> {
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells a player's connections that the inbox has grown.
+    pub fn inbox_grew(&self, user: UserId) {
+        for connection in self.connections_of(user) {
+            connection.outbox.inbox_grew();
+        }
+    }
+
+    /// Sends every client away.
+    pub fn goaway(&self, goaway: &Goaway, code: CloseCode) {
+        let frame = Bytes::from(ServerFrame::Goaway(goaway.clone()).encode());
+        for connection in &self.connections {
+            connection.outbox.control(frame.clone());
+            connection.outbox.close(code);
+        }
+    }
+
+    fn end(&self, user: UserId, by: ConnectionId, ended: impl Fn(SessionId) -> bool) {
+        for connection in self.connections_of(user) {
+            let session = connection.player().map(|player| player.identity.session);
+            if !session.is_some_and(&ended) {
+                continue;
+            }
+            if connection.id == by {
+                self.sign_out(&connection);
+            } else {
+                connection.outbox.close(CloseCode::SessionEnded);
+            }
+        }
+    }
+
+    fn update(&self, user: UserId, change: impl Fn(&mut Player)) {
+        for connection in self.connections_of(user) {
+            connection.update_player(&change);
+        }
+    }
+}
+
+impl Presences for Hub {
+    fn presence(&self, user: UserId) -> Presence {
+        Self::presence(self, user)
+    }
+}
+
+impl Connections for Hub {
+    fn session_ended(&self, user: UserId, session: SessionId, by: ConnectionId) {
+        self.end(user, by, |held| held == session);
+    }
+
+    fn sessions_ended(&self, user: UserId, except: Option<SessionId>, by: ConnectionId) {
+        self.end(user, by, |held| Some(held) != except);
+    }
+
+    fn role_changed(&self, user: UserId, role: Role) {
+        self.update(user, |player| player.identity.role = role);
+    }
+
+    fn upgraded(&self, user: UserId) {
+        self.update(user, |player| player.identity.guest = false);
+    }
+
+    fn renamed(&self, user: UserId, name: &str) {
+        let name: Arc<str> = Arc::from(name);
+        self.update(user, |player| player.name = Arc::clone(&name));
+    }
+
+    fn friends_changed(&self, one: UserId, other: UserId) {
+        // Nobody listens once the server has stopped.
+        self.pairs.send((one, other)).ok();
+    }
+}

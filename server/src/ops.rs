@@ -1,0 +1,200 @@
+//! The operator's side: a port of its own for health and metrics, and the logs.
+//!
+//! `GET /health` answers 200 when every part is ready, else 503; `/health/detailed` says which part is not and why;
+//! `/metrics` is for Prometheus.
+
+pub mod health;
+pub mod logs;
+pub mod mask;
+pub mod metrics;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::ops::health::Health;
+use crate::ops::metrics::Metrics;
+
+/// Most connections of operators at once. Further ones wait.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Longest time for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after an accept that found no file descriptor or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the operations port shows.
+#[derive(Debug)]
+pub struct Ops {
+    /// Readiness.
+    pub health: Health,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// Listens at `address`.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Answers until `stop` turns true.
+pub async fn serve(listener: TcpListener, ops: Arc<Ops>, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Some((tcp, place)) = accepted else {
+            continue;
+        };
+        let ops = Arc::clone(&ops);
+        tokio::spawn(async move {
+            answer(tcp, ops).await;
+            drop(place);
+        });
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((tcp, _)) => Some((tcp, place)),
+        Err(error) => {
+            warn!(%error, "the operations port can't accept for the moment");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn answer(tcp: TcpStream, ops: Arc<Ops>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = respond(&ops, request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(tcp), service)
+        .await;
+    if let Err(error) = served {
+        debug!(%error, "a request to the operations port broke off");
+    }
+}
+
+fn respond(ops: &Ops, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n");
+    }
+    match path {
+        "/health" => match ops.health.is_ready() {
+            true => text(StatusCode::OK, "text/plain", "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n"),
+        },
+        "/health/detailed" => {
+            let detail = ops.health.detailed();
+            let status = match detail.ready {
+                true => StatusCode::OK,
+                false => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            let body = serde_json::to_string(&detail).expect("the detail is plain data");
+            text(status, "application/json", body)
+        }
+        "/metrics" => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            ops.metrics.render(),
+        ),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there is /health, /health/detailed and /metrics\n",
+        ),
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, kind)
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(Full::new(body.into()))
+        .expect("the parts are constants")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        tcp.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    #[tokio::test]
+    async fn health_follows_the_parts_and_metrics_are_shown() {
+        let health = Health::new();
+        let store = health.latch("store");
+        health.probe("disk", || Err("no space left".to_owned()));
+        health.count("connections", || 3);
+        let ops = Arc::new(Ops {
+            health: health.clone(),
+            metrics: Metrics::for_tests(),
+        });
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, ops, stopped));
+
+        assert!(get(address, "/health").await.starts_with("HTTP/1.1 503"));
+        let detail = get(address, "/health/detailed").await;
+        for part in [
+            "\"store\"",
+            "no space left",
+            "\"connections\":3",
+            "\"version\"",
+        ] {
+            assert!(detail.contains(part), "{part} is missing in {detail}");
+        }
+        store.ready();
+        health.probe("disk", || Ok(()));
+        assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
+        store.not_ready("shutting down");
+        assert!(get(address, "/health").await.starts_with("HTTP/1.1 503"));
+
+        let metrics = get(address, "/metrics").await;
+        assert!(
+            metrics.contains("process_resident_memory_bytes "),
+            "{metrics}"
+        );
+        assert!(get(address, "/nothing").await.starts_with("HTTP/1.1 404"));
+        stop.send(true).unwrap();
+        serving.await.unwrap();
+    }
+}

@@ -1,0 +1,199 @@
+//! Masks secrets in log lines, whoever wrote them.
+//!
+//! Masked are the values of fields whose name contains one of [`SECRET_NAMES`], as `name=value`, `name: value` or in JSON,
+//! and everything that looks like a JWT.
+
+use std::borrow::Cow;
+
+/// Parts of field names whose values stay out of the logs.
+const SECRET_NAMES: [&str; 6] = [
+    "token",
+    "password",
+    "secret",
+    "authorization",
+    "email",
+    "cookie",
+];
+
+/// Words before the secret in an `Authorization` value.
+const SCHEMES: [&str; 2] = ["bearer", "basic"];
+
+/// Stands for what was masked.
+const MASK: &str = "[masked]";
+
+/// How every JWT begins: `{"` in base 64.
+const JWT_START: &str = "eyJ";
+
+/// The line without its secrets.
+pub fn mask(line: &str) -> Cow<'_, str> {
+    if !is_suspicious(line) {
+        return Cow::Borrowed(line);
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(secret) = next_secret(rest) {
+        out.push_str(&rest[..secret.start]);
+        out.push_str(MASK);
+        rest = &rest[secret.end..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn is_suspicious(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    line.contains(JWT_START) || SECRET_NAMES.iter().any(|name| lower.contains(name))
+}
+
+/// Where the next value begins and ends that has to be masked.
+fn next_secret(text: &str) -> Option<std::ops::Range<usize>> {
+    for (at, letter) in text.char_indices() {
+        let found = match letter {
+            '=' | ':' => named_value(text, at),
+            'e' if text[at..].starts_with(JWT_START) => jwt(text, at),
+            _ => None,
+        };
+        if let Some(range) = found.filter(|range| !range.is_empty()) {
+            return Some(range);
+        }
+    }
+    None
+}
+
+/// The value after the separator at `at`, if the name before it is a secret's.
+fn named_value(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let before = text[..at].trim_end_matches(['"', '\\', ' ']);
+    let name_start = before
+        .rfind(|letter: char| !letter.is_ascii_alphanumeric() && !"_-.".contains(letter))
+        .map_or(0, |separator| separator + 1);
+    let name = before.get(name_start..)?.to_ascii_lowercase();
+    if !SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
+        return None;
+    }
+    let mut start = at + 1;
+    start += text[start..].len() - text[start..].trim_start_matches(' ').len();
+    if text[start..].starts_with(MASK) {
+        return None;
+    }
+    let value = &text[start..];
+    for quote in ["\\\"", "\"", "'"] {
+        if let Some(quoted) = value.strip_prefix(quote) {
+            let start = start + quote.len();
+            if quoted.starts_with(MASK) {
+                return None;
+            }
+            return Some(start..start + end_of_quoted(quoted, quote));
+        }
+    }
+    let mut end = start + end_of_word(value);
+    if SCHEMES.contains(&text[start..end].to_ascii_lowercase().as_str()) {
+        let after = text[end..].trim_start_matches(' ');
+        end = text.len() - after.len() + end_of_word(after);
+    }
+    if value.starts_with(['{', '[']) {
+        return None;
+    }
+    Some(start..end)
+}
+
+fn end_of_quoted(text: &str, quote: &str) -> usize {
+    let mut from = 0;
+    while let Some(found) = text[from..].find(quote) {
+        let at = from + found;
+        let backslashes = text[..at].len() - text[..at].trim_end_matches('\\').len();
+        if backslashes % 2 == 0 {
+            return at;
+        }
+        from = at + quote.len();
+    }
+    text.len()
+}
+
+fn end_of_word(text: &str) -> usize {
+    text.find(|letter: char| letter.is_whitespace() || ",;&})]\"\\".contains(letter))
+        .unwrap_or(text.len())
+}
+
+/// Three runs of base 64 joined by points.
+fn jwt(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let token = &text[at..];
+    let length = token
+        .find(|letter: char| !letter.is_ascii_alphanumeric() && !"_-.".contains(letter))
+        .unwrap_or(token.len());
+    let parts = token[..length].split('.').filter(|part| part.len() >= 2);
+    (parts.count() >= 3).then_some(at..at + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+
+    #[test]
+    fn secrets_are_masked() {
+        for (line, masked) in [
+            (
+                r#"{"level":"INFO","token":"abc.def","user":"u"}"#,
+                r#"{"level":"INFO","token":"[masked]","user":"u"}"#,
+            ),
+            (
+                r#"{"refresh_token": "a\"b", "n": 1}"#,
+                r#"{"refresh_token": "[masked]", "n": 1}"#,
+            ),
+            (
+                r#"{"password":12345,"n":1}"#,
+                r#"{"password":[masked],"n":1}"#,
+            ),
+            ("INFO x: token=abc user=u", "INFO x: token=[masked] user=u"),
+            (
+                r#"INFO x: email="a@b.c" user=u"#,
+                r#"INFO x: email="[masked]" user=u"#,
+            ),
+            (
+                "got Authorization: Bearer abc.def from x",
+                "got Authorization: [masked] from x",
+            ),
+            (
+                r#"{"message":"reset_token=\"abc\" sent"}"#,
+                r#"{"message":"reset_token=\"[masked]\" sent"}"#,
+            ),
+            (
+                "url?access_token=abc&x=1 client-secret: 's e c' end",
+                "url?access_token=[masked]&x=1 client-secret: '[masked]' end",
+            ),
+        ] {
+            assert_eq!(mask(line), masked);
+        }
+    }
+
+    #[test]
+    fn jwts_are_masked_wherever_they_stand() {
+        assert_eq!(
+            mask(&format!("bad key for {JWT}, sorry")),
+            "bad key for [masked], sorry"
+        );
+        assert_eq!(mask(&format!(r#"{{"x":"{JWT}"}}"#)), r#"{"x":"[masked]"}"#);
+        assert_eq!(mask("eyJ is no token."), "eyJ is no token.");
+    }
+
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        for line in [
+            "",
+            "token expired",
+            r#"{"message":"the password was wrong","code":"wrong_credentials"}"#,
+            "listening on 127.0.0.1:7350",
+            "토큰=값 비밀",
+        ] {
+            assert_eq!(mask(line), line);
+        }
+    }
+
+    #[test]
+    fn masking_twice_changes_nothing() {
+        let once = mask("token=abc password=\"x y\" email: a@b.c").into_owned();
+        assert_eq!(mask(&once), once);
+        assert!(!once.contains("abc") && !once.contains("x y") && !once.contains("a@b"));
+    }
+}

@@ -1,0 +1,267 @@
+//! Finding rooms, and making them.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::{ID_BYTES, RoomId, UserId};
+use pitturu_protocol::limits::{
+    PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, ROOM_NAME_CHARS_MAX,
+};
+use pitturu_protocol::types::chat::{
+    CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
+    SearchRooms,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::caller::Caller;
+use super::friends::FriendService;
+use super::profile::ProfileService;
+use super::rooms::messages::unread;
+use super::rooms::{Actor, membership};
+use crate::random::random_bytes;
+use crate::router::Router;
+use crate::router::command::{Beginning, Command, Create, ReplyTo};
+use crate::session::connection::Connection;
+use crate::store::rooms::{MemberRow, MemberState, RoomSummary, RoomsPage};
+use crate::store::{StoreError, rooms};
+
+/// Longest `next` of a page that is taken back.
+const POSITION_BYTES_MAX: usize = 1_024;
+
+/// Bytes that one room takes in a page, its newest message aside.
+const ROOM_BYTES: usize = 900;
+
+/// Rooms of a player that one call looks at.
+const _: () = assert!(PAGE_ITEMS_MAX <= 1_000);
+
+/// Lists and beginnings of rooms.
+pub struct RoomDirectory {
+    rooms: Arc<dyn rooms::Rooms>,
+    router: Router,
+    friends: Arc<FriendService>,
+    profile: Arc<ProfileService>,
+}
+
+impl RoomDirectory {
+    /// A directory of the rooms in the store.
+    pub const fn new(
+        rooms: Arc<dyn rooms::Rooms>,
+        router: Router,
+        friends: Arc<FriendService>,
+        profile: Arc<ProfileService>,
+    ) -> Self {
+        Self {
+            rooms,
+            router,
+            friends,
+            profile,
+        }
+    }
+
+    /// [`ListRooms`].
+    pub async fn list(&self, caller: &Caller, request: ListRooms) -> Result<Rooms, Fault> {
+        let after = check_position(request.after)?;
+        let limit = page_items(request.limit);
+        let page = self.rooms.public_rooms(after, limit).await?;
+        self.page(caller, page).await
+    }
+
+    /// [`SearchRooms`].
+    pub async fn search(&self, caller: &Caller, request: SearchRooms) -> Result<Rooms, Fault> {
+        let characters = request.query.chars().count();
+        if characters == 0 || characters > ROOM_NAME_CHARS_MAX {
+            let range = format!("1 to {ROOM_NAME_CHARS_MAX} characters");
+            return Err(Fault::invalid("query", range));
+        }
+        let after = check_position(request.after)?;
+        let limit = page_items(request.limit);
+        let page = self.rooms.search(request.query, after, limit).await?;
+        self.page(caller, page).await
+    }
+
+    async fn page(&self, caller: &Caller, page: RoomsPage) -> Result<Rooms, Fault> {
+        let viewer = caller.user()?;
+        let rooms = self
+            .rooms
+            .summaries(page.rooms)
+            .await?
+            .iter()
+            .map(|summary| info(summary, viewer))
+            .collect();
+        Ok(Rooms {
+            rooms,
+            next: page.next,
+        })
+    }
+
+    /// [`ListMyRooms`].
+    pub async fn mine(&self, caller: &Caller, request: ListMyRooms) -> Result<MyRooms, Fault> {
+        let user = caller.user()?;
+        let limit = page_items(request.limit);
+        let mut places = self.rooms.rooms_of(user, request.after, limit + 1).await?;
+        let mut more = places.len() > limit;
+        places.truncate(limit);
+        let ids = places.iter().map(|(room, _)| *room).collect();
+        let mut summaries = self.rooms.summaries(ids).await?.into_iter().peekable();
+        let mut rooms = Vec::with_capacity(places.len());
+        let mut bytes = 0;
+        for (room, place) in places {
+            let Some(summary) = summaries.next_if(|summary| summary.row.room == room) else {
+                continue;
+            };
+            let last = summary.last.as_ref().map_or(0, |last| {
+                last.msg.text.len() + last.msg.data.as_ref().map_or(0, Vec::len)
+            });
+            bytes += ROOM_BYTES + last;
+            if bytes > PAGE_BYTES_MAX && !rooms.is_empty() {
+                more = true;
+                break;
+            }
+            rooms.push(self.my_room(user, summary, &place).await?);
+        }
+        Ok(MyRooms { rooms, more })
+    }
+
+    async fn my_room(
+        &self,
+        user: UserId,
+        summary: RoomSummary,
+        place: &MemberRow,
+    ) -> Result<MyRoom, StoreError> {
+        let mut info = info(&summary, user);
+        if let Some(peer) = info.peer
+            && let Some(name) = self.profile.display_name(peer).await?
+        {
+            info.name = name.to_string();
+        }
+        let is_member = place.state == MemberState::Member;
+        Ok(MyRoom {
+            me: is_member.then(|| membership(place)),
+            unread: if is_member {
+                unread(summary.head, summary.first, place.read)
+            } else {
+                0
+            },
+            last: summary.last.filter(|_| is_member).map(|last| last.msg),
+            info,
+        })
+    }
+
+    /// [`CreateRoom`]. Under an idempotency key the room's id follows from the key, so that a repetition finds the room.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        actor: Actor,
+        connection: &Arc<Connection>,
+        request: CreateRoom,
+    ) -> Result<RoomView, Fault> {
+        let room = match &caller.key {
+            Some(key) => keyed_room(actor.user, &key.key, &key.request_hash),
+            None => RoomId::from_bytes(random_bytes()),
+        };
+        self.begin(room, actor, connection, Beginning::Room(request))
+            .await
+    }
+
+    /// [`OpenDirect`].
+    pub async fn open_direct(
+        &self,
+        actor: Actor,
+        connection: &Arc<Connection>,
+        request: OpenDirect,
+    ) -> Result<RoomView, Fault> {
+        let peer = request.user;
+        if peer == actor.user {
+            return Err(Fault::invalid("user", "another player"));
+        }
+        let Some(name) = self.profile.display_name(peer).await? else {
+            return Err(Fault::of(Code::NotFound));
+        };
+        let room = direct_room(actor.user, peer);
+        if self.friends.is_blocked_either(actor.user, peer).await?
+            && self.rooms.summaries(vec![room]).await?.is_empty()
+        {
+            return Err(Fault::of(Code::Blocked));
+        }
+        let beginning = Beginning::Direct(peer, name.to_string());
+        self.begin(room, actor, connection, beginning).await
+    }
+
+    async fn begin(
+        &self,
+        room: RoomId,
+        actor: Actor,
+        connection: &Arc<Connection>,
+        beginning: Beginning,
+    ) -> Result<RoomView, Fault> {
+        let (to, view) = oneshot::channel();
+        self.router.send(Command::Create(Box::new(Create {
+            room,
+            connection: Arc::clone(connection),
+            actor,
+            to: ReplyTo::Task(to),
+            beginning,
+        })));
+        view.await
+            .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))
+    }
+}
+
+/// What lists show of a room to `viewer`.
+fn info(summary: &RoomSummary, viewer: UserId) -> RoomInfo {
+    let row = &summary.row;
+    RoomInfo {
+        room: row.room,
+        kind: row.kind,
+        name: row.name.clone(),
+        topic: row.topic.clone(),
+        peer: row
+            .peers
+            .map(|[one, other]| if one == viewer { other } else { one }),
+        members: summary.members,
+        head: summary.head,
+        first: summary.first,
+        slow_mode_ms: row.slow_mode_ms,
+        retention: row.retention.clone(),
+        created_at: row.created_at,
+    }
+}
+
+fn page_items(limit: Option<u32>) -> usize {
+    limit.unwrap_or(PAGE_ITEMS_DEFAULT).clamp(1, PAGE_ITEMS_MAX) as usize
+}
+
+fn check_position(after: Option<String>) -> Result<Option<String>, Fault> {
+    match after {
+        Some(after) if after.len() > POSITION_BYTES_MAX => {
+            Err(Fault::invalid("after", "the `next` of a page"))
+        }
+        after => Ok(after),
+    }
+}
+
+fn derived(parts: &[&[u8]]) -> RoomId {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let mut bytes = [0; ID_BYTES];
+    bytes.copy_from_slice(&digest[..ID_BYTES]);
+    RoomId::from_bytes(bytes)
+}
+
+/// The direct room of two players, whoever asks.
+pub fn direct_room(one: UserId, other: UserId) -> RoomId {
+    derived(&[
+        b"direct",
+        one.min(other).as_bytes(),
+        one.max(other).as_bytes(),
+    ])
+}
+
+fn keyed_room(user: UserId, key: &str, request_hash: &[u8; 16]) -> RoomId {
+    derived(&[b"room", user.as_bytes(), key.as_bytes(), request_hash])
+}

@@ -1,0 +1,156 @@
+//! Presence: what players see of each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::counter;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame;
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::{NOTE_BYTES_MAX, USERS_PER_CALL_MAX};
+use pitturu_protocol::types::presence::{
+    GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
+};
+use pitturu_protocol::types::system::Done;
+use tokio::sync::mpsc;
+
+use super::caller::Caller;
+use super::directory::direct_room;
+use super::friends::FriendService;
+use crate::hub::Hub;
+use crate::router::Router;
+use crate::router::command::Command;
+use crate::session::outbox::LatestKey;
+
+/// How often changes of presence are passed on: many changes of one player become one event.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The calls of [`pitturu_protocol::types::presence`], and news for friends.
+pub struct PresenceService {
+    hub: Arc<Hub>,
+    friends: Arc<FriendService>,
+}
+
+impl PresenceService {
+    /// Presence over the connections of `hub`.
+    pub const fn new(hub: Arc<Hub>, friends: Arc<FriendService>) -> Self {
+        Self { hub, friends }
+    }
+
+    /// [`SetPresence`].
+    pub fn set(&self, caller: &Caller, request: SetPresence) -> Result<Done, Fault> {
+        let user = caller.user()?;
+        if request.status == Status::InGame {
+            return Err(Fault::invalid("status", "in_game is set by the server"));
+        }
+        if request.note.as_ref().map_or(0, String::len) > NOTE_BYTES_MAX {
+            let range = format!("at most {NOTE_BYTES_MAX} bytes");
+            return Err(Fault::invalid("note", range));
+        }
+        let note = request.note.filter(|note| !note.is_empty());
+        self.hub.set_presence(user, request.status, note);
+        Ok(Done {})
+    }
+
+    /// [`GetPresence`].
+    pub async fn get(&self, caller: &Caller, request: GetPresence) -> Result<Presences, Fault> {
+        let viewer = caller.user()?;
+        if request.users.len() > USERS_PER_CALL_MAX {
+            let text = format!("at most {USERS_PER_CALL_MAX} players in one call");
+            return Err(Fault::new(Code::LimitReached, text));
+        }
+        let mut presences = Vec::with_capacity(request.users.len());
+        for user in request.users {
+            let hidden = self.friends.is_blocked_either(viewer, user).await?;
+            presences.push(if hidden {
+                offline(user)
+            } else {
+                self.hub.presence(user)
+            });
+        }
+        Ok(Presences { presences })
+    }
+
+    /// Passes changes on until the server stops: to friends, and to direct rooms of players who blocked each other.
+    pub async fn run(
+        self: Arc<Self>,
+        router: Router,
+        mut pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.tell_changes().await,
+                pair = pairs.recv() => match pair {
+                    Some((one, other)) => self.pair_changed(&router, one, other).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn tell_changes(&self) {
+        for user in self.hub.take_changed() {
+            match self.friends.friends_of(user).await {
+                Ok(friends) => {
+                    let presence = self.hub.presence(user);
+                    for friend in friends {
+                        self.tell(friend, &presence);
+                    }
+                }
+                Err(error) => tracing::warn!(%user, %error, "friends miss a change of presence"),
+            }
+        }
+    }
+
+    fn tell(&self, friend: UserId, presence: &Presence) {
+        let connections = self.hub.connections_of(friend);
+        if connections.is_empty() {
+            return;
+        }
+        let event = PlayerPresence {
+            presence: presence.clone(),
+        };
+        let frame = Bytes::from(frame::event(&event));
+        counter!("pitturu_presence_events_total").increment(connections.len() as u64);
+        for connection in connections {
+            let key = LatestKey::PlayerPresence(presence.user);
+            connection.outbox.latest(key, frame.clone());
+        }
+    }
+
+    /// New friends see each other at once; those who parted, or were blocked, see each other go.
+    async fn pair_changed(&self, router: &Router, one: UserId, other: UserId) {
+        let standing = async {
+            let blocked = self.friends.is_blocked_either(one, other).await?;
+            let friends = self.friends.friends_of(one).await?.contains(&other);
+            Ok::<_, crate::store::StoreError>((blocked, friends))
+        };
+        match standing.await {
+            Ok((blocked, friends)) => {
+                router.send(Command::SetBlocked(direct_room(one, other), blocked));
+                for (viewer, seen) in [(one, other), (other, one)] {
+                    let presence = if friends {
+                        self.hub.presence(seen)
+                    } else {
+                        offline(seen)
+                    };
+                    self.tell(viewer, &presence);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%one, %other, %error, "players miss a change of friendship")
+            }
+        }
+    }
+}
+
+const fn offline(user: UserId) -> Presence {
+    Presence {
+        user,
+        status: Status::Offline,
+        note: None,
+    }
+}

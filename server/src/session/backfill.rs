@@ -1,0 +1,237 @@
+//! Back-fill of one connection's streams: pages from the store, each after the client's ack of the one before.
+//!
+//! A stream is read on when its room has cut it here, when a resume asks for it, or when the inbox grew. One page is in
+//! hand at a time, and only while the outbox has drained, so a slow reader costs a page of memory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::counter;
+use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::system::StreamPosition;
+
+use super::connection::Connection;
+use crate::router::command::Command;
+use crate::router::history::{self, FillPage};
+use crate::services::Services;
+use crate::store::StoreError;
+
+/// Entries in one page of the inbox.
+const INBOX_ITEMS: usize = 100;
+
+/// Pause after the store could not be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+type Reading = Pin<Box<dyn Future<Output = Page> + Send>>;
+
+struct Page {
+    stream: Stream,
+    from: Cursor,
+    result: Result<FillPage, StoreError>,
+}
+
+/// What one connection reads on.
+#[derive(Default)]
+pub struct Backfill {
+    reading: Option<Reading>,
+    awaiting: Vec<(Stream, Cursor)>,
+    inbox: Option<Inbox>,
+}
+
+/// The followed inbox.
+#[derive(Clone, Copy, Debug)]
+struct Inbox {
+    user: UserId,
+    seq: u64,
+    grew: bool,
+}
+
+impl Backfill {
+    /// Follows the player's inbox from the cursor on.
+    pub fn follow_inbox(&mut self, user: UserId, seq: u64) {
+        self.awaiting.retain(|(stream, _)| *stream != Stream::Inbox);
+        self.inbox = Some(Inbox {
+            user,
+            seq,
+            grew: true,
+        });
+    }
+
+    /// Forgets everything: the player has signed out.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The client has processed a page.
+    pub fn acked(&mut self, stream: Stream, cursor: Cursor, connection: &Connection) {
+        let Some(index) = self
+            .awaiting
+            .iter()
+            .position(|(held, at)| *held == stream && cursor.seq >= at.seq && cursor.rev >= at.rev)
+        else {
+            return;
+        };
+        let (_, at) = self.awaiting.swap_remove(index);
+        match stream {
+            Stream::Room(room) => connection.outbox.cut(room, at),
+            Stream::Inbox => connection.outbox.inbox_grew(),
+        }
+    }
+
+    /// Moves on as far as possible. True: something was put into the outbox or handed on.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &Arc<Connection>,
+        services: &Arc<Services>,
+    ) -> bool {
+        let mut moved = false;
+        loop {
+            if self.reading.is_none() {
+                self.reading = self.next(connection, services);
+            }
+            let Some(reading) = self.reading.as_mut() else {
+                return moved;
+            };
+            let Poll::Ready(page) = reading.as_mut().poll(cx) else {
+                return moved;
+            };
+            self.reading = None;
+            self.take(page, connection, services);
+            moved = true;
+        }
+    }
+
+    fn next(&mut self, connection: &Connection, services: &Arc<Services>) -> Option<Reading> {
+        if let Some(cut) = connection.outbox.take_cut() {
+            self.awaiting
+                .retain(|(stream, _)| *stream != Stream::Room(cut.room));
+            return Some(read_room(Arc::clone(services), cut.room, cut.cursor));
+        }
+        if connection.outbox.take_inbox_grew()
+            && let Some(inbox) = self.inbox.as_mut()
+        {
+            inbox.grew = true;
+        }
+        let waits = self
+            .awaiting
+            .iter()
+            .any(|(stream, _)| *stream == Stream::Inbox);
+        match self.inbox.as_mut() {
+            Some(inbox) if inbox.grew && !waits && !connection.outbox.is_above_high_water() => {
+                inbox.grew = false;
+                Some(read_inbox(Arc::clone(services), inbox.user, inbox.seq))
+            }
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, page: Page, connection: &Arc<Connection>, services: &Services) {
+        let stream = page.stream;
+        let fill = match page.result {
+            Ok(fill) => fill,
+            Err(error) => {
+                tracing::warn!(%stream, %error, "a back-fill is tried again");
+                match stream {
+                    Stream::Room(room) => connection.outbox.cut(room, page.from),
+                    Stream::Inbox => connection.outbox.inbox_grew(),
+                }
+                return;
+            }
+        };
+        counter!("pitturu_backfilled_total").increment(fill.frames.len() as u64);
+        for frame in fill.frames {
+            connection.outbox.control(frame);
+        }
+        match (stream, fill.complete) {
+            (Stream::Room(room), true) => {
+                services
+                    .router
+                    .send(Command::Attach(room, Arc::clone(connection), fill.cursor));
+            }
+            (_, complete) => {
+                let frame = position(stream, fill.cursor, fill.head, complete);
+                connection.outbox.control(frame);
+                if !complete {
+                    self.awaiting.push((stream, fill.cursor));
+                }
+            }
+        }
+        if let (Stream::Inbox, Some(inbox)) = (stream, self.inbox.as_mut()) {
+            inbox.seq = fill.cursor.seq;
+        }
+    }
+}
+
+fn position(stream: Stream, at: Cursor, head: u64, live: bool) -> Bytes {
+    let position = StreamPosition {
+        stream: stream.to_string(),
+        seq: at.seq,
+        rev: at.rev,
+        head,
+        live,
+    };
+    frame::event(&position).into()
+}
+
+fn read_room(services: Arc<Services>, room: RoomId, from: Cursor) -> Reading {
+    Box::pin(async move {
+        let store = &services.store;
+        let result = history::fill(store.rooms.as_ref(), store.messages.as_ref(), room, from).await;
+        if result.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
+        Page {
+            stream: Stream::Room(room),
+            from,
+            result,
+        }
+    })
+}
+
+fn read_inbox(services: Arc<Services>, user: UserId, seq: u64) -> Reading {
+    Box::pin(async move {
+        let result = inbox_page(&services, user, seq).await;
+        if result.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
+        Page {
+            stream: Stream::Inbox,
+            from: Cursor { seq, rev: 0 },
+            result,
+        }
+    })
+}
+
+async fn inbox_page(services: &Services, user: UserId, after: u64) -> Result<FillPage, StoreError> {
+    let inboxes = &services.store.inboxes;
+    let head = inboxes.head(user).await?.head;
+    let entries = inboxes.entries_after(user, after, INBOX_ITEMS).await?;
+    let mut page = FillPage {
+        frames: Vec::new(),
+        cursor: Cursor { seq: after, rev: 0 },
+        head: entries.last().map_or(head, |entry| entry.seq.max(head)),
+        complete: entries.len() < INBOX_ITEMS,
+    };
+    let first = entries.first().map_or(head + 1, |entry| entry.seq);
+    if after + 1 < first {
+        let gap = ServerFrame::Gap {
+            stream: Stream::Inbox,
+            missing: Missing::Messages,
+            from: after + 1,
+            to: first - 1,
+        };
+        page.frames.push(gap.encode().into());
+        page.cursor.seq = first - 1;
+    }
+    for entry in entries {
+        page.cursor.seq = entry.seq;
+        page.frames.push(frame::event(&entry).into());
+    }
+    Ok(page)
+}

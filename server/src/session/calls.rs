@@ -1,0 +1,287 @@
+//! From a call's bytes to whoever answers it: access, rate, idempotency, decoding, dispatch.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pitturu_protocol::codec::{self, InvalidBody};
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::{self, CallId, ServerFrame};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::methods::{Access, Effect, Method, MethodInfo};
+use pitturu_protocol::types::accounts::{
+    Authenticate, Login, LoginGuest, Logout, LogoutEverywhere, RefreshTokens, Register,
+    RevokeSession, Role,
+};
+use pitturu_protocol::types::chat::{CreateRoom, OpenDirect};
+use pitturu_protocol::types::system::Resume;
+use sha2::{Digest, Sha256};
+
+use super::connection::Connection;
+use super::handlers::{Call, Handle};
+use super::rates::Who;
+use crate::router::command::{Command, RoomCall};
+use crate::router::request::RoomRequest;
+use crate::services::Services;
+use crate::services::caller::{Caller, IdempotencyKey};
+
+/// A call being carried out; it answers by the connection's outbox.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How a call goes on.
+pub enum Plan {
+    /// It was answered, or is in a room's hands.
+    Given,
+    /// To be finished before the connection's next frame is read: what follows may depend on it.
+    First(Work),
+    /// To be carried out beside other calls.
+    Beside(Work),
+}
+
+/// One call as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// Number for the answer.
+    pub call: CallId,
+    /// Number of the method.
+    pub method: u16,
+    /// Encoded request.
+    pub body: &'a [u8],
+    /// Idempotency key.
+    pub key: Option<&'a str>,
+}
+
+/// Begins a call. A refusal is for the caller to send.
+pub fn begin(
+    services: &Arc<Services>,
+    connection: &Arc<Connection>,
+    incoming: Incoming<'_>,
+    now: u64,
+) -> Result<Plan, Fault> {
+    let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
+    let player = connection.player();
+    let identity = player.as_ref().map(|player| &player.identity);
+    let who = match identity {
+        Some(identity) => Who::User(identity.user),
+        None => Who::Address(connection.peer.address),
+    };
+    services.rates.admit(who, method.rate)?;
+    check_access(method.access, identity.map(|identity| identity.role))?;
+    let key = match (method.effect, incoming.key) {
+        (Effect::Writes, Some(key)) => Some(IdempotencyKey {
+            key: key.to_owned(),
+            method: incoming.method,
+            request_hash: request_hash(incoming.body),
+        }),
+        _ => None,
+    };
+    let call = Call {
+        caller: Caller {
+            conn: connection.id,
+            identity: identity.cloned(),
+            address: connection.peer.address,
+            now,
+            key,
+        },
+        connection: Arc::clone(connection),
+    };
+    match RoomRequest::decode(incoming.method, incoming.body) {
+        Some(request) => room_call(services, call, incoming.call, request),
+        None => {
+            let work = caller_call(services, call, incoming)?;
+            Ok(if changes_what_follows(incoming.method) {
+                Plan::First(work)
+            } else {
+                Plan::Beside(work)
+            })
+        }
+    }
+}
+
+fn check_access(access: Access, role: Option<Role>) -> Result<(), Fault> {
+    let allowed = match (access, role) {
+        (Access::Anyone, _) => true,
+        (_, None) => return Err(Fault::of(Code::Unauthenticated)),
+        (Access::Player, Some(_)) => true,
+        (Access::Moderator, Some(role)) => role != Role::Player,
+        (Access::Admin, Some(role)) => role == Role::Admin,
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(Fault::of(Code::Forbidden))
+    }
+}
+
+/// Calls after which the connection is another: signed in or out, or with rooms open whose events must come after the
+/// answer.
+const fn changes_what_follows(method: u16) -> bool {
+    matches!(
+        method,
+        Register::NUMBER
+            | Login::NUMBER
+            | LoginGuest::NUMBER
+            | RefreshTokens::NUMBER
+            | Authenticate::NUMBER
+            | Logout::NUMBER
+            | LogoutEverywhere::NUMBER
+            | RevokeSession::NUMBER
+            | Resume::NUMBER
+            | CreateRoom::NUMBER
+            | OpenDirect::NUMBER
+    )
+}
+
+fn request_hash(body: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(body);
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&digest[..16]);
+    hash
+}
+
+/// The fault for a body that does not fit its method.
+fn bad_request(error: InvalidBody) -> Fault {
+    Fault::new(Code::BadRequest, error.0)
+}
+
+fn room_call(
+    services: &Arc<Services>,
+    call: Call,
+    number: CallId,
+    request: Result<RoomRequest, InvalidBody>,
+) -> Result<Plan, Fault> {
+    let request = request.map_err(bad_request)?;
+    let room_call = RoomCall {
+        actor: call.actor()?,
+        connection: call.connection,
+        call: number,
+        request,
+        key: call.caller.key,
+        target_name: None,
+    };
+    if room_call.key.is_none() && target(&room_call.request).is_none() {
+        services.router.send(Command::Call(Box::new(room_call)));
+        return Ok(Plan::Given);
+    }
+    let services = Arc::clone(services);
+    Ok(Plan::First(Box::pin(async move {
+        route(&services, room_call).await;
+    })))
+}
+
+/// The player whom a call may have to make a row for, and whether a block between the two forbids it.
+const fn target(request: &RoomRequest) -> Option<(UserId, bool)> {
+    match request {
+        RoomRequest::InviteToRoom(request) => Some((request.user, true)),
+        RoomRequest::BanMember(request) => Some((request.user, false)),
+        _ => None,
+    }
+}
+
+/// Looks for a stored result, then hands the call to its room.
+async fn route(services: &Services, mut room_call: RoomCall) {
+    let connection = Arc::clone(&room_call.connection);
+    let number = room_call.call;
+    match prepare(services, &mut room_call).await {
+        Ok(None) => services.router.send(Command::Call(Box::new(room_call))),
+        Ok(Some(body)) => {
+            let frame = ServerFrame::Reply {
+                call: number,
+                body: &body,
+            };
+            connection.outbox.answer(number, frame.encode().into());
+        }
+        Err(fault) => refuse(&connection, number, fault),
+    }
+}
+
+async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option<Vec<u8>>, Fault> {
+    let user = room_call.actor.user;
+    if let Some(key) = &room_call.key
+        && let Some(record) = services
+            .store
+            .keyed_results
+            .recall(Some(user), &key.key)
+            .await?
+    {
+        if record.method != key.method || record.request_hash != key.request_hash {
+            return Err(Fault::of(Code::KeyReused));
+        }
+        return Ok(Some(record.reply));
+    }
+    if let Some((other, blocks_forbid)) = target(&room_call.request) {
+        if blocks_forbid && services.friends.is_blocked_either(user, other).await? {
+            return Err(Fault::of(Code::Blocked));
+        }
+        let name = services.profile.display_name(other).await?;
+        let name = name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))?;
+        room_call.target_name = Some(name.to_string());
+    }
+    Ok(None)
+}
+
+/// Sends a refusal.
+pub fn refuse(connection: &Connection, call: CallId, fault: Fault) {
+    metrics::counter!("pitturu_faults_total", "code" => fault.code.name()).increment(1);
+    let frame = ServerFrame::Fault { call, fault };
+    connection.outbox.answer(call, frame.encode().into());
+}
+
+fn carry_out<M: Method>(
+    services: &Arc<Services>,
+    call: Call,
+    incoming: Incoming<'_>,
+) -> Result<Work, Fault>
+where
+    Services: Handle<M>,
+{
+    let request: M = codec::decode(incoming.body).map_err(bad_request)?;
+    let services = Arc::clone(services);
+    let number = incoming.call;
+    Ok(Box::pin(async move {
+        match services.handle(&call, request).await {
+            Ok(reply) => {
+                let frame = Bytes::from(frame::reply(number, &reply));
+                call.connection.outbox.answer(number, frame);
+            }
+            Err(fault) => refuse(&call.connection, number, fault),
+        }
+    }))
+}
+
+/// Walks the table of methods and keeps the lines whose place is `Caller`.
+macro_rules! caller_calls {
+    (@keep [$($kept:tt)*]
+        $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
+        $access:ident, Caller, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        caller_calls!(@keep [$($kept)* $module::$request;] $($rest)*);
+    };
+    (@keep [$($kept:tt)*]
+        $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
+        $access:ident, $place:ident, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        caller_calls!(@keep [$($kept)*] $($rest)*);
+    };
+    (@keep [$($module:ident::$request:ident;)*]) => {
+        fn caller_call(
+            services: &Arc<Services>,
+            call: Call,
+            incoming: Incoming<'_>,
+        ) -> Result<Work, Fault> {
+            use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
+            match incoming.method {
+                $(
+                    <$module::$request as Method>::NUMBER => {
+                        carry_out::<$module::$request>(services, call, incoming)
+                    }
+                )*
+                _ => Err(Fault::of(Code::UnknownMethod)),
+            }
+        }
+    };
+    ($($table:tt)*) => {
+        caller_calls!(@keep [] $($table)*);
+    };
+}
+
+pitturu_protocol::for_each_method!(caller_calls);

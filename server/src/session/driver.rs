@@ -1,0 +1,422 @@
+//! The loop of one connection: it reads when there is room to answer, writes when the socket takes it, keeps the heartbeat,
+//! and reads streams on.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::counter;
+use pitturu_protocol::codes::{CloseCode, Code, Fault};
+use pitturu_protocol::frame::{CallId, ServerFrame};
+use pitturu_protocol::ids::ConnectionId;
+use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
+use pitturu_protocol::methods::{Effect, MethodInfo};
+use pitturu_protocol::server::{Due, Said, ServerConnection, Violation};
+use tokio::time::{Instant, Sleep};
+
+use super::backfill::Backfill;
+use super::calls::{self, Incoming, Plan, Work};
+use super::connection::Connection;
+use super::greeting;
+use super::link::{Link, LinkError, Peer};
+use crate::clock::now_ms;
+use crate::random::random_bytes;
+use crate::services::Services;
+
+/// Calls that run beside each other for one connection; the next waits.
+const BESIDE_MAX: usize = 8;
+
+/// Calls refused one after the other for their rate before the connection is closed as a flood.
+const REFUSALS_MAX: u32 = 1_000;
+
+/// How long a closing connection may take to take its last bytes and say goodbye.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Frames handled before other connections get their turn.
+const FRAMES_PER_TURN: usize = 64;
+
+/// Serves one connection until it ends.
+pub async fn serve<L: Link>(link: L, peer: Peer, services: Arc<Services>) {
+    let connection = Arc::new(Connection::new(
+        ConnectionId::from_bytes(random_bytes()),
+        peer,
+        services.session.outbox_bytes,
+    ));
+    services.hub.add(Arc::clone(&connection));
+    let guard = Leave {
+        connection: Arc::clone(&connection),
+        services: Arc::clone(&services),
+    };
+    let mut driver = Driver::new(link, connection, services);
+    let ended = poll_fn(|cx| driver.poll(cx)).await;
+    driver.say_goodbye(ended).await;
+    drop(guard);
+}
+
+/// Takes the connection out of the hub and its rooms, also when its task is dropped.
+struct Leave {
+    connection: Arc<Connection>,
+    services: Arc<Services>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.services.hub.remove(&self.connection);
+    }
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// The peer or the network.
+    Link(LinkError),
+    /// The server.
+    Close(CloseCode),
+    /// The peer broke the protocol.
+    Violation(Violation),
+}
+
+struct Driver<L> {
+    link: L,
+    machine: ServerConnection,
+    connection: Arc<Connection>,
+    services: Arc<Services>,
+    timer: Pin<Box<Sleep>>,
+    /// What is left of the message being read.
+    unread: Bytes,
+    /// A call to finish before anything else is read.
+    first: Option<Work>,
+    beside: Vec<(CallId, tokio::task::JoinHandle<()>)>,
+    reads: Vec<CallId>,
+    backfill: Backfill,
+    refusals: u32,
+    was_blocked: bool,
+    unflushed: bool,
+}
+
+impl<L: Link> Driver<L> {
+    fn new(link: L, connection: Arc<Connection>, services: Arc<Services>) -> Self {
+        let phase = u64::from_be_bytes(random_bytes());
+        let machine = ServerConnection::new(services.session.timing, now_ms(), phase);
+        let mut driver = Self {
+            link,
+            machine,
+            connection,
+            services,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            unread: Bytes::new(),
+            first: None,
+            beside: Vec::new(),
+            reads: Vec::new(),
+            backfill: Backfill::default(),
+            refusals: 0,
+            was_blocked: false,
+            unflushed: false,
+        };
+        driver.set_timer();
+        driver
+    }
+
+    fn set_timer(&mut self) {
+        let expires_at = self
+            .connection
+            .player()
+            .map_or(u64::MAX, |player| player.identity.expires_at);
+        let wait = self
+            .machine
+            .next_at()
+            .min(expires_at)
+            .saturating_sub(now_ms());
+        let deadline = Instant::now() + Duration::from_millis(wait.min(60_000));
+        self.timer.as_mut().reset(deadline);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(ended) => Poll::Ready(ended),
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        self.connection.outbox.register(cx);
+        let mut frames = 0;
+        loop {
+            self.take_answers();
+            self.poll_time(cx)?;
+            let mut moved = self.poll_write(cx)?;
+            moved |= self.poll_first(cx);
+            if self.first.is_none() {
+                moved |= self.backfill.poll(cx, &self.connection, &self.services);
+                while frames < FRAMES_PER_TURN && self.may_read() && self.poll_read(cx)? {
+                    frames += 1;
+                    moved = true;
+                }
+            }
+            if let Some(code) = self.connection.outbox.closing() {
+                return Err(Ended::Close(code));
+            }
+            if frames >= FRAMES_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Settles what was answered, so that the next calls may come.
+    fn take_answers(&mut self) {
+        for call in self.connection.outbox.take_answered() {
+            self.machine.answered(call);
+            self.reads.retain(|&held| held != call);
+            self.beside.retain(|(held, _)| *held != call);
+        }
+        if let Some(seq) = self.connection.outbox.take_inbox_from()
+            && let Some(user) = self.connection.user()
+        {
+            self.backfill.follow_inbox(user, seq);
+        }
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = now_ms();
+            match self.machine.due(now) {
+                Due::Nothing => {}
+                Due::Ping(nonce) => {
+                    let frame = ServerFrame::Ping { nonce }.encode();
+                    self.connection.outbox.control(frame.into());
+                }
+                Due::Close(code) => return Err(Ended::Close(code)),
+            }
+            let expired = self
+                .connection
+                .player()
+                .is_some_and(|player| player.identity.expires_at <= now);
+            if expired {
+                return Err(Ended::Close(CloseCode::TokenExpired));
+            }
+            self.set_timer();
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued. True: something was sent.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        let mut sent = false;
+        loop {
+            match self.link.poll_ready(cx) {
+                Poll::Pending => {
+                    self.was_blocked = true;
+                    return Ok(sent);
+                }
+                Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            if std::mem::take(&mut self.was_blocked) {
+                self.machine.alive(now_ms());
+            }
+            let Some(batch) = self.connection.outbox.take_batch() else {
+                break;
+            };
+            sent = true;
+            self.unflushed = true;
+            if let Err(error) = self.link.send(batch) {
+                return Err(Ended::Link(error));
+            }
+        }
+        if self.unflushed {
+            match self.link.poll_flush(cx) {
+                Poll::Pending => self.was_blocked = true,
+                Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    if std::mem::take(&mut self.was_blocked) {
+                        self.machine.alive(now_ms());
+                    }
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(first) = self.first.as_mut() else {
+            return false;
+        };
+        if first.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.first = None;
+        if self.connection.user().is_none() {
+            self.backfill.clear();
+        }
+        self.take_answers();
+        self.set_timer();
+        true
+    }
+
+    /// Whether there is room to answer what might be read.
+    fn may_read(&self) -> bool {
+        self.first.is_none()
+            && self.beside.len() < BESIDE_MAX
+            && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
+            && !self.connection.outbox.is_above_high_water()
+    }
+
+    /// Reads one frame, taking the next message when the last one is used up. True: a frame was handled.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        if self.unread.is_empty() {
+            match self.link.poll_receive(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(message)) => self.unread = message,
+                Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
+            }
+            if self.unread.is_empty() {
+                let fault = Fault::new(Code::BadRequest, "a message holds at least one frame");
+                return Err(Ended::Violation(Violation {
+                    close: CloseCode::ProtocolError,
+                    fault,
+                }));
+            }
+        }
+        let message = self.unread.clone();
+        let (said, rest) = match self.machine.read(&message, now_ms()) {
+            Ok(read) => read,
+            Err(violation) => return Err(Ended::Violation(violation)),
+        };
+        self.unread = if rest.is_empty() {
+            Bytes::new()
+        } else {
+            message.slice_ref(rest)
+        };
+        self.handle(said)
+    }
+
+    fn handle(&mut self, said: Said<'_>) -> Result<bool, Ended> {
+        match said {
+            Said::Hello(hello) => {
+                self.first = Some(greeting::welcome(
+                    Arc::clone(&self.services),
+                    Arc::clone(&self.connection),
+                    hello,
+                ));
+            }
+            Said::Call {
+                call,
+                method,
+                body,
+                key,
+            } => {
+                let incoming = Incoming {
+                    call,
+                    method,
+                    body,
+                    key,
+                };
+                return self.begin(incoming);
+            }
+            Said::Cancel(call) => self.cancel(call),
+            Said::Ack { stream, cursor } => {
+                self.backfill.acked(stream, cursor, &self.connection);
+            }
+            // No method opens a match yet, so there is none that the input could be for.
+            Said::Input { .. } | Said::Nothing => {}
+        }
+        Ok(true)
+    }
+
+    fn begin(&mut self, incoming: Incoming<'_>) -> Result<bool, Ended> {
+        let call = incoming.call;
+        let effect = MethodInfo::of(incoming.method).map(|method| method.effect);
+        match calls::begin(&self.services, &self.connection, incoming, now_ms()) {
+            Ok(plan) => {
+                self.refusals = 0;
+                if effect == Some(Effect::Reads) {
+                    self.reads.push(call);
+                }
+                match plan {
+                    Plan::Given => {}
+                    Plan::First(work) => self.first = Some(work),
+                    Plan::Beside(work) => self.beside.push((call, tokio::spawn(work))),
+                }
+            }
+            Err(fault) => {
+                if fault.code == Code::RateLimited {
+                    self.refusals += 1;
+                }
+                calls::refuse(&self.connection, call, fault);
+                self.take_answers();
+                if self.refusals > REFUSALS_MAX {
+                    return Err(Ended::Close(CloseCode::Flooding));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads are dropped; a write on its way takes effect and is answered.
+    fn cancel(&mut self, call: CallId) {
+        if self.reads.contains(&call) {
+            let fault = Fault::of(Code::Cancelled);
+            let frame = ServerFrame::Fault { call, fault };
+            self.connection.outbox.revoke(call, frame.encode().into());
+        }
+    }
+
+    /// Sends what still can be sent, says why, and closes.
+    async fn say_goodbye(&mut self, ended: Ended) {
+        let (code, reason) = match ended {
+            Ended::Link(error) => {
+                tracing::debug!(conn = %self.connection.id, %error, "connection ended");
+                let Some(code) = close_code(&error) else {
+                    return;
+                };
+                (code, "")
+            }
+            Ended::Close(code) => (code.number(), code.name()),
+            Ended::Violation(violation) => {
+                tracing::debug!(conn = %self.connection.id, fault = %violation.fault, "protocol violation");
+                let frame = ServerFrame::Fault {
+                    call: 0,
+                    fault: violation.fault,
+                };
+                self.connection.outbox.control(frame.encode().into());
+                (violation.close.number(), violation.close.name())
+            }
+        };
+        counter!("pitturu_closes_total", "code" => code.to_string()).increment(1);
+        let goodbye = async {
+            let flushed = poll_fn(|cx| self.poll_last_write(cx)).await;
+            if flushed.is_ok() {
+                poll_fn(|cx| self.link.poll_close(cx, code, reason)).await;
+            }
+        };
+        // Whoever takes longer is cut off.
+        drop(tokio::time::timeout(CLOSE_WITHIN, goodbye).await);
+    }
+
+    fn poll_last_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            std::task::ready!(self.link.poll_ready(cx))?;
+            match self.connection.outbox.take_batch() {
+                Some(batch) => self.link.send(batch)?,
+                None => return self.link.poll_flush(cx),
+            }
+        }
+    }
+}
+
+/// The WebSocket close code that a broken transport deserves, if there is still somebody to tell.
+const fn close_code(error: &LinkError) -> Option<u16> {
+    match error {
+        LinkError::TooBig => Some(1009),
+        LinkError::NotBinary => Some(1003),
+        LinkError::Violation(_, code) => Some(*code),
+        LinkError::Closed(_) | LinkError::Io(_) => None,
+    }
+}

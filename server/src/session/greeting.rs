@@ -1,0 +1,58 @@
+//! The answer to hello.
+
+use std::sync::Arc;
+
+use pitturu_protocol::frame::ServerFrame;
+use pitturu_protocol::limits::{
+    CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, ROOMS_OPEN_MAX,
+};
+use pitturu_protocol::types::system::{Hello, Limits, Welcome};
+
+use super::calls::Work;
+use super::connection::Connection;
+use crate::clock::now_ms;
+use crate::services::Services;
+
+/// What this server enforces on every connection.
+const LIMITS: Limits = Limits {
+    frame_bytes: bound(FRAME_BYTES_MAX),
+    message_bytes: bound(MESSAGE_BYTES_MAX),
+    calls: bound(CALLS_IN_FLIGHT_MAX),
+    rooms: bound(ROOMS_OPEN_MAX),
+};
+
+#[allow(clippy::cast_possible_truncation, reason = "checked at compile time")]
+const fn bound(limit: usize) -> u32 {
+    assert!(limit <= u32::MAX as usize);
+    limit as u32
+}
+
+/// Signs the connection in by its token, if it has a good one, and welcomes it either way.
+pub fn welcome(services: Arc<Services>, connection: Arc<Connection>, hello: Hello) -> Work {
+    Box::pin(async move {
+        let now = now_ms();
+        let (mut identity, mut refused) = (None, None);
+        if let Some(token) = &hello.token {
+            let outcome = async {
+                let found = services.accounts.identify(token, now).await?;
+                services.sign_in(&connection, &found).await?;
+                Ok(found)
+            };
+            match outcome.await {
+                Ok(found) => identity = Some(found),
+                Err(fault) => refused = Some(fault),
+            }
+        }
+        let welcome = Welcome {
+            v: pitturu_protocol::VERSION,
+            conn: connection.id,
+            now,
+            ping_ms: u32::try_from(services.session.timing.ping_ms).unwrap_or(u32::MAX),
+            identity,
+            refused,
+            limits: LIMITS,
+        };
+        let frame = ServerFrame::Welcome(welcome).encode();
+        connection.outbox.control(frame.into());
+    })
+}

@@ -1,0 +1,263 @@
+//! Which service answers which call. A method without a handler here does not compile.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::Cursor;
+use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::{
+    Authenticate, ChangePassword, GetAccount, Identity, IssuePasswordReset, ListSessions, Login,
+    LoginGuest, Logout, LogoutEverywhere, RefreshTokens, Register, RequestPasswordReset,
+    ResetPassword, RevokeSession, SetRole, SignedIn, UpgradeGuest,
+};
+use pitturu_protocol::types::chat::{
+    CreateRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, RoomView, Rooms, SearchRooms,
+};
+use pitturu_protocol::types::friends::{
+    AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
+};
+use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
+use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
+use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
+use tokio::sync::oneshot;
+
+use super::connection::{Connection, Player};
+use crate::router::command::{Command, Open, ReplyTo};
+use crate::services::Services;
+use crate::services::caller::Caller;
+use crate::services::rooms::Actor;
+
+/// A call on its way to a service.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// Where it came from.
+    pub connection: Arc<Connection>,
+}
+
+impl Call {
+    /// The caller as rooms see them.
+    pub fn actor(&self) -> Result<Actor, Fault> {
+        let player = self
+            .connection
+            .player()
+            .ok_or_else(|| Fault::of(Code::Unauthenticated))?;
+        Ok(Actor {
+            user: player.identity.user,
+            name: player.name,
+            role: player.identity.role,
+            now: self.caller.now,
+        })
+    }
+}
+
+/// Answers one method that runs for its caller.
+pub trait Handle<M: Method> {
+    /// Carries the call out.
+    fn handle(
+        &self,
+        call: &Call,
+        request: M,
+    ) -> impl Future<Output = Result<M::Reply, Fault>> + Send;
+}
+
+/// Methods that a service answers by a function of its own.
+macro_rules! served_by {
+    ($service:ident: $($method:ident $request:ident),* $(,)?) => {
+        $(
+            impl Handle<$request> for Services {
+                async fn handle(
+                    &self,
+                    call: &Call,
+                    request: $request,
+                ) -> Result<<$request as Method>::Reply, Fault> {
+                    self.$service.$method(&call.caller, request).await
+                }
+            }
+        )*
+    };
+}
+
+served_by!(accounts:
+    upgrade_guest UpgradeGuest,
+    get_account GetAccount,
+    logout Logout,
+    logout_everywhere LogoutEverywhere,
+    list_sessions ListSessions,
+    revoke_session RevokeSession,
+    change_password ChangePassword,
+    request_password_reset RequestPasswordReset,
+    reset_password ResetPassword,
+    issue_password_reset IssuePasswordReset,
+    set_role SetRole,
+);
+
+served_by!(profile:
+    get_profile GetProfile,
+    get_profiles GetProfiles,
+    find_player FindPlayer,
+    update_profile UpdateProfile,
+);
+
+served_by!(friends:
+    list_friends ListFriends,
+    request_friend RequestFriend,
+    accept_friend AcceptFriend,
+    remove_friend RemoveFriend,
+    block_player BlockPlayer,
+    unblock_player UnblockPlayer,
+);
+
+/// Calls that sign the connection in by their reply.
+macro_rules! signs_in {
+    ($($method:ident $request:ident => $reply:ident),* $(,)?) => {
+        $(
+            impl Handle<$request> for Services {
+                async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
+                    let reply = self.accounts.$method(&call.caller, request).await?;
+                    self.sign_in(&call.connection, reply.identity()).await?;
+                    Ok(reply)
+                }
+            }
+        )*
+    };
+}
+
+trait SignsIn {
+    fn identity(&self) -> &Identity;
+}
+
+impl SignsIn for SignedIn {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl SignsIn for Identity {
+    fn identity(&self) -> &Identity {
+        self
+    }
+}
+
+signs_in!(
+    register Register => SignedIn,
+    login Login => SignedIn,
+    login_guest LoginGuest => SignedIn,
+    refresh_tokens RefreshTokens => SignedIn,
+    authenticate Authenticate => Identity,
+);
+
+impl Services {
+    /// Signs the connection in.
+    pub async fn sign_in(
+        &self,
+        connection: &Arc<Connection>,
+        identity: &Identity,
+    ) -> Result<(), Fault> {
+        let name = self.profile.display_name(identity.user).await?;
+        let player = Player {
+            identity: identity.clone(),
+            name: name.unwrap_or_else(|| Arc::from("")),
+        };
+        self.hub.sign_in(connection, player);
+        Ok(())
+    }
+}
+
+impl Handle<Echo> for Services {
+    async fn handle(&self, call: &Call, request: Echo) -> Result<Echoed, Fault> {
+        Ok(Echoed {
+            data: request.data,
+            now: call.caller.now,
+        })
+    }
+}
+
+impl Handle<SetPresence> for Services {
+    async fn handle(&self, call: &Call, request: SetPresence) -> Result<Done, Fault> {
+        self.presence.set(&call.caller, request)
+    }
+}
+
+impl Handle<GetPresence> for Services {
+    async fn handle(&self, call: &Call, request: GetPresence) -> Result<Presences, Fault> {
+        self.presence.get(&call.caller, request).await
+    }
+}
+
+impl Handle<ListRooms> for Services {
+    async fn handle(&self, call: &Call, request: ListRooms) -> Result<Rooms, Fault> {
+        self.directory.list(&call.caller, request).await
+    }
+}
+
+impl Handle<SearchRooms> for Services {
+    async fn handle(&self, call: &Call, request: SearchRooms) -> Result<Rooms, Fault> {
+        self.directory.search(&call.caller, request).await
+    }
+}
+
+impl Handle<ListMyRooms> for Services {
+    async fn handle(&self, call: &Call, request: ListMyRooms) -> Result<MyRooms, Fault> {
+        self.directory.mine(&call.caller, request).await
+    }
+}
+
+impl Handle<CreateRoom> for Services {
+    async fn handle(&self, call: &Call, request: CreateRoom) -> Result<RoomView, Fault> {
+        let actor = call.actor()?;
+        self.directory
+            .create(&call.caller, actor, &call.connection, request)
+            .await
+    }
+}
+
+impl Handle<OpenDirect> for Services {
+    async fn handle(&self, call: &Call, request: OpenDirect) -> Result<RoomView, Fault> {
+        self.directory
+            .open_direct(call.actor()?, &call.connection, request)
+            .await
+    }
+}
+
+impl Handle<Resume> for Services {
+    async fn handle(&self, call: &Call, request: Resume) -> Result<Resumed, Fault> {
+        let actor = call.actor()?;
+        if request.rooms.len() > ROOMS_OPEN_MAX {
+            let range = format!("at most {ROOMS_OPEN_MAX} rooms");
+            return Err(Fault::invalid("rooms", range));
+        }
+        let head = self.store.inboxes.head(actor.user).await?.head;
+        let mut views = Vec::with_capacity(request.rooms.len());
+        for held in request.rooms {
+            let (to, view) = oneshot::channel();
+            self.router.send(Command::Open(Box::new(Open {
+                room: held.room,
+                connection: Arc::clone(&call.connection),
+                actor: actor.clone(),
+                cursor: Some(Cursor {
+                    seq: held.seq,
+                    rev: held.rev,
+                }),
+                to: ReplyTo::Task(to),
+            })));
+            views.push((held.room, view));
+        }
+        let mut rooms = Vec::with_capacity(views.len());
+        for (room, view) in views {
+            let outcome = view
+                .await
+                .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)));
+            let (view, fault) = match outcome {
+                Ok(view) => (Some(view), None),
+                Err(fault) => (None, Some(fault)),
+            };
+            rooms.push(ResumedRoom { room, view, fault });
+        }
+        if let Some(seq) = request.inbox {
+            call.connection.outbox.follow_inbox(seq.min(head));
+        }
+        Ok(Resumed { inbox: head, rooms })
+    }
+}

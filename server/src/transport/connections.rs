@@ -1,0 +1,190 @@
+//! Who is connected: the limits in total and per address, and the wait until all have gone.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::Notify;
+
+/// Counts connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    total_max: usize,
+    per_address_max: usize,
+    total: AtomicUsize,
+    by_address: DashMap<IpAddr, usize>,
+    gone: Notify,
+}
+
+/// Why a connection has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The server has as many connections as it may.
+    #[error("the server has as many connections as it may")]
+    Total,
+    /// The address has as many connections as it may.
+    #[error("the address has as many connections as it may")]
+    Address,
+}
+
+/// A connection's place, given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+impl Connections {
+    /// Limits in total and per address. IPv6 addresses count by their /64 network, which one customer owns whole.
+    pub fn new(total_max: usize, per_address_max: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                total_max,
+                per_address_max,
+                total: AtomicUsize::new(0),
+                by_address: DashMap::new(),
+                gone: Notify::new(),
+            }),
+        }
+    }
+
+    /// Takes a place for a connection from `address`.
+    pub fn admit(&self, address: IpAddr) -> Result<Place, Full> {
+        let shared = &self.shared;
+        let address = network_of(address);
+        shared
+            .total
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
+                (total < shared.total_max).then_some(total + 1)
+            })
+            .map_err(|_| Full::Total)?;
+        let admitted = {
+            let mut count = shared.by_address.entry(address).or_insert(0);
+            let room = *count < shared.per_address_max;
+            *count += usize::from(room);
+            room
+        };
+        if !admitted {
+            shared.leave();
+            return Err(Full::Address);
+        }
+        Ok(Place {
+            shared: Arc::clone(shared),
+            address,
+        })
+    }
+
+    /// How many there are, those still in their handshake included.
+    pub fn count(&self) -> usize {
+        self.shared.total.load(Ordering::Acquire)
+    }
+
+    /// Returns when there are none left.
+    pub async fn wait_empty(&self) {
+        loop {
+            let gone = self.shared.gone.notified();
+            if self.count() == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+impl Shared {
+    fn leave(&self) {
+        if self.total.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gone.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(mut count) = self.shared.by_address.get_mut(&self.address) {
+            *count -= 1;
+        }
+        self.shared
+            .by_address
+            .remove_if(&self.address, |_, count| *count == 0);
+        self.shared.leave();
+    }
+}
+
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_are_limited_and_come_back() {
+        let connections = Connections::new(3, 2);
+        let a1 = connections.admit(address("10.0.0.1")).unwrap();
+        let _a2 = connections.admit(address("::ffff:10.0.0.1")).unwrap();
+        assert_eq!(
+            connections.admit(address("10.0.0.1")).unwrap_err(),
+            Full::Address
+        );
+        let _b = connections.admit(address("10.0.0.2")).unwrap();
+        assert_eq!(
+            connections.admit(address("10.0.0.3")).unwrap_err(),
+            Full::Total
+        );
+        drop(a1);
+        assert_eq!(connections.count(), 2);
+        let _a3 = connections.admit(address("10.0.0.1")).unwrap();
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let connections = Connections::new(10, 1);
+        let _first = connections.admit(address("2001:db8::1")).unwrap();
+        assert_eq!(
+            connections.admit(address("2001:db8::2:1")).unwrap_err(),
+            Full::Address
+        );
+        let _other = connections.admit(address("2001:db8:0:1::1")).unwrap();
+    }
+
+    #[test]
+    fn addresses_that_left_are_forgotten() {
+        let connections = Connections::new(10, 10);
+        for host in 0..=255 {
+            drop(connections.admit(IpAddr::from([10, 0, 0, host])).unwrap());
+        }
+        assert!(connections.shared.by_address.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_wait_ends_with_the_last() {
+        let connections = Connections::new(10, 10);
+        let place = connections.admit(address("10.0.0.1")).unwrap();
+        let waiting = tokio::spawn({
+            let connections = connections.clone();
+            async move { connections.wait_empty().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(place);
+        waiting.await.unwrap();
+    }
+}

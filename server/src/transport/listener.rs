@@ -1,0 +1,234 @@
+//! Accepts connections, counts them, and hands each that has shaken hands to a task of its own.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::counter;
+use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use crate::session::link::Peer;
+use crate::transport::connections::{Connections, Full, Place};
+use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
+use crate::transport::socket::{CountedTcp, Socket};
+use crate::transport::ws::WebSocketLink;
+
+/// Connections that wait for the accept loop in the kernel.
+const BACKLOG: i32 = 4096;
+
+/// Bytes that the kernel keeps for a reader that does not read; it doubles them for its own needs.
+const KERNEL_SEND_BYTES: usize = 64 * 1024;
+
+/// Unsent bytes above which the kernel takes no more. What waits should wait in the outbox, which knows what may go.
+const KERNEL_UNSENT_BYTES: u32 = 16 * 1024;
+
+/// Silence after which the kernel asks whether the peer's host is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Pause after an accept that found no file descriptor or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Refusals written at the same time. Connections beyond are dropped without an answer.
+const REFUSALS_MAX: usize = 64;
+
+/// Time for a refusal to reach its reader.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What all listeners of a server share.
+#[derive(Debug)]
+pub struct Front {
+    /// Limits and counts.
+    pub connections: Connections,
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// Longest time from the accept to the answer of the handshake.
+    pub handshake_timeout: Duration,
+    refusals: Arc<Semaphore>,
+}
+
+impl Front {
+    /// The shared part of listeners.
+    pub fn new(connections: Connections, origins: Origins, handshake_timeout: Duration) -> Self {
+        Self {
+            connections,
+            origins,
+            handshake_timeout,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+        }
+    }
+}
+
+/// Listens at `address`. Accepted sockets inherit its options.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_send_buffer_size(KERNEL_SEND_BYTES)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE / 4),
+    )?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts until `stop` turns true. Each connection that has shaken hands runs `session` in a task of its own, so that
+/// what the handshake needed is given back before the long life of the connection begins.
+pub async fn serve<F, S>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
+    session: F,
+    mut stop: watch::Receiver<bool>,
+) where
+    F: Fn(WebSocketLink, Peer) -> S + Clone + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((tcp, address)) => {
+                let arrival = Arrival {
+                    tcp,
+                    address,
+                    tls: tls.clone(),
+                };
+                receive(arrival, &front, &session);
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                counter!("pitturu_accept_errors_total").increment(1);
+                warn!(%error, "can't accept connections for the moment; raise the limit of open files if this repeats");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+struct Arrival {
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+fn receive<F, S>(arrival: Arrival, front: &Arc<Front>, session: &F)
+where
+    F: Fn(WebSocketLink, Peer) -> S + Clone + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    match front.connections.admit(arrival.address.ip()) {
+        Ok(place) => {
+            tokio::spawn(admit(arrival, place, Arc::clone(front), session.clone()));
+        }
+        Err(full) => turn_away(arrival, full, front),
+    }
+}
+
+/// Shakes hands, then lets go of everything but the link.
+async fn admit<F, S>(arrival: Arrival, place: Place, front: Arc<Front>, session: F)
+where
+    F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let address = arrival.address.ip().to_canonical();
+    let peer = Peer {
+        address,
+        transport: "ws",
+        secure: arrival.tls.is_some(),
+    };
+    let handshake = Box::pin(async {
+        let socket = secure(arrival).await?;
+        upgrade(socket, &front.origins).await
+    });
+    match timeout(front.handshake_timeout, handshake).await {
+        Ok(Ok(link)) => {
+            let running = session(link, peer);
+            tokio::spawn(async move {
+                running.await;
+                drop(place);
+            });
+        }
+        Ok(Err(HandshakeError::Refused(refusal))) => {
+            counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);
+            debug!(%address, reason = refusal.label, "handshake refused");
+        }
+        Ok(Err(HandshakeError::Io(error))) => {
+            counter!("pitturu_handshakes_refused_total", "reason" => "io").increment(1);
+            debug!(%address, %error, "handshake broke off");
+        }
+        Err(_elapsed) => {
+            let reason = Refusal::too_slow().label;
+            counter!("pitturu_handshakes_refused_total", "reason" => reason).increment(1);
+            debug!(%address, "handshake took too long");
+        }
+    }
+}
+
+async fn secure(arrival: Arrival) -> io::Result<Socket> {
+    arrival.tcp.set_nodelay(true)?;
+    let tcp = CountedTcp::new(arrival.tcp);
+    match arrival.tls {
+        None => Ok(Socket::Plain(tcp)),
+        Some(acceptor) => {
+            let tls = acceptor.accept(tcp).await?;
+            Ok(Socket::Tls(Box::new(tls)))
+        }
+    }
+}
+
+/// Tells a connection that there is no place for it, as long as not too many are being told.
+fn turn_away(arrival: Arrival, full: Full, front: &Front) {
+    let refusal = match full {
+        Full::Total => Refusal::full(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "full",
+            "the server has as many connections as it may: try again later",
+        ),
+        Full::Address => Refusal::full(
+            StatusCode::TOO_MANY_REQUESTS,
+            "address_full",
+            "too many connections from this address: close some, or try again later",
+        ),
+    };
+    counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);
+    let Ok(permit) = Arc::clone(&front.refusals).try_acquire_owned() else {
+        return;
+    };
+    tokio::spawn(async move {
+        let told = timeout(REFUSAL_TIMEOUT, async {
+            let socket = secure(arrival).await?;
+            refuse(socket, &refusal).await
+        });
+        if let Ok(Err(error)) = told.await {
+            debug!(%error, "refusal did not arrive");
+        }
+        drop(permit);
+    });
+}

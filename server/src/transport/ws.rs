@@ -1,0 +1,312 @@
+//! The WebSocket link of a session.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+
+use crate::session::link::{Link, LinkError};
+use crate::transport::socket::Socket;
+use crate::transport::wire::Wire;
+
+/// Read buffer of an idle connection. It grows when a message needs it.
+const READ_BUFFER_BYTES: usize = 1024;
+
+/// A received message above this is kept from the read buffer's reuse, so that the buffer shrinks again.
+const READ_BUFFER_KEPT_BYTES_MAX: usize = 4 * READ_BUFFER_BYTES;
+
+/// Control frames that wait for a slow reader. What comes on top replaces the newest.
+const CONTROL_BYTES_MAX: usize = 4 * 1024;
+
+/// With this much waiting for the socket there is no room for another message.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Most control frames of one peer within [`CONTROL_WINDOW`].
+const CONTROL_FRAMES_MAX: u32 = 200;
+
+/// Time over which control frames are counted.
+const CONTROL_WINDOW: Duration = Duration::from_secs(1);
+
+/// Most bytes that may come without completing a message: the longest one in fragments of one byte each.
+const BYTES_PER_MESSAGE_MAX: u64 = 8 * MESSAGE_BYTES_MAX as u64;
+
+/// Bytes thrown away after a violation, so that the peer reads the close frame before the socket goes.
+const DISCARDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Longest reason that fits into a close frame.
+const REASON_BYTES_MAX: usize = 123;
+
+const PROTOCOL_ERROR: u16 = 1002;
+const NOT_UTF8: u16 = 1007;
+const FLOODING: u16 = pitturu_protocol::codes::CloseCode::Flooding.number();
+
+/// A WebSocket after its handshake.
+#[derive(Debug)]
+pub struct WebSocketLink {
+    stream: WebSocketStream<Wire<Socket>>,
+    failed: Option<LinkError>,
+    /// The code of the peer's close frame, once that has come.
+    peer_close: Option<Option<u16>>,
+    closing: Closing,
+    control_frames: u32,
+    control_since: Instant,
+    read_at_message: u64,
+    /// Holds a large message until the next read has replaced the buffer that it lies in.
+    large: Option<Bytes>,
+}
+
+/// How far the goodbye has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    Flush,
+    Echo,
+    Shutdown,
+    Discard { until: u64 },
+    Done,
+}
+
+impl WebSocketLink {
+    /// Speaks as the server on a socket whose handshake is done. `early` is what came after the handshake.
+    pub async fn new(socket: Socket, early: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(CONTROL_BYTES_MAX)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let wire = Wire::new(socket);
+        let stream = if early.is_empty() {
+            WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
+        } else {
+            WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await
+        };
+        Self {
+            stream,
+            failed: None,
+            peer_close: None,
+            closing: Closing::No,
+            control_frames: 0,
+            control_since: Instant::now(),
+            read_at_message: 0,
+            large: None,
+        }
+    }
+
+    /// Bytes that the kernel has taken: the progress of a slow reader.
+    pub fn bytes_sent(&self) -> u64 {
+        self.socket().sent()
+    }
+
+    fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {
+        self.failed = Some(error.clone());
+        Poll::Ready(Err(error))
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, LinkError>> {
+        let polled = Pin::new(&mut self.stream).poll_next(cx);
+        self.large = None;
+        let Poll::Ready(item) = polled else {
+            let silent = self.socket().received() - self.read_at_message;
+            if silent > BYTES_PER_MESSAGE_MAX {
+                return Poll::Ready(Err(LinkError::Violation(
+                    "too many bytes without a message",
+                    FLOODING,
+                )));
+            }
+            return Poll::Pending;
+        };
+        Poll::Ready(match item {
+            Some(Ok(Message::Binary(message))) => {
+                self.read_at_message = self.socket().received();
+                if message.len() > READ_BUFFER_KEPT_BYTES_MAX {
+                    self.large = Some(message.clone());
+                }
+                Ok(Some(message))
+            }
+            Some(Ok(Message::Text(_))) => Err(LinkError::NotBinary),
+            Some(Ok(Message::Close(frame))) => {
+                self.peer_close = Some(frame.map(|frame| frame.code.into()));
+                Ok(None)
+            }
+            Some(Ok(_)) => self.count_control_frame().map(|()| None),
+            Some(Err(error)) => Err(self.explain(&error)),
+            None => Err(self.closed()),
+        })
+    }
+
+    /// Pongs are written before this returns, so a flood of pings is answered by closing.
+    fn count_control_frame(&mut self) -> Result<(), LinkError> {
+        let now = Instant::now();
+        if now.duration_since(self.control_since) > CONTROL_WINDOW {
+            self.control_since = now;
+            self.control_frames = 0;
+        }
+        self.control_frames += 1;
+        if self.control_frames > CONTROL_FRAMES_MAX {
+            return Err(LinkError::Violation("too many control frames", FLOODING));
+        }
+        Ok(())
+    }
+
+    fn closed(&self) -> LinkError {
+        LinkError::Closed(self.peer_close.flatten())
+    }
+
+    fn explain(&self, error: &Error) -> LinkError {
+        match error {
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
+            ) => self.closed(),
+            Error::Io(error) => LinkError::Io(error.kind()),
+            Error::Capacity(_) | Error::WriteBufferFull(_) => LinkError::TooBig,
+            Error::Utf8(_) => LinkError::Violation("text that is not UTF-8", NOT_UTF8),
+            Error::Protocol(violation) => LinkError::Violation(describe(violation), PROTOCOL_ERROR),
+            _ => LinkError::Violation("invalid WebSocket traffic", PROTOCOL_ERROR),
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        self.stream.get_ref().socket()
+    }
+
+    fn begin_close(&mut self, code: u16, reason: &str) -> Closing {
+        if let Some(LinkError::Io(_)) = self.failed {
+            return Closing::Done;
+        }
+        if self.peer_close.is_some() || matches!(self.failed, Some(LinkError::Closed(_))) {
+            return Closing::Shutdown;
+        }
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].into(),
+        };
+        match Pin::new(&mut self.stream).start_send(Message::Close(Some(frame))) {
+            Ok(()) => Closing::Flush,
+            Err(_) => Closing::Shutdown,
+        }
+    }
+
+    /// One step of the goodbye; each is left when its part is done or can't be done.
+    fn poll_close_step(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
+        Poll::Ready(match self.closing {
+            Closing::No | Closing::Done => Closing::Done,
+            Closing::Flush => match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                Err(_) => Closing::Done,
+                Ok(()) if self.failed.is_some() => Closing::Shutdown,
+                Ok(()) => Closing::Echo,
+            },
+            Closing::Echo => match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(_)) => Closing::Echo,
+                Some(Err(_)) | None => Closing::Shutdown,
+            },
+            Closing::Shutdown => {
+                let wire = Pin::new(self.stream.get_mut());
+                match ready!(wire.poll_shutdown(cx)) {
+                    Err(_) => Closing::Done,
+                    Ok(()) => Closing::Discard {
+                        until: self.socket().received() + DISCARDED_BYTES_MAX,
+                    },
+                }
+            }
+            Closing::Discard { until } => {
+                let mut scratch = [0; 2048];
+                let mut scratch = ReadBuf::new(&mut scratch);
+                let wire = Pin::new(self.stream.get_mut());
+                let result = ready!(wire.poll_read(cx, &mut scratch));
+                let ended = result.is_err() || scratch.filled().is_empty();
+                if ended || self.socket().received() > until {
+                    Closing::Done
+                } else {
+                    self.closing
+                }
+            }
+        })
+    }
+}
+
+impl Link for WebSocketLink {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>> {
+        loop {
+            if let Some(error) = &self.failed {
+                return Poll::Ready(Err(error.clone()));
+            }
+            match ready!(self.poll_message(cx)) {
+                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.stream.get_ref().queued_bytes() < SEND_BUFFER_BYTES {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_flush(cx) {
+            Poll::Pending if self.stream.get_ref().queued_bytes() < SEND_BUFFER_BYTES => {
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<(), LinkError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if self.peer_close.is_some() || self.closing != Closing::No {
+            return Err(self.closed());
+        }
+        self.stream.get_mut().push(message);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) => {
+                let error = self.explain(&error);
+                self.fail(error)
+            }
+        }
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()> {
+        if self.closing == Closing::No {
+            self.closing = self.begin_close(code, reason);
+        }
+        while self.closing != Closing::Done {
+            self.closing = ready!(self.poll_close_step(cx));
+        }
+        Poll::Ready(())
+    }
+}
+
+const fn describe(violation: &ProtocolError) -> &'static str {
+    match violation {
+        ProtocolError::ReceivedAfterClosing => "a frame after the close frame",
+        ProtocolError::NonZeroReservedBits => "a reserved bit is set, but no extension was agreed",
+        ProtocolError::UnmaskedFrameFromClient => "a frame of a client must be masked",
+        ProtocolError::FragmentedControlFrame => "a control frame must not be fragmented",
+        ProtocolError::ControlFrameTooBig => "a control frame carries at most 125 bytes",
+        ProtocolError::UnknownControlFrameType(_)
+        | ProtocolError::UnknownDataFrameType(_)
+        | ProtocolError::InvalidOpcode(_) => "a reserved opcode",
+        ProtocolError::UnexpectedContinueFrame => "a continuation without a beginning",
+        ProtocolError::ExpectedFragment(_) => "a new message inside a fragmented one",
+        ProtocolError::InvalidCloseSequence => "a malformed close frame",
+        _ => "invalid WebSocket traffic",
+    }
+}
