@@ -166,7 +166,10 @@ impl World {
 
     pub(crate) async fn register(&self, username: &str) -> SignedIn {
         let request = register(username);
-        self.accounts.register(&self.anyone(), request).await.unwrap()
+        self.accounts
+            .register(&self.anyone(), request)
+            .await
+            .unwrap()
     }
 
     async fn login(&self, username: &str, password: &str) -> Result<SignedIn, Fault> {
@@ -176,7 +179,10 @@ impl World {
 
     pub(crate) async fn guest(&self, secret: &str) -> SignedIn {
         let request = guest(secret);
-        self.accounts.login_guest(&self.anyone(), request).await.unwrap()
+        self.accounts
+            .login_guest(&self.anyone(), request)
+            .await
+            .unwrap()
     }
 
     async fn refresh(&self, refresh: &str) -> Result<SignedIn, Fault> {

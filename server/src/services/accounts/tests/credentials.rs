@@ -34,8 +34,20 @@ fn reset(token: &str, password: &str) -> ResetPassword {
 
 async fn token(world: &World, username: &str) -> String {
     let caller = world.anyone();
-    world.accounts.request_password_reset(&caller, ask(username)).await.unwrap();
-    world.recorder.deliveries.lock().unwrap().pop().unwrap().token.0
+    world
+        .accounts
+        .request_password_reset(&caller, ask(username))
+        .await
+        .unwrap();
+    world
+        .recorder
+        .deliveries
+        .lock()
+        .unwrap()
+        .pop()
+        .unwrap()
+        .token
+        .0
 }
 
 #[tokio::test]
@@ -44,22 +56,46 @@ async fn a_changed_password_ends_the_other_sessions() {
     let one = world.register("ana").await;
     let two = world.login("ana", PASSWORD).await.unwrap();
     let caller = world.signed_in(&two.identity);
-    let wrong = world.accounts.change_password(&caller, change("wrong password", NEW)).await;
+    let wrong = world
+        .accounts
+        .change_password(&caller, change("wrong password", NEW))
+        .await;
     assert_eq!(code(wrong), Code::WrongCredentials);
-    let short = world.accounts.change_password(&caller, change(PASSWORD, "short")).await;
+    let short = world
+        .accounts
+        .change_password(&caller, change(PASSWORD, "short"))
+        .await;
     assert_eq!(short.unwrap_err().field.as_deref(), Some("new"));
 
-    world.accounts.change_password(&caller, change(PASSWORD, NEW)).await.unwrap();
+    world
+        .accounts
+        .change_password(&caller, change(PASSWORD, NEW))
+        .await
+        .unwrap();
     let user = one.identity.user;
-    assert_eq!(world.recorder.take(), [Told::AllEnded(user, Some(two.identity.session))]);
+    assert_eq!(
+        world.recorder.take(),
+        [Told::AllEnded(user, Some(two.identity.session))]
+    );
     assert_eq!(code(world.identify(&one).await), Code::TokenInvalid);
     world.identify(&two).await.unwrap();
-    assert_eq!(code(world.login("ana", PASSWORD).await), Code::WrongCredentials);
+    assert_eq!(
+        code(world.login("ana", PASSWORD).await),
+        Code::WrongCredentials
+    );
     world.login("ana", NEW).await.unwrap();
 
     let guest = world.guest("0123456789abcdef").await;
     let caller = world.signed_in(&guest.identity);
-    assert_eq!(code(world.accounts.change_password(&caller, change("", NEW)).await), Code::Forbidden);
+    assert_eq!(
+        code(
+            world
+                .accounts
+                .change_password(&caller, change("", NEW))
+                .await
+        ),
+        Code::Forbidden
+    );
 }
 
 #[tokio::test]
@@ -68,13 +104,27 @@ async fn a_repeated_change_is_done_once_and_another_under_its_key_is_refused() {
     let ana = world.register("ana").await;
     let request = change(PASSWORD, NEW);
     let caller = keyed(world.signed_in(&ana.identity), "c", &request);
-    world.accounts.change_password(&caller, request.clone()).await.unwrap();
+    world
+        .accounts
+        .change_password(&caller, request.clone())
+        .await
+        .unwrap();
     let later = world.login("ana", NEW).await.unwrap();
-    world.accounts.change_password(&caller, request).await.unwrap();
-    world.identify(&later).await.expect("the repetition ends nothing");
+    world
+        .accounts
+        .change_password(&caller, request)
+        .await
+        .unwrap();
+    world
+        .identify(&later)
+        .await
+        .expect("the repetition ends nothing");
     let other = change(NEW, "a third password");
     let caller = keyed(world.signed_in(&ana.identity), "c", &other);
-    assert_eq!(code(world.accounts.change_password(&caller, other).await), Code::KeyReused);
+    assert_eq!(
+        code(world.accounts.change_password(&caller, other).await),
+        Code::KeyReused
+    );
 }
 
 #[tokio::test]
@@ -83,7 +133,9 @@ async fn of_two_changes_at_once_one_wins() {
     let ana = world.register("ana").await;
     let caller = world.signed_in(&ana.identity);
     let results = join_all(["password one", "password two"].map(|new| {
-        world.accounts.change_password(&caller, change(PASSWORD, new))
+        world
+            .accounts
+            .change_password(&caller, change(PASSWORD, new))
     }))
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -102,15 +154,32 @@ async fn a_reset_token_works_once_and_ends_all_sessions() {
     let token = token(&world, "ANA").await;
     let second = self::token(&world, "ana").await;
     assert_ne!(token, second);
-    let short = world.accounts.reset_password(&caller, reset(&token, "short")).await;
+    let short = world
+        .accounts
+        .reset_password(&caller, reset(&token, "short"))
+        .await;
     assert_eq!(code(short), Code::InvalidArgument);
-    world.accounts.reset_password(&caller, reset(&token, NEW)).await.unwrap();
-    assert_eq!(world.recorder.take(), [Told::AllEnded(ana.identity.user, None)]);
+    world
+        .accounts
+        .reset_password(&caller, reset(&token, NEW))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.recorder.take(),
+        [Told::AllEnded(ana.identity.user, None)]
+    );
     assert_eq!(code(world.identify(&ana).await), Code::TokenInvalid);
     world.login("ana", NEW).await.expect("the lock-out is over");
     for used in [&token, &second] {
-        let result = world.accounts.reset_password(&caller, reset(used, "a third password")).await;
-        assert_eq!(code(result), Code::TokenInvalid, "no token outlives the reset");
+        let result = world
+            .accounts
+            .reset_password(&caller, reset(used, "a third password"))
+            .await;
+        assert_eq!(
+            code(result),
+            Code::TokenInvalid,
+            "no token outlives the reset"
+        );
     }
 }
 
@@ -121,13 +190,27 @@ async fn a_repeated_reset_is_done_once() {
     let token = token(&world, "ana").await;
     let request = reset(&token, NEW);
     let caller = keyed(world.anyone(), "r", &request);
-    world.accounts.reset_password(&caller, request.clone()).await.unwrap();
+    world
+        .accounts
+        .reset_password(&caller, request.clone())
+        .await
+        .unwrap();
     let later = world.login("ana", NEW).await.unwrap();
-    world.accounts.reset_password(&caller, request).await.unwrap();
-    world.identify(&later).await.expect("the repetition ends nothing");
+    world
+        .accounts
+        .reset_password(&caller, request)
+        .await
+        .unwrap();
+    world
+        .identify(&later)
+        .await
+        .expect("the repetition ends nothing");
     let other = reset(&token, "a third password");
     let caller = keyed(world.anyone(), "r", &other);
-    assert_eq!(code(world.accounts.reset_password(&caller, other).await), Code::KeyReused);
+    assert_eq!(
+        code(world.accounts.reset_password(&caller, other).await),
+        Code::KeyReused
+    );
 }
 
 #[tokio::test]
@@ -137,7 +220,9 @@ async fn of_two_resets_with_one_token_one_wins() {
     let token = token(&world, "ana").await;
     let caller = world.anyone();
     let results = join_all(["password one", "password two"].map(|password| {
-        world.accounts.reset_password(&caller, reset(&token, password))
+        world
+            .accounts
+            .reset_password(&caller, reset(&token, password))
     }))
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -150,13 +235,23 @@ async fn reset_tokens_run_out_and_are_swept() {
     let first = token(&world, "ana").await;
     world.now += 60 * MINUTE;
     let caller = world.anyone();
-    let result = world.accounts.reset_password(&caller, reset(&first, NEW)).await;
+    let result = world
+        .accounts
+        .reset_password(&caller, reset(&first, NEW))
+        .await;
     assert_eq!(code(result), Code::TokenExpired);
     let second = token(&world, "ana").await;
     world.accounts.maintain(world.now).await.unwrap();
-    let result = world.accounts.reset_password(&caller, reset(&first, NEW)).await;
+    let result = world
+        .accounts
+        .reset_password(&caller, reset(&first, NEW))
+        .await;
     assert_eq!(code(result), Code::TokenInvalid, "swept");
-    world.accounts.reset_password(&caller, reset(&second, NEW)).await.unwrap();
+    world
+        .accounts
+        .reset_password(&caller, reset(&second, NEW))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -165,8 +260,15 @@ async fn a_password_change_makes_reset_tokens_void() {
     let ana = world.register("ana").await;
     let token = token(&world, "ana").await;
     let caller = world.signed_in(&ana.identity);
-    world.accounts.change_password(&caller, change(PASSWORD, NEW)).await.unwrap();
-    let result = world.accounts.reset_password(&world.anyone(), reset(&token, "a third password")).await;
+    world
+        .accounts
+        .change_password(&caller, change(PASSWORD, NEW))
+        .await
+        .unwrap();
+    let result = world
+        .accounts
+        .reset_password(&world.anyone(), reset(&token, "a third password"))
+        .await;
     assert_eq!(code(result), Code::TokenInvalid);
 }
 
@@ -176,7 +278,11 @@ async fn unknown_names_get_the_same_answer_and_nothing_is_sent() {
     world.register("ana").await;
     let caller = world.anyone();
     for name in ["nobody", "", "a b c", &"x".repeat(60_000)] {
-        world.accounts.request_password_reset(&caller, ask(name)).await.unwrap();
+        world
+            .accounts
+            .request_password_reset(&caller, ask(name))
+            .await
+            .unwrap();
     }
     assert!(world.recorder.deliveries.lock().unwrap().is_empty());
 }
@@ -187,7 +293,11 @@ async fn nobody_can_fill_a_mailbox() {
     world.register("ana").await;
     let caller = world.anyone();
     for _ in 0..50 {
-        world.accounts.request_password_reset(&caller, ask("ana")).await.unwrap();
+        world
+            .accounts
+            .request_password_reset(&caller, ask("ana"))
+            .await
+            .unwrap();
     }
     assert_eq!(world.recorder.deliveries.lock().unwrap().len(), 4);
 }
@@ -198,11 +308,18 @@ async fn a_repeated_request_sends_once() {
     world.register("ana").await;
     let caller = keyed(world.anyone(), "q", &ask("ana"));
     for _ in 0..3 {
-        world.accounts.request_password_reset(&caller, ask("ana")).await.unwrap();
+        world
+            .accounts
+            .request_password_reset(&caller, ask("ana"))
+            .await
+            .unwrap();
     }
     assert_eq!(world.recorder.deliveries.lock().unwrap().len(), 1);
     let other = keyed(world.anyone(), "q", &ask("ben"));
-    let result = world.accounts.request_password_reset(&other, ask("ben")).await;
+    let result = world
+        .accounts
+        .request_password_reset(&other, ask("ben"))
+        .await;
     assert_eq!(code(result), Code::KeyReused);
 }
 
@@ -218,7 +335,9 @@ async fn without_a_courier_resets_are_unavailable() {
     )
     .await
     .unwrap();
-    let result = accounts.request_password_reset(&world.anyone(), ask("ana")).await;
+    let result = accounts
+        .request_password_reset(&world.anyone(), ask("ana"))
+        .await;
     assert_eq!(code(result), Code::Unavailable);
 }
 
@@ -227,19 +346,39 @@ async fn an_admin_issues_a_token_and_a_repetition_gets_the_same() {
     let world = World::new().await;
     let root = world.register("root").await;
     let ana = world.register("ana").await;
-    let request = IssuePasswordReset { user: ana.identity.user };
+    let request = IssuePasswordReset {
+        user: ana.identity.user,
+    };
     let caller = keyed(world.signed_in(&root.identity), "i", &request);
-    let first = world.accounts.issue_password_reset(&caller, request.clone()).await.unwrap();
-    let second = world.accounts.issue_password_reset(&caller, request).await.unwrap();
+    let first = world
+        .accounts
+        .issue_password_reset(&caller, request.clone())
+        .await
+        .unwrap();
+    let second = world
+        .accounts
+        .issue_password_reset(&caller, request)
+        .await
+        .unwrap();
     assert_eq!(first, second);
-    world.accounts.reset_password(&world.anyone(), reset(&first.token, NEW)).await.unwrap();
+    world
+        .accounts
+        .reset_password(&world.anyone(), reset(&first.token, NEW))
+        .await
+        .unwrap();
     world.login("ana", NEW).await.unwrap();
 
     let guest = world.guest("0123456789abcdef").await;
     let unknown = pitturu_protocol::ids::UserId::from_bytes([5; 10]);
-    for (user, expected) in [(guest.identity.user, Code::InvalidArgument), (unknown, Code::NotFound)] {
+    for (user, expected) in [
+        (guest.identity.user, Code::InvalidArgument),
+        (unknown, Code::NotFound),
+    ] {
         let caller = world.signed_in(&root.identity);
-        let result = world.accounts.issue_password_reset(&caller, IssuePasswordReset { user }).await;
+        let result = world
+            .accounts
+            .issue_password_reset(&caller, IssuePasswordReset { user })
+            .await;
         assert_eq!(code(result), expected);
     }
 }
@@ -251,19 +390,35 @@ async fn roles_change_at_once_and_the_last_admin_stays() {
     let ana = world.register("ana").await;
     let caller = world.signed_in(&root.identity);
     let set = |user, role| world.accounts.set_role(&caller, SetRole { user, role });
-    assert_eq!(code(set(root.identity.user, Role::Player).await), Code::InvalidArgument);
+    assert_eq!(
+        code(set(root.identity.user, Role::Player).await),
+        Code::InvalidArgument
+    );
     set(ana.identity.user, Role::Admin).await.unwrap();
-    assert_eq!(world.recorder.take(), [Told::Role(ana.identity.user, Role::Admin)]);
+    assert_eq!(
+        world.recorder.take(),
+        [Told::Role(ana.identity.user, Role::Admin)]
+    );
     assert_eq!(world.identify(&ana).await.unwrap().role, Role::Admin);
     set(ana.identity.user, Role::Admin).await.unwrap();
     assert!(world.recorder.take().is_empty(), "nothing has changed");
     set(root.identity.user, Role::Moderator).await.unwrap();
-    assert_eq!(code(set(ana.identity.user, Role::Player).await), Code::InvalidArgument);
+    assert_eq!(
+        code(set(ana.identity.user, Role::Player).await),
+        Code::InvalidArgument
+    );
     let unknown = pitturu_protocol::ids::UserId::from_bytes([5; 10]);
     assert_eq!(code(set(unknown, Role::Player).await), Code::NotFound);
-    let inbox = world.store.entries_after(ana.identity.user, 0, 10).await.unwrap();
+    let inbox = world
+        .store
+        .entries_after(ana.identity.user, 0, 10)
+        .await
+        .unwrap();
     assert_eq!(inbox.len(), 1);
-    assert_eq!(inbox[0].entry, InboxEntry::RoleChanged { role: Role::Admin });
+    assert_eq!(
+        inbox[0].entry,
+        InboxEntry::RoleChanged { role: Role::Admin }
+    );
 }
 
 #[tokio::test]
@@ -273,8 +428,19 @@ async fn a_new_cost_renews_the_hash_at_the_next_sign_in() {
     world.config.passwords.cost = 5;
     world.restart().await;
     world.login("ana", PASSWORD).await.unwrap();
-    let login = world.store.account(ana.identity.user).await.unwrap().unwrap().login.unwrap();
-    assert!(login.password.0.starts_with("$2b$05$"), "{}", login.password.0);
+    let login = world
+        .store
+        .account(ana.identity.user)
+        .await
+        .unwrap()
+        .unwrap()
+        .login
+        .unwrap();
+    assert!(
+        login.password.0.starts_with("$2b$05$"),
+        "{}",
+        login.password.0
+    );
     world.login("ana", PASSWORD).await.unwrap();
     world.identify(&ana).await.expect("sessions go on");
 }

@@ -34,7 +34,11 @@ async fn keys_are_replaced_by_age_and_old_ones_verify_for_a_tokens_life() {
     world.now += 1_000;
     world.accounts.maintain(world.now).await.unwrap();
     assert_eq!(kids(&world).await.len(), 1);
-    assert_eq!(code(world.identify(&old).await), Code::TokenInvalid, "its key is gone");
+    assert_eq!(
+        code(world.identify(&old).await),
+        Code::TokenInvalid,
+        "its key is gone"
+    );
     assert_eq!(code(world.identify(&new).await), Code::TokenExpired);
     world.restart().await;
     assert_eq!(kids(&world).await.len(), 1);
@@ -59,7 +63,10 @@ async fn a_start_can_force_a_new_key() {
     world.restart().await;
     assert_eq!(kids(&world).await.len(), 2);
     world.identify(&tokens).await.unwrap();
-    assert_ne!(kid(&world.login("ana", super::PASSWORD).await.unwrap().access), kid(&tokens.access));
+    assert_ne!(
+        kid(&world.login("ana", super::PASSWORD).await.unwrap().access),
+        kid(&tokens.access)
+    );
 }
 
 #[tokio::test]
@@ -93,15 +100,33 @@ async fn forged_tokens_are_refused() {
     let sign = |header: &Header, secret: &[u8], claims: &Claims| {
         jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(secret)).unwrap()
     };
-    let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::HS256) };
+    let header = Header {
+        kid: Some(key.kid.clone()),
+        ..Header::new(Algorithm::HS256)
+    };
     let right = sign(&header, &key.secret.0, &claims);
     let identity = world.accounts.identify(&right, world.now).await.unwrap();
-    assert_eq!(identity.role, super::Role::Player, "the stored role counts, not the token's");
+    assert_eq!(
+        identity.role,
+        super::Role::Player,
+        "the stored role counts, not the token's"
+    );
 
-    let strong = Header { alg: Algorithm::HS512, ..header.clone() };
-    let unnamed = Header { kid: None, ..header.clone() };
-    let unknown = Header { kid: Some("0000".to_owned()), ..header.clone() };
-    let [head, body, signature] = right.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    let strong = Header {
+        alg: Algorithm::HS512,
+        ..header.clone()
+    };
+    let unnamed = Header {
+        kid: None,
+        ..header.clone()
+    };
+    let unknown = Header {
+        kid: Some("0000".to_owned()),
+        ..header.clone()
+    };
+    let [head, body, signature] = right.split('.').collect::<Vec<_>>()[..] else {
+        panic!()
+    };
     // {"alg":"none","typ":"JWT"}
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
     let forged = [
@@ -118,14 +143,31 @@ async fn forged_tokens_are_refused() {
         "...".to_owned(),
         "x".repeat(60_000),
         tokens.refresh.clone(),
-        sign(&header, &key.secret.0, &Claims { sid: pitturu_protocol::ids::SessionId::from_bytes([3; 10]), ..claims.clone() }),
+        sign(
+            &header,
+            &key.secret.0,
+            &Claims {
+                sid: pitturu_protocol::ids::SessionId::from_bytes([3; 10]),
+                ..claims.clone()
+            },
+        ),
     ];
     for token in forged {
         let result = world.accounts.identify(&token, world.now).await;
         assert_eq!(code(result), Code::TokenInvalid, "{token}");
     }
-    let late = sign(&header, &key.secret.0, &Claims { exp: world.now / 1_000, ..claims });
-    assert_eq!(code(world.accounts.identify(&late, world.now).await), Code::TokenExpired);
+    let late = sign(
+        &header,
+        &key.secret.0,
+        &Claims {
+            exp: world.now / 1_000,
+            ..claims
+        },
+    );
+    assert_eq!(
+        code(world.accounts.identify(&late, world.now).await),
+        Code::TokenExpired
+    );
 }
 
 fn kid(access: &str) -> String {

@@ -23,9 +23,20 @@ async fn twenty_wrong_passwords_wait_longer_and_longer_for_known_and_unknown() {
     assert_eq!(answers[0], answers[1]);
     let waits: Vec<_> = answers[0].iter().filter_map(|(_, _, wait)| *wait).collect();
     assert_eq!(waits.len(), 14);
-    assert!(waits.is_sorted() && waits[13] >= 100 * waits[0], "{waits:?}");
-    assert!(answers[0][..6].iter().all(|(code, ..)| *code == Code::WrongCredentials));
-    assert!(answers[0][6..].iter().all(|(code, ..)| *code == Code::LockedOut));
+    assert!(
+        waits.is_sorted() && waits[13] >= 100 * waits[0],
+        "{waits:?}"
+    );
+    assert!(
+        answers[0][..6]
+            .iter()
+            .all(|(code, ..)| *code == Code::WrongCredentials)
+    );
+    assert!(
+        answers[0][6..]
+            .iter()
+            .all(|(code, ..)| *code == Code::LockedOut)
+    );
 }
 
 #[tokio::test]
@@ -41,28 +52,47 @@ async fn the_right_password_is_refused_while_locked_and_clears_afterwards() {
     world.now += wait * 2;
     world.login("ana", PASSWORD).await.unwrap();
     for _ in 0..5 {
-        assert_eq!(code(world.login("ana", "wrong password").await), Code::WrongCredentials);
+        assert_eq!(
+            code(world.login("ana", "wrong password").await),
+            Code::WrongCredentials
+        );
     }
 }
 
 #[tokio::test]
 async fn one_address_is_delayed_over_all_names() {
     let mut config = super::config();
-    config.lockout = LockoutConfig { address_failures_free: 10, ..LockoutConfig::default() };
+    config.lockout = LockoutConfig {
+        address_failures_free: 10,
+        ..LockoutConfig::default()
+    };
     let world = World::with(config).await;
     world.register("ana").await;
     for n in 0..11 {
-        world.login(&format!("name{n}"), "wrong password").await.unwrap_err();
+        world
+            .login(&format!("name{n}"), "wrong password")
+            .await
+            .unwrap_err();
     }
     assert_eq!(code(world.login("ana", PASSWORD).await), Code::LockedOut);
-    let elsewhere = Caller { address: "2001:db8::1".parse::<IpAddr>().unwrap(), ..world.anyone() };
-    world.accounts.login(&elsewhere, login("ana", PASSWORD)).await.unwrap();
+    let elsewhere = Caller {
+        address: "2001:db8::1".parse::<IpAddr>().unwrap(),
+        ..world.anyone()
+    };
+    world
+        .accounts
+        .login(&elsewhere, login("ana", PASSWORD))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn right_passwords_never_lock_an_address() {
     let mut config = super::config();
-    config.lockout = LockoutConfig { address_failures_free: 3, ..LockoutConfig::default() };
+    config.lockout = LockoutConfig {
+        address_failures_free: 3,
+        ..LockoutConfig::default()
+    };
     let world = World::with(config).await;
     world.register("ana").await;
     for _ in 0..20 {
@@ -81,7 +111,13 @@ async fn guesses_at_the_same_moment_are_all_counted() {
     }))
     .await;
     let codes: Vec<_> = results.into_iter().map(code).collect();
-    assert_eq!(codes.iter().filter(|&&code| code == Code::WrongCredentials).count(), 6);
+    assert_eq!(
+        codes
+            .iter()
+            .filter(|&&code| code == Code::WrongCredentials)
+            .count(),
+        6
+    );
 }
 
 #[tokio::test]
@@ -89,11 +125,17 @@ async fn guesses_through_a_signed_in_connection_count_as_well() {
     let world = World::new().await;
     let ana = world.register("ana").await;
     let caller = world.signed_in(&ana.identity);
-    let guess = ChangePassword { old: "wrong password".to_owned(), new: "new password".to_owned() };
+    let guess = ChangePassword {
+        old: "wrong password".to_owned(),
+        new: "new password".to_owned(),
+    };
     for _ in 0..6 {
         let result = world.accounts.change_password(&caller, guess.clone()).await;
         assert_eq!(code(result), Code::WrongCredentials);
     }
-    assert_eq!(code(world.accounts.change_password(&caller, guess).await), Code::LockedOut);
+    assert_eq!(
+        code(world.accounts.change_password(&caller, guess).await),
+        Code::LockedOut
+    );
     assert_eq!(code(world.login("ana", PASSWORD).await), Code::LockedOut);
 }

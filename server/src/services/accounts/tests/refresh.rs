@@ -27,7 +27,10 @@ async fn each_refresh_gives_new_tokens_and_slides_the_end() {
         tokens = next;
     }
     world.now += 90 * DAY;
-    assert_eq!(code(world.refresh(&tokens.refresh).await), Code::TokenExpired);
+    assert_eq!(
+        code(world.refresh(&tokens.refresh).await),
+        Code::TokenExpired
+    );
 }
 
 #[tokio::test]
@@ -36,12 +39,21 @@ async fn a_token_used_twice_ends_the_whole_session() {
     let first = world.register("ana").await;
     let other = world.login("ana", super::PASSWORD).await.unwrap();
     let second = world.refresh(&first.refresh).await.unwrap();
-    assert_eq!(code(world.refresh(&first.refresh).await), Code::RefreshReused);
+    assert_eq!(
+        code(world.refresh(&first.refresh).await),
+        Code::RefreshReused
+    );
     let ended = Told::Ended(first.identity.user, first.identity.session);
     assert_eq!(world.recorder.take(), [ended]);
-    assert_eq!(code(world.refresh(&second.refresh).await), Code::TokenInvalid);
+    assert_eq!(
+        code(world.refresh(&second.refresh).await),
+        Code::TokenInvalid
+    );
     assert_eq!(code(world.identify(&second).await), Code::TokenInvalid);
-    world.refresh(&other.refresh).await.expect("other sessions go on");
+    world
+        .refresh(&other.refresh)
+        .await
+        .expect("other sessions go on");
 }
 
 #[tokio::test]
@@ -50,8 +62,14 @@ async fn an_early_generation_counts_as_reuse_too() {
     let first = world.register("ana").await;
     let second = world.refresh(&first.refresh).await.unwrap();
     let third = world.refresh(&second.refresh).await.unwrap();
-    assert_eq!(code(world.refresh(&first.refresh).await), Code::RefreshReused);
-    assert_eq!(code(world.refresh(&third.refresh).await), Code::TokenInvalid);
+    assert_eq!(
+        code(world.refresh(&first.refresh).await),
+        Code::RefreshReused
+    );
+    assert_eq!(
+        code(world.refresh(&third.refresh).await),
+        Code::TokenInvalid
+    );
 }
 
 #[tokio::test]
@@ -60,23 +78,46 @@ async fn the_same_key_gets_the_same_tokens() {
     let first = world.register("ana").await;
     let request = request(&first.refresh);
     let caller = keyed(world.anyone(), "r1", &request);
-    let second = world.accounts.refresh_tokens(&caller, request.clone()).await.unwrap();
+    let second = world
+        .accounts
+        .refresh_tokens(&caller, request.clone())
+        .await
+        .unwrap();
     world.restart().await;
-    let again = world.accounts.refresh_tokens(&caller, request.clone()).await.unwrap();
+    let again = world
+        .accounts
+        .refresh_tokens(&caller, request.clone())
+        .await
+        .unwrap();
     assert_eq!(second.refresh, again.refresh);
     assert_eq!(second.refresh_expires_at, again.refresh_expires_at);
     assert!(world.recorder.take().is_empty());
 
     let third = world.refresh(&second.refresh).await.unwrap();
-    let late = world.accounts.refresh_tokens(&caller, request.clone()).await;
-    assert_eq!(code(late), Code::TokenInvalid, "a late repetition is no theft");
+    let late = world
+        .accounts
+        .refresh_tokens(&caller, request.clone())
+        .await;
+    assert_eq!(
+        code(late),
+        Code::TokenInvalid,
+        "a late repetition is no theft"
+    );
     let fourth = world.refresh(&third.refresh).await.unwrap();
 
-    let other = super::RefreshTokens { refresh: fourth.refresh.clone() };
+    let other = super::RefreshTokens {
+        refresh: fourth.refresh.clone(),
+    };
     let caller = keyed(world.anyone(), "r1", &other);
-    assert_eq!(code(world.accounts.refresh_tokens(&caller, other).await), Code::KeyReused);
+    assert_eq!(
+        code(world.accounts.refresh_tokens(&caller, other).await),
+        Code::KeyReused
+    );
     let caller = keyed(world.anyone(), "r2", &request);
-    assert_eq!(code(world.accounts.refresh_tokens(&caller, request).await), Code::RefreshReused);
+    assert_eq!(
+        code(world.accounts.refresh_tokens(&caller, request).await),
+        Code::RefreshReused
+    );
 }
 
 #[tokio::test]
@@ -86,9 +127,25 @@ async fn of_fifty_refreshes_at_once_exactly_one_wins() {
     let results = join_all((0..50).map(|_| world.refresh(&tokens.refresh))).await;
     let won: Vec<_> = results.iter().flatten().collect();
     assert_eq!(won.len(), 1);
-    let codes: Vec<_> = results.into_iter().filter(Result::is_err).map(code).collect();
-    assert_eq!(codes.iter().filter(|&&code| code == Code::RefreshReused).count(), 1);
-    assert_eq!(codes.iter().filter(|&&code| code == Code::TokenInvalid).count(), 48);
+    let codes: Vec<_> = results
+        .into_iter()
+        .filter(Result::is_err)
+        .map(code)
+        .collect();
+    assert_eq!(
+        codes
+            .iter()
+            .filter(|&&code| code == Code::RefreshReused)
+            .count(),
+        1
+    );
+    assert_eq!(
+        codes
+            .iter()
+            .filter(|&&code| code == Code::TokenInvalid)
+            .count(),
+        48
+    );
 }
 
 #[tokio::test]
@@ -98,8 +155,16 @@ async fn of_fifty_repetitions_at_once_all_get_the_same() {
     let request = request(&tokens.refresh);
     let caller = keyed(world.anyone(), "r1", &request);
     let calls = (0..50).map(|_| world.accounts.refresh_tokens(&caller, request.clone()));
-    let results: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
-    assert!(results.iter().all(|tokens| tokens.refresh == results[0].refresh));
+    let results: Vec<_> = join_all(calls)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        results
+            .iter()
+            .all(|tokens| tokens.refresh == results[0].refresh)
+    );
     world.refresh(&results[0].refresh).await.unwrap();
 }
 
@@ -123,10 +188,17 @@ async fn garbage_for_a_real_session_does_not_end_it() {
         "x".repeat(60_000),
         second.access.clone(),
     ]) {
-        assert_eq!(code(world.refresh(&garbage).await), Code::TokenInvalid, "{garbage}");
+        assert_eq!(
+            code(world.refresh(&garbage).await),
+            Code::TokenInvalid,
+            "{garbage}"
+        );
     }
     assert!(world.recorder.take().is_empty());
-    world.refresh(&second.refresh).await.expect("the session goes on");
+    world
+        .refresh(&second.refresh)
+        .await
+        .expect("the session goes on");
 }
 
 #[tokio::test]
@@ -135,9 +207,15 @@ async fn tokens_are_not_in_the_store() {
     let request = super::register("ana");
     let caller = keyed(world.anyone(), "key", &request);
     let first = world.accounts.register(&caller, request).await.unwrap();
-    let request = super::RefreshTokens { refresh: first.refresh.clone() };
+    let request = super::RefreshTokens {
+        refresh: first.refresh.clone(),
+    };
     let caller = keyed(world.anyone(), "key2", &request);
-    let second = world.accounts.refresh_tokens(&caller, request).await.unwrap();
+    let second = world
+        .accounts
+        .refresh_tokens(&caller, request)
+        .await
+        .unwrap();
     let guest_secret = "a secret of a device";
     world.guest(guest_secret).await;
     world.restart().await;
@@ -162,7 +240,8 @@ async fn tokens_are_not_in_the_store() {
                 continue;
             }
             let content = std::fs::read(&path).unwrap();
-            let holds = |secret: &[u8]| content.windows(secret.len()).any(|window| window == secret);
+            let holds =
+                |secret: &[u8]| content.windows(secret.len()).any(|window| window == secret);
             seen |= holds(&hashed);
             for secret in &secrets {
                 assert!(!holds(secret), "{} holds a secret", path.display());

@@ -47,7 +47,10 @@ async fn one_name_is_one_account_however_it_is_written() {
     let world = World::new().await;
     world.register("Straße").await;
     for taken in ["straße", "STRASSE", "ｓｔｒａｓｓｅ"] {
-        let result = world.accounts.register(&world.anyone(), register(taken)).await;
+        let result = world
+            .accounts
+            .register(&world.anyone(), register(taken))
+            .await;
         assert_eq!(code(result), Code::UsernameTaken, "{taken}");
     }
     world.login("STRASSE", PASSWORD).await.unwrap();
@@ -57,7 +60,8 @@ async fn one_name_is_one_account_however_it_is_written() {
 async fn fifty_registrations_of_one_name_make_one_account() {
     let world = World::new().await;
     let caller = world.anyone();
-    let results = join_all((0..50).map(|_| world.accounts.register(&caller, register("ana")))).await;
+    let results =
+        join_all((0..50).map(|_| world.accounts.register(&caller, register("ana")))).await;
     let won = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(won, 1);
     for lost in results.into_iter().filter(Result::is_err) {
@@ -70,9 +74,17 @@ async fn a_repeated_registration_gets_the_same_session() {
     let mut world = World::new().await;
     let request = register("ana");
     let caller = keyed(world.anyone(), "key-1", &request);
-    let first = world.accounts.register(&caller, request.clone()).await.unwrap();
+    let first = world
+        .accounts
+        .register(&caller, request.clone())
+        .await
+        .unwrap();
     world.restart().await;
-    let second = world.accounts.register(&caller, request.clone()).await.unwrap();
+    let second = world
+        .accounts
+        .register(&caller, request.clone())
+        .await
+        .unwrap();
     assert_eq!(first.identity, second.identity);
     assert_eq!(first.refresh, second.refresh);
     assert_eq!(first.refresh_expires_at, second.refresh_expires_at);
@@ -81,20 +93,42 @@ async fn a_repeated_registration_gets_the_same_session() {
     assert_eq!(sessions.len(), 1);
     assert_eq!(world.identify(&second).await.unwrap(), second.identity);
 
-    let on_its_connection = super::Caller { identity: Some(first.identity.clone()), ..caller.clone() };
-    world.accounts.register(&on_its_connection, request.clone()).await.unwrap();
+    let on_its_connection = super::Caller {
+        identity: Some(first.identity.clone()),
+        ..caller.clone()
+    };
+    world
+        .accounts
+        .register(&on_its_connection, request.clone())
+        .await
+        .unwrap();
 
     for other in [
-        Register { username: "ben".to_owned(), ..request.clone() },
-        Register { device: None, ..request.clone() },
-        Register { password: "another password".to_owned(), ..request.clone() },
+        Register {
+            username: "ben".to_owned(),
+            ..request.clone()
+        },
+        Register {
+            device: None,
+            ..request.clone()
+        },
+        Register {
+            password: "another password".to_owned(),
+            ..request.clone()
+        },
     ] {
         let caller = keyed(world.anyone(), "key-1", &other);
-        assert_eq!(code(world.accounts.register(&caller, other).await), Code::KeyReused);
+        assert_eq!(
+            code(world.accounts.register(&caller, other).await),
+            Code::KeyReused
+        );
     }
     let login = login("ana", PASSWORD);
     let caller = keyed(world.anyone(), "key-1", &login);
-    assert_eq!(code(world.accounts.login(&caller, login).await), Code::KeyReused);
+    assert_eq!(
+        code(world.accounts.login(&caller, login).await),
+        Code::KeyReused
+    );
 }
 
 #[tokio::test]
@@ -103,8 +137,16 @@ async fn a_registration_repeated_at_the_same_moment_is_one() {
     let request = register("ana");
     let caller = keyed(world.anyone(), "key-1", &request);
     let calls = (0..10).map(|_| world.accounts.register(&caller, request.clone()));
-    let results: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
-    assert!(results.iter().all(|tokens| tokens.refresh == results[0].refresh));
+    let results: Vec<_> = join_all(calls)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        results
+            .iter()
+            .all(|tokens| tokens.refresh == results[0].refresh)
+    );
     assert_eq!(list(&world, &results[0].identity).await.len(), 1);
 }
 
@@ -113,13 +155,23 @@ async fn a_repetition_after_the_session_went_on_or_ended_gets_no_tokens() {
     let world = World::new().await;
     let request = register("ana");
     let caller = keyed(world.anyone(), "key-1", &request);
-    let first = world.accounts.register(&caller, request.clone()).await.unwrap();
+    let first = world
+        .accounts
+        .register(&caller, request.clone())
+        .await
+        .unwrap();
     let next = world.refresh(&first.refresh).await.unwrap();
     let late = world.accounts.register(&caller, request.clone()).await;
     assert_eq!(code(late), Code::TokenInvalid);
-    world.refresh(&next.refresh).await.expect("the session goes on");
+    world
+        .refresh(&next.refresh)
+        .await
+        .expect("the session goes on");
     logout(&world, &next.identity).await;
-    assert_eq!(code(world.accounts.register(&caller, request).await), Code::TokenInvalid);
+    assert_eq!(
+        code(world.accounts.register(&caller, request).await),
+        Code::TokenInvalid
+    );
 }
 
 #[tokio::test]
@@ -128,13 +180,27 @@ async fn a_repeated_login_is_one_session_and_still_checks_the_password() {
     world.register("ana").await;
     let request = login("ana", PASSWORD);
     let caller = keyed(world.anyone(), "key-2", &request);
-    let first = world.accounts.login(&caller, request.clone()).await.unwrap();
-    let second = world.accounts.login(&caller, request.clone()).await.unwrap();
+    let first = world
+        .accounts
+        .login(&caller, request.clone())
+        .await
+        .unwrap();
+    let second = world
+        .accounts
+        .login(&caller, request.clone())
+        .await
+        .unwrap();
     assert_eq!(first.refresh, second.refresh);
     assert_eq!(list(&world, &first.identity).await.len(), 2);
-    let wrong = Login { password: "wrong password".to_owned(), ..request };
+    let wrong = Login {
+        password: "wrong password".to_owned(),
+        ..request
+    };
     let caller = keyed(world.anyone(), "key-2", &wrong);
-    assert_eq!(code(world.accounts.login(&caller, wrong).await), Code::WrongCredentials);
+    assert_eq!(
+        code(world.accounts.login(&caller, wrong).await),
+        Code::WrongCredentials
+    );
 }
 
 #[tokio::test]
@@ -143,16 +209,48 @@ async fn a_signed_in_connection_signs_in_no_one_else() {
     let ana = world.register("ana").await;
     let ben = world.register("ben").await;
     let caller = world.signed_in(&ana.identity);
-    assert_eq!(code(world.accounts.register(&caller, register("eve")).await), Code::AlreadySignedIn);
-    assert_eq!(code(world.accounts.login(&caller, login("ben", PASSWORD)).await), Code::AlreadySignedIn);
-    assert_eq!(code(world.accounts.login_guest(&caller, guest("0123456789abcdef")).await), Code::AlreadySignedIn);
-    let refresh = super::RefreshTokens { refresh: ben.refresh.clone() };
-    assert_eq!(code(world.accounts.refresh_tokens(&caller, refresh).await), Code::AlreadySignedIn);
-    let other = Authenticate { access: ben.access.clone() };
-    assert_eq!(code(world.accounts.authenticate(&caller, other).await), Code::AlreadySignedIn);
-    let own = Authenticate { access: ana.access.clone() };
-    assert_eq!(world.accounts.authenticate(&caller, own).await.unwrap(), ana.identity);
-    world.refresh(&ben.refresh).await.expect("the refused refresh used nothing up");
+    assert_eq!(
+        code(world.accounts.register(&caller, register("eve")).await),
+        Code::AlreadySignedIn
+    );
+    assert_eq!(
+        code(world.accounts.login(&caller, login("ben", PASSWORD)).await),
+        Code::AlreadySignedIn
+    );
+    assert_eq!(
+        code(
+            world
+                .accounts
+                .login_guest(&caller, guest("0123456789abcdef"))
+                .await
+        ),
+        Code::AlreadySignedIn
+    );
+    let refresh = super::RefreshTokens {
+        refresh: ben.refresh.clone(),
+    };
+    assert_eq!(
+        code(world.accounts.refresh_tokens(&caller, refresh).await),
+        Code::AlreadySignedIn
+    );
+    let other = Authenticate {
+        access: ben.access.clone(),
+    };
+    assert_eq!(
+        code(world.accounts.authenticate(&caller, other).await),
+        Code::AlreadySignedIn
+    );
+    let own = Authenticate {
+        access: ana.access.clone(),
+    };
+    assert_eq!(
+        world.accounts.authenticate(&caller, own).await.unwrap(),
+        ana.identity
+    );
+    world
+        .refresh(&ben.refresh)
+        .await
+        .expect("the refused refresh used nothing up");
 }
 
 #[tokio::test]
@@ -166,14 +264,24 @@ async fn a_guest_comes_back_and_becomes_a_named_account() {
     assert_eq!(first.identity.user, second.identity.user);
 
     let caller = world.signed_in(&second.identity);
-    let account = world.accounts.upgrade_guest(&caller, upgrade("Ana")).await.unwrap();
+    let account = world
+        .accounts
+        .upgrade_guest(&caller, upgrade("Ana"))
+        .await
+        .unwrap();
     assert_eq!(account.username.as_deref(), Some("Ana"));
     assert!(!account.guest);
     assert_eq!(world.recorder.take(), [Told::Upgraded(account.user)]);
-    assert!(!world.identify(&first).await.unwrap().guest, "its sessions go on");
+    assert!(
+        !world.identify(&first).await.unwrap().guest,
+        "its sessions go on"
+    );
     let named = world.login("ana", PASSWORD).await.unwrap();
     assert_eq!(named.identity.user, first.identity.user);
-    let retired = world.accounts.login_guest(&world.anyone(), guest(secret)).await;
+    let retired = world
+        .accounts
+        .login_guest(&world.anyone(), guest(secret))
+        .await;
     assert_eq!(code(retired), Code::WrongCredentials);
     let twice = world.accounts.upgrade_guest(&caller, upgrade("ben")).await;
     assert_eq!(code(twice), Code::NotAGuest);
@@ -183,11 +291,25 @@ async fn a_guest_comes_back_and_becomes_a_named_account() {
 async fn upgrades_collide_on_the_name_and_repeat_under_their_key() {
     let world = World::new().await;
     world.register("ana").await;
-    let guests = [world.guest("0123456789abcdef").await, world.guest("fedcba9876543210").await];
-    let callers: Vec<_> = guests.iter().map(|guest| world.signed_in(&guest.identity)).collect();
-    let taken = world.accounts.upgrade_guest(&callers[0], upgrade("ANA")).await;
+    let guests = [
+        world.guest("0123456789abcdef").await,
+        world.guest("fedcba9876543210").await,
+    ];
+    let callers: Vec<_> = guests
+        .iter()
+        .map(|guest| world.signed_in(&guest.identity))
+        .collect();
+    let taken = world
+        .accounts
+        .upgrade_guest(&callers[0], upgrade("ANA"))
+        .await;
     assert_eq!(code(taken), Code::UsernameTaken);
-    let both = join_all(callers.iter().map(|caller| world.accounts.upgrade_guest(caller, upgrade("ben")))).await;
+    let both = join_all(
+        callers
+            .iter()
+            .map(|caller| world.accounts.upgrade_guest(caller, upgrade("ben"))),
+    )
+    .await;
     assert_eq!(both.iter().filter(|result| result.is_ok()).count(), 1);
     for lost in both.into_iter().filter(Result::is_err) {
         assert_eq!(code(lost), Code::UsernameTaken);
@@ -196,55 +318,135 @@ async fn upgrades_collide_on_the_name_and_repeat_under_their_key() {
     let third = world.guest("a-third-device-secret").await;
     let request = upgrade("cleo");
     let caller = keyed(world.signed_in(&third.identity), "up", &request);
-    let once = world.accounts.upgrade_guest(&caller, request.clone()).await.unwrap();
-    let twice = world.accounts.upgrade_guest(&caller, request.clone()).await.unwrap();
+    let once = world
+        .accounts
+        .upgrade_guest(&caller, request.clone())
+        .await
+        .unwrap();
+    let twice = world
+        .accounts
+        .upgrade_guest(&caller, request.clone())
+        .await
+        .unwrap();
     assert_eq!(once, twice);
-    let other = UpgradeGuest { password: "another password".to_owned(), ..request };
+    let other = UpgradeGuest {
+        password: "another password".to_owned(),
+        ..request
+    };
     let caller = keyed(world.signed_in(&third.identity), "up", &other);
-    assert_eq!(code(world.accounts.upgrade_guest(&caller, other).await), Code::KeyReused);
+    assert_eq!(
+        code(world.accounts.upgrade_guest(&caller, other).await),
+        Code::KeyReused
+    );
 }
 
 #[tokio::test]
 async fn many_sign_ins_of_a_new_guest_make_one_account() {
     let world = World::new().await;
     let caller = world.anyone();
-    let calls = (0..20).map(|_| world.accounts.login_guest(&caller, guest("0123456789abcdef")));
-    let results: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
+    let calls = (0..20).map(|_| {
+        world
+            .accounts
+            .login_guest(&caller, guest("0123456789abcdef"))
+    });
+    let results: Vec<_> = join_all(calls)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(results.iter().filter(|tokens| tokens.created).count(), 1);
-    assert!(results.iter().all(|tokens| tokens.identity.user == results[0].identity.user));
+    assert!(
+        results
+            .iter()
+            .all(|tokens| tokens.identity.user == results[0].identity.user)
+    );
 
     let request = guest("another device secret");
     let caller = keyed(world.anyone(), "g", &request);
     let calls = (0..5).map(|_| world.accounts.login_guest(&caller, request.clone()));
-    let results: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
-    assert!(results.iter().all(|tokens| tokens.refresh == results[0].refresh && tokens.created));
+    let results: Vec<_> = join_all(calls)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        results
+            .iter()
+            .all(|tokens| tokens.refresh == results[0].refresh && tokens.created)
+    );
 }
 
 #[tokio::test]
 async fn requests_out_of_range_name_their_field() {
     let world = World::new().await;
     let field = |result: Result<_, pitturu_protocol::codes::Fault>| {
-        let fault: pitturu_protocol::codes::Fault = result.map(|_: super::SignedIn| ()).unwrap_err();
+        let fault: pitturu_protocol::codes::Fault =
+            result.map(|_: super::SignedIn| ()).unwrap_err();
         assert_eq!(fault.code, Code::InvalidArgument);
         fault.field.unwrap()
     };
     let caller = world.anyone();
     let good = register("ana");
     for (request, name) in [
-        (Register { username: "a b".to_owned(), ..good.clone() }, "username"),
-        (Register { password: "short".to_owned(), ..good.clone() }, "password"),
-        (Register { password: "with\0nul character".to_owned(), ..good.clone() }, "password"),
-        (Register { name: Some(" ".to_owned()), ..good.clone() }, "name"),
-        (Register { email: Some("nobody".to_owned()), ..good.clone() }, "email"),
-        (Register { device: Some("x".repeat(500)), ..good.clone() }, "device"),
+        (
+            Register {
+                username: "a b".to_owned(),
+                ..good.clone()
+            },
+            "username",
+        ),
+        (
+            Register {
+                password: "short".to_owned(),
+                ..good.clone()
+            },
+            "password",
+        ),
+        (
+            Register {
+                password: "with\0nul character".to_owned(),
+                ..good.clone()
+            },
+            "password",
+        ),
+        (
+            Register {
+                name: Some(" ".to_owned()),
+                ..good.clone()
+            },
+            "name",
+        ),
+        (
+            Register {
+                email: Some("nobody".to_owned()),
+                ..good.clone()
+            },
+            "email",
+        ),
+        (
+            Register {
+                device: Some("x".repeat(500)),
+                ..good.clone()
+            },
+            "device",
+        ),
     ] {
         assert_eq!(field(world.accounts.register(&caller, request).await), name);
     }
     for secret in ["", "short", &"x".repeat(129), &"x".repeat(60_000)] {
-        assert_eq!(field(world.accounts.login_guest(&caller, guest(secret)).await), "secret");
+        assert_eq!(
+            field(world.accounts.login_guest(&caller, guest(secret)).await),
+            "secret"
+        );
     }
-    let blank = LoginGuest { name: Some("\u{3164}".to_owned()), ..guest("0123456789abcdef") };
-    assert_eq!(field(world.accounts.login_guest(&caller, blank).await), "name");
+    let blank = LoginGuest {
+        name: Some("\u{3164}".to_owned()),
+        ..guest("0123456789abcdef")
+    };
+    assert_eq!(
+        field(world.accounts.login_guest(&caller, blank).await),
+        "name"
+    );
 }
 
 #[tokio::test]
@@ -253,9 +455,17 @@ async fn absurd_credentials_are_only_wrong() {
     world.register("ana").await;
     let huge = "x".repeat(60_000);
     for (name, password) in [
-        ("ana", ""), ("ana", "\0"), ("ana", huge.as_str()), ("", ""), (huge.as_str(), PASSWORD), ("a\0na", PASSWORD),
+        ("ana", ""),
+        ("ana", "\0"),
+        ("ana", huge.as_str()),
+        ("", ""),
+        (huge.as_str(), PASSWORD),
+        ("a\0na", PASSWORD),
     ] {
-        assert_eq!(code(world.login(name, password).await), Code::WrongCredentials);
+        assert_eq!(
+            code(world.login(name, password).await),
+            Code::WrongCredentials
+        );
     }
 }
 
@@ -268,28 +478,62 @@ async fn sessions_are_listed_revoked_and_ended() {
     world.now += MINUTE;
     let one = world.refresh(&one.refresh).await.unwrap();
     let sessions = list(&world, &two.identity).await;
-    assert_eq!(sessions.iter().map(|s| s.session).collect::<Vec<_>>(), [one.identity.session, two.identity.session]);
-    assert_eq!(sessions.iter().map(|s| s.current).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        sessions.iter().map(|s| s.session).collect::<Vec<_>>(),
+        [one.identity.session, two.identity.session]
+    );
+    assert_eq!(
+        sessions.iter().map(|s| s.current).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert_eq!(sessions[0].device.as_deref(), Some("phone"));
     assert_eq!(sessions[0].address.as_deref(), Some("192.0.2.7"));
     assert_eq!(sessions[0].used_at - sessions[0].created_at, 2 * MINUTE);
 
     let caller = world.signed_in(&two.identity);
-    let revoke = RevokeSession { session: one.identity.session };
-    world.accounts.revoke_session(&caller, revoke.clone()).await.unwrap();
-    assert_eq!(world.recorder.take(), [Told::Ended(one.identity.user, one.identity.session)]);
-    assert_eq!(code(world.identify(&one).await), Code::TokenInvalid, "at once, not when it runs out");
+    let revoke = RevokeSession {
+        session: one.identity.session,
+    };
+    world
+        .accounts
+        .revoke_session(&caller, revoke.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        world.recorder.take(),
+        [Told::Ended(one.identity.user, one.identity.session)]
+    );
+    assert_eq!(
+        code(world.identify(&one).await),
+        Code::TokenInvalid,
+        "at once, not when it runs out"
+    );
     assert_eq!(code(world.refresh(&one.refresh).await), Code::TokenInvalid);
-    assert_eq!(code(world.accounts.revoke_session(&caller, revoke).await), Code::NotFound);
+    assert_eq!(
+        code(world.accounts.revoke_session(&caller, revoke).await),
+        Code::NotFound
+    );
 
     let ben = world.register("ben").await;
-    let foreign = RevokeSession { session: two.identity.session };
+    let foreign = RevokeSession {
+        session: two.identity.session,
+    };
     let stranger = world.signed_in(&ben.identity);
-    assert_eq!(code(world.accounts.revoke_session(&stranger, foreign).await), Code::NotFound);
+    assert_eq!(
+        code(world.accounts.revoke_session(&stranger, foreign).await),
+        Code::NotFound
+    );
 
     let three = world.login("ana", PASSWORD).await.unwrap();
-    world.accounts.logout_everywhere(&caller, LogoutEverywhere {}).await.unwrap();
-    assert_eq!(world.recorder.take(), [Told::AllEnded(two.identity.user, None)]);
+    world
+        .accounts
+        .logout_everywhere(&caller, LogoutEverywhere {})
+        .await
+        .unwrap();
+    assert_eq!(
+        world.recorder.take(),
+        [Told::AllEnded(two.identity.user, None)]
+    );
     for tokens in [two, three] {
         assert_eq!(code(world.identify(&tokens).await), Code::TokenInvalid);
     }
@@ -302,7 +546,10 @@ async fn logout_ends_its_own_session_only() {
     let one = world.register("ana").await;
     let two = world.login("ana", PASSWORD).await.unwrap();
     logout(&world, &one.identity).await;
-    assert_eq!(world.recorder.take(), [Told::Ended(one.identity.user, one.identity.session)]);
+    assert_eq!(
+        world.recorder.take(),
+        [Told::Ended(one.identity.user, one.identity.session)]
+    );
     assert_eq!(code(world.identify(&one).await), Code::TokenInvalid);
     world.identify(&two).await.unwrap();
     logout(&world, &one.identity).await;
@@ -317,10 +564,17 @@ async fn an_account_has_a_bounded_number_of_sessions() {
         world.guest("0123456789abcdef").await;
     }
     assert_eq!(list(&world, &first.identity).await.len(), SESSIONS_MAX);
-    assert_eq!(world.recorder.take(), [Told::Ended(first.identity.user, first.identity.session)]);
+    assert_eq!(
+        world.recorder.take(),
+        [Told::Ended(first.identity.user, first.identity.session)]
+    );
     world.now += 91 * DAY;
     let last = world.guest("0123456789abcdef").await;
-    assert_eq!(list(&world, &last.identity).await.len(), 1, "those that ran out are gone");
+    assert_eq!(
+        list(&world, &last.identity).await.len(),
+        1,
+        "those that ran out are gone"
+    );
 }
 
 #[tokio::test]
@@ -348,9 +602,17 @@ fn upgrade(username: &str) -> UpgradeGuest {
     }
 }
 
-async fn list(world: &World, identity: &super::Identity) -> Vec<pitturu_protocol::types::accounts::Session> {
+async fn list(
+    world: &World,
+    identity: &super::Identity,
+) -> Vec<pitturu_protocol::types::accounts::Session> {
     let caller = world.signed_in(identity);
-    world.accounts.list_sessions(&caller, ListSessions {}).await.unwrap().sessions
+    world
+        .accounts
+        .list_sessions(&caller, ListSessions {})
+        .await
+        .unwrap()
+        .sessions
 }
 
 async fn logout(world: &World, identity: &super::Identity) {

@@ -14,14 +14,20 @@ const RATIO_MAX: f64 = 1.35;
 fn ratio(mut one: Vec<Duration>, mut other: Vec<Duration>) -> f64 {
     one.sort();
     other.sort();
-    let (one, other) = (one[one.len() / 2].as_secs_f64(), other[other.len() / 2].as_secs_f64());
+    let (one, other) = (
+        one[one.len() / 2].as_secs_f64(),
+        other[other.len() / 2].as_secs_f64(),
+    );
     (one / other).max(other / one)
 }
 
 #[tokio::test]
 async fn known_and_unknown_names_take_the_same_time() {
     let mut config = super::config();
-    config.passwords = PasswordConfig { cost: 6, threads: 1 };
+    config.passwords = PasswordConfig {
+        cost: 6,
+        threads: 1,
+    };
     config.lockout = LockoutConfig {
         name_failures_free: u32::MAX - 1,
         address_failures_free: u32::MAX - 1,
@@ -33,7 +39,10 @@ async fn known_and_unknown_names_take_the_same_time() {
     for _ in 0..150 {
         for (name, times) in ["known", "unknown"].into_iter().zip(&mut times) {
             let start = Instant::now();
-            assert_eq!(code(world.login(name, "wrong password").await), Code::WrongCredentials);
+            assert_eq!(
+                code(world.login(name, "wrong password").await),
+                Code::WrongCredentials
+            );
             times.push(start.elapsed());
         }
     }
@@ -51,10 +60,19 @@ async fn a_reset_is_asked_for_in_the_same_time() {
     let mut times = [Vec::new(), Vec::new()];
     for n in 0..60_u32 {
         for (kind, times) in ["known", "other"].into_iter().zip(&mut times) {
-            let request = RequestPasswordReset { username: format!("{kind}{n}") };
-            let caller = Caller { address: std::net::Ipv4Addr::from(n).into(), ..world.anyone() };
+            let request = RequestPasswordReset {
+                username: format!("{kind}{n}"),
+            };
+            let caller = Caller {
+                address: std::net::Ipv4Addr::from(n).into(),
+                ..world.anyone()
+            };
             let start = Instant::now();
-            world.accounts.request_password_reset(&caller, request).await.unwrap();
+            world
+                .accounts
+                .request_password_reset(&caller, request)
+                .await
+                .unwrap();
             times.push(start.elapsed());
         }
     }
@@ -70,8 +88,13 @@ async fn a_login_that_goes_away_still_counts() {
     world.register("ana").await;
     for _ in 0..6 {
         let caller = world.anyone();
-        let attempt = world.accounts.login(&caller, login("ana", "wrong password"));
+        let attempt = world
+            .accounts
+            .login(&caller, login("ana", "wrong password"));
         drop(tokio::time::timeout(Duration::ZERO, attempt).await);
     }
-    assert_eq!(code(world.login("ana", "wrong password").await), Code::LockedOut);
+    assert_eq!(
+        code(world.login("ana", "wrong password").await),
+        Code::LockedOut
+    );
 }
