@@ -18,7 +18,7 @@ pub mod signing;
 pub mod tokens;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,8 @@
 //! Friends, requests and blocks.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,5 +1,8 @@
 //! Profiles: what players show of themselves.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -196,30 +199,5 @@ fn profile(account: AccountRow) -> Profile {
         bio: account.profile.bio,
         language: account.profile.language,
         created_at: account.created_at,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn remembered_names_are_bounded_and_used_ones_stay() {
-        let mut names = Names::default();
-        let user = |n: u64| {
-            let mut bytes = [0; 10];
-            bytes[2..].copy_from_slice(&n.to_be_bytes());
-            UserId::from_bytes(bytes)
-        };
-        names.put(user(0), "first".into(), 0);
-        for n in 1..100_000 {
-            names.put(user(n), "x".into(), 0);
-            assert_eq!(names.get(user(0)).as_deref(), Some("first"));
-        }
-        assert!(names.young.len() + names.old.len() <= NAMES_REMEMBERED_MAX);
-        names.forget(user(0));
-        assert_eq!(names.get(user(0)), None);
-        names.put(user(0), "read before the change".into(), 0);
-        assert_eq!(names.get(user(0)), None);
     }
 }

@@ -1,1 +1,260 @@
+//! The calls against a store in a folder, with an injected clock.
 
+mod credentials;
+mod keys;
+mod lockout;
+mod refresh;
+mod sign_in;
+mod timing;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
+use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::{
+    Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
+};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::courier::{Courier, ResetDelivery};
+use super::lockout::LockoutConfig;
+use super::passwords::PasswordConfig;
+use super::{AccountService, AccountsConfig};
+use crate::services::caller::{Caller, IdempotencyKey};
+use crate::services::connections::Connections;
+use crate::store::embedded::Embedded;
+use crate::store::embedded::engine::EngineOptions;
+
+pub(crate) const START: u64 = 1_800_000_000_000;
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * 60 * MINUTE;
+const PASSWORD: &str = "correct horse";
+
+/// What the session layer and the courier were told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Ended(UserId, SessionId),
+    AllEnded(UserId, Option<SessionId>),
+    Role(UserId, Role),
+    Upgraded(UserId),
+    Renamed(UserId, String),
+    Friends(UserId, UserId),
+}
+
+#[derive(Default)]
+pub(crate) struct Recorder {
+    told: Mutex<Vec<Told>>,
+    deliveries: Mutex<Vec<ResetDelivery>>,
+}
+
+impl Recorder {
+    fn tell(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}
+
+impl Connections for Recorder {
+    fn session_ended(&self, user: UserId, session: SessionId, _: ConnectionId) {
+        self.tell(Told::Ended(user, session));
+    }
+
+    fn sessions_ended(&self, user: UserId, except: Option<SessionId>, _: ConnectionId) {
+        self.tell(Told::AllEnded(user, except));
+    }
+
+    fn role_changed(&self, user: UserId, role: Role) {
+        self.tell(Told::Role(user, role));
+    }
+
+    fn upgraded(&self, user: UserId) {
+        self.tell(Told::Upgraded(user));
+    }
+
+    fn renamed(&self, user: UserId, name: &str) {
+        self.tell(Told::Renamed(user, name.to_owned()));
+    }
+
+    fn friends_changed(&self, one: UserId, other: UserId) {
+        self.tell(Told::Friends(one, other));
+    }
+}
+
+impl Courier for Recorder {
+    fn deliver(&self, delivery: ResetDelivery) {
+        self.deliveries.lock().unwrap().push(delivery);
+    }
+}
+
+/// A server's accounts in a folder of their own.
+pub(crate) struct World {
+    pub(crate) accounts: AccountService,
+    pub(crate) store: Embedded,
+    pub(crate) recorder: Arc<Recorder>,
+    config: AccountsConfig,
+    dir: TempDir,
+    pub(crate) now: u64,
+}
+
+pub(crate) fn config() -> AccountsConfig {
+    AccountsConfig {
+        passwords: PasswordConfig {
+            cost: 4,
+            threads: 2,
+        },
+        lockout: LockoutConfig {
+            address_failures_free: 1_000,
+            ..LockoutConfig::default()
+        },
+        admins: vec!["Root".to_owned()],
+        ..AccountsConfig::default()
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(config()).await
+    }
+
+    async fn with(config: AccountsConfig) -> Self {
+        let dir = TempDir::new().unwrap();
+        let recorder = Arc::new(Recorder::default());
+        let (store, accounts) = open(&dir, &recorder, &config, START).await;
+        Self {
+            accounts,
+            store,
+            recorder,
+            config,
+            dir,
+            now: START,
+        }
+    }
+
+    /// Stops the server and starts it again on the same folder.
+    async fn restart(&mut self) {
+        self.store.engine().close();
+        let (store, accounts) = open(&self.dir, &self.recorder, &self.config, self.now).await;
+        self.store = store;
+        self.accounts = accounts;
+    }
+
+    /// A caller that is signed out.
+    pub(crate) fn anyone(&self) -> Caller {
+        Caller {
+            conn: ConnectionId::from_bytes([9; 10]),
+            identity: None,
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            now: self.now,
+            key: None,
+        }
+    }
+
+    /// A caller that is signed in.
+    pub(crate) fn signed_in(&self, identity: &Identity) -> Caller {
+        Caller {
+            identity: Some(identity.clone()),
+            ..self.anyone()
+        }
+    }
+
+    pub(crate) async fn register(&self, username: &str) -> SignedIn {
+        let request = register(username);
+        self.accounts
+            .register(&self.anyone(), request)
+            .await
+            .unwrap()
+    }
+
+    async fn login(&self, username: &str, password: &str) -> Result<SignedIn, Fault> {
+        let request = login(username, password);
+        self.accounts.login(&self.anyone(), request).await
+    }
+
+    pub(crate) async fn guest(&self, secret: &str) -> SignedIn {
+        let request = guest(secret);
+        self.accounts
+            .login_guest(&self.anyone(), request)
+            .await
+            .unwrap()
+    }
+
+    async fn refresh(&self, refresh: &str) -> Result<SignedIn, Fault> {
+        let request = RefreshTokens {
+            refresh: refresh.to_owned(),
+        };
+        self.accounts.refresh_tokens(&self.anyone(), request).await
+    }
+
+    async fn identify(&self, tokens: &SignedIn) -> Result<Identity, Fault> {
+        self.accounts.identify(&tokens.access, self.now).await
+    }
+}
+
+async fn open(
+    dir: &TempDir,
+    recorder: &Arc<Recorder>,
+    config: &AccountsConfig,
+    now: u64,
+) -> (Embedded, AccountService) {
+    let store = Embedded::open(dir.path(), EngineOptions::default()).unwrap();
+    let accounts = AccountService::open(
+        Arc::new(store.clone()),
+        Arc::clone(recorder) as _,
+        Some(Arc::clone(recorder) as _),
+        config.clone(),
+        now,
+    )
+    .await
+    .unwrap();
+    (store, accounts)
+}
+
+/// The caller with a key for this request, as the dispatcher makes it.
+pub(crate) fn keyed<M: Method>(caller: Caller, key: &str, request: &M) -> Caller {
+    let digest = Sha256::digest(codec::encode(request));
+    Caller {
+        key: Some(IdempotencyKey {
+            key: key.to_owned(),
+            method: M::NUMBER,
+            request_hash: digest[..16].try_into().unwrap(),
+        }),
+        ..caller
+    }
+}
+
+fn register(username: &str) -> Register {
+    Register {
+        username: username.to_owned(),
+        password: PASSWORD.to_owned(),
+        name: None,
+        email: None,
+        device: Some("phone".to_owned()),
+    }
+}
+
+fn login(username: &str, password: &str) -> Login {
+    Login {
+        username: username.to_owned(),
+        password: password.to_owned(),
+        device: Some("tablet".to_owned()),
+    }
+}
+
+fn guest(secret: &str) -> LoginGuest {
+    LoginGuest {
+        secret: secret.to_owned(),
+        name: None,
+        device: None,
+    }
+}
+
+pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
+    result.expect_err("a refusal").code
+}
