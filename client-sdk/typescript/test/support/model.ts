@@ -349,7 +349,7 @@ export class ModelConnection {
         this.#follows.delete(body['room'] as string);
         return {};
       case 'Resume':
-        return this.#resume(body as Methods['Resume']['request'], after);
+        return this.#resume(body, after);
       case 'SendMessage': {
         const { seq, at } = world.post(
           world.room(body['room'] as string),
