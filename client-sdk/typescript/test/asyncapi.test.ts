@@ -12,7 +12,7 @@ const WARNING = 1;
 test('asyncapi.yaml is a valid AsyncAPI 3 document with every method and event', async () => {
   const text = readFileSync(new URL('schemas/asyncapi.yaml', ROOT), 'utf8');
   const { document, diagnostics } = await new Parser().parse(text);
-  const faults = diagnostics.filter(({ severity }) => severity < WARNING);
+  const faults = diagnostics.filter(({ severity }) => (severity as number) < WARNING);
   expect(faults.map(({ message, path }) => `${path.join('.')}: ${message}`)).toStrictEqual([]);
   if (document === undefined) throw new Error('there is no document');
   expect(document.version()).toBe('3.0.0');
