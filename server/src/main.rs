@@ -77,8 +77,8 @@ async fn start(_: &Config, _: &Health) -> Result<Nobody, StartError> {
 struct Nobody;
 
 impl Sessions for Nobody {
-    fn serve(self, link: WebSocketLink, _: Peer) -> impl Future<Output = ()> + Send + 'static {
-        async move { drop(link) }
+    async fn serve(self, link: WebSocketLink, _: Peer) {
+        drop(link);
     }
 
     fn go_away(&self, _: u64) {}
