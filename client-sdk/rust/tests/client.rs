@@ -388,7 +388,7 @@ async fn the_connection_tells_where_it_stands() {
     assert_eq!(refused, Err(CallError::NotTaken(Refused::Stopped)));
     assert_eq!(client.online().await, Err(CallError::Closed));
     client.reconnect();
-    server.welcome().await;
+    let (_peer, _) = server.welcome().await;
     is(|state| *state == ConnectionState::Online).await;
 }
 
