@@ -87,7 +87,8 @@ impl Client {
 
     /// Makes a call; awaiting it gives the method's reply. It is queued when it is first polled or [sent](Call::send), also
     /// while there is no connection, and repeated after a lost connection until its deadline; a write takes effect once at most, since its repetitions carry one
-    /// idempotency key. Sends to one room keep the order in which they were made. Dropping the call cancels it.
+    /// idempotency key. Sends to one room keep the order in which they were
+    /// queued. Dropping the call cancels it.
     ///
     /// ```no_run
     /// # async fn example(client: pitturu_client::Client, room: pitturu_client::RoomId) -> Result<(), pitturu_client::CallError> {

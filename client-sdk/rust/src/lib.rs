@@ -29,7 +29,8 @@
 //! - **Calls.** Every method of the protocol is a type in [`types`]; `client.call(request).await` gives its reply or a [`CallError`], whose
 //!   [`retry`](CallError::retry) says whether to try again. A call is repeated after a lost connection and after a refusal for
 //!   being too fast, under one idempotency key, until it is answered or its deadline has passed (30 seconds, see [`ClientOptions::call_timeout`] and [`Call::with_deadline`]).
-//! - **Order.** Sends to one room go to the server in the order in which they were made, also across reconnects.
+//! - **Order.** Sends to one room go to the server in the order in which they were queued, also across reconnects. When one is
+//!   refused for being too fast, those behind it wait, except those that were on their way already; to rule that out, await each.
 //! - **Events.** The entries of a room and of the player's inbox come in order, none twice, none left out. What the server
 //!   no longer has is told by [`ServerEvent::Gap`]. A slow reader loses no entry: see [`Events`]. Subscribe before you open a room.
 //! - **Sign-in.** [`Client::login`], [`Client::register`] and [`Client::login_guest`] sign in; tokens are renewed by themselves and kept

@@ -228,7 +228,10 @@ impl Task {
 
     fn disconnected(&mut self, code: Option<u16>, why: &str) {
         tracing::debug!(code, why, "disconnected");
-        self.link = Link::None;
+        if let (Link::Open(socket), Some(_)) = (std::mem::replace(&mut self.link, Link::None), code)
+        {
+            self.goodbyes.spawn(socket.close(1000));
+        }
         self.why = Some(why.into());
         self.shared
             .drive(|machine, now| machine.disconnected(now, code));

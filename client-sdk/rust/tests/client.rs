@@ -388,7 +388,7 @@ async fn the_connection_tells_where_it_stands() {
     assert_eq!(refused, Err(CallError::NotTaken(Refused::Stopped)));
     assert_eq!(client.online().await, Err(CallError::Closed));
     client.reconnect();
-    server.welcome().await;
+    let (_peer, _) = server.welcome().await;
     is(|state| *state == ConnectionState::Online).await;
 }
 
@@ -459,4 +459,30 @@ async fn options_that_can_not_work_are_refused() {
         Client::new(options),
         Err(InvalidOptions::Certificate(_))
     ));
+}
+
+#[tokio::test]
+async fn a_certificate_of_ones_own_is_trusted_when_it_is_given() {
+    let server = Server::start().await;
+    let (acceptor, pem) = server::certified();
+    let url = server.url().replace("ws://127.0.0.1", "wss://localhost");
+    let options = |url: &str| {
+        ClientOptions::new(url).back_off(BackOff {
+            base_ms: 10,
+            cap_ms: 50,
+        })
+    };
+    let stranger = Client::connect(options(&url)).unwrap();
+    assert!(server.accept_tls(&acceptor).await.is_err());
+    stranger.close();
+    let client = Client::connect(options(&url).trust_pem(pem)).unwrap();
+    let mut peer = loop {
+        // The stranger may have been on its way once more.
+        if let Ok(peer) = server.accept_tls(&acceptor).await {
+            break peer;
+        }
+    };
+    assert_eq!(peer.hello().await, None);
+    peer.say(&welcome(false, None)).await;
+    timeout(PATIENCE, client.online()).await.unwrap().unwrap();
 }

@@ -194,15 +194,16 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye, and waits a little for the other side to do the same.
+    /// Says goodbye, or answers the other side's, and waits a little for the other side to do the same.
     pub(crate) async fn close(mut self, code: u16) {
         let frame = CloseFrame {
             code: code.into(),
             reason: "".into(),
         };
         let goodbye = async {
-            let written = std::future::poll_fn(|cx| self.poll_write(cx)).await;
-            if written.is_ok() && self.socket.close(Some(frame)).await.is_ok() {
+            // What can not be written any more is no reason to leave without a word.
+            drop(std::future::poll_fn(|cx| self.poll_write(cx)).await);
+            if self.socket.close(Some(frame)).await.is_ok() {
                 while let Incoming::Message(_) = self.next().await {}
             }
         };

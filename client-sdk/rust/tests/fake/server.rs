@@ -1,6 +1,7 @@
 //! A server that a test plays by hand, frame by frame.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -14,7 +15,12 @@ use pitturu_client::{Code, ConnectionId, Cursor, Fault, RoomId, SessionId, UserI
 use pitturu_protocol::codec;
 use pitturu_protocol::frame::{self, CallId, ClientFrame, ServerFrame};
 use pitturu_protocol::methods::Method;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -42,36 +48,24 @@ impl Server {
 
     /// The next connection, after its handshake.
     pub(crate) async fn accept(&self) -> Peer {
-        tokio::time::timeout(PATIENCE, async {
-            let (stream, _) = self.listener.accept().await.unwrap();
-            #[allow(clippy::result_large_err, reason = "the library's own type")]
-            let subprotocol = |request: &Request, mut response: Response| {
-                let asked = request.headers()["sec-websocket-protocol"].clone();
-                assert_eq!(asked, pitturu_protocol::SUBPROTOCOL);
-                response
-                    .headers_mut()
-                    .insert("sec-websocket-protocol", asked);
-                Ok(response)
-            };
-            let socket = tokio_tungstenite::accept_hdr_async(stream, subprotocol)
-                .await
-                .unwrap();
-            Peer {
-                socket,
-                said: VecDeque::new(),
-            }
-        })
-        .await
-        .expect("a client connects")
+        let stream = self.accept_tcp().await;
+        Peer::greet(Box::new(stream)).await
+    }
+
+    /// The next connection over TLS; an error when the client does not trust the certificate.
+    pub(crate) async fn accept_tls(&self, acceptor: &TlsAcceptor) -> std::io::Result<Peer> {
+        let stream = acceptor.accept(self.accept_tcp().await).await?;
+        Ok(Peer::greet(Box::new(stream)).await)
+    }
+
+    async fn accept_tcp(&self) -> TcpStream {
+        let accepted = timeout(PATIENCE, self.listener.accept()).await;
+        accepted.expect("a client connects").unwrap().0
     }
 
     /// Takes a connection and cuts it before the handshake.
     pub(crate) async fn refuse(&self) {
-        let (stream, _) = tokio::time::timeout(PATIENCE, self.listener.accept())
-            .await
-            .expect("a client connects")
-            .unwrap();
-        drop(stream);
+        drop(self.accept_tcp().await);
     }
 
     /// A connection that has said hello and been welcomed, signed in if it gave a token.
@@ -99,13 +93,50 @@ pub(crate) enum Said {
 
 /// One client, as the server sees it.
 pub(crate) struct Peer {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn Stream>>,
     said: VecDeque<Said>,
 }
 
+/// A connection with or without TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A certificate for `localhost` that signs itself, as a server uses it and as PEM text.
+pub(crate) fn certified() -> (TlsAcceptor, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
 impl Peer {
+    async fn greet(stream: Box<dyn Stream>) -> Self {
+        #[allow(clippy::result_large_err, reason = "the library's own type")]
+        let subprotocol = |request: &Request, mut response: Response| {
+            let asked = request.headers()["sec-websocket-protocol"].clone();
+            assert_eq!(asked, pitturu_protocol::SUBPROTOCOL);
+            response
+                .headers_mut()
+                .insert("sec-websocket-protocol", asked);
+            Ok(response)
+        };
+        let greeting = tokio_tungstenite::accept_hdr_async(stream, subprotocol);
+        let socket = timeout(PATIENCE, greeting).await.unwrap().unwrap();
+        Self {
+            socket,
+            said: VecDeque::new(),
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Said {
-        tokio::time::timeout(PATIENCE, async {
+        timeout(PATIENCE, async {
             loop {
                 if let Some(said) = self.said.pop_front() {
                     return said;
@@ -190,7 +221,7 @@ impl Peer {
 
     /// Waits for the client's close frame and returns its code.
     pub(crate) async fn closed(mut self) -> Option<u16> {
-        tokio::time::timeout(PATIENCE, async {
+        timeout(PATIENCE, async {
             while let Some(Ok(message)) = self.socket.next().await {
                 if let Message::Close(frame) = message {
                     return frame.map(|frame| frame.code.into());

@@ -1,0 +1,59 @@
+//! The smallest chat: signs in as a guest, enters a room, prints what is said there, and sends each line that is typed.
+//!
+//! ```sh
+//! cargo run -p pitturu-client --example hello -- ws://localhost:7350 lobby Mina
+//! ```
+
+#![allow(clippy::print_stdout, reason = "it is a chat on standard output")]
+
+use std::error::Error;
+
+use pitturu_client::{Client, ClientOptions, ConnectionState, ServerEvent, new_guest_secret};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().unwrap_or("ws://localhost:7350".into());
+    let room_name = arguments.next().unwrap_or("lobby".into());
+    let name = arguments.next().unwrap_or("guest".into());
+
+    let client = Client::connect(ClientOptions::new(url))?;
+    let mut events = client.events();
+    client
+        .login_guest(&new_guest_secret()?, Some(&name))
+        .await?;
+    let view = client.join_or_create(&room_name).await?;
+    let room = client.room(view.info.room);
+    println!(
+        "in {room_name}, with {} members; type to talk",
+        view.info.members
+    );
+    let newest = room.history(None, Some(10)).await?;
+    for message in &newest.messages {
+        println!("{}: {}", message.name, message.text);
+    }
+
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(line) if line.is_empty() => {}
+                Some(line) => {
+                    room.send(line).await?;
+                }
+                None => return Ok(()),
+            },
+            event = events.next() => match event {
+                Some(ServerEvent::MessageSent(sent)) if sent.msg.seq > newest.head => {
+                    println!("{}: {}", sent.msg.name, sent.msg.text);
+                }
+                Some(ServerEvent::Connection(ConnectionState::Offline { .. })) => {
+                    println!("(connection lost; trying again)");
+                }
+                Some(_) => {}
+                None => return Ok(()),
+            },
+        }
+    }
+}
