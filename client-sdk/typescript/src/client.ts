@@ -77,7 +77,11 @@ function defaultTransport(webSocket: WebSocketConstructor | undefined): Transpor
 }
 
 function systemRandomBytes(length: number): Uint8Array {
-  return globalThis.crypto.getRandomValues(new Uint8Array(length));
+  const crypto = globalThis.crypto as Crypto | undefined;
+  if (crypto === undefined) {
+    throw new Error('there is no crypto.getRandomValues here: pass the option `randomBytes`');
+  }
+  return crypto.getRandomValues(new Uint8Array(length));
 }
 
 /**
