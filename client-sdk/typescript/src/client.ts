@@ -38,7 +38,7 @@ export interface ClientOptions {
   backOff?: BackOff;
   /** How long a connection may take to be welcomed; 10 s unless given. */
   handshakeMs?: number;
-  /** Time after which a call ends with `deadline`, unless the call says otherwise. Without it a call waits for as long as it takes. */
+  /** Time after which a call ends with `deadline`, unless the call says otherwise; 30 s unless given. `Infinity`: never. */
   deadlineMs?: number;
   /** Random bytes for idempotency keys, where there is no `crypto.getRandomValues`. */
   randomBytes?: (length: number) => Uint8Array;
@@ -48,7 +48,7 @@ export interface ClientOptions {
 export interface CallOptions {
   /** Gives the call up: it ends with `cancelled`. Whether it took effect is unknown. */
   signal?: AbortSignal;
-  /** Time after which the call ends with `deadline`. */
+  /** Time after which the call ends with `deadline`; `Infinity` for never. */
   deadlineMs?: number;
   /** Idempotency key; drawn at random for each writing call unless given. */
   key?: string;
@@ -60,6 +60,8 @@ interface Waiting {
 }
 
 const KEY_BYTES = 16;
+
+const DEADLINE_MS = 30_000;
 
 /** Browsers say when the device has found a network; elsewhere nobody does. */
 const browserEvents = (globalThis as { window?: Partial<EventTarget> }).window?.addEventListener
@@ -77,7 +79,11 @@ function defaultTransport(webSocket: WebSocketConstructor | undefined): Transpor
 }
 
 function systemRandomBytes(length: number): Uint8Array {
-  return globalThis.crypto.getRandomValues(new Uint8Array(length));
+  const crypto = globalThis.crypto as Crypto | undefined;
+  if (crypto === undefined) {
+    throw new Error('there is no crypto.getRandomValues here: pass the option `randomBytes`');
+  }
+  return crypto.getRandomValues(new Uint8Array(length));
 }
 
 /**
@@ -288,8 +294,8 @@ export class Client {
     try {
       checkShape(method, request);
       const call: Parameters<Machine['call']>[0] = { method, request: { ...request } };
-      const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs;
-      if (deadlineMs !== undefined) call.deadline = now() + deadlineMs;
+      const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs ?? DEADLINE_MS;
+      if (deadlineMs !== Infinity) call.deadline = now() + deadlineMs;
       if (options.key !== undefined) call.key = options.key;
       else if (METHODS[method].effect === 'writes') call.key = this.#newKey();
       return this.#machine.call(call);

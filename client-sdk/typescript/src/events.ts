@@ -75,6 +75,7 @@ export class EventQueue<E extends EventName> implements AsyncIterableIterator<Cl
     this.#over = true;
     for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
     this.#ended();
+    this.#changed();
   }
 
   next(): Promise<IteratorResult<ClientEvents[E]>> {
@@ -91,7 +92,6 @@ export class EventQueue<E extends EventName> implements AsyncIterableIterator<Cl
   return(): Promise<IteratorResult<ClientEvents[E]>> {
     this.#events = [];
     this.end();
-    this.#changed();
     return Promise.resolve({ done: true, value: undefined });
   }
 

@@ -1,4 +1,9 @@
+import { randomBytes } from 'node:crypto';
+import { createContext, runInContext } from 'node:vm';
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { WebSocket } from 'ws';
 
 import type { BrowserPlayer } from './browser/player.js';
 import { chromium } from './support/chromium.js';
@@ -26,6 +31,46 @@ test('the bundle for browsers is small and needs nothing of Node', () => {
   console.log(`bundle: ${String(bytes)} bytes`);
   expect(bytes).toBeLessThan(BUNDLE_BYTES_MAX);
   expect(built.script).not.toMatch(/__vite-browser-external|from\s*["'](node:|ws["'])|require\(/);
+});
+
+describe('where there is little: no Node, no window, no crypto, another realm', () => {
+  function bare(): { player: BrowserPlayer } {
+    const context = createContext({
+      AbortController,
+      TextDecoder,
+      TextEncoder,
+      WebSocket,
+      clearTimeout,
+      performance,
+      queueMicrotask,
+      setTimeout,
+    });
+    runInContext(built.script, context);
+    return context as unknown as { player: BrowserPlayer };
+  }
+
+  test('a client works with random bytes of the application', async () => {
+    const server = await FakeServer.start();
+    try {
+      const { player } = bare();
+      await player.connect(server.url, 'a secret of sixteen', 'Mina', { randomBytes });
+      const room = await player.create('lobby');
+      expect(await player.send(room, '안녕 \ufeff')).toBe(1);
+      expect(player.texts).toHaveLength(1);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('it says what is missing without them', async () => {
+    const server = await FakeServer.start();
+    try {
+      const connecting = bare().player.connect(server.url, 'a secret of sixteen', 'Mina');
+      await expect(connecting).rejects.toHaveProperty('message', expect.stringContaining('`randomBytes`'));
+    } finally {
+      await server.stop();
+    }
+  });
 });
 
 const program = chromium('the client in a browser');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { codeName } from '../src/errors.js';
-import { CLOSE_CODES } from '../src/generated/codes.js';
+import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { LIMITS } from '../src/generated/wire.js';
 import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
 import { reconnectAfter } from '../src/machine/machine.js';
@@ -108,6 +108,14 @@ describe('connecting', () => {
     pair.machine.retryNow(pair.now);
     pair.pump();
     expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('does not let a goaway keep it away for long', () => {
+    const pair = new Pair({ random: () => 0.999999 }).start();
+    pair.connection?.frame('goaway', { reason: 'drain', reconnect: true, within_ms: 2 ** 50 });
+    pair.connection?.flush();
+    pair.cut(4001);
+    expect(pair.machine.nextTimeout).toBeLessThanOrEqual(600_000);
   });
 
   test('a malformed message ends the connection, not the client', () => {
@@ -223,6 +231,19 @@ describe('calls', () => {
     expect(pair.answers.has(ticket)).toBe(false);
   });
 
+  test('that are cancelled keep their place on the wire until the server has answered', () => {
+    const pair = new Pair().start();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const most = LIMITS.CALLS_IN_FLIGHT_MAX - 4;
+    for (let n = 0; n < most; n += 1) pair.machine.cancel(pair.call('Echo', { data: new Uint8Array() }));
+    pair.pump();
+    const late = pair.call('Echo', { data: new Uint8Array() });
+    expect(pair.world.calls).toHaveLength(most);
+    if (pair.connection !== undefined) pair.connection.held = false;
+    pair.connection?.flush();
+    pair.reply(late);
+  });
+
   test('refused as too fast are repeated after the time, and later sends of the room stay behind', () => {
     const { pair, room } = inRoom();
     let refusals = 2;
@@ -302,6 +323,22 @@ describe('signing in', () => {
     expect(pair.kinds()).toContain('signed_out');
     expect(pair.machine.identity).toBeUndefined();
     expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('a late refusal of an earlier sign-in does not end the present one', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const tickets = ['a', 'b'].map((text) => send(pair, room, text));
+    const refusal = { code: CODES.unauthenticated.number, message: 'who is it?' };
+    pair.receive(encode([10, 3, refusal]));
+    pair.connection?.flush();
+    expect(pair.world.calls.at(-1)).toBe('RefreshTokens');
+    if (pair.connection !== undefined) pair.connection.held = false;
+    pair.connection?.flush();
+    pair.receive(encode([10, 4, refusal]));
+    expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
+    expect(pair.machine.connection.state).toBe('online');
+    for (const ticket of tickets) pair.reply(ticket);
   });
 
   test('a close for an ended sign-in leads to a refresh', () => {
@@ -388,6 +425,24 @@ describe('streams', () => {
     expect(pair.outputs).toContainEqual({ kind: 'gap', stream: room, missing: 'messages', from: 2, to: 3 });
     pair.world.post(there, 'anew');
     expect(pair.texts.at(-1)).toBe('anew');
+  });
+
+  test('that cannot be opened now are opened later', () => {
+    const { pair, room } = inRoom();
+    let busy = true;
+    pair.world.before = (method) => {
+      if (method === 'OpenRoom' && busy) throw new Refusal('unavailable');
+    };
+    pair.cut();
+    pair.world.post(pair.world.room(room), 'missed');
+    pair.advance(1_000);
+    expect(pair.texts).toStrictEqual([]);
+    expect(pair.machine.connection.state).toBe('catching_up');
+    pair.world.pingMs = 1_000_000;
+    busy = false;
+    pair.advance(20_000);
+    expect(pair.texts).toStrictEqual(['missed']);
+    expect(pair.machine.connection.state).toBe('online');
   });
 
   test('that cannot be opened again are lost, and said to be', () => {

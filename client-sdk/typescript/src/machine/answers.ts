@@ -92,7 +92,7 @@ export function faulted(core: Core, now: number, call: number, fault: Fault): vo
     return Math.max(1, core.wait(refusals + 1));
   };
   const after = core.calls.refused(call, fault, now, waitMs);
-  if (after.is === 'needs_sign_in' && core.mayCall) accessRefused(core, fault);
+  if (after.is === 'needs_sign_in' && after.signIn === core.signInNumber) accessRefused(core, fault);
   if (after.is === 'ended') ended(core, after.pending, fault);
 }
 
@@ -128,7 +128,7 @@ function resumed(core: Core, now: number, pending: Pending, reply: Resumed): voi
       const open = openFromCursor(core, room);
       const at = now + (fault.retry_after_ms ?? core.wait(1));
       if (open === undefined) continue;
-      core.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, { at });
+      core.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, at);
     } else {
       streamLost(core, room, fault);
     }

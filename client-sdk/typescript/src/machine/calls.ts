@@ -69,10 +69,13 @@ export interface Pending {
   state: State;
   refusals: number;
   signInRefusals: number;
+  /** Number of the sign-in under which it was last sent. */
+  signIn: number;
 }
 
-/** What became of a refused call. */
-export type AfterFault = { is: 'kept' | 'needs_sign_in' | 'unknown' } | { is: 'ended'; pending: Pending };
+/** What became of a refused call. `signIn`: number of the sign-in that was refused. */
+export type AfterFault =
+  { is: 'kept' | 'unknown' } | { is: 'needs_sign_in'; signIn: number } | { is: 'ended'; pending: Pending };
 
 /** Why a call was not taken. Nothing was sent. */
 export class Refused extends Error {
@@ -100,14 +103,14 @@ export interface Own {
 export class Calls {
   /** In the order of their tickets. */
   readonly #pending = new Map<Ticket, Pending>();
+  /** Calls that the server has not answered, also those that nobody waits for any more: they take a place all the same. */
   readonly #onWire = new Map<number, Pending>();
   /** Those with a deadline or a time to be repeated. */
   readonly #timed = new Set<Pending>();
   /** Refused sends of each room. Later sends of the room stay behind them. */
   readonly #refusedSends = new Map<string, Set<Ticket>>();
-  /** A waiting call that goes before the others. */
-  #first: Ticket | undefined;
-  #waiting = 0;
+  /** How many of the application's wait, and how many of the machine's own, which go before them. */
+  readonly #waiting = { app: 0, own: 0 };
   #bytes = 0;
   #lastTicket = 0;
   #lastCall = 0;
@@ -140,8 +143,8 @@ export class Calls {
     });
   }
 
-  /** Adds a call of the machine's own: before all others, at a later time, or in its turn. */
-  add(own: Own, when: 'first' | 'in_turn' | { at: number } = 'in_turn'): void {
+  /** Adds a call of the machine's own, which goes out before the application's: now, or at a later time. */
+  add(own: Own, at?: number): void {
     const ticket = this.#insert({
       owner: own.owner,
       method: own.method,
@@ -153,9 +156,8 @@ export class Calls {
       consequence: { kind: 'none' },
       lane: undefined,
     });
-    if (when === 'first') this.#first = ticket;
     const pending = this.#pending.get(ticket);
-    if (typeof when === 'object' && pending !== undefined) this.#move(pending, { in: 'repeat', at: when.at });
+    if (at !== undefined && pending !== undefined) this.#move(pending, { in: 'repeat', at });
   }
 
   /** Whether a call of this owner has no answer yet. */
@@ -172,16 +174,19 @@ export class Calls {
     return false;
   }
 
-  /** The next call for the wire, as a frame. `signedIn`: the server knows the player, or will by the time it reads this. */
-  nextFrame(limit: number, signedIn: boolean): Uint8Array | undefined {
+  /**
+   * The next call for the wire, as a frame. `signIn`: number of the sign-in, if the server knows the player or will by the
+   * time it reads this.
+   */
+  nextFrame(limit: number, signIn: number | undefined): Uint8Array | undefined {
     const most = Math.min(Math.max(limit, RESERVED + 1), LIMITS.CALLS_IN_FLIGHT_MAX);
     const free = most - this.#onWire.size - 1;
-    if (free < 0 || this.#waiting === 0) return undefined;
-    const pending = this.#next(free, signedIn);
+    if (free < 0) return undefined;
+    const pending = this.#next('own', signIn) ?? (free >= RESERVED ? this.#next('app', signIn) : undefined);
     if (pending === undefined) return undefined;
-    if (this.#first === pending.ticket) this.#first = undefined;
     this.#lastCall += 1;
     this.#move(pending, { in: 'wire', call: this.#lastCall });
+    pending.signIn = signIn ?? 0;
     return encodeClientFrame({
       kind: 'call',
       call: this.#lastCall,
@@ -191,15 +196,18 @@ export class Calls {
     });
   }
 
-  #next(free: number, signedIn: boolean): Pending | undefined {
-    const may = (pending: Pending | undefined): pending is Pending =>
-      pending?.state.in === 'waiting' &&
-      (free >= RESERVED || pending.owner !== 'app') &&
-      (signedIn || METHODS[pending.method].access === 'anyone') &&
-      !this.#isBehind(pending);
-    const first = this.#first === undefined ? undefined : this.#pending.get(this.#first);
-    if (may(first)) return first;
-    for (const pending of this.#pending.values()) if (may(pending)) return pending;
+  #next(side: 'app' | 'own', signIn: number | undefined): Pending | undefined {
+    if (this.#waiting[side] === 0) return undefined;
+    for (const pending of this.#pending.values()) {
+      if (
+        pending.state.in === 'waiting' &&
+        sideOf(pending) === side &&
+        (signIn !== undefined || METHODS[pending.method].access === 'anyone') &&
+        !this.#isBehind(pending)
+      ) {
+        return pending;
+      }
+    }
     return undefined;
   }
 
@@ -211,20 +219,20 @@ export class Calls {
 
   /** A reply came: the call has ended. */
   answered(call: number): Pending | undefined {
-    const pending = this.#onWire.get(call);
+    const pending = this.#takeOffWire(call);
     if (pending !== undefined) this.#remove(pending);
     return pending;
   }
 
   /** A fault came. `waitMs` gives the wait before the n-th repetition. */
   refused(call: number, fault: Fault, now: number, waitMs: (refusals: number) => number): AfterFault {
-    const pending = this.#onWire.get(call);
+    const pending = this.#takeOffWire(call);
     if (pending === undefined) return { is: 'unknown' };
     if (needsSignIn(fault) && METHODS[pending.method].access !== 'anyone' && pending.owner !== 'detached') {
       pending.signInRefusals += 1;
       if (pending.signInRefusals <= SIGN_IN_REFUSALS_MAX) {
         this.#move(pending, { in: 'waiting' });
-        return { is: 'needs_sign_in' };
+        return { is: 'needs_sign_in', signIn: pending.signIn };
       }
     }
     if (repeats(pending, fault)) {
@@ -238,6 +246,12 @@ export class Calls {
     }
     this.#remove(pending);
     return { is: 'ended', pending };
+  }
+
+  #takeOffWire(call: number): Pending | undefined {
+    const pending = this.#onWire.get(call);
+    this.#onWire.delete(call);
+    return pending !== undefined && this.#pending.has(pending.ticket) ? pending : undefined;
   }
 
   #holdLane(pending: Pending): void {
@@ -291,7 +305,7 @@ export class Calls {
    * write and have no key.
    */
   disconnected(): Ticket[] {
-    this.#first = undefined;
+    this.#onWire.clear();
     this.#lastCall = 0;
     const ended: Ticket[] = [];
     for (const pending of [...this.#pending.values()]) {
@@ -322,18 +336,17 @@ export class Calls {
     return ended;
   }
 
-  /** Ends the machine's own calls: all, or those of one kind. */
-  endOwn(owner?: Owner): void {
-    for (const pending of [...this.#pending.values()]) {
-      if (owner === undefined ? pending.owner !== 'app' : pending.owner === owner) this.#remove(pending);
-    }
+  /** Ends the machine's own calls that `which` picks. */
+  endOwned(which: (owner: Owner) => boolean): void {
+    for (const pending of [...this.#pending.values()]) if (which(pending.owner)) this.#remove(pending);
   }
 
-  #insert(call: Omit<Pending, 'ticket' | 'repeated' | 'state' | 'refusals' | 'signInRefusals'>): Ticket {
+  #insert(
+    call: Omit<Pending, 'ticket' | 'repeated' | 'state' | 'refusals' | 'signInRefusals' | 'signIn'>,
+  ): Ticket {
     this.#lastTicket += 1;
     const ticket = this.#lastTicket;
     this.#bytes += call.body.byteLength;
-    this.#waiting += 1;
     const pending: Pending = {
       ...call,
       ticket,
@@ -341,18 +354,19 @@ export class Calls {
       state: { in: 'waiting' },
       refusals: 0,
       signInRefusals: 0,
+      signIn: 0,
     };
+    this.#waiting[sideOf(pending)] += 1;
     this.#pending.set(ticket, pending);
     if (pending.deadline !== undefined) this.#timed.add(pending);
     return ticket;
   }
 
   #move(pending: Pending, state: State): void {
-    if (pending.state.in === 'wire') this.#onWire.delete(pending.state.call);
-    if (pending.state.in === 'waiting') this.#waiting -= 1;
+    if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     pending.state = state;
     if (state.in === 'wire') this.#onWire.set(state.call, pending);
-    if (state.in === 'waiting') this.#waiting += 1;
+    if (state.in === 'waiting') this.#waiting[sideOf(pending)] += 1;
     if (state.in === 'repeat' || pending.deadline !== undefined) this.#timed.add(pending);
     else this.#timed.delete(pending);
   }
@@ -360,15 +374,18 @@ export class Calls {
   #remove(pending: Pending): void {
     if (!this.#pending.delete(pending.ticket)) return;
     this.#bytes -= pending.body.byteLength;
-    if (pending.state.in === 'wire') this.#onWire.delete(pending.state.call);
-    if (pending.state.in === 'waiting') this.#waiting -= 1;
-    if (this.#first === pending.ticket) this.#first = undefined;
+    if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     this.#timed.delete(pending);
     if (pending.lane === undefined) return;
     const refused = this.#refusedSends.get(pending.lane);
     refused?.delete(pending.ticket);
     if (refused?.size === 0) this.#refusedSends.delete(pending.lane);
   }
+}
+
+/** Whose turn a waiting call has. A detached call was the application's, and never waits again. */
+function sideOf({ owner }: Pending): 'app' | 'own' {
+  return owner === 'app' || owner === 'detached' ? 'app' : 'own';
 }
 
 function isKey(key: string): boolean {

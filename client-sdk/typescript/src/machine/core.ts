@@ -21,6 +21,8 @@ export interface SignIn {
   refreshAt: number | undefined;
   identity: Identity | undefined;
   standing: 'out' | 'assumed' | 'in';
+  /** Counts the times that a sign-in began on a connection. */
+  begun: number;
   /** The server's clock minus ours. */
   clockOffset: number;
 }
@@ -51,14 +53,15 @@ export class Core {
       refreshAt: undefined,
       identity: undefined,
       standing: 'out',
+      begun: 0,
       clockOffset: 0,
     };
     this.streams.followAll(config.resume);
   }
 
-  /** Whether the server knows the player, or will by the time it reads what is sent now. */
-  get mayCall(): boolean {
-    return this.signIn.standing !== 'out';
+  /** Number of the sign-in, if the server knows the player or will by the time it reads what is sent now. */
+  get signInNumber(): number | undefined {
+    return this.signIn.standing === 'out' ? undefined : this.signIn.begun;
   }
 
   get hasTokens(): boolean {
@@ -91,7 +94,9 @@ export class Core {
 
   get #isCatchingUp(): boolean {
     const signingIn = this.signIn.standing !== 'in' && this.hasTokens;
-    return signingIn || (this.mayCall && (!this.streams.allLive() || this.calls.has('resume')));
+    return (
+      signingIn || (this.signInNumber !== undefined && (!this.streams.allLive() || this.calls.has('resume')))
+    );
   }
 
   out(output: Output): void {
@@ -130,10 +135,10 @@ export class Core {
   /** Puts calls on the wire while there are places for them. */
   dispatch(): void {
     if (!this.isConnected()) return;
-    let frame = this.calls.nextFrame(this.callsMax, this.mayCall);
+    let frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
     while (frame !== undefined) {
       this.send(frame);
-      frame = this.calls.nextFrame(this.callsMax, this.mayCall);
+      frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
     }
   }
 

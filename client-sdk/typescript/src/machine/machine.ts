@@ -10,12 +10,15 @@ import type { Request } from './calls.js';
 import { Refused } from './calls.js';
 import { Core } from './core.js';
 import { happened, missed, reopen } from './entries.js';
-import { accessRefused, refresh, sendResume, welcomed } from './sign-in.js';
+import { accessRefused, begin, refresh, sendResume, welcomed } from './sign-in.js';
 import type { Ticket, Tokens } from './types.js';
 import { Broken } from './types.js';
 
 /** Shortest interval between pings that is taken from a server. */
 const PING_MS_MIN = 100;
+
+/** Longest time over which a server can spread the return of its clients. */
+const GOAWAY_MS_MAX = 600_000;
 
 /** What a close code asks of the client. */
 export function reconnectAfter(code: number | undefined): Reconnect {
@@ -249,7 +252,7 @@ export class Machine extends Core {
     if (after === 'never' || goaway?.reconnect === false) return this.#halt(code);
     if (lasted) this.attempts = 0;
     let wait: number;
-    if (goaway !== undefined) wait = this.upTo(goaway.within_ms);
+    if (goaway !== undefined) wait = this.upTo(Math.min(goaway.within_ms, GOAWAY_MS_MAX));
     else if (after === 'now' && lasted) wait = 0;
     else wait = this.wait(this.attempts);
     this.attempts += 1;
@@ -261,7 +264,7 @@ export class Machine extends Core {
   #halt(code: number | undefined): void {
     this.phase = { is: 'stopped', code };
     this.#detach();
-    this.calls.endOwn();
+    this.calls.endOwned((owner) => owner !== 'app');
     this.endAnswered(
       this.calls.end(() => true),
       faultOf('disconnected'),
@@ -283,7 +286,7 @@ export class Machine extends Core {
     const hello = token === undefined ? body : { ...body, token };
     this.send(encodeClientFrame({ kind: 'hello', body: hello }));
     if (token === undefined) return refresh(this);
-    this.signIn.standing = 'assumed';
+    begin(this, 'assumed');
     sendResume(this);
   }
 

@@ -30,11 +30,17 @@ export function signedIn(core: Core, now: number, identity: Identity): void {
   if (otherPlayer) core.streams.forgetAll();
   if (core.config.resume.inbox !== undefined) core.streams.follow('inbox', { seq: 0, rev: 0 });
   const wasOut = core.signIn.standing === 'out';
-  core.signIn.standing = 'in';
+  begin(core, 'in');
   core.signIn.identity = identity;
   planRefresh(core, now, identity.expires_at);
   core.out({ kind: 'signed_in', identity });
   if (wasOut || otherPlayer) sendResume(core);
+}
+
+/** The connection is signed in, or will be by the token in the hello. */
+export function begin(core: Core, standing: 'assumed' | 'in'): void {
+  if (core.signIn.standing === 'out') core.signIn.begun += 1;
+  core.signIn.standing = standing;
 }
 
 /** Tokens are renewed when four fifths of their time are over. */
@@ -46,7 +52,7 @@ function planRefresh(core: Core, now: number, expiresAt: number): void {
 
 /** New tokens came. */
 export function takeTokens(core: Core, now: number, reply: SignedIn): void {
-  core.calls.endOwn('refresh');
+  core.calls.endOwned((owner) => owner === 'refresh');
   core.signIn.tokens = { access: reply.access, refresh: reply.refresh };
   core.out({ kind: 'tokens', tokens: { ...core.signIn.tokens } });
   signedIn(core, now, reply.identity);
@@ -83,13 +89,14 @@ export function refresh(core: Core): void {
 /** Nobody is signed in any more. Calls that need a player end. */
 export function signedOut(core: Core, fault: Fault | undefined): void {
   const wasOut = !core.hasTokens && core.signIn.identity === undefined;
-  core.calls.endOwn();
+  core.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
   core.streams.forgetAll();
   core.signIn = {
     tokens: {},
     refreshAt: undefined,
     identity: undefined,
     standing: 'out',
+    begun: core.signIn.begun,
     clockOffset: core.signIn.clockOffset,
   };
   const ended = core.calls.end((method) => METHODS[method].access !== 'anyone');
@@ -101,19 +108,16 @@ export function signedOut(core: Core, fault: Fault | undefined): void {
 
 /** Asks for all followed streams from their cursors. */
 export function sendResume(core: Core): void {
-  core.calls.endOwn('resume');
+  core.calls.endOwned((owner) => owner === 'resume');
   const resume = core.streams.resume();
   if (resume === undefined) return;
-  core.calls.add(
-    {
-      owner: 'resume',
-      method: 'Resume',
-      request: { ...resume },
-      rooms: (resume.rooms ?? []).map(({ room }) => room),
-      inbox: resume.inbox !== undefined,
-    },
-    'first',
-  );
+  core.calls.add({
+    owner: 'resume',
+    method: 'Resume',
+    request: { ...resume },
+    rooms: (resume.rooms ?? []).map(({ room }) => room),
+    inbox: resume.inbox !== undefined,
+  });
 }
 
 /**

@@ -31,6 +31,11 @@ export function webSocketTransport(
   };
 }
 
+/** Whether a value is an ArrayBuffer, also one that another realm made, as test environments do. */
+function isBuffer(value: unknown): value is ArrayBuffer {
+  return Object.prototype.toString.call(value) === '[object ArrayBuffer]';
+}
+
 class WebSocketLink implements Link {
   readonly #events: TransportEvents;
   #socket: WebSocketLike | undefined;
@@ -70,7 +75,7 @@ class WebSocketLink implements Link {
     };
     socket.onmessage = ({ data }) => {
       if (this.#done) return;
-      if (data instanceof ArrayBuffer) return this.#events.received(new Uint8Array(data));
+      if (isBuffer(data)) return this.#events.received(new Uint8Array(data));
       socket.close(CLOSE_CODES.protocol_error);
       this.#end(undefined);
     };

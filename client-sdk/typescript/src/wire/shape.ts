@@ -20,10 +20,13 @@ export class Misfit extends Error {
   }
 }
 
+/** Whether a value is a Uint8Array, also one that another realm made, as test environments do. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return Object.prototype.toString.call(value) === '[object Uint8Array]';
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
-  );
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isBytes(value);
 }
 
 /** Checks a body against its type. Fields that the type does not have are let through: a newer side may send them. */
@@ -66,7 +69,7 @@ function content(expected: string, held: unknown, path: string): void {
       if (typeof held !== 'boolean') throw new Misfit(path, 'true or false');
       return;
     case 'bin':
-      if (!(held instanceof Uint8Array)) throw new Misfit(path, 'bytes');
+      if (!isBytes(held)) throw new Misfit(path, 'bytes');
       return;
     case 'map':
       if (!isRecord(held)) throw new Misfit(path, 'a map');
@@ -106,7 +109,7 @@ export function checkSendable(value: unknown, path = '', depth = 1): void {
     if (!Number.isSafeInteger(value)) throw new Misfit(path, 'an integer below 2^53');
     return;
   }
-  if (value instanceof Uint8Array) return;
+  if (isBytes(value)) return;
   if (depth > LIMITS.NESTING_MAX) throw new Misfit(path, `nesting of at most ${String(LIMITS.NESTING_MAX)}`);
   if (Array.isArray(value)) {
     value.forEach((item, index) => {
@@ -127,7 +130,8 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** In Unicode mode a pair is one letter, so this finds those alone. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 function hasLoneSurrogate(text: string): boolean {
   return LONE_SURROGATE.test(text);

@@ -21,8 +21,8 @@ function connected(): Client {
 globalThis.player = {
   texts,
   states,
-  async connect(url, secret, name) {
-    client = new Client({ url, backOff: { baseMs: 20, capMs: 200 } });
+  async connect(url, secret, name, options = {}) {
+    client = new Client({ url, backOff: { baseMs: 20, capMs: 200 }, ...options });
     client.on('MessageSent', ({ msg }) => texts.push(msg.text));
     client.on('connection', ({ state }) => states.push(state));
     await client.connect();

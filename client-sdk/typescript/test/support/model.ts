@@ -380,6 +380,7 @@ export class ModelConnection {
   #resume({ inbox, rooms = [] }: Methods['Resume']['request'], after: (() => void)[]): Body {
     const views = rooms.map(({ room, seq, rev }) => {
       try {
+        this.#world.before('OpenRoom', { room });
         return { room, view: this.#open(this.#world.room(room), seq, rev, after) };
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;

@@ -30,7 +30,7 @@ export class BuiltPage {
       configFile: false,
       logLevel: 'error',
       resolve: { alias: { '@pitturu/client': join(PACKAGE, 'dist/index.js') } },
-      build: { outDir: out, emptyOutDir: true },
+      build: { outDir: out, emptyOutDir: true, modulePreload: { polyfill: false } },
     });
     const assets = await readdir(join(out, 'assets'));
     const scripts = assets.filter((name) => name.endsWith('.js'));
