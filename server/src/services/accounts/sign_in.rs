@@ -89,7 +89,10 @@ impl AccountService {
         let checked = self.check_password(&folded, lookup, &password).await;
         let account = match checked {
             Ok(Some(account)) => account,
-            Ok(None) => return Err(Fault::of(Code::WrongCredentials)),
+            Ok(None) => {
+                metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+                return Err(Fault::of(Code::WrongCredentials));
+            }
             Err(fault) => {
                 self.lockout.undo(attempt);
                 return Err(fault);
