@@ -36,7 +36,16 @@ export default tseslint.config(
     files: ['**/*.js', '**/*.mjs'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', document: 'readonly', location: 'readonly' },
+      globals: {
+        console: 'readonly',
+        process: 'readonly',
+        document: 'readonly',
+        location: 'readonly',
+        URL: 'readonly',
+        URLSearchParams: 'readonly',
+        localStorage: 'readonly',
+        crypto: 'readonly',
+      },
     },
     rules: { '@typescript-eslint/explicit-module-boundary-types': 'off' },
   },

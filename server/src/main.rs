@@ -4,13 +4,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use pitturu_server::app::{self, Sessions, StartError};
 use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::config::{self, Config, Loaded, report};
-use pitturu_server::ops::health::Health;
 use pitturu_server::ops::logs;
-use pitturu_server::session::link::Peer;
-use pitturu_server::transport::ws::WebSocketLink;
+use pitturu_server::{app, assembly};
 use tikv_jemallocator::Jemalloc;
 
 /// Returns memory of connections that have gone, which the system's allocator keeps in fragments.
@@ -36,7 +33,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    match runtime.block_on(Box::pin(app::run(loaded.config, start))) {
+    match runtime.block_on(Box::pin(app::run(loaded.config, assembly::start))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }
@@ -66,22 +63,4 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     // Without standard error there is only the exit code.
     let _ = writeln!(io::stderr(), "pitturu: {error}");
     ExitCode::from(code)
-}
-
-/// Opens the store and starts the services.
-async fn start(_: &Config, _: &Health) -> Result<Nobody, StartError> {
-    Ok(Nobody)
-}
-
-#[derive(Clone)]
-struct Nobody;
-
-impl Sessions for Nobody {
-    fn serve(self, link: WebSocketLink, _: Peer) -> impl Future<Output = ()> + Send + 'static {
-        async move { drop(link) }
-    }
-
-    fn go_away(&self, _: u64) {}
-
-    async fn close(&self) {}
 }

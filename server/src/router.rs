@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use self::command::Command;
 use self::shard::{Context, Shard, refuse_command};
+use crate::services::friends::FriendService;
 use crate::services::rooms::ChatLimits;
 use crate::store::StoreError;
 use crate::store::rooms::{Messages, Rooms};
@@ -35,6 +36,13 @@ pub const MAILBOX_MAX: usize = 65_536;
 pub trait Blocks: Send + Sync {
     /// Whether one of the two has blocked the other.
     async fn blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+impl Blocks for FriendService {
+    async fn blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError> {
+        self.is_blocked_either(one, other).await
+    }
 }
 
 /// Finds the shard of a room. Cheap to clone.

@@ -2,7 +2,8 @@
 //!
 //! - [`caller`]: who calls; [`connections`]: what services tell open connections;
 //! - [`accounts`], [`profile`], [`friends`], [`presence`], [`directory`]: calls that run for their caller;
-//! - [`rooms`]: the rules of a room, which run at its owner.
+//! - [`rooms`]: the rules of a room, which run at its owner; [`word_list`]: the built-in word filter;
+//! - [`retention`]: the walk that removes what is past its time.
 
 pub mod accounts;
 pub mod caller;
@@ -11,7 +12,9 @@ pub mod directory;
 pub mod friends;
 pub mod presence;
 pub mod profile;
+pub mod retention;
 pub mod rooms;
+pub mod word_list;
 
 use std::sync::Arc;
 

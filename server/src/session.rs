@@ -20,6 +20,8 @@ pub mod rates;
 pub use driver::serve;
 pub use link::{Link, LinkError, Peer};
 
+use std::time::Duration;
+
 use pitturu_protocol::server::Timing;
 
 /// Bounds of one connection.
@@ -29,6 +31,10 @@ pub struct SessionConfig {
     pub outbox_bytes: usize,
     /// Heartbeat and handshake.
     pub timing: Timing,
+    /// How long a closing connection may take to take its last bytes and confirm.
+    pub close_timeout: Duration,
+    /// Frames read per second; the rest waits in the network.
+    pub frames_per_second: u32,
 }
 
 impl Default for SessionConfig {
@@ -36,6 +42,8 @@ impl Default for SessionConfig {
         Self {
             outbox_bytes: 256 * 1024,
             timing: Timing::default(),
+            close_timeout: Duration::from_secs(3),
+            frames_per_second: 2_000,
         }
     }
 }

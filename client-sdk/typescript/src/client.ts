@@ -61,6 +61,11 @@ interface Waiting {
 
 const KEY_BYTES = 16;
 
+/** Browsers say when the device has found a network; elsewhere nobody does. */
+const browserEvents = (globalThis as { window?: Partial<EventTarget> }).window?.addEventListener
+  ? globalThis.window
+  : undefined;
+
 function defaultTransport(webSocket: WebSocketConstructor | undefined): Transport {
   return webSocketTransport(() => {
     const constructor = webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
@@ -88,6 +93,9 @@ export class Client {
   readonly #waiting = new Map<Ticket, Waiting>();
   #link: Link | undefined;
   #timer: { at: number; handle: ReturnType<typeof setTimeout> } | undefined;
+  readonly #networkFound = (): void => {
+    this.retryNow();
+  };
   #pumping = false;
   #closed = false;
 
@@ -134,6 +142,7 @@ export class Client {
     if (tokens !== undefined) this.#machine.useTokens(tokens);
     this.#closed = false;
     if (isWelcomed(this.connection)) return;
+    browserEvents?.addEventListener('online', this.#networkFound);
     const welcomed = new Promise<void>((resolve, reject) => {
       const stop = this.on('connection', (connection) => {
         if (isWelcomed(connection)) {
@@ -155,6 +164,7 @@ export class Client {
   /** Closes the connection for good. Calls without an answer end with `disconnected`, and iterators end. */
   close(): void {
     this.#closed = true;
+    browserEvents?.removeEventListener('online', this.#networkFound);
     this.#run(() => {
       this.#machine.stop();
     });

@@ -12,7 +12,8 @@ use crate::types::accounts::SignedIn;
 use crate::types::chat::{CloseRoom, RoomView};
 use crate::types::system::{Resume, Resumed};
 
-use super::calls::{AfterFault, Consequence, Owner, Pending, Ticket};
+use super::calls::{AfterFault, Owner, Pending};
+use super::request::{Consequence, Ticket};
 use super::streams::newest;
 use super::{Broken, ClientConnection, Output};
 

@@ -2,22 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::codec::{self, InvalidBody};
 use crate::codes::{Code, Fault, Retry};
 use crate::frame::{CallId, ClientFrame};
 use crate::ids::RoomId;
-use crate::limits::{CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::CALLS_IN_FLIGHT_MAX;
 use crate::methods::{Access, Effect, Method, MethodInfo};
-use crate::types::{accounts, chat};
 
-/// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
-pub const CALLS_HELD_MAX: usize = 1024;
-
-/// Most bytes of bodies of unanswered calls. A call beyond it is refused at once.
-pub const CALLS_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Bytes of a frame that are not its body: the array, numbers and key.
-const FRAME_OVERHEAD_BYTES: usize = 32 + KEY_BYTES_MAX;
+use super::request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Consequence, Refused, Request, Ticket};
 
 /// Places on the wire that the application's calls leave free for the machine's own.
 const RESERVED: usize = 4;
@@ -26,58 +17,6 @@ const RESERVED: usize = 4;
 const SIGN_IN_REFUSALS_MAX: u32 = 3;
 
 const _: () = assert!(RESERVED < CALLS_IN_FLIGHT_MAX);
-
-/// Names a call until it is answered. Increases in the order of the calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub(super) u64);
-
-/// A call of the application's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Number of the method.
-    pub method: u16,
-    /// Encoded request.
-    pub body: Vec<u8>,
-    /// Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection.
-    pub key: Option<String>,
-    /// Time after which the call is answered with [`Code::Deadline`]. Absent: it waits for as long as it takes.
-    pub deadline: Option<u64>,
-}
-
-impl Request {
-    /// A call of `request`'s method, without key and deadline.
-    pub fn of<M: Method>(request: &M) -> Self {
-        Self {
-            method: M::NUMBER,
-            body: codec::encode(request),
-            key: None,
-            deadline: None,
-        }
-    }
-}
-
-/// Why a call was not taken. Nothing was sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Too many calls, or too many bytes of them, have no answer yet. Wait for answers.
-    #[error("{CALLS_HELD_MAX} calls or {CALLS_HELD_BYTES_MAX} bytes have no answer yet")]
-    QueueFull,
-    /// The request is longer than a frame may be.
-    #[error("a call is at most {FRAME_BYTES_MAX} bytes")]
-    TooLong,
-    /// The key is empty or longer than [`KEY_BYTES_MAX`].
-    #[error("an idempotency key is 1 to {KEY_BYTES_MAX} bytes")]
-    Key,
-    /// No method has this number.
-    #[error("no method has the number {0}")]
-    Method(u16),
-    /// The body is not a request of the method.
-    #[error("malformed request: {0}")]
-    Body(#[from] InvalidBody),
-    /// The machine has stopped.
-    #[error("the connection has been closed for good")]
-    Stopped,
-}
 
 /// Who waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +28,6 @@ pub(super) enum Owner {
     Reopen(RoomId),
     Close,
     Refresh,
-}
-
-/// What the machine does when a call succeeds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Consequence {
-    None,
-    Opens { seq: Option<u64>, rev: Option<u64> },
-    Closes(RoomId),
-    SignsIn,
-    Authenticates(String),
-    SignsOut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +71,7 @@ pub(super) struct Calls {
     waiting: BTreeSet<Ticket>,
     /// The machine's own, which go before the application's.
     waiting_own: BTreeSet<Ticket>,
+    /// Calls that the server has not answered, also those that nobody waits for any more: they take a place all the same.
     on_wire: HashMap<CallId, Ticket>,
     deadlines: BTreeSet<(u64, Ticket)>,
     repeats: BTreeSet<(u64, Ticket)>,
@@ -156,27 +85,14 @@ pub(super) struct Calls {
 impl Calls {
     /// Takes a call of the application's.
     pub(super) fn take(&mut self, request: Request) -> Result<Ticket, Refused> {
-        let info = MethodInfo::of(request.method).ok_or(Refused::Method(request.method))?;
-        if request.body.len() + FRAME_OVERHEAD_BYTES > FRAME_BYTES_MAX {
-            return Err(Refused::TooLong);
-        }
-        if let Some(key) = &request.key
-            && (key.is_empty() || key.len() > KEY_BYTES_MAX)
-        {
-            return Err(Refused::Key);
-        }
+        request.check()?;
         if self.pending.len() >= CALLS_HELD_MAX
             || self.bytes + request.body.len() > CALLS_HELD_BYTES_MAX
         {
             return Err(Refused::QueueFull);
         }
-        let consequence = consequence(info.number, &request.body)?;
-        let lane = match info.number {
-            chat::SendMessage::NUMBER => {
-                Some(codec::decode::<chat::CloseRoom>(&request.body)?.room)
-            }
-            _ => None,
-        };
+        let consequence = Consequence::of(&request)?;
+        let lane = request.lane()?;
         Ok(self.insert(request, Owner::App, consequence, lane))
     }
 
@@ -300,7 +216,7 @@ impl Calls {
 
     /// A reply came: the call has ended.
     pub(super) fn answered(&mut self, call: CallId) -> Option<(Ticket, Pending)> {
-        let ticket = self.on_wire.get(&call).copied()?;
+        let ticket = self.on_wire.remove(&call)?;
         Some((ticket, self.remove(ticket)?))
     }
 
@@ -312,7 +228,7 @@ impl Calls {
         now: u64,
         wait_ms: impl FnOnce(u32) -> u64,
     ) -> AfterFault {
-        let Some(&ticket) = self.on_wire.get(&call) else {
+        let Some(ticket) = self.on_wire.remove(&call) else {
             return AfterFault::Unknown;
         };
         let Some(pending) = self.pending.get_mut(&ticket) else {
@@ -325,7 +241,6 @@ impl Calls {
             pending.sign_in_refusals += 1;
             if pending.sign_in_refusals <= SIGN_IN_REFUSALS_MAX {
                 let sign_in = pending.sign_in;
-                self.on_wire.remove(&call);
                 self.wait(ticket);
                 return AfterFault::NeedsSignIn(sign_in);
             }
@@ -339,7 +254,6 @@ impl Calls {
             {
                 pending.refusals = pending.refusals.saturating_add(1);
                 pending.state = State::RepeatAt(at);
-                self.on_wire.remove(&call);
                 self.repeats.insert((at, ticket));
                 if let Some(room) = pending.lane {
                     self.refused_sends.entry(room).or_default().insert(ticket);
@@ -472,9 +386,7 @@ impl Calls {
             State::Waiting => {
                 self.unwait(ticket);
             }
-            State::OnWire(call) => {
-                self.on_wire.remove(&call);
-            }
+            State::OnWire(call) => {}
             State::RepeatAt(at) => {
                 self.repeats.remove(&(at, ticket));
             }
@@ -516,31 +428,4 @@ fn repeats(pending: &Pending, fault: &Fault) -> bool {
         Owner::Detached | Owner::Close => false,
         Owner::Resume | Owner::Reopen(_) | Owner::Refresh => fault.code.retry() == Retry::Later,
     }
-}
-
-fn consequence(method: u16, body: &[u8]) -> Result<Consequence, InvalidBody> {
-    Ok(match method {
-        chat::CreateRoom::NUMBER | chat::OpenDirect::NUMBER | chat::JoinRoom::NUMBER => {
-            Consequence::Opens {
-                seq: None,
-                rev: None,
-            }
-        }
-        chat::OpenRoom::NUMBER => {
-            let chat::OpenRoom { seq, rev, .. } = codec::decode(body)?;
-            Consequence::Opens { seq, rev }
-        }
-        chat::CloseRoom::NUMBER | chat::LeaveRoom::NUMBER | chat::DeleteRoom::NUMBER => {
-            Consequence::Closes(codec::decode::<chat::CloseRoom>(body)?.room)
-        }
-        accounts::Register::NUMBER
-        | accounts::Login::NUMBER
-        | accounts::LoginGuest::NUMBER
-        | accounts::RefreshTokens::NUMBER => Consequence::SignsIn,
-        accounts::Authenticate::NUMBER => {
-            Consequence::Authenticates(codec::decode::<accounts::Authenticate>(body)?.access)
-        }
-        accounts::Logout::NUMBER | accounts::LogoutEverywhere::NUMBER => Consequence::SignsOut,
-        _ => Consequence::None,
-    })
 }

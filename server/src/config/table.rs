@@ -245,14 +245,16 @@ settings! {
         bcrypt_threads: usize = "0" in "0" to "64",
         /// User names that get the role admin when they sign in.
         admins: Vec<String> = "",
-        /// Program that is run to deliver a password reset; it reads one JSON object from its standard input. Not set: only admins can issue resets.
-        reset_hook: Option<PathBuf> = "",
+        /// Address of the operator's that password reset tokens are posted to as JSON, `https://…`. Not set: only admins can issue resets; in development mode they are written to the log.
+        reset_hook: Option<String> = "",
+        /// Sent to the hook as `Authorization: Bearer …`.
+        reset_hook_token: Option<String> = ""; secret,
         /// Life of a password reset token.
         reset_life: Duration = "30m" in "1m" to "7d",
         /// Age at which the key that signs access tokens is replaced.
         key_age_max: Duration = "30d" in "1h" to "3650d",
-        /// Most sign-ins (devices) of one account; the one unused for longest is ended.
-        sessions_max: usize = "32" in "1" to "1000",
+        /// Replaces that key at the start, whatever its age. Tokens signed before stay good for their time.
+        rotate_key: bool = "false",
         /// Wrong passwords for one name before the first delay.
         lockout_name_free: u32 = "5" in "1" to "1000",
         /// Wrong passwords from one address before the first delay.
@@ -281,10 +283,6 @@ settings! {
     limits: Limits {
         /// Bytes that wait for one slow reader before its streams are cut and back-filled later.
         outbox: ByteSize = "256KiB" in "64KiB" to "64MiB",
-        /// Calls of one connection that may be unanswered.
-        calls: u32 = "64" in "1" to "64",
-        /// Rooms that one connection may have open.
-        rooms_open: u32 = "256" in "1" to "256",
         /// Chat messages, edits and reactions of one player per second.
         chat_per_second: u32 = "10" in "1" to "1000000",
         /// Chat messages at once after a pause.
@@ -297,14 +295,16 @@ settings! {
         read_per_second: u32 = "50" in "1" to "1000000",
         /// Reads at once after a pause.
         read_burst: u32 = "200" in "1" to "1000000",
-        /// Sign-ins from one address per minute.
-        sign_in_per_minute: u32 = "60" dev "6000" in "1" to "1000000",
-        /// Sign-ins from one address at once after a pause.
-        sign_in_burst: u32 = "30" dev "6000" in "1" to "1000000",
-        /// Frames of any kind from one connection per second; twice this closes it as flooding.
-        frames_per_second: u32 = "500" in "10" to "1000000",
-        /// Bytes from one connection per second.
-        receive_per_second: ByteSize = "1MiB" in "64KiB" to "1GiB",
+        /// Sign-ins from one address, or of one player, per second.
+        sign_in_per_second: u32 = "5" dev "100" in "1" to "1000000",
+        /// Sign-ins at once after a pause.
+        sign_in_burst: u32 = "50" dev "2000" in "1" to "1000000",
+        /// Cheap calls of one player per second: echo, read markers, typing.
+        free_per_second: u32 = "500" in "1" to "1000000",
+        /// Cheap calls at once after a pause.
+        free_burst: u32 = "1000" in "1" to "1000000",
+        /// Frames of any kind that are read from one connection per second; the rest waits in the network.
+        frames_per_second: u32 = "2000" in "10" to "1000000",
     }
     /// Signs of life.
     heartbeat: Heartbeat {
@@ -318,7 +318,7 @@ settings! {
     /// What is written about the server's work, to standard error.
     log: Log {
         /// Level, or levels by module as in `info,pitturu_server::store=debug`.
-        level: String = "info",
+        level: String = "info,fjall=warn,lsm_tree=warn",
         /// Look of the lines.
         format: LogFormat = "json" dev "text",
     }

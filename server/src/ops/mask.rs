@@ -101,7 +101,7 @@ fn end_of_quoted(text: &str, quote: &str) -> usize {
     while let Some(found) = text[from..].find(quote) {
         let at = from + found;
         let backslashes = text[..at].len() - text[..at].trim_end_matches('\\').len();
-        if backslashes % 2 == 0 {
+        if backslashes.is_multiple_of(2) {
             return at;
         }
         from = at + quote.len();

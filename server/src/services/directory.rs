@@ -23,7 +23,7 @@ use crate::random::random_bytes;
 use crate::router::Router;
 use crate::router::command::{Beginning, Command, Create, ReplyTo};
 use crate::session::connection::Connection;
-use crate::store::rooms::{MemberRow, MemberState, RoomSummary, RoomsPage};
+use crate::store::rooms::{MemberRow, MemberState, PAGE_ROWS_MAX, RoomSummary, RoomsPage};
 use crate::store::{StoreError, rooms};
 
 /// Longest `next` of a page that is taken back.
@@ -32,15 +32,13 @@ const POSITION_BYTES_MAX: usize = 1_024;
 /// Bytes that one room takes in a page, its newest message aside.
 const ROOM_BYTES: usize = 900;
 
-/// Rooms of a player that one call looks at.
-const _: () = assert!(PAGE_ITEMS_MAX <= 1_000);
-
 /// Lists and beginnings of rooms.
 pub struct RoomDirectory {
     rooms: Arc<dyn rooms::Rooms>,
     router: Router,
     friends: Arc<FriendService>,
     profile: Arc<ProfileService>,
+    rooms_per_player_max: usize,
 }
 
 impl RoomDirectory {
@@ -50,12 +48,14 @@ impl RoomDirectory {
         router: Router,
         friends: Arc<FriendService>,
         profile: Arc<ProfileService>,
+        rooms_per_player_max: usize,
     ) -> Self {
         Self {
             rooms,
             router,
             friends,
             profile,
+            rooms_per_player_max,
         }
     }
 
@@ -148,6 +148,27 @@ impl RoomDirectory {
         })
     }
 
+    /// Refuses when the player is in as many rooms as may be, this one aside.
+    pub async fn check_room_for_one_more(&self, user: UserId, room: RoomId) -> Result<(), Fault> {
+        let mut counted = 0;
+        let mut after = None;
+        loop {
+            let page = self.rooms.rooms_of(user, after, PAGE_ROWS_MAX).await?;
+            if page.iter().any(|(held, _)| *held == room) {
+                return Ok(());
+            }
+            counted += page.len();
+            if counted >= self.rooms_per_player_max {
+                let text = format!("at most {} rooms for one player", self.rooms_per_player_max);
+                return Err(Fault::new(Code::LimitReached, text));
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_ROWS_MAX => after = Some(*last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// [`CreateRoom`]. Under an idempotency key the room's id follows from the key, so that a repetition finds the room.
     pub async fn create(
         &self,
@@ -160,6 +181,7 @@ impl RoomDirectory {
             Some(key) => keyed_room(actor.user, &key.key, &key.request_hash),
             None => RoomId::from_bytes(random_bytes()),
         };
+        self.check_room_for_one_more(actor.user, room).await?;
         self.begin(room, actor, connection, Beginning::Room(request))
             .await
     }
@@ -184,6 +206,7 @@ impl RoomDirectory {
         {
             return Err(Fault::of(Code::Blocked));
         }
+        self.check_room_for_one_more(actor.user, room).await?;
         let beginning = Beginning::Direct(peer, name.to_string());
         self.begin(room, actor, connection, beginning).await
     }

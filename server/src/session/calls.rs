@@ -160,7 +160,7 @@ fn room_call(
         key: call.caller.key,
         target_name: None,
     };
-    if room_call.key.is_none() && target(&room_call.request).is_none() {
+    if room_call.key.is_none() && !needs_a_look(&room_call.request) {
         services.router.send(Command::Call(Box::new(room_call)));
         return Ok(Plan::Given);
     }
@@ -168,6 +168,11 @@ fn room_call(
     Ok(Plan::First(Box::pin(async move {
         route(&services, room_call).await;
     })))
+}
+
+/// Whether something must be looked up before the room can decide.
+const fn needs_a_look(request: &RoomRequest) -> bool {
+    target(request).is_some() || matches!(request, RoomRequest::JoinRoom(_))
 }
 
 /// The player whom a call may have to make a row for, and whether a block between the two forbids it.
@@ -209,6 +214,12 @@ async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option
             return Err(Fault::of(Code::KeyReused));
         }
         return Ok(Some(record.reply));
+    }
+    if let RoomRequest::JoinRoom(request) = &room_call.request {
+        services
+            .directory
+            .check_room_for_one_more(user, request.room)
+            .await?;
     }
     if let Some((other, blocks_forbid)) = target(&room_call.request) {
         if blocks_forbid && services.friends.is_blocked_either(user, other).await? {

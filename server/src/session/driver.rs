@@ -32,9 +32,6 @@ const BESIDE_MAX: usize = 8;
 /// Calls refused one after the other for their rate before the connection is closed as a flood.
 const REFUSALS_MAX: u32 = 1_000;
 
-/// How long a closing connection may take to take its last bytes and say goodbye.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-
 /// Frames handled before other connections get their turn.
 const FRAMES_PER_TURN: usize = 64;
 
@@ -78,6 +75,13 @@ enum Ended {
     Violation(Violation),
 }
 
+/// Frames read in the present second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    second: u64,
+    frames: u32,
+}
+
 struct Driver<L> {
     link: L,
     machine: ServerConnection,
@@ -92,6 +96,7 @@ struct Driver<L> {
     reads: Vec<CallId>,
     backfill: Backfill,
     refusals: u32,
+    window: Window,
     was_blocked: bool,
     unflushed: bool,
 }
@@ -112,6 +117,7 @@ impl<L: Link> Driver<L> {
             reads: Vec::new(),
             backfill: Backfill::default(),
             refusals: 0,
+            window: Window::default(),
             was_blocked: false,
             unflushed: false,
         };
@@ -124,11 +130,18 @@ impl<L: Link> Driver<L> {
             .connection
             .player()
             .map_or(u64::MAX, |player| player.identity.expires_at);
+        let now = now_ms();
+        let next_window = if self.window_is_full(now) {
+            (self.window.second + 1) * 1_000
+        } else {
+            u64::MAX
+        };
         let wait = self
             .machine
             .next_at()
             .min(expires_at)
-            .saturating_sub(now_ms());
+            .min(next_window)
+            .saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(wait.min(60_000));
         self.timer.as_mut().reset(deadline);
     }
@@ -266,6 +279,26 @@ impl<L: Link> Driver<L> {
             && self.beside.len() < BESIDE_MAX
             && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
             && !self.connection.outbox.is_above_high_water()
+            && !self.window_is_full(now_ms())
+    }
+
+    fn window_is_full(&self, now: u64) -> bool {
+        self.window.second == now / 1_000
+            && self.window.frames >= self.services.session.frames_per_second
+    }
+
+    /// Counts a frame. When the second's share is used up, the timer wakes the connection in the next one.
+    fn count_frame(&mut self, now: u64) {
+        if self.window.second != now / 1_000 {
+            self.window = Window {
+                second: now / 1_000,
+                frames: 0,
+            };
+        }
+        self.window.frames += 1;
+        if self.window_is_full(now) {
+            self.set_timer();
+        }
     }
 
     /// Reads one frame, taking the next message when the last one is used up. True: a frame was handled.
@@ -285,7 +318,9 @@ impl<L: Link> Driver<L> {
             }
         }
         let message = self.unread.clone();
-        let (said, rest) = match self.machine.read(&message, now_ms()) {
+        let now = now_ms();
+        self.count_frame(now);
+        let (said, rest) = match self.machine.read(&message, now) {
             Ok(read) => read,
             Err(violation) => return Err(Ended::Violation(violation)),
         };
@@ -390,6 +425,7 @@ impl<L: Link> Driver<L> {
             }
         };
         counter!("pitturu_closes_total", "code" => code.to_string()).increment(1);
+        let within = self.services.session.close_timeout;
         let goodbye = async {
             let flushed = poll_fn(|cx| self.poll_last_write(cx)).await;
             if flushed.is_ok() {
@@ -397,7 +433,7 @@ impl<L: Link> Driver<L> {
             }
         };
         // Whoever takes longer is cut off.
-        drop(tokio::time::timeout(CLOSE_WITHIN, goodbye).await);
+        drop(tokio::time::timeout(within, goodbye).await);
     }
 
     fn poll_last_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

@@ -154,6 +154,14 @@ pub struct ReactionRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence(pub(crate) u64);
 
+#[cfg(test)]
+impl Fence {
+    /// A fence for rules that are tested without a store.
+    pub(crate) const fn of_tests() -> Self {
+        Self(0)
+    }
+}
+
 /// A room as its owner takes it over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedRoom {

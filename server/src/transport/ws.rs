@@ -263,11 +263,13 @@ impl Link for WebSocketLink {
     }
 
     fn send(&mut self, message: Bytes) -> Result<(), LinkError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        if self.peer_close.is_some() || self.closing != Closing::No {
-            return Err(self.closed());
+        // A peer that broke the rules still gets what explains it, but one that has gone gets nothing.
+        match &self.failed {
+            Some(error @ (LinkError::Closed(_) | LinkError::Io(_))) => return Err(error.clone()),
+            _ if self.peer_close.is_some() || self.closing != Closing::No => {
+                return Err(self.closed());
+            }
+            _ => {}
         }
         self.stream.get_mut().push(message);
         Ok(())

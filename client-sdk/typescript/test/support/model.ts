@@ -1,12 +1,13 @@
 // A server for tests: keeps rooms, idempotency keys and tokens as the real one does, in memory and without time.
 
-import { decodeMulti, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 
 import { CODES } from '../../src/generated/codes.js';
 import { EVENTS, METHODS } from '../../src/generated/tables.js';
 import type { Methods } from '../../src/generated/tables.js';
 import type { Fault, Identity, Message, RoomView, SignedIn, Welcome } from '../../src/generated/types.js';
 import { KIND } from '../../src/generated/wire.js';
+import { Reader } from '../../src/wire/reader.js';
 
 type Body = Record<string, unknown>;
 
@@ -198,7 +199,8 @@ export class ModelConnection {
   }
 
   receive(message: Uint8Array): void {
-    for (const frame of decodeMulti(message)) this.#frame(frame as [number, ...unknown[]]);
+    const reader = new Reader(message);
+    while (reader.at < message.byteLength) this.#frame(reader.value(0) as [number, ...unknown[]]);
     this.flush();
   }
 
@@ -349,7 +351,7 @@ export class ModelConnection {
         this.#follows.delete(body['room'] as string);
         return {};
       case 'Resume':
-        return this.#resume(body as Methods['Resume']['request'], after);
+        return this.#resume(body, after);
       case 'SendMessage': {
         const { seq, at } = world.post(
           world.room(body['room'] as string),

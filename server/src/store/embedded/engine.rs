@@ -10,6 +10,8 @@
 //! fails, reads go on, later writes fail at once, and the writer opens the folder again when there is space;
 //! see [`Engine::health`] and [`Engine::fence`].
 
+mod error;
+mod folder;
 mod open;
 mod queue;
 mod read;
@@ -33,7 +35,8 @@ use self::read::Generation;
 use super::tables::Table;
 use crate::store::{Done, StoreError};
 
-pub use self::open::{OpenError, SCHEMA};
+pub use self::error::OpenError;
+pub use self::folder::SCHEMA;
 pub use self::queue::SubmittedJob;
 pub use self::read::{Limit, Range, Row, SCAN_BYTES_MAX, View};
 pub use self::tx::Tx;
@@ -198,7 +201,7 @@ pub struct Engine {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 impl Drop for Handle {
@@ -227,7 +230,7 @@ impl Engine {
             handle: Arc::new(Handle {
                 shared,
                 writer: Mutex::new(Some(writer)),
-                reads: Semaphore::new(READS_AT_ONCE_MAX),
+                reads: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)),
             }),
         })
     }
@@ -270,14 +273,17 @@ impl Engine {
         &self,
         read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _turn = self
-            .handle
-            .reads
-            .acquire()
+        let turn = Arc::clone(&self.handle.reads)
+            .acquire_owned()
             .await
             .expect("the semaphore is never closed");
         let engine = self.clone();
-        tokio::task::spawn_blocking(move || read(&engine.view()?))
+        let read = move || {
+            // Given back when the read is over, also if its caller has gone away.
+            let _turn = turn;
+            read(&engine.view()?)
+        };
+        tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| StoreError::damaged(format!("a read broke off: {error}")))?
     }

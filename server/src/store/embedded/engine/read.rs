@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fjall::{Database, Keyspace, Readable, Snapshot};
 
-use super::open::io_cause;
+use super::error::io_cause;
 use super::{Key, Value};
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;

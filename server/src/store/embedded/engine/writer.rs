@@ -1,20 +1,24 @@
-//! The writer thread: groups of writes, one commit and one fsync for each, and the way back from a failure.
+//! The writer thread: groups of writes, one commit and one fsync for each.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+mod recovery;
+
+use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fjall::{AbstractTree, PersistMode};
 
-use super::open::{self, COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
+use self::recovery::{Doubt, Failure, free_bytes, judge, undo_of};
+use super::folder;
+use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
 use super::queue::Queued;
 use super::read::Generation;
 use super::tx::{Overlay, Tx};
-use super::{EngineHealth, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Key, Shared, Value};
+use super::{EngineHealth, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
 
@@ -24,26 +28,12 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long an idle writer sleeps before it looks whether the database still works.
 const IDLE_CHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// Bytes written to see whether there is space again.
-const PROBE_BYTES: usize = 512 * 1024;
-
 /// Unflushed memtables of one table at which the writer waits for the workers. At 4 the library would wait by itself,
 /// and for ever if its workers have given up.
 const SEALED_MEMTABLES_MAX: usize = 2;
 
 /// Runs of files in the youngest level at which the writer waits. At 30 the library would wait by itself.
 const YOUNG_RUNS_MAX: usize = 24;
-
-/// How long the writer waits for the readers of a database that it wants to close.
-const READERS_WAIT: Duration = Duration::from_secs(10);
-
-/// Changes whose commit failed: they may or may not be in the journal, until the folder is opened again.
-struct Doubt {
-    /// Number of the commit that failed.
-    commit: u64,
-    /// What was there before.
-    undo: Vec<(Table, Key, Option<Value>)>,
-}
 
 struct Writer {
     shared: Arc<Shared>,
@@ -64,16 +54,35 @@ pub(super) fn spawn(
     commit: u64,
     keys: KeyGeneration,
 ) -> io::Result<JoinHandle<()>> {
-    let mut writer = Writer::new(shared, lock, commit, keys);
     std::thread::Builder::new()
         .name("store-writer".to_owned())
-        .spawn(move || writer.run())
+        .spawn(move || {
+            let mut writer = Writer::new(Arc::clone(&shared), lock, commit, keys);
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                give_up(&shared);
+            }
+        })
 }
 
-/// Why a group was not committed.
-struct Failure {
-    reason: String,
-    recovers: bool,
+/// Refuses everything from now on, so that nobody waits for a writer that is gone.
+fn give_up(shared: &Shared) {
+    let reason = format!(
+        "the writer of {} broke off; restart the process",
+        shared.dir.display()
+    );
+    tracing::error!("{reason}");
+    shared.set_health(EngineHealth::Failing {
+        reason: reason.into(),
+        recovers: false,
+    });
+    shared.fence.fetch_add(1, Ordering::AcqRel);
+    shared.queue.close();
+    while !shared.queue.finished() {
+        let group = shared
+            .queue
+            .take(GROUP_JOBS_MAX, GROUP_BYTES_MAX, Duration::ZERO);
+        refuse(group, &shared.unavailable());
+    }
 }
 
 impl Writer {
@@ -188,10 +197,18 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
+                let failure = judge(&error);
                 // The failed database still answers reads, without the changes.
-                let undo = undo_of(generation, &overlay);
-                self.doubt = Some(Doubt { commit, undo });
-                Err(judge(&error))
+                match undo_of(generation, &overlay) {
+                    Ok(undo) => self.doubt = Some(Doubt { commit, undo }),
+                    Err(_) => {
+                        return Err(Failure {
+                            recovers: false,
+                            ..failure
+                        });
+                    }
+                }
+                Err(failure)
             }
         }
     }
@@ -217,119 +234,6 @@ impl Writer {
                 recovers: true,
             });
         }
-        Ok(())
-    }
-
-    fn fail(&self, failure: &Failure) {
-        let dir = self.shared.dir.display();
-        let reason = format!("writing to {dir} went wrong: {}", failure.reason);
-        tracing::error!(recovers = failure.recovers, "{reason}");
-        metrics::counter!("pitturu_store_failures_total").increment(1);
-        self.shared.set_health(EngineHealth::Failing {
-            reason: reason.into(),
-            recovers: failure.recovers,
-        });
-        // After the health, so that who sees the new fence finds the store failing, not a gap between the two.
-        self.shared.fence.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Tries to write again after a failure.
-    fn recover(&mut self) {
-        let EngineHealth::Failing { recovers: true, .. } = self.shared.health() else {
-            return;
-        };
-        let dir = &self.shared.dir;
-        let reserve = self.shared.options.free_bytes_min;
-        if free_bytes(dir).is_some_and(|free| free < reserve) || probe(dir).is_err() {
-            return;
-        }
-        if !self.usable() && !self.reopen() {
-            return;
-        }
-        if let Err(error) = self.settle_doubt() {
-            tracing::warn!(%error, "the store has not recovered yet");
-            return;
-        }
-        tracing::info!(dir = %self.shared.dir.display(), "the store writes again");
-        self.shared.set_health(EngineHealth::Ok);
-    }
-
-    /// Whether the database that is open takes writes.
-    fn usable(&self) -> bool {
-        self.shared
-            .generation()
-            .is_ok_and(|generation| generation.db.persist(PersistMode::Buffer).is_ok())
-    }
-
-    /// Closes the database and opens it again.
-    fn reopen(&self) -> bool {
-        let old = self
-            .shared
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut old) = old {
-            let started = Instant::now();
-            loop {
-                match Arc::try_unwrap(old) {
-                    Ok(generation) => break drop(generation),
-                    Err(shared) if started.elapsed() > READERS_WAIT => {
-                        tracing::warn!("readers keep the store from opening again");
-                        self.set_generation(shared);
-                        return false;
-                    }
-                    Err(shared) => old = shared,
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        match open::open_database(&self.shared.dir, &self.shared.options, Table::ALL) {
-            Ok(generation) => {
-                self.set_generation(Arc::new(generation));
-                true
-            }
-            Err(error) => {
-                tracing::error!(%error, "the store does not open again");
-                false
-            }
-        }
-    }
-
-    fn set_generation(&self, generation: Arc<Generation>) {
-        *self
-            .shared
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(generation);
-    }
-
-    /// Takes back a commit that was reported as failed and yet reached the journal.
-    fn settle_doubt(&mut self) -> Result<(), StoreError> {
-        let Some(doubt) = &self.doubt else {
-            return Ok(());
-        };
-        let generation = self.shared.generation()?;
-        let stored = open::commit_number(&generation)
-            .map_err(|error| StoreError::unavailable(error.to_string()))?;
-        let settled = doubt.commit + 1;
-        if stored == doubt.commit {
-            let mut overlay = Overlay::new();
-            for (table, key, value) in &doubt.undo {
-                overlay.set(*table, key.clone(), value.clone());
-            }
-            let number = settled.to_be_bytes();
-            overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
-            apply(&generation, &overlay)
-                .map_err(|error| StoreError::unavailable(error.to_string()))?;
-            tracing::warn!(commit = doubt.commit, "a failed commit was taken back");
-        }
-        self.commit = if stored < doubt.commit {
-            stored
-        } else {
-            settled
-        };
-        self.doubt = None;
         Ok(())
     }
 
@@ -384,28 +288,27 @@ impl Writer {
 
     fn mark(&mut self) {
         self.marked_at = Instant::now();
-        match open::write_commit_mark(&self.shared.dir, self.commit) {
+        match folder::write_commit_mark(&self.shared.dir, self.commit) {
             Ok(()) => self.marked = self.commit,
             Err(error) => tracing::warn!(%error, "the commit mark was not written"),
         }
     }
 
     fn shut_down(&mut self) {
-        let generation = self
-            .shared
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
         if !self.shared.failing.load(Ordering::Acquire) {
-            if let Some(generation) = &generation
-                && let Err(error) = generation.db.persist(PersistMode::SyncAll)
-            {
+            let synced = self
+                .shared
+                .generation()
+                .map(|generation| generation.db.persist(PersistMode::SyncAll));
+            if let Ok(Err(error)) = synced {
                 tracing::error!(%error, "the last sync of the store went wrong");
             }
             self.mark();
         }
         self.shared.set_health(EngineHealth::Closed);
+        if !self.close_generation() {
+            tracing::warn!("readers keep the store's files open");
+        }
     }
 }
 
@@ -439,19 +342,6 @@ fn apply(generation: &Generation, overlay: &Overlay) -> Result<usize, fjall::Err
     Ok(rows)
 }
 
-fn undo_of(generation: &Generation, overlay: &Overlay) -> Vec<(Table, Key, Option<Value>)> {
-    let mut undo = Vec::new();
-    for table in Table::ALL {
-        for key in overlay.tables[table.index()].keys() {
-            match generation.get(*table, key) {
-                Ok(value) => undo.push((*table, key.clone(), value)),
-                Err(error) => tracing::error!(%error, "a row before a failed commit is unreadable"),
-            }
-        }
-    }
-    undo
-}
-
 /// Waits while the workers are behind, unless they have given up.
 fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
     let behind = || {
@@ -469,95 +359,9 @@ fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the engine may open the folder again by itself.
-///
-/// It may when space ran out, and when only the background work gave up: what was committed is in the journal. It may not
-/// after another error of a write or fsync: the system may have dropped the pages while the cache still shows them,
-/// so that a journal continued behind them would break off there at the next start.
-fn judge(error: &fjall::Error) -> Failure {
-    let recovers = match open::io_cause(error) {
-        Some(io) => matches!(
-            io.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-        ),
-        None => matches!(error, fjall::Error::Poisoned),
-    };
-    let reason = match open::io_cause(error) {
-        Some(io) => io.to_string(),
-        None => "the database's background work has stopped".to_owned(),
-    };
-    Failure { reason, recovers }
-}
-
-fn free_bytes(dir: &std::path::Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Writes and removes a file, to see whether there is space.
-fn probe(dir: &std::path::Path) -> io::Result<()> {
-    let path = dir.join("pitturu.probe");
-    let written = File::create(&path).and_then(|mut file| {
-        file.write_all(&vec![0; PROBE_BYTES])?;
-        file.sync_all()
-    });
-    let removed = fs::remove_file(&path);
-    written.and(removed)
-}
-
 fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::embedded::engine::EngineOptions;
-
-    fn changes(rows: &[(&str, Option<&str>)], commit: u64) -> Overlay {
-        let mut overlay = Overlay::new();
-        for &(key, value) in rows {
-            overlay.set(Table::Rooms, key.into(), value.map(Value::from));
-        }
-        let number = commit.to_be_bytes();
-        overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
-        overlay
-    }
-
-    /// What a failed commit left in the journal is taken back when the folder is opened again, and what it did not is not.
-    #[test]
-    fn a_failed_commit_leaves_nothing_whether_it_reached_the_journal_or_not() {
-        for reached in [true, false] {
-            let dir = tempfile::tempdir().unwrap();
-            let options = EngineOptions::default();
-            let opened = open::open(dir.path(), &options).unwrap();
-            let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
-            apply(&opened.generation, &first).unwrap();
-            let shared = Shared::new(dir.path(), options, opened.generation, 0);
-            let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
-
-            let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
-            let generation = writer.shared.generation().unwrap();
-            writer.doubt = Some(Doubt {
-                commit: 2,
-                undo: undo_of(&generation, &failed),
-            });
-            if reached {
-                apply(&generation, &failed).unwrap();
-            }
-            drop(generation);
-            assert!(writer.reopen());
-            writer.settle_doubt().unwrap();
-
-            let generation = writer.shared.generation().unwrap();
-            let get = |key: &str| generation.get(Table::Rooms, key.as_bytes()).unwrap();
-            assert_eq!(get("a").unwrap(), b"old", "reached: {reached}");
-            assert_eq!(get("b").unwrap(), b"old");
-            assert!(get("c").is_none());
-            assert_eq!(open::commit_number(&generation).unwrap(), writer.commit);
-        }
-    }
 }

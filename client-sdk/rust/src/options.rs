@@ -1,0 +1,103 @@
+//! What a client is made with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitturu_protocol::backoff::BackOff;
+use pitturu_protocol::types::system::Resume;
+
+use crate::tokens::{MemoryTokens, TokenStore};
+
+/// Calls without a deadline of their own end after this long.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How to reach the server, and what to remember. [`ClientOptions::new`] is enough to begin with.
+#[derive(Clone)]
+pub struct ClientOptions {
+    pub(crate) url: String,
+    pub(crate) tokens: Arc<dyn TokenStore>,
+    pub(crate) resume: Resume,
+    pub(crate) back_off: BackOff,
+    pub(crate) call_timeout: Duration,
+    pub(crate) roots_pem: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("url", &self.url)
+            .field("resume", &self.resume)
+            .field("back_off", &self.back_off)
+            .field("call_timeout", &self.call_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientOptions {
+    /// Options with defaults for everything but the address, such as `ws://localhost:7350` or `wss://play.example.com`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            tokens: Arc::new(MemoryTokens::default()),
+            resume: Resume {
+                inbox: Some(0),
+                rooms: Vec::new(),
+            },
+            back_off: BackOff::default(),
+            call_timeout: CALL_TIMEOUT,
+            roots_pem: Vec::new(),
+        }
+    }
+
+    /// Where tokens are kept between runs. By default they are forgotten at the end of the program.
+    #[must_use]
+    pub fn tokens(mut self, store: impl TokenStore) -> Self {
+        self.tokens = Arc::new(store);
+        self
+    }
+
+    /// Streams to follow from the first sign-in on, as [`Client::cursors`](crate::Client::cursors) gave them in an earlier
+    /// run. By default the inbox from its beginning, and no rooms; without `inbox` the inbox is not followed.
+    #[must_use]
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Waits between attempts to connect.
+    #[must_use]
+    pub fn back_off(mut self, back_off: BackOff) -> Self {
+        self.back_off = back_off;
+        self
+    }
+
+    /// How long calls may take that are given no deadline of their own, waiting for a connection included. 30 seconds by
+    /// default.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Trusts the certificates in this PEM text beside the public authorities: those of a development server, or of an
+    /// authority of one's own.
+    #[must_use]
+    pub fn trust_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots_pem.push(pem.into());
+        self
+    }
+}
+
+/// Options that no client can be made with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOptions {
+    /// Not the address of a WebSocket.
+    #[error("the url {0:?} does not begin with ws:// or wss:// and name a host")]
+    Url(String),
+    /// Not a certificate in PEM form.
+    #[error("a trusted certificate is not in PEM form: {0}")]
+    Certificate(String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}

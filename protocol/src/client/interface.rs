@@ -1,0 +1,137 @@
+//! What goes into the machine at its beginning, and what comes out of it.
+
+use bytes::Bytes;
+
+use crate::backoff::BackOff;
+use crate::codes::Fault;
+use crate::frame::{Missing, Stream};
+use crate::ids::RoomId;
+use crate::types::accounts::Identity;
+use crate::types::system::Resume;
+
+#[cfg(doc)]
+use super::ClientConnection;
+use super::{Ticket, Tokens};
+
+/// What a client begins with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name and version of the client library, for the server's logs.
+    pub sdk: String,
+    /// Tokens kept from an earlier run.
+    pub tokens: Tokens,
+    /// Streams to follow from the first sign-in on, with cursors kept from an earlier run. Without `inbox` the inbox is
+    /// not followed at all; 0 follows it from its beginning.
+    pub resume: Resume,
+    /// Waits between attempts to connect, and before repeating a call that was refused without a time to wait.
+    pub back_off: BackOff,
+    /// How long it may take from [`Output::Connect`] to the server's welcome.
+    pub handshake_ms: u64,
+    /// A connection that has lasted this long after its welcome makes the waits begin at the shortest again.
+    pub stable_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sdk: "unnamed".into(),
+            tokens: Tokens::default(),
+            resume: Resume::default(),
+            back_off: BackOff::default(),
+            handshake_ms: 10_000,
+            stable_ms: 5_000,
+        }
+    }
+}
+
+/// Where the client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// No connection. The next attempt begins at `retry_at`; absent before [`ClientConnection::start`].
+    Offline {
+        /// Time of the next attempt.
+        retry_at: Option<u64>,
+    },
+    /// A connection is being made.
+    Connecting,
+    /// Connected; what was missed has not all arrived, or the player is being signed in again.
+    CatchingUp,
+    /// Connected, and up to date.
+    Online,
+    /// Closed for good: by [`ClientConnection::stop`], or by the server with this code.
+    Stopped {
+        /// The server's close code.
+        code: Option<u16>,
+    },
+}
+
+/// What the machine wants done or known, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a socket; then say [`ClientConnection::connected`] or [`ClientConnection::disconnected`].
+    Connect,
+    /// Close the socket, or stop opening it, with this close code. The machine already counts it as gone.
+    Close(u16),
+    /// Where the client stands has changed.
+    Connection(Connection),
+    /// A call has ended: with the encoded reply of its method, or with a fault.
+    Answer {
+        /// Which call.
+        ticket: Ticket,
+        /// How.
+        result: Result<Bytes, Fault>,
+    },
+    /// Something happened. Entries of streams come in order and once.
+    Event {
+        /// Number of the event; may be one that this version does not know.
+        event: u16,
+        /// Encoded event.
+        body: Bytes,
+    },
+    /// Part of a stream no longer exists. The cursor is after it.
+    Gap {
+        /// The stream.
+        stream: Stream,
+        /// What is missing.
+        missing: Missing,
+        /// First missing sequence or revision.
+        from: u64,
+        /// Last missing sequence or revision.
+        to: u64,
+    },
+    /// The server would not open a followed stream again, so it is not followed any more.
+    StreamLost {
+        /// The stream.
+        stream: Stream,
+        /// Why.
+        fault: Fault,
+    },
+    /// State of a match.
+    State {
+        /// The match's room.
+        room: RoomId,
+        /// The tick.
+        tick: u64,
+        /// The game's own encoding.
+        data: Bytes,
+    },
+    /// The connection is signed in. Comes with each welcome and each new token.
+    SignedIn(Identity),
+    /// The tokens are others now: keep them for the next run.
+    Tokens(Tokens),
+    /// The player is signed out, and must sign in anew: by a call of theirs, or because the server refused the tokens.
+    SignedOut(Option<Fault>),
+    /// A fault about the connection itself; a close follows.
+    Fault(Fault),
+}
+
+/// Counts since the machine was made, for diagnosis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that were welcomed.
+    pub welcomes: u64,
+    /// Times that something was missing from a stream without a gap frame.
+    pub holes: u64,
+    /// Times that a stream was cut because the owner had paused.
+    pub cuts: u64,
+}

@@ -1,0 +1,139 @@
+//! Calls before they are taken: what is checked, and what their success will change.
+
+use crate::codec::{self, InvalidBody};
+use crate::ids::RoomId;
+use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::methods::{Method, MethodInfo};
+use crate::types::{accounts, chat};
+
+/// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
+pub const CALLS_HELD_MAX: usize = 1024;
+
+/// Most bytes of bodies of unanswered calls. A call beyond it is refused at once.
+pub const CALLS_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a frame that are not its body: the array, numbers and key.
+const FRAME_OVERHEAD_BYTES: usize = 32 + KEY_BYTES_MAX;
+
+/// Names a call until it is answered. Increases in the order of the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub(super) u64);
+
+/// A call of the application's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Number of the method.
+    pub method: u16,
+    /// Encoded request.
+    pub body: Vec<u8>,
+    /// Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection.
+    pub key: Option<String>,
+    /// Time after which the call is answered with [`Code::Deadline`]. Absent: it waits for as long as it takes.
+    pub deadline: Option<u64>,
+}
+
+impl Request {
+    /// A call of `request`'s method, without key and deadline.
+    pub fn of<M: Method>(request: &M) -> Self {
+        Self {
+            method: M::NUMBER,
+            body: codec::encode(request),
+            key: None,
+            deadline: None,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        if MethodInfo::of(self.method).is_none() {
+            return Err(Refused::Method(self.method));
+        }
+        if self.body.len() + FRAME_OVERHEAD_BYTES > FRAME_BYTES_MAX {
+            return Err(Refused::TooLong);
+        }
+        match &self.key {
+            Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => Err(Refused::Key),
+            _ => Ok(()),
+        }
+    }
+
+    /// The room whose sends this call must not overtake.
+    pub(super) fn lane(&self) -> Result<Option<RoomId>, InvalidBody> {
+        match self.method {
+            chat::SendMessage::NUMBER => room(&self.body).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Why a call was not taken. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many calls, or too many bytes of them, have no answer yet. Wait for answers.
+    #[error("{CALLS_HELD_MAX} calls or {CALLS_HELD_BYTES_MAX} bytes have no answer yet")]
+    QueueFull,
+    /// The request is longer than a frame may be.
+    #[error("a call is at most {FRAME_BYTES_MAX} bytes")]
+    TooLong,
+    /// The key is empty or longer than [`KEY_BYTES_MAX`].
+    #[error("an idempotency key is 1 to {KEY_BYTES_MAX} bytes")]
+    Key,
+    /// No method has this number.
+    #[error("no method has the number {0}")]
+    Method(u16),
+    /// The body is not a request of the method.
+    #[error("malformed request: {0}")]
+    Body(#[from] InvalidBody),
+    /// The machine has stopped.
+    #[error("the connection has been closed for good")]
+    Stopped,
+}
+
+/// What the machine does when a call succeeds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Consequence {
+    None,
+    Opens { seq: Option<u64>, rev: Option<u64> },
+    Closes(RoomId),
+    SignsIn,
+    Authenticates(String),
+    SignsOut,
+}
+
+impl Consequence {
+    pub(super) fn of(request: &Request) -> Result<Self, InvalidBody> {
+        let body = &request.body;
+        Ok(match request.method {
+            chat::CreateRoom::NUMBER | chat::OpenDirect::NUMBER | chat::JoinRoom::NUMBER => {
+                Self::Opens {
+                    seq: None,
+                    rev: None,
+                }
+            }
+            chat::OpenRoom::NUMBER => {
+                let chat::OpenRoom { seq, rev, .. } = codec::decode(body)?;
+                Self::Opens { seq, rev }
+            }
+            chat::CloseRoom::NUMBER | chat::LeaveRoom::NUMBER | chat::DeleteRoom::NUMBER => {
+                Self::Closes(room(body)?)
+            }
+            accounts::Register::NUMBER
+            | accounts::Login::NUMBER
+            | accounts::LoginGuest::NUMBER
+            | accounts::RefreshTokens::NUMBER => Self::SignsIn,
+            accounts::Authenticate::NUMBER => {
+                Self::Authenticates(codec::decode::<accounts::Authenticate>(body)?.access)
+            }
+            accounts::Logout::NUMBER | accounts::LogoutEverywhere::NUMBER => Self::SignsOut,
+            _ => Self::None,
+        })
+    }
+}
+
+/// The room that a request is about.
+fn room(body: &[u8]) -> Result<RoomId, InvalidBody> {
+    #[derive(serde::Deserialize)]
+    struct Room {
+        room: RoomId,
+    }
+    codec::decode::<Room>(body).map(|request| request.room)
+}

@@ -1,0 +1,310 @@
+//! The services over one store: what [`crate::app`] runs behind its connections.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::server::Timing;
+use pitturu_protocol::types::chat::Retention;
+use pitturu_protocol::types::system::{Goaway, GoawayReason};
+
+use crate::app::{Sessions, StartError};
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::ops::health::Health;
+use crate::router::{Blocks, Router};
+use crate::services::Services;
+use crate::services::accounts::courier::hook::{HookConfig, HookCourier};
+use crate::services::accounts::courier::{Courier, LogCourier};
+use crate::services::accounts::lockout::LockoutConfig;
+use crate::services::accounts::passwords::PasswordConfig;
+use crate::services::accounts::signing::SigningConfig;
+use crate::services::accounts::{AccountService, AccountsConfig};
+use crate::services::directory::RoomDirectory;
+use crate::services::friends::FriendService;
+use crate::services::presence::PresenceService;
+use crate::services::profile::ProfileService;
+use crate::services::retention;
+use crate::services::rooms::ChatLimits;
+use crate::services::word_list::WordList;
+use crate::session::link::{Link, Peer};
+use crate::session::rates::{Allowance, Allowances, Rates};
+use crate::session::{self, SessionConfig};
+use crate::store::Ports;
+use crate::store::accounts::Hidden;
+use crate::store::embedded::Embedded;
+use crate::store::embedded::engine::{EngineHealth, EngineOptions};
+use crate::transport::ws::WebSocketLink;
+
+/// How often what has run out is cleaned up.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// A running server behind its sockets.
+#[derive(Clone)]
+pub struct Running {
+    services: Arc<Services>,
+    store: Embedded,
+}
+
+impl Sessions for Running {
+    fn serve(self, link: WebSocketLink, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+        session::serve(link, peer, self.services)
+    }
+
+    fn go_away(&self, spread_ms: u64) {
+        let goaway = Goaway {
+            reason: GoawayReason::Shutdown,
+            reconnect: true,
+            within_ms: spread_ms,
+        };
+        self.services.hub.goaway(&goaway, CloseCode::ShuttingDown);
+    }
+
+    async fn close(&self) {
+        let store = self.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.engine().close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store was not closed in order");
+        }
+    }
+}
+
+impl Running {
+    /// Drives a connection that came by another way than a listener.
+    pub fn serve_link<L: Link>(&self, link: L, peer: Peer) -> impl Future<Output = ()> + Send {
+        session::serve(link, peer, Arc::clone(&self.services))
+    }
+}
+
+/// Opens the store and starts the services.
+pub async fn start(config: &Config, health: &Health) -> Result<Running, StartError> {
+    let store = open_store(config, health).await?;
+    let ports = Ports::all(store.clone());
+    let (hub, pairs) = Hub::new();
+    let inbox_hub = Arc::clone(&hub);
+    ports
+        .inboxes
+        .listen(Box::new(move |user, _| inbox_hub.inbox_grew(user)));
+
+    let friends = Arc::new(FriendService::new(
+        Arc::clone(&ports.friends),
+        Arc::clone(&ports.accounts),
+        hub.clone(),
+        hub.clone(),
+    ));
+    let profile = Arc::new(ProfileService::new(
+        Arc::clone(&ports.accounts),
+        hub.clone(),
+    ));
+    let limits = Arc::new(chat_limits(config)?);
+    let blocks: Arc<dyn Blocks> = friends.clone();
+    let router = Router::start(
+        shards(config.chat.shards),
+        &ports.rooms,
+        &ports.messages,
+        &blocks,
+        &limits,
+    );
+    hub.set_router(router.clone());
+    let accounts = open_accounts(config, &ports, &hub).await?;
+    let presence = Arc::new(PresenceService::new(hub.clone(), Arc::clone(&friends)));
+    tokio::spawn(Arc::clone(&presence).run(router.clone(), pairs));
+    tokio::spawn(retention::run(Arc::clone(&ports.rooms), router.clone()));
+
+    let services = Arc::new(Services {
+        accounts,
+        directory: RoomDirectory::new(
+            Arc::clone(&ports.rooms),
+            router.clone(),
+            Arc::clone(&friends),
+            Arc::clone(&profile),
+            config.chat.rooms_per_player_max as usize,
+        ),
+        profile,
+        friends,
+        presence,
+        router,
+        hub: hub.clone(),
+        store: ports,
+        rates: Rates::new(&allowances(config)),
+        session: session_config(config),
+    });
+    tokio::spawn(maintain(Arc::clone(&services)));
+    health.count("players", move || hub.player_count() as u64);
+    Ok(Running { services, store })
+}
+
+async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartError> {
+    let settings = &config.store;
+    let options = EngineOptions {
+        cache_bytes: settings.cache.bytes() as u64,
+        memtable_bytes: settings.memtable.bytes() as u64,
+        journal_bytes_max: settings.journal_max.bytes() as u64,
+        worker_threads: settings.worker_threads,
+        free_bytes_min: settings.free_min.bytes() as u64,
+        queue_jobs_max: settings.queue_jobs_max,
+        queue_bytes_max: settings.queue_max.bytes(),
+        key_generation: settings.keys_kept,
+    };
+    let dir = settings.dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options))
+        .await
+        .map_err(|error| part("the store", &error))?;
+    let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
+    let engine = store.engine().clone();
+    health.probe("store", move || match engine.health() {
+        EngineHealth::Ok => Ok(()),
+        EngineHealth::Failing { reason, recovers } => Err(if recovers {
+            format!("{reason}; goes on by itself when the cause is gone")
+        } else {
+            format!("{reason}; mend the cause and restart")
+        }),
+        EngineHealth::Closed => Err("closed".to_owned()),
+    });
+    Ok(store)
+}
+
+async fn open_accounts(
+    config: &Config,
+    ports: &Ports,
+    hub: &Arc<Hub>,
+) -> Result<AccountService, StartError> {
+    let settings = &config.accounts;
+    let threads = match settings.bcrypt_threads {
+        0 => PasswordConfig::default().threads,
+        threads => threads,
+    };
+    let accounts = AccountsConfig {
+        passwords: PasswordConfig {
+            cost: settings.bcrypt_cost,
+            threads,
+        },
+        signing: SigningConfig {
+            access_life_ms: milliseconds(settings.access_life),
+            key_age_max_ms: milliseconds(settings.key_age_max),
+            rotate_at_start: settings.rotate_key,
+        },
+        lockout: LockoutConfig {
+            name_failures_free: settings.lockout_name_free,
+            address_failures_free: settings.lockout_address_free,
+            delay_first_ms: milliseconds(settings.lockout_delay_first),
+            delay_max_ms: milliseconds(settings.lockout_delay_max),
+        },
+        refresh_life_ms: milliseconds(settings.refresh_life),
+        reset_life_ms: milliseconds(settings.reset_life),
+        admins: settings.admins.clone(),
+    };
+    AccountService::open(
+        Arc::clone(&ports.accounts),
+        hub.clone(),
+        courier(config)?,
+        accounts,
+        now_ms(),
+    )
+    .await
+    .map_err(|error| part("accounts", &error))
+}
+
+fn courier(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
+    match &config.accounts.reset_hook {
+        Some(url) => {
+            let bearer = config.accounts.reset_hook_token.clone().map(Hidden);
+            let hook = HookConfig {
+                url: url.clone(),
+                bearer,
+            };
+            let (courier, posting) =
+                HookCourier::new(hook).map_err(|error| part("accounts.reset_hook", &error))?;
+            tokio::spawn(posting);
+            Ok(Some(Arc::new(courier)))
+        }
+        None if config.dev => Ok(Some(Arc::new(LogCourier))),
+        None => Ok(None),
+    }
+}
+
+fn chat_limits(config: &Config) -> Result<ChatLimits, StartError> {
+    let filter = match &config.chat.word_filter {
+        Some(path) => Some(Arc::new(read_words(path)?) as _),
+        None => None,
+    };
+    Ok(ChatLimits {
+        members_max: config.chat.members_max,
+        retention: Retention {
+            age_ms: config.chat.retention_age.map(milliseconds),
+            messages: config.chat.retention_messages,
+        },
+        filter,
+    })
+}
+
+fn read_words(path: &Path) -> Result<WordList, StartError> {
+    let text = std::fs::read_to_string(path).map_err(|error| StartError::Part {
+        part: "chat.word_filter",
+        reason: format!("{}: {error}", path.display()),
+    })?;
+    Ok(WordList::new(
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_lowercase)
+            .collect::<HashSet<_>>(),
+    ))
+}
+
+fn allowances(config: &Config) -> Allowances {
+    let limits = &config.limits;
+    Allowances {
+        free: Allowance::new(limits.free_per_second, limits.free_burst),
+        read: Allowance::new(limits.read_per_second, limits.read_burst),
+        write: Allowance::new(limits.write_per_second, limits.write_burst),
+        chat: Allowance::new(limits.chat_per_second, limits.chat_burst),
+        sign_in: Allowance::new(limits.sign_in_per_second, limits.sign_in_burst),
+    }
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    SessionConfig {
+        outbox_bytes: config.limits.outbox.bytes(),
+        timing: Timing {
+            hello_ms: milliseconds(config.heartbeat.hello_timeout),
+            ping_ms: milliseconds(config.heartbeat.ping),
+        },
+        close_timeout: config.heartbeat.close_timeout,
+        frames_per_second: config.limits.frames_per_second,
+    }
+}
+
+/// Cleans up what has run out, until the process ends.
+async fn maintain(services: Arc<Services>) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    loop {
+        tick.tick().await;
+        services.rates.forget_idle();
+        if let Err(error) = services.accounts.maintain(now_ms()).await {
+            tracing::warn!(%error, "keys and tokens are cleaned up at the next turn");
+        }
+    }
+}
+
+fn shards(configured: usize) -> usize {
+    match configured {
+        0 => 2 * std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        shards => shards,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn part(part: &'static str, error: &dyn std::error::Error) -> StartError {
+    StartError::Part {
+        part,
+        reason: error.to_string(),
+    }
+}

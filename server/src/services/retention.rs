@@ -1,0 +1,52 @@
+//! The slow walk over all rooms that removes what is past its time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::router::Router;
+use crate::router::command::Command;
+use crate::store::StoreError;
+use crate::store::rooms::Rooms;
+
+/// Pause between two walks.
+const WALK_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Rooms looked at between two rests.
+const STEP: usize = 100;
+
+/// Rest between two steps, so that a walk costs next to nothing.
+const REST: Duration = Duration::from_millis(100);
+
+/// Walks until the process ends.
+pub async fn run(rooms: Arc<dyn Rooms>, router: Router) {
+    let mut tick = tokio::time::interval(WALK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = walk(rooms.as_ref(), &router).await {
+            tracing::warn!(%error, "the walk of retention begins again later");
+        }
+    }
+}
+
+async fn walk(rooms: &dyn Rooms, router: &Router) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = rooms.rooms_page(after, STEP).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = Some(last.room);
+        for row in &page {
+            let bounded = row.retention.age_ms.is_some() || row.retention.messages.is_some();
+            if bounded && !row.deleted {
+                router.send(Command::Retain(row.room));
+            }
+        }
+        tokio::time::sleep(REST).await;
+    }
+    while rooms.sweep().await? {
+        tokio::time::sleep(REST).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Start and end of the process: configuration, exit codes, TLS, health, orderly shutdown, idle memory.
+
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::types::system::Echo;
+
+use crate::launch::{Server, program};
+use crate::player::{Came, Player};
+use crate::raw::{PATIENCE, RawSocket};
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    program()
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_code_2_and_the_key() {
+    for (arguments, environment, named) in [
+        (&["--set", "listen.wss=1.2.3.4:5"][..], &[][..], "listen.ws"),
+        (&["--set", "heartbeat.ping=5"], &[], "heartbeat.ping"),
+        (&[], &[("PITTURU_STORE__DIRR", "x")], "store.dir"),
+        (&["--config", "missing.toml"], &[], "missing.toml"),
+        (&["--dev", "--set", "log.level=no such=level"], &[], "log.level"),
+    ] {
+        let output = run(arguments, environment);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(named), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn config_prints_what_is_in_effect_and_where_it_comes_from() {
+    let output = run(
+        &["config", "--set", "listen.connections_max=77"],
+        &[("PITTURU_HEARTBEAT__PING", "7s")],
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("connections_max = \"77\" # flag --set"), "{text}");
+    assert!(text.contains("environment PITTURU_HEARTBEAT__PING"), "{text}");
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(
+        &["--dev", "--listen", &address, "--set", "ops.listen=127.0.0.1:0"],
+        &[],
+    );
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains(&address) && text.contains("listen.ws"), "{text}");
+}
+
+#[test]
+fn a_store_that_is_in_use_ends_with_code_3_and_its_folder() {
+    let server = Server::start(&[]);
+    let data = server.data().display().to_string();
+    let output = run(
+        &[
+            "--dev",
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            "ops.listen=127.0.0.1:0",
+            "--data",
+            &data,
+        ],
+        &[],
+    );
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains(&data), "{text}");
+}
+
+#[test]
+fn health_and_metrics_show_the_server() {
+    let server = Server::start(&[]);
+    let _player = Player::connect(server.ws);
+    assert!(server.ops_page("/health").starts_with("HTTP/1.1 200"));
+    let detail = server.ops_page("/health/detailed");
+    for part in ["\"ready\":true", "\"store\"", "\"listeners\"", "\"connections\":1"] {
+        assert!(detail.contains(part), "{part} is missing in {detail}");
+    }
+    let metrics = server.ops_page("/metrics");
+    for name in ["process_resident_memory_bytes", "process_cpu_seconds_total", "pitturu_connections"] {
+        assert!(metrics.contains(name), "{name} is missing in {metrics}");
+    }
+}
+
+#[test]
+fn a_signal_sends_everybody_away_and_ends_with_code_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&[]);
+        let mut players: Vec<Player> = (0..10).map(|_| Player::connect(server.ws)).collect();
+        for player in &mut players {
+            player.begin(&Echo { data: vec![1; 1000] });
+        }
+        server.signal(signal);
+        for player in &mut players {
+            let mut answered = false;
+            let code = loop {
+                match player.next() {
+                    Came::Reply(1, _) => answered = true,
+                    Came::Closed(code) => break code,
+                    Came::Ended => panic!("cut off without a close frame"),
+                    _ => {}
+                }
+            };
+            assert!(answered, "what was asked before the end is answered");
+            assert_eq!(code, Some(CloseCode::ShuttingDown.number()));
+        }
+        drop(players);
+        let status = server.wait();
+        assert_eq!(status.code(), Some(0), "{signal}: {}", server.log());
+        assert!(RawSocket::try_connect(server.ws, "").is_err());
+    }
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_those_who_do_not_leave() {
+    let mut server = Server::start(&["server.shutdown_timeout=500ms"]);
+    // Says nothing and answers nothing, not even the close frame.
+    let _stubborn = Player::connect(server.ws);
+    let began = Instant::now();
+    let status = server.stop();
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut server = Server::start(&["server.shutdown_timeout=1h", "heartbeat.ping=10m"]);
+    let _stubborn = Player::connect(server.ws);
+    server.signal("TERM");
+    let began = Instant::now();
+    while !server.log().contains("shutting down") {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.signal("TERM");
+    let status = server.wait();
+    assert!(matches!(status.code(), Some(130 | 0)), "{status:?}");
+}
+
+#[test]
+fn tls_serves_with_a_made_up_certificate_in_development() {
+    let server = Server::start(&["listen.tls=127.0.0.1:0"]);
+    let address = server.tls.expect("TLS is on");
+    let certificate = server.data().join("dev-cert.pem");
+    let output = std::process::Command::new("openssl")
+        .args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost"])
+        .arg("-CAfile")
+        .arg(&certificate)
+        .args(["-connect", &address.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            use std::io::Write;
+            let mut stdin = child.stdin.take().expect("piped");
+            stdin.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+            child.wait_with_output()
+        });
+    let output = output.expect("openssl is part of every Debian");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("426 Upgrade Required"), "{text}{errors}");
+}
+
+#[test]
+fn idle_connections_are_small() {
+    const COUNT: usize = 2_000;
+    const BYTES_MAX: u64 = 8 * 1024;
+    let server = Server::start(&["heartbeat.ping=10m"]);
+    // The first ones bring what is shared by all.
+    let _first: Vec<Player> = (0..200).map(|_| Player::connect(server.ws)).collect();
+    let before = server.resident_bytes();
+    let _idle: Vec<Player> = (0..COUNT).map(|_| Player::connect(server.ws)).collect();
+    let each = (server.resident_bytes() - before) / COUNT as u64;
+    println!("{each} bytes of resident memory per idle connection");
+    assert!(each <= BYTES_MAX, "{each}");
+}

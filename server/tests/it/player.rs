@@ -1,0 +1,182 @@
+//! A blocking client that speaks the protocol over a raw socket.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::events::Event;
+use pitturu_protocol::frame::{CallId, ClientFrame, ServerFrame, call};
+use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
+use pitturu_protocol::types::system::{Hello, Welcome};
+
+use crate::raw::{BINARY, CLOSE, RawSocket, message};
+
+/// What came that a test may want to see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Came {
+    Welcome(Welcome),
+    Reply(CallId, Vec<u8>),
+    Fault(CallId, Fault),
+    Event(u16, Vec<u8>),
+    Other,
+    /// The close frame's code.
+    Closed(Option<u16>),
+    /// The end without a close frame.
+    Ended,
+}
+
+/// One connection.
+pub struct Player {
+    pub socket: RawSocket,
+    unread: VecDeque<Came>,
+    events: VecDeque<(u16, Vec<u8>)>,
+    last_call: CallId,
+    /// Whether pings are answered.
+    pub pongs: bool,
+}
+
+/// The first frame of a client.
+pub fn hello() -> Vec<u8> {
+    ClientFrame::Hello(Hello {
+        v: pitturu_protocol::VERSION,
+        sdk: "test/0".to_owned(),
+        token: None,
+    })
+    .encode()
+}
+
+impl Player {
+    /// Connects and says nothing.
+    pub fn silent(address: SocketAddr) -> Self {
+        Self {
+            socket: RawSocket::connect(address),
+            unread: VecDeque::new(),
+            events: VecDeque::new(),
+            last_call: 0,
+            pongs: true,
+        }
+    }
+
+    /// Connects and says hello.
+    pub fn connect(address: SocketAddr) -> Self {
+        let mut player = Self::silent(address);
+        player.send(&hello());
+        match player.next() {
+            Came::Welcome(_) => player,
+            other => panic!("no welcome but {other:?}"),
+        }
+    }
+
+    /// Connects and signs in as a new guest.
+    pub fn guest(address: SocketAddr, name: &str) -> (Self, SignedIn) {
+        let mut player = Self::connect(address);
+        let signed_in = player
+            .call(&LoginGuest {
+                secret: format!("{name:-<32}"),
+                name: Some(name.to_owned()),
+                device: None,
+            })
+            .unwrap();
+        (player, signed_in)
+    }
+
+    /// Sends frames as one message.
+    pub fn send(&mut self, frames: &[u8]) {
+        self.socket.send(&message(BINARY, frames));
+    }
+
+    /// Sends a call and waits for its answer. Events that come before it are kept.
+    pub fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Fault> {
+        let number = self.begin(request);
+        loop {
+            match self.next() {
+                Came::Reply(call, body) if call == number => {
+                    return Ok(codec::decode(&body).unwrap());
+                }
+                Came::Fault(call, fault) if call == number => return Err(fault),
+                Came::Event(event, body) => self.events.push_back((event, body)),
+                Came::Other | Came::Reply(..) => {}
+                other => panic!("no answer to {} but {other:?}", M::NAME),
+            }
+        }
+    }
+
+    /// Sends a call and returns its number.
+    pub fn begin<M: Method>(&mut self, request: &M) -> CallId {
+        self.last_call += 1;
+        let key = format!("{:08}", self.last_call);
+        self.send(&call(self.last_call, request, Some(&key)));
+        self.last_call
+    }
+
+    /// The next event of this kind. Others are dropped.
+    pub fn event<E: Event>(&mut self) -> E {
+        loop {
+            let (event, body) = match self.events.pop_front() {
+                Some(event) => event,
+                None => match self.next() {
+                    Came::Event(event, body) => (event, body),
+                    Came::Other | Came::Reply(..) => continue,
+                    other => panic!("no {} but {other:?}", E::NAME),
+                },
+            };
+            if event == E::NUMBER {
+                return codec::decode(&body).unwrap();
+            }
+        }
+    }
+
+    /// The next thing that comes. Pings are answered on the way.
+    pub fn next(&mut self) -> Came {
+        loop {
+            if let Some(came) = self.unread.pop_front() {
+                return came;
+            }
+            let Some(frame) = self.socket.next() else {
+                return Came::Ended;
+            };
+            match frame.opcode() {
+                CLOSE => return Came::Closed(frame.close_code()),
+                BINARY => self.take_frames(&frame.payload),
+                other => panic!("unexpected opcode {other}"),
+            }
+        }
+    }
+
+    fn take_frames(&mut self, mut rest: &[u8]) {
+        assert!(!rest.is_empty(), "a message holds at least one frame");
+        while !rest.is_empty() {
+            let (frame, after) = ServerFrame::read(rest).unwrap();
+            rest = after;
+            let came = match frame {
+                ServerFrame::Welcome(welcome) => Came::Welcome(welcome),
+                ServerFrame::Reply { call, body } => Came::Reply(call, body.to_vec()),
+                ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
+                ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
+                ServerFrame::Ping { nonce } => {
+                    if self.pongs {
+                        self.send(&ClientFrame::Pong { nonce }.encode());
+                    }
+                    continue;
+                }
+                _ => Came::Other,
+            };
+            self.unread.push_back(came);
+        }
+    }
+
+    /// Reads until the end: the fault about the connection, if one came, and the close code.
+    pub fn farewell(&mut self) -> (Option<Fault>, Option<u16>) {
+        let mut fault = None;
+        loop {
+            match self.next() {
+                Came::Fault(0, about_connection) => fault = Some(about_connection),
+                Came::Closed(code) => return (fault, code),
+                Came::Ended => return (fault, None),
+                _ => {}
+            }
+        }
+    }
+}
