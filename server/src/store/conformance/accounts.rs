@@ -10,6 +10,7 @@ use crate::store::accounts::{
     ProfileChange, ProfileRow, ResetRow, Rotated, Rotation, SESSIONS_MAX, SecretHash, SessionRow,
     SigningKeyRow,
 };
+use crate::store::inboxes::Inboxes as _;
 use crate::store::keyed::{KeyUse, Stored};
 
 const NOW: u64 = 1_000;
