@@ -642,7 +642,7 @@ fn sends_take_effect_once_and_streams_are_dense_whatever_the_network_does() {
         run(seed);
         return;
     }
-    let seeds = setting("PITTURU_SIM_SEEDS").unwrap_or(20);
+    let seeds = setting("PITTURU_SIM_SEEDS").unwrap_or(10);
     let mut totals = [0; 3];
     for seed in 1..=seeds {
         let counts = run(seed);

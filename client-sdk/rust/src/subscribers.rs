@@ -225,7 +225,9 @@ impl Drop for Subscription {
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscription").field("id", &self.id).finish()
+        f.debug_struct("Subscription")
+            .field("id", &self.id)
+            .finish()
     }
 }
 
@@ -291,7 +293,12 @@ mod tests {
             .filter(|event| matches!(event, ServerEvent::MessageDeleted(_)))
             .collect();
         assert_eq!(entries.len(), 1024);
-        assert!(entries.iter().enumerate().all(|(rev, event)| **event == entry(rev as u64)));
+        assert!(
+            entries
+                .iter()
+                .enumerate()
+                .all(|(rev, event)| **event == entry(rev as u64))
+        );
         assert_eq!(seen.len(), 1026);
         assert!(seen.contains(&online(1, 499)) && seen.contains(&online(2, 1)));
     }

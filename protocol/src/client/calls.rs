@@ -386,7 +386,7 @@ impl Calls {
             State::Waiting => {
                 self.unwait(ticket);
             }
-            State::OnWire(call) => {}
+            State::OnWire(_) => {}
             State::RepeatAt(at) => {
                 self.repeats.remove(&(at, ticket));
             }

@@ -1,0 +1,292 @@
+//! The handle that an application holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitturu_protocol::client::{ClientConnection, Config, Stats};
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::{Identity, Login, LoginGuest, Logout, Register, SignedIn};
+use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, RoomView, SearchRooms};
+use pitturu_protocol::types::system::Resume;
+use tokio::sync::watch;
+
+use crate::call::Call;
+use crate::error::CallError;
+use crate::event::{ConnectionState, ServerEvent, TypedEvent};
+use crate::options::{ClientOptions, InvalidOptions};
+use crate::room::Room;
+use crate::subscribers::{Events, Subscription};
+use crate::task::{Shared, Task};
+use crate::transport::Connector;
+
+/// A client of one server. Cloning gives another handle to the same client; when the last is dropped, the client ends.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    call_timeout: Duration,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("connection", &*self.inner.shared.connection.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client and spawns its task on the current tokio runtime. Returns at once: connecting goes on in the
+    /// background, and calls made meanwhile wait for it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn connect(options: ClientOptions) -> Result<Self, InvalidOptions> {
+        let (client, task) = Self::new(options)?;
+        tokio::spawn(task.run());
+        Ok(client)
+    }
+
+    /// Makes a client and its task, for applications that spawn tasks in their own way.
+    pub fn new(options: ClientOptions) -> Result<(Self, Task), InvalidOptions> {
+        let connector = Connector::new(&options)?;
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| InvalidOptions::Random(error.to_string()))?;
+        let config = Config {
+            sdk: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
+            tokens: options.tokens.load(),
+            resume: options.resume,
+            back_off: options.back_off,
+            ..Config::default()
+        };
+        let machine = ClientConnection::new(config, u64::from_ne_bytes(seed));
+        let shared = Arc::new(Shared::new(machine));
+        let task = Task::new(Arc::clone(&shared), connector, options.tokens);
+        let inner = Inner {
+            shared,
+            call_timeout: options.call_timeout,
+        };
+        Ok((
+            Self {
+                inner: Arc::new(inner),
+            },
+            task,
+        ))
+    }
+
+    /// Makes a call; awaiting it gives the method's reply. It is queued when it is first polled or [sent](Call::send), also
+    /// while there is no connection, and repeated after a lost connection until its deadline; a write takes effect once at most, since its repetitions carry one
+    /// idempotency key. Sends to one room keep the order in which they were made. Dropping the call cancels it.
+    ///
+    /// ```no_run
+    /// # async fn example(client: pitturu_client::Client, room: pitturu_client::RoomId) -> Result<(), pitturu_client::CallError> {
+    /// use pitturu_client::types::chat::SendMessage;
+    ///
+    /// let sent = client
+    ///     .call(SendMessage { room, text: "hello".into(), data: None, reply_to: None })
+    ///     .await?;
+    /// println!("message {}", sent.seq);
+    /// # Ok(())
+    /// # }
+    /// ```
+    // A request is given away: what it is sent as is all that is needed of it.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn call<M: Method>(&self, request: M) -> Call<M> {
+        Call::new(
+            Arc::clone(&self.inner.shared),
+            &request,
+            self.inner.call_timeout,
+        )
+    }
+
+    /// Creates an account and signs in.
+    pub async fn register(&self, username: &str, password: &str) -> Result<SignedIn, CallError> {
+        self.call(Register {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            name: None,
+            email: None,
+            device: None,
+        })
+        .await
+    }
+
+    /// Signs in with name and password.
+    pub async fn login(&self, username: &str, password: &str) -> Result<SignedIn, CallError> {
+        self.call(Login {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            device: None,
+        })
+        .await
+    }
+
+    /// Signs in with this device's secret, which [`new_guest_secret`] drew once and the application keeps. A new secret
+    /// makes a new account, called `name`.
+    pub async fn login_guest(
+        &self,
+        secret: &str,
+        name: Option<&str>,
+    ) -> Result<SignedIn, CallError> {
+        self.call(LoginGuest {
+            secret: secret.to_owned(),
+            name: name.map(str::to_owned),
+            device: None,
+        })
+        .await
+    }
+
+    /// Signs out: the tokens are void and forgotten, and no room is followed any more.
+    pub async fn logout(&self) -> Result<(), CallError> {
+        self.call(Logout {}).await.map(|_| ())
+    }
+
+    /// Who is or was last signed in; absent when signed out, and before the first welcome.
+    pub fn identity(&self) -> Option<Identity> {
+        self.inner
+            .shared
+            .with(|machine, _| machine.identity().cloned())
+    }
+
+    /// A handle to a room. Nothing is sent.
+    pub fn room(&self, room: RoomId) -> Room {
+        Room::new(self.clone(), room)
+    }
+
+    /// Creates a room, and opens it.
+    pub async fn create_room(&self, kind: RoomKind, name: &str) -> Result<RoomView, CallError> {
+        self.call(CreateRoom {
+            kind,
+            name: name.to_owned(),
+            topic: None,
+            slow_mode_ms: None,
+            retention: None,
+        })
+        .await
+    }
+
+    /// Joins the oldest public room of exactly this name, or creates it, and opens it.
+    pub async fn join_or_create(&self, name: &str) -> Result<RoomView, CallError> {
+        let found = self
+            .call(SearchRooms {
+                query: name.to_owned(),
+                after: None,
+                limit: None,
+            })
+            .await?;
+        let oldest = found
+            .rooms
+            .iter()
+            .filter(|room| room.name == name)
+            .min_by_key(|room| (room.created_at, room.room));
+        match oldest {
+            Some(room) => self.call(JoinRoom { room: room.room }).await,
+            None => self.create_room(RoomKind::Public, name).await,
+        }
+    }
+
+    /// Everything that happens from now on, as an async stream. See [`Events`] for what a slow reader gets.
+    pub fn events(&self) -> Events {
+        self.inner.shared.subscribers.events()
+    }
+
+    /// Calls `callback` with each event of one kind, on the client's own task: it must not block. It ends when the guard
+    /// is dropped.
+    ///
+    /// ```no_run
+    /// # fn example(client: pitturu_client::Client) {
+    /// use pitturu_client::types::chat::MessageSent;
+    ///
+    /// let guard = client.on::<MessageSent>(|sent| println!("{}: {}", sent.msg.name, sent.msg.text));
+    /// # drop(guard);
+    /// # }
+    /// ```
+    pub fn on<E: TypedEvent>(&self, callback: impl Fn(&E) + Send + Sync + 'static) -> Subscription {
+        self.on_any(move |event| {
+            if let Some(event) = E::of(event) {
+                callback(event);
+            }
+        })
+    }
+
+    /// As [`Client::on`], with every event.
+    pub fn on_any(&self, callback: impl Fn(&ServerEvent) + Send + Sync + 'static) -> Subscription {
+        self.inner.shared.subscribers.on(Arc::new(callback))
+    }
+
+    /// Where the client stands, now and whenever it changes.
+    pub fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.inner.shared.connection.subscribe()
+    }
+
+    /// Waits until the client is connected and up to date.
+    pub async fn online(&self) -> Result<(), CallError> {
+        let mut connection = self.connection();
+        let state = connection
+            .wait_for(|state| {
+                matches!(
+                    state,
+                    ConnectionState::Online | ConnectionState::Stopped { .. }
+                )
+            })
+            .await
+            .map_err(|_| CallError::Closed)?;
+        match &*state {
+            ConnectionState::Online => Ok(()),
+            _ => Err(CallError::Closed),
+        }
+    }
+
+    /// Tries to connect at once, instead of at the end of the wait: for when the device has found a network again, or
+    /// after [`ConnectionState::Stopped`].
+    pub fn reconnect(&self) {
+        self.inner.shared.with(|machine, now| {
+            machine.start(now);
+            machine.retry_now(now);
+        });
+    }
+
+    /// The followed streams with their cursors, for [`ClientOptions::resume`] in a later run. What waits in a reader's
+    /// queue counts as received.
+    pub fn cursors(&self) -> Resume {
+        self.inner.shared.with(|machine, _| machine.cursors())
+    }
+
+    /// Counts for diagnosis.
+    pub fn stats(&self) -> Stats {
+        self.inner.shared.with(|machine, _| machine.stats())
+    }
+
+    /// Ends the client for all its handles. Calls without an answer fail with [`Code::Disconnected`].
+    pub fn close(&self) {
+        self.inner.shared.close();
+    }
+}
+
+/// A new secret for [`Client::login_guest`]: 32 characters that nobody can guess.
+pub fn new_guest_secret() -> Result<String, CallError> {
+    random_text()
+}
+
+/// 128 random bits as text.
+pub(crate) fn random_text() -> Result<String, CallError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        CallError::Fault(Fault::new(
+            Code::Internal,
+            format!("the system gives no random numbers: {error}"),
+        ))
+    })?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

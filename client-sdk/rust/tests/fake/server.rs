@@ -1,0 +1,286 @@
+//! A server that a test plays by hand, frame by frame.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use pitturu_client::types::accounts::{Identity, Role, SignedIn};
+use pitturu_client::types::chat::{
+    MemberRole, Membership, Message as ChatMessage, MessageSent, Retention, RoomInfo, RoomKind,
+    RoomView,
+};
+use pitturu_client::types::system::{Limits, Welcome};
+use pitturu_client::{Code, ConnectionId, Cursor, Fault, RoomId, SessionId, UserId};
+use pitturu_protocol::codec;
+use pitturu_protocol::frame::{self, CallId, ClientFrame, ServerFrame};
+use pitturu_protocol::methods::Method;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+/// Nothing in these tests takes this long unless it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const ROOM: RoomId = RoomId::from_bytes([5; 10]);
+
+pub(crate) struct Server {
+    listener: TcpListener,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// The next connection, after its handshake.
+    pub(crate) async fn accept(&self) -> Peer {
+        tokio::time::timeout(PATIENCE, async {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            #[allow(clippy::result_large_err, reason = "the library's own type")]
+            let subprotocol = |request: &Request, mut response: Response| {
+                let asked = request.headers()["sec-websocket-protocol"].clone();
+                assert_eq!(asked, pitturu_protocol::SUBPROTOCOL);
+                response
+                    .headers_mut()
+                    .insert("sec-websocket-protocol", asked);
+                Ok(response)
+            };
+            let socket = tokio_tungstenite::accept_hdr_async(stream, subprotocol)
+                .await
+                .unwrap();
+            Peer {
+                socket,
+                said: VecDeque::new(),
+            }
+        })
+        .await
+        .expect("a client connects")
+    }
+
+    /// Takes a connection and cuts it before the handshake.
+    pub(crate) async fn refuse(&self) {
+        let (stream, _) = tokio::time::timeout(PATIENCE, self.listener.accept())
+            .await
+            .expect("a client connects")
+            .unwrap();
+        drop(stream);
+    }
+
+    /// A connection that has said hello and been welcomed, signed in if it gave a token.
+    pub(crate) async fn welcome(&self) -> (Peer, Option<String>) {
+        let mut peer = self.accept().await;
+        let token = peer.hello().await;
+        peer.say(&welcome(token.is_some(), None)).await;
+        (peer, token)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Said {
+    Hello(Option<String>),
+    Call {
+        call: CallId,
+        method: u16,
+        body: Vec<u8>,
+        key: Option<String>,
+    },
+    Cancel(CallId),
+    Ack(Cursor),
+    Pong(u32),
+}
+
+/// One client, as the server sees it.
+pub(crate) struct Peer {
+    socket: WebSocketStream<TcpStream>,
+    said: VecDeque<Said>,
+}
+
+impl Peer {
+    pub(crate) async fn next(&mut self) -> Said {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(said) = self.said.pop_front() {
+                    return said;
+                }
+                let message = self.socket.next().await.expect("still open").unwrap();
+                if let Message::Binary(bytes) = message {
+                    self.read(&bytes);
+                }
+            }
+        })
+        .await
+        .expect("the client says something")
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (frame, after) = ClientFrame::read(rest).unwrap();
+            rest = after;
+            self.said.push_back(match frame {
+                ClientFrame::Hello(hello) => Said::Hello(hello.token),
+                ClientFrame::Call {
+                    call,
+                    method,
+                    body,
+                    key,
+                } => Said::Call {
+                    call,
+                    method,
+                    body: body.to_vec(),
+                    key: key.map(str::to_owned),
+                },
+                ClientFrame::Cancel { call } => Said::Cancel(call),
+                ClientFrame::Ack { cursor, .. } => Said::Ack(cursor),
+                ClientFrame::Pong { nonce } => Said::Pong(nonce),
+                ClientFrame::Input { .. } => panic!("no input was given"),
+            });
+        }
+    }
+
+    pub(crate) async fn hello(&mut self) -> Option<String> {
+        match self.next().await {
+            Said::Hello(token) => token,
+            other => panic!("not hello but {other:?}"),
+        }
+    }
+
+    /// The next call, which must be of method `M`.
+    pub(crate) async fn call<M: Method>(&mut self) -> (CallId, M, Option<String>) {
+        match self.next().await {
+            Said::Call {
+                call,
+                method,
+                body,
+                key,
+            } if method == M::NUMBER => (call, codec::decode(&body).unwrap(), key),
+            other => panic!("not {} but {other:?}", M::NAME),
+        }
+    }
+
+    pub(crate) async fn say(&mut self, frames: &[u8]) {
+        let message = Message::Binary(frames.to_vec().into());
+        self.socket.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn reply<T: serde::Serialize>(&mut self, call: CallId, reply: &T) {
+        self.say(&frame::reply(call, reply)).await;
+    }
+
+    pub(crate) async fn fault(&mut self, call: CallId, fault: Fault) {
+        self.say(&ServerFrame::Fault { call, fault }.encode()).await;
+    }
+
+    pub(crate) async fn close(mut self, code: u16) {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: "".into(),
+        };
+        self.socket.close(Some(frame)).await.unwrap();
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// Waits for the client's close frame and returns its code.
+    pub(crate) async fn closed(mut self) -> Option<u16> {
+        tokio::time::timeout(PATIENCE, async {
+            while let Some(Ok(message)) = self.socket.next().await {
+                if let Message::Close(frame) = message {
+                    return frame.map(|frame| frame.code.into());
+                }
+            }
+            None
+        })
+        .await
+        .expect("the client closes")
+    }
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity {
+        user: UserId::from_bytes([1; 10]),
+        session: SessionId::from_bytes([2; 10]),
+        role: Role::Player,
+        guest: true,
+        expires_at: 1_000_000_000,
+    }
+}
+
+pub(crate) fn signed_in(generation: u32) -> SignedIn {
+    SignedIn {
+        identity: identity(),
+        access: format!("access {generation}"),
+        refresh: format!("refresh {generation}"),
+        refresh_expires_at: 2_000_000_000,
+        created: false,
+    }
+}
+
+pub(crate) fn welcome(signed_in: bool, refused: Option<Code>) -> Vec<u8> {
+    ServerFrame::Welcome(Welcome {
+        v: 1,
+        conn: ConnectionId::from_bytes([3; 10]),
+        now: 0,
+        ping_ms: 25_000,
+        identity: signed_in.then(identity),
+        refused: refused.map(Fault::of),
+        limits: Limits {
+            frame_bytes: 65_536,
+            message_bytes: 262_144,
+            calls: 64,
+            rooms: 256,
+        },
+    })
+    .encode()
+}
+
+pub(crate) fn view(head: u64, rev: u64) -> RoomView {
+    RoomView {
+        info: RoomInfo {
+            room: ROOM,
+            kind: RoomKind::Public,
+            name: "lobby".into(),
+            topic: None,
+            peer: None,
+            members: 1,
+            head,
+            first: 1,
+            slow_mode_ms: 0,
+            retention: Retention::default(),
+            created_at: 0,
+        },
+        me: Membership {
+            role: MemberRole::Member,
+            read: 0,
+            muted_until: None,
+            joined_at: 0,
+        },
+        rev,
+        online: 1,
+    }
+}
+
+pub(crate) fn message(seq: u64) -> Vec<u8> {
+    frame::event(&MessageSent {
+        room: ROOM,
+        msg: ChatMessage {
+            seq,
+            from: UserId::from_bytes([1; 10]),
+            name: "Mina".into(),
+            text: format!("text {seq}"),
+            at: 0,
+            data: None,
+            reply_to: None,
+            edited_at: None,
+            deleted_by: None,
+            reactions: Vec::new(),
+        },
+    })
+}
