@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pitturu_protocol::ids::UserId;
+use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::friends::FriendState::{self, Blocked, Friend, Received, Requested};
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -12,7 +12,6 @@ use crate::store::accounts::{AccountRow, Accounts, ProfileRow, SessionRow};
 use crate::store::friends::{FriendError, FriendRow, Friends, Pair};
 use crate::store::inboxes::Inboxes;
 use crate::store::keyed::KeyUse;
-use pitturu_protocol::ids::SessionId;
 
 const PLAYERS: u16 = 4;
 
@@ -127,11 +126,9 @@ async fn act<S: Friends>(store: &S, operation: u64, pair: Pair, key: Option<KeyU
 }
 
 pub(crate) async fn random_acts_match_a_model(mut harness: impl Harness) {
-    let seed: u64 = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-        | 1;
+    let mut drawn = [0; 8];
+    getrandom::fill(&mut drawn).unwrap();
+    let seed = u64::from_le_bytes(drawn) | 1;
     println!("seed {seed}");
     let mut random = seed;
     let mut draw = |below: u64| {
