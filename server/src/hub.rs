@@ -83,13 +83,19 @@ impl Hub {
         self.players.len()
     }
 
-    /// Signs a player in on a connection. A prolonged sign-in of the same player keeps the rooms open.
+    /// Signs a player in on a connection. A prolonged sign-in of the same player keeps the rooms open; another player
+    /// begins without any.
     pub fn sign_in(&self, connection: &Arc<Connection>, player: Player) {
         let user = player.identity.user;
-        let before = connection.set_player(Some(player));
-        if before.is_some_and(|before| before.identity.user == user) {
-            return;
+        match connection.user() {
+            Some(before) if before == user => {
+                connection.set_player(Some(player));
+                return;
+            }
+            Some(_) => self.sign_out(connection),
+            None => {}
         }
+        connection.set_player(Some(player));
         let mut present = self.players.entry(user).or_insert_with(|| Present {
             connections: Vec::with_capacity(1),
             status: Status::Online,

@@ -35,7 +35,7 @@ pub struct Connection {
 /// Why a room could not be opened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FollowRefused {
-    /// The connection is gone.
+    /// The connection is gone, or the player has signed out of it.
     Gone,
     /// It has [`ROOMS_OPEN_MAX`] rooms open.
     TooMany,
@@ -53,11 +53,13 @@ impl Connection {
         }
     }
 
-    /// Notes that a room is open here. The room's shard calls it before it adds the connection.
-    pub fn follow(&self, room: RoomId) -> Result<(), FollowRefused> {
+    /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
+    /// whoever signs out or goes away meanwhile finds the room among those to leave.
+    pub fn follow(&self, room: RoomId, user: UserId) -> Result<(), FollowRefused> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         match rooms.as_mut() {
             None => Err(FollowRefused::Gone),
+            Some(_) if self.user() != Some(user) => Err(FollowRefused::Gone),
             Some(open) if open.contains(&room) => Ok(()),
             Some(open) if open.len() >= ROOMS_OPEN_MAX => Err(FollowRefused::TooMany),
             Some(open) => {

@@ -17,7 +17,10 @@ fn has(what: &str, there: bool) -> bool {
         return true;
     }
     let required = std::env::var_os("PITTURU_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(!required, "{what} is missing, and nothing may be left out: run make setup");
+    assert!(
+        !required,
+        "{what} is missing, and nothing may be left out: run make setup"
+    );
     eprintln!("\n!!! LEFT OUT: {what} is missing; `make setup` installs it\n");
     false
 }
@@ -46,7 +49,9 @@ fn chromium() -> Option<String> {
                 version.is_ok_and(|output| output.status.success())
             })
             .map(|name| {
-                let which = Command::new("sh").args(["-c", &format!("command -v {name}")]).output();
+                let which = Command::new("sh")
+                    .args(["-c", &format!("command -v {name}")])
+                    .output();
                 let path = which.expect("sh runs").stdout;
                 String::from_utf8_lossy(&path).trim().to_owned()
             })
@@ -66,9 +71,15 @@ fn run(program: impl AsRef<OsStr>, arguments: &[&str]) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
     assert!(status.success(), "{arguments:?}: {status}\n{out}\n{err}");
-    assert!(out.trim_end().ends_with("ok"), "{arguments:?}\n{out}\n{err}");
+    assert!(
+        out.trim_end().ends_with("ok"),
+        "{arguments:?}\n{out}\n{err}"
+    );
 }
 
 #[test]
@@ -80,21 +91,34 @@ fn npm_ws() {
     run("node", &["ws.mjs", &format!("ws://{}/", server.ws)]);
     let certificate = server.data().join("dev-cert.pem").display().to_string();
     let port = server.tls.expect("TLS is on").port();
-    run("node", &["ws.mjs", &format!("wss://localhost:{port}/ws"), &certificate]);
+    run(
+        "node",
+        &[
+            "ws.mjs",
+            &format!("wss://localhost:{port}/ws"),
+            &certificate,
+        ],
+    );
 }
 
 #[test]
 fn pypi_websockets() {
     let Some(python) = python() else { return };
     let server = Server::start(&[]);
-    run(python, &["websockets_client.py", &format!("ws://{}/", server.ws)]);
+    run(
+        python,
+        &["websockets_client.py", &format!("ws://{}/", server.ws)],
+    );
 }
 
 #[test]
 fn pypi_picows() {
     let Some(python) = python() else { return };
     let server = Server::start(&[]);
-    run(python, &["picows_client.py", &format!("ws://{}/", server.ws)]);
+    run(
+        python,
+        &["picows_client.py", &format!("ws://{}/", server.ws)],
+    );
 }
 
 #[test]

@@ -80,5 +80,7 @@ async fn echo(mut link: WebSocketLink, _: Peer) {
         LinkError::Closed(_) | LinkError::Io(_) => return,
     };
     let goodbye = poll_fn(|cx| link.poll_close(cx, code, "violation"));
-    tokio::time::timeout(Duration::from_secs(5), goodbye).await.ok();
+    tokio::time::timeout(Duration::from_secs(5), goodbye)
+        .await
+        .ok();
 }

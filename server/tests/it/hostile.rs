@@ -51,32 +51,84 @@ fn attacks() -> Vec<Attack> {
         });
     };
     let whole = echo(1, 100);
-    add("truncated call", true, vec![whole[..20].to_vec()], PROTOCOL_ERROR);
-    add("truncated hello", false, vec![hello()[..5].to_vec()], PROTOCOL_ERROR);
+    add(
+        "truncated call",
+        true,
+        vec![whole[..20].to_vec()],
+        PROTOCOL_ERROR,
+    );
+    add(
+        "truncated hello",
+        false,
+        vec![hello()[..5].to_vec()],
+        PROTOCOL_ERROR,
+    );
     add("empty message", true, vec![Vec::new()], PROTOCOL_ERROR);
     add("no MessagePack", true, vec![vec![0xc1]], PROTOCOL_ERROR);
     add("no array", true, vec![vec![0x80]], PROTOCOL_ERROR);
     add("an empty array", true, vec![vec![0x90]], PROTOCOL_ERROR);
     add("unknown kind", true, vec![vec![0x91, 0x7f]], PROTOCOL_ERROR);
-    add("a frame of the server", true, vec![vec![0x92, 13, 1]], PROTOCOL_ERROR);
+    add(
+        "a frame of the server",
+        true,
+        vec![vec![0x92, 13, 1]],
+        PROTOCOL_ERROR,
+    );
     let claim = vec![0xdd, 0xff, 0xff, 0xff, 0xff];
-    add("an array that claims 4 billion elements", true, vec![claim], PROTOCOL_ERROR);
+    add(
+        "an array that claims 4 billion elements",
+        true,
+        vec![claim],
+        PROTOCOL_ERROR,
+    );
     let claim = vec![0x94, 2, 1, 0, 0xdf, 0xff, 0xff, 0xff, 0xff];
-    add("a map that claims 4 billion entries", true, vec![claim], PROTOCOL_ERROR);
-    let claim = vec![0x94, 2, 1, 0, 0x81, 0xa1, b'd', 0xc6, 0xff, 0xff, 0xff, 0xff];
+    add(
+        "a map that claims 4 billion entries",
+        true,
+        vec![claim],
+        PROTOCOL_ERROR,
+    );
+    let claim = vec![
+        0x94, 2, 1, 0, 0x81, 0xa1, b'd', 0xc6, 0xff, 0xff, 0xff, 0xff,
+    ];
     add("bytes that claim 4 GiB", true, vec![claim], PROTOCOL_ERROR);
     add("deeply nested", true, vec![nested(40)], PROTOCOL_ERROR);
-    add("very deeply nested", true, vec![nested(60_000)], PROTOCOL_ERROR);
-    add("a frame above its limit", true, vec![echo(1, FRAME_BYTES_MAX)], TOO_BIG);
+    add(
+        "very deeply nested",
+        true,
+        vec![nested(60_000)],
+        PROTOCOL_ERROR,
+    );
+    add(
+        "a frame above its limit",
+        true,
+        vec![echo(1, FRAME_BYTES_MAX)],
+        TOO_BIG,
+    );
     add("call before hello", false, vec![echo(1, 1)], PROTOCOL_ERROR);
     let pong = ClientFrame::Pong { nonce: 1 }.encode();
     add("pong before hello", false, vec![pong], PROTOCOL_ERROR);
     add("second hello", true, vec![hello()], PROTOCOL_ERROR);
     add("call number 0", true, vec![echo(0, 1)], PROTOCOL_ERROR);
-    add("replayed call", true, vec![echo(1, 1), echo(1, 1)], PROTOCOL_ERROR);
-    add("older call", true, vec![echo(9, 1), echo(8, 1)], PROTOCOL_ERROR);
+    add(
+        "replayed call",
+        true,
+        vec![echo(1, 1), echo(1, 1)],
+        PROTOCOL_ERROR,
+    );
+    add(
+        "older call",
+        true,
+        vec![echo(9, 1), echo(8, 1)],
+        PROTOCOL_ERROR,
+    );
     let both = [echo(1, 1), vec![0xc1]].concat();
-    add("good frame, then a bad one", true, vec![both], PROTOCOL_ERROR);
+    add(
+        "good frame, then a bad one",
+        true,
+        vec![both],
+        PROTOCOL_ERROR,
+    );
     let newer = ClientFrame::Hello(Hello {
         v: 99,
         sdk: "test/0".to_owned(),
@@ -111,7 +163,9 @@ fn malformed_and_disorderly_clients_get_their_fault_and_code() {
     for attack in attacks() {
         carry_out(&server, &attack);
     }
-    Player::connect(server.ws).call(&Echo { data: vec![1] }).unwrap();
+    Player::connect(server.ws)
+        .call(&Echo { data: vec![1] })
+        .unwrap();
 }
 
 #[test]
@@ -124,7 +178,11 @@ fn transport_violations_get_their_code() {
         ("reserved bit", frame(0xc0 | BINARY, b"x"), 1002),
         ("reserved opcode", frame(0x83, b"x"), 1002),
         ("a message too long", message(BINARY, &longer), 1009),
-        ("a claim of 8 EiB", header(0x80 | BINARY, 1 << 63, true), 1009),
+        (
+            "a claim of 8 EiB",
+            header(0x80 | BINARY, 1 << 63, true),
+            1009,
+        ),
     ] {
         let mut player = Player::connect(server.ws);
         player.socket.try_send(&bytes);
@@ -143,7 +201,12 @@ fn unknown_methods_and_bad_bodies_are_refused_without_closing() {
     for (number, method, body, code) in [
         (1, 9_999, &[0x80][..], Code::UnknownMethod),
         (2, 0, &[0x80], Code::BadRequest),
-        (3, 0, &[0x81, 0xa4, b'd', b'a', b't', b'a', 0x05], Code::BadRequest),
+        (
+            3,
+            0,
+            &[0x81, 0xa4, b'd', b'a', b't', b'a', 0x05],
+            Code::BadRequest,
+        ),
         (4, 14, &[0x80], Code::Unauthenticated),
     ] {
         let frame = ClientFrame::Call {
@@ -183,7 +246,11 @@ fn who_never_answers_pings_is_closed() {
     let began = Instant::now();
     let (_, code) = quiet.farewell();
     assert_eq!(code, Some(CloseCode::HeartbeatMissed.number()));
-    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
     lively.call(&Echo { data: vec![1] }).unwrap();
 }
 
@@ -247,7 +314,9 @@ fn who_never_reads_is_closed_and_keeps_little() {
             number += 1;
             open = 0;
             for player in &mut players {
-                let sent = player.socket.try_send(&message(BINARY, &echo(number, 60_000)));
+                let sent = player
+                    .socket
+                    .try_send(&message(BINARY, &echo(number, 60_000)));
                 open += usize::from(sent);
             }
         }
@@ -271,7 +340,10 @@ fn who_never_reads_is_disconnected() {
     // The server stops reading when its outbox is full, then ends the connection for want of progress.
     while began.elapsed() < PATIENCE {
         number += 1;
-        if !player.socket.try_send(&message(BINARY, &echo(number, 60_000))) {
+        if !player
+            .socket
+            .try_send(&message(BINARY, &echo(number, 60_000)))
+        {
             break;
         }
     }
@@ -280,7 +352,11 @@ fn who_never_reads_is_disconnected() {
         page.contains("\"connections\":0")
     };
     while !gone() {
-        assert!(began.elapsed() < 2 * PATIENCE, "{}", server.ops_page("/health/detailed"));
+        assert!(
+            began.elapsed() < 2 * PATIENCE,
+            "{}",
+            server.ops_page("/health/detailed")
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -330,7 +406,10 @@ fn connections_that_come_and_go_do_not_slow_their_neighbours() {
         }
     });
     let began = Instant::now();
-    while !server.ops_page("/health/detailed").contains("\"connections\":0") {
+    while !server
+        .ops_page("/health/detailed")
+        .contains("\"connections\":0")
+    {
         assert!(began.elapsed() < PATIENCE, "connections stay");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -53,7 +53,12 @@ impl Server {
         command
             .args(["--dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
-            .args(["--set", "ops.listen=127.0.0.1:0", "--set", "log.format=json"])
+            .args([
+                "--set",
+                "ops.listen=127.0.0.1:0",
+                "--set",
+                "log.format=json",
+            ])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -124,7 +129,10 @@ impl Server {
 
     /// A page of the operations port: head and body.
     pub fn ops_page(&self, path: &str) -> String {
-        http(self.ops, &format!("GET {path} HTTP/1.1\r\nHost: ops\r\n\r\n"))
+        http(
+            self.ops,
+            &format!("GET {path} HTTP/1.1\r\nHost: ops\r\n\r\n"),
+        )
     }
 
     /// Its last log lines.

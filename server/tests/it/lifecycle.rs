@@ -28,7 +28,11 @@ fn a_wrong_configuration_ends_with_code_2_and_the_key() {
         (&["--set", "heartbeat.ping=5"], &[], "heartbeat.ping"),
         (&[], &[("PITTURU_STORE__DIRR", "x")], "store.dir"),
         (&["--config", "missing.toml"], &[], "missing.toml"),
-        (&["--dev", "--set", "log.level=no such=level"], &[], "log.level"),
+        (
+            &["--dev", "--set", "log.level=no such=level"],
+            &[],
+            "log.level",
+        ),
     ] {
         let output = run(arguments, environment);
         let text = String::from_utf8_lossy(&output.stderr);
@@ -45,8 +49,14 @@ fn config_prints_what_is_in_effect_and_where_it_comes_from() {
     );
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("connections_max = \"77\" # flag --set"), "{text}");
-    assert!(text.contains("environment PITTURU_HEARTBEAT__PING"), "{text}");
+    assert!(
+        text.contains("connections_max = \"77\" # flag --set"),
+        "{text}"
+    );
+    assert!(
+        text.contains("environment PITTURU_HEARTBEAT__PING"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -54,12 +64,21 @@ fn a_taken_address_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(
-        &["--dev", "--listen", &address, "--set", "ops.listen=127.0.0.1:0"],
+        &[
+            "--dev",
+            "--listen",
+            &address,
+            "--set",
+            "ops.listen=127.0.0.1:0",
+        ],
         &[],
     );
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains(&address) && text.contains("listen.ws"), "{text}");
+    assert!(
+        text.contains(&address) && text.contains("listen.ws"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -89,11 +108,20 @@ fn health_and_metrics_show_the_server() {
     let _player = Player::connect(server.ws);
     assert!(server.ops_page("/health").starts_with("HTTP/1.1 200"));
     let detail = server.ops_page("/health/detailed");
-    for part in ["\"ready\":true", "\"store\"", "\"listeners\"", "\"connections\":1"] {
+    for part in [
+        "\"ready\":true",
+        "\"store\"",
+        "\"listeners\"",
+        "\"connections\":1",
+    ] {
         assert!(detail.contains(part), "{part} is missing in {detail}");
     }
     let metrics = server.ops_page("/metrics");
-    for name in ["process_resident_memory_bytes", "process_cpu_seconds_total", "pitturu_connections"] {
+    for name in [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "pitturu_connections",
+    ] {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
     }
 }
@@ -104,7 +132,9 @@ fn a_signal_sends_everybody_away_and_ends_with_code_0() {
         let mut server = Server::start(&[]);
         let mut players: Vec<Player> = (0..10).map(|_| Player::connect(server.ws)).collect();
         for player in &mut players {
-            player.begin(&Echo { data: vec![1; 1000] });
+            player.begin(&Echo {
+                data: vec![1; 1000],
+            });
         }
         server.signal(signal);
         for player in &mut players {
@@ -135,7 +165,11 @@ fn a_shutdown_does_not_wait_for_those_who_do_not_leave() {
     let began = Instant::now();
     let status = server.stop();
     assert_eq!(status.code(), Some(0), "{}", server.log());
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -159,7 +193,13 @@ fn tls_serves_with_a_made_up_certificate_in_development() {
     let address = server.tls.expect("TLS is on");
     let certificate = server.data().join("dev-cert.pem");
     let output = std::process::Command::new("openssl")
-        .args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost"])
+        .args([
+            "s_client",
+            "-quiet",
+            "-verify_return_error",
+            "-servername",
+            "localhost",
+        ])
         .arg("-CAfile")
         .arg(&certificate)
         .args(["-connect", &address.to_string()])

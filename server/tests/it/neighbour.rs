@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pitturu_protocol::types::chat::{
-    CreateRoom, JoinRoom, MessageSent, RoomKind, SendMessage,
-};
+use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, MessageSent, RoomKind, SendMessage};
 use pitturu_protocol::types::system::Echo;
 
 use crate::player::Player;
@@ -108,7 +106,10 @@ impl Neighbours {
         let reader = std::thread::spawn(move || {
             for expected in 1.. {
                 let event: MessageSent = reader.event();
-                assert_eq!(event.msg.seq, expected, "a message is missing or came twice");
+                assert_eq!(
+                    event.msg.seq, expected,
+                    "a message is missing or came twice"
+                );
                 if event.msg.text == "last" {
                     return expected;
                 }

@@ -194,7 +194,10 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(second & 0x80, 0, "a server must not mask");
     let (length, start) = match second {
-        126 => (u64::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
+        126 => (
+            u64::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+            4,
+        ),
         127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?), 10),
         short => (u64::from(short), 2),
     };

@@ -105,15 +105,55 @@ fn the_handshake_refuses_with_a_status_and_a_text() {
     let usual = request("");
     let long = request(&format!("X-Long: {}\r\n", "x".repeat(20_000)));
     for (what, request, status, says) in [
-        ("plain GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 426, "pitturu.v1"),
+        (
+            "plain GET",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            426,
+            "pitturu.v1",
+        ),
         ("POST", usual.replace("GET", "POST"), 405, "GET"),
-        ("HTTP/1.0", usual.replace("HTTP/1.1", "HTTP/1.0"), 400, "handshake"),
-        ("no version", usual.replace("Version: 13", "Version: 8"), 426, "13"),
-        ("no key", usual.replace("Sec-WebSocket-Key", "X-Key"), 400, "handshake"),
-        ("bad key", usual.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400, "handshake"),
-        ("no subprotocol", usual.replace("pitturu.v1", "chat"), 400, "pitturu.v1"),
-        ("another path", usual.replace("GET / ", "GET /admin "), 404, "/ws"),
-        ("no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400, "handshake"),
+        (
+            "HTTP/1.0",
+            usual.replace("HTTP/1.1", "HTTP/1.0"),
+            400,
+            "handshake",
+        ),
+        (
+            "no version",
+            usual.replace("Version: 13", "Version: 8"),
+            426,
+            "13",
+        ),
+        (
+            "no key",
+            usual.replace("Sec-WebSocket-Key", "X-Key"),
+            400,
+            "handshake",
+        ),
+        (
+            "bad key",
+            usual.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="),
+            400,
+            "handshake",
+        ),
+        (
+            "no subprotocol",
+            usual.replace("pitturu.v1", "chat"),
+            400,
+            "pitturu.v1",
+        ),
+        (
+            "another path",
+            usual.replace("GET / ", "GET /admin "),
+            404,
+            "/ws",
+        ),
+        (
+            "no HTTP",
+            "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(),
+            400,
+            "handshake",
+        ),
         ("long head", long, 431, "8192"),
     ] {
         let response = http(echo::shared(), &request);
@@ -183,7 +223,8 @@ fn a_handshake_that_never_ends_is_cut_off() {
         ..Bounds::default()
     });
     let mut tcp = TcpStream::connect(address).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    tcp.set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
     let began = Instant::now();
     loop {
         let _ = tcp.write_all(b"X");
@@ -208,11 +249,17 @@ fn a_full_server_says_so_and_recovers() {
     let second = RawSocket::connect(address);
     let refused = RawSocket::try_connect(address, "").err().unwrap();
     assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
-    assert!(refused.to_ascii_lowercase().contains("retry-after: "), "{refused}");
+    assert!(
+        refused.to_ascii_lowercase().contains("retry-after: "),
+        "{refused}"
+    );
     drop(first);
     let began = std::time::Instant::now();
     while RawSocket::try_connect(address, "").is_err() {
-        assert!(began.elapsed() < crate::raw::PATIENCE, "the place is not given back");
+        assert!(
+            began.elapsed() < crate::raw::PATIENCE,
+            "the place is not given back"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     drop(second);
@@ -229,7 +276,9 @@ fn a_full_server_says_so_and_recovers() {
 #[test]
 fn a_flood_of_pings_is_closed() {
     let mut socket = RawSocket::connect(echo::shared());
-    let pings: Vec<u8> = std::iter::repeat_n(message(PING, b"x"), 2_000).flatten().collect();
+    let pings: Vec<u8> = std::iter::repeat_n(message(PING, b"x"), 2_000)
+        .flatten()
+        .collect();
     socket.try_send(&pings);
     let mut pongs = 0;
     loop {

@@ -150,7 +150,12 @@ fn framing(table: &mut Table) {
     for (index, size) in sizes.into_iter().enumerate() {
         let text = vec![b'*'; size];
         let id = format!("1.1.{}", index + 1);
-        table.refused(id, "text is refused", vec![message(TEXT, &text)], UNSUPPORTED);
+        table.refused(
+            id,
+            "text is refused",
+            vec![message(TEXT, &text)],
+            UNSUPPORTED,
+        );
         let binary = pattern(size);
         table.answered(
             format!("1.2.{}", index + 1),
@@ -184,9 +189,24 @@ fn pings(table: &mut Table) {
     table.answered("2.2", "ping", vec![ping(b"Hello")], vec![pong(b"Hello")]);
     let odd = [0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff];
     table.answered("2.3", "binary ping", vec![ping(&odd)], vec![pong(&odd)]);
-    table.answered("2.4", "ping of 125 bytes", vec![ping(&full)], vec![pong(&full)]);
-    table.refused("2.5", "ping of 126 bytes", vec![ping(&pattern(126))], VIOLATION);
-    table.answered("2.6", "ping bytewise", bytewise(&ping(&full)), vec![pong(&full)]);
+    table.answered(
+        "2.4",
+        "ping of 125 bytes",
+        vec![ping(&full)],
+        vec![pong(&full)],
+    );
+    table.refused(
+        "2.5",
+        "ping of 126 bytes",
+        vec![ping(&pattern(126))],
+        VIOLATION,
+    );
+    table.answered(
+        "2.6",
+        "ping bytewise",
+        bytewise(&ping(&full)),
+        vec![pong(&full)],
+    );
     table.answered("2.7", "empty pong", vec![message(PONG, b"")], vec![]);
     table.answered("2.8", "pong", vec![message(PONG, b"unasked")], vec![]);
     table.answered(
@@ -199,7 +219,12 @@ fn pings(table: &mut Table) {
     let sent: Vec<Vec<u8>> = ten.iter().map(|payload| ping(payload)).collect();
     let pongs: Vec<Expect> = ten.iter().map(|payload| pong(payload)).collect();
     table.answered("2.10", "ten pings", sent.clone(), pongs.clone());
-    table.answered("2.11", "ten pings bytewise", bytewise(&sent.concat()), pongs);
+    table.answered(
+        "2.11",
+        "ten pings bytewise",
+        bytewise(&sent.concat()),
+        pongs,
+    );
 }
 
 fn reserved_bits(table: &mut Table) {
@@ -208,7 +233,12 @@ fn reserved_bits(table: &mut Table) {
         let rsv = bits << 4;
         let name = "reserved bits of a message";
         let id = format!("3.{bits}");
-        table.refused(id, name, vec![frame(FIN | rsv | BINARY, payload)], VIOLATION);
+        table.refused(
+            id,
+            name,
+            vec![frame(FIN | rsv | BINARY, payload)],
+            VIOLATION,
+        );
         table.refused_after(
             format!("3.{bits}.after"),
             "reserved bits after a message and before a ping",
@@ -223,7 +253,12 @@ fn reserved_bits(table: &mut Table) {
         for (what, opcode) in [("ping", PING), ("pong", PONG), ("close", CLOSE)] {
             let id = format!("3.{bits}.{what}");
             let bytes = frame(FIN | rsv | opcode, b"");
-            table.refused(id, "reserved bits of a control frame", vec![bytes], VIOLATION);
+            table.refused(
+                id,
+                "reserved bits of a control frame",
+                vec![bytes],
+                VIOLATION,
+            );
         }
     }
     table.refused(
@@ -271,20 +306,45 @@ fn fragmentation(table: &mut Table) {
     }
     table.answered("5.3", "two fragments", vec![first(), last()], vec![whole()]);
     let together = [first(), last()].concat();
-    table.answered("5.4", "two fragments in one write", vec![together.clone()], vec![whole()]);
-    table.answered("5.5", "two fragments bytewise", bytewise(&together), vec![whole()]);
+    table.answered(
+        "5.4",
+        "two fragments in one write",
+        vec![together.clone()],
+        vec![whole()],
+    );
+    table.answered(
+        "5.5",
+        "two fragments bytewise",
+        bytewise(&together),
+        vec![whole()],
+    );
     let with_ping = [first(), ping(b"pinged"), last()];
     let answers = vec![Expect::Pong(b"pinged".to_vec()), whole()];
-    table.answered("5.6", "ping between fragments", with_ping.to_vec(), answers.clone());
+    table.answered(
+        "5.6",
+        "ping between fragments",
+        with_ping.to_vec(),
+        answers.clone(),
+    );
     let together = with_ping.concat();
-    table.answered("5.7", "the same in one write", vec![together.clone()], answers.clone());
+    table.answered(
+        "5.7",
+        "the same in one write",
+        vec![together.clone()],
+        answers.clone(),
+    );
     table.answered("5.8", "the same bytewise", bytewise(&together), answers);
     for (number, fin) in [(9, FIN), (12, 0)] {
         let stray = frame(fin | CONTINUATION, b"stray");
         let good = message(BINARY, b"good");
         let name = "continuation without a beginning";
         let together = vec![[stray.clone(), good.clone()].concat()];
-        table.refused(format!("5.{number}"), name, vec![stray.clone(), good], VIOLATION);
+        table.refused(
+            format!("5.{number}"),
+            name,
+            vec![stray.clone(), good],
+            VIOLATION,
+        );
         table.refused(format!("5.{}", number + 1), name, together, VIOLATION);
         let id = format!("5.{}", number + 2);
         table.refused(id, name, bytewise(&stray), VIOLATION);
@@ -292,17 +352,31 @@ fn fragmentation(table: &mut Table) {
     table.refused_after(
         "5.15",
         "continuation after a whole message",
-        vec![first(), last(), frame(0, b"stray"), message(BINARY, b"good")],
+        vec![
+            first(),
+            last(),
+            frame(0, b"stray"),
+            message(BINARY, b"good"),
+        ],
         vec![whole()],
         VIOLATION,
     );
     for (number, fin) in [(16, 0), (17, FIN)] {
-        let parts = vec![frame(fin | CONTINUATION, b"1"), frame(BINARY, b"2"), frame(FIN, b"3")];
+        let parts = vec![
+            frame(fin | CONTINUATION, b"1"),
+            frame(BINARY, b"2"),
+            frame(FIN, b"3"),
+        ];
         let name = "continuation before the beginning";
         table.refused(format!("5.{number}"), name, parts, VIOLATION);
     }
     let twice = vec![first(), message(BINARY, b"fragment2")];
-    table.refused("5.18", "a message inside a fragmented one", twice, VIOLATION);
+    table.refused(
+        "5.18",
+        "a message inside a fragmented one",
+        twice,
+        VIOLATION,
+    );
     let five: Vec<Vec<u8>> = vec![
         frame(BINARY, b"1"),
         frame(0, b"2"),
@@ -317,8 +391,18 @@ fn fragmentation(table: &mut Table) {
         Expect::Pong(b"second".to_vec()),
         Expect::Message(b"12345".to_vec()),
     ];
-    table.answered("5.19", "five fragments and two pings", five.clone(), answers.clone());
-    table.answered("5.20", "the same in one write", vec![five.concat()], answers);
+    table.answered(
+        "5.19",
+        "five fragments and two pings",
+        five.clone(),
+        answers.clone(),
+    );
+    table.answered(
+        "5.20",
+        "the same in one write",
+        vec![five.concat()],
+        answers,
+    );
     table.answered(
         "5.21",
         "empty fragments",
@@ -369,17 +453,32 @@ fn utf8(table: &mut Table) {
         table.refused(format!("6.text.{kind}"), "valid text", whole, UNSUPPORTED);
         let parts = fragments(TEXT, bytes, 1);
         let id = format!("6.fragmented.{kind}");
-        table.refused(id, "valid text in fragments of one byte", parts, UNSUPPORTED);
+        table.refused(
+            id,
+            "valid text in fragments of one byte",
+            parts,
+            UNSUPPORTED,
+        );
         let id = format!("6.reason.{kind}");
         let expect = vec![Expect::Close(Some(1000)), Expect::End];
-        table.add(id, "reason of a close frame", vec![close(1000, bytes)], expect);
+        table.add(
+            id,
+            "reason of a close frame",
+            vec![close(1000, bytes)],
+            expect,
+        );
     }
     for (kind, bytes) in MALFORMED {
         let whole = vec![message(TEXT, bytes)];
         table.refused(format!("6.text.{kind}"), "malformed text", whole, NOT_UTF8);
         let parts = fragments(TEXT, bytes, 1);
         let id = format!("6.fragmented.{kind}");
-        table.refused(id, "malformed text in fragments of one byte", parts, NOT_UTF8);
+        table.refused(
+            id,
+            "malformed text in fragments of one byte",
+            parts,
+            NOT_UTF8,
+        );
         let id = format!("6.reason.{kind}");
         let name = "malformed reason of a close frame";
         table.refused(id, name, vec![close(1000, bytes)], NOT_UTF8);
@@ -401,27 +500,77 @@ fn closing(table: &mut Table) {
     table.add("7.1.2", "close twice", vec![normal(), normal()], closed());
     let after = vec![normal(), message(PING, b"late")];
     table.add("7.1.3", "ping after close", after, closed());
-    table.add("7.1.4", "message after close", vec![normal(), good()], closed());
+    table.add(
+        "7.1.4",
+        "message after close",
+        vec![normal(), good()],
+        closed(),
+    );
     let inside = vec![frame(BINARY, b"half"), normal(), frame(FIN, b"half")];
-    table.add("7.1.5", "close inside a fragmented message", inside, closed());
+    table.add(
+        "7.1.5",
+        "close inside a fragmented message",
+        inside,
+        closed(),
+    );
     let large = pattern(MESSAGE_BYTES_MAX);
     let mut expect = vec![Expect::Message(large.clone()), echoed()];
     expect.extend(closed());
     table.add(
         "7.1.6",
         "a large message, a small one, close, ping",
-        vec![message(BINARY, &large), good(), normal(), message(PING, b"late")],
+        vec![
+            message(BINARY, &large),
+            good(),
+            normal(),
+            message(PING, b"late"),
+        ],
         expect,
     );
     let empty = vec![message(CLOSE, b"")];
-    table.add("7.3.1", "empty close", empty, vec![Expect::Close(None), Expect::End]);
-    table.refused("7.3.2", "close of one byte", vec![message(CLOSE, &[3])], VIOLATION);
+    table.add(
+        "7.3.1",
+        "empty close",
+        empty,
+        vec![Expect::Close(None), Expect::End],
+    );
+    table.refused(
+        "7.3.2",
+        "close of one byte",
+        vec![message(CLOSE, &[3])],
+        VIOLATION,
+    );
     table.add("7.3.3", "close with a code", vec![normal()], closed());
-    table.add("7.3.4", "close with a reason", vec![close(1000, b"bye")], closed());
-    table.add("7.3.5", "longest reason", vec![close(1000, &[b'*'; 123])], closed());
-    table.refused("7.3.6", "reason too long", vec![close(1000, &[b'*'; 124])], VIOLATION);
-    table.refused("7.5.1", "malformed reason", vec![close(1000, TEXT_INVALID)], NOT_UTF8);
-    table.add("7.5.2", "close bytewise", bytewise(&close(1000, b"bye")), closed());
+    table.add(
+        "7.3.4",
+        "close with a reason",
+        vec![close(1000, b"bye")],
+        closed(),
+    );
+    table.add(
+        "7.3.5",
+        "longest reason",
+        vec![close(1000, &[b'*'; 123])],
+        closed(),
+    );
+    table.refused(
+        "7.3.6",
+        "reason too long",
+        vec![close(1000, &[b'*'; 124])],
+        VIOLATION,
+    );
+    table.refused(
+        "7.5.1",
+        "malformed reason",
+        vec![close(1000, TEXT_INVALID)],
+        NOT_UTF8,
+    );
+    table.add(
+        "7.5.2",
+        "close bytewise",
+        bytewise(&close(1000, b"bye")),
+        closed(),
+    );
 }
 
 fn close_codes(table: &mut Table) {
@@ -429,13 +578,23 @@ fn close_codes(table: &mut Table) {
         1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999,
     ] {
         let expect = vec![Expect::Close(Some(code)), Expect::End];
-        table.add(format!("7.7.{code}"), "allowed code", vec![close(code, b"")], expect);
+        table.add(
+            format!("7.7.{code}"),
+            "allowed code",
+            vec![close(code, b"")],
+            expect,
+        );
     }
     for code in [
         0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535,
     ] {
         let id = format!("7.9.{code}");
-        table.refused(id, "code that may not be sent", vec![close(code, b"")], VIOLATION);
+        table.refused(
+            id,
+            "code that may not be sent",
+            vec![close(code, b"")],
+            VIOLATION,
+        );
     }
 }
 
@@ -449,7 +608,12 @@ fn limits(table: &mut Table) {
         let parts = vec![fragments(BINARY, &longest, size).concat()];
         table.answered(id, "longest message in fragments", parts, echoed());
         let id = format!("9.6.{size}");
-        table.answered(id, "longest message in chops", chopped(&whole, size), echoed());
+        table.answered(
+            id,
+            "longest message in chops",
+            chopped(&whole, size),
+            echoed(),
+        );
     }
     let longer = pattern(MESSAGE_BYTES_MAX + 1);
     let bytes = vec![message(BINARY, &longer)];
@@ -485,7 +649,12 @@ fn others(table: &mut Table) {
     table.refused("12.1.1", "a compressed message", compressed, VIOLATION);
     for (number, opcode) in [(1, BINARY), (2, PING), (3, CLOSE), (4, TEXT)] {
         let bytes = vec![unmasked(FIN | opcode, b"")];
-        table.refused(format!("14.1.{number}"), "an unmasked frame", bytes, VIOLATION);
+        table.refused(
+            format!("14.1.{number}"),
+            "an unmasked frame",
+            bytes,
+            VIOLATION,
+        );
     }
     let bytes = vec![message(BINARY, b"good"), unmasked(FIN | BINARY, b"bare")];
     let good = vec![Expect::Message(b"good".to_vec())];

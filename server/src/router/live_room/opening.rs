@@ -107,9 +107,9 @@ impl LiveRoom {
             Ok(me) => me,
             Err(fault) => return opening.refuse(fault),
         };
-        match opening.connection.follow(self.id) {
+        match opening.connection.follow(self.id, opening.user) {
             Ok(()) => {}
-            Err(FollowRefused::Gone) => return,
+            Err(FollowRefused::Gone) => return opening.refuse(Fault::of(Code::Unauthenticated)),
             Err(FollowRefused::TooMany) => {
                 let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
                 return opening.refuse(Fault::new(Code::LimitReached, text));

@@ -101,7 +101,10 @@ fn a_refused_message_takes_no_place() {
 #[test]
 fn private_rooms_do_not_show_that_they_exist() {
     let mut room = room_of(RoomKind::Private, ChatLimits::default());
-    assert_eq!(join(&mut room, 2).map_err(|f| f.code), Err(Code::RoomNotFound));
+    assert_eq!(
+        join(&mut room, 2).map_err(|f| f.code),
+        Err(Code::RoomNotFound)
+    );
     assert_eq!(send(&mut room, 2, 1), Err(Code::RoomNotFound));
     let mut effects = room.effects();
     room.invite(&actor(1, 1), actor(2, 1).user, "player 2", &mut effects)
@@ -133,7 +136,10 @@ fn slow_mode_tells_how_long_and_spares_moderators() {
     let fault = room
         .send(&actor(2, 5_400), text("again"), &mut effects)
         .expect_err("too soon");
-    assert_eq!((fault.code, fault.retry_after_ms), (Code::SlowMode, Some(600)));
+    assert_eq!(
+        (fault.code, fault.retry_after_ms),
+        (Code::SlowMode, Some(600))
+    );
     assert!(send(&mut room, 2, 6_000).is_ok());
     assert!(send(&mut room, 1, 6_000).is_ok() && send(&mut room, 1, 6_001).is_ok());
 }
@@ -166,10 +172,12 @@ fn bans_keep_out_until_their_time_and_kicks_do_not() {
     };
     room.kick(&actor(1, 1), kick, &mut effects)
         .expect("the owner may");
-    assert!(effects
-        .happened
-        .iter()
-        .any(|happened| matches!(happened, Happened::Lost(..))));
+    assert!(
+        effects
+            .happened
+            .iter()
+            .any(|happened| matches!(happened, Happened::Lost(..)))
+    );
     join(&mut room, 2).expect("a kick is not a ban");
     let ban = BanMember {
         room: ROOM,
@@ -208,7 +216,11 @@ fn nobody_moderates_their_equals() {
         };
         let mut effects = room.effects();
         let refused = room.kick(&actor(2, 1), kick, &mut effects);
-        assert_eq!(refused.map_err(|f| f.code), Err(Code::Forbidden), "{target}");
+        assert_eq!(
+            refused.map_err(|f| f.code),
+            Err(Code::Forbidden),
+            "{target}"
+        );
     }
 }
 
@@ -226,7 +238,8 @@ fn a_room_with_members_keeps_an_owner() {
     let mut effects = room.effects();
     let refused = room.set_role(&actor(1, 1), &step_down, &mut effects);
     assert_eq!(refused.map_err(|f| f.code), Err(Code::Forbidden));
-    room.leave(&actor(1, 1), &mut effects).expect("anyone may go");
+    room.leave(&actor(1, 1), &mut effects)
+        .expect("anyone may go");
     let heir = room.member(actor(2, 1).user).expect("is still here");
     assert_eq!(heir.role, MemberRole::Owner);
     assert_eq!(room.member_count(), 2);
@@ -242,7 +255,8 @@ fn a_full_room_refuses_and_a_place_comes_free() {
     join(&mut room, 2).expect("there is a place");
     assert_eq!(join(&mut room, 3).map_err(|f| f.code), Err(Code::RoomFull));
     let mut effects = room.effects();
-    room.leave(&actor(2, 1), &mut effects).expect("anyone may go");
+    room.leave(&actor(2, 1), &mut effects)
+        .expect("anyone may go");
     assert_eq!(join(&mut room, 3), Ok(()));
 }
 
@@ -263,7 +277,10 @@ fn changes_are_numbered_by_themselves_and_carry_the_head() {
     assert_eq!((changed.rev, room.head()), (1, 2));
     let change = effects.write.change.expect("a change is stored");
     assert_eq!((change.rev, change.at_seq), (1, 2));
-    assert_eq!((row.msg.text.as_str(), row.msg.edited_at), ("better", Some(20)));
+    assert_eq!(
+        (row.msg.text.as_str(), row.msg.edited_at),
+        ("better", Some(20))
+    );
 }
 
 #[test]
@@ -342,7 +359,10 @@ fn direct_rooms_have_two_players_and_no_moderators() {
         [(_, InboxEntry::DirectOpened { .. }, _)]
     ));
     assert_eq!(room.info(peer, 0).name, "player 1");
-    assert_eq!(join(&mut room, 3).map_err(|f| f.code), Err(Code::RoomNotFound));
+    assert_eq!(
+        join(&mut room, 3).map_err(|f| f.code),
+        Err(Code::RoomNotFound)
+    );
     let mut effects = room.effects();
     let left = room.leave(&actor(1, 1), &mut effects);
     assert_eq!(left.map_err(|f| f.code), Err(Code::Forbidden));
@@ -386,8 +406,14 @@ fn staff_keep_order_in_rooms_but_not_in_direct_ones() {
         .expect("a moderator of the product may");
     let peer = actor(2, 1).user;
     let limits = Arc::new(ChatLimits::default());
-    let (mut direct, _) =
-        Room::create_direct(ROOM, Fence::of_tests(), &actor(1, 1), peer, "player 2", limits);
+    let (mut direct, _) = Room::create_direct(
+        ROOM,
+        Fence::of_tests(),
+        &actor(1, 1),
+        peer,
+        "player 2",
+        limits,
+    );
     let mut row = sent_row(&mut direct, 1);
     let refused = direct.delete(&staff, &mut row, &mut effects);
     assert_eq!(refused.map_err(|f| f.code), Err(Code::RoomNotFound));
