@@ -374,10 +374,7 @@ async fn lists_come_in_pages_that_fit_into_a_frame() {
             .await
             .unwrap();
         let bytes = pitturu_protocol::codec::encode(&page).len();
-        assert!(
-            bytes <= PAGE_BYTES_MAX + 1_024,
-            "{bytes}"
-        );
+        assert!(bytes <= PAGE_BYTES_MAX + 1_024, "{bytes}");
         request.after = page.friends.last().map(|friend| friend.user);
         seen.extend(page.friends.into_iter().map(|friend| friend.user));
         if !page.more {
