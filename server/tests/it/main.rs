@@ -1,8 +1,11 @@
 //! Tests against the running server and its transport. Each starts what it needs on free ports and stops it.
 
+mod bursts;
 mod conformance;
+mod crowd;
 mod echo;
 mod hostile;
+mod idle_memory;
 mod launch;
 mod lifecycle;
 mod neighbour;
@@ -10,3 +13,5 @@ mod player;
 mod raw;
 mod rfc6455;
 mod rfc6455_cases;
+mod sign_in;
+mod slow_reader;
