@@ -210,5 +210,6 @@ fn key_use(key: &IdempotencyKey, scope: Option<UserId>, request_hash: [u8; 16], 
 }
 
 fn locked_out(wait_ms: u64) -> Fault {
+    metrics::counter!("pitturu_lockouts_total").increment(1);
     Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
 }

@@ -149,7 +149,7 @@ signs_in!(
 );
 
 impl Services {
-    /// Signs the connection in.
+    /// Signs the connection in. Refused when the session has ended since the identity was made.
     pub async fn sign_in(
         &self,
         connection: &Arc<Connection>,
@@ -161,7 +161,22 @@ impl Services {
             name: name.unwrap_or_else(|| Arc::from("")),
         };
         self.hub.sign_in(connection, player);
-        Ok(())
+        // What ended the session before the connection was listed did not reach it.
+        match self.accounts.confirm(identity.clone()).await {
+            Ok(now) => {
+                connection.update_player(|player| {
+                    // Whatever has changed since it was listed is newer than what was read.
+                    if player.identity == *identity {
+                        player.identity = now;
+                    }
+                });
+                Ok(())
+            }
+            Err(fault) => {
+                self.hub.sign_out(connection);
+                Err(fault)
+            }
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! An implementation supplies a [`Harness`] and calls [`conformance_suite`], which makes one test of each case.
 
+pub(crate) mod accounts;
+pub(crate) mod friends;
 pub(crate) mod idempotency;
 pub(crate) mod inboxes;
 pub(crate) mod lists;
@@ -15,6 +17,8 @@ use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
 use tokio::sync::oneshot;
 
 use super::StoreError;
+use super::accounts::Accounts;
+use super::friends::Friends;
 use super::idempotency::KeyedResults;
 use super::inboxes::Inboxes;
 use super::rooms::{
@@ -24,7 +28,7 @@ use super::rooms::{
 /// A store under test.
 pub(crate) trait Harness {
     /// What implements the ports.
-    type Store: Rooms + Messages + Inboxes + KeyedResults;
+    type Store: Rooms + Messages + Inboxes + KeyedResults + Accounts + Friends;
 
     /// An empty store.
     fn new() -> Self;
@@ -67,6 +71,17 @@ macro_rules! conformance_suite {
             inboxes::inboxes_are_dense_and_bounded,
             idempotency::results_are_recalled_by_player_and_key,
             model::random_histories_match_a_model,
+            accounts::names_and_secrets_belong_to_one_account,
+            accounts::a_keyed_creation_happens_once,
+            accounts::a_session_rotates_once_per_generation,
+            accounts::sessions_are_bounded_and_end,
+            accounts::a_password_changes_once_per_version_and_token,
+            accounts::old_reset_tokens_are_swept_in_steps,
+            accounts::the_last_admin_stays,
+            accounts::profiles_change_field_by_field,
+            accounts::signing_keys_have_one_successor,
+            friends::random_acts_match_a_model,
+            friends::lists_are_paged_and_filtered,
         }
     };
 }

@@ -177,7 +177,7 @@ impl Table {
             .min(failures_max(free, config));
         let delay = delay_ms(entry.failures, free, config);
         if delay > 0 {
-            entry.locked_until = entry.locked_until.max(now + delay);
+            entry.locked_until = entry.locked_until.max(now.saturating_add(delay));
         }
         entry.since = now.max(entry.locked_until);
         self.stamps += 1;

@@ -89,7 +89,10 @@ impl AccountService {
         let checked = self.check_password(&folded, lookup, &password).await;
         let account = match checked {
             Ok(Some(account)) => account,
-            Ok(None) => return Err(Fault::of(Code::WrongCredentials)),
+            Ok(None) => {
+                metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+                return Err(Fault::of(Code::WrongCredentials));
+            }
             Err(fault) => {
                 self.lockout.undo(attempt);
                 return Err(fault);
@@ -242,16 +245,33 @@ impl AccountService {
     /// [`Code::TokenInvalid`], [`Code::TokenExpired`], and those of the store.
     pub async fn identify(&self, access: &str, now: u64) -> Result<Identity, Fault> {
         let claims = self.keys.verify(access, now)?;
-        if self.store.session(claims.sub, claims.sid).await?.is_none() {
-            return Err(Fault::of(Code::TokenInvalid));
-        }
-        let account = self.known_account(claims.sub).await?;
-        Ok(Identity {
+        self.confirm(Identity {
             user: claims.sub,
             session: claims.sid,
+            role: claims.role,
+            guest: claims.guest,
+            expires_at: claims.exp.saturating_mul(1_000),
+        })
+        .await
+    }
+
+    /// The identity with role and kind of account as they are now, when its session has not ended.
+    ///
+    /// To be asked once more after a connection was listed as signed in: [`crate::services::connections::Connections`]
+    /// hears of whatever ends or changes later, and could not reach the connection before.
+    ///
+    /// # Errors
+    /// [`Code::TokenInvalid`], and those of the store.
+    pub async fn confirm(&self, identity: Identity) -> Result<Identity, Fault> {
+        let session = self.store.session(identity.user, identity.session).await?;
+        if session.is_none() {
+            return Err(Fault::of(Code::TokenInvalid));
+        }
+        let account = self.known_account(identity.user).await?;
+        Ok(Identity {
             role: account.role,
             guest: account.guest(),
-            expires_at: claims.exp.saturating_mul(1_000),
+            ..identity
         })
     }
 

@@ -2,7 +2,7 @@ use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::accounts::{
     Authenticate, GetAccount, ListSessions, Login, LoginGuest, Logout, LogoutEverywhere, Register,
-    RevokeSession, Role, UpgradeGuest,
+    RevokeSession, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
 
@@ -553,6 +553,24 @@ async fn logout_ends_its_own_session_only() {
     assert_eq!(code(world.identify(&one).await), Code::TokenInvalid);
     world.identify(&two).await.unwrap();
     logout(&world, &one.identity).await;
+}
+
+#[tokio::test]
+async fn an_identity_is_confirmed_as_it_is_now() {
+    let world = World::new().await;
+    let root = world.register("root").await;
+    let ana = world.register("ana").await;
+    let promote = SetRole {
+        user: ana.identity.user,
+        role: Role::Moderator,
+    };
+    let admin = world.signed_in(&root.identity);
+    world.accounts.set_role(&admin, promote).await.unwrap();
+    let now = world.accounts.confirm(ana.identity.clone()).await.unwrap();
+    assert_eq!(now.role, Role::Moderator);
+    logout(&world, &ana.identity).await;
+    let ended = world.accounts.confirm(ana.identity).await;
+    assert_eq!(code(ended), Code::TokenInvalid);
 }
 
 #[tokio::test]

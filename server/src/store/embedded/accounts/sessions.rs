@@ -24,7 +24,7 @@ pub(super) fn key(user: UserId, session: SessionId) -> Vec<u8> {
 }
 
 pub(super) fn all(view: &View, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
-    decode(view.scan(
+    decode(&view.scan(
         Table::Sessions,
         &Range::prefix(user.as_bytes()),
         false,
@@ -33,7 +33,7 @@ pub(super) fn all(view: &View, user: UserId) -> Result<Vec<SessionRow>, StoreErr
 }
 
 fn all_now(tx: &Tx<'_>, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
-    decode(tx.scan(
+    decode(&tx.scan(
         Table::Sessions,
         &Range::prefix(user.as_bytes()),
         false,
@@ -41,7 +41,7 @@ fn all_now(tx: &Tx<'_>, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
     )?)
 }
 
-fn decode(found: Vec<Row>) -> Result<Vec<SessionRow>, StoreError> {
+fn decode(found: &[Row]) -> Result<Vec<SessionRow>, StoreError> {
     found
         .iter()
         .map(|(_, row)| rows::decode(Table::Sessions, row))
