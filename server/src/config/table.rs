@@ -192,9 +192,9 @@ settings! {
         /// Web pages that may connect, as `https://host`. Empty: pages of the server's own host; in development mode any page. Programs that send no `Origin` always may.
         origins: Vec<String> = "",
         /// Most connections at once. The limit of open files must be a few hundred higher.
-        connections_max: usize = "50000" in "1" to "10000000",
+        connections_max: usize = "50000" dev "15000" in "1" to "10000000",
         /// Most connections from one address (IPv6: one /64 network) at once.
-        connections_per_address_max: usize = "512" dev "50000" in "1" to "10000000",
+        connections_per_address_max: usize = "512" dev "15000" in "1" to "10000000",
         /// Longest time for TLS and the HTTP upgrade.
         handshake_timeout: Duration = "5s" in "100ms" to "5m",
     }

@@ -4,6 +4,7 @@
 //! and everything that looks like a JWT.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Parts of field names whose values stay out of the logs.
 const SECRET_NAMES: [&str; 6] = [
@@ -21,8 +22,17 @@ const SCHEMES: [&str; 2] = ["bearer", "basic"];
 /// Stands for what was masked.
 const MASK: &str = "[masked]";
 
+/// Stands for a number or an object in JSON, which has to stay JSON.
+const MASK_IN_JSON: &str = "\"[masked]\"";
+
 /// How every JWT begins: `{"` in base 64.
 const JWT_START: &str = "eyJ";
+
+/// A part of the line that is replaced.
+struct Secret {
+    place: Range<usize>,
+    by: &'static str,
+}
 
 /// The line without its secrets.
 pub fn mask(line: &str) -> Cow<'_, str> {
@@ -30,13 +40,13 @@ pub fn mask(line: &str) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     let mut out = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(secret) = next_secret(rest) {
-        out.push_str(&rest[..secret.start]);
-        out.push_str(MASK);
-        rest = &rest[secret.end..];
+    let mut done = 0;
+    while let Some(secret) = next_secret(line, done) {
+        out.push_str(&line[done..secret.place.start]);
+        out.push_str(secret.by);
+        done = secret.place.end;
     }
-    out.push_str(rest);
+    out.push_str(&line[done..]);
     Cow::Owned(out)
 }
 
@@ -45,23 +55,21 @@ fn is_suspicious(line: &str) -> bool {
     line.contains(JWT_START) || SECRET_NAMES.iter().any(|name| lower.contains(name))
 }
 
-/// Where the next value begins and ends that has to be masked.
-fn next_secret(text: &str) -> Option<std::ops::Range<usize>> {
-    for (at, letter) in text.char_indices() {
+/// The first value from `from` on that has to be masked.
+fn next_secret(text: &str, from: usize) -> Option<Secret> {
+    text[from..].char_indices().find_map(|(offset, letter)| {
+        let at = from + offset;
         let found = match letter {
             '=' | ':' => named_value(text, at),
-            'e' if text[at..].starts_with(JWT_START) => jwt(text, at),
+            'e' => jwt(text, at),
             _ => None,
         };
-        if let Some(range) = found.filter(|range| !range.is_empty()) {
-            return Some(range);
-        }
-    }
-    None
+        found.filter(|secret| !secret.place.is_empty())
+    })
 }
 
 /// The value after the separator at `at`, if the name before it is a secret's.
-fn named_value(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+fn named_value(text: &str, at: usize) -> Option<Secret> {
     let before = text[..at].trim_end_matches(['"', '\\', ' ']);
     let name_start = before
         .rfind(|letter: char| !letter.is_ascii_alphanumeric() && !"_-.".contains(letter))
@@ -70,30 +78,26 @@ fn named_value(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
     if !SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
         return None;
     }
-    let mut start = at + 1;
-    start += text[start..].len() - text[start..].trim_start_matches(' ').len();
-    if text[start..].starts_with(MASK) {
-        return None;
-    }
-    let value = &text[start..];
+    let value = text[at + 1..].trim_start_matches(' ');
+    let start = text.len() - value.len();
     for quote in ["\\\"", "\"", "'"] {
         if let Some(quoted) = value.strip_prefix(quote) {
             let start = start + quote.len();
-            if quoted.starts_with(MASK) {
-                return None;
-            }
-            return Some(start..start + end_of_quoted(quoted, quote));
+            return masked(text, start..start + end_of_quoted(quoted, quote), MASK);
         }
     }
-    let mut end = start + end_of_word(value);
+    let mut end = start + end_of_value(value);
     if SCHEMES.contains(&text[start..end].to_ascii_lowercase().as_str()) {
         let after = text[end..].trim_start_matches(' ');
-        end = text.len() - after.len() + end_of_word(after);
+        end = text.len() - after.len() + end_of_value(after);
     }
-    if value.starts_with(['{', '[']) {
-        return None;
-    }
-    Some(start..end)
+    let in_json = before.len() + 1 == at && text[before.len()..].starts_with("\":");
+    let by = if in_json { MASK_IN_JSON } else { MASK };
+    masked(text, start..end, by)
+}
+
+fn masked(text: &str, place: Range<usize>, by: &'static str) -> Option<Secret> {
+    (text[place.clone()] != *MASK).then_some(Secret { place, by })
 }
 
 fn end_of_quoted(text: &str, quote: &str) -> usize {
@@ -109,19 +113,42 @@ fn end_of_quoted(text: &str, quote: &str) -> usize {
     text.len()
 }
 
-fn end_of_word(text: &str) -> usize {
-    text.find(|letter: char| letter.is_whitespace() || ",;&})]\"\\".contains(letter))
-        .unwrap_or(text.len())
+/// A word, with everything in its brackets: `Some("x")`, `{..}`.
+fn end_of_value(text: &str) -> usize {
+    let mut depth = 0u32;
+    let mut at = 0;
+    while let Some(letter) = text[at..].chars().next() {
+        let after = at + letter.len_utf8();
+        match letter {
+            '"' if depth > 0 => {
+                at = (after + end_of_quoted(&text[after..], "\"") + 1).min(text.len());
+                continue;
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => return at,
+            ')' | ']' | '}' if depth == 1 => return after,
+            ')' | ']' | '}' => depth -= 1,
+            _ if depth > 0 => {}
+            _ if letter.is_whitespace() || ",;&\"\\".contains(letter) => return at,
+            _ => {}
+        }
+        at = after;
+    }
+    text.len()
 }
 
 /// Three runs of base 64 joined by points.
-fn jwt(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+fn jwt(text: &str, at: usize) -> Option<Secret> {
     let token = &text[at..];
+    if !token.starts_with(JWT_START) {
+        return None;
+    }
     let length = token
         .find(|letter: char| !letter.is_ascii_alphanumeric() && !"_-.".contains(letter))
         .unwrap_or(token.len());
     let parts = token[..length].split('.').filter(|part| part.len() >= 2);
-    (parts.count() >= 3).then_some(at..at + length)
+    let place = at..at + length;
+    (parts.count() >= 3).then_some(Secret { place, by: MASK })
 }
 
 #[cfg(test)]
@@ -143,7 +170,19 @@ mod tests {
             ),
             (
                 r#"{"password":12345,"n":1}"#,
-                r#"{"password":[masked],"n":1}"#,
+                r#"{"password":"[masked]","n":1}"#,
+            ),
+            (
+                r#"{"tokens":["a","b}"],"secrets":{"x":{"y":"z"}},"n":1}"#,
+                r#"{"tokens":"[masked]","secrets":"[masked]","n":1}"#,
+            ),
+            (
+                r#"WARN x: email=Some("a) b@c.d") user=u"#,
+                "WARN x: email=[masked] user=u",
+            ),
+            (
+                r#"{"message":"email=Some(\"a@b.c\") left"}"#,
+                r#"{"message":"email=[masked] left"}"#,
             ),
             ("INFO x: token=abc user=u", "INFO x: token=[masked] user=u"),
             (

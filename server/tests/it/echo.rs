@@ -14,11 +14,11 @@ use tokio::sync::watch;
 
 /// Bounds of an echo server.
 #[derive(Clone, Debug)]
-pub struct Bounds {
-    pub connections_max: usize,
-    pub per_address_max: usize,
-    pub handshake_timeout: Duration,
-    pub origins: Origins,
+pub(crate) struct Bounds {
+    pub(crate) connections_max: usize,
+    pub(crate) per_address_max: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) origins: Origins,
 }
 
 impl Default for Bounds {
@@ -33,13 +33,13 @@ impl Default for Bounds {
 }
 
 /// One echo server for all tests that only need it to answer.
-pub fn shared() -> SocketAddr {
+pub(crate) fn shared() -> SocketAddr {
     static SHARED: OnceLock<SocketAddr> = OnceLock::new();
     *SHARED.get_or_init(|| start(Bounds::default()))
 }
 
 /// An echo server that lives as long as the test process.
-pub fn start(bounds: Bounds) -> SocketAddr {
+pub(crate) fn start(bounds: Bounds) -> SocketAddr {
     let (address_out, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

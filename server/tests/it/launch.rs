@@ -19,20 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LINES_KEPT: usize = 200;
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Where players connect.
-    pub ws: SocketAddr,
+    pub(crate) ws: SocketAddr,
     /// Where players connect with TLS, if that is configured.
-    pub tls: Option<SocketAddr>,
+    pub(crate) tls: Option<SocketAddr>,
     /// Health and metrics.
-    pub ops: SocketAddr,
+    pub(crate) ops: SocketAddr,
     folder: Arc<TempDir>,
     lines: Arc<Mutex<VecDeque<String>>>,
 }
 
 /// The program with an environment that holds none of its settings.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pitturu"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
         command.env_remove(name);
@@ -42,13 +42,13 @@ pub fn program() -> Command {
 
 impl Server {
     /// Starts in development mode with these settings (`section.key=value`) on top.
-    pub fn start(settings: &[&str]) -> Self {
+    pub(crate) fn start(settings: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         Self::start_in(folder, settings)
     }
 
     /// Starts on the data of an earlier server.
-    pub fn start_in(folder: Arc<TempDir>, settings: &[&str]) -> Self {
+    pub(crate) fn start_in(folder: Arc<TempDir>, settings: &[&str]) -> Self {
         let mut command = program();
         command
             .args(["--dev", "--listen", "127.0.0.1:0", "--data"])
@@ -104,22 +104,22 @@ impl Server {
     }
 
     /// The folder that holds its data and serves as its working directory.
-    pub fn folder(&self) -> Arc<TempDir> {
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
         Arc::clone(&self.folder)
     }
 
     /// Where it keeps its data.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Memory that it occupies, in bytes.
-    pub fn resident_bytes(&self) -> u64 {
+    pub(crate) fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(Path::new(&path)).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// A page of the operations port: head and body.
-    pub fn ops_page(&self, path: &str) -> String {
+    pub(crate) fn ops_page(&self, path: &str) -> String {
         http(
             self.ops,
             &format!("GET {path} HTTP/1.1\r\nHost: ops\r\n\r\n"),
@@ -136,13 +136,13 @@ impl Server {
     }
 
     /// Its last log lines.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let lines = self.lines.lock().unwrap();
         lines.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 
     /// Sends a signal by its name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.pid().to_string()])
             .status()
@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -163,13 +163,13 @@ impl Server {
     }
 
     /// Asks it to stop and waits.
-    pub fn stop(&mut self) -> ExitStatus {
+    pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
     /// Kills it without warning, as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -188,6 +188,24 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    let mut server = Server::start(&[]);
+    let (player, first) = Player::guest(server.ws, "returning");
+    assert!(first.created);
+    drop(player);
+    // Without warning, in order, and with nothing to clean up after.
+    for stop in [Server::kill, |server: &mut Server| {
+        assert!(server.stop().success())
+    }] {
+        stop(&mut server);
+        server = Server::start_in(server.folder(), &[]);
+        let (_, again) = Player::guest(server.ws, "returning");
+        assert!(!again.created, "the account is forgotten");
+        assert_eq!(again.identity.user, first.identity.user);
+    }
+}
+
+#[test]
 fn tls_serves_with_a_made_up_certificate_in_development() {
     let server = Server::start(&["listen.tls=127.0.0.1:0"]);
     let address = server.tls.expect("TLS is on");

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
@@ -15,7 +17,7 @@ use crate::raw::{BINARY, CLOSE, RawSocket, message};
 
 /// What came that a test may want to see.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Came {
+pub(crate) enum Came {
     Welcome(Welcome),
     Reply(CallId, Vec<u8>),
     Fault(CallId, Fault),
@@ -28,17 +30,17 @@ pub enum Came {
 }
 
 /// One connection.
-pub struct Player {
-    pub socket: RawSocket,
+pub(crate) struct Player {
+    pub(crate) socket: RawSocket,
     unread: VecDeque<Came>,
     events: VecDeque<(u16, Vec<u8>)>,
     last_call: CallId,
     /// Whether pings are answered.
-    pub pongs: bool,
+    pub(crate) pongs: bool,
 }
 
 /// The first frame of a client.
-pub fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     ClientFrame::Hello(Hello {
         v: pitturu_protocol::VERSION,
         sdk: "test/0".to_owned(),
@@ -49,7 +51,7 @@ pub fn hello() -> Vec<u8> {
 
 impl Player {
     /// Connects and says nothing.
-    pub fn silent(address: SocketAddr) -> Self {
+    pub(crate) fn silent(address: SocketAddr) -> Self {
         Self {
             socket: RawSocket::connect(address),
             unread: VecDeque::new(),
@@ -60,7 +62,7 @@ impl Player {
     }
 
     /// Connects and says hello.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut player = Self::silent(address);
         player.send(&hello());
         match player.next() {
@@ -70,7 +72,7 @@ impl Player {
     }
 
     /// Connects and signs in as a new guest.
-    pub fn guest(address: SocketAddr, name: &str) -> (Self, SignedIn) {
+    pub(crate) fn guest(address: SocketAddr, name: &str) -> (Self, SignedIn) {
         let mut player = Self::connect(address);
         let signed_in = player
             .call(&LoginGuest {
@@ -83,12 +85,12 @@ impl Player {
     }
 
     /// Sends frames as one message.
-    pub fn send(&mut self, frames: &[u8]) {
+    pub(crate) fn send(&mut self, frames: &[u8]) {
         self.socket.send(&message(BINARY, frames));
     }
 
     /// Sends a call and waits for its answer. Events that come before it are kept.
-    pub fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Fault> {
+    pub(crate) fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Fault> {
         let number = self.begin(request);
         loop {
             match self.next() {
@@ -104,15 +106,17 @@ impl Player {
     }
 
     /// Sends a call and returns its number.
-    pub fn begin<M: Method>(&mut self, request: &M) -> CallId {
+    pub(crate) fn begin<M: Method>(&mut self, request: &M) -> CallId {
         self.last_call += 1;
-        let key = format!("{:08}", self.last_call);
+        // Before sign-in keys are not told apart by player, so no two calls of a test may share one.
+        static KEYS: AtomicU64 = AtomicU64::new(0);
+        let key = format!("test-{}", KEYS.fetch_add(1, Ordering::Relaxed));
         self.send(&call(self.last_call, request, Some(&key)));
         self.last_call
     }
 
     /// The next event of this kind. Others are dropped.
-    pub fn event<E: Event>(&mut self) -> E {
+    pub(crate) fn event<E: Event>(&mut self) -> E {
         loop {
             let (event, body) = match self.events.pop_front() {
                 Some(event) => event,
@@ -129,7 +133,7 @@ impl Player {
     }
 
     /// The next thing that comes. Pings are answered on the way.
-    pub fn next(&mut self) -> Came {
+    pub(crate) fn next(&mut self) -> Came {
         loop {
             if let Some(came) = self.unread.pop_front() {
                 return came;
@@ -167,8 +171,21 @@ impl Player {
         }
     }
 
+    /// Answers pings for so long. Whatever else comes is dropped.
+    pub(crate) fn answer_pings(&mut self, during: Duration) {
+        let until = Instant::now() + during;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            match self.socket.next_within(left) {
+                Some(frame) if frame.opcode() == BINARY => self.take_frames(&frame.payload),
+                Some(frame) => panic!("closed: {frame:?}"),
+                None => return,
+            }
+        }
+        self.unread.clear();
+    }
+
     /// Reads until the end: the fault about the connection, if one came, and the close code.
-    pub fn farewell(&mut self) -> (Option<Fault>, Option<u16>) {
+    pub(crate) fn farewell(&mut self) -> (Option<Fault>, Option<u16>) {
         let mut fault = None;
         loop {
             match self.next() {

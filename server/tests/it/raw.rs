@@ -5,37 +5,37 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longest wait for anything that must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const CONTINUATION: u8 = 0x0;
-pub const TEXT: u8 = 0x1;
-pub const BINARY: u8 = 0x2;
-pub const CLOSE: u8 = 0x8;
-pub const PING: u8 = 0x9;
-pub const PONG: u8 = 0xa;
+pub(crate) const CONTINUATION: u8 = 0x0;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A frame as it came from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    pub first: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) first: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
-    pub fn opcode(&self) -> u8 {
+    pub(crate) fn opcode(&self) -> u8 {
         self.first & 0x0f
     }
 
-    pub fn close_code(&self) -> Option<u16> {
+    pub(crate) fn close_code(&self) -> Option<u16> {
         let code = self.payload.first_chunk::<2>()?;
         Some(u16::from_be_bytes(*code))
     }
 }
 
 /// Bytes of a masked frame. `first` has FIN, the reserved bits and the opcode.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, payload.len() as u64, true);
     bytes.extend_from_slice(&MASK);
     bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
@@ -43,14 +43,14 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes of an unmasked frame, which no client may send.
-pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, payload.len() as u64, false);
     bytes.extend_from_slice(payload);
     bytes
 }
 
 /// The header of a frame up to the mask.
-pub fn header(first: u8, length: u64, masked: bool) -> Vec<u8> {
+pub(crate) fn header(first: u8, length: u64, masked: bool) -> Vec<u8> {
     let mask = if masked { 0x80 } else { 0 };
     let mut bytes = vec![first];
     match length {
@@ -68,18 +68,18 @@ pub fn header(first: u8, length: u64, masked: bool) -> Vec<u8> {
 }
 
 /// A whole message in one frame.
-pub fn message(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn message(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame(0x80 | opcode, payload)
 }
 
-pub fn close(code: u16, reason: &[u8]) -> Vec<u8> {
+pub(crate) fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     let mut payload = code.to_be_bytes().to_vec();
     payload.extend_from_slice(reason);
     message(CLOSE, &payload)
 }
 
 /// The usual request, with a place for more header lines.
-pub fn request(more: &str) -> String {
+pub(crate) fn request(more: &str) -> String {
     format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -88,7 +88,7 @@ pub fn request(more: &str) -> String {
 }
 
 /// Sends an HTTP request and returns everything that comes until the server closes.
-pub fn http(address: SocketAddr, request: &str) -> String {
+pub(crate) fn http(address: SocketAddr, request: &str) -> String {
     let mut tcp = TcpStream::connect(address).unwrap();
     tcp.set_read_timeout(Some(PATIENCE)).unwrap();
     tcp.write_all(request.as_bytes()).unwrap();
@@ -98,24 +98,24 @@ pub fn http(address: SocketAddr, request: &str) -> String {
 }
 
 /// A connection after its upgrade.
-pub struct RawSocket {
-    pub tcp: TcpStream,
+pub(crate) struct RawSocket {
+    pub(crate) tcp: TcpStream,
     read: Vec<u8>,
     /// The server's answer to the upgrade.
-    pub response: String,
+    pub(crate) response: String,
 }
 
 impl RawSocket {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, "")
     }
 
-    pub fn connect_with(address: SocketAddr, more_headers: &str) -> Self {
+    pub(crate) fn connect_with(address: SocketAddr, more_headers: &str) -> Self {
         Self::try_connect(address, more_headers).unwrap_or_else(|response| panic!("{response}"))
     }
 
     /// The socket, or what the server answered instead.
-    pub fn try_connect(address: SocketAddr, more_headers: &str) -> Result<Self, String> {
+    pub(crate) fn try_connect(address: SocketAddr, more_headers: &str) -> Result<Self, String> {
         let mut tcp = TcpStream::connect(address).map_err(|error| error.to_string())?;
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -146,17 +146,17 @@ impl RawSocket {
         })
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.tcp.write_all(bytes).unwrap();
     }
 
     /// Sends as far as the server lets it; true if everything went out.
-    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.tcp.write_all(bytes).is_ok()
     }
 
     /// The next frame; none at the end of the connection. Panics when nothing comes for [`PATIENCE`].
-    pub fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, length)) = parse(&self.read) {
                 self.read.drain(..length);
@@ -175,18 +175,26 @@ impl RawSocket {
         }
     }
 
+    /// The next frame if it comes within this time.
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
+        if parse(&self.read).is_none() {
+            let time = time.max(Duration::from_millis(1));
+            self.tcp.set_read_timeout(Some(time)).unwrap();
+            let came = self.tcp.peek(&mut [0]);
+            self.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+            came.ok()?;
+        }
+        self.next()
+    }
+
     /// Skips messages until the close frame and returns its code; none when the connection ends without one.
-    pub fn close_code(&mut self) -> Option<u16> {
+    pub(crate) fn close_code(&mut self) -> Option<u16> {
         while let Some(frame) = self.next() {
             if frame.opcode() == CLOSE {
                 return frame.close_code();
             }
         }
         None
-    }
-
-    pub fn set_patience(&self, patience: Duration) {
-        self.tcp.set_read_timeout(Some(patience)).unwrap();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::raw::{
 
 /// What the server must say next.
 #[derive(Clone, Debug)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// This binary message.
     Message(Vec<u8>),
     /// A pong with this payload.
@@ -21,16 +21,16 @@ pub enum Expect {
 }
 
 /// Bytes in, answers out.
-pub struct Case {
-    pub id: String,
-    pub name: &'static str,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) name: &'static str,
     /// Each is one write.
-    pub send: Vec<Vec<u8>>,
-    pub expect: Vec<Expect>,
+    pub(crate) send: Vec<Vec<u8>>,
+    pub(crate) expect: Vec<Expect>,
 }
 
 impl Case {
-    pub fn group(&self) -> &str {
+    pub(crate) fn group(&self) -> &str {
         self.id.split('.').next().unwrap_or_default()
     }
 }
@@ -130,7 +130,7 @@ fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
 }
 
 /// The whole table.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut table = Table::default();
     framing(&mut table);
     pings(&mut table);

