@@ -119,11 +119,16 @@ fn end_of_value(text: &str) -> usize {
     let mut at = 0;
     while let Some(letter) = text[at..].chars().next() {
         let after = at + letter.len_utf8();
+        let quote = ["\\\"", "\""]
+            .into_iter()
+            .find(|quote| depth > 0 && text[at..].starts_with(quote));
+        if let Some(quote) = quote {
+            let inside = at + quote.len();
+            let end = inside + end_of_quoted(&text[inside..], quote);
+            at = (end + quote.len()).min(text.len());
+            continue;
+        }
         match letter {
-            '"' if depth > 0 => {
-                at = (after + end_of_quoted(&text[after..], "\"") + 1).min(text.len());
-                continue;
-            }
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' if depth == 0 => return at,
             ')' | ']' | '}' if depth == 1 => return after,

@@ -12,7 +12,7 @@ use pitturu_protocol::types::accounts::GetAccount;
 use pitturu_protocol::types::system::{Echo, Hello};
 
 use crate::launch::Server;
-use crate::neighbour::Neighbours;
+use crate::neighbour::{self, Neighbours};
 use crate::player::{Came, Player, hello};
 use crate::raw::{BINARY, PATIENCE, TEXT, close, frame, header, message};
 
@@ -30,6 +30,10 @@ fn nested(depth: usize) -> Vec<u8> {
     bytes.extend(std::iter::repeat_n(0x91, depth));
     bytes.push(0xc0);
     bytes
+}
+
+fn beside_neighbours<'a>(settings: &[&'a str]) -> Vec<&'a str> {
+    [settings, &neighbour::SETTINGS].concat()
 }
 
 /// What is sent after hello (or instead of it), and how that ends.
@@ -264,10 +268,10 @@ fn who_never_answers_pings_is_closed() {
 
 #[test]
 fn a_slow_handshake_is_cut_off_and_hurts_nobody() {
-    let server = Server::start(&[
+    let server = Server::start(&beside_neighbours(&[
         "listen.handshake_timeout=1s",
         "listen.connections_per_address_max=200",
-    ]);
+    ]));
     Neighbours::start(server.ws).endure("100 slow handshakes", || {
         let mut slow: Vec<TcpStream> = (0..100)
             .map(|_| {
@@ -292,7 +296,7 @@ fn a_slow_handshake_is_cut_off_and_hurts_nobody() {
 
 #[test]
 fn malformed_clients_do_not_slow_their_neighbours() {
-    let server = Server::start(&[]);
+    let server = Server::start(&beside_neighbours(&[]));
     let table = attacks();
     Neighbours::start(server.ws).endure("malformed clients", || {
         for attack in &table {
@@ -303,7 +307,7 @@ fn malformed_clients_do_not_slow_their_neighbours() {
 
 #[test]
 fn who_never_reads_is_closed_and_keeps_little() {
-    let server = Server::start(&["heartbeat.ping=500ms"]);
+    let server = Server::start(&beside_neighbours(&["heartbeat.ping=500ms"]));
     let before = server.resident_bytes();
     Neighbours::start(server.ws).endure("20 clients that never read", || {
         let mut players: Vec<Player> = (0..20).map(|_| Player::connect(server.ws)).collect();
@@ -371,7 +375,7 @@ fn who_never_reads_is_disconnected() {
 
 #[test]
 fn a_flood_of_calls_is_refused_then_closed() {
-    let server = Server::start(&[]);
+    let server = Server::start(&beside_neighbours(&[]));
     Neighbours::start(server.ws).endure("floods of calls", || {
         let (mut player, _) = Player::guest(server.ws, "flooding");
         let mut flood = Vec::new();
@@ -405,7 +409,7 @@ fn a_flood_of_calls_is_refused_then_closed() {
 
 #[test]
 fn connections_that_come_and_go_do_not_slow_their_neighbours() {
-    let server = Server::start(&[]);
+    let server = Server::start(&beside_neighbours(&[]));
     Neighbours::start(server.ws).endure("connections that come and go", || {
         for _ in 0..20 {
             // Gone in the middle of a frame.

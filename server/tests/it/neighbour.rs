@@ -17,8 +17,11 @@ const PHASE: Duration = Duration::from_secs(2);
 /// Pause between two echoes.
 const ECHO_EVERY: Duration = Duration::from_millis(4);
 
-/// One chat message per so many echoes; stays below the usual rate limit.
-const ECHOES_PER_MESSAGE: u64 = 25;
+/// One chat message per so many echoes.
+const ECHOES_PER_MESSAGE: u64 = 4;
+
+/// What a server needs so that the neighbours may chat this much.
+pub(crate) const SETTINGS: [&str; 2] = ["limits.chat_per_second=1000", "limits.chat_burst=1000"];
 
 /// An attack may not make the neighbour's p99 longer than this many times its own baseline …
 const RATIO_MAX: u32 = 3;
