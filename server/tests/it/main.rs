@@ -1,5 +1,13 @@
 //! Tests against the running server and its transport. Each starts what it needs on free ports and stops it.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::print_stdout, reason = "what a test has measured")]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "the values are cut on purpose"
+)]
+#![allow(unreachable_pub, reason = "modules of one test program")]
+
 mod bursts;
 mod conformance;
 mod crowd;

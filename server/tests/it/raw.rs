@@ -184,10 +184,6 @@ impl RawSocket {
         }
         None
     }
-
-    pub fn set_patience(&self, patience: Duration) {
-        self.tcp.set_read_timeout(Some(patience)).unwrap();
-    }
 }
 
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
