@@ -83,8 +83,13 @@ rustdoc: ## Build the documentation of Rust code; a warning is an error
 build: ## Build all programs, examples and tests of the workspace
 	cargo build --locked --workspace --all-targets
 
+# Tests of the server run players that use it.
+$(TYPESCRIPT)/dist/node.js: $(TYPESCRIPT)/node_modules/.package-lock.json $(TYPESCRIPT)/tsconfig.build.json \
+		$(shell find $(TYPESCRIPT)/src -name '*.ts')
+	npm run --prefix $(TYPESCRIPT) build
+
 .PHONY: test-rust
-test-rust: ## Run the Rust tests, those with other programs' clients among them
+test-rust: $(TYPESCRIPT)/dist/node.js ## Run the Rust tests, those with other programs' clients among them
 	cargo test --locked --workspace --no-fail-fast
 
 .PHONY: schemas-check

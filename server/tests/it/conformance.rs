@@ -9,21 +9,24 @@ use std::process::{Command, Output, Stdio};
 
 use crate::launch::Server;
 
-fn interop() -> PathBuf {
+/// Where the scripts of the clients are, with what they need.
+pub fn interop() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
 }
 
 /// Whether it is there. If not, says so; with PITTURU_REQUIRE_ALL=1 that is a failure.
 fn has(what: &str, there: bool) -> bool {
+    has_or_says_how(what, there, "make setup installs it")
+}
+
+/// As [`has`], for what is not installed but made.
+pub fn has_or_says_how(what: &str, there: bool, how: &str) -> bool {
     if there {
         return true;
     }
     let required = std::env::var_os("PITTURU_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(
-        !required,
-        "{what} is missing, and nothing may be left out: run make setup"
-    );
-    let line = format!("tests that need {what}: make setup installs it");
+    let line = format!("tests that need {what}: {how}");
+    assert!(!required, "nothing may be left out, but: {line}");
     eprintln!("\n!!! LEFT OUT: {line}\n");
     // The test runner shows no output of a test that passes; the end of `make test` shows this list.
     if let Some(list) = std::env::var_os("PITTURU_LEFT_OUT") {
@@ -37,7 +40,8 @@ fn has(what: &str, there: bool) -> bool {
     false
 }
 
-fn has_node(package: &str) -> bool {
+/// Whether Node and this package are there.
+pub fn has_node(package: &str) -> bool {
     let node = Command::new("node").arg("--version").output();
     has("Node", node.is_ok_and(|output| output.status.success()))
         && has(

@@ -49,9 +49,14 @@ impl Server {
 
     /// Starts on the data of an earlier server.
     pub(crate) fn start_in(folder: Arc<TempDir>, settings: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", folder, settings)
+    }
+
+    /// Starts at this address, which may be that of an earlier server.
+    pub(crate) fn start_at(ws: &str, folder: Arc<TempDir>, settings: &[&str]) -> Self {
         let mut command = program();
         command
-            .args(["--dev", "--listen", "127.0.0.1:0", "--data"])
+            .args(["--dev", "--listen", ws, "--data"])
             .arg(folder.path().join("data"))
             .args([
                 "--set",

@@ -1,11 +1,20 @@
 //! Tests against the running server and its transport. Each starts what it needs on free ports and stops it.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::print_stdout, reason = "what a test has measured")]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "the values are cut on purpose"
+)]
+#![allow(unreachable_pub, reason = "modules of one test program")]
+
 mod bursts;
 mod conformance;
 mod crowd;
 mod echo;
 mod hostile;
 mod idle_memory;
+mod kill_nine;
 mod launch;
 mod lifecycle;
 mod neighbour;
@@ -13,5 +22,8 @@ mod player;
 mod raw;
 mod rfc6455;
 mod rfc6455_cases;
+mod sdk_node;
+mod sdk_rust;
 mod sign_in;
 mod slow_reader;
+mod two_sdks;
