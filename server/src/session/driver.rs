@@ -29,6 +29,10 @@ use crate::services::Services;
 /// Calls that run beside each other for one connection; the next waits.
 const BESIDE_MAX: usize = 8;
 
+/// Reads without an answer; the next waits. Their replies are the large ones, so this bounds what a client that
+/// does not read can make the server hold.
+const READS_MAX: usize = 16;
+
 /// Calls refused one after the other for their rate before the connection is closed as a flood.
 const REFUSALS_MAX: u32 = 1_000;
 
@@ -277,6 +281,7 @@ impl<L: Link> Driver<L> {
     fn may_read(&self) -> bool {
         self.first.is_none()
             && self.beside.len() < BESIDE_MAX
+            && self.reads.len() < READS_MAX
             && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
             && !self.connection.outbox.is_above_high_water()
             && !self.window_is_full(now_ms())
@@ -329,10 +334,10 @@ impl<L: Link> Driver<L> {
         } else {
             message.slice_ref(rest)
         };
-        self.handle(said)
+        self.handle(cx, said)
     }
 
-    fn handle(&mut self, said: Said<'_>) -> Result<bool, Ended> {
+    fn handle(&mut self, cx: &mut Context<'_>, said: Said<'_>) -> Result<bool, Ended> {
         match said {
             Said::Hello(hello) => {
                 self.first = Some(greeting::welcome(
@@ -353,7 +358,7 @@ impl<L: Link> Driver<L> {
                     body,
                     key,
                 };
-                return self.begin(incoming);
+                return self.begin(cx, incoming);
             }
             Said::Cancel(call) => self.cancel(call),
             Said::Ack { stream, cursor } => {
@@ -365,7 +370,7 @@ impl<L: Link> Driver<L> {
         Ok(true)
     }
 
-    fn begin(&mut self, incoming: Incoming<'_>) -> Result<bool, Ended> {
+    fn begin(&mut self, cx: &mut Context<'_>, incoming: Incoming<'_>) -> Result<bool, Ended> {
         let call = incoming.call;
         let effect = MethodInfo::of(incoming.method).map(|method| method.effect);
         match calls::begin(&self.services, &self.connection, incoming, now_ms()) {
@@ -378,7 +383,12 @@ impl<L: Link> Driver<L> {
                 match plan {
                     Plan::Given => {}
                     Plan::First(work) => self.first = Some(work),
-                    Plan::Beside(work) => self.beside.push((call, tokio::spawn(work))),
+                    Plan::Beside(mut work) => {
+                        // Most of what needs no store is done at once, without a task.
+                        if work.as_mut().poll(cx).is_pending() {
+                            self.beside.push((call, tokio::spawn(work)));
+                        }
+                    }
                 }
             }
             Err(fault) => {
