@@ -22,6 +22,8 @@ pub(crate) enum Came {
     Reply(CallId, Vec<u8>),
     Fault(CallId, Fault),
     Event(u16, Vec<u8>),
+    /// What is missing of a stream: first and last.
+    Gap(u64, u64),
     Other,
     /// The close frame's code.
     Closed(Option<u16>),
@@ -92,6 +94,21 @@ impl Player {
     /// Sends a call and waits for its answer. Events that come before it are kept.
     pub(crate) fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Fault> {
         let number = self.begin(request);
+        self.answer::<M>(number)
+    }
+
+    /// Sends a call under this key and waits for its answer.
+    pub(crate) fn call_keyed<M: Method>(
+        &mut self,
+        request: &M,
+        key: &str,
+    ) -> Result<M::Reply, Fault> {
+        self.last_call += 1;
+        self.send(&call(self.last_call, request, Some(key)));
+        self.answer::<M>(self.last_call)
+    }
+
+    fn answer<M: Method>(&mut self, number: CallId) -> Result<M::Reply, Fault> {
         loop {
             match self.next() {
                 Came::Reply(call, body) if call == number => {
@@ -99,7 +116,7 @@ impl Player {
                 }
                 Came::Fault(call, fault) if call == number => return Err(fault),
                 Came::Event(event, body) => self.events.push_back((event, body)),
-                Came::Other | Came::Reply(..) => {}
+                Came::Other | Came::Gap(..) | Came::Reply(..) => {}
                 other => panic!("no answer to {} but {other:?}", M::NAME),
             }
         }
@@ -122,12 +139,23 @@ impl Player {
                 Some(event) => event,
                 None => match self.next() {
                     Came::Event(event, body) => (event, body),
-                    Came::Other | Came::Reply(..) => continue,
+                    Came::Other | Came::Gap(..) | Came::Reply(..) => continue,
                     other => panic!("no {} but {other:?}", E::NAME),
                 },
             };
             if event == E::NUMBER {
                 return codec::decode(&body).unwrap();
+            }
+        }
+    }
+
+    /// The next gap: first and last of what is missing. Events that come before it are dropped.
+    pub(crate) fn gap(&mut self) -> (u64, u64) {
+        loop {
+            match self.next() {
+                Came::Gap(from, to) => return (from, to),
+                Came::Closed(_) | Came::Ended => panic!("no gap but the end"),
+                _ => {}
             }
         }
     }
@@ -165,6 +193,7 @@ impl Player {
                     }
                     continue;
                 }
+                ServerFrame::Gap { from, to, .. } => Came::Gap(from, to),
                 _ => Came::Other,
             };
             self.unread.push_back(came);
