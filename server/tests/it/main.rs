@@ -1,5 +1,8 @@
 //! Tests against the running server and its transport. Each starts what it needs on free ports and stops it.
 
+// Clippy allows these in functions that are tests, but not in those that tests call.
+#![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
+
 mod bursts;
 mod conformance;
 mod crowd;
