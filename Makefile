@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
 # Built together, and so with the same features as the tests: nothing is compiled a second time for them.
-PROGRAMS := --bin pitturu --example chat
+PROGRAMS := --bin pitturu --example terminal
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 ARGS ?=
@@ -32,7 +32,7 @@ run: ## Build and start the server for development, and print where to connect
 .PHONY: chat
 chat: ## Start the terminal chat client in Rust
 	cargo build --locked $(PROGRAMS)
-	@exec $(TARGET)/debug/examples/chat $(ARGS)
+	@exec $(TARGET)/debug/examples/terminal $(ARGS)
 
 .PHONY: chat-node
 chat-node: $(TYPESCRIPT)/node_modules/.package-lock.json ## Start the chat example in Node
