@@ -2,6 +2,7 @@
 //!
 //! - [`caller`]: who calls; [`connections`]: what services tell open connections;
 //! - [`accounts`], [`profile`], [`friends`], [`presence`], [`directory`]: calls that run for their caller;
+//! - [`page`]: pages of lists;
 //! - [`rooms`]: the rules of a room, which run at its owner; [`word_list`]: the built-in word filter;
 //! - [`retention`]: the walk that removes what is past its time.
 
@@ -10,6 +11,7 @@ pub mod caller;
 pub mod connections;
 pub mod directory;
 pub mod friends;
+pub mod page;
 pub mod presence;
 pub mod profile;
 pub mod retention;

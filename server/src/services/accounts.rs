@@ -37,6 +37,7 @@ use self::signing::{SigningConfig, SigningKeys};
 use self::tokens::TokenMaker;
 use super::caller::{Caller, IdempotencyKey};
 use super::connections::Connections;
+use crate::random::random_bytes;
 use crate::store::StoreError;
 use crate::store::accounts::{Accounts, SecretHash};
 use crate::store::keyed::KeyUse;
@@ -135,7 +136,7 @@ impl AccountService {
             })
             .collect::<Result<_, _>>()?;
         let keys = SigningKeys::open(Arc::clone(&store), config.signing, now).await?;
-        let master = store.secret("opaque_tokens", tokens::random()).await?;
+        let master = store.secret("opaque_tokens", random_bytes()).await?;
         Ok(Self {
             connections,
             courier,

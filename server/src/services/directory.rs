@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ID_BYTES, RoomId, UserId};
-use pitturu_protocol::limits::{
-    PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, ROOM_NAME_CHARS_MAX,
-};
+use pitturu_protocol::limits::{PAGE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
 use pitturu_protocol::types::chat::{
     CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
     SearchRooms,
@@ -16,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::friends::FriendService;
+use super::page::page_items;
 use super::profile::ProfileService;
 use super::rooms::messages::unread;
 use super::rooms::{Actor, membership};
@@ -62,7 +61,7 @@ impl RoomDirectory {
     /// [`ListRooms`].
     pub async fn list(&self, caller: &Caller, request: ListRooms) -> Result<Rooms, Fault> {
         let after = check_position(request.after)?;
-        let limit = page_items(request.limit);
+        let limit = page_items(request.limit)?;
         let page = self.rooms.public_rooms(after, limit).await?;
         self.page(caller, page).await
     }
@@ -75,7 +74,7 @@ impl RoomDirectory {
             return Err(Fault::invalid("query", range));
         }
         let after = check_position(request.after)?;
-        let limit = page_items(request.limit);
+        let limit = page_items(request.limit)?;
         let page = self.rooms.search(request.query, after, limit).await?;
         self.page(caller, page).await
     }
@@ -98,7 +97,7 @@ impl RoomDirectory {
     /// [`ListMyRooms`].
     pub async fn mine(&self, caller: &Caller, request: ListMyRooms) -> Result<MyRooms, Fault> {
         let user = caller.user()?;
-        let limit = page_items(request.limit);
+        let limit = page_items(request.limit)?;
         let mut places = self.rooms.rooms_of(user, request.after, limit + 1).await?;
         let mut more = places.len() > limit;
         places.truncate(limit);
@@ -249,10 +248,6 @@ fn info(summary: &RoomSummary, viewer: UserId) -> RoomInfo {
         retention: row.retention.clone(),
         created_at: row.created_at,
     }
-}
-
-fn page_items(limit: Option<u32>) -> usize {
-    limit.unwrap_or(PAGE_ITEMS_DEFAULT).clamp(1, PAGE_ITEMS_MAX) as usize
 }
 
 fn check_position(after: Option<String>) -> Result<Option<String>, Fault> {

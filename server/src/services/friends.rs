@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, Friend, FriendState, Friends as FriendPage, ListFriends,
     RemoveFriend, RequestFriend, UnblockPlayer,
@@ -20,6 +20,7 @@ use pitturu_protocol::types::system::Done;
 use super::accounts::keyed;
 use super::caller::Caller;
 use super::connections::Connections;
+use super::page::page_items;
 use crate::store::StoreError;
 use crate::store::accounts::Accounts;
 use crate::store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair};
@@ -61,11 +62,7 @@ impl FriendService {
         request: ListFriends,
     ) -> Result<FriendPage, Fault> {
         let user = caller.user()?;
-        let limit = request.limit.unwrap_or(PAGE_ITEMS_DEFAULT);
-        if !(1..=PAGE_ITEMS_MAX).contains(&limit) {
-            return Err(Fault::invalid("limit", format!("1 to {PAGE_ITEMS_MAX}")));
-        }
-        let limit = limit as usize;
+        let limit = page_items(request.limit)?;
         let rows = self
             .store
             .list(user, request.state, request.after, limit + 1)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use pitturu_protocol::types::system::Done;
 
 use super::super::command::{Open, ReplyTo, RoomCall};
@@ -14,14 +13,10 @@ use super::super::request::RoomRequest;
 use super::super::shard::Context;
 use super::opening::Opening;
 use super::{Answer, Asker, LiveRoom, body, reply_frame};
+use crate::services::page::page_items;
 use crate::services::rooms::{Actor, Effects};
 use crate::store::StoreError;
 use pitturu_protocol::frame::Cursor;
-
-/// Items in a page that the caller did not bound, or bounded too high.
-pub(in crate::router) fn page_items(limit: Option<u32>) -> usize {
-    limit.unwrap_or(PAGE_ITEMS_DEFAULT).clamp(1, PAGE_ITEMS_MAX) as usize
-}
 
 impl LiveRoom {
     /// Decides a call. `Err`: the store did not take its rows, and the room must begin a new life.
@@ -129,10 +124,19 @@ impl LiveRoom {
     }
 
     fn read(&mut self, context: &Context, asker: Asker, call: RoomCall) {
-        if let Err(fault) = self.room.member(call.actor.user) {
-            self.refuse(&asker, &fault);
-            return;
-        }
+        let limit = match &call.request {
+            RoomRequest::ReadHistory(request) => page_items(request.limit),
+            RoomRequest::ListReactions(request) => page_items(request.limit),
+            _ => Err(Fault::of(Code::Internal)),
+        };
+        let allowed = self.room.member(call.actor.user).and(limit);
+        let limit = match allowed {
+            Ok(limit) => limit,
+            Err(fault) => {
+                self.refuse(&asker, &fault);
+                return;
+            }
+        };
         let first = self.room.first();
         match call.request {
             RoomRequest::ReadHistory(request) => {
@@ -140,7 +144,7 @@ impl LiveRoom {
                     room: self.id,
                     first,
                     end: self.recent.end(),
-                    limit: page_items(request.limit),
+                    limit,
                     from: request.from,
                 };
                 if let Some(history) = read.from_memory(&self.recent) {
@@ -156,7 +160,6 @@ impl LiveRoom {
             }
             RoomRequest::ListReactions(request) => {
                 let messages = Arc::clone(&context.messages);
-                let limit = page_items(request.limit);
                 tokio::spawn(async move {
                     let outcome = history::reactors(messages.as_ref(), &request, limit).await;
                     history::answer(&asker.connection, asker.call, outcome);
@@ -248,13 +251,13 @@ impl LiveRoom {
                     actor,
                     request.online,
                     request.after,
-                    page_items(request.limit),
+                    page_items(request.limit)?,
                     |user| followers.has_user(user),
                 )
                 .map(|members| Outcome::Body(body(&members)))
             }
             RoomRequest::ListBans(request) => room
-                .list_bans(actor, request.after, page_items(request.limit))
+                .list_bans(actor, request.after, page_items(request.limit)?)
                 .map(|bans| Outcome::Body(body(&bans))),
             RoomRequest::JoinRoom(_)
             | RoomRequest::OpenRoom(_)

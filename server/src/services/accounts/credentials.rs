@@ -12,6 +12,7 @@ use super::courier::ResetDelivery;
 use super::devices::account;
 use super::names::{self, Username};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out, tokens};
+use crate::random::random_bytes;
 use crate::services::caller::Caller;
 use crate::store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
 use crate::store::keyed::KeyUse;
@@ -252,7 +253,7 @@ impl AccountService {
     fn new_reset(&self, account: Option<(UserId, &Login)>, caller: &Caller) -> ResetRow {
         ResetRow {
             account: account.map(|(user, login)| (user, login.version)),
-            nonce: tokens::random(),
+            nonce: random_bytes(),
             expires_at: caller.now.saturating_add(self.config.reset_life_ms),
         }
     }

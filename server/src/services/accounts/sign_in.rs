@@ -10,6 +10,7 @@ use pitturu_protocol::types::accounts::{
 use super::names::{self, Username};
 use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out};
+use crate::random::random_bytes;
 use crate::services::caller::Caller;
 use crate::store::accounts::{
     AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow,
@@ -46,7 +47,7 @@ impl AccountService {
             return Err(Fault::of(Code::UsernameTaken));
         }
         let hash = self.passwords.hash(&password).await?;
-        let user = UserId::from_bytes(tokens::random());
+        let user = UserId::from_bytes(random_bytes());
         let account = AccountRow {
             user,
             role: self
@@ -153,7 +154,7 @@ impl AccountService {
                         .await?
                 }
                 None => {
-                    let user = UserId::from_bytes(tokens::random());
+                    let user = UserId::from_bytes(random_bytes());
                     let account = AccountRow {
                         user,
                         login: None,
@@ -428,7 +429,7 @@ impl AccountService {
     }
 
     fn new_session(&self, user: UserId, device: Option<String>, caller: &Caller) -> SessionRow {
-        let session = SessionId::from_bytes(tokens::random());
+        let session = SessionId::from_bytes(random_bytes());
         SessionRow {
             session,
             device,

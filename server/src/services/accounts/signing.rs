@@ -10,6 +10,7 @@ use pitturu_protocol::types::accounts::Role;
 use serde::{Deserialize, Serialize};
 
 use super::tokens;
+use crate::random::random_bytes;
 use crate::store::StoreError;
 use crate::store::accounts::{Accounts, Hidden, SigningKeyRow};
 
@@ -136,8 +137,8 @@ impl SigningKeys {
     /// Those of the store.
     pub async fn rotate(&self, now: u64) -> Result<(), StoreError> {
         let key = SigningKeyRow {
-            kid: tokens::to_hex(&tokens::random::<8>()),
-            secret: Hidden(tokens::random()),
+            kid: tokens::to_hex(&random_bytes::<8>()),
+            secret: Hidden(random_bytes()),
             created_at: now,
             retired_at: None,
             life_ms: self.config.access_life_ms,
@@ -167,7 +168,7 @@ impl SigningKeys {
             guest,
             iat,
             exp,
-            jti: tokens::to_hex(&tokens::random::<12>()),
+            jti: tokens::to_hex(&random_bytes::<12>()),
         };
         let keys = self.read();
         let key = keys.last().ok_or_else(|| Fault::of(Code::Internal))?;

@@ -139,13 +139,6 @@ pub fn hash_of(secret: &[u8]) -> SecretHash {
     Sha256::digest(secret).into()
 }
 
-/// Bytes from the system's source of randomness.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has randomness once it has started");
-    bytes
-}
-
 /// Bytes as lower-case hexadecimal digits.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, PersistMode};
 
@@ -19,6 +19,7 @@ use super::queue::Queued;
 use super::read::Generation;
 use super::tx::{Overlay, Tx};
 use super::{EngineHealth, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
+use crate::clock::now_ms;
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
 
@@ -357,11 +358,4 @@ fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
