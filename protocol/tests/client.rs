@@ -1137,7 +1137,8 @@ fn a_room_opened_while_the_machine_closes_it_stays_open() {
     assert_eq!(on_wire[1].1, CloseRoom::NUMBER, "{close}");
     test.receive(&welcome(true, None));
     test.receive(&frame::reply(close_again, &Done {}));
-    test.call(&JoinRoom { room: ROOM }, Some("j"), None).unwrap();
+    test.call(&JoinRoom { room: ROOM }, Some("j"), None)
+        .unwrap();
     let join = test.calls()[0].0;
     test.receive(&frame::reply(resume, &resumed(cursor(5, 2))));
     assert_eq!(test.calls()[0].1, CloseRoom::NUMBER);
