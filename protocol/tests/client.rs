@@ -1122,3 +1122,50 @@ fn inputs_at_the_wrong_time_are_harmless() {
     test.machine.start(test.now);
     assert!(test.outputs().contains(&Output::Connect));
 }
+
+/// Signing in anew resumes the room although its close has taken effect, and the application opens it once more: the
+/// machine's own close, which undoes the resume, must not undo that.
+#[test]
+fn a_room_opened_while_the_machine_closes_it_stays_open() {
+    let mut test = Test::with_room(cursor(5, 2));
+    test.call(&CloseRoom { room: ROOM }, None, None).unwrap();
+    let close = test.calls()[0].0;
+    test.machine.disconnected(test.now, Some(1006));
+    test.reconnect();
+    let on_wire = test.calls();
+    let (resume, close_again) = (on_wire[0].0, on_wire[1].0);
+    assert_eq!(on_wire[1].1, CloseRoom::NUMBER, "{close}");
+    test.receive(&welcome(true, None));
+    test.receive(&frame::reply(close_again, &Done {}));
+    test.call(&JoinRoom { room: ROOM }, Some("j"), None)
+        .unwrap();
+    let join = test.calls()[0].0;
+    test.receive(&frame::reply(resume, &resumed(cursor(5, 2))));
+    assert_eq!(test.calls()[0].1, CloseRoom::NUMBER);
+    test.receive(&frame::reply(join, &view(cursor(7, 2))));
+    let open = test.calls();
+    assert_eq!(open[0].1, OpenRoom::NUMBER);
+    test.receive(&frame::reply(open[0].0, &view(cursor(7, 2))));
+    test.receive(&message(8));
+    assert_eq!(entries(&test.outputs()), [(1, 8)]);
+}
+
+#[test]
+fn a_repeated_open_still_begins_where_it_was_asked_to() {
+    let mut test = Test::online(player());
+    let open = OpenRoom {
+        room: ROOM,
+        seq: Some(3),
+        rev: Some(1),
+    };
+    test.call(&open, None, None).unwrap();
+    test.machine.disconnected(test.now, Some(1006));
+    test.reconnect();
+    test.receive(&welcome(true, None));
+    let call = test.calls()[0].0;
+    test.receive(&frame::reply(call, &view(cursor(5, 2))));
+    for frame in [message(4), message(5), change(2)] {
+        test.receive(&frame);
+    }
+    assert_eq!(entries(&test.outputs()), [(1, 4), (1, 5), (4, 2)]);
+}

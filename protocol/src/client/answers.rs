@@ -52,7 +52,7 @@ impl ClientConnection {
             Consequence::None => {}
             Consequence::Opens { seq, rev } => {
                 let view: RoomView = decode(body)?;
-                return self.opened(&view, (*seq, *rev), pending.repeated);
+                return self.opened(&view, (*seq, *rev), pending.distrusted);
             }
             Consequence::Closes(room) => {
                 self.streams.forget(Stream::Room(*room));
@@ -69,23 +69,20 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// The reply to a repeated call may be the stored one of an earlier connection, which opens nothing on this one. So
-    /// the room is opened anew from where that reply stands.
+    /// After a reply that is distrusted, the room is opened anew from where that reply stands.
     fn opened(
         &mut self,
         view: &RoomView,
         asked: (Option<u64>, Option<u64>),
-        repeated: bool,
+        distrusted: bool,
     ) -> Result<(), Broken> {
-        let room = view.info.room;
-        let stream = Stream::Room(room);
+        let stream = Stream::Room(view.info.room);
         if !self.streams.follows(stream) && self.streams.len() > ROOMS_OPEN_MAX {
             return Err(Broken::Protocol);
         }
-        if !repeated {
-            self.streams.opened(view, asked);
-        } else if !self.streams.follows(stream) {
-            self.streams.follow(stream, newest(view));
+        self.streams.opened(view, asked);
+        if distrusted {
+            self.streams.shut(stream);
             self.reopen(stream);
         }
         Ok(())
@@ -167,6 +164,7 @@ impl ClientConnection {
         if self.streams.follows(Stream::Room(room)) {
             self.follows_again(Stream::Room(room), newest(&view));
         } else {
+            self.calls.distrust_openers();
             self.calls.add(Owner::Close, &CloseRoom { room }, None);
         }
     }

@@ -43,8 +43,9 @@ pub(super) struct Pending {
     pub(super) request: Request,
     pub(super) owner: Owner,
     pub(super) consequence: Consequence,
-    /// It was on the wire of an earlier connection, so its answer may be a stored one.
-    pub(super) repeated: bool,
+    /// Its reply may not say what is open on this connection: it may be the stored one of an earlier connection, or the
+    /// room may have been closed after it.
+    pub(super) distrusted: bool,
     lane: Option<RoomId>,
     state: State,
     refusals: u32,
@@ -137,7 +138,7 @@ impl Calls {
             request,
             owner,
             consequence,
-            repeated: false,
+            distrusted: false,
             lane,
             state: State::Waiting,
             refusals: 0,
@@ -175,6 +176,15 @@ impl Calls {
         self.pending
             .values()
             .any(|pending| pending.consequence == Consequence::Closes(room))
+    }
+
+    /// A room is being closed by the machine itself: calls on the wire that open rooms may have opened this one before.
+    pub(super) fn distrust_openers(&mut self) {
+        for ticket in self.on_wire.values() {
+            if let Some(pending) = self.pending.get_mut(ticket) {
+                pending.distrusted = true;
+            }
+        }
     }
 
     /// The next call for the wire, as a frame. `limit`: most calls on the wire; `sign_in`: number of the
@@ -332,7 +342,7 @@ impl Calls {
                     ended.extend(self.remove(ticket).map(|pending| (ticket, pending)));
                 }
                 Owner::App | Owner::Refresh if was_on_wire => {
-                    pending.repeated = true;
+                    pending.distrusted |= effect(pending.request.method) == Effect::Writes;
                     self.wait(ticket);
                 }
                 Owner::App | Owner::Refresh => {}

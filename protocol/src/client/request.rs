@@ -28,7 +28,7 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection.
     pub key: Option<String>,
-    /// Time after which the call is answered with [`Code::Deadline`]. Absent: it waits for as long as it takes.
+    /// Time after which the call is answered with [`Code::Deadline`](crate::codes::Code::Deadline). Absent: it waits for as long as it takes.
     pub deadline: Option<u64>,
 }
 

@@ -168,6 +168,13 @@ impl Streams {
         self.followed.insert(stream, followed);
     }
 
+    /// Takes no entries of the stream until it has been opened from its cursor.
+    pub(super) fn shut(&mut self, stream: Stream) {
+        if let Some(followed) = self.followed.get_mut(&stream) {
+            *followed = Followed::shut(followed.cursor);
+        }
+    }
+
     /// The room was opened from its cursor; `(seq, rev)` are its newest. Returns what the cursor was ahead of them.
     pub(super) fn reopened(&mut self, stream: Stream, newest: Cursor) -> Vec<Rewound> {
         let Some(followed) = self.followed.get_mut(&stream) else {

@@ -27,6 +27,8 @@ const TIMING: Timing = Timing {
 };
 const ACCESS_MS: u64 = 4_000;
 const PAGE: usize = 5;
+/// Longest time for a refusal to reach the client and for what it sent before that to arrive.
+const ON_THE_WAY_MS: u64 = 200;
 
 pub(crate) fn room_id(number: u8) -> RoomId {
     RoomId::from_bytes([number; 10])
@@ -79,6 +81,8 @@ struct Account {
     /// Number of the newest send to a room that has arrived, taken or refused.
     arrived: HashMap<RoomId, u32>,
     first_arrivals: HashSet<(RoomId, u32)>,
+    /// The first send to a room that was refused and has not come again, and when.
+    refused: HashMap<RoomId, (u32, u64)>,
 }
 
 pub(crate) struct Server {
@@ -89,6 +93,10 @@ pub(crate) struct Server {
     /// Whether it refuses sends that are too fast. Those on the wire already when the client learns of it may then
     /// overtake the refused one.
     pub(crate) limits_sends: bool,
+    /// Whether it may leave an entry out by a fault of its own.
+    pub(crate) loses_entries: bool,
+    /// Whether no send is given up, so that the ones behind a refused one must wait for it.
+    pub(crate) sends_wait: bool,
     pub(crate) reused_refresh_tokens: u32,
 }
 
@@ -150,6 +158,7 @@ impl Server {
                 limited: HashMap::new(),
                 arrived: HashMap::new(),
                 first_arrivals: HashSet::new(),
+                refused: HashMap::new(),
             })
             .collect();
         Self {
@@ -160,6 +169,8 @@ impl Server {
             stored: HashMap::new(),
             calm: false,
             limits_sends: false,
+            loses_entries: false,
+            sends_wait: false,
             reused_refresh_tokens: 0,
         }
     }
@@ -287,7 +298,9 @@ impl Server {
                 Said::Ack { stream, cursor } => {
                     if let Some(feed) = session.feeds.get_mut(&stream) {
                         // An ack of what was sent before the stream was opened anew is of no use.
-                        feed.waits_for_ack &= feed.cursor != cursor;
+                        let reached =
+                            cursor.seq >= feed.cursor.seq && cursor.rev >= feed.cursor.rev;
+                        feed.waits_for_ack &= !reached;
                     }
                     self.start_feeds(session);
                 }
@@ -399,12 +412,28 @@ impl Server {
         if account.first_arrivals.insert((send.room, number)) {
             assert!(number > *arrived, "send {number} came after {arrived}");
             *arrived = number;
+            if self.sends_wait
+                && let Some((first, at)) = account.refused.get(&send.room)
+            {
+                assert!(
+                    now < *at + ON_THE_WAY_MS,
+                    "send {number} went before {first}, which was refused at {at}"
+                );
+            }
+        }
+        if account
+            .refused
+            .get(&send.room)
+            .is_some_and(|(first, _)| *first == number)
+        {
+            account.refused.remove(&send.room);
         }
         let until = account.limited.entry(send.room).or_default();
         if self.limits_sends && *until <= now && !self.calm && random.up_to(40) == 0 {
-            *until = now + 100 + random.up_to(300);
+            *until = now + 300 + random.up_to(300);
         }
         if *until > now {
+            account.refused.entry(send.room).or_insert((number, now));
             return Err(Fault::of(Code::RateLimited).retry_after_ms(*until - now));
         }
         Ok(())
@@ -604,7 +633,7 @@ impl Server {
                     feed.live = false;
                     break;
                 }
-                if fate != 1 {
+                if fate != 1 || !self.loses_entries {
                     session.out.push(entry.frame.clone());
                 }
                 if fate == 2 {
