@@ -53,11 +53,11 @@ pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
 pub(crate) fn header(first: u8, length: u64, masked: bool) -> Vec<u8> {
     let mask = if masked { 0x80 } else { 0 };
     let mut bytes = vec![first];
-    match length {
-        0..=125 => bytes.push(mask | length as u8),
-        126..=0xffff => {
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short), _) if short < 126 => bytes.push(mask | short),
+        (_, Ok(medium)) => {
             bytes.push(mask | 126);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+            bytes.extend_from_slice(&medium.to_be_bytes());
         }
         _ => {
             bytes.push(mask | 127);

@@ -113,7 +113,8 @@ fn chopped(bytes: &[u8], size: usize) -> Vec<Vec<u8>> {
 
 /// Bytes that show when they are cut, moved or repeated.
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 31 % 251) as u8).collect()
+    let cycle = (0..=250u8).map(|index| index.wrapping_mul(31)).cycle();
+    cycle.take(length).collect()
 }
 
 /// One message in frames of `size` bytes.
