@@ -37,7 +37,7 @@ const READS_MAX: usize = 16;
 const REFUSALS_MAX: u32 = 1_000;
 
 /// Frames handled before other connections get their turn.
-const FRAMES_PER_TURN: usize = 64;
+const FRAMES_PER_TURN: usize = 16;
 
 /// Serves one connection until it ends.
 pub async fn serve<L: Link>(link: L, peer: Peer, services: Arc<Services>) {

@@ -27,7 +27,7 @@ pub(crate) const SETTINGS: [&str; 2] = ["limits.chat_per_second=1000", "limits.c
 const RATIO_MAX: u32 = 3;
 
 /// … unless it stays below this, which a busy machine may reach by itself.
-const FLOOR: Duration = Duration::from_millis(30);
+const FLOOR: Duration = Duration::from_millis(50);
 
 /// Other programs disturb one round or another, an attack that works disturbs all of them.
 const ROUNDS_MAX: u32 = 4;

@@ -11,7 +11,7 @@ use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{CallId, ClientFrame, ServerFrame, call};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
-use pitturu_protocol::types::system::{Hello, Welcome};
+use pitturu_protocol::types::system::{Goaway, Hello, Welcome};
 
 use crate::raw::{BINARY, CLOSE, RawSocket, message};
 
@@ -24,6 +24,7 @@ pub(crate) enum Came {
     Event(u16, Vec<u8>),
     /// What is missing of a stream: first and last.
     Gap(u64, u64),
+    Goaway(Goaway),
     Other,
     /// The close frame's code.
     Closed(Option<u16>),
@@ -194,6 +195,7 @@ impl Player {
                     continue;
                 }
                 ServerFrame::Gap { from, to, .. } => Came::Gap(from, to),
+                ServerFrame::Goaway(goaway) => Came::Goaway(goaway),
                 _ => Came::Other,
             };
             self.unread.push_back(came);
