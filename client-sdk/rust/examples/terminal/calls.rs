@@ -96,13 +96,13 @@ impl Calls {
             Action::Edit { room, seq, text } => {
                 let call = self.client.room(room).edit(seq, text).send();
                 self.spawn("The message was not changed", async move {
-                    call.await.map(|_| Reply::Done("Changed.".to_owned()))
+                    call.await.map(|_| Reply::Quiet)
                 });
             }
             Action::Delete { room, seq } => {
                 let call = self.client.room(room).delete(seq).send();
                 self.spawn("The message was not deleted", async move {
-                    call.await.map(|_| Reply::Done("Deleted.".to_owned()))
+                    call.await.map(|_| Reply::Quiet)
                 });
             }
             Action::React {
@@ -180,7 +180,7 @@ impl Calls {
             if on && done.rev.is_none() {
                 handle.react(seq, emoji, false).await?;
             }
-            Ok(Reply::Done(String::new()))
+            Ok(Reply::Quiet)
         });
     }
 

@@ -100,6 +100,8 @@ pub(crate) enum Reply {
         result: Result<u64, CallError>,
     },
     Left(RoomId),
+    /// Done, and what was done is seen already.
+    Quiet,
     Done(String),
     Failed {
         what: &'static str,

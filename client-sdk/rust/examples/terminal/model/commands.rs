@@ -199,7 +199,6 @@ impl Model {
         let Some(room) = self.active_room_mut() else {
             return;
         };
-        let id = room.id;
         let (refused, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut room.pending)
             .into_iter()
             .partition(|pending| pending.refused.is_some());
@@ -208,7 +207,6 @@ impl Model {
             self.tell("Nothing here was refused.");
         }
         for pending in refused.into_iter().filter(|_| send) {
-            debug_assert_eq!(self.active, Some(id));
             self.send(&pending.text, pending.reply_to);
         }
     }

@@ -44,6 +44,7 @@ impl Model {
                 self.forget(id);
                 self.tell(format!("You left {title}."));
             }
+            Reply::Quiet => {}
             Reply::Done(text) => self.tell(text),
             Reply::Failed { what, error } => {
                 self.complain(advice::sentence(what, &error));
