@@ -118,7 +118,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let mut terminal = ratatui::try_init().map_err(|error| error.to_string())?;
     // Not every terminal knows these; without them pasting and focus are only less exact.
     let _ = execute!(std::io::stdout(), EnableBracketedPaste, EnableFocusChange);
-    let outcome = Screen::new(client.clone(), start, secret, &mut terminal)
+    let outcome = Screen::new(&client, start, secret, &mut terminal)
         .run(&mut terminal)
         .await;
     let _ = execute!(std::io::stdout(), DisableBracketedPaste, DisableFocusChange);
@@ -152,7 +152,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(client: Client, start: Start, secret: String, terminal: &mut DefaultTerminal) -> Self {
+    fn new(client: &Client, start: Start, secret: String, terminal: &mut DefaultTerminal) -> Self {
         let size = terminal
             .size()
             .map_or((80, 24), |size| (size.width, size.height));
@@ -251,7 +251,7 @@ impl Screen {
                     let left = at.saturating_duration_since(Instant::now()).as_millis();
                     now().saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
                 }),
-                why: why.as_deref().map(text::clean_line),
+                why: why.as_deref().map(reason),
             },
             ConnectionState::Connecting => Link::Connecting,
             ConnectionState::CatchingUp => Link::CatchingUp,
@@ -259,6 +259,12 @@ impl Screen {
             ConnectionState::Stopped { code } => Link::Stopped { code: *code },
         }
     }
+}
+
+/// Why there is no connection, without the number that the system has for it.
+fn reason(why: &str) -> String {
+    let why = why.split_once(" (os error").map_or(why, |(why, _)| why);
+    text::clean_line(why)
 }
 
 fn from_terminal(event: Event) -> Option<Input> {

@@ -251,7 +251,7 @@ impl Model {
             Input::Paste(text) => self.paste(&text),
             Input::Resize(columns, rows) => self.size = (columns, rows),
             Input::Focus(focused) => self.focused = focused,
-            Input::Link(link) => self.link = link,
+            Input::Link(link) => self.linked(link),
             Input::Server(event) => self.server(*event),
             Input::Reply(reply) => self.reply(reply),
             Input::Tick => {}
@@ -259,6 +259,18 @@ impl Model {
         self.pass_time();
         self.note_seen();
         std::mem::take(&mut self.actions)
+    }
+
+    fn linked(&mut self, link: Link) {
+        if link == Link::Online {
+            self.drop_news();
+        }
+        self.link = link;
+    }
+
+    /// Takes away a notice that nothing depends on: what it told is over.
+    fn drop_news(&mut self) {
+        self.notice = self.notice.take().filter(|notice| notice.bad);
     }
 
     fn pass_time(&mut self) {
@@ -378,6 +390,9 @@ impl Model {
     /// Brings a room on the screen.
     fn show(&mut self, id: RoomId) {
         let left = self.active.filter(|left| *left != id);
+        if left.is_some() {
+            self.drop_news();
+        }
         if let Some(left) = left.and_then(|left| self.room_mut(left)) {
             left.selected = None;
             left.divider = None;

@@ -10,7 +10,7 @@ use crate::model::{Pending, Room, Scroll};
 use crate::text::{clean, clean_line, fit, width, wrap};
 
 /// From this width on, times and names stand in columns of their own.
-const COLUMNS_WIDE: usize = 44;
+const COLUMNS_WIDE: usize = 54;
 
 /// Columns of a name when names have a column.
 const NAME_COLUMNS: usize = 12;

@@ -59,7 +59,10 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     let mut left = Vec::new();
     if let Some(room) = model.active_room() {
         left.push(Span::styled(room.title(), BOLD));
-        let count = format!("  {} of {} here", room.online, room.members);
+        let count = match model.link {
+            Link::Online => format!("  {} of {} here", room.online, room.members),
+            _ => format!("  {} members", room.members),
+        };
         left.push(Span::styled(count, FAINT));
         if area.width < 60 && model.rooms.len() > 1 {
             let unread: u64 = others(model).map(Room::unread).sum();

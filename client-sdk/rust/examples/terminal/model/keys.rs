@@ -11,12 +11,24 @@ const LINE_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
 /// The others are told this often that the player writes.
 const TYPING_MS: u64 = 3000;
 
+/// Joins emoji into one.
+const JOINER: char = '\u{200d}';
+
 impl Model {
     pub(super) fn key(&mut self, key: KeyEvent) {
         if key.kind == KeyEventKind::Release {
             return;
         }
         let asked = std::mem::take(&mut self.quit_asked);
+        let joined = self.editor.text().contains(JOINER);
+        self.press(key, asked);
+        // Terminals do not agree on how wide joined characters are, and may leave parts of them behind.
+        if joined {
+            self.act(Action::Redraw);
+        }
+    }
+
+    fn press(&mut self, key: KeyEvent, asked: bool) {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         match key.code {
@@ -43,7 +55,7 @@ impl Model {
             KeyCode::Down if alt => self.select(false),
             KeyCode::PageUp => self.page(true),
             KeyCode::PageDown => self.page(false),
-            KeyCode::End if control || self.editor.text().is_empty() => self.to_end(),
+            KeyCode::End if control || self.editor.text().is_empty() => self.follow_end(),
             _ => self.edit_line(key, control, alt),
         }
     }
@@ -140,11 +152,11 @@ impl Model {
             .and_then(|room| room.selected.take())
             .is_some();
         if !selected {
-            self.to_end();
+            self.follow_end();
         }
     }
 
-    fn to_end(&mut self) {
+    fn follow_end(&mut self) {
         if let Some(room) = self.active_room_mut() {
             room.scroll = Scroll::End;
         }

@@ -38,7 +38,7 @@ impl Model {
                 self.name = clean_line(&name);
                 self.tell(format!("From now on you are {}.", clean_line(&name)));
             }
-            Reply::Marked { room, result } => self.marked(room, result),
+            Reply::Marked { room, result } => self.marked(room, &result),
             Reply::Left(id) => {
                 let title = self.room(id).map(Room::title).unwrap_or_default();
                 self.forget(id);
@@ -198,13 +198,13 @@ impl Model {
         });
     }
 
-    fn marked(&mut self, id: RoomId, result: Result<u64, CallError>) {
+    fn marked(&mut self, id: RoomId, result: &Result<u64, CallError>) {
         let now = self.now;
         let Some(room) = self.room_mut(id) else {
             return;
         };
         match result {
-            Ok(read) => room.read = read.max(room.read),
+            Ok(read) => room.read = room.read.max(*read),
             Err(_) => room.mark_after = now + MARK_AGAIN_MS,
         }
     }
