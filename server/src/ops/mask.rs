@@ -1,6 +1,6 @@
 //! Masks secrets in log lines, whoever wrote them.
 //!
-//! Masked are the values of fields whose name contains one of [`SECRET_NAMES`], as `name=value`, `name: value` or in JSON,
+//! Masked are the values of fields whose name contains one of `SECRET_NAMES`, as `name=value`, `name: value` or in JSON,
 //! and everything that looks like a JWT.
 
 use std::borrow::Cow;

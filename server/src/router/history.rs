@@ -57,7 +57,7 @@ impl Read {
             }
             Some(HistoryFrom::After(seq)) => {
                 let from = seq.saturating_add(1).max(self.first);
-                let to = seq.saturating_add(limit).min(self.end.seq);
+                let to = (from - 1).saturating_add(limit).min(self.end.seq);
                 let mut messages = recent.range(from, to)?;
                 keep_oldest(&mut messages);
                 messages

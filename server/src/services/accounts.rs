@@ -1,7 +1,7 @@
 //! Accounts: who may sign in, and as whom.
 //!
-//! - [`sign_in`]: register, log in, refresh, authenticate; [`devices`]: the sessions of an account;
-//!   [`credentials`]: passwords, reset tokens and roles;
+//! - `sign_in`: register, log in, refresh, authenticate; `devices`: the sessions of an account;
+//!   `credentials`: passwords, reset tokens and roles;
 //! - [`names`]: what names and passwords may be; [`passwords`]: bcrypt apart from everything else; [`lockout`]:
 //!   delays that grow with wrong passwords;
 //! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`courier`]: how a reset token

@@ -3,7 +3,7 @@
 //!
 //! - [`state`]: what a room is, and what it shows;
 //! - [`messages`]: send, edit, delete, react, read markers, typing;
-//! - [`membership`]: join, leave, invite, kick, ban, mute, roles;
+//! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
 //! - [`settings`]: create, update, delete, retention.
 
 pub mod effects;

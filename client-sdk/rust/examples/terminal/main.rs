@@ -4,7 +4,7 @@
 //! cargo run -p pitturu-client --example terminal -- ws://127.0.0.1:7350 --name Ann --room lobby
 //! ```
 //!
-//! [`model`] holds all state and decides, [`transcript`], [`layout`] and [`view`] draw it, [`calls`] talks to the server. This
+//! `model` holds all state and decides, `transcript`, `layout` and `view` draw it, `calls` talks to the server. This
 //! file waits for what happens next.
 
 use std::io::IsTerminal;
