@@ -250,7 +250,7 @@ impl Model {
             Input::Key(key) => self.key(key),
             Input::Paste(text) => self.paste(&text),
             Input::Resize(columns, rows) => self.size = (columns, rows),
-            Input::Focus(focused) => self.focused = focused,
+            Input::Focus(focused) => self.focus(focused),
             Input::Link(link) => self.linked(link),
             Input::Server(event) => self.server(*event),
             Input::Reply(reply) => self.reply(reply),
@@ -262,10 +262,21 @@ impl Model {
     }
 
     fn linked(&mut self, link: Link) {
-        if link == Link::Online {
+        if link == Link::Online && self.link != Link::Online {
             self.drop_news();
+            // Streams go on by themselves; invitations and markers of other devices are asked for.
+            if self.me.is_some() {
+                self.act(Action::ListRooms);
+            }
         }
         self.link = link;
+    }
+
+    fn focus(&mut self, focused: bool) {
+        self.focused = focused;
+        if !focused && let Some(room) = self.active_room_mut() {
+            room.divide();
+        }
     }
 
     /// Takes away a notice that nothing depends on: what it told is over.
@@ -302,6 +313,10 @@ impl Model {
             return;
         }
         room.seen = room.seen.max(seen);
+        let nothing_new = room.divider.is_some_and(|after| after >= room.head);
+        if room.scroll == Scroll::End && nothing_new {
+            room.divider = None;
+        }
         if online && room.member && room.seen > room.read && room.mark_after <= now {
             room.mark_after = now + MARK_MS;
             let (room, seq) = (room.id, room.seen);

@@ -222,6 +222,9 @@ impl Model {
         let Some(room) = self.active_room_mut() else {
             return;
         };
+        if scroll != Scroll::End {
+            room.divide();
+        }
         room.scroll = scroll;
         if let Some(before) = older {
             room.loading = true;

@@ -93,7 +93,7 @@ pub(crate) struct Room {
     pub(crate) scroll: Scroll,
     /// Newest message that was on the screen.
     pub(crate) seen: u64,
-    /// What was read when the room came on the screen: the line "new" stands after it.
+    /// What was read when the room came on the screen, or when the player looked away: the line "new" stands after it.
     pub(crate) divider: Option<u64>,
     /// The message that commands are about.
     pub(crate) selected: Option<u64>,
@@ -305,6 +305,11 @@ impl Room {
         if let Some(last) = page.messages.last() {
             self.note_last(last);
         }
+    }
+
+    /// The player looks away: what comes from now on is new to them.
+    pub(crate) fn divide(&mut self) {
+        self.divider.get_or_insert(self.head);
     }
 
     pub(crate) fn note_gap(&mut self, from: u64, to: u64) {

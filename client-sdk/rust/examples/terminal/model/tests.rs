@@ -339,6 +339,37 @@ fn nothing_is_marked_unseen() {
 }
 
 #[test]
+fn a_line_stands_before_what_came_while_the_player_looked_away() {
+    let mut model = ann(80, 10, vec![message(1, 2, "one")]);
+    model.apply(Input::Focus(false), NOON);
+    model.apply(Input::Focus(true), NOON);
+    model.apply(sent(1, message(2, 2, "two")), NOON);
+    assert!(!shows(&model, " new "));
+    model.apply(Input::Focus(false), NOON);
+    model.apply(sent(1, message(3, 2, "three")), NOON);
+    model.apply(Input::Focus(true), NOON);
+    let lines = screen(&model);
+    let new = lines
+        .iter()
+        .position(|line| line.contains(" new "))
+        .unwrap();
+    assert!(lines[new - 1].contains("two") && lines[new + 1].contains("three"));
+    line(&mut model, "hi");
+    assert!(!shows(&model, " new "));
+}
+
+#[test]
+fn rooms_are_listed_again_after_a_reconnect() {
+    let mut model = ann(80, 10, vec![]);
+    assert!(model.apply(Input::Link(Link::Online), NOON).is_empty());
+    model.apply(Input::Link(Link::Connecting), NOON);
+    assert_eq!(
+        model.apply(Input::Link(Link::Online), NOON),
+        [Action::ListRooms]
+    );
+}
+
+#[test]
 fn what_is_written_offline_waits_and_is_confirmed_once() {
     let mut model = ann(80, 12, vec![message(1, 2, "one")]);
     let offline = Link::Offline {
