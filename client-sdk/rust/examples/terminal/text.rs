@@ -47,6 +47,12 @@ pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ").trim().to_owned()
 }
 
+/// `1 member`, `2 members`.
+pub(crate) fn count(number: u64, one: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{ending}")
+}
+
 fn is_direction(char: char) -> bool {
     matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

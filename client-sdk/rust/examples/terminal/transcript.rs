@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::clock::Clock;
 use crate::model::{Pending, Room, Scroll};
-use crate::text::{clean, clean_line, fit, width, wrap};
+use crate::text::{clean, clean_line, count, fit, width, wrap};
 
 /// From this width on, times and names stand in columns of their own.
 const COLUMNS_WIDE: usize = 54;
@@ -203,7 +203,7 @@ impl Transcript<'_> {
             lines.push(self.rule(&text, FAINT));
         }
         if let Some((from, to)) = self.room.gap_before(msg.seq) {
-            let text = format!("{} messages are no longer kept", to - from + 1);
+            let text = format!("no longer kept: {}", count(to - from + 1, "message"));
             lines.push(self.rule(&text, FAINT));
         }
         let day = self.clock.day(msg.at);

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::layout::Layout;
 use crate::model::{Link, Model, Room, Scroll};
-use crate::text::{fit, width, wrap};
+use crate::text::{count, fit, width, wrap};
 use crate::transcript::{FAINT, colour};
 
 /// From this width on there is space to say why there is no connection.
@@ -61,7 +61,7 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
         left.push(Span::styled(room.title(), BOLD));
         let count = match model.link {
             Link::Online => format!("  {} of {} here", room.online, room.members),
-            _ => format!("  {} members", room.members),
+            _ => format!("  {}", count(room.members.into(), "member")),
         };
         left.push(Span::styled(count, FAINT));
         if area.width < 60 && model.rooms.len() > 1 {
@@ -233,11 +233,8 @@ fn body(model: &Model, area: Rect, buffer: &mut Buffer) {
     }
     let rows = usize::from(area.height);
     let Some(room) = model.active_room() else {
-        let text = match model.me {
-            None => "Signing in…",
-            Some(_) => "You are in no room. /join NAME enters one, /search WORDS finds one.",
-        };
-        for (row, line) in wrap(text, usize::from(area.width)).into_iter().enumerate() {
+        let text = nowhere(model);
+        for (row, line) in wrap(&text, usize::from(area.width)).into_iter().enumerate() {
             put(buffer, area, row, &Line::styled(line, FAINT));
         }
         return;
@@ -257,6 +254,20 @@ fn body(model: &Model, area: Rect, buffer: &mut Buffer) {
     let blank = rows - shown.len();
     for (row, shown) in shown.iter().enumerate() {
         put(buffer, area, blank + row, &shown.line);
+    }
+}
+
+/// What is shown instead of a room.
+fn nowhere(model: &Model) -> String {
+    match (&model.me, &model.link) {
+        (None, Link::Offline { why: Some(why), .. }) => format!(
+            "{} does not answer: {why}. Is the server running there? It is tried again and again; Ctrl-C quits.",
+            model.start.url
+        ),
+        (None, _) => "Signing in…".to_owned(),
+        (Some(_), _) => {
+            "You are in no room. /join NAME enters one, /search WORDS finds one.".to_owned()
+        }
     }
 }
 

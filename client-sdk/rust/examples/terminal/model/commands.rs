@@ -5,7 +5,7 @@ use pitturu_client::types::chat::{RoomInfo, RoomKind};
 use pitturu_client::{RoomId, UserId};
 
 use super::{Action, Link, Model, Panel, Room, Scroll};
-use crate::text::clean_line;
+use crate::text::{clean_line, count};
 
 const HELP: &[&str] = &[
     "/join NAME      joins a public room; /join #2 the second one found",
@@ -311,8 +311,11 @@ impl Model {
         let line = |(index, room): (usize, &Room)| {
             let state = match (room.member, room.unread()) {
                 (false, _) => "invited: /join enters".to_owned(),
-                (true, 0) => format!("{} members", room.members),
-                (true, unread) => format!("{} members, {unread} unread", room.members),
+                (true, 0) => count(room.members.into(), "member"),
+                (true, unread) => {
+                    let members = count(room.members.into(), "member");
+                    format!("{members}, {unread} unread")
+                }
             };
             format!("{} {}  {state}", index + 1, room.title())
         };
@@ -327,7 +330,8 @@ impl Model {
         let line = |(index, room): (usize, &RoomInfo)| {
             let topic = room.topic.as_deref().map(clean_line).unwrap_or_default();
             let name = clean_line(&room.name);
-            format!("#{} {name}  {} members  {topic}", index + 1, room.members)
+            let members = count(room.members.into(), "member");
+            format!("#{} {name}  {members}  {topic}", index + 1)
         };
         let lines: Vec<String> = found.iter().enumerate().map(line).collect();
         if lines.is_empty() {

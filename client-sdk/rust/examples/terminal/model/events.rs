@@ -126,7 +126,7 @@ impl Model {
         };
         self.forget(id);
         match reason {
-            LostReason::Left => self.tell(format!("You left {title} on another device.")),
+            LostReason::Left => self.tell(format!("You left {title}.")),
             LostReason::Kicked => self.complain(format!(
                 "A moderator put you out of {title}. You may /join it again."
             )),

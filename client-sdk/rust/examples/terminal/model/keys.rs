@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use pitturu_client::limits::TEXT_BYTES_MAX;
 
 use super::{Action, Model, Scroll};
+use crate::text::count;
 
 /// Bytes that the line takes; what can be sent is less, and is said when it is sent.
 const LINE_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
@@ -138,7 +139,8 @@ impl Model {
         }
         self.quit_asked = true;
         self.complain(format!(
-            "{unsent} of your messages are not sent yet. Quit again to lose them, or wait for the connection."
+            "Not sent yet: {}. Quit again to lose them, or wait for the connection.",
+            count(unsent as u64, "message")
         ));
     }
 

@@ -40,9 +40,11 @@ impl Model {
             }
             Reply::Marked { room, result } => self.marked(room, &result),
             Reply::Left(id) => {
-                let title = self.room(id).map(Room::title).unwrap_or_default();
-                self.forget(id);
-                self.tell(format!("You left {title}."));
+                // The event that says so may have come first.
+                if let Some(title) = self.room(id).map(Room::title) {
+                    self.forget(id);
+                    self.tell(format!("You left {title}."));
+                }
             }
             Reply::Quiet => {}
             Reply::Done(text) => self.tell(text),

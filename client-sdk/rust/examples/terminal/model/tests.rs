@@ -3,8 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use pitturu_client::types::accounts::{Identity, Role};
 use pitturu_client::types::chat::{
-    History, MemberRole, Membership, Message, MessageDeleted, MessageEdited, MessageSent,
-    ReactionChanged, Retention, RoomInfo, RoomKind, RoomView, Sent, TypingStarted,
+    History, LostReason, MemberRole, Membership, Message, MessageDeleted, MessageEdited,
+    MessageSent, ReactionChanged, Retention, RoomInfo, RoomKind, RoomLost, RoomView, Sent,
+    TypingStarted,
 };
 use pitturu_client::types::presence::RoomPresence;
 use pitturu_client::types::system::StreamPosition;
@@ -370,6 +371,52 @@ fn rooms_are_listed_again_after_a_reconnect() {
 }
 
 #[test]
+fn leaving_is_told_once_by_reply_or_event() {
+    for event_first in [false, true] {
+        let mut model = ann(80, 10, vec![message(1, 2, "one")]);
+        let lost = RoomLost {
+            room: room(1),
+            reason: LostReason::Left,
+        };
+        let lost = event(ServerEvent::RoomLost(lost));
+        let reply = Input::Reply(Reply::Left(room(1)));
+        let (first, second) = if event_first {
+            (lost, reply)
+        } else {
+            (reply, lost)
+        };
+        model.apply(first, NOON);
+        model.apply(second, NOON);
+        assert!(shows(&model, "You left #lobby."));
+        assert!(shows(&model, "You are in no room."));
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let mut model = Model::new(
+        Start {
+            url: "ws://nowhere".into(),
+            ..Start::default()
+        },
+        (80, 8),
+        NOON,
+    );
+    let why = Some("Connection refused".to_owned());
+    model.apply(
+        Input::Link(Link::Offline {
+            retry_at: None,
+            why,
+        }),
+        NOON,
+    );
+    assert!(shows(
+        &model,
+        "ws://nowhere does not answer: Connection refused."
+    ));
+}
+
+#[test]
 fn what_is_written_offline_waits_and_is_confirmed_once() {
     let mut model = ann(80, 12, vec![message(1, 2, "one")]);
     let offline = Link::Offline {
@@ -594,7 +641,7 @@ fn catching_up_counts_down_and_gaps_are_shown() {
     model.apply(sent(1, message(10, 2, "ten")), NOON);
     model.apply(position(10, false), NOON);
     assert!(shows(&model, "catching up, 40 behind"));
-    assert!(shows(&model, "8 messages are no longer kept"));
+    assert!(shows(&model, "no longer kept: 8 messages"));
     for seq in 11..=50 {
         model.apply(sent(1, message(seq, 2, "x")), NOON);
     }
