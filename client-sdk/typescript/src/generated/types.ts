@@ -461,7 +461,7 @@ export type LogoutEverywhere = Record<string, never>;
 
 /** Why a room was lost. */
 export type LostReason =
-  /** The player left on another device. */
+  /** The player left, here or on another device. */
   | 'left'
   /** Put out by a moderator. */
   | 'kicked'

@@ -91,7 +91,7 @@ pub struct RoomLost {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LostReason {
-    /// The player left on another device.
+    /// The player left, here or on another device.
     Left,
     /// Put out by a moderator.
     Kicked,
