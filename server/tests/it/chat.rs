@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::accounts::SignedIn;
+use pitturu_protocol::types::accounts::{Authenticate, SignedIn};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, JoinRoom,
     KickMember, ListMembers, ListMyRooms, LostReason, MarkRead, MessageDeleted, MessageEdited,
@@ -69,6 +69,16 @@ fn two(server: &Server) -> ((Player, SignedIn), (Player, SignedIn)) {
         Player::guest(server.ws, "ann"),
         Player::guest(server.ws, "bob"),
     )
+}
+
+/// Another connection of the same player.
+fn again(server: &Server, signed_in: SignedIn) -> Player {
+    let mut player = Player::connect(server.ws);
+    let authenticate = Authenticate {
+        access: signed_in.access,
+    };
+    player.call(&authenticate).unwrap();
+    player
 }
 
 fn id(signed_in: &SignedIn) -> UserId {
@@ -152,11 +162,7 @@ fn changes_arrive_live_and_by_back_fill() {
     };
     assert_eq!(bob.call(&foreign).unwrap_err().code, Code::Forbidden);
 
-    let mut late = Player::connect(server.ws);
-    late.call(&pitturu_protocol::types::accounts::Authenticate {
-        access: bob_in.access,
-    })
-    .unwrap();
+    let mut late = again(&server, bob_in);
     let resume = Resume {
         inbox: None,
         rooms: vec![RoomCursor {
@@ -313,7 +319,7 @@ fn friends_see_each_other_come_and_go() {
 #[test]
 fn retention_leaves_a_gap_that_is_named() {
     let server = Server::start(&["limits.chat_burst=1000"]);
-    let ((mut ann, _), _) = two(&server);
+    let ((mut ann, ann_in), _) = two(&server);
     let retention = Retention {
         age_ms: None,
         messages: Some(10),
@@ -338,7 +344,7 @@ fn retention_leaves_a_gap_that_is_named() {
             rev: 0,
         }],
     };
-    let mut late = ann;
+    let mut late = again(&server, ann_in);
     late.call(&resume).unwrap();
     assert_eq!(late.gap(), (51, 110));
     assert_eq!(late.event::<MessageSent>().msg.seq, 111);
@@ -360,12 +366,7 @@ fn a_keyed_call_repeated_after_a_crash_gets_its_first_result() {
     let folder = server.folder();
     server.kill();
     let server = Server::start_in(folder, &[]);
-    let mut again = Player::connect(server.ws);
-    again
-        .call(&pitturu_protocol::types::accounts::Authenticate {
-            access: ann_in.access,
-        })
-        .unwrap();
+    let mut again = again(&server, ann_in);
     assert_eq!(again.call_keyed(&request, "the key").unwrap(), first);
     let other = SendMessage {
         text: "something else".to_owned(),
