@@ -31,7 +31,7 @@ use crate::services::profile::ProfileService;
 use crate::services::retention;
 use crate::services::rooms::ChatLimits;
 use crate::services::word_list::WordList;
-use crate::session::link::{Link, Peer};
+use crate::session::link::Peer;
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig};
 use crate::store::Ports;
@@ -70,13 +70,6 @@ impl Sessions for Running {
         if let Err(error) = closed {
             tracing::error!(%error, "the store was not closed in order");
         }
-    }
-}
-
-impl Running {
-    /// Drives a connection that came by another way than a listener.
-    pub fn serve_link<L: Link>(&self, link: L, peer: Peer) -> impl Future<Output = ()> + Send {
-        session::serve(link, peer, Arc::clone(&self.services))
     }
 }
 

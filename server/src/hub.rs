@@ -73,11 +73,6 @@ impl Hub {
         }
     }
 
-    /// Number of connections.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
     /// Number of players signed in.
     pub fn player_count(&self) -> usize {
         self.players.len()

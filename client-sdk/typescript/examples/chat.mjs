@@ -10,6 +10,11 @@ const [url = 'ws://127.0.0.1:7350', name = 'guest', roomName = 'lobby'] = proces
 const terminal = createInterface({ input: process.stdin, output: process.stdout });
 const client = new Client({ url });
 
+/** What is typed before the room is open waits for it. */
+const early = [];
+let submit = (line) => early.push(line);
+terminal.on('line', (line) => submit(line));
+
 /** Prints above the line that is being typed. */
 function show(text) {
   process.stdout.write('\r\u001b[K');
@@ -70,10 +75,11 @@ show(`-- ${info.name}: ${String(info.members)} members. Type and press enter; co
 
 terminal.setPrompt(`${name}> `);
 terminal.prompt();
-terminal.on('line', (line) => {
+submit = (line) => {
   terminal.prompt();
   if (line !== '') void send(room, line);
-});
+};
+for (const line of early) submit(line);
 terminal.on('close', () => {
   console.log();
   client.close();

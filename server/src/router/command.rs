@@ -79,6 +79,8 @@ pub struct Create {
     pub to: ReplyTo,
     /// What to make.
     pub beginning: Beginning,
+    /// The call's idempotency key, to be kept with the room, so that it is refused for another request.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// What a shard is asked by the rest of the server.

@@ -12,7 +12,7 @@ use pitturu_protocol::types::chat::{
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use super::caller::Caller;
+use super::caller::{Caller, IdempotencyKey};
 use super::friends::FriendService;
 use super::page::page_items;
 use super::profile::ProfileService;
@@ -181,7 +181,8 @@ impl RoomDirectory {
             None => RoomId::from_bytes(random_bytes()),
         };
         self.check_room_for_one_more(actor.user, room).await?;
-        self.begin(room, actor, connection, Beginning::Room(request))
+        let key = caller.key.clone();
+        self.begin(room, actor, connection, Beginning::Room(request), key)
             .await
     }
 
@@ -207,7 +208,7 @@ impl RoomDirectory {
         }
         self.check_room_for_one_more(actor.user, room).await?;
         let beginning = Beginning::Direct(peer, name.to_string());
-        self.begin(room, actor, connection, beginning).await
+        self.begin(room, actor, connection, beginning, None).await
     }
 
     async fn begin(
@@ -216,6 +217,7 @@ impl RoomDirectory {
         actor: Actor,
         connection: &Arc<Connection>,
         beginning: Beginning,
+        key: Option<IdempotencyKey>,
     ) -> Result<RoomView, Fault> {
         let (to, view) = oneshot::channel();
         self.router.send(Command::Create(Box::new(Create {
@@ -224,6 +226,7 @@ impl RoomDirectory {
             actor,
             to: ReplyTo::Task(to),
             beginning,
+            key,
         })));
         view.await
             .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))

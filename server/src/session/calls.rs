@@ -25,6 +25,7 @@ use crate::router::command::{Command, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::services::Services;
 use crate::services::caller::{Caller, IdempotencyKey};
+use crate::store::idempotency::KeyRecord;
 
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -201,18 +202,26 @@ async fn route(services: &Services, mut room_call: RoomCall) {
     }
 }
 
+/// The result stored under a call's key. A key that came with another request is refused.
+pub async fn recall(
+    services: &Services,
+    user: UserId,
+    key: &IdempotencyKey,
+) -> Result<Option<KeyRecord>, Fault> {
+    let results = &services.store.keyed_results;
+    match results.recall(Some(user), &key.key).await? {
+        Some(record) if record.method != key.method || record.request_hash != key.request_hash => {
+            Err(Fault::of(Code::KeyReused))
+        }
+        record => Ok(record),
+    }
+}
+
 async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option<Vec<u8>>, Fault> {
     let user = room_call.actor.user;
     if let Some(key) = &room_call.key
-        && let Some(record) = services
-            .store
-            .keyed_results
-            .recall(Some(user), &key.key)
-            .await?
+        && let Some(record) = recall(services, user, key).await?
     {
-        if record.method != key.method || record.request_hash != key.request_hash {
-            return Err(Fault::of(Code::KeyReused));
-        }
         return Ok(Some(record.reply));
     }
     if let RoomRequest::JoinRoom(request) = &room_call.request {

@@ -22,6 +22,7 @@ use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, Upda
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use tokio::sync::oneshot;
 
+use super::calls;
 use super::connection::{Connection, Player};
 use crate::router::command::{Command, Open, ReplyTo};
 use crate::services::Services;
@@ -222,6 +223,10 @@ impl Handle<ListMyRooms> for Services {
 impl Handle<CreateRoom> for Services {
     async fn handle(&self, call: &Call, request: CreateRoom) -> Result<RoomView, Fault> {
         let actor = call.actor()?;
+        if let Some(key) = &call.caller.key {
+            // A repetition goes on, and opens the room that it finds.
+            calls::recall(self, actor.user, key).await?;
+        }
         self.directory
             .create(&call.caller, actor, &call.connection, request)
             .await

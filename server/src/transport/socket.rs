@@ -17,39 +17,24 @@ pub enum Socket {
     Tls(Box<TlsStream<CountedTcp>>),
 }
 
-/// A TCP stream that counts what passes through it.
+/// A TCP stream that counts what it receives.
 #[derive(Debug)]
 pub struct CountedTcp {
     tcp: TcpStream,
-    written: u64,
     read: u64,
 }
 
 impl CountedTcp {
     /// Counts from zero.
     pub const fn new(tcp: TcpStream) -> Self {
-        Self {
-            tcp,
-            written: 0,
-            read: 0,
-        }
+        Self { tcp, read: 0 }
     }
 }
 
 impl Socket {
-    /// Bytes that the kernel has taken, those of TLS included.
-    pub fn sent(&self) -> u64 {
-        self.counted().written
-    }
-
     /// Bytes that came from the kernel, those of TLS included.
     pub fn received(&self) -> u64 {
         self.counted().read
-    }
-
-    /// Whether it is encrypted.
-    pub const fn is_secure(&self) -> bool {
-        matches!(self, Self::Tls(_))
     }
 
     fn counted(&self) -> &CountedTcp {
@@ -79,8 +64,7 @@ impl AsyncWrite for CountedTcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.count(result)
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -88,8 +72,7 @@ impl AsyncWrite for CountedTcp {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.count(result)
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,15 +85,6 @@ impl AsyncWrite for CountedTcp {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
-impl CountedTcp {
-    fn count(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(taken)) = result {
-            self.written += taken as u64;
-        }
-        result
     }
 }
 

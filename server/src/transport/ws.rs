@@ -102,11 +102,6 @@ impl WebSocketLink {
         }
     }
 
-    /// Bytes that the kernel has taken: the progress of a slow reader.
-    pub fn bytes_sent(&self) -> u64 {
-        self.socket().sent()
-    }
-
     fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {
         self.failed = Some(error.clone());
         Poll::Ready(Err(error))

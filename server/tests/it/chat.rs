@@ -351,6 +351,29 @@ fn retention_leaves_a_gap_that_is_named() {
 }
 
 #[test]
+fn a_room_is_made_once_under_its_key() {
+    let server = Server::start(&[]);
+    let ((mut ann, _), _) = two(&server);
+    let request = CreateRoom {
+        kind: RoomKind::Public,
+        name: "only one".to_owned(),
+        topic: None,
+        slow_mode_ms: None,
+        retention: None,
+    };
+    let first = ann.call_keyed(&request, "make it").unwrap();
+    let again = ann.call_keyed(&request, "make it").unwrap();
+    assert_eq!(first.info.room, again.info.room);
+    let other = CreateRoom {
+        name: "another".to_owned(),
+        ..request
+    };
+    let fault = ann.call_keyed(&other, "make it").unwrap_err();
+    assert_eq!(fault.code, Code::KeyReused);
+    assert_eq!(ann.call(&ListMyRooms::default()).unwrap().rooms.len(), 1);
+}
+
+#[test]
 fn a_keyed_call_repeated_after_a_crash_gets_its_first_result() {
     let mut server = Server::start(&[]);
     let ((mut ann, ann_in), _) = two(&server);

@@ -17,6 +17,7 @@ use super::{Answer, LiveRoom, refuse};
 use crate::services::rooms::{Actor, Effects, Room};
 use crate::session::connection::{Connection, FollowRefused};
 use crate::store::StoreError;
+use crate::store::idempotency::KeyRecord;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
@@ -48,12 +49,22 @@ impl LiveRoom {
         let limits = Arc::clone(&context.limits);
         let fence = context.rooms.fence();
         let (id, actor) = (create.room, &create.actor);
-        let (room, effects) = match &create.beginning {
+        let (room, mut effects) = match &create.beginning {
             Beginning::Room(request) => Room::create(id, fence, actor, request.clone(), limits)?,
             Beginning::Direct(peer, name) => {
                 Room::create_direct(id, fence, actor, *peer, name, limits)
             }
         };
+        // A repetition finds the room by its id and needs no stored reply.
+        effects.write.key = create.key.as_ref().map(|key| {
+            let record = KeyRecord {
+                method: key.method,
+                request_hash: key.request_hash,
+                reply: Vec::new(),
+                at: now,
+            };
+            (actor.user, key.key.clone(), record)
+        });
         let end = Cursor::default();
         let live = Self::begin(room, life, end, Vec::new(), Followers::default(), now);
         Ok((live, effects))

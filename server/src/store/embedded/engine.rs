@@ -372,11 +372,6 @@ impl Engine {
         self.handle.shared.health()
     }
 
-    /// Writes waiting, and the bytes they hold.
-    pub fn queue_depth(&self) -> (usize, usize) {
-        self.handle.shared.queue.depth()
-    }
-
     /// Names the one listener of [`Tx::inbox_appended`]. It is called on the writer thread after the fsync, after the
     /// outcome of the write was reported, and must not block. False if there is a listener already.
     pub fn listen_to_inboxes(
