@@ -28,3 +28,8 @@ pub fn encode<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidBody> {
     rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
 }
+
+/// Like [`decode`], for bodies that borrow from the bytes.
+pub fn decode_borrowed<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidBody> {
+    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+}

@@ -1,0 +1,178 @@
+//! The players of one thread, and what they share.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock;
+use crate::plan::{Plan, Window};
+use crate::player::{Failed, Player};
+use crate::tally::{Slice, Tally};
+
+/// Players of one thread that get ready at the same time.
+const BESIDE: usize = 32;
+
+/// So long must nothing arrive before a run is over.
+const QUIET: Duration = Duration::from_millis(1_000);
+
+/// Longest time after the load for what is still on its way.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// What a thread tells its process.
+#[derive(Debug)]
+pub enum Said {
+    /// Its players are ready.
+    Ready,
+    /// So many more players are ready.
+    Progress(u64),
+    /// What was counted in one second; none: while getting ready.
+    Slice(Option<i64>, Box<Slice>),
+    /// All is over.
+    Done,
+    /// The run can't go on.
+    Failed(String),
+}
+
+/// The players of one thread.
+#[derive(Debug)]
+pub struct Crew {
+    /// What to do.
+    pub plan: Arc<Plan>,
+    /// What they count into.
+    pub tally: Tally,
+    /// The numbers of this thread's players, among all players of the run.
+    pub players: Range<u64>,
+    said: mpsc::UnboundedSender<Said>,
+    go: watch::Receiver<Option<u64>>,
+    over: watch::Sender<bool>,
+    window: Cell<Option<Window>>,
+}
+
+impl Crew {
+    /// The crew of one thread.
+    pub fn new(
+        plan: Arc<Plan>,
+        players: Range<u64>,
+        said: mpsc::UnboundedSender<Said>,
+        go: watch::Receiver<Option<u64>>,
+    ) -> Self {
+        Self {
+            plan,
+            tally: Tally::default(),
+            players,
+            said,
+            go,
+            over: watch::Sender::new(false),
+            window: Cell::new(None),
+        }
+    }
+
+    /// Tells the process.
+    pub fn say(&self, said: Said) {
+        // A process that no longer listens is going down, and this thread with it.
+        drop(self.said.send(said));
+    }
+
+    /// Gets all players ready, some at a time, in the order of their numbers.
+    pub async fn gather<T, F>(&self, one: impl Fn(u64) -> F) -> Result<Vec<T>, Failed>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        let mut ready = Vec::new();
+        let mut getting_ready = futures_util::stream::iter(self.players.clone())
+            .map(one)
+            .buffered(BESIDE);
+        while let Some(player) = getting_ready.next().await {
+            ready.push(player?);
+            self.say(Said::Progress(1));
+        }
+        Ok(ready)
+    }
+
+    /// Says that all players of this thread are ready, and waits until those of all threads are.
+    pub async fn ready(self: &Rc<Self>) -> Window {
+        self.say(Said::Slice(None, Box::new(self.tally.take())));
+        self.say(Said::Ready);
+        let mut go = self.go.clone();
+        let start = match go.wait_for(Option::is_some).await {
+            Ok(start) => start.expect("that was waited for"),
+            // The process is going down.
+            Err(_) => std::future::pending().await,
+        };
+        let window = Window::new(start, self.plan.warm_up, self.plan.seconds);
+        self.window.set(Some(window));
+        tokio::task::spawn_local(Rc::clone(self).watch_over(window));
+        clock::sleep_until(start).await;
+        window
+    }
+
+    /// Hands on what was counted, second by second, and ends the run when nothing comes any more.
+    async fn watch_over(self: Rc<Self>, window: Window) {
+        let mut next = window.start + clock::SECOND;
+        let mut quiet_since = window.end;
+        loop {
+            clock::sleep_until(next).await;
+            let slice = self.tally.take();
+            let now = clock::now();
+            if !slice.is_quiet() {
+                quiet_since = now.max(window.end);
+            }
+            self.say(Said::Slice(Some(window.second(next - 1)), Box::new(slice)));
+            next += clock::SECOND;
+            let waited = Duration::from_nanos(now.saturating_sub(window.end));
+            let quiet = Duration::from_nanos(now.saturating_sub(quiet_since));
+            if waited > DRAIN_MAX || (now > window.end && quiet >= QUIET) {
+                self.over.send_replace(true);
+                return;
+            }
+        }
+    }
+
+    /// Until nothing more comes after the load.
+    pub async fn over(&self) {
+        let mut over = self.over.subscribe();
+        // The sender lives as long as the crew.
+        drop(over.wait_for(|over| *over).await);
+    }
+
+    /// Listens until the run is over.
+    pub async fn drain(&self, player: &mut Player) {
+        tokio::select! {
+            () = self.over() => {}
+            () = player.listen() => {}
+        }
+    }
+
+    /// Runs a task for each of these to its end.
+    pub async fn each<T: 'static, F>(&self, all: Vec<T>, one: impl Fn(T) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let tasks: Vec<_> = all
+            .into_iter()
+            .map(|item| tokio::task::spawn_local(one(item)))
+            .collect();
+        for task in tasks {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
+    /// Hands on what was counted last.
+    pub fn end(&self) {
+        if let Some(window) = self.window.get() {
+            let second = window.second(clock::now());
+            self.say(Said::Slice(Some(second), Box::new(self.tally.take())));
+        }
+        self.say(Said::Done);
+    }
+}

@@ -1,0 +1,30 @@
+//! Capacity tests of a PittuRu server.
+//!
+//! `loadtest run` starts a server (or takes one that runs), has many players do what a [`scenarios`] says, at a rate
+//! that does not wait for the answers, and reports latencies from the intended moment on, what was lost, and what it
+//! cost. With `--floor` it measures a bare program ([`floor`]) under the same load in the same minute, so that results
+//! of different machines can be compared as ratios.
+//!
+//! [`run`] puts one run together: [`target`] starts what is measured, [`arrange`] makes the rooms, [`fleet`] starts
+//! generator processes, each a [`worker`] with a [`crew`] of players per thread. A [`player`] is a [`link`] and the
+//! protocol on it; it counts into a [`tally`]. [`probe`] looks at processes, [`outcome`] sums up, [`report`] shows.
+
+pub mod arrange;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod crew;
+pub mod fleet;
+pub mod floor;
+pub mod link;
+pub mod outcome;
+pub mod plan;
+pub mod player;
+pub mod probe;
+pub mod report;
+pub mod run;
+pub mod scenarios;
+pub mod stamp;
+pub mod tally;
+pub mod target;
+pub mod worker;

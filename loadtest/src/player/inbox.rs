@@ -1,0 +1,210 @@
+//! What a player does with what it receives.
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::events::Event;
+use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::types::chat::{EphemeralSent, MessageSent};
+use pitturu_protocol::types::system::{StreamPosition, Welcome};
+
+use super::Queue;
+use crate::clock;
+use crate::link::{Lost, Outgoing, Receiver};
+use crate::report::count;
+use crate::stamp::{self, EphemeralEvent, SentEvent};
+use crate::tally::{Op, Tally};
+
+/// A call whose answer is counted when it comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) call: CallId,
+    pub(super) op: Op,
+    pub(super) intended: u64,
+    /// What a good answer adds one to.
+    pub(super) count: Option<&'static str>,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Server,
+    FanOutFloor,
+    EchoFloor,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) tally: Tally,
+    pub(super) welcome: Option<Welcome>,
+    pub(super) awaited: Option<CallId>,
+    pub(super) answer: Option<Result<Vec<u8>, Fault>>,
+    pub(super) expected: Queue,
+    pub(super) cursor: Cursor,
+    pub(super) head: u64,
+    pub(super) live: bool,
+    /// Who is at the other end.
+    pub(super) side: Side,
+    /// When the bytes that are being read came.
+    now: u64,
+}
+
+impl Inbox {
+    pub(super) fn new(tally: Tally) -> Self {
+        Self {
+            tally,
+            welcome: None,
+            awaited: None,
+            answer: None,
+            expected: Queue::new(),
+            cursor: Cursor::default(),
+            head: 0,
+            live: false,
+            side: Side::Server,
+            now: 0,
+        }
+    }
+
+    pub(super) fn expect(&mut self, expected: Expected) {
+        self.expected.push_back(expected);
+    }
+
+    fn answered(&mut self, call: CallId, answer: Result<&[u8], Fault>) {
+        if self.awaited == Some(call) {
+            self.answer = Some(answer.map(<[u8]>::to_vec));
+            return;
+        }
+        // Answers come in the order of the calls, nearly always.
+        let place = self.expected.iter().position(|held| held.call == call);
+        let Some(expected) = place.and_then(|place| self.expected.remove(place)) else {
+            return;
+        };
+        match answer {
+            Ok(_) => {
+                self.tally.done(expected.op, expected.intended, self.now);
+                if let Some(name) = expected.count {
+                    self.tally.count(name, 1);
+                }
+            }
+            Err(fault) => self.tally.failed(expected.op, fault.code.name()),
+        }
+    }
+
+    fn event(&mut self, event: u16, body: &[u8], out: &mut Outgoing) -> Result<(), Lost> {
+        match event {
+            MessageSent::NUMBER => {
+                let sent: SentEvent<'_> = body_of(body)?;
+                self.message_of_room(sent.msg.seq);
+                self.delivered(sent.msg.text);
+            }
+            EphemeralSent::NUMBER => {
+                let sent: EphemeralEvent<'_> = body_of(body)?;
+                self.delivered(sent.text);
+            }
+            StreamPosition::NUMBER => self.position(&body_of(body)?, out)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delivered(&mut self, text: &str) {
+        self.tally.traffic(|traffic| traffic.delivered += 1);
+        if let Some(intended) = stamp::read(text) {
+            self.tally.done(Op::Deliver, intended, self.now);
+        }
+    }
+
+    fn message_of_room(&mut self, seq: u64) {
+        if self.side != Side::Server {
+            // Floors number nothing.
+            return;
+        }
+        if seq <= self.cursor.seq {
+            self.tally.count(count::DUPLICATES, 1);
+            return;
+        }
+        let passed_over = seq - self.cursor.seq - 1;
+        if passed_over > 0 {
+            self.tally.count(count::MISSING, passed_over);
+        }
+        self.cursor.seq = seq;
+        self.head = self.head.max(seq);
+    }
+
+    /// The end of a page is acknowledged, so that the next one comes.
+    fn position(&mut self, position: &StreamPosition, out: &mut Outgoing) -> Result<(), Lost> {
+        let stream: Stream = position
+            .stream
+            .parse()
+            .map_err(|_| Lost::Malformed(format!("stream {}", position.stream)))?;
+        if !matches!(stream, Stream::Room(_)) {
+            return Ok(());
+        }
+        self.live = position.live;
+        self.head = self.head.max(position.head);
+        self.cursor.rev = self.cursor.rev.max(position.rev);
+        if !position.live {
+            let cursor = self.cursor;
+            out.message(&ClientFrame::Ack { stream, cursor }.encode());
+        }
+        Ok(())
+    }
+}
+
+fn body_of<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Lost> {
+    codec::decode_borrowed(body).map_err(|error| Lost::Malformed(error.0))
+}
+
+impl Receiver for Inbox {
+    fn message(&mut self, payload: &[u8], out: &mut Outgoing) -> Result<(), Lost> {
+        self.now = clock::now();
+        if self.side == Side::EchoFloor {
+            if let Some(expected) = self.expected.pop_front() {
+                self.tally.done(expected.op, expected.intended, self.now);
+            }
+            self.tally.traffic(|traffic| traffic.frames_in += 1);
+            return Ok(());
+        }
+        let mut rest = payload;
+        let mut frames = 0;
+        while !rest.is_empty() {
+            let (frame, after) =
+                ServerFrame::read(rest).map_err(|error| Lost::Malformed(error.to_string()))?;
+            rest = after;
+            frames += 1;
+            match frame {
+                ServerFrame::Event { event, body } => self.event(event, body, out)?,
+                ServerFrame::Reply { call, body } => self.answered(call, Ok(body)),
+                ServerFrame::Fault { call, fault } => self.answered(call, Err(fault)),
+                ServerFrame::Ping { nonce } => {
+                    self.tally.count(count::PINGS, 1);
+                    out.message(&ClientFrame::Pong { nonce }.encode());
+                }
+                ServerFrame::Welcome(welcome) => self.welcome = Some(welcome),
+                ServerFrame::Gap {
+                    missing: Missing::Messages,
+                    from,
+                    to,
+                    ..
+                } => {
+                    self.tally.count(count::MISSING, to - from + 1);
+                    self.cursor.seq = self.cursor.seq.max(to);
+                }
+                ServerFrame::Gap { .. } | ServerFrame::State { .. } | ServerFrame::Goaway(_) => {}
+            }
+        }
+        self.tally.traffic(|traffic| traffic.frames_in += frames);
+        Ok(())
+    }
+
+    fn received(&mut self, bytes: usize, messages: usize) {
+        self.tally.traffic(|traffic| {
+            traffic.bytes_in += bytes as u64;
+            traffic.messages_in += messages as u64;
+        });
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.tally
+            .traffic(|traffic| traffic.bytes_out += bytes as u64);
+    }
+}

@@ -1,0 +1,156 @@
+//! What processes use: processor time and memory, from `/proc` or from a metrics page.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::report::Host;
+
+/// Ticks per second in `/proc`; Linux shows this rate to all programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Longest time for a metrics page.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a process has used up to now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Processor seconds, user and system.
+    pub cpu_seconds: f64,
+    /// Of those, in the system.
+    pub cpu_system_seconds: Option<f64>,
+    /// Resident memory in bytes.
+    pub memory_bytes: u64,
+}
+
+impl Sample {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            cpu_system_seconds: self
+                .cpu_system_seconds
+                .zip(other.cpu_system_seconds)
+                .map(|(one, other)| one + other),
+            memory_bytes: self.memory_bytes + other.memory_bytes,
+        }
+    }
+}
+
+/// Where a process can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A process of this machine.
+    Process(u32),
+    /// A server's `/metrics` on its operations port.
+    Metrics(SocketAddr),
+}
+
+impl Probe {
+    /// What it has used; none when it can't be seen any more.
+    pub fn sample(self) -> Option<Sample> {
+        match self {
+            Self::Process(pid) => of_process(pid),
+            Self::Metrics(address) => of_metrics(&page(address).ok()?),
+        }
+    }
+}
+
+fn of_process(pid: u32) -> Option<Sample> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // The name of the program may hold anything but ends with the last parenthesis.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some(Sample {
+        cpu_seconds: (user + system) / TICKS_PER_SECOND,
+        cpu_system_seconds: Some(system / TICKS_PER_SECOND),
+        memory_bytes: kibibytes(&status, "VmRSS:")? * 1024,
+    })
+}
+
+/// The number after a name in a file of `/proc` whose lines are `Name: 123 kB`.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn of_metrics(page: &str) -> Option<Sample> {
+    let value = |name: &str| -> Option<f64> {
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name));
+        values.find_map(|rest| rest.trim().parse().ok())
+    };
+    // A size of memory is a whole number below 2^53.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let memory_bytes = value("process_resident_memory_bytes ")? as u64;
+    Some(Sample {
+        cpu_seconds: value("process_cpu_seconds_total ")?,
+        cpu_system_seconds: None,
+        memory_bytes,
+    })
+}
+
+fn page(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
+}
+
+/// The machine that this process runs on.
+pub fn host() -> Host {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let processor = processors
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned());
+    Host {
+        cores: cores(),
+        processor: processor.unwrap_or_default(),
+        memory_bytes: kibibytes(&read("/proc/meminfo"), "MemTotal:").unwrap_or_default() * 1024,
+        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+    }
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_can_be_seen() {
+        let before = Probe::Process(std::process::id()).sample().unwrap();
+        let mut waste = vec![1_u64; 8 << 20];
+        while Probe::Process(std::process::id())
+            .sample()
+            .unwrap()
+            .cpu_seconds
+            < before.cpu_seconds + 0.05
+        {
+            waste
+                .iter_mut()
+                .for_each(|value| *value = value.wrapping_mul(3));
+        }
+        let after = Probe::Process(std::process::id()).sample().unwrap();
+        assert!(after.memory_bytes > before.memory_bytes + (32 << 20));
+        assert_eq!(Probe::Process(u32::MAX).sample(), None);
+    }
+
+    #[test]
+    fn a_metrics_page_is_read() {
+        let page = "HTTP/1.1 200 OK\r\n\r\n# TYPE process_cpu_seconds_total counter\n\
+                    process_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 4096\n";
+        let sample = of_metrics(page).unwrap();
+        assert_eq!((sample.cpu_seconds, sample.memory_bytes), (1.5, 4096));
+        assert_eq!(of_metrics("nothing"), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! What players do: one file per scenario.
+
+use std::rc::Rc;
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+
+use crate::crew::Crew;
+use crate::floor::Floor;
+use crate::outcome::Outcome;
+use crate::player::Failed;
+use crate::report::{Check, Figure};
+use crate::tally::Op;
+
+mod chat;
+mod echo;
+mod idle;
+
+/// What a scenario is made of. Its fields are its parameters on the command line.
+pub(crate) trait Play: Clone {
+    /// How many players take part.
+    fn players(&self) -> u64;
+
+    /// Rooms that are made before the run.
+    fn rooms(&self) -> u64 {
+        0
+    }
+
+    /// The bare program to compare with, if there is one for this.
+    fn floor(&self) -> Option<Floor> {
+        None
+    }
+
+    /// How many operations per second are meant to begin, of each paced kind.
+    fn offered(&self) -> Vec<(Op, f64)> {
+        Vec::new()
+    }
+
+    /// Connections of one player that may be open at once.
+    fn connections(&self) -> u64 {
+        self.players()
+    }
+
+    /// Settings that the server needs beside those of every test, as `key=value`.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Plays the part of one thread.
+    fn play(self, crew: Rc<Crew>) -> impl Future<Output = Result<(), Failed>>;
+
+    /// Figures of this scenario alone.
+    fn figures(&self, _outcome: &Outcome) -> Vec<Figure> {
+        Vec::new()
+    }
+
+    /// What must have held.
+    fn checks(&self, outcome: &Outcome) -> Vec<Check> {
+        vec![outcome.nobody_was_disconnected()]
+    }
+
+    /// The same with another load, for a capacity search, and the name of what was changed.
+    fn with_load(self, load: f64) -> (Self, &'static str);
+}
+
+macro_rules! scenarios {
+    ($($(#[$doc:meta])* $variant:ident($options:ty) = $name:literal;)*) => {
+        /// What is played.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Subcommand)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Scenario {
+            $($(#[$doc])* $variant($options),)*
+        }
+
+        impl Scenario {
+            /// Its name on the command line.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+
+            /// How many players take part.
+            pub fn players(&self) -> u64 {
+                match self { $(Self::$variant(options) => options.players(),)* }
+            }
+
+            /// Rooms that are made before the run.
+            pub fn rooms(&self) -> u64 {
+                match self { $(Self::$variant(options) => options.rooms(),)* }
+            }
+
+            /// The bare program to compare with, if there is one.
+            pub fn floor(&self) -> Option<Floor> {
+                match self { $(Self::$variant(options) => options.floor(),)* }
+            }
+
+            /// How many operations per second are meant to begin, of each paced kind.
+            pub fn offered(&self) -> Vec<(Op, f64)> {
+                match self { $(Self::$variant(options) => options.offered(),)* }
+            }
+
+            /// Connections that may be open at once.
+            pub fn connections(&self) -> u64 {
+                match self { $(Self::$variant(options) => options.connections(),)* }
+            }
+
+            /// Settings that the server needs beside those of every test.
+            pub fn settings(&self) -> Vec<String> {
+                match self { $(Self::$variant(options) => options.settings(),)* }
+            }
+
+            /// Plays the part of one thread.
+            pub async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+                match self { $(Self::$variant(options) => options.play(crew).await,)* }
+            }
+
+            /// Figures of this scenario alone.
+            pub fn figures(&self, outcome: &Outcome) -> Vec<Figure> {
+                match self { $(Self::$variant(options) => options.figures(outcome),)* }
+            }
+
+            /// What must have held.
+            pub fn checks(&self, outcome: &Outcome) -> Vec<Check> {
+                match self { $(Self::$variant(options) => options.checks(outcome),)* }
+            }
+
+            /// The same with another load, and the name of what was changed.
+            pub fn with_load(self, load: f64) -> (Self, &'static str) {
+                match self {
+                    $(Self::$variant(options) => {
+                        let (options, name) = options.with_load(load);
+                        (Self::$variant(options), name)
+                    })*
+                }
+            }
+
+            /// The parameters, by name, in their order.
+            pub fn parameters(&self) -> Vec<(String, String)> {
+                let value = match self {
+                    $(Self::$variant(options) => serde_json::to_value(options),)*
+                };
+                let fields = value.ok().and_then(|value| value.as_object().cloned());
+                fields.into_iter().flatten().map(|(name, value)| (name, plain(&value))).collect()
+            }
+        }
+    };
+}
+
+scenarios! {
+    /// Connections that do nothing, each signed in and in a room.
+    Idle(idle::Options) = "idle";
+    /// One large room.
+    Room(chat::Room) = "room";
+    /// Many small rooms; messages are not stored.
+    Rooms(chat::Rooms) = "rooms";
+    /// Many small rooms; each message is on disk before it is answered.
+    Durable(chat::Durable) = "durable";
+    /// Calls that come back, as many as the server answers or at a steady rate.
+    Echo(echo::Options) = "echo";
+}
+
+/// A parameter as on the command line.
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A rate as a whole number of things, at least one.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(value: f64) -> u64 {
+    // Loads are small positive numbers.
+    value.round().max(1.0) as u64
+}

@@ -1,0 +1,84 @@
+//! Connections that do nothing: what it costs to be there.
+
+use std::rc::Rc;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{Play, whole};
+use crate::crew::Crew;
+use crate::floor::Floor;
+use crate::outcome::Outcome;
+use crate::player::{Failed, Player};
+use crate::report::{Better, Figure, Subject};
+
+/// Parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
+pub struct Options {
+    /// Connections, each signed in.
+    #[arg(long, default_value_t = 15_000)]
+    pub connections: u64,
+    /// Members of each room; every player is in one.
+    #[arg(long, default_value_t = 10)]
+    pub members: u64,
+}
+
+impl Play for Options {
+    fn players(&self) -> u64 {
+        self.connections
+    }
+
+    fn rooms(&self) -> u64 {
+        self.connections.div_ceil(self.members)
+    }
+
+    fn floor(&self) -> Option<Floor> {
+        Some(Floor::Echo)
+    }
+
+    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+        let players = crew
+            .gather(|number| {
+                let crew = Rc::clone(&crew);
+                async move {
+                    let way = crew.plan.way(number);
+                    match crew.plan.subject {
+                        Subject::Floor => Player::bare_echo(way, &crew.tally).await,
+                        Subject::Server => {
+                            let mut player = Player::connect(way, None, &crew.tally).await?;
+                            player.sign_in(crew.plan.seed, number).await?;
+                            player.join(crew.plan.room(number / self.members)).await?;
+                            Ok(player)
+                        }
+                    }
+                }
+            })
+            .await?;
+        crew.ready().await;
+        crew.each(players, |mut player| {
+            let crew = Rc::clone(&crew);
+            async move { crew.drain(&mut player).await }
+        })
+        .await;
+        Ok(())
+    }
+
+    fn figures(&self, outcome: &Outcome) -> Vec<Figure> {
+        let Some(server) = &outcome.server else {
+            return Vec::new();
+        };
+        let each = server.cpu_seconds * 1e6 / self.connections as f64 / outcome.seconds;
+        vec![Figure {
+            name: "cpu_per_connection_second".to_owned(),
+            title: "server CPU per connection and second".to_owned(),
+            value: each,
+            unit: "µs".to_owned(),
+            better: Some(Better::Lower),
+        }]
+    }
+
+    fn with_load(mut self, load: f64) -> (Self, &'static str) {
+        self.connections = whole(load);
+        (self, "connections")
+    }
+}

@@ -1,0 +1,244 @@
+//! What is measured: a server or a floor started for the run, or a server that runs already.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::floor::{Floor, LISTENING};
+use crate::probe::Probe;
+use crate::report::Subject;
+
+/// Longest time for a server to start; one with much data reads it first.
+const START_WITHIN: Duration = Duration::from_secs(120);
+
+/// Longest time for a server to stop before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(40);
+
+/// What every server under test is given: the limits on one player are not what is measured.
+pub const SETTINGS: [&str; 15] = [
+    "listen.connections_max=1000000",
+    "listen.connections_per_address_max=1000000",
+    "accounts.access_life=12h",
+    "chat.rooms_per_player_max=100000",
+    "limits.chat_per_second=1000000",
+    "limits.chat_burst=1000000",
+    "limits.write_per_second=1000000",
+    "limits.write_burst=1000000",
+    "limits.read_per_second=1000000",
+    "limits.read_burst=1000000",
+    "limits.sign_in_per_second=1000000",
+    "limits.sign_in_burst=1000000",
+    "limits.free_per_second=1000000",
+    "limits.free_burst=1000000",
+    "limits.frames_per_second=1000000",
+];
+
+/// Why there is nothing to measure.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program.
+    #[error("starting {program}: {error}")]
+    Spawn {
+        /// Which.
+        program: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It ended, or took too long.
+    #[error("{program} does not start; its last lines:\n{lines}")]
+    NotReady {
+        /// Which.
+        program: PathBuf,
+        /// What it wrote last.
+        lines: String,
+    },
+    /// No folder for the data.
+    #[error("a folder for the server's data: {0}")]
+    Folder(io::Error),
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub struct Target {
+    /// Which.
+    pub subject: Subject,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its process can be seen.
+    pub probe: Option<Probe>,
+    /// How long it took to start; absent when it ran already.
+    pub started_in: Option<Duration>,
+    process: Option<Process>,
+}
+
+/// A program started for the run, stopped when dropped.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_WITHIN {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A server's program, data and settings.
+#[derive(Debug)]
+pub struct Installation {
+    program: PathBuf,
+    folder: TempDir,
+    settings: Vec<String>,
+}
+
+impl Installation {
+    /// A server with a new folder for its data, below `data` or the system's place for temporary files.
+    pub fn new(
+        program: PathBuf,
+        data: Option<&Path>,
+        settings: Vec<String>,
+    ) -> Result<Self, StartError> {
+        let folder = match data {
+            Some(data) => TempDir::new_in(data),
+            None => TempDir::new(),
+        };
+        Ok(Self {
+            program,
+            folder: folder.map_err(StartError::Folder)?,
+            settings,
+        })
+    }
+
+    /// Starts it, on the data of the last time.
+    pub fn start(&self) -> Result<Target, StartError> {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
+            command.env_remove(name);
+        }
+        command
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(self.folder.path().join("data"))
+            .args(["--set", "ops.listen=127.0.0.1:0"])
+            .args(["--set", "log.format=json"])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
+        let began = Instant::now();
+        let mut child = spawn(command, &self.program)?;
+        let lines = child.stderr.take().expect("it is piped");
+        let process = Process(child);
+        let address = wait_for(&self.program, BufReader::new(lines), address_of_server)?;
+        Ok(Target {
+            subject: Subject::Server,
+            address,
+            probe: Some(Probe::Process(process.0.id())),
+            started_in: Some(began.elapsed()),
+            process: Some(process),
+        })
+    }
+}
+
+impl Target {
+    /// Starts a floor: this program under another command.
+    pub fn floor(floor: Floor, threads: usize) -> Result<Self, StartError> {
+        let program = std::env::current_exe().map_err(StartError::Folder)?;
+        let mut command = Command::new(&program);
+        command
+            .args(["floor", floor.name(), "--threads", &threads.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = spawn(command, &program)?;
+        let lines = child.stdout.take().expect("it is piped");
+        let process = Process(child);
+        let address = wait_for(&program, BufReader::new(lines), |line| {
+            line.strip_prefix(LISTENING)?.parse().ok()
+        })?;
+        Ok(Self {
+            subject: Subject::Floor,
+            address,
+            probe: Some(Probe::Process(process.0.id())),
+            started_in: None,
+            process: Some(process),
+        })
+    }
+
+    /// A server that runs already.
+    pub const fn running(address: SocketAddr, probe: Option<Probe>) -> Self {
+        Self {
+            subject: Subject::Server,
+            address,
+            probe,
+            started_in: None,
+            process: None,
+        }
+    }
+
+    /// Stops it, if it was started for the run.
+    pub fn stop(self) {
+        drop(self.process);
+    }
+}
+
+fn spawn(mut command: Command, program: &Path) -> Result<Child, StartError> {
+    command.spawn().map_err(|error| StartError::Spawn {
+        program: program.to_owned(),
+        error,
+    })
+}
+
+/// Reads lines until one says where the program listens, and goes on reading for as long as it writes.
+fn wait_for(
+    program: &Path,
+    lines: impl BufRead + Send + 'static,
+    address: impl Fn(&str) -> Option<SocketAddr> + Send + 'static,
+) -> Result<SocketAddr, StartError> {
+    let (out, found) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            // Once the address is known, nobody listens any more.
+            drop(match address(&line) {
+                Some(address) => out.send(Ok(address)),
+                None => out.send(Err(line)),
+            });
+        }
+    });
+    let deadline = Instant::now() + START_WITHIN;
+    let mut last = Vec::new();
+    loop {
+        match found.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Ok(address)) => return Ok(address),
+            Ok(Err(line)) => last.push(line),
+            Err(_) => {
+                let from = last.len().saturating_sub(20);
+                return Err(StartError::NotReady {
+                    program: program.to_owned(),
+                    lines: last[from..].join("\n"),
+                });
+            }
+        }
+    }
+}
+
+fn address_of_server(line: &str) -> Option<SocketAddr> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    (value.get("message")?.as_str()? == "ready")
+        .then(|| value.get("ws")?.as_str()?.parse().ok())
+        .flatten()
+}

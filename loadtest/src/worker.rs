@@ -1,0 +1,150 @@
+//! A generator process: it is told a plan on standard input and says on standard output what it counted, line by line.
+
+use std::io::{BufRead, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::crew::{Crew, Said};
+use crate::plan::{Plan, Share};
+use crate::tally::Packed;
+
+/// A line to a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Get ready for this.
+    Plan(Box<Plan>),
+    /// Begin at this moment.
+    Go(u64),
+}
+
+/// A line from a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// So many more players are ready.
+    Progress(u64),
+    /// All are.
+    Ready,
+    /// What one thread counted in one second; without a second: while getting ready.
+    Slice {
+        /// Which second.
+        second: Option<i64>,
+        /// What was counted.
+        slice: Box<Packed>,
+    },
+    /// All is over.
+    Done,
+    /// The run can't go on.
+    Failed(String),
+}
+
+/// Why a worker could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// Standard input or output.
+    #[error("talking to the process that started it: {0}")]
+    Io(#[from] std::io::Error),
+    /// A line that is no order, or not the one expected.
+    #[error("an order that is none: {0}")]
+    Order(String),
+}
+
+/// Works off one plan.
+pub fn work() -> Result<(), WorkError> {
+    let mut orders = std::io::stdin().lock().lines();
+    let mut order = || -> Result<Order, WorkError> {
+        let line = orders
+            .next()
+            .ok_or_else(|| WorkError::Order("the input has ended".to_owned()))??;
+        serde_json::from_str(&line).map_err(|error| WorkError::Order(error.to_string()))
+    };
+    let Order::Plan(plan) = order()? else {
+        return Err(WorkError::Order("go before a plan".to_owned()));
+    };
+    fastrand::seed(plan.seed ^ plan.share.index.rotate_left(32));
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let (go, gone) = watch::channel(None);
+    let threads = start_threads(&Arc::new(*plan), &said, &gone);
+    drop(said);
+    let mut waiting = threads;
+    let mut running = threads;
+    while let Some(said) = heard.blocking_recv() {
+        match said {
+            Said::Ready => {
+                waiting -= 1;
+                if waiting == 0 {
+                    say(&Report::Ready)?;
+                    let Order::Go(at) = order()? else {
+                        return Err(WorkError::Order("a second plan".to_owned()));
+                    };
+                    go.send_replace(Some(at));
+                }
+            }
+            Said::Progress(count) => say(&Report::Progress(count))?,
+            Said::Slice(second, slice) => say(&Report::Slice {
+                second,
+                slice: Box::new(slice.packed()),
+            })?,
+            Said::Done => {
+                running -= 1;
+                if running == 0 {
+                    break;
+                }
+            }
+            Said::Failed(why) => {
+                say(&Report::Failed(why))?;
+                return Ok(());
+            }
+        }
+    }
+    say(&Report::Done)?;
+    Ok(())
+}
+
+fn start_threads(
+    plan: &Arc<Plan>,
+    said: &mpsc::UnboundedSender<Said>,
+    gone: &watch::Receiver<Option<u64>>,
+) -> u32 {
+    let of = plan.threads.max(1);
+    for index in 0..of {
+        let share = Share {
+            index: u64::from(index),
+            of: u64::from(of),
+        };
+        let players = share.within(plan.share).range(plan.scenario.players());
+        let plan = Arc::clone(plan);
+        let said = said.clone();
+        let gone = gone.clone();
+        let seed = fastrand::u64(..);
+        std::thread::spawn(move || {
+            fastrand::seed(seed);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime starts where there are files to open");
+            let crew = Rc::new(Crew::new(plan, players, said, gone));
+            LocalSet::new().block_on(&runtime, async {
+                match crew.plan.scenario.clone().play(Rc::clone(&crew)).await {
+                    Ok(()) => crew.end(),
+                    Err(failed) => crew.say(Said::Failed(failed.to_string())),
+                }
+            });
+        });
+    }
+    of
+}
+
+fn say(report: &Report) -> Result<(), WorkError> {
+    let mut line = serde_json::to_vec(report).expect("reports are plain data");
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()?;
+    Ok(())
+}
