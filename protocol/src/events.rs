@@ -58,6 +58,7 @@ macro_rules! for_each_event {
             21 presence::PlayerPresence, Latest;
 
             32 chat::TypingStarted, Volatile;
+            33 chat::EphemeralSent, Volatile;
         }
     };
 }

@@ -172,6 +172,7 @@ macro_rules! for_each_method {
             88 chat::ReadHistory => chat::History, Player, Room, Read, Reads;
             89 chat::MarkRead => chat::ReadMarker, Player, Room, Free, Writes;
             90 chat::Typing => system::Done, Player, Room, Free, Reads;
+            91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads;
         }
     };
 }

@@ -6,8 +6,8 @@ mod messages;
 mod rooms;
 
 pub use events::{
-    LostReason, MessageDeleted, MessageEdited, MessageSent, ReactionChanged, ReadMarkerMoved,
-    RoomLost, RoomUpdated, TypingStarted,
+    EphemeralSent, LostReason, MessageDeleted, MessageEdited, MessageSent, ReactionChanged,
+    ReadMarkerMoved, RoomLost, RoomUpdated, TypingStarted,
 };
 pub use members::{
     Ban, BanMember, Bans, InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListBans, ListMembers,
@@ -15,8 +15,8 @@ pub use members::{
 };
 pub use messages::{
     Changed, DeleteMessage, EditMessage, History, HistoryFrom, ListReactions, MarkRead, Message,
-    React, Reacted, Reaction, Reactor, Reactors, ReadHistory, ReadMarker, SendMessage, Sent,
-    Typing,
+    React, Reacted, Reaction, Reactor, Reactors, ReadHistory, ReadMarker, SendEphemeral,
+    SendMessage, Sent, Typing,
 };
 pub use rooms::{
     CloseRoom, CreateRoom, DeleteRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect,

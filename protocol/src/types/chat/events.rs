@@ -124,3 +124,20 @@ pub struct TypingStarted {
     /// Their display name.
     pub name: String,
 }
+
+/// A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not
+/// come again after a reconnect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EphemeralSent {
+    /// The room.
+    pub room: RoomId,
+    /// Who said it.
+    pub from: UserId,
+    /// Their display name.
+    pub name: String,
+    /// What they said.
+    pub text: String,
+    /// When the room took it.
+    pub at: u64,
+}

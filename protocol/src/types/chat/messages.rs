@@ -236,3 +236,16 @@ pub struct Typing {
     /// The room.
     pub room: RoomId,
 }
+
+/// Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller
+/// included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode
+/// counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not
+/// take it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SendEphemeral {
+    /// The room.
+    pub room: RoomId,
+    /// At most 4,096 bytes; may be empty. Passed on byte for byte.
+    pub text: String,
+}
