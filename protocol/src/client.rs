@@ -16,7 +16,8 @@
 //!
 //! What the machine promises:
 //! - every call that was taken ends in exactly one [`Output::Answer`], unless it is cancelled;
-//! - calls on the wire when a connection goes away are sent again on the next one, under the same key;
+//! - calls on the wire when a connection goes away are sent again on the next one, under the same key, except `Typing` and
+//!   `SendEphemeral`: without a connection they end with [`Code::Disconnected`];
 //! - sends to one room are put on the wire in the order in which they were taken, also after a reconnect. Once one was
 //!   refused for being too fast, those behind it stay back until it has been answered;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
@@ -295,7 +296,12 @@ impl ClientConnection {
         if let Phase::Stopped { .. } = self.phase {
             return Err(Refused::Stopped);
         }
+        let too_early = request.is_momentary() && !self.is_connected();
         let ticket = self.calls.take(request)?;
+        if too_early {
+            self.drop_call(ticket);
+            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
+        }
         self.dispatch();
         self.tell();
         Ok(ticket)

@@ -324,7 +324,7 @@ impl Calls {
     }
 
     /// The connection is gone. What was on the wire waits for the next one; returns the calls that can't, because they
-    /// write and have no key.
+    /// write and have no key, and those that were for the moment.
     pub(super) fn disconnected(&mut self) -> Vec<(Ticket, Pending)> {
         self.on_wire.clear();
         self.last_call = 0;
@@ -338,7 +338,7 @@ impl Calls {
             let keyless_write =
                 pending.request.key.is_none() && effect(pending.request.method) == Effect::Writes;
             match pending.owner {
-                Owner::App if was_on_wire && keyless_write => {
+                Owner::App if pending.request.is_momentary() || was_on_wire && keyless_write => {
                     ended.extend(self.remove(ticket).map(|pending| (ticket, pending)));
                 }
                 Owner::App | Owner::Refresh if was_on_wire => {

@@ -56,6 +56,15 @@ impl Request {
         }
     }
 
+    /// Whether it is about the moment in which it is made: it does not wait for a connection and is not sent again on
+    /// another one, where it would come too late or twice.
+    pub(super) const fn is_momentary(&self) -> bool {
+        matches!(
+            self.method,
+            chat::Typing::NUMBER | chat::SendEphemeral::NUMBER
+        )
+    }
+
     /// The room whose sends this call must not overtake.
     pub(super) fn lane(&self) -> Result<Option<RoomId>, InvalidBody> {
         match self.method {
