@@ -19,7 +19,8 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::chat::{
     CloseRoom, JoinRoom, LostReason, MemberRole, Membership, Message, MessageSent, OpenRoom,
-    ReactionChanged, Retention, RoomInfo, RoomKind, RoomLost, RoomView, SendMessage, Sent,
+    ReactionChanged, Retention, RoomInfo, RoomKind, RoomLost, RoomView, SendEphemeral, SendMessage,
+    Sent, Typing,
 };
 use pitturu_protocol::types::system::{
     Done, Echo, Goaway, GoawayReason, Limits, Resume, Resumed, ResumedRoom, RoomCursor,
@@ -614,6 +615,37 @@ fn a_write_without_a_key_is_not_repeated() {
     assert_eq!(test.answers(), [(ticket, Err(Code::Disconnected))]);
     test.reconnect();
     assert_eq!(test.calls(), []);
+}
+
+#[test]
+fn what_is_for_the_moment_does_not_wait_for_a_connection_and_is_not_repeated() {
+    let wave = || SendEphemeral {
+        room: ROOM,
+        text: "o/".into(),
+    };
+    let mut test = Test::online(player());
+    let read = test.call(&GetAccount {}, None, None).unwrap();
+    let on_wire = test.call(&wave(), None, None).unwrap();
+    let typing = test.call(&Typing { room: ROOM }, None, None).unwrap();
+    let methods: Vec<u16> = test.calls().into_iter().map(|call| call.1).collect();
+    assert_eq!(
+        methods,
+        [GetAccount::NUMBER, SendEphemeral::NUMBER, Typing::NUMBER]
+    );
+    test.machine.disconnected(test.now, Some(1006));
+    assert_eq!(
+        test.answers(),
+        [
+            (on_wire, Err(Code::Disconnected)),
+            (typing, Err(Code::Disconnected))
+        ]
+    );
+    let offline = test.call(&wave(), None, None).unwrap();
+    assert_eq!(test.answers(), [(offline, Err(Code::Disconnected))]);
+    assert!(read < offline);
+    test.reconnect();
+    let methods: Vec<u16> = test.calls().into_iter().map(|call| call.1).collect();
+    assert_eq!(methods, [GetAccount::NUMBER]);
 }
 
 #[test]

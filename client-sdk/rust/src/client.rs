@@ -86,9 +86,10 @@ impl Client {
     }
 
     /// Makes a call; awaiting it gives the method's reply. It is queued when it is first polled or [sent](Call::send), also
-    /// while there is no connection, and repeated after a lost connection until its deadline; a write takes effect once at most, since its repetitions carry one
-    /// idempotency key. Sends to one room keep the order in which they were
-    /// queued. Dropping the call cancels it.
+    /// while there is no connection, and repeated after a lost connection until its deadline; a write takes effect once at
+    /// most, since its repetitions carry one idempotency key. `Typing` and `SendEphemeral` are for the moment: they neither
+    /// wait for a connection nor are repeated, but end with [`Code::Disconnected`](crate::Code::Disconnected). Sends to one
+    /// room keep the order in which they were queued. Dropping the call cancels it.
     ///
     /// ```no_run
     /// # async fn example(client: pitturu_client::Client, room: pitturu_client::RoomId) -> Result<(), pitturu_client::CallError> {

@@ -201,6 +201,7 @@ impl ServerEvent {
             Self::MessageDeleted(deleted) => Some(deleted.room),
             Self::ReactionChanged(changed) => Some(changed.room),
             Self::TypingStarted(typing) => Some(typing.room),
+            Self::EphemeralSent(said) => Some(said.room),
             Self::Gap(Gap { stream, .. }) | Self::StreamLost { stream, .. } => room(*stream),
             other => other.subject().0.and_then(room),
         }

@@ -3,7 +3,8 @@
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{
     CloseRoom, DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, JoinRoom, LeaveRoom,
-    ListMembers, MarkRead, OpenRoom, React, ReadHistory, RoomView, SendMessage, Typing,
+    ListMembers, MarkRead, OpenRoom, React, ReadHistory, RoomView, SendEphemeral, SendMessage,
+    Typing,
 };
 
 use crate::call::Call;
@@ -135,7 +136,16 @@ impl Room {
         })
     }
 
-    /// Tells the others that the player is writing. Repeat every few seconds.
+    /// Says something for the moment to everybody who has the room open, the player included. It is never stored.
+    /// Without a connection it ends with [`Code::Disconnected`](crate::Code::Disconnected) at once, and it is not repeated.
+    pub fn send_ephemeral(&self, text: impl Into<String>) -> Call<SendEphemeral> {
+        self.client.call(SendEphemeral {
+            room: self.room,
+            text: text.into(),
+        })
+    }
+
+    /// Tells the others that the player is writing. Repeat every few seconds. Lost without a connection.
     pub fn typing(&self) -> Call<Typing> {
         self.client.call(Typing { room: self.room })
     }

@@ -137,7 +137,7 @@ impl Subscribers {
 ///
 /// Up to [`EVENTS_QUEUED_MAX`] events wait here. A reader that is further behind loses no entry of a stream: the client
 /// stops taking entries from the server, for all its readers, and takes them up again where it stopped as soon as the reader
-/// has read on. Of events that tell the latest state of something, the newest is kept; typing is dropped. Calls are
+/// has read on. Of events that tell the latest state of something, the newest is kept; typing and ephemeral messages are dropped. Calls are
 /// answered all the while, so a reader may await calls of its own. A reader that reads no more must be dropped.
 pub struct Events {
     subscriber: Arc<Subscriber>,
@@ -239,7 +239,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use pitturu_protocol::ids::{RoomId, UserId};
-    use pitturu_protocol::types::chat::{MessageDeleted, TypingStarted};
+    use pitturu_protocol::types::chat::{EphemeralSent, MessageDeleted, TypingStarted};
     use pitturu_protocol::types::presence::RoomPresence;
 
     use super::*;
@@ -271,8 +271,18 @@ mod tests {
         })
     }
 
+    fn said() -> ServerEvent {
+        ServerEvent::EphemeralSent(EphemeralSent {
+            room: RoomId::from_bytes([0; 10]),
+            from: UserId::from_bytes([0; 10]),
+            name: String::new(),
+            text: "o/".to_owned(),
+            at: 0,
+        })
+    }
+
     #[test]
-    fn a_full_queue_keeps_entries_replaces_states_and_drops_typing() {
+    fn a_full_queue_keeps_entries_replaces_states_and_drops_the_volatile() {
         let subscribers = Subscribers::default();
         let mut events = subscribers.events();
         for rev in 0..1023 {
@@ -285,6 +295,7 @@ mod tests {
         for count in 2..500 {
             subscribers.publish(&online(1, count));
             subscribers.publish(&typing());
+            subscribers.publish(&said());
         }
         subscribers.publish(&entry(1023));
         let seen: Vec<ServerEvent> = std::iter::from_fn(|| events.try_next()).collect();

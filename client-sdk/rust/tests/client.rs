@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use pitturu_client::types::accounts::{GetAccount, LoginGuest, Logout, RefreshTokens};
 use pitturu_client::types::chat::{
-    JoinRoom, MessageSent, OpenRoom, SendMessage, Sent, TypingStarted,
+    EphemeralSent, JoinRoom, MessageSent, OpenRoom, SendEphemeral, SendMessage, Sent, TypingStarted,
 };
 use pitturu_client::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom, RoomCursor};
 use pitturu_client::{
@@ -123,6 +123,32 @@ async fn a_call_whose_connection_is_dropped_is_repeated_under_its_key() {
     peer.reply(call, &sent(1)).await;
     peer.reply(call, &sent(99)).await;
     assert_eq!(send.await.unwrap(), Ok(sent(1)));
+}
+
+#[tokio::test]
+async fn what_is_said_for_the_moment_is_not_kept_for_another_connection() {
+    let server = Server::start().await;
+    let (client, mut peer) = in_room(&server, 0).await;
+    let room = client.room(ROOM);
+    let said = room.send_ephemeral("o/").send();
+    let (call, request, key) = peer.call::<SendEphemeral>().await;
+    assert_eq!(
+        (request.room, request.text.as_str(), key),
+        (ROOM, "o/", None)
+    );
+    peer.reply(call, &Done {}).await;
+    assert_eq!(said.await, Ok(Done {}));
+
+    let lost = room.send_ephemeral("lost").send();
+    peer.call::<SendEphemeral>().await;
+    drop(peer);
+    let error = timeout(PATIENCE, lost).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some(Code::Disconnected));
+
+    let nowhere = Client::connect(options(&server)).unwrap();
+    let offline = nowhere.room(ROOM).send_ephemeral("offline");
+    let error = timeout(PATIENCE, offline).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some(Code::Disconnected));
 }
 
 #[tokio::test]
@@ -290,7 +316,14 @@ async fn events_come_as_a_stream_and_as_callbacks_in_order_and_once() {
         user: UserId::from_bytes([1; 10]),
         name: "Mina".into(),
     });
-    for frame in [message(5), message(6), typing, message(6), message(7)] {
+    let said = frame::event(&EphemeralSent {
+        room: ROOM,
+        from: UserId::from_bytes([1; 10]),
+        name: "Mina".into(),
+        text: "o/".into(),
+        at: 1,
+    });
+    for frame in [message(5), message(6), typing, said, message(6), message(7)] {
         peer.say(&frame).await;
     }
     assert_eq!(next_message(&mut events).await, 6);
@@ -298,6 +331,9 @@ async fn events_come_as_a_stream_and_as_callbacks_in_order_and_once() {
         next(&mut events).await,
         ServerEvent::TypingStarted(_)
     ));
+    let said = next(&mut events).await;
+    assert_eq!(said.room(), Some(ROOM));
+    assert!(matches!(said, ServerEvent::EphemeralSent(said) if said.text == "o/"));
     assert_eq!(next_message(&mut events).await, 7);
     assert_eq!(*heard.lock().unwrap(), [6, 7]);
     drop(guard);

@@ -185,8 +185,9 @@ export class Client {
   }
 
   /**
-   * Calls a method. While there is no connection the call waits; a writing call carries an idempotency key, so that it
-   * takes effect once however often it has to be repeated. Rejects with a CallError.
+   * Calls a method. While there is no connection the call waits, unless it is for the moment (`Typing`, `SendEphemeral`); a
+   * writing call carries an idempotency key, so that it takes effect once however often it has to be repeated. Rejects with a
+   * CallError.
    */
   call<M extends MethodName>(
     method: M,

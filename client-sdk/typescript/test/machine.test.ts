@@ -168,6 +168,25 @@ describe('calls', () => {
     expect(pair.reply(reading)['data']).toStrictEqual(Uint8Array.of(1));
   });
 
+  test('for the moment neither wait for a connection nor are repeated', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    pair.world.calls.length = 0;
+    const onWire = pair.call('SendEphemeral', { room, text: 'o/' });
+    const typing = pair.call('Typing', { room });
+    expect(pair.world.calls).toStrictEqual(['SendEphemeral', 'Typing']);
+    pair.world.calls.length = 0;
+    pair.cut();
+    const offline = pair.call('SendEphemeral', { room, text: 'o/' });
+    for (const ticket of [onWire, typing, offline]) {
+      expect(codeName(pair.fault(ticket).code)).toBe('disconnected');
+    }
+    pair.advance(1_000);
+    const online = pair.call('SendEphemeral', { room, text: 'o/' });
+    expect(pair.reply(online)).toStrictEqual({});
+    expect(pair.world.calls).toStrictEqual(['Resume', 'SendEphemeral']);
+  });
+
   test('are at most as many on the wire as the server allows, with places for the machine', () => {
     const { pair } = inRoom();
     if (pair.connection !== undefined) pair.connection.held = true;

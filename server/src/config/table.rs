@@ -283,7 +283,7 @@ settings! {
     limits: Limits {
         /// Bytes that wait for one slow reader before its streams are cut and back-filled later.
         outbox: ByteSize = "256KiB" in "64KiB" to "64MiB",
-        /// Chat messages, edits and reactions of one player per second.
+        /// Chat messages, stored or ephemeral, edits and reactions of one player per second.
         chat_per_second: u32 = "10" in "1" to "1000000",
         /// Chat messages at once after a pause.
         chat_burst: u32 = "30" in "1" to "1000000",

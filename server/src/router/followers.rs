@@ -188,10 +188,10 @@ impl Followers {
         }
     }
 
-    /// Sends an event that nobody misses to everybody but one player.
-    pub fn volatile(&self, frame: &Bytes, except: UserId) {
+    /// Sends an event that may be dropped to everybody, live or not, but one player.
+    pub fn volatile(&self, frame: &Bytes, except: Option<UserId>) {
         for follower in &self.list {
-            if follower.user != except {
+            if Some(follower.user) != except {
                 follower.connection.outbox.volatile(frame);
             }
         }

@@ -2,7 +2,7 @@
 //! out as [`Effects`], which the room's shard carries out.
 //!
 //! - [`state`]: what a room is, and what it shows;
-//! - [`messages`]: send, edit, delete, react, read markers, typing;
+//! - [`messages`]: send, edit, delete, react, read markers, ephemeral messages, typing;
 //! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
 //! - [`settings`]: create, update, delete, retention.
 

@@ -150,7 +150,7 @@ impl Outbox {
         self.driver.wake();
     }
 
-    /// Queues an event that nobody misses.
+    /// Queues an event, or drops it when the reader is behind.
     pub fn volatile(&self, frame: &Bytes) {
         let waiting = self.lock();
         if waiting.queued_bytes <= self.bytes_max / 4 {

@@ -19,7 +19,7 @@ use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
 use crate::launch::Server;
 use crate::player::Player;
 
-fn create(
+pub(crate) fn create(
     player: &mut Player,
     kind: RoomKind,
     name: &str,
@@ -36,7 +36,7 @@ fn create(
         .unwrap()
 }
 
-fn say(player: &mut Player, room: RoomId, text: &str) -> u64 {
+pub(crate) fn say(player: &mut Player, room: RoomId, text: &str) -> u64 {
     let request = SendMessage {
         room,
         text: text.to_owned(),
@@ -46,7 +46,12 @@ fn say(player: &mut Player, room: RoomId, text: &str) -> u64 {
     player.call(&request).unwrap().seq
 }
 
-fn history(player: &mut Player, room: RoomId, from: Option<HistoryFrom>, limit: u32) -> Vec<u64> {
+pub(crate) fn history(
+    player: &mut Player,
+    room: RoomId,
+    from: Option<HistoryFrom>,
+    limit: u32,
+) -> Vec<u64> {
     let request = ReadHistory {
         room,
         from,
@@ -72,7 +77,7 @@ fn two(server: &Server) -> ((Player, SignedIn), (Player, SignedIn)) {
 }
 
 /// Another connection of the same player.
-fn again(server: &Server, signed_in: SignedIn) -> Player {
+pub(crate) fn again(server: &Server, signed_in: SignedIn) -> Player {
     let mut player = Player::connect(server.ws);
     let authenticate = Authenticate {
         access: signed_in.access,

@@ -13,6 +13,7 @@ mod chat;
 mod conformance;
 mod crowd;
 mod echo;
+mod ephemeral;
 mod hostile;
 mod idle_memory;
 mod kill_nine;

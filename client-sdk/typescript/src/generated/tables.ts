@@ -118,6 +118,8 @@ export interface Methods {
   MarkRead: { request: types.MarkRead; reply: types.ReadMarker };
   /** Tells the others in the room that the caller is writing. Repeat every few seconds. */
   Typing: { request: types.Typing; reply: types.Done };
+  /** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
+  SendEphemeral: { request: types.SendEphemeral; reply: types.Done };
 }
 
 /** Body of each event. */
@@ -146,6 +148,8 @@ export interface Events {
   PlayerPresence: types.PlayerPresence;
   /** A player is writing. Fades after five seconds without another. */
   TypingStarted: types.TypingStarted;
+  /** A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not come again after a reconnect. */
+  EphemeralSent: types.EphemeralSent;
 }
 
 /** What is known of a method without its types. */
@@ -218,6 +222,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   ReadHistory: { number: 88, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'History' },
   MarkRead: { number: 89, access: 'player', place: 'room', rate: 'free', effect: 'writes', reply: 'ReadMarker' },
   Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', reply: 'Done' },
+  SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', reply: 'Done' },
 };
 
 /** What is known of an event without its type. */
@@ -240,6 +245,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   RoomPresence: { number: 20, delivery: 'latest' },
   PlayerPresence: { number: 21, delivery: 'latest' },
   TypingStarted: { number: 32, delivery: 'volatile' },
+  EphemeralSent: { number: 33, delivery: 'volatile' },
 };
 
 /** Names of events by number. */
@@ -256,4 +262,5 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [20, 'RoomPresence'],
   [21, 'PlayerPresence'],
   [32, 'TypingStarted'],
+  [33, 'EphemeralSent'],
 ]);

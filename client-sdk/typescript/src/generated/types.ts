@@ -149,6 +149,20 @@ export interface EditMessage {
   text: string;
 }
 
+/** A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not come again after a reconnect. */
+export interface EphemeralSent {
+  /** The room. */
+  room: RoomId;
+  /** Who said it. */
+  from: UserId;
+  /** Their display name. */
+  name: string;
+  /** What they said. */
+  text: string;
+  /** When the room took it. */
+  at: number;
+}
+
 /** A typed refusal: why, and what the caller can do. */
 export interface Fault {
   /** Number of the code. */
@@ -970,6 +984,14 @@ export interface SearchRooms {
   after?: string;
   /** At most 200; 50 when absent. */
   limit?: number;
+}
+
+/** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
+export interface SendEphemeral {
+  /** The room. */
+  room: RoomId;
+  /** At most 4,096 bytes; may be empty. Passed on byte for byte. */
+  text: string;
 }
 
 /** Sends a message. The reply comes when it is on disk. */

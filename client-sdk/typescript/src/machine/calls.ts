@@ -22,6 +22,12 @@ const RESERVED = 4;
 /** How often a call goes back to waiting because the server did not know the player. */
 const SIGN_IN_REFUSALS_MAX = 3;
 
+/**
+ * Calls about the moment in which they are made: they do not wait for a connection and are not sent again on another one,
+ * where they would come too late or twice.
+ */
+const MOMENTARY: ReadonlySet<string> = new Set<MethodName>(['Typing', 'SendEphemeral']);
+
 /** Name of a method. */
 export type MethodName = keyof Methods;
 
@@ -302,7 +308,7 @@ export class Calls {
 
   /**
    * The connection is gone. What was on the wire waits for the next one; returns the calls that cannot, because they
-   * write and have no key.
+   * write and have no key, and those that were for the moment.
    */
   disconnected(): Ticket[] {
     this.#onWire.clear();
@@ -312,6 +318,9 @@ export class Calls {
       const { owner, state, key, method } = pending;
       if (owner !== 'app' && owner !== 'refresh') {
         this.#remove(pending);
+      } else if (isMomentary(method)) {
+        this.#remove(pending);
+        ended.push(pending.ticket);
       } else if (state.in === 'wire') {
         if (owner === 'app' && key === undefined && METHODS[method].effect === 'writes') {
           this.#remove(pending);
@@ -391,6 +400,11 @@ function sideOf({ owner }: Pending): 'app' | 'own' {
 function isKey(key: string): boolean {
   const bytes = new TextEncoder().encode(key).byteLength;
   return bytes > 0 && bytes <= LIMITS.KEY_BYTES_MAX;
+}
+
+/** Whether a call of this method is worth nothing on a later connection. */
+export function isMomentary(method: MethodName): boolean {
+  return MOMENTARY.has(method);
 }
 
 /** Whether the server refused because it does not know the player. */

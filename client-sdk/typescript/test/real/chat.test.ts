@@ -98,6 +98,20 @@ describe('two players', () => {
     expect(seen).toStrictEqual(['edited hello', 'reacted 👍 1', 'deleted 1', 'typing Mina']);
   });
 
+  test('say things for the moment', async () => {
+    const [mina, jun] = [await player('Mina'), await player('Jun')];
+    const room = await roomOf(mina);
+    await jun.call('JoinRoom', { room });
+    const seen: string[] = [];
+    for (const client of [mina, jun]) {
+      client.on('EphemeralSent', ({ name, text }) => seen.push(`${name}: ${text}`));
+    }
+    expect(await mina.call('SendEphemeral', { room, text: 'gg' })).toStrictEqual({});
+    await until('both hear it', () => seen.length === 2);
+    expect(seen).toStrictEqual(['Mina: gg', 'Mina: gg']);
+    expect(await history(jun, room)).toStrictEqual([]);
+  });
+
   test('find each other as friends, by the inbox', async () => {
     const [mina, jun] = [await player('Mina'), await player('Jun', { resume: { inbox: 0 } })];
     const kinds: string[] = [];

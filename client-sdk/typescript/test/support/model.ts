@@ -365,6 +365,7 @@ export class ModelConnection {
         return { rev: world.edit(world.room(room), seq, text), at: world.now() };
       }
       case 'Typing':
+      case 'SendEphemeral':
         return {};
       default:
         throw new Refusal('unknown_method');

@@ -220,6 +220,9 @@ impl LiveRoom {
             RoomRequest::MarkRead(request) => room
                 .mark_read(actor, request.seq, effects)
                 .map(|marker| Outcome::Body(body(&marker))),
+            RoomRequest::SendEphemeral(request) => room
+                .send_ephemeral(actor, request, effects)
+                .map(Outcome::done),
             RoomRequest::Typing(_) => room.typing(actor).map(Outcome::Typed),
             RoomRequest::CloseRoom(_) => Ok(Outcome::Closed),
             RoomRequest::LeaveRoom(_) => room.leave(actor, effects).map(Outcome::done),

@@ -31,6 +31,7 @@ impl LiveRoom {
                 let frame = self.recent.push_message(message);
                 self.deliver(&frame, before);
             }
+            Happened::Said(said) => self.followers.volatile(&frame::event(&said).into(), None),
             Happened::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
@@ -105,7 +106,7 @@ impl LiveRoom {
             name: actor.name.to_string(),
         };
         self.followers
-            .volatile(&frame::event(&typing).into(), actor.user);
+            .volatile(&frame::event(&typing).into(), Some(actor.user));
     }
 
     /// Puts presence in line for the next tick that is due. Larger rooms hear less often, so that presence traffic

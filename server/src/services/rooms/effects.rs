@@ -1,7 +1,7 @@
 //! What a room's rules ask for.
 
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::types::chat::{LostReason, Message};
+use pitturu_protocol::types::chat::{EphemeralSent, LostReason, Message};
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use crate::store::rooms::{ChangeRow, RoomWrite};
@@ -11,6 +11,8 @@ use crate::store::rooms::{ChangeRow, RoomWrite};
 pub enum Happened {
     /// A message entered the room's order.
     Sent(Message),
+    /// Something was said that is not stored.
+    Said(EphemeralSent),
     /// A message changed. The second part is the message as it is now.
     Changed(ChangeRow, Message),
     /// The settings changed.

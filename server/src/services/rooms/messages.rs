@@ -1,4 +1,4 @@
-//! Messages: send, edit, delete, react, read markers, typing.
+//! Messages: send, edit, delete, react, read markers, ephemeral messages, typing.
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -6,8 +6,8 @@ use pitturu_protocol::limits::{
     DATA_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, TEXT_BYTES_MAX,
 };
 use pitturu_protocol::types::chat::{
-    Changed, EditMessage, MemberRole, Message, React, Reacted, Reaction, ReadMarker, RoomKind,
-    SendMessage, Sent,
+    Changed, EditMessage, EphemeralSent, MemberRole, Message, React, Reacted, Reaction, ReadMarker,
+    RoomKind, SendEphemeral, SendMessage, Sent,
 };
 
 use super::{Actor, Effects, Happened, Room};
@@ -69,6 +69,28 @@ impl Room {
             seq: self.head,
             at: self.last_at,
         })
+    }
+
+    /// Passes a text on without taking it into the room's order of messages. Slow mode counts it as a message, or it
+    /// would be the way around it.
+    pub fn send_ephemeral(
+        &mut self,
+        actor: &Actor,
+        request: SendEphemeral,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.may_write(actor)?;
+        self.check_text(&request.text)?;
+        self.check_slow_mode(actor)?;
+        self.last_at = self.last_at.max(actor.now);
+        effects.happened.push(Happened::Said(EphemeralSent {
+            room: self.row.room,
+            from: actor.user,
+            name: actor.name.to_string(),
+            text: request.text,
+            at: self.last_at,
+        }));
+        Ok(())
     }
 
     /// Replaces the text of the actor's own message, given as it is now.

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
-use pitturu_protocol::codes::Code;
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{
-    BanMember, CreateRoom, EditMessage, KickMember, MemberRole, MuteMember, React, Retention,
-    RoomKind, SendMessage, SetMemberRole, UpdateRoom,
+    BanMember, CreateRoom, EditMessage, EphemeralSent, KickMember, MemberRole, MuteMember, React,
+    Retention, RoomKind, SendEphemeral, SendMessage, SetMemberRole, UpdateRoom,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::*;
-use crate::store::rooms::{Fence, MessageRow};
+use crate::store::rooms::{Fence, MessageRow, RoomWrite};
 
 const ROOM: RoomId = RoomId::from_bytes([9; 10]);
 
@@ -41,7 +41,7 @@ fn public_room() -> Room {
     room_of(RoomKind::Public, ChatLimits::default())
 }
 
-fn join(room: &mut Room, number: u8) -> Result<(), pitturu_protocol::codes::Fault> {
+fn join(room: &mut Room, number: u8) -> Result<(), Fault> {
     let mut effects = room.effects();
     room.join(&actor(number, u64::from(number)), &mut effects)
 }
@@ -142,6 +142,101 @@ fn slow_mode_tells_how_long_and_spares_moderators() {
     );
     assert!(send(&mut room, 2, 6_000).is_ok());
     assert!(send(&mut room, 1, 6_000).is_ok() && send(&mut room, 1, 6_001).is_ok());
+}
+
+fn say(room: &mut Room, number: u8, now: u64, text: &str) -> Result<EphemeralSent, Fault> {
+    let mut effects = room.effects();
+    let before = (room.head(), room.rev());
+    let request = SendEphemeral {
+        room: ROOM,
+        text: text.into(),
+    };
+    let said = room.send_ephemeral(&actor(number, now), request, &mut effects);
+    let untouched = RoomWrite::new(ROOM, Fence::of_tests());
+    assert_eq!(format!("{:?}", effects.write), format!("{untouched:?}"));
+    assert_eq!((room.head(), room.rev()), before);
+    match (said, effects.happened.as_slice()) {
+        (Ok(()), [Happened::Said(said)]) => Ok(said.clone()),
+        (Err(fault), []) => Err(fault),
+        (said, happened) => panic!("{said:?} but {happened:?}"),
+    }
+}
+
+fn code(said: Result<EphemeralSent, Fault>) -> Code {
+    said.expect_err("refused").code
+}
+
+#[test]
+fn what_is_said_for_the_moment_is_told_and_not_stored() {
+    let mut room = public_room();
+    assert_eq!(send(&mut room, 1, 100), Ok((1, 100)));
+    let said = EphemeralSent {
+        room: ROOM,
+        from: actor(1, 1).user,
+        name: "player 1".into(),
+        text: "gg".into(),
+        at: 100,
+    };
+    assert_eq!(say(&mut room, 1, 50, "gg"), Ok(said));
+    assert_eq!(
+        say(&mut room, 1, 300, "").map(|said| (said.text, said.at)),
+        Ok((String::new(), 300))
+    );
+    assert_eq!(send(&mut room, 1, 200), Ok((2, 300)));
+}
+
+#[test]
+fn what_is_said_for_the_moment_keeps_the_rules_of_messages() {
+    #[derive(Debug)]
+    struct Mild;
+    impl TextFilter for Mild {
+        fn allows(&self, _: RoomId, text: &str) -> bool {
+            !text.contains("darn")
+        }
+    }
+    let limits = ChatLimits {
+        filter: Some(Arc::new(Mild)),
+        ..ChatLimits::default()
+    };
+    let mut room = room_of(RoomKind::Public, limits);
+    assert_eq!(code(say(&mut room, 2, 1, "hi")), Code::NotAMember);
+    join(&mut room, 2).expect("open to all");
+    assert!(say(&mut room, 2, 1, "hi").is_ok());
+    assert_eq!(code(say(&mut room, 2, 2, "darn it")), Code::TextRefused);
+    let longest = "x".repeat(pitturu_protocol::limits::TEXT_BYTES_MAX);
+    assert!(say(&mut room, 2, 3, &longest).is_ok());
+    let fault = say(&mut room, 2, 4, &format!("{longest}x")).expect_err("too long");
+    assert_eq!(fault.field.as_deref(), Some("text"));
+    let mute = MuteMember {
+        room: ROOM,
+        user: actor(2, 1).user,
+        until: 1_000,
+    };
+    let mut effects = room.effects();
+    room.mute(&actor(1, 5), &mute, &mut effects)
+        .expect("the owner may");
+    let fault = say(&mut room, 2, 900, "hi").expect_err("muted");
+    assert_eq!((fault.code, fault.retry_after_ms), (Code::Muted, Some(100)));
+    assert!(say(&mut room, 2, 1_000, "hi").is_ok());
+
+    let mut private = room_of(RoomKind::Private, ChatLimits::default());
+    assert_eq!(code(say(&mut private, 2, 1, "hi")), Code::RoomNotFound);
+}
+
+#[test]
+fn slow_mode_counts_messages_and_what_is_said_for_the_moment_together() {
+    let mut room = public_room();
+    join(&mut room, 2).expect("open to all");
+    room.row.slow_mode_ms = 1_000;
+    assert!(say(&mut room, 2, 5_000, "hi").is_ok());
+    assert_eq!(send(&mut room, 2, 5_500), Err(Code::SlowMode));
+    assert!(send(&mut room, 2, 6_000).is_ok());
+    let fault = say(&mut room, 2, 6_400, "hi").expect_err("too soon");
+    assert_eq!(
+        (fault.code, fault.retry_after_ms),
+        (Code::SlowMode, Some(600))
+    );
+    assert!(say(&mut room, 1, 6_400, "hi").is_ok() && say(&mut room, 1, 6_401, "hi").is_ok());
 }
 
 #[test]
