@@ -13,6 +13,7 @@ pub mod live_room;
 pub mod recent;
 pub mod request;
 pub mod shard;
+mod spread;
 
 use std::sync::Arc;
 

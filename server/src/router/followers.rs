@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use metrics::counter;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 
 use super::recent::Step;
+use super::spread;
 use crate::session::connection::Connection;
-use crate::session::outbox::LatestKey;
+use crate::session::outbox::{BATCH_BYTES, LatestKey};
 
 #[derive(Debug)]
 struct Follower {
@@ -18,9 +21,32 @@ struct Follower {
     live: bool,
 }
 
+/// Entries of the stream that have not been sent yet, in order.
+#[derive(Debug)]
+struct Burst {
+    room: RoomId,
+    /// The cursor ahead of the first.
+    before: Cursor,
+    frames: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Entries that went out, counted for each connection.
+    pub sent: u64,
+    /// Connections that were cut.
+    pub cut: u64,
+}
+
 /// The connections that have one room open.
+///
+/// Entries of the stream are gathered by [`Self::deliver`] and go out with [`Self::flush`], each connection getting all of
+/// them at once. Whatever else is done here flushes first, so that everything keeps its order.
 #[derive(Debug, Default)]
 pub struct Followers {
+    burst: Option<Burst>,
     list: Vec<Follower>,
     places: HashMap<ConnectionId, usize>,
     online: HashMap<UserId, u32>,
@@ -49,6 +75,7 @@ impl Followers {
 
     /// Adds a connection, not live yet. False: it was there.
     pub fn add(&mut self, connection: Arc<Connection>, user: UserId) -> bool {
+        self.flush();
         if let Some(&place) = self.places.get(&connection.id) {
             self.list[place].live = false;
             return false;
@@ -65,6 +92,7 @@ impl Followers {
 
     /// Removes a connection. False: it was not there.
     pub fn remove(&mut self, conn: ConnectionId) -> bool {
+        self.flush();
         let Some(place) = self.places.remove(&conn) else {
             return false;
         };
@@ -83,6 +111,7 @@ impl Followers {
 
     /// Removes all connections of a player and returns them.
     pub fn remove_user(&mut self, user: UserId) -> Vec<Arc<Connection>> {
+        self.flush();
         let gone: Vec<Arc<Connection>> = self
             .list
             .iter()
@@ -97,6 +126,7 @@ impl Followers {
 
     /// Removes everybody and returns them.
     pub fn remove_all(&mut self) -> Vec<Arc<Connection>> {
+        self.flush();
         self.places.clear();
         self.online.clear();
         self.list
@@ -118,6 +148,7 @@ impl Followers {
         from: Cursor,
         steps: &[Step],
     ) -> bool {
+        self.flush();
         let Some(&place) = self.places.get(&conn) else {
             return false;
         };
@@ -135,24 +166,66 @@ impl Followers {
         true
     }
 
-    /// Sends one entry of the stream to every live connection. One whose outbox is full is cut at `before`, the
-    /// cursor ahead of the entry. Returns how many were sent and how many were cut.
-    pub fn deliver(&mut self, room: RoomId, frame: &Bytes, before: Cursor) -> (u64, u64) {
-        let (mut sent, mut cut) = (0, 0);
-        for follower in self.list.iter_mut().filter(|follower| follower.live) {
-            if follower.connection.outbox.durable(frame).is_ok() {
-                sent += 1;
-            } else {
-                follower.live = false;
-                follower.connection.outbox.cut(room, before);
-                cut += 1;
-            }
+    /// Gathers one entry of the stream for every live connection; `before` is the cursor ahead of it.
+    pub fn deliver(&mut self, room: RoomId, frame: Bytes, before: Cursor) {
+        let held = self.burst.as_ref().map_or(0, |burst| burst.bytes);
+        if held + frame.len() > BATCH_BYTES {
+            self.flush();
         }
-        (sent, cut)
+        let burst = self.burst.get_or_insert_with(|| Burst {
+            room,
+            before,
+            frames: Vec::with_capacity(1),
+            bytes: 0,
+        });
+        burst.bytes += frame.len();
+        burst.frames.push(frame);
+    }
+
+    /// Whether entries wait for [`Self::flush`].
+    pub const fn has_burst(&self) -> bool {
+        self.burst.is_some()
+    }
+
+    /// Sends what was gathered to every live connection. One whose outbox is full is cut ahead of all of it.
+    pub fn flush(&mut self) -> Delivered {
+        let Some(burst) = self.burst.take() else {
+            return Delivered::default();
+        };
+        let entries = burst.frames.len() as u64;
+        let frame = match <[Bytes; 1]>::try_from(burst.frames) {
+            Ok([frame]) => frame,
+            Err(frames) => frames.concat().into(),
+        };
+        let (sent, cut) = (AtomicU64::new(0), AtomicU64::new(0));
+        spread::for_each(&mut self.list, |followers| {
+            let (mut here_sent, mut here_cut) = (0, 0);
+            for follower in followers.iter_mut().filter(|follower| follower.live) {
+                if follower.connection.outbox.durable(&frame).is_ok() {
+                    here_sent += entries;
+                } else {
+                    follower.live = false;
+                    follower.connection.outbox.cut(burst.room, burst.before);
+                    here_cut += 1;
+                }
+            }
+            sent.fetch_add(here_sent, Ordering::Relaxed);
+            cut.fetch_add(here_cut, Ordering::Relaxed);
+        });
+        let delivered = Delivered {
+            sent: sent.into_inner(),
+            cut: cut.into_inner(),
+        };
+        counter!("pitturu_deliveries_total").increment(delivered.sent);
+        if delivered.cut > 0 {
+            counter!("pitturu_streams_cut_total").increment(delivered.cut);
+        }
+        delivered
     }
 
     /// Cuts every connection at the cursor: the room must be read again from the store.
     pub fn cut_all(&mut self, room: RoomId, cursor: Cursor) {
+        self.flush();
         for follower in &mut self.list {
             if std::mem::take(&mut follower.live) {
                 follower.connection.outbox.cut(room, cursor);
@@ -161,7 +234,8 @@ impl Followers {
     }
 
     /// Sends the newest state to everybody.
-    pub fn latest(&self, key: LatestKey, frame: &Bytes) {
+    pub fn latest(&mut self, key: LatestKey, frame: &Bytes) {
+        self.flush();
         for follower in &self.list {
             follower.connection.outbox.latest(key, frame.clone());
         }
@@ -169,11 +243,12 @@ impl Followers {
 
     /// Sends the newest state to the connections that `wanted` picks.
     pub fn latest_where(
-        &self,
+        &mut self,
         key: LatestKey,
         frame: &Bytes,
         wanted: impl Fn(&Connection, UserId) -> bool,
     ) {
+        self.flush();
         for follower in &self.list {
             if wanted(&follower.connection, follower.user) {
                 follower.connection.outbox.latest(key, frame.clone());
@@ -182,18 +257,22 @@ impl Followers {
     }
 
     /// Sends to each connection what `frame` makes for its player.
-    pub fn latest_each(&self, key: LatestKey, frame: impl Fn(UserId) -> Bytes) {
+    pub fn latest_each(&mut self, key: LatestKey, frame: impl Fn(UserId) -> Bytes) {
+        self.flush();
         for follower in &self.list {
             follower.connection.outbox.latest(key, frame(follower.user));
         }
     }
 
     /// Sends an event that may be dropped to everybody, live or not, but one player.
-    pub fn volatile(&self, frame: &Bytes, except: Option<UserId>) {
-        for follower in &self.list {
-            if Some(follower.user) != except {
-                follower.connection.outbox.volatile(frame);
+    pub fn volatile(&mut self, frame: &Bytes, except: Option<UserId>) {
+        self.flush();
+        spread::for_each(&mut self.list, |followers| {
+            for follower in followers {
+                if Some(follower.user) != except {
+                    follower.connection.outbox.volatile(frame);
+                }
             }
-        }
+        });
     }
 }

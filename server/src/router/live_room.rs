@@ -237,6 +237,16 @@ impl LiveRoom {
         self.followers
     }
 
+    /// Whether entries were told that [`Self::flush`] has yet to send.
+    pub const fn has_burst(&self) -> bool {
+        self.followers.has_burst()
+    }
+
+    /// Sends what was told since the last time.
+    pub fn flush(&mut self) {
+        self.followers.flush();
+    }
+
     /// Whether the room can leave memory: nobody follows it, nothing waits, and it was not used for a while.
     pub fn is_idle(&self, now: u64) -> bool {
         self.followers.is_empty()

@@ -100,6 +100,8 @@ pub struct Shard {
     context: Context,
     slots: HashMap<RoomId, Slot>,
     restless: HashSet<RoomId>,
+    /// Rooms with entries to send at the end of the turn.
+    bursting: Vec<RoomId>,
     lives: u64,
     ticks: u64,
 }
@@ -111,6 +113,7 @@ impl Shard {
             context,
             slots: HashMap::new(),
             restless: HashSet::new(),
+            bursting: Vec::new(),
             lives: 0,
             ticks: 0,
         }
@@ -148,6 +151,17 @@ impl Shard {
                         self.handle(command);
                     }
                 }
+            }
+            self.flush();
+        }
+    }
+
+    /// Sends what the rooms told in this turn. A commit reports many messages at once, and while connections are written
+    /// to more of them gather: the busier a room, the more of its messages go out in one write.
+    fn flush(&mut self) {
+        for room in self.bursting.drain(..) {
+            if let Some(Slot::Live(live)) = self.slots.get_mut(&room) {
+                live.flush();
             }
         }
     }
@@ -272,6 +286,12 @@ impl Shard {
     /// Keeps an eye on a room that was touched, or begins its next life when the store failed it.
     fn after(&mut self, room: RoomId, outcome: Result<(), StoreError>) {
         self.restless.insert(room);
+        if let Some(Slot::Live(live)) = self.slots.get(&room)
+            && live.has_burst()
+            && self.bursting.last() != Some(&room)
+        {
+            self.bursting.push(room);
+        }
         let Err(error) = outcome else {
             return;
         };

@@ -65,6 +65,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
+        self.connection.outbox.plug(None);
         self.services.hub.remove(&self.connection);
     }
 }
@@ -125,6 +126,7 @@ impl<L: Link> Driver<L> {
             was_blocked: false,
             unflushed: false,
         };
+        driver.connection.outbox.plug(driver.link.direct());
         driver.set_timer();
         driver
     }
@@ -158,7 +160,7 @@ impl<L: Link> Driver<L> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
-        self.connection.outbox.register(cx);
+        self.connection.outbox.begin_turn(cx);
         let mut frames = 0;
         loop {
             self.take_answers();
@@ -176,10 +178,11 @@ impl<L: Link> Driver<L> {
                 return Err(Ended::Close(code));
             }
             if frames >= FRAMES_PER_TURN {
+                // The turn goes on when the others have had theirs.
                 cx.waker().wake_by_ref();
                 return Ok(());
             }
-            if !moved {
+            if !moved && self.connection.outbox.end_turn() {
                 return Ok(());
             }
         }
@@ -246,7 +249,7 @@ impl<L: Link> Driver<L> {
                 return Err(Ended::Link(error));
             }
         }
-        if self.unflushed {
+        if self.unflushed || self.link.has_unsent() {
             match self.link.poll_flush(cx) {
                 Poll::Pending => self.was_blocked = true,
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),

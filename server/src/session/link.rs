@@ -1,6 +1,8 @@
 //! One connection's messages, whatever carries them.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -39,8 +41,32 @@ pub trait Link: Send + Unpin + 'static {
     /// Hands everything to the socket.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
+    /// Whether something handed over still waits for the socket, so that a flush is due.
+    fn has_unsent(&self) -> bool;
+
+    /// The way to send from outside of the driver's task, where there is one.
+    fn direct(&self) -> Option<Arc<dyn Direct>>;
+
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
     fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()>;
+}
+
+/// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
+/// Whoever calls makes sure that the driver is not at work, so that messages keep their order.
+pub trait Direct: fmt::Debug + Send + Sync {
+    /// Sends one message if nothing waits before it and the socket takes it now. Never waits.
+    fn try_send(&self, message: &Bytes) -> Directly;
+}
+
+/// What became of a message sent past the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directly {
+    /// The socket has it.
+    Sent,
+    /// The socket has the beginning; the driver must be woken to flush the rest.
+    Partly,
+    /// Nothing of it was taken: it must be queued.
+    Refused,
 }
 
 /// Who is at the other end.

@@ -8,14 +8,18 @@
 //! | volatile | dropped above a quarter of the limit |
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Context;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{RoomId, UserId};
+use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::link::{Direct, Directly};
 
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
@@ -46,17 +50,81 @@ pub struct Cut {
     pub cursor: Cursor,
 }
 
+/// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
+pub type CallIds = SmallVec<[CallId; 4]>;
+
+/// Frames in the order in which they go. The first lies in the struct itself: mostly it is the only one, and then
+/// nothing is allocated to queue it and nothing kept once it is taken.
+#[derive(Debug, Default)]
+struct Line {
+    first: Option<Bytes>,
+    /// Empty if there is no first one.
+    rest: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Line {
+    fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            self.rest.push_back(frame);
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Takes the frames that fit into `bytes_max`, but `frames_min` of them however long they are. When it takes all, it
+    /// takes the memory that they wait in, too.
+    fn take(&mut self, bytes_max: usize, frames_min: usize) -> Self {
+        if self.bytes <= bytes_max {
+            return std::mem::take(self);
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for frame in self.first.iter().chain(&self.rest) {
+            if count >= frames_min && bytes + frame.len() > bytes_max {
+                break;
+            }
+            bytes += frame.len();
+            count += 1;
+        }
+        if count == self.len() {
+            return std::mem::take(self);
+        }
+        if count == 0 {
+            return Self::default();
+        }
+        self.bytes -= bytes;
+        let rest = self.rest.drain(..count - 1).collect();
+        let first = std::mem::replace(&mut self.first, self.rest.pop_front());
+        Self { first, rest, bytes }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    queue: VecDeque<Bytes>,
+    queue: Line,
     latest: Vec<(LatestKey, Bytes)>,
-    queued_bytes: usize,
-    answered: Vec<CallId>,
+    answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
     inbox_from: Option<u64>,
-    revoked: Vec<CallId>,
+    /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
+    revoked: Box<[CallId]>,
     closing: Option<CloseCode>,
+    /// The way past the driver.
+    direct: Option<Arc<dyn Direct>>,
+    /// The driver is at work. It looks here once more before it rests.
+    driving: bool,
+    /// Something came while it was.
+    news: bool,
 }
 
 /// What waits to be sent on one connection. Shared by the connection's driver, which empties it, and all who fill it.
@@ -82,18 +150,65 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the driver look, unless it is about to.
+    fn notify(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        if waiting.driving {
+            waiting.news = true;
+        } else {
+            drop(waiting);
+            self.driver.wake();
+        }
+    }
+
     fn enqueue(&self, mut waiting: MutexGuard<'_, Waiting>, frame: Bytes) {
-        waiting.queued_bytes += frame.len();
-        waiting.queue.push_back(frame);
-        drop(waiting);
-        self.driver.wake();
+        waiting.queue.push(frame);
+        self.notify(waiting);
+    }
+
+    /// Sends an event past the driver when nothing waits before it, and queues it otherwise.
+    fn send_or_enqueue(&self, waiting: MutexGuard<'_, Waiting>, frame: &Bytes) {
+        if !waiting.driving
+            && waiting.queue.is_empty()
+            && waiting.latest.is_empty()
+            && waiting.closing.is_none()
+            && let Some(direct) = &waiting.direct
+        {
+            match direct.try_send(frame) {
+                Directly::Sent => return,
+                Directly::Partly => return self.notify(waiting),
+                Directly::Refused => {}
+            }
+        }
+        self.enqueue(waiting, frame.clone());
+    }
+
+    /// Lets events be sent past the driver.
+    pub fn plug(&self, direct: Option<Arc<dyn Direct>>) {
+        self.lock().direct = direct;
+    }
+
+    /// The driver begins its turn: until it rests, nobody sends past it, and nobody needs to wake it.
+    pub fn begin_turn(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        let mut waiting = self.lock();
+        waiting.driving = true;
+        waiting.news = false;
+    }
+
+    /// The driver would rest. False: something came meanwhile, and it has to go on.
+    pub fn end_turn(&self) -> bool {
+        let mut waiting = self.lock();
+        waiting.driving = std::mem::take(&mut waiting.news);
+        !waiting.driving
     }
 
     /// Queues the answer to a call: an encoded reply or fault.
     pub fn answer(&self, call: CallId, frame: Bytes) {
         let mut waiting = self.lock();
         if let Some(index) = waiting.revoked.iter().position(|&held| held == call) {
-            waiting.revoked.swap_remove(index);
+            let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
+            revoked.swap_remove(index);
+            waiting.revoked = revoked.into();
             return;
         }
         waiting.answered.push(call);
@@ -107,15 +222,18 @@ impl Outbox {
         if waiting.answered.contains(&call) {
             return;
         }
-        waiting.revoked.push(call);
+        let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
+        revoked.push(call);
+        waiting.revoked = revoked.into();
         waiting.answered.push(call);
         self.enqueue(waiting, fault);
     }
 
     /// Has the driver follow the player's inbox from this sequence on.
     pub fn follow_inbox(&self, seq: u64) {
-        self.lock().inbox_from = Some(seq);
-        self.driver.wake();
+        let mut waiting = self.lock();
+        waiting.inbox_from = Some(seq);
+        self.notify(waiting);
     }
 
     /// Where to begin to follow the inbox, if that was asked for since the last time.
@@ -132,10 +250,10 @@ impl Outbox {
     /// Queues one entry of a live stream.
     pub fn durable(&self, frame: &Bytes) -> Result<(), Full> {
         let waiting = self.lock();
-        if waiting.queued_bytes + frame.len() > self.bytes_max {
+        if waiting.queue.bytes + frame.len() > self.bytes_max {
             return Err(Full);
         }
-        self.enqueue(waiting, frame.clone());
+        self.send_or_enqueue(waiting, frame);
         Ok(())
     }
 
@@ -146,15 +264,14 @@ impl Outbox {
             Some((_, held)) => *held = frame,
             None => waiting.latest.push((key, frame)),
         }
-        drop(waiting);
-        self.driver.wake();
+        self.notify(waiting);
     }
 
-    /// Queues an event, or drops it when the reader is behind.
+    /// Queues an event that nobody misses.
     pub fn volatile(&self, frame: &Bytes) {
         let waiting = self.lock();
-        if waiting.queued_bytes <= self.bytes_max / 4 {
-            self.enqueue(waiting, frame.clone());
+        if waiting.queue.bytes <= self.bytes_max / 4 {
+            self.send_or_enqueue(waiting, frame);
         }
     }
 
@@ -163,74 +280,64 @@ impl Outbox {
         let mut waiting = self.lock();
         waiting.cuts.retain(|cut| cut.room != room);
         waiting.cuts.push(Cut { room, cursor });
-        drop(waiting);
-        self.driver.wake();
+        self.notify(waiting);
     }
 
     /// Tells the driver that the player's inbox has a new entry.
     pub fn inbox_grew(&self) {
-        self.lock().inbox_grew = true;
-        self.driver.wake();
+        let mut waiting = self.lock();
+        waiting.inbox_grew = true;
+        self.notify(waiting);
     }
 
     /// Asks the driver to close the connection once what is queued has been sent.
     pub fn close(&self, code: CloseCode) {
-        self.lock().closing.get_or_insert(code);
-        self.driver.wake();
-    }
-
-    /// Wakes the task of `cx` at the next change.
-    pub fn register(&self, cx: &Context<'_>) {
-        self.driver.register(cx.waker());
+        let mut waiting = self.lock();
+        waiting.closing.get_or_insert(code);
+        self.notify(waiting);
     }
 
     /// The next message to send: what is queued, up to [`BATCH_BYTES`], newest states first. One frame is passed on
     /// as it is, several are put back to back.
     pub fn take_batch(&self) -> Option<Bytes> {
         let mut waiting = self.lock();
-        let mut frames: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        for (_, frame) in std::mem::take(&mut waiting.latest) {
-            bytes += frame.len();
-            frames.push(frame);
-        }
-        while let Some(length) = waiting.queue.front().map(Bytes::len) {
-            if !frames.is_empty() && bytes + length > BATCH_BYTES {
-                break;
-            }
-            bytes += length;
-            waiting.queued_bytes -= length;
-            frames.extend(waiting.queue.pop_front());
-        }
-        if waiting.queue.is_empty() {
-            waiting.queue = VecDeque::new();
-        }
+        let states = std::mem::take(&mut waiting.latest);
+        let states_bytes: usize = states.iter().map(|(_, frame)| frame.len()).sum();
+        let queued_max = BATCH_BYTES.saturating_sub(states_bytes);
+        let queued = waiting
+            .queue
+            .take(queued_max, usize::from(states.is_empty()));
         drop(waiting);
-        match frames.len() {
-            0 => None,
-            1 => frames.pop(),
-            _ => {
-                let mut message = BytesMut::with_capacity(bytes);
-                for frame in &frames {
-                    message.extend_from_slice(frame);
-                }
-                Some(message.freeze())
-            }
+        let count = states.len() + queued.len();
+        let bytes = states_bytes + queued.bytes;
+        let states = states.into_iter().map(|(_, frame)| frame);
+        let mut frames = states.chain(queued.first).chain(queued.rest);
+        if count <= 1 {
+            return frames.next();
         }
+        let mut message = Vec::with_capacity(bytes);
+        for frame in frames {
+            message.extend_from_slice(&frame);
+        }
+        Some(message.into())
     }
 
     /// Calls answered since the last time.
-    pub fn take_answered(&self) -> Vec<CallId> {
+    pub fn take_answered(&self) -> CallIds {
         std::mem::take(&mut self.lock().answered)
     }
 
     /// The next stream to back-fill, if the outbox has drained far enough to take a page.
     pub fn take_cut(&self) -> Option<Cut> {
         let mut waiting = self.lock();
-        if waiting.queued_bytes > self.bytes_max / 4 || waiting.cuts.is_empty() {
+        if waiting.queue.bytes > self.bytes_max / 4 || waiting.cuts.is_empty() {
             return None;
         }
-        Some(waiting.cuts.remove(0))
+        let cut = waiting.cuts.remove(0);
+        if waiting.cuts.is_empty() {
+            waiting.cuts = Vec::new();
+        }
+        Some(cut)
     }
 
     /// Forgets that a room's stream was cut: the room was closed.
@@ -245,7 +352,7 @@ impl Outbox {
 
     /// Whether so much waits that no more calls should be read.
     pub fn is_above_high_water(&self) -> bool {
-        self.lock().queued_bytes > self.bytes_max / 2
+        self.lock().queue.bytes > self.bytes_max / 2
     }
 
     /// The close code asked for, if any.
@@ -272,7 +379,7 @@ mod tests {
         assert_eq!(outbox.durable(&frame(1, 60)), Ok(()));
         assert_eq!(outbox.durable(&frame(2, 60)), Err(Full));
         outbox.answer(1, frame(3, 60));
-        assert_eq!(outbox.take_answered(), [1]);
+        assert_eq!(outbox.take_answered()[..], [1]);
         let sent = outbox.take_batch().expect("two frames wait");
         assert_eq!(sent.len(), 120);
         assert_eq!(outbox.durable(&frame(2, 60)), Ok(()));
@@ -323,5 +430,36 @@ mod tests {
             outbox.control(frame(1, BATCH_BYTES + 1));
         }
         assert_eq!(outbox.take_batch().expect("waits").len(), BATCH_BYTES + 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_batch_goes_with_the_next_in_order() {
+        let outbox = Outbox::new(1 << 20);
+        let half = BATCH_BYTES / 2;
+        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, 1));
+        for (byte, length) in [(1, half), (2, half), (3, half), (4, half + 1), (5, 1)] {
+            outbox.control(frame(byte, length));
+        }
+        let batches = std::iter::from_fn(|| outbox.take_batch());
+        let seen: Vec<Vec<u8>> = batches
+            .map(|batch| {
+                let mut bytes = batch.to_vec();
+                bytes.dedup();
+                bytes
+            })
+            .collect();
+        assert_eq!(seen, [vec![9, 1], vec![2, 3], vec![4, 5]]);
+        assert!(!outbox.is_above_high_water());
+    }
+
+    #[test]
+    fn states_that_fill_a_batch_leave_the_queue_for_the_next() {
+        let outbox = Outbox::new(1 << 20);
+        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, BATCH_BYTES + 1));
+        outbox.control(frame(1, 1));
+        outbox.control(frame(2, 1));
+        let states = outbox.take_batch().expect("a state waits");
+        assert_eq!(states.len(), BATCH_BYTES + 1);
+        assert_eq!(&outbox.take_batch().expect("two wait")[..], [1, 2]);
     }
 }

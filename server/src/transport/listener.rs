@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use crate::session::link::Peer;
 use crate::transport::connections::{Connections, Full, Place};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
-use crate::transport::socket::{CountedTcp, Socket};
+use crate::transport::socket::{CountedTcp, PlainTcp, Socket};
 use crate::transport::ws::WebSocketLink;
 
 /// Connections that wait for the accept loop in the kernel.
@@ -193,11 +193,10 @@ where
 
 async fn secure(arrival: Arrival) -> io::Result<Socket> {
     arrival.tcp.set_nodelay(true)?;
-    let tcp = CountedTcp::new(arrival.tcp);
     match arrival.tls {
-        None => Ok(Socket::Plain(tcp)),
+        None => Ok(Socket::Plain(PlainTcp::new(arrival.tcp))),
         Some(acceptor) => {
-            let tls = acceptor.accept(tcp).await?;
+            let tls = acceptor.accept(CountedTcp::new(arrival.tcp)).await?;
             Ok(Socket::Tls(Box::new(tls)))
         }
     }

@@ -2,17 +2,19 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
 /// What carries a WebSocket.
 #[derive(Debug)]
 pub enum Socket {
     /// As it is.
-    Plain(CountedTcp),
+    Plain(PlainTcp),
     /// Under TLS.
     Tls(Box<TlsStream<CountedTcp>>),
 }
@@ -31,16 +33,100 @@ impl CountedTcp {
     }
 }
 
-impl Socket {
-    /// Bytes that came from the kernel, those of TLS included.
-    pub fn received(&self) -> u64 {
-        self.counted().read
+/// A TCP stream whose writing half also lies elsewhere. Writes borrow the stream, so both may write, each whole
+/// messages under the lock of the queue before the socket.
+#[derive(Debug)]
+pub struct PlainTcp {
+    tcp: OwnedReadHalf,
+    writing: Option<OwnedWriteHalf>,
+    read: u64,
+}
+
+impl PlainTcp {
+    /// Counts from zero.
+    pub fn new(tcp: TcpStream) -> Self {
+        let (tcp, writing) = tcp.into_split();
+        Self {
+            tcp,
+            writing: Some(writing),
+            read: 0,
+        }
     }
 
-    fn counted(&self) -> &CountedTcp {
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let tcp: &TcpStream = self.tcp.as_ref();
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            match write(tcp) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncRead for PlainTcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.read += (buf.filled().len() - before) as u64;
+        result
+    }
+}
+
+impl AsyncWrite for PlainTcp {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |tcp| tcp.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |tcp| tcp.try_write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tcp: &TcpStream = self.tcp.as_ref();
+        Poll::Ready(SockRef::from(tcp).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+impl Socket {
+    /// The writing half of a plain socket, for writes from elsewhere. Those of this socket go on.
+    pub const fn take_writing_half(&mut self) -> Option<OwnedWriteHalf> {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(plain) => plain.writing.take(),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// Bytes that came from the kernel, those of TLS included.
+    pub fn received(&self) -> u64 {
+        match self {
+            Self::Plain(tcp) => tcp.read,
+            Self::Tls(tls) => tls.get_ref().0.read,
         }
     }
 }

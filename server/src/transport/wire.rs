@@ -2,15 +2,20 @@
 //!
 //! A broadcast is encoded once and shared: the queue holds the same [`Bytes`] for every connection and hands them to
 //! the socket in vectored writes, so sending costs no copy and an idle connection keeps no write buffer. Control
-//! frames are tungstenite's: it writes them through this stream, which lets them in only between two messages.
+//! frames are tungstenite's: it writes them through this stream, which lets them in only between two messages. On a
+//! plain socket a message can also be sent by its [`Lane`], from outside of the connection's task.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::session::link::{Direct, Directly};
 
 /// Most messages that one write hands to the socket.
 const MESSAGES_PER_WRITE_MAX: usize = 32;
@@ -25,8 +30,21 @@ const BINARY: u8 = 0x82;
 #[derive(Debug)]
 pub struct Wire<S> {
     socket: S,
-    queue: VecDeque<Outgoing>,
-    queued_bytes: usize,
+    lane: Arc<Lane>,
+}
+
+/// The queue of one socket. Its lock is held for as long as one write that does not wait.
+#[derive(Debug)]
+pub struct Lane {
+    state: Mutex<Queue>,
+    /// The socket's writing half, where messages need no more than a header.
+    tcp: Option<OwnedWriteHalf>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Outgoing>,
+    bytes: usize,
     /// A control frame is partly written, so no message may begin.
     inside_control: bool,
 }
@@ -71,14 +89,91 @@ impl Header {
     }
 }
 
+impl Queue {
+    fn push(&mut self, outgoing: Outgoing) {
+        self.bytes += outgoing.header.rest().len() + outgoing.payload.len();
+        self.messages.push_back(outgoing);
+    }
+
+    fn taken(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while let Some(first) = self.messages.front_mut() {
+            count -= first.taken(count);
+            if !first.header.rest().is_empty() || !first.payload.is_empty() {
+                return;
+            }
+            self.messages.pop_front();
+        }
+        self.messages.shrink_to(IDLE_SLOTS);
+    }
+}
+
+impl Outgoing {
+    fn new(payload: Bytes) -> Self {
+        let header = Header::of_message(payload.len());
+        Self { header, payload }
+    }
+
+    /// Takes away up to `count` bytes and returns how many they were.
+    fn taken(&mut self, count: usize) -> usize {
+        let of_header = count.min(self.header.rest().len());
+        self.header.from += u8::try_from(of_header).expect("a header has ten bytes");
+        let of_payload = (count - of_header).min(self.payload.len());
+        self.payload.advance(of_payload);
+        of_header + of_payload
+    }
+}
+
+impl Lane {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether messages can be sent past the connection's task.
+    pub const fn is_direct(&self) -> bool {
+        self.tcp.is_some()
+    }
+}
+
+impl Direct for Lane {
+    fn try_send(&self, message: &Bytes) -> Directly {
+        let Some(tcp) = &self.tcp else {
+            return Directly::Refused;
+        };
+        let mut queue = self.lock();
+        if !queue.messages.is_empty() || queue.inside_control {
+            return Directly::Refused;
+        }
+        let header = Header::of_message(message.len());
+        let parts = [IoSlice::new(header.rest()), IoSlice::new(message)];
+        // The driver meets an error of the socket by itself, when it reads.
+        let Ok(count) = tcp.try_write_vectored(&parts) else {
+            return Directly::Refused;
+        };
+        if count == header.rest().len() + message.len() {
+            return Directly::Sent;
+        }
+        let mut outgoing = Outgoing {
+            header,
+            payload: message.clone(),
+        };
+        outgoing.taken(count);
+        queue.push(outgoing);
+        Directly::Partly
+    }
+}
+
 impl<S> Wire<S> {
-    /// An empty queue before `socket`.
-    pub const fn new(socket: S) -> Self {
+    /// An empty queue before `socket`. With `tcp`, the socket's own writing half, messages can be sent past the
+    /// connection's task.
+    pub fn new(socket: S, tcp: Option<OwnedWriteHalf>) -> Self {
+        let lane = Lane {
+            state: Mutex::default(),
+            tcp,
+        };
         Self {
             socket,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            inside_control: false,
+            lane: Arc::new(lane),
         }
     }
 
@@ -87,58 +182,46 @@ impl<S> Wire<S> {
         &self.socket
     }
 
+    /// The queue.
+    pub const fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
     /// Bytes that the socket has not taken yet.
-    pub const fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+    pub fn queued_bytes(&self) -> usize {
+        self.lane.lock().bytes
     }
 
     /// Queues one binary message. The next flush begins to write it.
     pub fn push(&mut self, payload: Bytes) {
-        let header = Header::of_message(payload.len());
-        self.queued_bytes += header.rest().len() + payload.len();
-        self.queue.push_back(Outgoing { header, payload });
-    }
-
-    fn taken(&mut self, mut count: usize) {
-        self.queued_bytes -= count;
-        while let Some(first) = self.queue.front_mut() {
-            let of_header = count.min(first.header.rest().len());
-            first.header.from += u8::try_from(of_header).expect("a header has ten bytes");
-            count -= of_header;
-            let of_payload = count.min(first.payload.len());
-            first.payload.advance(of_payload);
-            count -= of_payload;
-            if !first.header.rest().is_empty() || !first.payload.is_empty() {
-                return;
-            }
-            self.queue.pop_front();
-        }
-        self.queue.shrink_to(IDLE_SLOTS);
+        self.lane.lock().push(Outgoing::new(payload));
     }
 }
 
-impl<S: AsyncWrite + Unpin> Wire<S> {
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 2 * MESSAGES_PER_WRITE_MAX];
-            let mut used = 0;
-            for outgoing in self.queue.iter().take(MESSAGES_PER_WRITE_MAX) {
-                for part in [outgoing.header.rest(), &outgoing.payload] {
-                    if !part.is_empty() {
-                        slices[used] = IoSlice::new(part);
-                        used += 1;
-                    }
+/// Writes what is queued, as far as the socket takes it.
+fn poll_drain<S: AsyncWrite + Unpin>(
+    socket: &mut S,
+    queue: &mut Queue,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while !queue.messages.is_empty() {
+        let mut slices = [IoSlice::new(&[]); 2 * MESSAGES_PER_WRITE_MAX];
+        let mut used = 0;
+        for outgoing in queue.messages.iter().take(MESSAGES_PER_WRITE_MAX) {
+            for part in [outgoing.header.rest(), &outgoing.payload] {
+                if !part.is_empty() {
+                    slices[used] = IoSlice::new(part);
+                    used += 1;
                 }
             }
-            let socket = Pin::new(&mut self.socket);
-            let count = ready!(socket.poll_write_vectored(cx, &slices[..used]))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.taken(count);
         }
-        Poll::Ready(Ok(()))
+        let count = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &slices[..used]))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        queue.taken(count);
     }
+    Poll::Ready(Ok(()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
@@ -154,22 +237,27 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 /// Written to by tungstenite only, which hands over control frames, each from its first to its last byte.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         control: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if !self.inside_control {
-            ready!(self.poll_drain(cx))?;
+        let Self { socket, lane } = self.get_mut();
+        let mut queue = lane.lock();
+        if !queue.inside_control {
+            ready!(poll_drain(socket, &mut queue, cx))?;
         }
-        let count = ready!(Pin::new(&mut self.socket).poll_write(cx, control))?;
-        self.inside_control = count < control.len();
+        let count = ready!(Pin::new(socket).poll_write(cx, control))?;
+        queue.inside_control = count < control.len();
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        debug_assert!(!self.inside_control, "flush follows whole control frames");
-        ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, lane } = self.get_mut();
+        let mut queue = lane.lock();
+        debug_assert!(!queue.inside_control, "flush follows whole control frames");
+        ready!(poll_drain(socket, &mut queue, cx))?;
+        drop(queue);
+        Pin::new(socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -238,11 +326,12 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let payloads = [vec![1; 3], vec![], vec![2; 200], vec![3; 70_000], vec![4]];
         for step in [1, 2, 3, 7, 64, 1000, 100_000] {
-            let mut wire = Wire::new(Narrow {
+            let narrow = Narrow {
                 out: Vec::new(),
                 step,
                 room: 0,
-            });
+            };
+            let mut wire = Wire::new(narrow, None);
             let control = [0x8a, 3, b'a', b'b', b'c'];
             let mut expected = Vec::new();
             for payload in &payloads {

@@ -1,6 +1,7 @@
 //! The WebSocket link of a session.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
-use crate::session::link::{Link, LinkError};
+use crate::session::link::{Direct, Link, LinkError};
 use crate::transport::socket::Socket;
 use crate::transport::wire::Wire;
 
@@ -77,14 +78,15 @@ enum Closing {
 
 impl WebSocketLink {
     /// Speaks as the server on a socket whose handshake is done. `early` is what came after the handshake.
-    pub async fn new(socket: Socket, early: Vec<u8>) -> Self {
+    pub async fn new(mut socket: Socket, early: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let wire = Wire::new(socket);
+        let writing = socket.take_writing_half();
+        let wire = Wire::new(socket, writing);
         let stream = if early.is_empty() {
             WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
         } else {
@@ -278,6 +280,16 @@ impl Link for WebSocketLink {
                 self.fail(error)
             }
         }
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.stream.get_ref().queued_bytes() > 0
+    }
+
+    fn direct(&self) -> Option<Arc<dyn Direct>> {
+        let lane = self.stream.get_ref().lane();
+        lane.is_direct()
+            .then(|| Arc::clone(lane) as Arc<dyn Direct>)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()> {

@@ -29,13 +29,13 @@ impl LiveRoom {
             Happened::Sent(message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_message(message);
-                self.deliver(&frame, before);
+                self.followers.deliver(self.id, frame, before);
             }
             Happened::Said(said) => self.followers.volatile(&frame::event(&said).into(), None),
             Happened::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
-                self.deliver(&frame, before);
+                self.followers.deliver(self.id, frame, before);
             }
             Happened::Updated => {
                 let end = self.recent.end();
@@ -59,14 +59,6 @@ impl LiveRoom {
         }
     }
 
-    fn deliver(&mut self, frame: &Bytes, before: pitturu_protocol::frame::Cursor) {
-        let (sent, cut) = self.followers.deliver(self.id, frame, before);
-        counter!("pitturu_deliveries_total").increment(sent);
-        if cut > 0 {
-            counter!("pitturu_streams_cut_total").increment(cut);
-        }
-    }
-
     fn lose(&self, connections: &[Arc<Connection>], reason: LostReason) {
         let lost = RoomLost {
             room: self.id,
@@ -81,7 +73,7 @@ impl LiveRoom {
     }
 
     /// Own devices hear of every move, the other player only in a direct room.
-    fn tell_read(&self, user: UserId, read: u64) {
+    fn tell_read(&mut self, user: UserId, read: u64) {
         let moved = ReadMarkerMoved {
             room: self.id,
             user,
@@ -96,7 +88,7 @@ impl LiveRoom {
         );
     }
 
-    pub(super) fn tell_typing(&self, actor: &Actor) {
+    pub(super) fn tell_typing(&mut self, actor: &Actor) {
         if self.followers.online() > TYPING_ONLINE_MAX {
             return;
         }
