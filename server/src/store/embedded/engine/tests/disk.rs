@@ -271,7 +271,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     check_nothing_left_over(&dir);
 }
 
-/// Each round writes more than a journal holds and then fills the disk. All rounds together write more than the disk
+/// Each round writes more than a journal holds and then fills the disk. The rounds together write far more than the disk
 /// holds, so that it would refuse them before its time if the journals of a round stayed behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_full_disks_left_over_does_not_add_up() {
@@ -297,7 +297,7 @@ async fn what_full_disks_left_over_does_not_add_up() {
         })
     };
     let rows = ROUND_BYTES / ROW_BYTES;
-    for round in 0..3 {
+    for round in 0..5 {
         for first in (round * rows..(round + 1) * rows).step_by(8) {
             for outcome in join_all((first..first + 8).map(put)).await {
                 assert_eq!(outcome, Ok(()), "round {round}, row {first}");
