@@ -271,8 +271,8 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     check_nothing_left_over(&dir);
 }
 
-/// Each round writes more than a journal holds and then fills the disk. The rounds together write far more than the disk
-/// holds, so that it would refuse them before its time if the journals of a round stayed behind.
+/// Each round writes more than a journal holds and then fills the disk. The rounds together write far more than the
+/// disk holds, so that it would refuse them before its time if the journals of a round stayed behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_full_disks_left_over_does_not_add_up() {
     const ROUND_BYTES: usize = 72 * MIB;
