@@ -74,7 +74,8 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     /// Bytes that one table gathers in memory before it writes a file. Fixed when the folder is created.
     pub memtable_bytes: u64,
-    /// Bytes of journals on disk before tables are made to write their files. At least 64 MiB.
+    /// Bytes of journals on disk before tables are made to write their files. At least 64 MiB: the library ends a
+    /// journal only when it has 64 MB, so a store grows by that beside its tables before it gives any of it back.
     pub journal_bytes_max: u64,
     /// Threads that write files and compact them.
     pub worker_threads: usize,

@@ -5,8 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fjall::{Database, KeyspaceCreateOptions};
 use futures_util::future::join_all;
 use pitturu_protocol::codes::{Code, Fault};
 
@@ -71,6 +73,29 @@ impl Disk {
     fn take(&self, name: &str, bytes: usize) -> bool {
         let mut file = File::create(self.path().join(name)).unwrap();
         (0..bytes / 4096).all(|_| file.write_all(&[1; 4096]).is_ok())
+    }
+
+    /// Takes all but `room` bytes. The database's workers may take some of those meanwhile.
+    fn leave(&self, name: &str, room: usize) {
+        let stat = rustix::fs::statvfs(self.path()).unwrap();
+        let free = usize::try_from(stat.f_bavail * stat.f_frsize).unwrap();
+        assert!(free >= room, "{name}: {free} bytes are free");
+        self.take(name, free - room);
+    }
+
+    /// Takes what is left.
+    fn fill(&self, name: &str) {
+        assert!(!self.take(name, usize::MAX));
+    }
+
+    /// Removes what was taken.
+    fn free_all(&self) {
+        for entry in fs::read_dir(self.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            }
+        }
     }
 
     fn free(&self, name: &str) {
@@ -173,11 +198,34 @@ impl Ledger {
     }
 }
 
-/// Fills the disk, three times over, also while the database flushes and compacts: what was acknowledged stays, what was
+/// What failed flushes and compactions wrote is gone, and so are journals but the one in use and the one before it.
+fn check_nothing_left_over(dir: &Path) {
+    // Without workers no file comes or goes meanwhile.
+    let db = Database::builder(dir.join("data"))
+        .worker_threads_unchecked(0)
+        .open()
+        .unwrap();
+    for table in Table::ALL {
+        let keyspace = db
+            .keyspace(table.name(), KeyspaceCreateOptions::default)
+            .unwrap();
+        let files = fs::read_dir(keyspace.path().join("tables")).unwrap();
+        assert_eq!(files.count(), keyspace.table_count(), "{}", table.name());
+    }
+    assert!(db.journal_count() <= 2, "{}", db.journal_count());
+}
+
+/// Bytes that each round leaves free: different ones, so that the disk fills in different places.
+///
+/// The journal keeps what all rounds wrote, since the library begins another only after 64 MB. A disk of twice their
+/// sum has room for that and for the tables, which shrink again.
+const ROOM_BYTES: [usize; 4] = [16 * MIB, 10 * MIB, 6 * MIB, 4 * MIB];
+
+/// Fills the disk, again and again, also while the database flushes and compacts: what was acknowledged stays, what was
 /// refused is nowhere, reads go on, and writes do once there is space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_until_there_is_space() {
-    let Some(disk) = Disk::new(24 * MIB) else {
+    let Some(disk) = Disk::new(2 * ROOM_BYTES.iter().sum::<usize>()) else {
         return;
     };
     let dir = disk.path().join("store");
@@ -187,14 +235,16 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     };
     let engine = Engine::open(&dir, options.clone()).unwrap();
     let mut ledger = Ledger::default();
-    for round in 0..4 {
-        assert!(disk.take("ballast", 6 * MIB), "round {round}");
+    for (round, room) in ROOM_BYTES.into_iter().enumerate() {
+        disk.leave(&format!("ballast-{round}"), room);
         while ledger.write_some(&engine).await {
             assert!(ledger.next < 100_000, "the disk never fills");
             if ledger.next.is_multiple_of(800) {
                 disk.take(&format!("more-{}", ledger.next), 2 * MIB);
             }
         }
+        // What failed writes gave back, so that the store does not recover by itself.
+        disk.fill("rest");
         let EngineHealth::Failing { reason, recovers } = engine.health() else {
             panic!("round {round}: {:?}", engine.health());
         };
@@ -208,12 +258,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
         assert_eq!(fault.code, Code::StorageUnavailable);
         ledger.check(&engine, "while the disk is full");
 
-        for entry in fs::read_dir(disk.path()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                fs::remove_file(path).unwrap();
-            }
-        }
+        disk.free_all();
         until_healthy(&engine).await;
         assert!(ledger.write_some(&engine).await, "round {round}");
         ledger.check(&engine, "after it recovered");
@@ -223,6 +268,58 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     let engine = Engine::open(&dir, options).unwrap();
     ledger.check(&engine, "after a restart");
     engine.close();
+    check_nothing_left_over(&dir);
+}
+
+/// Each round writes more than a journal holds and then fills the disk. The rounds together write far more than the
+/// disk holds, so that it would refuse them before its time if the journals of a round stayed behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_full_disks_left_over_does_not_add_up() {
+    const ROUND_BYTES: usize = 72 * MIB;
+    const ROW_BYTES: usize = 32 * 1024;
+    let Some(disk) = Disk::new(192 * MIB) else {
+        return;
+    };
+    let dir = disk.path().join("store");
+    let options = EngineOptions {
+        journal_bytes_max: 64 * MIB as u64,
+        ..small()
+    };
+    let engine = Engine::open(&dir, options).unwrap();
+    let bytes = Arc::new(noise(1, MIB));
+    let put = |number: usize| {
+        let bytes = Arc::clone(&bytes);
+        engine.write::<_, StoreError>(move |tx| {
+            let start = number * 997 % (MIB - ROW_BYTES);
+            let row = &bytes[start..start + ROW_BYTES];
+            tx.put(Table::Messages, (number % 64).to_be_bytes(), row);
+            Ok(())
+        })
+    };
+    let rows = ROUND_BYTES / ROW_BYTES;
+    for round in 0..5 {
+        for first in (round * rows..(round + 1) * rows).step_by(8) {
+            for outcome in join_all((first..first + 8).map(put)).await {
+                assert_eq!(outcome, Ok(()), "round {round}, row {first}");
+            }
+        }
+        let mut more = 0;
+        while join_all((0..8).map(put)).await.iter().all(Result::is_ok) {
+            disk.take(&format!("more-{more}"), 8 * MIB);
+            more += 1;
+            assert!(more < 1_000, "the disk never fills");
+        }
+        disk.fill("rest");
+        let refused = put(0).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+        disk.free_all();
+        until_healthy(&engine).await;
+    }
+    engine.close();
+    check_nothing_left_over(&dir);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
