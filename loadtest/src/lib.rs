@@ -1,0 +1,3 @@
+//! Capacity tests of a PittuRu server.
+
+pub mod report;

@@ -1,0 +1,3 @@
+//! Placeholder until the driver exists.
+
+fn main() {}
