@@ -1,6 +1,7 @@
 //! What a test found: plain data that is written as JSON, shown as a table and as a page, and compared.
 
 pub mod compare;
+pub mod html;
 pub mod json;
 mod medians;
 pub mod number;
