@@ -5,6 +5,7 @@ pub mod html;
 pub mod json;
 mod medians;
 pub mod number;
+pub mod progress;
 #[cfg(test)]
 mod sample;
 pub mod table;
