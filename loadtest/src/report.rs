@@ -1,5 +1,16 @@
 //! What a test found: plain data that is written as JSON, shown as a table and as a page, and compared.
 
+pub mod compare;
+pub mod html;
+pub mod json;
+mod medians;
+pub mod number;
+pub mod progress;
+#[cfg(test)]
+mod sample;
+pub mod table;
+mod text;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +93,57 @@ pub struct Run {
     pub checks: Vec<Check>,
     /// Why the figures may not be what they seem: the generator was the limit, a source ran out.
     pub warnings: Vec<String>,
+}
+
+impl Subject {
+    /// As it is called in tables and pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+impl Run {
+    /// The operation of that name.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.operations
+            .iter()
+            .find(|operation| operation.name == name)
+    }
+
+    /// The figure of that name.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.name == name)
+    }
+
+    /// The parameters as on a command line, `players=1000 rate=500`.
+    #[must_use]
+    pub fn parameters_line(&self) -> String {
+        parameters_line(&self.parameters)
+    }
+}
+
+/// Parameters in their order, `players=1000 rate=500`.
+fn parameters_line(parameters: &[(String, String)]) -> String {
+    let words: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    words.join(" ")
+}
+
+impl Usage {
+    /// Cores used on average over that many seconds; absent without a length.
+    #[must_use]
+    pub fn cores(&self, seconds: f64) -> Option<f64> {
+        let cores = self.cpu_seconds / seconds;
+        cores.is_finite().then_some(cores)
+    }
 }
 
 /// Names of [`Run::counts`].
