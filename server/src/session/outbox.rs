@@ -10,11 +10,12 @@
 use std::collections::VecDeque;
 use std::task::Context;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{RoomId, UserId};
+use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes that go into one message and one write at most, beyond the first frame.
@@ -46,16 +47,70 @@ pub struct Cut {
     pub cursor: Cursor,
 }
 
+/// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
+pub type CallIds = SmallVec<[CallId; 4]>;
+
+/// Frames in the order in which they go. The first lies in the struct itself: mostly it is the only one, and then
+/// nothing is allocated to queue it and nothing kept once it is taken.
+#[derive(Debug, Default)]
+struct Line {
+    first: Option<Bytes>,
+    /// Empty if there is no first one.
+    rest: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Line {
+    fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            self.rest.push_back(frame);
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Takes the frames that fit into `bytes_max`, but `frames_min` of them however long they are. When it takes all, it
+    /// takes the memory that they wait in, too.
+    fn take(&mut self, bytes_max: usize, frames_min: usize) -> Self {
+        if self.bytes <= bytes_max {
+            return std::mem::take(self);
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for frame in self.first.iter().chain(&self.rest) {
+            if count >= frames_min && bytes + frame.len() > bytes_max {
+                break;
+            }
+            bytes += frame.len();
+            count += 1;
+        }
+        if count == self.len() {
+            return std::mem::take(self);
+        }
+        if count == 0 {
+            return Self::default();
+        }
+        self.bytes -= bytes;
+        let rest = self.rest.drain(..count - 1).collect();
+        let first = std::mem::replace(&mut self.first, self.rest.pop_front());
+        Self { first, rest, bytes }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    queue: VecDeque<Bytes>,
+    queue: Line,
     latest: Vec<(LatestKey, Bytes)>,
-    queued_bytes: usize,
-    answered: Vec<CallId>,
+    answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
     inbox_from: Option<u64>,
-    revoked: Vec<CallId>,
+    /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
+    revoked: Box<[CallId]>,
     closing: Option<CloseCode>,
 }
 
@@ -83,8 +138,7 @@ impl Outbox {
     }
 
     fn enqueue(&self, mut waiting: MutexGuard<'_, Waiting>, frame: Bytes) {
-        waiting.queued_bytes += frame.len();
-        waiting.queue.push_back(frame);
+        waiting.queue.push(frame);
         drop(waiting);
         self.driver.wake();
     }
@@ -93,7 +147,9 @@ impl Outbox {
     pub fn answer(&self, call: CallId, frame: Bytes) {
         let mut waiting = self.lock();
         if let Some(index) = waiting.revoked.iter().position(|&held| held == call) {
-            waiting.revoked.swap_remove(index);
+            let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
+            revoked.swap_remove(index);
+            waiting.revoked = revoked.into();
             return;
         }
         waiting.answered.push(call);
@@ -107,7 +163,9 @@ impl Outbox {
         if waiting.answered.contains(&call) {
             return;
         }
-        waiting.revoked.push(call);
+        let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
+        revoked.push(call);
+        waiting.revoked = revoked.into();
         waiting.answered.push(call);
         self.enqueue(waiting, fault);
     }
@@ -132,7 +190,7 @@ impl Outbox {
     /// Queues one entry of a live stream.
     pub fn durable(&self, frame: &Bytes) -> Result<(), Full> {
         let waiting = self.lock();
-        if waiting.queued_bytes + frame.len() > self.bytes_max {
+        if waiting.queue.bytes + frame.len() > self.bytes_max {
             return Err(Full);
         }
         self.enqueue(waiting, frame.clone());
@@ -153,7 +211,7 @@ impl Outbox {
     /// Queues an event that nobody misses.
     pub fn volatile(&self, frame: &Bytes) {
         let waiting = self.lock();
-        if waiting.queued_bytes <= self.bytes_max / 4 {
+        if waiting.queue.bytes <= self.bytes_max / 4 {
             self.enqueue(waiting, frame.clone());
         }
     }
@@ -188,49 +246,43 @@ impl Outbox {
     /// as it is, several are put back to back.
     pub fn take_batch(&self) -> Option<Bytes> {
         let mut waiting = self.lock();
-        let mut frames: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        for (_, frame) in std::mem::take(&mut waiting.latest) {
-            bytes += frame.len();
-            frames.push(frame);
-        }
-        while let Some(length) = waiting.queue.front().map(Bytes::len) {
-            if !frames.is_empty() && bytes + length > BATCH_BYTES {
-                break;
-            }
-            bytes += length;
-            waiting.queued_bytes -= length;
-            frames.extend(waiting.queue.pop_front());
-        }
-        if waiting.queue.is_empty() {
-            waiting.queue = VecDeque::new();
-        }
+        let states = std::mem::take(&mut waiting.latest);
+        let states_bytes: usize = states.iter().map(|(_, frame)| frame.len()).sum();
+        let queued_max = BATCH_BYTES.saturating_sub(states_bytes);
+        let queued = waiting
+            .queue
+            .take(queued_max, usize::from(states.is_empty()));
         drop(waiting);
-        match frames.len() {
-            0 => None,
-            1 => frames.pop(),
-            _ => {
-                let mut message = BytesMut::with_capacity(bytes);
-                for frame in &frames {
-                    message.extend_from_slice(frame);
-                }
-                Some(message.freeze())
-            }
+        let count = states.len() + queued.len();
+        let bytes = states_bytes + queued.bytes;
+        let states = states.into_iter().map(|(_, frame)| frame);
+        let mut frames = states.chain(queued.first).chain(queued.rest);
+        if count <= 1 {
+            return frames.next();
         }
+        let mut message = Vec::with_capacity(bytes);
+        for frame in frames {
+            message.extend_from_slice(&frame);
+        }
+        Some(message.into())
     }
 
     /// Calls answered since the last time.
-    pub fn take_answered(&self) -> Vec<CallId> {
+    pub fn take_answered(&self) -> CallIds {
         std::mem::take(&mut self.lock().answered)
     }
 
     /// The next stream to back-fill, if the outbox has drained far enough to take a page.
     pub fn take_cut(&self) -> Option<Cut> {
         let mut waiting = self.lock();
-        if waiting.queued_bytes > self.bytes_max / 4 || waiting.cuts.is_empty() {
+        if waiting.queue.bytes > self.bytes_max / 4 || waiting.cuts.is_empty() {
             return None;
         }
-        Some(waiting.cuts.remove(0))
+        let cut = waiting.cuts.remove(0);
+        if waiting.cuts.is_empty() {
+            waiting.cuts = Vec::new();
+        }
+        Some(cut)
     }
 
     /// Forgets that a room's stream was cut: the room was closed.
@@ -245,7 +297,7 @@ impl Outbox {
 
     /// Whether so much waits that no more calls should be read.
     pub fn is_above_high_water(&self) -> bool {
-        self.lock().queued_bytes > self.bytes_max / 2
+        self.lock().queue.bytes > self.bytes_max / 2
     }
 
     /// The close code asked for, if any.
@@ -272,7 +324,7 @@ mod tests {
         assert_eq!(outbox.durable(&frame(1, 60)), Ok(()));
         assert_eq!(outbox.durable(&frame(2, 60)), Err(Full));
         outbox.answer(1, frame(3, 60));
-        assert_eq!(outbox.take_answered(), [1]);
+        assert_eq!(outbox.take_answered()[..], [1]);
         let sent = outbox.take_batch().expect("two frames wait");
         assert_eq!(sent.len(), 120);
         assert_eq!(outbox.durable(&frame(2, 60)), Ok(()));
@@ -323,5 +375,36 @@ mod tests {
             outbox.control(frame(1, BATCH_BYTES + 1));
         }
         assert_eq!(outbox.take_batch().expect("waits").len(), BATCH_BYTES + 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_batch_goes_with_the_next_in_order() {
+        let outbox = Outbox::new(1 << 20);
+        let half = BATCH_BYTES / 2;
+        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, 1));
+        for (byte, length) in [(1, half), (2, half), (3, half), (4, half + 1), (5, 1)] {
+            outbox.control(frame(byte, length));
+        }
+        let batches = std::iter::from_fn(|| outbox.take_batch());
+        let seen: Vec<Vec<u8>> = batches
+            .map(|batch| {
+                let mut bytes = batch.to_vec();
+                bytes.dedup();
+                bytes
+            })
+            .collect();
+        assert_eq!(seen, [vec![9, 1], vec![2, 3], vec![4, 5]]);
+        assert!(!outbox.is_above_high_water());
+    }
+
+    #[test]
+    fn states_that_fill_a_batch_leave_the_queue_for_the_next() {
+        let outbox = Outbox::new(1 << 20);
+        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, BATCH_BYTES + 1));
+        outbox.control(frame(1, 1));
+        outbox.control(frame(2, 1));
+        let states = outbox.take_batch().expect("a state waits");
+        assert_eq!(states.len(), BATCH_BYTES + 1);
+        assert_eq!(&outbox.take_batch().expect("two wait")[..], [1, 2]);
     }
 }
