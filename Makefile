@@ -119,6 +119,10 @@ schemas: ## Write anew what is derived from the protocol tables
 docs: ## Build and open the documentation of Rust code
 	cargo doc --locked --workspace --no-deps --open
 
+.PHONY: bench
+bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks by name
+	cargo bench --locked --package pitturu-protocol --package pitturu-server -- $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)
 	@.ci/fuzz $(FUZZ_SECONDS)
