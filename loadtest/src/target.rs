@@ -111,6 +111,8 @@ impl Installation {
         data: Option<&Path>,
         settings: Vec<String>,
     ) -> Result<Self, StartError> {
+        // The server runs in a folder of its own.
+        let program = std::path::absolute(&program).unwrap_or(program);
         let folder = match data {
             Some(data) => TempDir::new_in(data),
             None => TempDir::new(),

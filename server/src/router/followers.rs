@@ -12,6 +12,7 @@ use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use super::recent::Step;
 use super::spread;
 use crate::session::connection::Connection;
+use crate::session::link::Broadcast;
 use crate::session::outbox::{BATCH_BYTES, LatestKey};
 
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl Followers {
         let follower = &mut self.list[place];
         let mut at = from;
         for step in steps {
-            if follower.connection.outbox.durable(&step.frame).is_err() {
+            if follower.connection.outbox.catch_up(&step.frame).is_err() {
                 follower.connection.outbox.cut(room, at);
                 follower.live = false;
                 return false;
@@ -197,11 +198,12 @@ impl Followers {
             Ok([frame]) => frame,
             Err(frames) => frames.concat().into(),
         };
+        let entries_together = Broadcast::new(frame);
         let (sent, cut) = (AtomicU64::new(0), AtomicU64::new(0));
         spread::for_each(&mut self.list, |followers| {
             let (mut here_sent, mut here_cut) = (0, 0);
             for follower in followers.iter_mut().filter(|follower| follower.live) {
-                if follower.connection.outbox.durable(&frame).is_ok() {
+                if follower.connection.outbox.durable(&entries_together).is_ok() {
                     here_sent += entries;
                 } else {
                     follower.live = false;
@@ -265,12 +267,13 @@ impl Followers {
     }
 
     /// Sends an event that may be dropped to everybody, live or not, but one player.
-    pub fn volatile(&mut self, frame: &Bytes, except: Option<UserId>) {
+    pub fn volatile(&mut self, frame: Bytes, except: Option<UserId>) {
         self.flush();
+        let event = Broadcast::new(frame);
         spread::for_each(&mut self.list, |followers| {
             for follower in followers {
                 if Some(follower.user) != except {
-                    follower.connection.outbox.volatile(frame);
+                    follower.connection.outbox.volatile(&event);
                 }
             }
         });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -55,7 +55,34 @@ pub trait Link: Send + Unpin + 'static {
 /// Whoever calls makes sure that the driver is not at work, so that messages keep their order.
 pub trait Direct: fmt::Debug + Send + Sync {
     /// Sends one message if nothing waits before it and the socket takes it now. Never waits.
-    fn try_send(&self, message: &Bytes) -> Directly;
+    fn try_send(&self, message: &Broadcast) -> Directly;
+}
+
+/// One message for many connections: encoded once, and framed once for each kind of transport that it goes over.
+#[derive(Debug)]
+pub struct Broadcast {
+    message: Bytes,
+    websocket: OnceLock<Bytes>,
+}
+
+impl Broadcast {
+    /// A message for everybody.
+    pub const fn new(message: Bytes) -> Self {
+        Self {
+            message,
+            websocket: OnceLock::new(),
+        }
+    }
+
+    /// The message itself.
+    pub const fn message(&self) -> &Bytes {
+        &self.message
+    }
+
+    /// The message as it goes over a WebSocket, made by `frame` for the first one.
+    pub fn on_websocket(&self, frame: impl FnOnce(&Bytes) -> Bytes) -> &Bytes {
+        self.websocket.get_or_init(|| frame(&self.message))
+    }
 }
 
 /// What became of a message sent past the driver.

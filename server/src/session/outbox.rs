@@ -19,7 +19,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::link::{Direct, Directly};
+use super::link::{Broadcast, Direct, Directly};
 
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
@@ -166,7 +166,7 @@ impl Outbox {
     }
 
     /// Sends an event past the driver when nothing waits before it, and queues it otherwise.
-    fn send_or_enqueue(&self, waiting: MutexGuard<'_, Waiting>, frame: &Bytes) {
+    fn send_or_enqueue(&self, waiting: MutexGuard<'_, Waiting>, frame: &Broadcast) {
         if !waiting.driving
             && waiting.queue.is_empty()
             && waiting.latest.is_empty()
@@ -179,7 +179,7 @@ impl Outbox {
                 Directly::Refused => {}
             }
         }
-        self.enqueue(waiting, frame.clone());
+        self.enqueue(waiting, frame.message().clone());
     }
 
     /// Lets events be sent past the driver.
@@ -247,13 +247,23 @@ impl Outbox {
         self.enqueue(self.lock(), frame);
     }
 
-    /// Queues one entry of a live stream.
-    pub fn durable(&self, frame: &Bytes) -> Result<(), Full> {
+    /// Sends or queues entries of a live stream that many connections get.
+    pub fn durable(&self, entries: &Broadcast) -> Result<(), Full> {
         let waiting = self.lock();
-        if waiting.queue.bytes + frame.len() > self.bytes_max {
+        if waiting.queue.bytes + entries.message().len() > self.bytes_max {
             return Err(Full);
         }
-        self.send_or_enqueue(waiting, frame);
+        self.send_or_enqueue(waiting, entries);
+        Ok(())
+    }
+
+    /// Queues one of several entries of a stream that this connection lacks; they go out together.
+    pub fn catch_up(&self, entry: &Bytes) -> Result<(), Full> {
+        let waiting = self.lock();
+        if waiting.queue.bytes + entry.len() > self.bytes_max {
+            return Err(Full);
+        }
+        self.enqueue(waiting, entry.clone());
         Ok(())
     }
 
@@ -267,8 +277,8 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// Queues an event that nobody misses.
-    pub fn volatile(&self, frame: &Bytes) {
+    /// Sends or queues an event that nobody misses.
+    pub fn volatile(&self, frame: &Broadcast) {
         let waiting = self.lock();
         if waiting.queue.bytes <= self.bytes_max / 4 {
             self.send_or_enqueue(waiting, frame);
@@ -369,6 +379,10 @@ mod tests {
         Bytes::from(vec![byte; length])
     }
 
+    fn broadcast(byte: u8, length: usize) -> Broadcast {
+        Broadcast::new(frame(byte, length))
+    }
+
     fn room(byte: u8) -> RoomId {
         RoomId::from_bytes([byte; 10])
     }
@@ -376,13 +390,14 @@ mod tests {
     #[test]
     fn durable_events_are_refused_when_full_and_nothing_else_is() {
         let outbox = Outbox::new(100);
-        assert_eq!(outbox.durable(&frame(1, 60)), Ok(()));
-        assert_eq!(outbox.durable(&frame(2, 60)), Err(Full));
+        assert_eq!(outbox.durable(&broadcast(1, 60)), Ok(()));
+        assert_eq!(outbox.durable(&broadcast(2, 60)), Err(Full));
+        assert_eq!(outbox.catch_up(&frame(2, 60)), Err(Full));
         outbox.answer(1, frame(3, 60));
         assert_eq!(outbox.take_answered()[..], [1]);
         let sent = outbox.take_batch().expect("two frames wait");
         assert_eq!(sent.len(), 120);
-        assert_eq!(outbox.durable(&frame(2, 60)), Ok(()));
+        assert_eq!(outbox.durable(&broadcast(2, 60)), Ok(()));
     }
 
     #[test]
@@ -399,8 +414,8 @@ mod tests {
     #[test]
     fn volatile_events_give_way_early() {
         let outbox = Outbox::new(100);
-        outbox.volatile(&frame(1, 30));
-        outbox.volatile(&frame(2, 1));
+        outbox.volatile(&broadcast(1, 30));
+        outbox.volatile(&broadcast(2, 1));
         assert_eq!(outbox.take_batch().expect("one waits").len(), 30);
     }
 

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::session::link::{Direct, Directly};
+use crate::session::link::{Broadcast, Direct, Directly};
 
 /// Most messages that one write hands to the socket.
 const MESSAGES_PER_WRITE_MAX: usize = 32;
@@ -136,7 +138,7 @@ impl Lane {
 }
 
 impl Direct for Lane {
-    fn try_send(&self, message: &Bytes) -> Directly {
+    fn try_send(&self, message: &Broadcast) -> Directly {
         let Some(tcp) = &self.tcp else {
             return Directly::Refused;
         };
@@ -144,23 +146,30 @@ impl Direct for Lane {
         if !queue.messages.is_empty() || queue.inside_control {
             return Directly::Refused;
         }
-        let header = Header::of_message(message.len());
-        let parts = [IoSlice::new(header.rest()), IoSlice::new(message)];
-        // The driver meets an error of the socket by itself, when it reads.
-        let Ok(count) = tcp.try_write_vectored(&parts) else {
+        let framed = message.on_websocket(framed);
+        // The runtime's idea of the socket is not asked: it is right nearly always, and costs a look into memory that
+        // nothing else here needs. The driver meets an error of the socket by itself, when it reads.
+        let socket: &TcpStream = tcp.as_ref();
+        let Ok(count) = send(socket, framed, SendFlags::NOSIGNAL) else {
             return Directly::Refused;
         };
-        if count == header.rest().len() + message.len() {
+        if count == framed.len() {
             return Directly::Sent;
         }
-        let mut outgoing = Outgoing {
-            header,
-            payload: message.clone(),
-        };
+        let mut outgoing = Outgoing::new(message.message().clone());
         outgoing.taken(count);
         queue.push(outgoing);
         Directly::Partly
     }
+}
+
+/// A message with its header.
+fn framed(message: &Bytes) -> Bytes {
+    let header = Header::of_message(message.len());
+    let mut framed = Vec::with_capacity(header.rest().len() + message.len());
+    framed.extend_from_slice(header.rest());
+    framed.extend_from_slice(message);
+    framed.into()
 }
 
 impl<S> Wire<S> {

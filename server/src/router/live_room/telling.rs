@@ -31,7 +31,7 @@ impl LiveRoom {
                 let frame = self.recent.push_message(message);
                 self.followers.deliver(self.id, frame, before);
             }
-            Happened::Said(said) => self.followers.volatile(&frame::event(&said).into(), None),
+            Happened::Said(said) => self.followers.volatile(frame::event(&said).into(), None),
             Happened::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
@@ -98,7 +98,7 @@ impl LiveRoom {
             name: actor.name.to_string(),
         };
         self.followers
-            .volatile(&frame::event(&typing).into(), Some(actor.user));
+            .volatile(frame::event(&typing).into(), Some(actor.user));
     }
 
     /// Puts presence in line for the next tick that is due. Larger rooms hear less often, so that presence traffic
