@@ -203,7 +203,12 @@ impl Followers {
         spread::for_each(&mut self.list, |followers| {
             let (mut here_sent, mut here_cut) = (0, 0);
             for follower in followers.iter_mut().filter(|follower| follower.live) {
-                if follower.connection.outbox.durable(&entries_together).is_ok() {
+                if follower
+                    .connection
+                    .outbox
+                    .durable(&entries_together)
+                    .is_ok()
+                {
                     here_sent += entries;
                 } else {
                     follower.live = false;

@@ -126,7 +126,7 @@ impl<L: Link> Driver<L> {
             was_blocked: false,
             unflushed: false,
         };
-        driver.connection.outbox.plug(driver.link.direct());
+        driver.connection.outbox.plug(driver.link.take_direct());
         driver.set_timer();
         driver
     }
@@ -160,7 +160,10 @@ impl<L: Link> Driver<L> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
-        self.connection.outbox.begin_turn(cx);
+        if let Some(rest) = self.connection.outbox.begin_turn(cx) {
+            self.link.send_rest(rest);
+            self.unflushed = true;
+        }
         let mut frames = 0;
         loop {
             self.take_answers();
@@ -182,7 +185,7 @@ impl<L: Link> Driver<L> {
                 cx.waker().wake_by_ref();
                 return Ok(());
             }
-            if !moved && self.connection.outbox.end_turn() {
+            if !moved && self.connection.outbox.end_turn(self.link.has_unsent()) {
                 return Ok(());
             }
         }
@@ -249,7 +252,7 @@ impl<L: Link> Driver<L> {
                 return Err(Ended::Link(error));
             }
         }
-        if self.unflushed || self.link.has_unsent() {
+        if self.unflushed {
             match self.link.poll_flush(cx) {
                 Poll::Pending => self.was_blocked = true,
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),

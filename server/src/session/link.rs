@@ -38,23 +38,26 @@ pub trait Link: Send + Unpin + 'static {
     /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
     fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
 
+    /// Sends the rest of a message whose beginning went past the driver.
+    fn send_rest(&mut self, rest: Bytes);
+
     /// Hands everything to the socket.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
 
-    /// Whether something handed over still waits for the socket, so that a flush is due.
+    /// Whether something handed over still waits for the socket.
     fn has_unsent(&self) -> bool;
 
-    /// The way to send from outside of the driver's task, where there is one.
-    fn direct(&self) -> Option<Arc<dyn Direct>>;
+    /// The way to send from outside of the driver's task, where there is one. Asked for once.
+    fn take_direct(&mut self) -> Option<Arc<dyn Direct>>;
 
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
     fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()>;
 }
 
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
-/// Whoever calls makes sure that the driver is not at work, so that messages keep their order.
+/// Whoever calls makes sure that the driver rests and that nothing waits before the message.
 pub trait Direct: fmt::Debug + Send + Sync {
-    /// Sends one message if nothing waits before it and the socket takes it now. Never waits.
+    /// Sends one message if the socket takes it now. Never waits.
     fn try_send(&self, message: &Broadcast) -> Directly;
 }
 
@@ -86,12 +89,12 @@ impl Broadcast {
 }
 
 /// What became of a message sent past the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Directly {
     /// The socket has it.
     Sent,
-    /// The socket has the beginning; the driver must be woken to flush the rest.
-    Partly,
+    /// The socket has the beginning. The driver must hand this rest to [`Link::send_rest`] before anything else.
+    Partly(Bytes),
     /// Nothing of it was taken: it must be queued.
     Refused,
 }

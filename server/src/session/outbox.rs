@@ -108,9 +108,27 @@ impl Line {
     }
 }
 
+/// What a broadcast looks at. It goes to thousands of connections that have left the caches since the last one, so
+/// this lies together, next to the lock.
 #[derive(Debug, Default)]
+struct Gate {
+    /// The way past the driver.
+    direct: Option<Arc<dyn Direct>>,
+    /// The driver rests and nothing waits, here or for the socket.
+    idle: bool,
+    /// The driver is at work. It looks here once more before it rests.
+    driving: bool,
+    /// Something came while it was.
+    news: bool,
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
 struct Waiting {
+    gate: Gate,
     queue: Line,
+    /// The rest of a message that went past the driver only in part.
+    torn: Option<Bytes>,
     latest: Vec<(LatestKey, Bytes)>,
     answered: CallIds,
     cuts: Vec<Cut>,
@@ -119,12 +137,6 @@ struct Waiting {
     /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
     revoked: Box<[CallId]>,
     closing: Option<CloseCode>,
-    /// The way past the driver.
-    direct: Option<Arc<dyn Direct>>,
-    /// The driver is at work. It looks here once more before it rests.
-    driving: bool,
-    /// Something came while it was.
-    news: bool,
 }
 
 /// What waits to be sent on one connection. Shared by the connection's driver, which empties it, and all who fill it.
@@ -152,9 +164,10 @@ impl Outbox {
 
     /// Has the driver look, unless it is about to.
     fn notify(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if waiting.driving {
-            waiting.news = true;
+        if waiting.gate.driving {
+            waiting.gate.news = true;
         } else {
+            waiting.gate.idle = false;
             drop(waiting);
             self.driver.wake();
         }
@@ -165,41 +178,53 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// Sends an event past the driver when nothing waits before it, and queues it otherwise.
-    fn send_or_enqueue(&self, waiting: MutexGuard<'_, Waiting>, frame: &Broadcast) {
-        if !waiting.driving
-            && waiting.queue.is_empty()
-            && waiting.latest.is_empty()
-            && waiting.closing.is_none()
-            && let Some(direct) = &waiting.direct
-        {
-            match direct.try_send(frame) {
-                Directly::Sent => return,
-                Directly::Partly => return self.notify(waiting),
-                Directly::Refused => {}
+    /// Sends an event past the driver. False: it has to be queued.
+    fn sends_directly(&self, waiting: &mut MutexGuard<'_, Waiting>, event: &Broadcast) -> bool {
+        let Gate { direct, idle, .. } = &waiting.gate;
+        let Some(direct) = direct.as_ref().filter(|_| *idle) else {
+            return false;
+        };
+        match direct.try_send(event) {
+            Directly::Sent => true,
+            Directly::Refused => false,
+            Directly::Partly(rest) => {
+                waiting.torn = Some(rest);
+                waiting.gate.idle = false;
+                self.driver.wake();
+                true
             }
         }
-        self.enqueue(waiting, frame.message().clone());
     }
 
     /// Lets events be sent past the driver.
     pub fn plug(&self, direct: Option<Arc<dyn Direct>>) {
-        self.lock().direct = direct;
+        self.lock().gate.direct = direct;
     }
 
-    /// The driver begins its turn: until it rests, nobody sends past it, and nobody needs to wake it.
-    pub fn begin_turn(&self, cx: &Context<'_>) {
+    /// The driver begins its turn: until it rests, nobody sends past it, and nobody needs to wake it. Returns the rest of
+    /// a message to send before anything else.
+    pub fn begin_turn(&self, cx: &Context<'_>) -> Option<Bytes> {
         self.driver.register(cx.waker());
         let mut waiting = self.lock();
-        waiting.driving = true;
-        waiting.news = false;
+        waiting.gate.driving = true;
+        waiting.gate.idle = false;
+        waiting.gate.news = false;
+        waiting.torn.take()
     }
 
-    /// The driver would rest. False: something came meanwhile, and it has to go on.
-    pub fn end_turn(&self) -> bool {
+    /// The driver would rest; `unsent` tells whether something waits for its socket. False: something came meanwhile, and it
+    /// has to go on.
+    pub fn end_turn(&self, unsent: bool) -> bool {
         let mut waiting = self.lock();
-        waiting.driving = std::mem::take(&mut waiting.news);
-        !waiting.driving
+        if std::mem::take(&mut waiting.gate.news) {
+            return false;
+        }
+        waiting.gate.driving = false;
+        waiting.gate.idle = !unsent
+            && waiting.queue.is_empty()
+            && waiting.latest.is_empty()
+            && waiting.closing.is_none();
+        true
     }
 
     /// Queues the answer to a call: an encoded reply or fault.
@@ -249,11 +274,14 @@ impl Outbox {
 
     /// Sends or queues entries of a live stream that many connections get.
     pub fn durable(&self, entries: &Broadcast) -> Result<(), Full> {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
+        if self.sends_directly(&mut waiting, entries) {
+            return Ok(());
+        }
         if waiting.queue.bytes + entries.message().len() > self.bytes_max {
             return Err(Full);
         }
-        self.send_or_enqueue(waiting, entries);
+        self.enqueue(waiting, entries.message().clone());
         Ok(())
     }
 
@@ -279,9 +307,9 @@ impl Outbox {
 
     /// Sends or queues an event that nobody misses.
     pub fn volatile(&self, frame: &Broadcast) {
-        let waiting = self.lock();
-        if waiting.queue.bytes <= self.bytes_max / 4 {
-            self.send_or_enqueue(waiting, frame);
+        let mut waiting = self.lock();
+        if !self.sends_directly(&mut waiting, frame) && waiting.queue.bytes <= self.bytes_max / 4 {
+            self.enqueue(waiting, frame.message().clone());
         }
     }
 

@@ -2,13 +2,12 @@
 //!
 //! A broadcast is encoded once and shared: the queue holds the same [`Bytes`] for every connection and hands them to
 //! the socket in vectored writes, so sending costs no copy and an idle connection keeps no write buffer. Control
-//! frames are tungstenite's: it writes them through this stream, which lets them in only between two messages. On a
-//! plain socket a message can also be sent by its [`Lane`], from outside of the connection's task.
+//! frames are tungstenite's: it writes them through this stream, which lets them in only between two messages. While a
+//! connection rests, [`PlainSender`] sends to a plain socket without its task.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -32,21 +31,8 @@ const BINARY: u8 = 0x82;
 #[derive(Debug)]
 pub struct Wire<S> {
     socket: S,
-    lane: Arc<Lane>,
-}
-
-/// The queue of one socket. Its lock is held for as long as one write that does not wait.
-#[derive(Debug)]
-pub struct Lane {
-    state: Mutex<Queue>,
-    /// The socket's writing half, where messages need no more than a header.
-    tcp: Option<OwnedWriteHalf>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    messages: VecDeque<Outgoing>,
-    bytes: usize,
+    queue: VecDeque<Outgoing>,
+    queued_bytes: usize,
     /// A control frame is partly written, so no message may begin.
     inside_control: bool,
 }
@@ -86,103 +72,28 @@ impl Header {
         Self { bytes, from: 0, to }
     }
 
+    /// No header: the payload is the rest of a message that was begun.
+    const fn none() -> Self {
+        Self {
+            bytes: [0; 10],
+            from: 0,
+            to: 0,
+        }
+    }
+
     fn rest(&self) -> &[u8] {
         &self.bytes[usize::from(self.from)..usize::from(self.to)]
     }
 }
 
-impl Queue {
-    fn push(&mut self, outgoing: Outgoing) {
-        self.bytes += outgoing.header.rest().len() + outgoing.payload.len();
-        self.messages.push_back(outgoing);
-    }
-
-    fn taken(&mut self, mut count: usize) {
-        self.bytes -= count;
-        while let Some(first) = self.messages.front_mut() {
-            count -= first.taken(count);
-            if !first.header.rest().is_empty() || !first.payload.is_empty() {
-                return;
-            }
-            self.messages.pop_front();
-        }
-        self.messages.shrink_to(IDLE_SLOTS);
-    }
-}
-
-impl Outgoing {
-    fn new(payload: Bytes) -> Self {
-        let header = Header::of_message(payload.len());
-        Self { header, payload }
-    }
-
-    /// Takes away up to `count` bytes and returns how many they were.
-    fn taken(&mut self, count: usize) -> usize {
-        let of_header = count.min(self.header.rest().len());
-        self.header.from += u8::try_from(of_header).expect("a header has ten bytes");
-        let of_payload = (count - of_header).min(self.payload.len());
-        self.payload.advance(of_payload);
-        of_header + of_payload
-    }
-}
-
-impl Lane {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether messages can be sent past the connection's task.
-    pub const fn is_direct(&self) -> bool {
-        self.tcp.is_some()
-    }
-}
-
-impl Direct for Lane {
-    fn try_send(&self, message: &Broadcast) -> Directly {
-        let Some(tcp) = &self.tcp else {
-            return Directly::Refused;
-        };
-        let mut queue = self.lock();
-        if !queue.messages.is_empty() || queue.inside_control {
-            return Directly::Refused;
-        }
-        let framed = message.on_websocket(framed);
-        // The runtime's idea of the socket is not asked: it is right nearly always, and costs a look into memory that
-        // nothing else here needs. The driver meets an error of the socket by itself, when it reads.
-        let socket: &TcpStream = tcp.as_ref();
-        let Ok(count) = send(socket, framed, SendFlags::NOSIGNAL) else {
-            return Directly::Refused;
-        };
-        if count == framed.len() {
-            return Directly::Sent;
-        }
-        let mut outgoing = Outgoing::new(message.message().clone());
-        outgoing.taken(count);
-        queue.push(outgoing);
-        Directly::Partly
-    }
-}
-
-/// A message with its header.
-fn framed(message: &Bytes) -> Bytes {
-    let header = Header::of_message(message.len());
-    let mut framed = Vec::with_capacity(header.rest().len() + message.len());
-    framed.extend_from_slice(header.rest());
-    framed.extend_from_slice(message);
-    framed.into()
-}
-
 impl<S> Wire<S> {
-    /// An empty queue before `socket`. With `tcp`, the socket's own writing half, messages can be sent past the
-    /// connection's task.
-    pub fn new(socket: S, tcp: Option<OwnedWriteHalf>) -> Self {
-        let lane = Lane {
-            state: Mutex::default(),
-            tcp,
-        };
+    /// An empty queue before `socket`.
+    pub const fn new(socket: S) -> Self {
         Self {
             socket,
-            lane: Arc::new(lane),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            inside_control: false,
         }
     }
 
@@ -191,46 +102,71 @@ impl<S> Wire<S> {
         &self.socket
     }
 
-    /// The queue.
-    pub const fn lane(&self) -> &Arc<Lane> {
-        &self.lane
+    /// The socket, for what is no message.
+    pub const fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
     }
 
     /// Bytes that the socket has not taken yet.
-    pub fn queued_bytes(&self) -> usize {
-        self.lane.lock().bytes
+    pub const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
     }
 
     /// Queues one binary message. The next flush begins to write it.
     pub fn push(&mut self, payload: Bytes) {
-        self.lane.lock().push(Outgoing::new(payload));
+        self.push_after(Header::of_message(payload.len()), payload);
+    }
+
+    /// Queues what is left of a message whose beginning the socket has.
+    pub fn push_rest(&mut self, rest: Bytes) {
+        self.push_after(Header::none(), rest);
+    }
+
+    fn push_after(&mut self, header: Header, payload: Bytes) {
+        self.queued_bytes += header.rest().len() + payload.len();
+        self.queue.push_back(Outgoing { header, payload });
+    }
+
+    fn taken(&mut self, mut count: usize) {
+        self.queued_bytes -= count;
+        while let Some(first) = self.queue.front_mut() {
+            let of_header = count.min(first.header.rest().len());
+            first.header.from += u8::try_from(of_header).expect("a header has ten bytes");
+            count -= of_header;
+            let of_payload = count.min(first.payload.len());
+            first.payload.advance(of_payload);
+            count -= of_payload;
+            if !first.header.rest().is_empty() || !first.payload.is_empty() {
+                return;
+            }
+            self.queue.pop_front();
+        }
+        self.queue.shrink_to(IDLE_SLOTS);
     }
 }
 
-/// Writes what is queued, as far as the socket takes it.
-fn poll_drain<S: AsyncWrite + Unpin>(
-    socket: &mut S,
-    queue: &mut Queue,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    while !queue.messages.is_empty() {
-        let mut slices = [IoSlice::new(&[]); 2 * MESSAGES_PER_WRITE_MAX];
-        let mut used = 0;
-        for outgoing in queue.messages.iter().take(MESSAGES_PER_WRITE_MAX) {
-            for part in [outgoing.header.rest(), &outgoing.payload] {
-                if !part.is_empty() {
-                    slices[used] = IoSlice::new(part);
-                    used += 1;
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 2 * MESSAGES_PER_WRITE_MAX];
+            let mut used = 0;
+            for outgoing in self.queue.iter().take(MESSAGES_PER_WRITE_MAX) {
+                for part in [outgoing.header.rest(), &outgoing.payload] {
+                    if !part.is_empty() {
+                        slices[used] = IoSlice::new(part);
+                        used += 1;
+                    }
                 }
             }
+            let socket = Pin::new(&mut self.socket);
+            let count = ready!(socket.poll_write_vectored(cx, &slices[..used]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.taken(count);
         }
-        let count = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &slices[..used]))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        queue.taken(count);
+        Poll::Ready(Ok(()))
     }
-    Poll::Ready(Ok(()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
@@ -246,32 +182,63 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 /// Written to by tungstenite only, which hands over control frames, each from its first to its last byte.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         control: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { socket, lane } = self.get_mut();
-        let mut queue = lane.lock();
-        if !queue.inside_control {
-            ready!(poll_drain(socket, &mut queue, cx))?;
+        if !self.inside_control {
+            ready!(self.poll_drain(cx))?;
         }
-        let count = ready!(Pin::new(socket).poll_write(cx, control))?;
-        queue.inside_control = count < control.len();
+        let count = ready!(Pin::new(&mut self.socket).poll_write(cx, control))?;
+        self.inside_control = count < control.len();
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, lane } = self.get_mut();
-        let mut queue = lane.lock();
-        debug_assert!(!queue.inside_control, "flush follows whole control frames");
-        ready!(poll_drain(socket, &mut queue, cx))?;
-        drop(queue);
-        Pin::new(socket).poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        debug_assert!(!self.inside_control, "flush follows whole control frames");
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
+}
+
+/// Sends whole messages to a plain socket from outside of the connection's task.
+#[derive(Debug)]
+pub struct PlainSender {
+    tcp: OwnedWriteHalf,
+}
+
+impl PlainSender {
+    /// A sender by the writing half of the connection's socket.
+    pub const fn new(tcp: OwnedWriteHalf) -> Self {
+        Self { tcp }
+    }
+}
+
+impl Direct for PlainSender {
+    fn try_send(&self, message: &Broadcast) -> Directly {
+        let framed = message.on_websocket(framed);
+        // The runtime is not asked whether the socket is ready: it is, nearly always, and asking costs a look into memory
+        // that nothing else here needs. The driver meets an error of the socket by itself.
+        let socket: &TcpStream = self.tcp.as_ref();
+        match send(socket, framed, SendFlags::NOSIGNAL) {
+            Ok(count) if count == framed.len() => Directly::Sent,
+            Ok(count) => Directly::Partly(framed.slice(count..)),
+            Err(_) => Directly::Refused,
+        }
+    }
+}
+
+/// A message with its header.
+fn framed(message: &Bytes) -> Bytes {
+    let header = Header::of_message(message.len());
+    let mut framed = Vec::with_capacity(header.rest().len() + message.len());
+    framed.extend_from_slice(header.rest());
+    framed.extend_from_slice(message);
+    framed.into()
 }
 
 #[cfg(test)]
@@ -311,12 +278,6 @@ mod tests {
         }
     }
 
-    fn framed(payload: &[u8]) -> Vec<u8> {
-        let mut out = Header::of_message(payload.len()).rest().to_vec();
-        out.extend_from_slice(payload);
-        out
-    }
-
     #[test]
     fn headers_use_the_shortest_length() {
         for (length, header) in [
@@ -330,22 +291,62 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_at_once_follows() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reading = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, reading) = tokio::join!(listener.accept(), reading);
+        let (_read_half, writing) = accepted.unwrap().0.into_split();
+        let sender = PlainSender::new(writing);
+        let message = Broadcast::new(Bytes::from(vec![7; 60_000]));
+        let mut sent = 0;
+        let rest = loop {
+            match sender.try_send(&message) {
+                Directly::Sent => sent += 1,
+                Directly::Partly(rest) => break rest,
+                Directly::Refused => break Bytes::new(),
+            }
+        };
+        assert!(sent > 0);
+        assert_eq!(sender.try_send(&message), Directly::Refused);
+        let mut expected = framed(message.message()).repeat(sent);
+        if !rest.is_empty() {
+            expected.extend_from_slice(&framed(message.message()));
+            expected.truncate(expected.len() - rest.len());
+        }
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            reading.readable().await.unwrap();
+            let _ = reading.try_read_buf(&mut received);
+        }
+        assert!(received == expected);
+        let mut wire = Wire::new(Narrow {
+            out: Vec::new(),
+            step: 100,
+            room: 70_000,
+        });
+        wire.push_rest(rest.clone());
+        wire.push(Bytes::from_static(b"next"));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut wire).poll_flush(&mut cx).is_ready());
+        assert!(wire.socket.out == [&rest[..], &framed(&Bytes::from_static(b"next"))].concat());
+    }
+
     #[test]
     fn messages_and_control_frames_never_mix() {
         let mut cx = Context::from_waker(Waker::noop());
         let payloads = [vec![1; 3], vec![], vec![2; 200], vec![3; 70_000], vec![4]];
         for step in [1, 2, 3, 7, 64, 1000, 100_000] {
-            let narrow = Narrow {
+            let mut wire = Wire::new(Narrow {
                 out: Vec::new(),
                 step,
                 room: 0,
-            };
-            let mut wire = Wire::new(narrow, None);
+            });
             let control = [0x8a, 3, b'a', b'b', b'c'];
             let mut expected = Vec::new();
             for payload in &payloads {
                 wire.push(Bytes::copy_from_slice(payload));
-                expected.extend(framed(payload));
+                expected.extend(framed(&Bytes::copy_from_slice(payload)));
             }
             assert_eq!(wire.queued_bytes(), expected.len());
             let mut left = &control[..];
@@ -360,7 +361,7 @@ mod tests {
                 wire.socket.room += 1;
             }
             expected.extend(control);
-            expected.extend(framed(b"late"));
+            expected.extend(framed(&Bytes::from_static(b"late")));
             while Pin::new(&mut wire).poll_flush(&mut cx).is_pending() {
                 wire.socket.room += 11;
             }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::session::link::{Direct, Link, LinkError};
 use crate::transport::socket::Socket;
-use crate::transport::wire::Wire;
+use crate::transport::wire::{PlainSender, Wire};
 
 /// Read buffer of an idle connection. It grows when a message needs it.
 const READ_BUFFER_BYTES: usize = 1024;
@@ -78,15 +78,14 @@ enum Closing {
 
 impl WebSocketLink {
     /// Speaks as the server on a socket whose handshake is done. `early` is what came after the handshake.
-    pub async fn new(mut socket: Socket, early: Vec<u8>) -> Self {
+    pub async fn new(socket: Socket, early: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let writing = socket.take_writing_half();
-        let wire = Wire::new(socket, writing);
+        let wire = Wire::new(socket);
         let stream = if early.is_empty() {
             WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
         } else {
@@ -272,6 +271,10 @@ impl Link for WebSocketLink {
         Ok(())
     }
 
+    fn send_rest(&mut self, rest: Bytes) {
+        self.stream.get_mut().push_rest(rest);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
             Ok(()) => Poll::Ready(Ok(())),
@@ -286,10 +289,9 @@ impl Link for WebSocketLink {
         self.stream.get_ref().queued_bytes() > 0
     }
 
-    fn direct(&self) -> Option<Arc<dyn Direct>> {
-        let lane = self.stream.get_ref().lane();
-        lane.is_direct()
-            .then(|| Arc::clone(lane) as Arc<dyn Direct>)
+    fn take_direct(&mut self) -> Option<Arc<dyn Direct>> {
+        let writing = self.stream.get_mut().socket_mut().take_writing_half()?;
+        Some(Arc::new(PlainSender::new(writing)))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()> {
