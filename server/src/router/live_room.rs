@@ -157,15 +157,14 @@ impl LiveRoom {
             self.settle(now);
             return Ok(());
         }
-        let (id, life, completions) = (self.id, self.life, context.completions.clone());
+        let (id, life, mailbox) = (self.id, self.life, Arc::clone(&context.mailbox));
         context.write_begins();
         context
             .rooms
             .write(
                 effects.write,
                 Box::new(move |result| {
-                    // A shard that has stopped needs no report.
-                    drop(completions.send(Completion::Written(id, life, result)));
+                    mailbox.report(Completion::Written(id, life, result));
                 }),
             )
             .inspect_err(|_| context.write_ends())

@@ -1,21 +1,19 @@
-//! A shard: one task that owns some of the rooms. It never waits for the store.
+//! A shard: it owns some of the rooms, and does one thing after the other. It never waits for the store.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::RoomKind;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Blocks;
 use super::command::{Command, Completion, Create, Fetched, Open, ReplyTo};
 use super::followers::Followers;
 use super::live_room::{LiveRoom, refuse};
+use super::mailbox::{Item, Mailbox};
 use super::recent::RECENT_MAX;
 use crate::clock::now_ms;
 use crate::services::rooms::ChatLimits;
@@ -29,12 +27,6 @@ pub const WRITES_IN_FLIGHT_MAX: usize = 8_192;
 
 /// Calls that wait while one room is read from the store. Beyond it, they are refused as overloaded.
 const LOADING_WAIT_MAX: usize = 65_536;
-
-/// Commands taken at once before completions are looked at again.
-const BURST: usize = 256;
-
-/// How often a shard looks at its rooms' clocks, in milliseconds.
-const TICK_MS: u64 = 250;
 
 /// How often a shard looks for rooms to let go, in ticks.
 const SWEEP_TICKS: u64 = 20;
@@ -51,25 +43,25 @@ pub struct Context {
     /// Bounds and defaults of rooms.
     pub limits: Arc<ChatLimits>,
     /// Where work that was given away reports.
-    pub completions: mpsc::UnboundedSender<Completion>,
+    pub mailbox: Arc<Mailbox>,
     writes: Arc<AtomicUsize>,
 }
 
 impl Context {
-    /// A context whose shard hears completions by `completions`.
+    /// A context whose shard hears of work by `mailbox`.
     pub fn new(
         rooms: Arc<dyn Rooms>,
         messages: Arc<dyn Messages>,
         blocks: Arc<dyn Blocks>,
         limits: Arc<ChatLimits>,
-        completions: mpsc::UnboundedSender<Completion>,
+        mailbox: Arc<Mailbox>,
     ) -> Self {
         Self {
             rooms,
             messages,
             blocks,
             limits,
-            completions,
+            mailbox,
             writes: Arc::default(),
         }
     }
@@ -119,46 +111,18 @@ impl Shard {
         }
     }
 
-    /// Runs until the router is dropped.
-    pub async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut detached: mpsc::UnboundedReceiver<Command>,
-        mut completions: mpsc::UnboundedReceiver<Completion>,
-    ) {
-        let mut burst = Vec::with_capacity(BURST);
-        let mut finished = Vec::with_capacity(BURST);
-        let mut tick = tokio::time::interval_at(
-            Instant::now() + Duration::from_millis(TICK_MS),
-            Duration::from_millis(TICK_MS),
-        );
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                _ = tick.tick() => self.tick(),
-                _ = completions.recv_many(&mut finished, BURST) => {
-                    for completion in finished.drain(..) {
-                        self.complete(completion);
-                    }
-                }
-                Some(command) = detached.recv() => self.handle(command),
-                taken = commands.recv_many(&mut burst, BURST) => {
-                    if taken == 0 {
-                        return;
-                    }
-                    for command in burst.drain(..) {
-                        self.handle(command);
-                    }
-                }
-            }
-            self.flush();
+    /// Does one thing.
+    pub fn take(&mut self, item: Item) {
+        match item {
+            Item::Command(command) => self.handle(command),
+            Item::Completion(completion) => self.complete(completion),
+            Item::Tick => self.tick(),
         }
     }
 
     /// Sends what the rooms told in this turn. A commit reports many messages at once, and while connections are written
     /// to more of them gather: the busier a room, the more of its messages go out in one write.
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         for room in self.bursting.drain(..) {
             if let Some(Slot::Live(live)) = self.slots.get_mut(&room) {
                 live.flush();
@@ -194,8 +158,7 @@ impl Shard {
         let context = self.context.clone();
         tokio::spawn(async move {
             let result = fetch(&context, room).await;
-            // A shard that has stopped needs no report.
-            drop(context.completions.send(Completion::Loaded(room, result)));
+            context.mailbox.report(Completion::Loaded(room, result));
         });
     }
 

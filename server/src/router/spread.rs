@@ -4,7 +4,7 @@
 //! milliseconds on one core. It stays a plain loop to its caller: it returns when everybody was served.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -16,11 +16,14 @@ const ITEMS_PER_THREAD_MIN: usize = 1_000;
 /// Items that a thread takes at once.
 const CHUNK: usize = 64;
 
+/// Cores of this process. Asking the system costs dozens of calls of it.
+static CORES: LazyLock<usize> =
+    LazyLock::new(|| available_parallelism().map_or(1, NonZeroUsize::get));
+
 /// Calls `act` with parts of the list until all items were in one. The parts are worked off beside each other when
 /// there are many.
 pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) {
-    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = cores.min(items.len() / ITEMS_PER_THREAD_MIN);
+    let threads = (items.len() / ITEMS_PER_THREAD_MIN).min(*CORES);
     if threads < 2 {
         return act(items);
     }
@@ -64,7 +67,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn tasks_run_beside_a_long_loop() {
-        if available_parallelism().map_or(1, NonZeroUsize::get) < 2 {
+        if *CORES < 2 {
             return;
         }
         let (began, mut beginning) = tokio::sync::mpsc::unbounded_channel();

@@ -173,7 +173,7 @@ impl LiveRoom {
 fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) {
     let (room, life) = (live.id, live.life);
     let messages = Arc::clone(&context.messages);
-    let completions = context.completions.clone();
+    let mailbox = Arc::clone(&context.mailbox);
     tokio::spawn(async move {
         let result = async {
             let message = messages.message(room, seq).await?;
@@ -183,7 +183,6 @@ fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) 
             };
             Ok(FetchedMessage { message, reactions })
         };
-        // A shard that has stopped needs no report.
-        drop(completions.send(Completion::Message(room, life, seq, result.await)));
+        mailbox.report(Completion::Message(room, life, seq, result.await));
     });
 }

@@ -42,7 +42,7 @@ impl LiveRoom {
         let (id, life) = (self.id, self.life);
         let rooms = Arc::clone(&context.rooms);
         let messages = Arc::clone(&context.messages);
-        let completions = context.completions.clone();
+        let mailbox = Arc::clone(&context.mailbox);
         tokio::spawn(async move {
             let work = async {
                 let by_age = match oldest {
@@ -55,8 +55,7 @@ impl LiveRoom {
                 }
                 Ok((kept, kept_changes))
             };
-            // A shard that has stopped needs no report.
-            drop(completions.send(Completion::Retained(id, life, work.await)));
+            mailbox.report(Completion::Retained(id, life, work.await));
         });
     }
 
