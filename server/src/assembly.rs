@@ -142,6 +142,7 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         queue_jobs_max: settings.queue_jobs_max,
         queue_bytes_max: settings.queue_max.bytes(),
         key_generation: settings.keys_kept,
+        commit_every: settings.commit_every,
     };
     let dir = settings.dir.clone();
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options))

@@ -87,6 +87,9 @@ pub struct EngineOptions {
     pub queue_bytes_max: usize,
     /// How long keyed results stay in the young generation; they are found for once to twice this time.
     pub key_generation: Duration,
+    /// Shortest time from one commit to the next while several writes come together. A write that comes alone does not
+    /// wait.
+    pub commit_every: Duration,
 }
 
 impl Default for EngineOptions {
@@ -100,6 +103,7 @@ impl Default for EngineOptions {
             queue_jobs_max: QUEUE_JOBS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             key_generation: Duration::from_secs(24 * 60 * 60),
+            commit_every: Duration::from_millis(3),
         }
     }
 }

@@ -119,11 +119,23 @@ impl Writer {
                 refuse(group, &self.shared.unavailable());
                 self.recover();
             } else {
-                self.write_group(group);
+                self.write_and_pace(group);
             }
             self.look_after();
         }
         self.shut_down();
+    }
+
+    /// Writes a group, and lets the next one gather while writes keep coming: a commit costs its sync however many writes
+    /// share it.
+    fn write_and_pace(&mut self, group: Vec<Queued>) {
+        let began = Instant::now();
+        let several = group.len() > 1;
+        self.write_group(group);
+        let every = self.shared.options.commit_every;
+        if several && let Some(rest) = every.checked_sub(began.elapsed()) {
+            std::thread::sleep(rest);
+        }
     }
 
     fn write_group(&mut self, mut group: Vec<Queued>) {
