@@ -38,8 +38,12 @@ pub enum Op {
     Send,
     /// From the intended moment of a message to its arrival at one player.
     Deliver,
+    /// As `Deliver`, at players who read slowly or were away.
+    DeliverLate,
     /// A call that comes back.
     Echo,
+    /// Making a room.
+    Create,
     /// Any other call.
     Call,
     /// From the loss of a connection to having everything that was missed.
@@ -49,13 +53,15 @@ pub enum Op {
 }
 
 /// All operations, in the order of reports.
-pub const OPS: [Op; 9] = [
+pub const OPS: [Op; 11] = [
     Op::Connect,
     Op::SignIn,
     Op::Open,
     Op::Send,
     Op::Deliver,
+    Op::DeliverLate,
     Op::Echo,
+    Op::Create,
     Op::Call,
     Op::Recover,
     Op::Late,
@@ -70,7 +76,9 @@ impl Op {
             Self::Open => "open",
             Self::Send => "send",
             Self::Deliver => "deliver",
+            Self::DeliverLate => "deliver_late",
             Self::Echo => "echo",
+            Self::Create => "create",
             Self::Call => "call",
             Self::Recover => "recover",
             Self::Late => "late",
