@@ -46,7 +46,8 @@ pub enum Op {
     Create,
     /// Any other call.
     Call,
-    /// From the loss of a connection to having everything that was missed.
+    /// From the loss of a connection to having everything that was missed; where players stay away for a while, from
+    /// their return.
     Recover,
     /// How late the generator itself was: from the intended moment to the write.
     Late,

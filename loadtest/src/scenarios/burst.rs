@@ -17,6 +17,9 @@ use crate::player::{Delivery, Failed, Pace, Player};
 use crate::report::{Better, Check, Figure, Subject};
 use crate::tally::Op;
 
+/// From the beginning of a second to its burst, so that what comes of it is counted in that second.
+const AFTER: u64 = SECOND / 10;
+
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
 pub struct Options {
@@ -156,9 +159,9 @@ impl Options {
     }
 }
 
-/// The first burst of the warm-up, such that one begins the measured part.
+/// The first burst of the warm-up, such that one comes early in the measured part.
 fn first(window: Window, every: u32) -> u64 {
-    window.start + (window.from - window.start) % (u64::from(every) * SECOND)
+    window.start + (window.from - window.start) % (u64::from(every) * SECOND) + AFTER
 }
 
 #[cfg(test)]
@@ -166,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_begins_the_measured_part() {
+    fn a_burst_comes_early_in_the_measured_part() {
         for (warm_up, every) in [(0, 5), (3, 5), (5, 5), (12, 5), (3, 1), (2, 7)] {
             let window = Window::new(100 * SECOND, warm_up, 10);
             let mut pace = Pace::every(first(window, every), u64::from(every) * SECOND);
@@ -174,7 +177,7 @@ mod tests {
             while pace.next < window.from {
                 pace.advance();
             }
-            assert_eq!(pace.next, window.from, "{warm_up} {every}");
+            assert_eq!(pace.next, window.from + AFTER, "{warm_up} {every}");
         }
     }
 }

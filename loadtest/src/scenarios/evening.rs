@@ -302,13 +302,13 @@ async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
         room,
     } = guest;
     player.cut();
-    let lost_at = clock::now();
+    let returns = clock::now() + exponential(AWAY);
+    clock::sleep_until(returns).await;
     crew.tally.intend(Op::Recover);
-    clock::sleep_until(lost_at + exponential(AWAY)).await;
     let way = crew.plan.way(number);
     let token = Some(access.clone());
     let back = async {
-        let mut player = Player::connect(way, token, &crew.tally).await?;
+        let mut player = Player::connect_at(way, token, &crew.tally, returns).await?;
         player.count_deliveries_as(Op::DeliverLate);
         player.resume(room, cursor).await?;
         player.catch_up(room).await?;
@@ -319,7 +319,8 @@ async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
     drop(hold);
     match back {
         Ok(player) => {
-            crew.tally.done_now(Op::Recover, lost_at);
+            // The time away is drawn, and says nothing of the server.
+            crew.tally.done_now(Op::Recover, returns);
             Some(Guest {
                 number,
                 player,
