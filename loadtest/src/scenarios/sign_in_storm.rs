@@ -47,7 +47,7 @@ pub struct Options {
 /// What a player of this scenario is.
 enum Part {
     /// A member of the room.
-    Neighbour(u64, Player),
+    Neighbour(u64, Box<Player>),
     /// One of the sign-ins of a second, again and again.
     Comer(u64),
 }
@@ -87,7 +87,7 @@ impl Play for Options {
                     Part::Neighbour(number, player) => {
                         options
                             .neighbours()
-                            .member(crew, window, number, player)
+                            .member(crew, window, number, *player)
                             .await;
                     }
                     Part::Comer(comer) => options.keep_signing_in(crew, window, comer).await,
@@ -137,7 +137,7 @@ impl Options {
     async fn get_ready(self: Rc<Self>, crew: Rc<Crew>, number: u64) -> Result<Part, Failed> {
         if number < self.members {
             let player = self.neighbours().enter(&crew, number).await?;
-            return Ok(Part::Neighbour(number, player));
+            return Ok(Part::Neighbour(number, Box::new(player)));
         }
         let comer = number - self.members;
         let share = Share {
