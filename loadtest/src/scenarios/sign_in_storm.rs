@@ -74,6 +74,14 @@ impl Play for Options {
         self.members + whole(self.rate * WAITING_SECONDS)
     }
 
+    /// All come from one address, and attempts count as wrong until their password has been looked at.
+    fn settings(&self) -> Vec<String> {
+        vec![
+            "accounts.lockout_name_free=1000".to_owned(),
+            "accounts.lockout_address_free=1000000".to_owned(),
+        ]
+    }
+
     async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
         let options = Rc::new(self);
         let parts = crew
