@@ -21,8 +21,8 @@ const BESIDE: usize = 32;
 /// So long must nothing arrive before a run is over.
 const QUIET: Duration = Duration::from_millis(1_000);
 
-/// Longest time after the load for what is still on its way.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// Longest time after the load for what is still on its way, below what the fleet waits for its workers.
+const DRAIN_MAX: Duration = Duration::from_secs(75);
 
 /// What a thread tells its process.
 #[derive(Debug)]
@@ -52,6 +52,18 @@ pub struct Crew {
     go: watch::Receiver<Option<u64>>,
     over: watch::Sender<bool>,
     window: Cell<Option<Window>>,
+    /// How many wait for something that may come after a long silence.
+    held: Cell<u64>,
+}
+
+/// While there is one of these, silence does not end the run.
+#[derive(Debug)]
+pub struct Hold(Rc<Crew>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.held.set(self.0.held.get() - 1);
+    }
 }
 
 impl Crew {
@@ -70,6 +82,7 @@ impl Crew {
             go,
             over: watch::Sender::new(false),
             window: Cell::new(None),
+            held: Cell::new(0),
         }
     }
 
@@ -79,15 +92,33 @@ impl Crew {
         drop(self.said.send(said));
     }
 
+    /// Keeps the run from ending because nothing comes.
+    pub fn hold(self: &Rc<Self>) -> Hold {
+        self.held.set(self.held.get() + 1);
+        Hold(Rc::clone(self))
+    }
+
     /// Gets all players ready, some at a time, in the order of their numbers.
     pub async fn gather<T, F>(&self, one: impl Fn(u64) -> F) -> Result<Vec<T>, Failed>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        self.gather_beside(BESIDE, one).await
+    }
+
+    /// Like [`Self::gather`], this many at a time.
+    pub async fn gather_beside<T, F>(
+        &self,
+        beside: usize,
+        one: impl Fn(u64) -> F,
+    ) -> Result<Vec<T>, Failed>
     where
         F: Future<Output = Result<T, Failed>>,
     {
         let mut ready = Vec::new();
         let mut getting_ready = futures_util::stream::iter(self.players.clone())
             .map(one)
-            .buffered(BESIDE);
+            .buffered(beside);
         while let Some(player) = getting_ready.next().await {
             ready.push(player?);
             self.say(Said::Progress(1));
@@ -120,7 +151,7 @@ impl Crew {
             clock::sleep_until(next).await;
             let slice = self.tally.take();
             let now = clock::now();
-            if !slice.is_quiet() {
+            if !slice.is_quiet() || self.held.get() > 0 {
                 quiet_since = now.max(window.end);
             }
             self.say(Said::Slice(Some(window.second(next - 1)), Box::new(slice)));

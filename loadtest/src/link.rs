@@ -81,6 +81,11 @@ impl Outgoing {
         append_message(&mut self.bytes, payload);
     }
 
+    /// Queues the end of the connection.
+    pub fn close(&mut self) {
+        websocket::append_close(&mut self.bytes);
+    }
+
     /// Bytes that the socket has not taken.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.written

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::fleet::Moment;
 use crate::report::{Check, Figure, Subject, Usage, count};
 use crate::tally::{OPS, Op, Slice};
 
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub server: Option<Usage>,
     /// The generator's processes.
     pub generator: Usage,
+    /// What processes had used at the beginning of each second.
+    pub moments: BTreeMap<i64, Moment>,
     /// How long the server took to start, in seconds; absent when it ran already.
     pub started_in: Option<f64>,
 }
@@ -71,6 +74,29 @@ impl Outcome {
         }
     }
 
+    /// Server memory in bytes at the beginning of a second.
+    pub fn memory_at(&self, second: i64) -> Option<u64> {
+        Some(self.moments.get(&second)?.server?.memory_bytes)
+    }
+
+    /// Processor seconds of the server between the beginnings of two seconds.
+    pub fn server_cpu(&self, seconds: std::ops::Range<i64>) -> Option<f64> {
+        let at = |second| Some(self.moments.get(&second)?.server?.cpu_seconds);
+        Some(at(seconds.end)? - at(seconds.start)?)
+    }
+
+    /// How many of an operation ended well, and how many failed, from the beginning of the load to the end.
+    pub fn ended(&self, op: Op) -> (u64, u64) {
+        let times = self.whole.times(op);
+        (times.latency.len(), times.errors.values().sum())
+    }
+
+    /// The longest time that an operation took, in seconds; none when none ended well.
+    pub fn longest(&self, op: Op) -> Option<f64> {
+        let latency = &self.whole.times(op).latency;
+        (!latency.is_empty()).then(|| latency.max() as f64 / 1e6)
+    }
+
     /// That each message that was taken reached all of its room's `members`.
     pub fn every_message_arrived(&self, members: u64) -> Check {
         let taken = match self.subject {
@@ -83,7 +109,7 @@ impl Outcome {
         let delivered = self.whole.count(count::DELIVERED);
         Check {
             title: "every message reached every member".to_owned(),
-            held: delivered == expected,
+            held: delivered == expected && taken > 0,
             detail: format!("{delivered} of {expected} deliveries"),
         }
     }

@@ -110,9 +110,12 @@ impl Window {
 
     /// In which second a moment lies; negative ones are warm-up.
     pub fn second(self, at: u64) -> i64 {
-        let whole = at.abs_diff(self.from) / SECOND;
-        let whole = i64::try_from(whole).expect("a run has few seconds");
-        if at >= self.from { whole } else { -whole - 1 }
+        let whole = |count| i64::try_from(count).expect("a run has few seconds");
+        if at >= self.from {
+            whole((at - self.from) / SECOND)
+        } else {
+            -whole((self.from - at).div_ceil(SECOND))
+        }
     }
 }
 

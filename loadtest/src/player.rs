@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use pitturu_protocol::codes::Fault;
-use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, call};
+use pitturu_protocol::VERSION;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::{CallId, ClientFrame, call};
 use pitturu_protocol::ids::RoomId;
-use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
-use pitturu_protocol::types::chat::{JoinRoom, SendEphemeral, SendMessage};
-use pitturu_protocol::types::system::{Hello, Resume, Resumed, RoomCursor, Welcome};
-use pitturu_protocol::{VERSION, codec};
+use pitturu_protocol::types::chat::{SendEphemeral, SendMessage};
+use pitturu_protocol::types::system::{Hello, Welcome};
 
 use crate::clock;
 use crate::link::{ConnectError, Link, Lost};
@@ -19,12 +17,21 @@ use crate::stamp;
 use crate::tally::{DISCONNECTED, Op, TIMED_OUT, Tally};
 
 mod bare;
+mod calls;
+mod followed;
 mod inbox;
+mod pace;
+
+pub use followed::Place;
+pub use pace::{Pace, exponential, nanoseconds};
 
 use inbox::{Expected, Inbox, Side};
 
 /// Longest time for an answer while players get ready.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest time for the server to close a connection after the player did.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why something that a player needed did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -185,19 +192,24 @@ impl Player {
         self.inbox.welcome.as_ref()
     }
 
-    /// How far the player has come in its room.
-    pub fn cursor(&self) -> Cursor {
-        self.inbox.cursor
+    /// Why the server did not take the token of the greeting; none when the player is signed in by it.
+    pub fn token_refused(&self) -> Option<Fault> {
+        let welcome = self.inbox.welcome.as_ref()?;
+        if welcome.identity.is_some() {
+            return None;
+        }
+        let refused = welcome.refused.clone();
+        Some(refused.unwrap_or_else(|| Fault::of(Code::Unauthenticated)))
     }
 
-    /// The room's head as the server last told it.
-    pub fn head(&self) -> u64 {
-        self.inbox.head
+    /// Where it stands in a room that it follows.
+    pub fn place(&self, room: RoomId) -> Option<Place> {
+        self.inbox.followed.place(room)
     }
 
-    /// Whether the room's new messages arrive as they happen.
-    pub fn is_live(&self) -> bool {
-        self.inbox.live
+    /// Counts what arrives from here on as this.
+    pub fn count_deliveries_as(&mut self, op: Op) {
+        self.inbox.deliver = op;
     }
 
     /// Messages of its own that wait for their answer.
@@ -208,106 +220,6 @@ impl Player {
     /// Reads at most this many bytes in one turn.
     pub fn read_at_most(&mut self, bytes: usize) {
         self.link.read_at_most(bytes);
-    }
-
-    /// Signs in as the guest of this number; the same number is the same account.
-    pub async fn sign_in(&mut self, seed: u64, number: u64) -> Result<SignedIn, Failed> {
-        let request = LoginGuest {
-            secret: format!("loadtest-{seed:016x}-{number:012}"),
-            name: Some(format!("player {number}")),
-            device: None,
-        };
-        self.timed(Op::SignIn, &request).await
-    }
-
-    /// Joins a room, which opens it.
-    pub async fn join(&mut self, room: RoomId) -> Result<(), Failed> {
-        let view = self.timed(Op::Open, &JoinRoom { room }).await?;
-        self.follow(view.info.head, view.rev);
-        Ok(())
-    }
-
-    /// Counts the room's messages from here on.
-    pub fn follow(&mut self, seq: u64, rev: u64) {
-        // Messages that were pushed before the answer count as well.
-        if self.inbox.cursor.seq < seq {
-            self.inbox.cursor = Cursor { seq, rev };
-        }
-        self.inbox.live = true;
-    }
-
-    /// Takes up the room where an earlier connection stood. What was missed follows as events.
-    pub async fn resume(&mut self, room: RoomId, cursor: Cursor) -> Result<Resumed, Failed> {
-        self.inbox.cursor = cursor;
-        self.inbox.live = false;
-        let request = Resume {
-            inbox: None,
-            rooms: vec![RoomCursor {
-                room,
-                seq: cursor.seq,
-                rev: cursor.rev,
-            }],
-        };
-        self.call(&request).await
-    }
-
-    /// A call whose time is counted.
-    pub async fn timed<M: Method>(&mut self, op: Op, request: &M) -> Result<M::Reply, Failed> {
-        self.timed_at(op, request, clock::now()).await
-    }
-
-    /// A call that was meant to begin at `intended`.
-    pub async fn timed_at<M: Method>(
-        &mut self,
-        op: Op,
-        request: &M,
-        intended: u64,
-    ) -> Result<M::Reply, Failed> {
-        self.inbox.tally.intend(op);
-        let outcome = self.call(request).await;
-        match &outcome {
-            Ok(_) => self.inbox.tally.done_now(op, intended),
-            Err(failed) => self.inbox.tally.failed(op, failed.code()),
-        }
-        outcome
-    }
-
-    /// Calls and waits for the answer. What else comes is counted meanwhile.
-    pub async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Failed> {
-        self.last_call += 1;
-        let number = self.last_call;
-        self.inbox.awaited = Some(number);
-        self.link.out.message(&call(number, request, None));
-        let answered = async {
-            loop {
-                if let Some(answer) = self.inbox.answer.take() {
-                    return Ok(answer);
-                }
-                self.link.turn(&mut self.inbox).await?;
-            }
-        };
-        let answer = match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(answer) => answer.map_err(Failed::Lost)?,
-            Err(_) => return Err(Failed::TimedOut),
-        };
-        self.inbox.awaited = None;
-        match answer {
-            Ok(body) => codec::decode(&body).map_err(|error| Failed::Unreadable(error.0)),
-            Err(fault) => Err(Failed::Refused(fault)),
-        }
-    }
-
-    /// Begins a call whose answer will be counted as `op` when it comes.
-    pub fn begin<M: Method>(&mut self, op: Op, request: &M, key: Option<&str>, intended: u64) {
-        self.last_call += 1;
-        let frame = call(self.last_call, request, key);
-        self.inbox.expect(Expected {
-            call: self.last_call,
-            op,
-            intended,
-            count: None,
-        });
-        self.link.out.message(&frame);
     }
 
     /// Sends one message that was meant to leave at `intended`.
@@ -398,6 +310,11 @@ impl Player {
         }
     }
 
+    /// Takes what comes until the time comes. Returns early when the connection is lost, which is counted.
+    pub async fn listen_until(&mut self, until: u64) -> Result<(), Lost> {
+        self.play(until, None, |_, _| {}).await
+    }
+
     /// Takes what comes until the connection is lost, which is counted.
     pub async fn listen(&mut self) {
         loop {
@@ -406,18 +323,6 @@ impl Player {
                 return;
             }
         }
-    }
-
-    /// Listens until everything sent has been answered and the room is live, at most until the time comes.
-    pub async fn settle(&mut self, until: u64) -> Result<(), Lost> {
-        while !self.inbox.expected.is_empty() && clock::now() < until {
-            let turn = self.link.turn(&mut self.inbox);
-            match tokio::time::timeout_at(clock::instant(until), turn).await {
-                Ok(Err(lost)) => return Err(self.lost(lost)),
-                Ok(Ok(())) | Err(_) => {}
-            }
-        }
-        Ok(())
     }
 
     /// Counts the loss of the connection and of the answers that will not come.
@@ -436,37 +341,21 @@ impl Player {
         }
     }
 
+    /// Leaves as a player who closes the game: says so, and waits a little for the server's answer.
+    pub async fn close(mut self) {
+        self.inbox.tally.count(count::LEFT, 1);
+        for expected in self.inbox.expected.drain(..) {
+            self.inbox.tally.failed(expected.op, TIMED_OUT);
+        }
+        self.link.out.close();
+        let answered = async { while self.turn().await.is_ok() {} };
+        // Whether the server answers makes no difference to a game that is closed.
+        drop(tokio::time::timeout(GOODBYE, answered).await);
+    }
+
     /// Cuts the connection as a lost network would.
     pub fn cut(self) {
         self.link.cut();
-    }
-}
-
-/// When something is to be done: at a steady rate from a first moment on, whatever came of the ones before.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// The next moment.
-    pub next: u64,
-    interval: u64,
-}
-
-impl Pace {
-    /// `per_second` times a second; the first within the first interval after `begin`, at random.
-    pub fn new(begin: u64, per_second: f64) -> Self {
-        // A rate is far below 2^53 and above nothing, so the interval is a number of nanoseconds.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let interval = ((clock::SECOND as f64 / per_second) as u64).max(1);
-        Self {
-            next: begin + fastrand::u64(0..interval),
-            interval,
-        }
-    }
-
-    /// The moment that has come; the next one is an interval later.
-    pub fn advance(&mut self) -> u64 {
-        let now = self.next;
-        self.next += self.interval;
-        now
     }
 }
 

@@ -170,6 +170,28 @@ pub mod count {
     pub const DISCONNECTS: &str = "disconnects";
     /// Heartbeats answered.
     pub const PINGS: &str = "pings";
+    /// Times that a player was told who is in its room.
+    pub const PRESENCE: &str = "presence";
+    /// Connections that were tried again.
+    pub const RETRIES: &str = "retries";
+    /// Connections that players left on purpose.
+    pub const LEFT: &str = "left";
+    /// Rooms made while getting ready.
+    pub const ROOMS_MADE: &str = "rooms_made";
+    /// Rooms made per second while getting ready.
+    pub const ROOMS_MADE_PER_SECOND: &str = "rooms_made_per_second";
+    /// Rooms that their owners found again.
+    pub const ROOMS_FOUND: &str = "rooms_found";
+    /// `ListRooms` answered.
+    pub const LIST_ROOMS: &str = "list_rooms";
+    /// `ReadHistory` answered.
+    pub const READ_HISTORY: &str = "read_history";
+    /// `LeaveRoom` answered.
+    pub const LEAVE_ROOM: &str = "leave_room";
+    /// `MarkRead` answered.
+    pub const MARK_READ: &str = "mark_read";
+    /// `Typing` answered.
+    pub const TYPING: &str = "typing";
 }
 
 /// One kind of thing that players do or that happens to them, such as `connect`, `send` or `deliver`.

@@ -180,6 +180,7 @@ impl Setting {
             whole: crate::tally::Slice::default(),
             server,
             generator,
+            moments: gathered.moments.clone(),
             started_in: target.started_in.map(|time| time.as_secs_f64()),
         };
         outcome.sum_up(plan.seconds);

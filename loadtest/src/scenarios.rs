@@ -12,9 +12,19 @@ use crate::player::Failed;
 use crate::report::{Check, Figure};
 use crate::tally::Op;
 
+mod burst;
 mod chat;
+mod cold_rooms;
+mod connect_storm;
 mod echo;
+mod evening;
 mod idle;
+mod join_storm;
+mod reconnect_storm;
+mod sign_in_storm;
+mod slow_readers;
+
+pub use cold_rooms::Stage;
 
 /// What a scenario is made of. Its fields are its parameters on the command line.
 pub(crate) trait Play: Clone {
@@ -148,6 +158,8 @@ macro_rules! scenarios {
 scenarios! {
     /// Connections that do nothing, each signed in and in a room.
     Idle(idle::Options) = "idle";
+    /// Connections that come at a steady rate and go again.
+    ConnectStorm(connect_storm::Options) = "connect-storm";
     /// One large room.
     Room(chat::Room) = "room";
     /// Many small rooms; messages are not stored.
@@ -156,6 +168,20 @@ scenarios! {
     Durable(chat::Durable) = "durable";
     /// Calls that come back, as many as the server answers or at a steady rate.
     Echo(echo::Options) = "echo";
+    /// Everybody in a room writes at the same moment, again and again.
+    Burst(burst::Options) = "burst";
+    /// Everybody joins one room at the same moment.
+    JoinStorm(join_storm::Options) = "join-storm";
+    /// Some members of a busy room read slowly.
+    SlowReaders(slow_readers::Options) = "slow-readers";
+    /// All connections are lost at once and come back.
+    ReconnectStorm(reconnect_storm::Options) = "reconnect-storm";
+    /// Sign-ins with passwords at a steady rate, beside players who chat.
+    SignInStorm(sign_in_storm::Options) = "sign-in-storm";
+    /// Players come, chat, look around and go, as on an evening.
+    Evening(evening::Options) = "evening";
+    /// Many rooms that exist, of which few are used.
+    ColdRooms(cold_rooms::Options) = "cold-rooms";
 }
 
 /// A parameter as on the command line.
@@ -171,4 +197,25 @@ fn plain(value: &serde_json::Value) -> String {
 fn whole(value: f64) -> u64 {
     // Loads are small positive numbers.
     value.round().max(1.0) as u64
+}
+
+/// Whether a number is among `some` of `all`, spread evenly.
+const fn is_chosen(number: u64, some: u64, all: u64) -> bool {
+    number * some / all != (number + 1) * some / all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_chosen_as_asked_for_and_spread() {
+        for (some, all) in [(0, 5), (1, 5), (5, 5), (7, 50), (20, 200), (3, 10)] {
+            let chosen: Vec<u64> = (0..all).filter(|&it| is_chosen(it, some, all)).collect();
+            assert_eq!(chosen.len() as u64, some);
+            for pair in chosen.windows(2) {
+                assert!(pair[1] - pair[0] <= all.div_ceil(some));
+            }
+        }
+    }
 }

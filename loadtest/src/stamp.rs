@@ -28,6 +28,8 @@ pub fn read(text: &str) -> Option<u64> {
 /// What the generator needs of a `MessageSent` event, without copying it.
 #[derive(Debug, Deserialize)]
 pub struct SentEvent<'a> {
+    /// The room's id.
+    pub room: &'a str,
     /// The message.
     #[serde(borrow)]
     pub msg: SentMessage<'a>,

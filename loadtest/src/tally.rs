@@ -38,24 +38,31 @@ pub enum Op {
     Send,
     /// From the intended moment of a message to its arrival at one player.
     Deliver,
+    /// As `Deliver`, at players who read slowly or were away.
+    DeliverLate,
     /// A call that comes back.
     Echo,
+    /// Making a room.
+    Create,
     /// Any other call.
     Call,
-    /// From the loss of a connection to having everything that was missed.
+    /// From the loss of a connection to having everything that was missed; where players stay away for a while, from
+    /// their return.
     Recover,
     /// How late the generator itself was: from the intended moment to the write.
     Late,
 }
 
 /// All operations, in the order of reports.
-pub const OPS: [Op; 9] = [
+pub const OPS: [Op; 11] = [
     Op::Connect,
     Op::SignIn,
     Op::Open,
     Op::Send,
     Op::Deliver,
+    Op::DeliverLate,
     Op::Echo,
+    Op::Create,
     Op::Call,
     Op::Recover,
     Op::Late,
@@ -70,7 +77,9 @@ impl Op {
             Self::Open => "open",
             Self::Send => "send",
             Self::Deliver => "deliver",
+            Self::DeliverLate => "deliver_late",
             Self::Echo => "echo",
+            Self::Create => "create",
             Self::Call => "call",
             Self::Recover => "recover",
             Self::Late => "late",

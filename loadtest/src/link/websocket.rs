@@ -9,6 +9,12 @@ const PONG: u8 = 0x8a;
 /// Key that masks what is sent. Masking protects proxies from browsers, and needs no secret key here.
 const MASK: [u8; 4] = [0x5a, 0xc3, 0x99, 0x17];
 
+/// FIN and the opcode of a close frame.
+const CLOSE: u8 = 0x88;
+
+/// The client is done.
+const NORMAL: u16 = 1000;
+
 /// Longest payload accepted, far above the protocol's limit.
 const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -49,6 +55,10 @@ pub fn append_message(out: &mut Vec<u8>, payload: &[u8]) {
 
 pub(super) fn append_pong(out: &mut Vec<u8>, payload: &[u8]) {
     append(out, PONG, payload);
+}
+
+pub(super) fn append_close(out: &mut Vec<u8>) {
+    append(out, CLOSE, &NORMAL.to_be_bytes());
 }
 
 fn append(out: &mut Vec<u8>, first: u8, payload: &[u8]) {

@@ -3,11 +3,13 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::events::Event;
-use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::frame::{CallId, ClientFrame, Missing, ServerFrame, Stream};
 use pitturu_protocol::types::chat::{EphemeralSent, MessageSent};
+use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_protocol::types::system::{StreamPosition, Welcome};
 
 use super::Queue;
+use super::followed::{Followed, Met};
 use crate::clock;
 use crate::link::{Lost, Outgoing, Receiver};
 use crate::report::count;
@@ -39,9 +41,9 @@ pub(super) struct Inbox {
     pub(super) awaited: Option<CallId>,
     pub(super) answer: Option<Result<Vec<u8>, Fault>>,
     pub(super) expected: Queue,
-    pub(super) cursor: Cursor,
-    pub(super) head: u64,
-    pub(super) live: bool,
+    pub(super) followed: Followed,
+    /// What a delivery is counted as.
+    pub(super) deliver: Op,
     /// Who is at the other end.
     pub(super) side: Side,
     /// When the bytes that are being read came.
@@ -56,9 +58,8 @@ impl Inbox {
             awaited: None,
             answer: None,
             expected: Queue::new(),
-            cursor: Cursor::default(),
-            head: 0,
-            live: false,
+            followed: Followed::default(),
+            deliver: Op::Deliver,
             side: Side::Server,
             now: 0,
         }
@@ -93,7 +94,7 @@ impl Inbox {
         match event {
             MessageSent::NUMBER => {
                 let sent: SentEvent<'_> = body_of(body)?;
-                self.message_of_room(sent.msg.seq);
+                self.message_of_room(sent.room, sent.msg.seq);
                 self.delivered(sent.msg.text);
             }
             EphemeralSent::NUMBER => {
@@ -101,6 +102,7 @@ impl Inbox {
                 self.delivered(sent.text);
             }
             StreamPosition::NUMBER => self.position(&body_of(body)?, out)?,
+            RoomPresence::NUMBER => self.tally.count(count::PRESENCE, 1),
             _ => {}
         }
         Ok(())
@@ -109,25 +111,20 @@ impl Inbox {
     fn delivered(&mut self, text: &str) {
         self.tally.traffic(|traffic| traffic.delivered += 1);
         if let Some(intended) = stamp::read(text) {
-            self.tally.done(Op::Deliver, intended, self.now);
+            self.tally.done(self.deliver, intended, self.now);
         }
     }
 
-    fn message_of_room(&mut self, seq: u64) {
+    fn message_of_room(&mut self, room: &str, seq: u64) {
         if self.side != Side::Server {
             // Floors number nothing.
             return;
         }
-        if seq <= self.cursor.seq {
-            self.tally.count(count::DUPLICATES, 1);
-            return;
+        match self.followed.message(room, seq) {
+            Met::New { passed_over: 0 } | Met::Stray => {}
+            Met::New { passed_over } => self.tally.count(count::MISSING, passed_over),
+            Met::Twice => self.tally.count(count::DUPLICATES, 1),
         }
-        let passed_over = seq - self.cursor.seq - 1;
-        if passed_over > 0 {
-            self.tally.count(count::MISSING, passed_over);
-        }
-        self.cursor.seq = seq;
-        self.head = self.head.max(seq);
     }
 
     /// The end of a page is acknowledged, so that the next one comes.
@@ -139,11 +136,7 @@ impl Inbox {
         if !matches!(stream, Stream::Room(_)) {
             return Ok(());
         }
-        self.live = position.live;
-        self.head = self.head.max(position.head);
-        self.cursor.rev = self.cursor.rev.max(position.rev);
-        if !position.live {
-            let cursor = self.cursor;
+        if let Some(cursor) = self.followed.position(position) {
             out.message(&ClientFrame::Ack { stream, cursor }.encode());
         }
         Ok(())
@@ -181,13 +174,14 @@ impl Receiver for Inbox {
                 }
                 ServerFrame::Welcome(welcome) => self.welcome = Some(welcome),
                 ServerFrame::Gap {
+                    stream: Stream::Room(room),
                     missing: Missing::Messages,
                     from,
                     to,
                     ..
                 } => {
                     self.tally.count(count::MISSING, to - from + 1);
-                    self.cursor.seq = self.cursor.seq.max(to);
+                    self.followed.gap(&room.to_string(), to);
                 }
                 ServerFrame::Gap { .. } | ServerFrame::State { .. } | ServerFrame::Goaway(_) => {}
             }

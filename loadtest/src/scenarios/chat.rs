@@ -5,7 +5,7 @@ use std::rc::Rc;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Play, whole};
+use super::{Play, is_chosen, whole};
 use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::outcome::Outcome;
@@ -60,12 +60,12 @@ pub struct Durable {
 
 /// What the three have in common.
 #[derive(Clone, Copy, Debug)]
-struct Chat {
-    rooms: u64,
-    members: u64,
-    rate: f64,
-    size: usize,
-    delivery: Delivery,
+pub(super) struct Chat {
+    pub(super) rooms: u64,
+    pub(super) members: u64,
+    pub(super) rate: f64,
+    pub(super) size: usize,
+    pub(super) delivery: Delivery,
 }
 
 impl Chat {
@@ -79,12 +79,10 @@ impl Chat {
     }
 
     fn is_sender(self, player: u64) -> bool {
-        let before = player * self.senders() / self.players();
-        let after = (player + 1) * self.senders() / self.players();
-        before != after
+        is_chosen(player, self.senders(), self.players())
     }
 
-    fn checks(self, outcome: &Outcome) -> Vec<Check> {
+    pub(super) fn checks(self, outcome: &Outcome) -> Vec<Check> {
         let mut checks = vec![outcome.nobody_was_disconnected()];
         checks.push(outcome.every_message_arrived(self.members));
         if self.delivery == Delivery::Durable && outcome.subject == Subject::Server {
@@ -108,7 +106,7 @@ impl Chat {
         Ok(())
     }
 
-    async fn enter(self, crew: &Crew, number: u64) -> Result<Player, Failed> {
+    pub(super) async fn enter(self, crew: &Crew, number: u64) -> Result<Player, Failed> {
         let way = crew.plan.way(number);
         let room = number / self.members;
         match crew.plan.subject {
@@ -122,7 +120,13 @@ impl Chat {
         }
     }
 
-    async fn member(self, crew: Rc<Crew>, window: Window, number: u64, mut player: Player) {
+    pub(super) async fn member(
+        self,
+        crew: Rc<Crew>,
+        window: Window,
+        number: u64,
+        mut player: Player,
+    ) {
         let room = crew.plan.room(number / self.members);
         let per_second = self.rate / self.senders() as f64;
         let pace = self

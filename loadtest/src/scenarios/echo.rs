@@ -89,7 +89,7 @@ impl Options {
         let played = if self.rate > 0.0 {
             let pace = Pace::new(window.start, self.rate / self.connections as f64);
             let call = |player: &mut Player, intended| {
-                player.begin(Op::Echo, &request, None, intended);
+                player.begin(Op::Echo, &request, intended);
             };
             player.play(window.end, Some(pace), call).await
         } else {
@@ -114,7 +114,7 @@ impl Options {
                 return Ok(());
             }
             while player.unanswered() < self.depth {
-                player.begin(Op::Echo, request, None, now);
+                player.begin(Op::Echo, request, now);
             }
             player.step().await?;
         }
