@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
-use pitturu_server::router::followers::Followers;
+use pitturu_server::router::followers::{Delivered, Followers};
 use pitturu_server::router::recent::message_frame;
 use pitturu_server::session::connection::Connection;
 use pitturu_server::session::link::Peer;
@@ -68,15 +68,19 @@ impl Room {
         for message in messages {
             let frame = message_frame(ROOM, message);
             bytes += frame.len();
-            let (sent, cut) = self.followers.deliver(ROOM, &frame, Cursor::default());
-            assert_eq!((sent, cut), (self.connections.len() as u64, 0));
+            self.followers.deliver(ROOM, frame, Cursor::default());
+            let delivered = self.followers.flush();
+            let sent = self.connections.len() as u64;
+            assert_eq!(delivered, Delivered { sent, cut: 0 });
         }
         for connection in &self.connections {
             let outbox = &connection.outbox;
-            outbox.register(&Context::from_waker(Waker::noop()));
+            let rest = outbox.begin_turn(&Context::from_waker(Waker::noop()));
+            assert_eq!(rest, None);
             let batch = outbox.take_batch().expect("the events wait");
             assert_eq!(batch.len(), bytes);
             assert_eq!(outbox.take_batch(), None);
+            assert!(outbox.end_turn(false));
         }
     }
 }
@@ -151,7 +155,7 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
     let info = measure(|| {
         for call in 0..64 {
             outbox.answer(call, frame.clone());
-            outbox.durable(&frame).expect("there is room");
+            outbox.catch_up(&frame).expect("there is room");
             let user = UserId::from_bytes([u8::try_from(call).expect("few calls"); 10]);
             outbox.latest(LatestKey::PlayerPresence(user), frame.clone());
         }

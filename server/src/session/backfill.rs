@@ -14,6 +14,7 @@ use metrics::counter;
 use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::system::StreamPosition;
+use tokio::task::JoinHandle;
 
 use super::connection::Connection;
 use crate::router::command::Command;
@@ -27,7 +28,9 @@ const INBOX_ITEMS: usize = 100;
 /// Pause after the store could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-type Reading = Pin<Box<dyn Future<Output = Page> + Send>>;
+/// A page being read, in a task of its own: it may hold one of the store's few places for reads, and must not keep it while
+/// the connection waits for a call that needs one, too.
+type Reading = JoinHandle<Page>;
 
 struct Page {
     stream: Stream,
@@ -62,7 +65,7 @@ impl Backfill {
         });
     }
 
-    /// Forgets everything: the player has signed out.
+    /// Forgets everything: the player has signed out. A page that is being read is dropped when it comes.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -98,10 +101,14 @@ impl Backfill {
             let Some(reading) = self.reading.as_mut() else {
                 return moved;
             };
-            let Poll::Ready(page) = reading.as_mut().poll(cx) else {
+            let Poll::Ready(page) = Pin::new(reading).poll(cx) else {
                 return moved;
             };
             self.reading = None;
+            // A task is cut off only with the whole runtime, and then nobody waits for the page.
+            let Ok(page) = page else {
+                return moved;
+            };
             self.take(page, connection, services);
             moved = true;
         }
@@ -180,7 +187,7 @@ fn position(stream: Stream, at: Cursor, head: u64, live: bool) -> Bytes {
 }
 
 fn read_room(services: Arc<Services>, room: RoomId, from: Cursor) -> Reading {
-    Box::pin(async move {
+    tokio::spawn(async move {
         let store = &services.store;
         let result = history::fill(store.rooms.as_ref(), store.messages.as_ref(), room, from).await;
         if result.is_err() {
@@ -195,7 +202,7 @@ fn read_room(services: Arc<Services>, room: RoomId, from: Cursor) -> Reading {
 }
 
 fn read_inbox(services: Arc<Services>, user: UserId, seq: u64) -> Reading {
-    Box::pin(async move {
+    tokio::spawn(async move {
         let result = inbox_page(&services, user, seq).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;

@@ -168,12 +168,9 @@ where
         upgrade(socket, &front.origins).await
     });
     match timeout(front.handshake_timeout, handshake).await {
-        Ok(Ok(link)) => {
-            let running = session(link, peer);
-            tokio::spawn(async move {
-                running.await;
-                drop(place);
-            });
+        Ok(Ok(mut link)) => {
+            link.hold(place);
+            tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
             counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);

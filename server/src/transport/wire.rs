@@ -296,6 +296,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let reading = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, reading) = tokio::join!(listener.accept(), reading);
+        let reading = reading.unwrap();
         let (_read_half, writing) = accepted.unwrap().0.into_split();
         let sender = PlainSender::new(writing);
         let message = Broadcast::new(Bytes::from(vec![7; 60_000]));

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use crate::session::link::{Direct, Link, LinkError};
+use crate::transport::connections::Place;
 use crate::transport::socket::Socket;
 use crate::transport::wire::{PlainSender, Wire};
 
@@ -61,6 +62,8 @@ pub struct WebSocketLink {
     control_frames: u32,
     control_since: Instant,
     read_at_message: u64,
+    /// Given back with the link.
+    place: Option<Place>,
     /// Holds a large message until the next read has replaced the buffer that it lies in.
     large: Option<Bytes>,
 }
@@ -99,8 +102,14 @@ impl WebSocketLink {
             control_frames: 0,
             control_since: Instant::now(),
             read_at_message: 0,
+            place: None,
             large: None,
         }
+    }
+
+    /// Keeps a place among the connections for as long as the link lives.
+    pub fn hold(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {

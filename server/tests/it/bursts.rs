@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pitturu_protocol::codec;
 use pitturu_protocol::events::Event;
-use pitturu_protocol::types::chat::{MessageSent, SendMessage};
+use pitturu_protocol::types::chat::{CloseRoom, MessageSent, SendMessage};
 use pitturu_protocol::types::presence::RoomPresence;
 use tokio::sync::Barrier;
 
@@ -131,4 +131,32 @@ fn a_thousand_players_join_one_room_at_once() {
             "{presences} presence events for {players} players"
         );
     }
+}
+
+/// More players than the store reads for at once. Each opening of a new room begins a back-fill, while the player's next
+/// call reads as well: neither may wait for the other.
+#[test]
+fn players_make_rooms_one_after_the_other_and_all_at_once() {
+    const MAKERS: usize = 64;
+    const ROOMS: usize = 12;
+    crowd::raise_open_files();
+    let server = Server::start(&["limits.write_per_second=1000", "limits.write_burst=1000"]);
+    let address = server.ws;
+    crowd::runtime().block_on(async move {
+        let crowd = crowd::guests(address, MAKERS, "maker").await;
+        let tasks = crowd.into_iter().map(|mut player| {
+            tokio::spawn(async move {
+                for number in 0..ROOMS {
+                    let view = player.create_room(&format!("room {number}")).await;
+                    let room = view.info.room;
+                    player.call(&CloseRoom { room }).await.unwrap();
+                }
+            })
+        });
+        let made = futures_util::future::join_all(tasks);
+        let made = tokio::time::timeout(crowd::PATIENCE, made).await;
+        for outcome in made.expect("nobody waits for ever") {
+            outcome.unwrap();
+        }
+    });
 }
