@@ -21,12 +21,15 @@ use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
 use super::handlers::{Call, Handle};
-use super::rates::Who;
+use super::rates::{Counted, Who};
 use crate::router::command::{Command, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::services::Services;
 use crate::services::caller::{Caller, IdempotencyKey};
 use crate::store::idempotency::KeyRecord;
+
+/// Room for a reply beyond what it repeats of its call.
+const REPLY_BYTES: usize = 64;
 
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -60,6 +63,7 @@ pub struct Incoming<'a> {
 pub fn begin(
     services: &Arc<Services>,
     connection: &Arc<Connection>,
+    counted: &mut Counted,
     incoming: Incoming<'_>,
     now: u64,
     replies: &mut Vec<u8>,
@@ -70,7 +74,7 @@ pub fn begin(
         Some(identity) => Who::User(identity.user),
         None => Who::Address(connection.peer.address),
     };
-    services.rates.admit(who, method.rate)?;
+    services.rates.admit(counted, who, method.rate)?;
     check_access(
         method.access,
         identity.as_ref().map(|identity| identity.role),
@@ -267,7 +271,10 @@ where
     if <Services as Handle<M>>::AT_ONCE {
         let outcome = services.handle(&call, request).now_or_never();
         match outcome.expect("the handler says that it never waits") {
-            Ok(reply) => frame::append_reply(replies, number, &reply),
+            Ok(reply) => {
+                replies.reserve(incoming.body.len() + REPLY_BYTES);
+                frame::append_reply(replies, number, &reply);
+            }
             Err(fault) => refuse_at_once(replies, number, fault),
         }
         return Ok(Plan::Answered);

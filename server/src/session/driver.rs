@@ -23,6 +23,7 @@ use super::connection::Connection;
 use super::greeting;
 use super::link::{Link, LinkError, Peer};
 use super::outbox::{BATCH_BYTES, Look};
+use super::rates::Counted;
 use crate::clock::now_ms;
 use crate::random::random_bytes;
 use crate::services::Services;
@@ -122,6 +123,7 @@ struct Driver<L> {
     backfill: Backfill,
     /// Frames that answer what this turn has read.
     replies: Vec<u8>,
+    counted: Counted,
     refusals: u32,
     window: Window,
     /// The timer was set anew and has to be polled.
@@ -147,6 +149,7 @@ impl<L: Link> Driver<L> {
             reads: Vec::new(),
             backfill: Backfill::default(),
             replies: Vec::new(),
+            counted: Counted::default(),
             refusals: 0,
             window: Window::default(),
             is_timer_set: true,
@@ -265,6 +268,8 @@ impl<L: Link> Driver<L> {
                 Due::Ping(nonce) => {
                     let frame = ServerFrame::Ping { nonce }.encode();
                     self.connection.outbox.control(frame.into());
+                    // A connection that rests holds no memory for what it may call later.
+                    self.counted = Counted::default();
                 }
                 Due::Close(code) => return Err(Ended::Close(code)),
             }
@@ -471,7 +476,8 @@ impl<L: Link> Driver<L> {
     ) -> Result<Read, Ended> {
         let (call, method) = (incoming.call, incoming.method);
         let (services, connection) = (&self.services, &self.connection);
-        let plan = match calls::begin(services, connection, incoming, now, &mut self.replies) {
+        let (counted, replies) = (&mut self.counted, &mut self.replies);
+        let plan = match calls::begin(services, connection, counted, incoming, now, replies) {
             Ok(plan) => plan,
             Err(fault) => return self.refuse(call, fault),
         };
