@@ -410,10 +410,15 @@ pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> 
 /// Encodes a reply without an intermediate copy of its body.
 pub fn reply<T: Serialize>(call: CallId, reply: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    array(&mut out, kind::REPLY, 2);
-    uint(&mut out, u64::from(call));
-    codec::append(&mut out, reply);
+    append_reply(&mut out, call, reply);
     out
+}
+
+/// Appends a reply to `out`, behind the frames that are there.
+pub fn append_reply<T: Serialize>(out: &mut Vec<u8>, call: CallId, reply: &T) {
+    array(out, kind::REPLY, 2);
+    uint(out, u64::from(call));
+    codec::append(out, reply);
 }
 
 /// Encodes an event without an intermediate copy of its body.

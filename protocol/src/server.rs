@@ -106,6 +106,9 @@ pub enum Due {
     Close(CloseCode),
 }
 
+/// Room for calls in flight that a connection without any keeps: sixteen bytes.
+const IN_FLIGHT_KEPT: usize = 4;
+
 /// One connection as the server sees it.
 #[derive(Debug)]
 pub struct ServerConnection {
@@ -214,7 +217,7 @@ impl ServerConnection {
         match self.in_flight.iter().position(|&open| open == call) {
             Some(index) => {
                 self.in_flight.swap_remove(index);
-                if self.in_flight.is_empty() {
+                if self.in_flight.is_empty() && self.in_flight.capacity() > IN_FLIGHT_KEPT {
                     self.in_flight = Vec::new();
                 }
                 true

@@ -70,6 +70,11 @@ impl Backfill {
         *self = Self::default();
     }
 
+    /// Whether [`Self::poll`] has something to do even if the outbox reports no stream.
+    pub fn is_at_work(&self) -> bool {
+        self.reading.is_some() || self.inbox.is_some_and(|inbox| inbox.grew)
+    }
+
     /// The client has processed a page.
     pub fn acked(&mut self, stream: Stream, cursor: Cursor, connection: &Connection) {
         let Some(index) = self

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, CallId, ServerFrame};
@@ -20,19 +21,24 @@ use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
 use super::handlers::{Call, Handle};
-use super::rates::Who;
+use super::rates::{Counted, Who};
 use crate::router::command::{Command, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::services::Services;
 use crate::services::caller::{Caller, IdempotencyKey};
 use crate::store::idempotency::KeyRecord;
 
+/// Room for a reply beyond what it repeats of its call.
+const REPLY_BYTES: usize = 64;
+
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How a call goes on.
 pub enum Plan {
-    /// It was answered, or is in a room's hands.
+    /// It was answered on the spot.
+    Answered,
+    /// It is in a room's hands.
     Given,
     /// To be finished before the connection's next frame is read: what follows may depend on it.
     First(Work),
@@ -53,22 +59,26 @@ pub struct Incoming<'a> {
     pub key: Option<&'a str>,
 }
 
-/// Begins a call. A refusal is for the caller to send.
+/// Begins a call. What is answered on the spot is appended to `replies`. A refusal is for the caller to send.
 pub fn begin(
     services: &Arc<Services>,
     connection: &Arc<Connection>,
+    counted: &mut Counted,
     incoming: Incoming<'_>,
     now: u64,
+    replies: &mut Vec<u8>,
 ) -> Result<Plan, Fault> {
     let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
-    let player = connection.player();
-    let identity = player.as_ref().map(|player| &player.identity);
-    let who = match identity {
+    let identity = connection.identity();
+    let who = match &identity {
         Some(identity) => Who::User(identity.user),
         None => Who::Address(connection.peer.address),
     };
-    services.rates.admit(who, method.rate)?;
-    check_access(method.access, identity.map(|identity| identity.role))?;
+    services.rates.admit(counted, who, method.rate)?;
+    check_access(
+        method.access,
+        identity.as_ref().map(|identity| identity.role),
+    )?;
     let key = match (method.effect, incoming.key) {
         (Effect::Writes, Some(key)) => Some(IdempotencyKey {
             key: key.to_owned(),
@@ -80,7 +90,7 @@ pub fn begin(
     let call = Call {
         caller: Caller {
             conn: connection.id,
-            identity: identity.cloned(),
+            identity,
             address: connection.peer.address,
             now,
             key,
@@ -89,14 +99,7 @@ pub fn begin(
     };
     match RoomRequest::decode(incoming.method, incoming.body) {
         Some(request) => room_call(services, call, incoming.call, request),
-        None => {
-            let work = caller_call(services, call, incoming)?;
-            Ok(if changes_what_follows(incoming.method) {
-                Plan::First(work)
-            } else {
-                Plan::Beside(work)
-            })
-        }
+        None => caller_call(services, call, incoming, replies),
     }
 }
 
@@ -242,24 +245,42 @@ async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option
 }
 
 /// Sends a refusal.
-pub fn refuse(connection: &Connection, call: CallId, fault: Fault) {
+fn refuse(connection: &Connection, call: CallId, fault: Fault) {
+    let mut frame = Vec::with_capacity(128);
+    refuse_at_once(&mut frame, call, fault);
+    connection.outbox.answer(call, frame.into());
+}
+
+/// Appends a refusal to what is answered on the spot.
+pub fn refuse_at_once(replies: &mut Vec<u8>, call: CallId, fault: Fault) {
     metrics::counter!("pitturu_faults_total", "code" => fault.code.name()).increment(1);
-    let frame = ServerFrame::Fault { call, fault };
-    connection.outbox.answer(call, frame.encode().into());
+    ServerFrame::Fault { call, fault }.append(replies);
 }
 
 fn carry_out<M: Method>(
     services: &Arc<Services>,
     call: Call,
     incoming: Incoming<'_>,
-) -> Result<Work, Fault>
+    replies: &mut Vec<u8>,
+) -> Result<Plan, Fault>
 where
     Services: Handle<M>,
 {
     let request: M = codec::decode(incoming.body).map_err(bad_request)?;
-    let services = Arc::clone(services);
     let number = incoming.call;
-    Ok(Box::pin(async move {
+    if <Services as Handle<M>>::AT_ONCE {
+        let outcome = services.handle(&call, request).now_or_never();
+        match outcome.expect("the handler says that it never waits") {
+            Ok(reply) => {
+                replies.reserve(incoming.body.len() + REPLY_BYTES);
+                frame::append_reply(replies, number, &reply);
+            }
+            Err(fault) => refuse_at_once(replies, number, fault),
+        }
+        return Ok(Plan::Answered);
+    }
+    let services = Arc::clone(services);
+    let work = Box::pin(async move {
         match services.handle(&call, request).await {
             Ok(reply) => {
                 let frame = Bytes::from(frame::reply(number, &reply));
@@ -267,7 +288,12 @@ where
             }
             Err(fault) => refuse(&call.connection, number, fault),
         }
-    }))
+    });
+    Ok(if changes_what_follows(M::NUMBER) {
+        Plan::First(work)
+    } else {
+        Plan::Beside(work)
+    })
 }
 
 /// Walks the table of methods and keeps the lines whose place is `Caller`.
@@ -287,12 +313,13 @@ macro_rules! caller_calls {
             services: &Arc<Services>,
             call: Call,
             incoming: Incoming<'_>,
-        ) -> Result<Work, Fault> {
+            replies: &mut Vec<u8>,
+        ) -> Result<Plan, Fault> {
             use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
             match incoming.method {
                 $(
                     <$module::$request as Method>::NUMBER => {
-                        carry_out::<$module::$request>(services, call, incoming)
+                        carry_out::<$module::$request>(services, call, incoming, replies)
                     }
                 )*
                 _ => Err(Fault::of(Code::UnknownMethod)),

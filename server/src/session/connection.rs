@@ -97,9 +97,18 @@ impl Connection {
             .clone()
     }
 
+    /// The signed-in account with its session, role and time limit.
+    pub fn identity(&self) -> Option<Identity> {
+        self.player
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|player| player.identity.clone())
+    }
+
     /// The signed-in account.
     pub fn user(&self) -> Option<UserId> {
-        self.player().map(|player| player.identity.user)
+        self.identity().map(|identity| identity.user)
     }
 
     /// Replaces who is signed in and returns who was.

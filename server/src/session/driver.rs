@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use metrics::counter;
 use pitturu_protocol::codes::{CloseCode, Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
@@ -22,6 +22,8 @@ use super::calls::{self, Incoming, Plan, Work};
 use super::connection::Connection;
 use super::greeting;
 use super::link::{Link, LinkError, Peer};
+use super::outbox::{BATCH_BYTES, Look};
+use super::rates::Counted;
 use crate::clock::now_ms;
 use crate::random::random_bytes;
 use crate::services::Services;
@@ -37,7 +39,7 @@ const READS_MAX: usize = 16;
 const REFUSALS_MAX: u32 = 1_000;
 
 /// Frames handled before other connections get their turn.
-const FRAMES_PER_TURN: usize = 16;
+const FRAMES_PER_TURN: usize = 32;
 
 /// Serves one connection until it ends.
 pub async fn serve<L: Link>(link: L, peer: Peer, services: Arc<Services>) {
@@ -80,6 +82,25 @@ enum Ended {
     Violation(Violation),
 }
 
+/// What became of an attempt to read a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// The link has no message.
+    Nothing,
+    /// A frame was handled, and at most `replies` has grown.
+    Settled,
+    /// A frame was handled, and the outbox may hold more than before.
+    Begun,
+}
+
+/// How far a turn has read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    frames: usize,
+    /// The link has no message and wakes the connection when one comes.
+    is_drained: bool,
+}
+
 /// Frames read in the present second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
@@ -100,8 +121,13 @@ struct Driver<L> {
     beside: Vec<(CallId, tokio::task::JoinHandle<()>)>,
     reads: Vec<CallId>,
     backfill: Backfill,
+    /// Frames that answer what this turn has read.
+    replies: Vec<u8>,
+    counted: Counted,
     refusals: u32,
     window: Window,
+    /// The timer was set anew and has to be polled.
+    is_timer_set: bool,
     was_blocked: bool,
     unflushed: bool,
 }
@@ -109,7 +135,8 @@ struct Driver<L> {
 impl<L: Link> Driver<L> {
     fn new(link: L, connection: Arc<Connection>, services: Arc<Services>) -> Self {
         let phase = u64::from_be_bytes(random_bytes());
-        let machine = ServerConnection::new(services.session.timing, now_ms(), phase);
+        let now = now_ms();
+        let machine = ServerConnection::new(services.session.timing, now, phase);
         let mut driver = Self {
             link,
             machine,
@@ -121,22 +148,24 @@ impl<L: Link> Driver<L> {
             beside: Vec::new(),
             reads: Vec::new(),
             backfill: Backfill::default(),
+            replies: Vec::new(),
+            counted: Counted::default(),
             refusals: 0,
             window: Window::default(),
+            is_timer_set: true,
             was_blocked: false,
             unflushed: false,
         };
         driver.connection.outbox.plug(driver.link.take_direct());
-        driver.set_timer();
+        driver.set_timer(now);
         driver
     }
 
-    fn set_timer(&mut self) {
+    fn set_timer(&mut self, now: u64) {
         let expires_at = self
             .connection
-            .player()
-            .map_or(u64::MAX, |player| player.identity.expires_at);
-        let now = now_ms();
+            .identity()
+            .map_or(u64::MAX, |identity| identity.expires_at);
         let next_window = if self.window_is_full(now) {
             (self.window.second + 1) * 1_000
         } else {
@@ -150,55 +179,81 @@ impl<L: Link> Driver<L> {
             .saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(wait.min(60_000));
         self.timer.as_mut().reset(deadline);
+        self.is_timer_set = true;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         match self.turn(cx) {
             Ok(()) => Poll::Pending,
-            Err(ended) => Poll::Ready(ended),
+            Err(ended) => {
+                let replies = self.take_replies();
+                self.connection.outbox.look(replies);
+                Poll::Ready(ended)
+            }
         }
     }
 
+    /// Goes on until the connection has nothing to do, or others have to get their turn. The link is asked for
+    /// messages until it has none, and then not again: it wakes the connection when the next one comes.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         if let Some(rest) = self.connection.outbox.begin_turn(cx) {
             self.link.send_rest(rest);
             self.unflushed = true;
         }
-        let mut frames = 0;
+        let mut now = now_ms();
+        let mut reading = Reading::default();
+        // Whoever polls now is the one to wake.
+        self.is_timer_set = true;
         loop {
-            self.take_answers();
-            self.poll_time(cx)?;
-            let mut moved = self.poll_write(cx)?;
-            moved |= self.poll_first(cx);
-            if self.first.is_none() {
-                moved |= self.backfill.poll(cx, &self.connection, &self.services);
-                while frames < FRAMES_PER_TURN && self.may_read() && self.poll_read(cx)? {
-                    frames += 1;
-                    moved = true;
-                }
+            let replies = self.take_replies();
+            let look = self.connection.outbox.look(replies);
+            self.settle(&look);
+            if self.is_timer_set {
+                self.poll_time(cx)?;
             }
-            if let Some(code) = self.connection.outbox.closing() {
+            let mut above = look.is_above_high_water;
+            if look.is_queued || self.unflushed {
+                let sent = self.poll_write(cx, now, look.is_queued)?;
+                above = above && !(sent && !self.connection.outbox.is_above_high_water());
+            }
+            let is_next = self.poll_first(cx, now);
+            if self.first.is_none() {
+                if look.has_streams || self.backfill.is_at_work() {
+                    self.backfill.poll(cx, &self.connection, &self.services);
+                }
+                self.read_frames(cx, now, above, &mut reading)?;
+            }
+            if let Some(code) = look.closing {
                 return Err(Ended::Close(code));
             }
-            if frames >= FRAMES_PER_TURN {
-                // The turn goes on when the others have had theirs.
-                cx.waker().wake_by_ref();
-                return Ok(());
-            }
-            if !moved && self.connection.outbox.end_turn(self.link.has_unsent()) {
-                return Ok(());
+            if is_next || self.is_timer_set || !self.replies.is_empty() {
+                now = now_ms();
+            } else if self.connection.outbox.end_turn(self.link.has_unsent()) {
+                break;
             }
         }
+        if reading.frames >= FRAMES_PER_TURN {
+            // The turn goes on when the others have had theirs.
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    fn take_replies(&mut self) -> Bytes {
+        if self.replies.is_empty() {
+            return Bytes::new();
+        }
+        std::mem::take(&mut self.replies).into()
     }
 
     /// Settles what was answered, so that the next calls may come.
-    fn take_answers(&mut self) {
-        for call in self.connection.outbox.take_answered() {
+    fn settle(&mut self, look: &Look) {
+        for &call in &look.answered {
             self.machine.answered(call);
             self.reads.retain(|&held| held != call);
             self.beside.retain(|(held, _)| *held != call);
         }
-        if let Some(seq) = self.connection.outbox.take_inbox_from()
+        if let Some(seq) = look.inbox_from
             && let Some(user) = self.connection.user()
         {
             self.backfill.follow_inbox(user, seq);
@@ -213,23 +268,31 @@ impl<L: Link> Driver<L> {
                 Due::Ping(nonce) => {
                     let frame = ServerFrame::Ping { nonce }.encode();
                     self.connection.outbox.control(frame.into());
+                    // A connection that rests holds no memory for what it may call later.
+                    self.counted = Counted::default();
                 }
                 Due::Close(code) => return Err(Ended::Close(code)),
             }
             let expired = self
                 .connection
-                .player()
-                .is_some_and(|player| player.identity.expires_at <= now);
+                .identity()
+                .is_some_and(|identity| identity.expires_at <= now);
             if expired {
                 return Err(Ended::Close(CloseCode::TokenExpired));
             }
-            self.set_timer();
+            self.set_timer(now);
         }
+        self.is_timer_set = false;
         Ok(())
     }
 
     /// Sends what is queued. True: something was sent.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: u64,
+        mut is_queued: bool,
+    ) -> Result<bool, Ended> {
         let mut sent = false;
         loop {
             match self.link.poll_ready(cx) {
@@ -241,9 +304,14 @@ impl<L: Link> Driver<L> {
                 Poll::Ready(Ok(())) => {}
             }
             if std::mem::take(&mut self.was_blocked) {
-                self.machine.alive(now_ms());
+                self.machine.alive(now);
             }
-            let Some(batch) = self.connection.outbox.take_batch() else {
+            if !is_queued {
+                break;
+            }
+            let (batch, is_more) = self.connection.outbox.take_batch_of_some();
+            is_queued = is_more;
+            let Some(batch) = batch else {
                 break;
             };
             sent = true;
@@ -259,7 +327,7 @@ impl<L: Link> Driver<L> {
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     if std::mem::take(&mut self.was_blocked) {
-                        self.machine.alive(now_ms());
+                        self.machine.alive(now);
                     }
                 }
             }
@@ -267,7 +335,8 @@ impl<L: Link> Driver<L> {
         Ok(sent)
     }
 
-    fn poll_first(&mut self, cx: &mut Context<'_>) -> bool {
+    /// True: the call that others wait for is done.
+    fn poll_first(&mut self, cx: &mut Context<'_>, now: u64) -> bool {
         let Some(first) = self.first.as_mut() else {
             return false;
         };
@@ -278,24 +347,48 @@ impl<L: Link> Driver<L> {
         if self.connection.user().is_none() {
             self.backfill.clear();
         }
-        self.take_answers();
-        self.set_timer();
+        self.set_timer(now);
         true
     }
 
-    /// Whether there is room to answer what might be read.
-    fn may_read(&self) -> bool {
+    /// Reads and handles frames as long as there are some and there is room to answer them.
+    fn read_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: u64,
+        mut above: bool,
+        reading: &mut Reading,
+    ) -> Result<(), Ended> {
+        while !above
+            && !reading.is_drained
+            && reading.frames < FRAMES_PER_TURN
+            && self.replies.len() < BATCH_BYTES
+            && self.may_read(now)
+        {
+            match self.poll_read(cx, now)? {
+                Read::Nothing => reading.is_drained = true,
+                Read::Settled => reading.frames += 1,
+                Read::Begun => {
+                    reading.frames += 1;
+                    above = self.connection.outbox.is_above_high_water();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for another call, apart from that in the outbox.
+    fn may_read(&self, now: u64) -> bool {
         self.first.is_none()
             && self.beside.len() < BESIDE_MAX
             && self.reads.len() < READS_MAX
             && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
-            && !self.connection.outbox.is_above_high_water()
-            && !self.window_is_full(now_ms())
+            && !self.window_is_full(now)
     }
 
     fn window_is_full(&self, now: u64) -> bool {
-        self.window.second == now / 1_000
-            && self.window.frames >= self.services.session.frames_per_second
+        self.window.frames >= self.services.session.frames_per_second
+            && self.window.second == now / 1_000
     }
 
     /// Counts a frame. When the second's share is used up, the timer wakes the connection in the next one.
@@ -308,15 +401,15 @@ impl<L: Link> Driver<L> {
         }
         self.window.frames += 1;
         if self.window_is_full(now) {
-            self.set_timer();
+            self.set_timer(now);
         }
     }
 
-    /// Reads one frame, taking the next message when the last one is used up. True: a frame was handled.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    /// Reads one frame, taking the next message when the last one is used up.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: u64) -> Result<Read, Ended> {
         if self.unread.is_empty() {
             match self.link.poll_receive(cx) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => return Ok(Read::Nothing),
                 Poll::Ready(Ok(message)) => self.unread = message,
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
             }
@@ -328,29 +421,28 @@ impl<L: Link> Driver<L> {
                 }));
             }
         }
-        let message = self.unread.clone();
-        let now = now_ms();
+        let message = std::mem::take(&mut self.unread);
         self.count_frame(now);
         let (said, rest) = match self.machine.read(&message, now) {
             Ok(read) => read,
             Err(violation) => return Err(Ended::Violation(violation)),
         };
-        self.unread = if rest.is_empty() {
-            Bytes::new()
-        } else {
-            message.slice_ref(rest)
-        };
-        self.handle(cx, said)
+        let rest_at = message.len() - rest.len();
+        let read = self.handle(cx, said, now)?;
+        if rest_at < message.len() {
+            self.unread = message;
+            self.unread.advance(rest_at);
+        }
+        Ok(read)
     }
 
-    fn handle(&mut self, cx: &mut Context<'_>, said: Said<'_>) -> Result<bool, Ended> {
+    fn handle(&mut self, cx: &mut Context<'_>, said: Said<'_>, now: u64) -> Result<Read, Ended> {
         match said {
             Said::Hello(hello) => {
-                self.first = Some(greeting::welcome(
-                    Arc::clone(&self.services),
-                    Arc::clone(&self.connection),
-                    hello,
-                ));
+                let services = Arc::clone(&self.services);
+                let work = greeting::welcome(services, Arc::clone(&self.connection), hello);
+                self.begin_first(cx, work, now);
+                return Ok(Read::Begun);
             }
             Said::Call {
                 call,
@@ -364,7 +456,7 @@ impl<L: Link> Driver<L> {
                     body,
                     key,
                 };
-                return self.begin(cx, incoming);
+                return self.begin(cx, incoming, now);
             }
             Said::Cancel(call) => self.cancel(call),
             Said::Ack { stream, cursor } => {
@@ -373,42 +465,59 @@ impl<L: Link> Driver<L> {
             // No method opens a match yet, so there is none that the input could be for.
             Said::Input { .. } | Said::Nothing => {}
         }
-        Ok(true)
+        Ok(Read::Settled)
     }
 
-    fn begin(&mut self, cx: &mut Context<'_>, incoming: Incoming<'_>) -> Result<bool, Ended> {
-        let call = incoming.call;
-        let effect = MethodInfo::of(incoming.method).map(|method| method.effect);
-        match calls::begin(&self.services, &self.connection, incoming, now_ms()) {
-            Ok(plan) => {
-                // A flood gets some calls through, too.
-                self.refusals = self.refusals.saturating_sub(1);
-                if effect == Some(Effect::Reads) {
-                    self.reads.push(call);
-                }
-                match plan {
-                    Plan::Given => {}
-                    Plan::First(work) => self.first = Some(work),
-                    Plan::Beside(mut work) => {
-                        // Most of what needs no store is done at once, without a task.
-                        if work.as_mut().poll(cx).is_pending() {
-                            self.beside.push((call, tokio::spawn(work)));
-                        }
-                    }
-                }
-            }
-            Err(fault) => {
-                if fault.code == Code::RateLimited {
-                    self.refusals += 1;
-                }
-                calls::refuse(&self.connection, call, fault);
-                self.take_answers();
-                if self.refusals > REFUSALS_MAX {
-                    return Err(Ended::Close(CloseCode::Flooding));
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: Incoming<'_>,
+        now: u64,
+    ) -> Result<Read, Ended> {
+        let (call, method) = (incoming.call, incoming.method);
+        let (services, connection) = (&self.services, &self.connection);
+        let (counted, replies) = (&mut self.counted, &mut self.replies);
+        let plan = match calls::begin(services, connection, counted, incoming, now, replies) {
+            Ok(plan) => plan,
+            Err(fault) => return self.refuse(call, fault),
+        };
+        // A flood gets some calls through, too.
+        self.refusals = self.refusals.saturating_sub(1);
+        if matches!(plan, Plan::Answered) {
+            self.machine.answered(call);
+            return Ok(Read::Settled);
+        }
+        if MethodInfo::of(method).is_some_and(|method| method.effect == Effect::Reads) {
+            self.reads.push(call);
+        }
+        match plan {
+            Plan::Answered | Plan::Given => {}
+            Plan::First(work) => self.begin_first(cx, work, now),
+            Plan::Beside(mut work) => {
+                // Most of what needs no store is done at once, without a task.
+                if work.as_mut().poll(cx).is_pending() {
+                    self.beside.push((call, tokio::spawn(work)));
                 }
             }
         }
-        Ok(true)
+        Ok(Read::Begun)
+    }
+
+    fn begin_first(&mut self, cx: &mut Context<'_>, work: Work, now: u64) {
+        self.first = Some(work);
+        self.poll_first(cx, now);
+    }
+
+    fn refuse(&mut self, call: CallId, fault: Fault) -> Result<Read, Ended> {
+        if fault.code == Code::RateLimited {
+            self.refusals += 1;
+        }
+        calls::refuse_at_once(&mut self.replies, call, fault);
+        self.machine.answered(call);
+        if self.refusals > REFUSALS_MAX {
+            return Err(Ended::Close(CloseCode::Flooding));
+        }
+        Ok(Read::Settled)
     }
 
     /// Reads are dropped; a write on its way takes effect and is answered.

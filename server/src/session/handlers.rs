@@ -55,6 +55,9 @@ impl Call {
 
 /// Answers one method that runs for its caller.
 pub trait Handle<M: Method> {
+    /// Whether the handler never waits: its call is then answered on the spot.
+    const AT_ONCE: bool = false;
+
     /// Carries the call out.
     fn handle(
         &self,
@@ -182,6 +185,8 @@ impl Services {
 }
 
 impl Handle<Echo> for Services {
+    const AT_ONCE: bool = true;
+
     async fn handle(&self, call: &Call, request: Echo) -> Result<Echoed, Fault> {
         Ok(Echoed {
             data: request.data,
@@ -191,6 +196,8 @@ impl Handle<Echo> for Services {
 }
 
 impl Handle<SetPresence> for Services {
+    const AT_ONCE: bool = true;
+
     async fn handle(&self, call: &Call, request: SetPresence) -> Result<Done, Fault> {
         self.presence.set(&call.caller, request)
     }

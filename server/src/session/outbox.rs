@@ -21,6 +21,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::link::{Broadcast, Direct, Directly};
 
+mod turn;
+
+pub use self::turn::Look;
+
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
 

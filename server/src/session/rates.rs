@@ -1,10 +1,15 @@
 //! Rate limits of calls, by class: per player once signed in, per network address before.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use governor::clock::{Clock, DefaultClock};
-use governor::state::keyed::DefaultKeyedStateStore;
+use dashmap::DashMap;
+use governor::clock::{Clock, DefaultClock, Reference};
+use governor::nanos::Nanos;
+use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -66,67 +71,137 @@ impl Default for Allowances {
     }
 }
 
-type Limiter = RateLimiter<Who, DefaultKeyedStateStore<Who>, DefaultClock>;
+/// Number of [`Rate`]s.
+const CLASSES: usize = 5;
+
+/// A caller's tally is kept for so many nanoseconds after its allowance is full again.
+const KEPT_NS: u64 = 1_000_000_000;
+
+const fn class(rate: Rate) -> usize {
+    match rate {
+        Rate::Free => 0,
+        Rate::Read => 1,
+        Rate::Write => 2,
+        Rate::Chat => 3,
+        Rate::SignIn => 4,
+    }
+}
+
+/// What one caller has used up: for each class, when the allowance will be full again, in the limiter's nanoseconds.
+#[derive(Clone, Debug, Default)]
+struct Tally(Arc<[AtomicU64; CLASSES]>);
+
+impl PartialEq for Tally {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Tally {}
+
+impl Hash for Tally {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// Where the limiter of one class finds its number in a tally.
+#[derive(Debug)]
+struct Place(usize);
+
+impl StateStore for Place {
+    type Key = Tally;
+
+    fn measure_and_replace<T, F, E>(&self, tally: &Tally, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let full_at = &tally.0[self.0];
+        let mut held = full_at.load(Ordering::Acquire);
+        loop {
+            let before = (held != 0).then(|| Nanos::from(held));
+            let (outcome, after) = decide(before)?;
+            match full_at.compare_exchange_weak(
+                held,
+                after.into(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Ok(outcome),
+                Err(present) => held = present,
+            }
+        }
+    }
+}
+
+type Limiter = RateLimiter<Tally, Place, DefaultClock>;
+
+/// Whom a connection's calls count for at present, so that its next call need not look for the tally.
+#[derive(Clone, Debug, Default)]
+pub struct Counted(Option<(Who, Tally)>);
 
 /// The limiters of one process.
 #[derive(Debug)]
 pub struct Rates {
-    free: Limiter,
-    read: Limiter,
-    write: Limiter,
-    chat: Limiter,
-    sign_in: Limiter,
+    limiters: [Limiter; CLASSES],
+    tallies: DashMap<Who, Tally>,
     clock: DefaultClock,
+    start: <DefaultClock as Clock>::Instant,
 }
 
 impl Rates {
     /// Limiters that have seen nobody yet.
     pub fn new(allowances: &Allowances) -> Self {
-        let limiter = |allowance: Allowance| {
-            RateLimiter::keyed(Quota::per_second(allowance.per_second).allow_burst(allowance.burst))
+        let clock = DefaultClock::default();
+        let start = clock.now();
+        let limiter = |rate, allowance: Allowance| {
+            let quota = Quota::per_second(allowance.per_second).allow_burst(allowance.burst);
+            RateLimiter::new(quota, Place(class(rate)), clock.clone())
         };
         Self {
-            free: limiter(allowances.free),
-            read: limiter(allowances.read),
-            write: limiter(allowances.write),
-            chat: limiter(allowances.chat),
-            sign_in: limiter(allowances.sign_in),
-            clock: DefaultClock::default(),
+            // In the order of their classes.
+            limiters: [
+                limiter(Rate::Free, allowances.free),
+                limiter(Rate::Read, allowances.read),
+                limiter(Rate::Write, allowances.write),
+                limiter(Rate::Chat, allowances.chat),
+                limiter(Rate::SignIn, allowances.sign_in),
+            ],
+            tallies: DashMap::new(),
+            clock,
+            start,
         }
     }
 
-    fn limiter(&self, rate: Rate) -> &Limiter {
-        match rate {
-            Rate::Free => &self.free,
-            Rate::Read => &self.read,
-            Rate::Write => &self.write,
-            Rate::Chat => &self.chat,
-            Rate::SignIn => &self.sign_in,
-        }
+    /// Counts one call, or refuses it with the time to wait. `counted` is the connection's own.
+    pub fn admit(&self, counted: &mut Counted, who: Who, rate: Rate) -> Result<(), Fault> {
+        let held = counted.0.take_if(|(held, _)| *held != who);
+        drop(held);
+        let (_, tally) = counted.0.get_or_insert_with(|| (who, self.tally(who)));
+        self.limiters[class(rate)]
+            .check_key(tally)
+            .map_err(|refused| {
+                let wait = refused.wait_time_from(self.clock.now());
+                let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Fault::of(Code::RateLimited).retry_after_ms(milliseconds.saturating_add(1))
+            })
     }
 
-    /// Counts one call, or refuses it with the time to wait.
-    pub fn admit(&self, who: Who, rate: Rate) -> Result<(), Fault> {
-        self.limiter(rate).check_key(&who).map_err(|refused| {
-            let wait = refused.wait_time_from(self.clock.now());
-            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            Fault::of(Code::RateLimited).retry_after_ms(milliseconds.saturating_add(1))
-        })
+    fn tally(&self, who: Who) -> Tally {
+        self.tallies.entry(who).or_default().clone()
     }
 
-    /// Forgets those whose allowance is full again. Call every minute, so that memory follows the number of
-    /// active callers.
+    /// Forgets those whose allowance is full again and whom no connection holds. Call every minute, so that memory
+    /// follows the number of active callers.
     pub fn forget_idle(&self) {
-        for rate in [
-            Rate::Free,
-            Rate::Read,
-            Rate::Write,
-            Rate::Chat,
-            Rate::SignIn,
-        ] {
-            self.limiter(rate).retain_recent();
-            self.limiter(rate).shrink_to_fit();
-        }
+        let now: u64 = self.clock.now().duration_since(self.start).into();
+        self.tallies.retain(|_, tally| {
+            let is_full = |full_at: &AtomicU64| {
+                full_at.load(Ordering::Acquire).saturating_add(KEPT_NS) <= now
+            };
+            Arc::strong_count(&tally.0) > 1 || !tally.0.iter().all(is_full)
+        });
+        self.tallies.shrink_to_fit();
     }
 }
 
@@ -134,25 +209,124 @@ impl Rates {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_burst_passes_and_then_each_caller_waits_alone() {
-        let rates = Rates::new(&Allowances {
+    fn user(byte: u8) -> Who {
+        Who::User(UserId::from_bytes([byte; 10]))
+    }
+
+    fn three_at_once() -> Rates {
+        Rates::new(&Allowances {
             chat: Allowance::new(1, 3),
             ..Allowances::default()
-        });
-        let one = Who::User(UserId::from_bytes([1; 10]));
-        let other = Who::User(UserId::from_bytes([2; 10]));
+        })
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_each_caller_waits_alone() {
+        let rates = three_at_once();
+        let (mut one, mut other) = (Counted::default(), Counted::default());
         for _ in 0..3 {
-            rates.admit(one, Rate::Chat).expect("within the burst");
+            rates
+                .admit(&mut one, user(1), Rate::Chat)
+                .expect("within the burst");
         }
-        let fault = rates.admit(one, Rate::Chat).expect_err("beyond the burst");
+        let fault = rates
+            .admit(&mut one, user(1), Rate::Chat)
+            .expect_err("beyond the burst");
         assert_eq!(fault.code, Code::RateLimited);
         assert!(
             fault
                 .retry_after_ms
                 .is_some_and(|wait| wait > 0 && wait <= 1_001)
         );
-        rates.admit(other, Rate::Chat).expect("has its own burst");
-        rates.admit(one, Rate::Read).expect("another class");
+        rates
+            .admit(&mut other, user(2), Rate::Chat)
+            .expect("has its own burst");
+        rates
+            .admit(&mut one, user(1), Rate::Read)
+            .expect("another class");
+    }
+
+    #[test]
+    fn a_player_has_one_allowance_over_all_connections_also_after_they_end() {
+        let rates = three_at_once();
+        let mut connections = [Counted::default(), Counted::default()];
+        for connection in [0, 1, 0] {
+            rates
+                .admit(&mut connections[connection], user(1), Rate::Chat)
+                .expect("within the burst");
+        }
+        for connection in &mut connections {
+            rates
+                .admit(connection, user(1), Rate::Chat)
+                .expect_err("the burst was used up by both");
+        }
+        drop(connections);
+        rates.forget_idle();
+        rates
+            .admit(&mut Counted::default(), user(1), Rate::Chat)
+            .expect_err("a new connection brings no new burst");
+    }
+
+    #[test]
+    fn a_connection_counts_for_whoever_is_signed_in() {
+        let rates = three_at_once();
+        let mut connection = Counted::default();
+        for who in [user(1), user(2)] {
+            for _ in 0..3 {
+                rates
+                    .admit(&mut connection, who, Rate::Chat)
+                    .expect("within the burst of each");
+            }
+        }
+        rates
+            .admit(&mut connection, user(1), Rate::Chat)
+            .expect_err("the first one's burst was used up");
+    }
+
+    #[test]
+    fn callers_are_forgotten_once_nobody_holds_them_and_they_have_waited() {
+        let rates = three_at_once();
+        let mut connection = Counted::default();
+        rates
+            .admit(&mut connection, user(1), Rate::Chat)
+            .expect("the first call");
+        let tally = rates.tally(user(1));
+        for full_at in tally.0.iter() {
+            full_at.store(0, Ordering::Release);
+        }
+        drop(tally);
+        // So long ago that what was used up has come back.
+        let rates = Rates {
+            start: rates.start.saturating_sub(Nanos::from(2 * KEPT_NS)),
+            ..rates
+        };
+        rates.forget_idle();
+        assert_eq!(rates.tallies.len(), 1, "the connection holds it");
+        drop(connection);
+        rates.forget_idle();
+        assert_eq!(rates.tallies.len(), 0);
+    }
+
+    #[test]
+    fn calls_at_the_same_time_are_all_counted() {
+        let rates = Rates::new(&Allowances {
+            chat: Allowance::new(1, 1_000),
+            ..Allowances::default()
+        });
+        let admitted = AtomicU64::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    let mut connection = Counted::default();
+                    for _ in 0..400 {
+                        let outcome = rates.admit(&mut connection, user(1), Rate::Chat);
+                        admitted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        // A whole second would have to pass for each one above the burst.
+        let admitted = admitted.into_inner();
+        assert!((1_000..1_600).contains(&admitted), "{admitted}");
     }
 }
