@@ -41,8 +41,21 @@ const REFUSALS_MAX: u32 = 1_000;
 /// Frames handled before other connections get their turn.
 const FRAMES_PER_TURN: usize = 32;
 
+/// Idle connections are woken together at multiples of this, for their pings: each by itself would wake the process.
+const SHARED_MS: u64 = 250;
+
+/// What is due sooner than this is not put off.
+const SHARED_FROM_MS: u64 = 4 * SHARED_MS;
+
 /// Serves one connection until it ends.
-pub async fn serve<L: Link>(link: L, peer: Peer, services: Arc<Services>) {
+///
+/// The future is most of what an idle connection costs. It holds the driver once, because the driver is made before it and
+/// not in it, and the goodbye lies apart.
+pub fn serve<L: Link>(
+    link: L,
+    peer: Peer,
+    services: Arc<Services>,
+) -> impl Future<Output = ()> + Send + 'static {
     let connection = Arc::new(Connection::new(
         ConnectionId::from_bytes(random_bytes()),
         peer,
@@ -54,9 +67,11 @@ pub async fn serve<L: Link>(link: L, peer: Peer, services: Arc<Services>) {
         services: Arc::clone(&services),
     };
     let mut driver = Driver::new(link, connection, services);
-    let ended = poll_fn(|cx| driver.poll(cx)).await;
-    driver.say_goodbye(ended).await;
-    drop(guard);
+    async move {
+        let ended = poll_fn(|cx| driver.poll(cx)).await;
+        Box::pin(driver.say_goodbye(ended)).await;
+        drop(guard);
+    }
 }
 
 /// Takes the connection out of the hub and its rooms, also when its task is dropped.
@@ -171,12 +186,11 @@ impl<L: Link> Driver<L> {
         } else {
             u64::MAX
         };
-        let wait = self
-            .machine
-            .next_at()
-            .min(expires_at)
-            .min(next_window)
-            .saturating_sub(now);
+        let mut at = self.machine.next_at().min(expires_at).min(next_window);
+        if at.saturating_sub(now) >= SHARED_FROM_MS && at < u64::MAX - SHARED_MS {
+            at = at.next_multiple_of(SHARED_MS);
+        }
+        let wait = at.saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(wait.min(60_000));
         self.timer.as_mut().reset(deadline);
         self.is_timer_set = true;
