@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, CallId, ServerFrame};
@@ -26,6 +27,7 @@ use crate::router::command::{Command, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::services::Services;
 use crate::services::caller::{Caller, IdempotencyKey};
+use crate::store::StoreError;
 use crate::store::idempotency::KeyRecord;
 
 /// Room for a reply beyond what it repeats of its call.
@@ -33,6 +35,8 @@ const REPLY_BYTES: usize = 64;
 
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+type Recalling = BoxFuture<'static, Result<Option<KeyRecord>, StoreError>>;
 
 /// How a call goes on.
 pub enum Plan {
@@ -164,14 +168,46 @@ fn room_call(
         key: call.caller.key,
         target_name: None,
     };
-    if room_call.key.is_none() && !needs_a_look(&room_call.request) {
-        services.router.send(Command::Call(Box::new(room_call)));
-        return Ok(Plan::Given);
+    let mut room_call = Box::new(room_call);
+    let mut recalling = room_call.key.as_ref().map(|key| {
+        let results = &services.store.keyed_results;
+        results.recall(Some(room_call.actor.user), &key.key)
+    });
+    if !needs_a_look(&room_call.request) {
+        // A store that answers from memory costs the call neither a task nor its turn.
+        let found = match recalling.as_mut() {
+            None => Some(Ok(None)),
+            Some(recalling) => recalling.now_or_never(),
+        };
+        if let Some(found) = found {
+            let found = match &room_call.key {
+                Some(key) => of_this_request(found?, key)?,
+                None => None,
+            };
+            go_on(services, room_call, found);
+            return Ok(Plan::Given);
+        }
     }
     let services = Arc::clone(services);
     Ok(Plan::First(Box::pin(async move {
-        route(&services, room_call).await;
+        match prepare(&services, &mut room_call, recalling).await {
+            Ok(found) => go_on(&services, room_call, found),
+            Err(fault) => refuse(&room_call.connection, number, fault),
+        }
     })))
+}
+
+/// Repeats the result of an earlier call with the same key, or hands the call to its room.
+fn go_on(services: &Services, room_call: Box<RoomCall>, found: Option<KeyRecord>) {
+    match found {
+        None => services.router.send(Command::Call(room_call)),
+        Some(record) => {
+            let (call, body) = (room_call.call, &record.reply);
+            let frame = ServerFrame::Reply { call, body };
+            let frame = frame.encode().into();
+            room_call.connection.outbox.answer(call, frame);
+        }
+    }
 }
 
 /// Whether something must be looked up before the room can decide.
@@ -188,23 +224,6 @@ const fn target(request: &RoomRequest) -> Option<(UserId, bool)> {
     }
 }
 
-/// Looks for a stored result, then hands the call to its room.
-async fn route(services: &Services, mut room_call: RoomCall) {
-    let connection = Arc::clone(&room_call.connection);
-    let number = room_call.call;
-    match prepare(services, &mut room_call).await {
-        Ok(None) => services.router.send(Command::Call(Box::new(room_call))),
-        Ok(Some(body)) => {
-            let frame = ServerFrame::Reply {
-                call: number,
-                body: &body,
-            };
-            connection.outbox.answer(number, frame.encode().into());
-        }
-        Err(fault) => refuse(&connection, number, fault),
-    }
-}
-
 /// The result stored under a call's key. A key that came with another request is refused.
 pub async fn recall(
     services: &Services,
@@ -212,20 +231,32 @@ pub async fn recall(
     key: &IdempotencyKey,
 ) -> Result<Option<KeyRecord>, Fault> {
     let results = &services.store.keyed_results;
-    match results.recall(Some(user), &key.key).await? {
+    of_this_request(results.recall(Some(user), &key.key).await?, key)
+}
+
+fn of_this_request(
+    found: Option<KeyRecord>,
+    key: &IdempotencyKey,
+) -> Result<Option<KeyRecord>, Fault> {
+    match found {
         Some(record) if record.method != key.method || record.request_hash != key.request_hash => {
             Err(Fault::of(Code::KeyReused))
         }
-        record => Ok(record),
+        found => Ok(found),
     }
 }
 
-async fn prepare(services: &Services, room_call: &mut RoomCall) -> Result<Option<Vec<u8>>, Fault> {
+/// Looks up what the room must know, unless the call was carried out before: then returns that result.
+async fn prepare(
+    services: &Services,
+    room_call: &mut RoomCall,
+    recalling: Option<Recalling>,
+) -> Result<Option<KeyRecord>, Fault> {
     let user = room_call.actor.user;
-    if let Some(key) = &room_call.key
-        && let Some(record) = recall(services, user, key).await?
+    if let (Some(recalling), Some(key)) = (recalling, &room_call.key)
+        && let Some(record) = of_this_request(recalling.await?, key)?
     {
-        return Ok(Some(record.reply));
+        return Ok(Some(record));
     }
     if let RoomRequest::JoinRoom(request) = &room_call.request {
         services
