@@ -6,12 +6,21 @@ use std::time::SystemTime;
 use crate::cli::{self, Output};
 use crate::fleet::{Moment, Watched};
 use crate::probe;
-use crate::report::{Capacity, LAYOUT, Report, Run, Subject};
+use crate::report::compare::{Budget, Budgets, compare as compare_reports};
+use crate::report::progress::Progress;
+use crate::report::{Capacity, LAYOUT, Report, Run, Subject, html, json, table};
 use crate::run::assemble::entry;
 use crate::run::ratios::ratios;
 use crate::run::{RunError, Setting};
 use crate::scenarios::Scenario;
 use crate::target::Target;
+
+mod capacity;
+mod cold_rooms;
+mod objective;
+
+pub use capacity::{InvalidSearch, search_by};
+pub use objective::{InvalidObjective, Objective};
 
 /// Exit code when a check was broken, an objective never held, or a comparison shows a regression.
 const FAILED: u8 = 1;
@@ -22,7 +31,7 @@ const UNABLE: u8 = 2;
 /// Why a command could not do its work.
 pub type Error = Box<dyn std::error::Error>;
 
-/// Says why, with what caused it.
+/// Says why.
 pub fn fail(error: &Error) -> ExitCode {
     eprintln!("loadtest: {error}");
     ExitCode::from(UNABLE)
@@ -38,9 +47,12 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
             let subject = Subject::Floor;
             runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
         }
-
-        let subject = Subject::Server;
-        runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
+        if let Scenario::ColdRooms(cold) = &options.scenario {
+            runs.extend(runtime.block_on(cold_rooms::run(&setting, cold, repetition))?);
+        } else {
+            let subject = Subject::Server;
+            runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
+        }
     }
     let held = runs
         .iter()
@@ -51,6 +63,37 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
+    })
+}
+
+/// `loadtest capacity`.
+pub fn capacity(options: &cli::Capacity) -> Result<ExitCode, Error> {
+    let setting = options.options.setting(&options.scenario);
+    let (runs, found) = runtime()?.block_on(capacity::search(&setting, options))?;
+    let held = found.held_at.is_some();
+    finish(runs, Some(found), &options.output)?;
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+/// `loadtest compare`.
+pub fn compare(options: &cli::Compare) -> Result<ExitCode, Error> {
+    let budgets = options
+        .budget
+        .iter()
+        .map(|budget| budget.parse())
+        .collect::<Result<Vec<Budget>, _>>()?;
+    let before = json::read(&options.before)?;
+    let after = json::read(&options.after)?;
+    let comparison = compare_reports(&before, &after, &Budgets::with(budgets));
+    print(&comparison.text(is_terminal()));
+    Ok(if comparison.regressed {
+        ExitCode::from(FAILED)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
@@ -82,17 +125,24 @@ async fn watched(
         Subject::Server => "server",
         Subject::Floor => "floor",
     };
+    let title = format!("{} ({subject}, run {repetition})", scenario.name());
+    let progress = Progress::begin(&title, u64::from(setting.seconds));
+    progress.phase("players getting ready", scenario.players());
+    if let Some((op, rate)) = scenario.offered().last() {
+        progress.follow(op.name(), Some(*rate));
+    }
     let mut last: Option<Moment> = None;
     let run = setting
         .measure(scenario, target, repetition, |watched| match watched {
-            Watched::Ready(count) => eprint!(""),
+            Watched::Ready(count) => progress.inc(count),
             Watched::Second(second, slice, moment) => {
                 let ends = last.as_ref().map(|last| (last, moment));
-
+                progress.second(&entry(second, slice, ends));
                 last = Some(*moment);
             }
         })
         .await;
+    progress.finish();
     run
 }
 
@@ -107,8 +157,13 @@ fn finish(runs: Vec<Run>, capacity: Option<Capacity>, output: &Output) -> Result
         runs,
         capacity,
     };
+    print(&table::table(&report, is_terminal()));
     if let Some(path) = &output.json {
-        std::fs::write(path, serde_json::to_vec(&report)?)?;
+        json::write(path, &report)?;
+    }
+    if let Some(path) = &output.html {
+        std::fs::write(path, html::page(&report))
+            .map_err(|error| format!("writing {}: {error}", path.display()))?;
     }
     Ok(())
 }

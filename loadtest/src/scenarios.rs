@@ -24,7 +24,7 @@ mod reconnect_storm;
 mod sign_in_storm;
 mod slow_readers;
 
-pub use cold_rooms::Stage;
+pub use cold_rooms::{Options as ColdRooms, Stage};
 
 /// What a scenario is made of. Its fields are its parameters on the command line.
 pub(crate) trait Play: Clone {
