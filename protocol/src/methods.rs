@@ -97,10 +97,8 @@ pub struct MethodInfo {
 impl MethodInfo {
     /// The table's line for this number.
     pub fn of(number: u16) -> Option<&'static Self> {
-        METHODS
-            .binary_search_by_key(&number, |method| method.number)
-            .ok()
-            .map(|index| &METHODS[index])
+        let place = PLACES.get(usize::from(number))?;
+        METHODS.get(usize::from(*place))
     }
 }
 
@@ -205,6 +203,22 @@ macro_rules! methods {
 }
 
 for_each_method!(methods);
+
+/// For each number its place in [`METHODS`], or one where there is no method.
+#[allow(clippy::cast_possible_truncation, reason = "checked at compile time")]
+static PLACES: [u8; NUMBERS] = {
+    assert!(METHODS.len() < u8::MAX as usize);
+    let mut places = [u8::MAX; NUMBERS];
+    let mut place = 0;
+    while place < METHODS.len() {
+        places[METHODS[place].number as usize] = place as u8;
+        place += 1;
+    }
+    places
+};
+
+/// Numbers up to the highest one.
+const NUMBERS: usize = METHODS[METHODS.len() - 1].number as usize + 1;
 
 /// A number used twice or out of order does not compile.
 const _: () = {
