@@ -228,3 +228,20 @@ const _: () = {
         index += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_leads_to_its_method_and_no_other_number_to_any() {
+        for number in 0..=u16::MAX {
+            let listed = METHODS.iter().find(|method| method.number == number);
+            let found = MethodInfo::of(number);
+            assert_eq!(
+                found.map(|method| method.name),
+                listed.map(|method| method.name)
+            );
+        }
+    }
+}
