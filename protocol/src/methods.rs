@@ -97,10 +97,8 @@ pub struct MethodInfo {
 impl MethodInfo {
     /// The table's line for this number.
     pub fn of(number: u16) -> Option<&'static Self> {
-        METHODS
-            .binary_search_by_key(&number, |method| method.number)
-            .ok()
-            .map(|index| &METHODS[index])
+        let place = PLACES.get(usize::from(number))?;
+        METHODS.get(usize::from(*place))
     }
 }
 
@@ -206,6 +204,22 @@ macro_rules! methods {
 
 for_each_method!(methods);
 
+/// For each number its place in [`METHODS`], or one where there is no method.
+#[allow(clippy::cast_possible_truncation, reason = "checked at compile time")]
+static PLACES: [u8; NUMBERS] = {
+    assert!(METHODS.len() < u8::MAX as usize);
+    let mut places = [u8::MAX; NUMBERS];
+    let mut place = 0;
+    while place < METHODS.len() {
+        places[METHODS[place].number as usize] = place as u8;
+        place += 1;
+    }
+    places
+};
+
+/// Numbers up to the highest one.
+const NUMBERS: usize = METHODS[METHODS.len() - 1].number as usize + 1;
+
 /// A number used twice or out of order does not compile.
 const _: () = {
     let mut index = 1;
@@ -214,3 +228,20 @@ const _: () = {
         index += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_leads_to_its_method_and_no_other_number_to_any() {
+        for number in 0..=u16::MAX {
+            let listed = METHODS.iter().find(|method| method.number == number);
+            let found = MethodInfo::of(number);
+            assert_eq!(
+                found.map(|method| method.name),
+                listed.map(|method| method.name)
+            );
+        }
+    }
+}

@@ -7,36 +7,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use metrics::counter;
-use pitturu_protocol::codes::{CloseCode, Code, Fault};
+use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
-use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
-use pitturu_protocol::methods::{Effect, MethodInfo};
-use pitturu_protocol::server::{Due, Said, ServerConnection, Violation};
+use pitturu_protocol::server::{Due, ServerConnection, Violation};
 use tokio::time::{Instant, Sleep};
 
+use self::reading::Reading;
 use super::backfill::Backfill;
-use super::calls::{self, Incoming, Plan, Work};
+use super::calls::Work;
 use super::connection::Connection;
-use super::greeting;
 use super::link::{Link, LinkError, Peer};
-use super::outbox::{BATCH_BYTES, Look};
+use super::outbox::Look;
 use super::rates::Counted;
 use crate::clock::now_ms;
 use crate::random::random_bytes;
 use crate::services::Services;
 
-/// Calls that run beside each other for one connection; the next waits.
-const BESIDE_MAX: usize = 8;
-
-/// Reads without an answer; the next waits. Their replies are the large ones, so this bounds what a client that
-/// does not read can make the server hold.
-const READS_MAX: usize = 16;
-
-/// Calls refused one after the other for their rate before the connection is closed as a flood.
-const REFUSALS_MAX: u32 = 1_000;
+mod reading;
 
 /// Frames handled before other connections get their turn.
 const FRAMES_PER_TURN: usize = 32;
@@ -95,25 +85,6 @@ enum Ended {
     Close(CloseCode),
     /// The peer broke the protocol.
     Violation(Violation),
-}
-
-/// What became of an attempt to read a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Read {
-    /// The link has no message.
-    Nothing,
-    /// A frame was handled, and at most `replies` has grown.
-    Settled,
-    /// A frame was handled, and the outbox may hold more than before.
-    Begun,
-}
-
-/// How far a turn has read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    frames: usize,
-    /// The link has no message and wakes the connection when one comes.
-    is_drained: bool,
 }
 
 /// Frames read in the present second.
@@ -228,7 +199,7 @@ impl<L: Link> Driver<L> {
             let mut above = look.is_above_high_water;
             if look.is_queued || self.unflushed {
                 let sent = self.poll_write(cx, now, look.is_queued)?;
-                above = above && !(sent && !self.connection.outbox.is_above_high_water());
+                above = above && (!sent || self.connection.outbox.is_above_high_water());
             }
             let is_next = self.poll_first(cx, now);
             if self.first.is_none() {
@@ -363,184 +334,6 @@ impl<L: Link> Driver<L> {
         }
         self.set_timer(now);
         true
-    }
-
-    /// Reads and handles frames as long as there are some and there is room to answer them.
-    fn read_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: u64,
-        mut above: bool,
-        reading: &mut Reading,
-    ) -> Result<(), Ended> {
-        while !above
-            && !reading.is_drained
-            && reading.frames < FRAMES_PER_TURN
-            && self.replies.len() < BATCH_BYTES
-            && self.may_read(now)
-        {
-            match self.poll_read(cx, now)? {
-                Read::Nothing => reading.is_drained = true,
-                Read::Settled => reading.frames += 1,
-                Read::Begun => {
-                    reading.frames += 1;
-                    above = self.connection.outbox.is_above_high_water();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is room for another call, apart from that in the outbox.
-    fn may_read(&self, now: u64) -> bool {
-        self.first.is_none()
-            && self.beside.len() < BESIDE_MAX
-            && self.reads.len() < READS_MAX
-            && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
-            && !self.window_is_full(now)
-    }
-
-    fn window_is_full(&self, now: u64) -> bool {
-        self.window.frames >= self.services.session.frames_per_second
-            && self.window.second == now / 1_000
-    }
-
-    /// Counts a frame. When the second's share is used up, the timer wakes the connection in the next one.
-    fn count_frame(&mut self, now: u64) {
-        if self.window.second != now / 1_000 {
-            self.window = Window {
-                second: now / 1_000,
-                frames: 0,
-            };
-        }
-        self.window.frames += 1;
-        if self.window_is_full(now) {
-            self.set_timer(now);
-        }
-    }
-
-    /// Reads one frame, taking the next message when the last one is used up.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: u64) -> Result<Read, Ended> {
-        if self.unread.is_empty() {
-            match self.link.poll_receive(cx) {
-                Poll::Pending => return Ok(Read::Nothing),
-                Poll::Ready(Ok(message)) => self.unread = message,
-                Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
-            }
-            if self.unread.is_empty() {
-                let fault = Fault::new(Code::BadRequest, "a message holds at least one frame");
-                return Err(Ended::Violation(Violation {
-                    close: CloseCode::ProtocolError,
-                    fault,
-                }));
-            }
-        }
-        let message = std::mem::take(&mut self.unread);
-        self.count_frame(now);
-        let (said, rest) = match self.machine.read(&message, now) {
-            Ok(read) => read,
-            Err(violation) => return Err(Ended::Violation(violation)),
-        };
-        let rest_at = message.len() - rest.len();
-        let read = self.handle(cx, said, now)?;
-        if rest_at < message.len() {
-            self.unread = message;
-            self.unread.advance(rest_at);
-        }
-        Ok(read)
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, said: Said<'_>, now: u64) -> Result<Read, Ended> {
-        match said {
-            Said::Hello(hello) => {
-                let services = Arc::clone(&self.services);
-                let work = greeting::welcome(services, Arc::clone(&self.connection), hello);
-                self.begin_first(cx, work, now);
-                return Ok(Read::Begun);
-            }
-            Said::Call {
-                call,
-                method,
-                body,
-                key,
-            } => {
-                let incoming = Incoming {
-                    call,
-                    method,
-                    body,
-                    key,
-                };
-                return self.begin(cx, incoming, now);
-            }
-            Said::Cancel(call) => self.cancel(call),
-            Said::Ack { stream, cursor } => {
-                self.backfill.acked(stream, cursor, &self.connection);
-            }
-            // No method opens a match yet, so there is none that the input could be for.
-            Said::Input { .. } | Said::Nothing => {}
-        }
-        Ok(Read::Settled)
-    }
-
-    fn begin(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: Incoming<'_>,
-        now: u64,
-    ) -> Result<Read, Ended> {
-        let (call, method) = (incoming.call, incoming.method);
-        let (services, connection) = (&self.services, &self.connection);
-        let (counted, replies) = (&mut self.counted, &mut self.replies);
-        let plan = match calls::begin(services, connection, counted, incoming, now, replies) {
-            Ok(plan) => plan,
-            Err(fault) => return self.refuse(call, fault),
-        };
-        // A flood gets some calls through, too.
-        self.refusals = self.refusals.saturating_sub(1);
-        if matches!(plan, Plan::Answered) {
-            self.machine.answered(call);
-            return Ok(Read::Settled);
-        }
-        if MethodInfo::of(method).is_some_and(|method| method.effect == Effect::Reads) {
-            self.reads.push(call);
-        }
-        match plan {
-            Plan::Answered | Plan::Given => {}
-            Plan::First(work) => self.begin_first(cx, work, now),
-            Plan::Beside(mut work) => {
-                // Most of what needs no store is done at once, without a task.
-                if work.as_mut().poll(cx).is_pending() {
-                    self.beside.push((call, tokio::spawn(work)));
-                }
-            }
-        }
-        Ok(Read::Begun)
-    }
-
-    fn begin_first(&mut self, cx: &mut Context<'_>, work: Work, now: u64) {
-        self.first = Some(work);
-        self.poll_first(cx, now);
-    }
-
-    fn refuse(&mut self, call: CallId, fault: Fault) -> Result<Read, Ended> {
-        if fault.code == Code::RateLimited {
-            self.refusals += 1;
-        }
-        calls::refuse_at_once(&mut self.replies, call, fault);
-        self.machine.answered(call);
-        if self.refusals > REFUSALS_MAX {
-            return Err(Ended::Close(CloseCode::Flooding));
-        }
-        Ok(Read::Settled)
-    }
-
-    /// Reads are dropped; a write on its way takes effect and is answered.
-    fn cancel(&mut self, call: CallId) {
-        if self.reads.contains(&call) {
-            let fault = Fault::of(Code::Cancelled);
-            let frame = ServerFrame::Fault { call, fault };
-            self.connection.outbox.revoke(call, frame.encode().into());
-        }
     }
 
     /// Sends what still can be sent, says why, and closes.
