@@ -146,7 +146,7 @@ pub enum Completion {
     /// the next.
     Written(RoomId, u64, Result<(), StoreError>),
     /// A message was read from the store.
-    Message(RoomId, u64, u64, Result<FetchedMessage, StoreError>),
+    Message(RoomId, u64, u64, Result<Box<FetchedMessage>, StoreError>),
     /// The store has removed messages and changes before these bounds.
     Retained(RoomId, u64, Result<(u64, u64), StoreError>),
 }

@@ -83,7 +83,7 @@ impl Context {
 
 enum Slot {
     /// The store is reading. Followers stayed from an earlier life.
-    Loading(VecDeque<Command>, Followers),
+    Loading(VecDeque<Command>, Box<Followers>),
     Live(Box<LiveRoom>),
 }
 
@@ -154,7 +154,8 @@ impl Shard {
     }
 
     fn load(&mut self, room: RoomId, waiting: VecDeque<Command>, followers: Followers) {
-        self.slots.insert(room, Slot::Loading(waiting, followers));
+        self.slots
+            .insert(room, Slot::Loading(waiting, Box::new(followers)));
         let context = self.context.clone();
         tokio::spawn(async move {
             let result = fetch(&context, room).await;
@@ -273,7 +274,7 @@ impl Shard {
         match result {
             Ok(Some(fetched)) => {
                 self.lives += 1;
-                let live = LiveRoom::new(&self.context, self.lives, *fetched, followers, now_ms());
+                let live = LiveRoom::new(&self.context, self.lives, *fetched, *followers, now_ms());
                 self.slots.insert(room, Slot::Live(Box::new(live)));
                 self.restless.insert(room);
                 for command in waiting {

@@ -76,14 +76,14 @@ impl LiveRoom {
         &mut self,
         context: &Context,
         seq: u64,
-        result: Result<FetchedMessage, StoreError>,
+        result: Result<Box<FetchedMessage>, StoreError>,
         now: u64,
     ) -> Result<(), StoreError> {
         let Some(working) = self.working.get_mut(&seq) else {
             return Ok(());
         };
         working.fetching = false;
-        let fault = match result {
+        let fault = match result.map(|fetched| *fetched) {
             Ok(FetchedMessage {
                 message: Some(message),
                 reactions,
@@ -181,7 +181,7 @@ fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) 
                 Some(user) => Some((user, messages.reaction_of(room, seq, user).await?)),
                 None => None,
             };
-            Ok(FetchedMessage { message, reactions })
+            Ok(Box::new(FetchedMessage { message, reactions }))
         };
         mailbox.report(Completion::Message(room, life, seq, result.await));
     });
