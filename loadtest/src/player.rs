@@ -412,9 +412,9 @@ impl Player {
     pub async fn settle(&mut self, until: u64) -> Result<(), Lost> {
         while !self.inbox.expected.is_empty() && clock::now() < until {
             let turn = self.link.turn(&mut self.inbox);
-            match tokio::time::timeout_at(clock::instant(until), turn).await {
-                Ok(Err(lost)) => return Err(self.lost(lost)),
-                Ok(Ok(())) | Err(_) => {}
+            let timed = tokio::time::timeout_at(clock::instant(until), turn).await;
+            if let Ok(Err(lost)) = timed {
+                return Err(self.lost(lost));
             }
         }
         Ok(())
