@@ -1,17 +1,24 @@
 //! What the program does for each command.
 
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use crate::cli::{self, Output};
 use crate::fleet::{Moment, Watched};
 use crate::probe;
-use crate::report::{Capacity, LAYOUT, Report, Run, Subject};
+use crate::report::progress::Progress;
+use crate::report::{Capacity, LAYOUT, Report, Run, Subject, compare, html, json, table};
 use crate::run::assemble::entry;
 use crate::run::ratios::ratios;
 use crate::run::{RunError, Setting};
 use crate::scenarios::Scenario;
 use crate::target::Target;
+
+mod capacity;
+
+pub use capacity::{InvalidBounds, InvalidObjective, Objective, SearchError};
 
 /// Exit code when a check was broken, an objective never held, or a comparison shows a regression.
 const FAILED: u8 = 1;
@@ -30,6 +37,7 @@ pub fn fail(error: &Error) -> ExitCode {
 
 /// `loadtest run`.
 pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
+    let began = SystemTime::now();
     let setting = options.options.setting(&options.scenario);
     let runtime = runtime()?;
     let mut runs = Vec::new();
@@ -38,26 +46,61 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
             let subject = Subject::Floor;
             runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
         }
-
-        let subject = Subject::Server;
-        runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
+        runs.extend(runtime.block_on(of_server(&setting, &options.scenario, repetition))?);
     }
     let held = runs
         .iter()
         .flat_map(|run| &run.checks)
         .all(|check| check.held);
-    finish(runs, None, &options.output)?;
-    Ok(if held {
+    finish(began, runs, None, &options.output)?;
+    Ok(good(held))
+}
+
+/// `loadtest capacity`.
+pub fn capacity(options: &cli::Capacity) -> Result<ExitCode, Error> {
+    let began = SystemTime::now();
+    let (runs, found) = runtime()?.block_on(capacity::search(options))?;
+    let held = found.held_at.is_some();
+    finish(began, runs, Some(found), &options.output)?;
+    Ok(good(held))
+}
+
+/// `loadtest compare`.
+pub fn compare(options: &cli::Compare) -> Result<ExitCode, Error> {
+    let budgets = options
+        .budget
+        .iter()
+        .map(|budget| budget.parse())
+        .collect::<Result<Vec<compare::Budget>, _>>()?;
+    let before = json::read(&options.before)?;
+    let after = json::read(&options.after)?;
+    let comparison = compare::compare(&before, &after, &compare::Budgets::with(budgets));
+    print(&comparison.text(is_terminal()));
+    Ok(good(!comparison.regressed))
+}
+
+fn good(is_good: bool) -> ExitCode {
+    if is_good {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
-    })
+    }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+/// What the server does under a scenario: one run, more where the scenario has several parts.
+async fn of_server(
+    setting: &Setting,
+    scenario: &Scenario,
+    repetition: u32,
+) -> Result<Vec<Run>, RunError> {
+    let run = one(setting, scenario, Subject::Server, repetition).await?;
+    Ok(vec![run])
 }
 
 /// Starts the subject, runs the scenario against it, and stops it.
@@ -78,46 +121,60 @@ async fn watched(
     target: &Target,
     repetition: u32,
 ) -> Result<Run, RunError> {
-    let subject = match target.subject {
-        Subject::Server => "server",
-        Subject::Floor => "floor",
-    };
+    let subject = target.subject.name();
+    let title = format!("{} ({subject}, run {repetition})", scenario.name());
+    let progress = Progress::begin(&title, u64::from(setting.seconds));
+    progress.phase("players getting ready", scenario.players());
+    if let Some((op, rate)) = scenario.offered().last() {
+        progress.follow(op.name(), Some(*rate));
+    }
     let mut last: Option<Moment> = None;
     let run = setting
         .measure(scenario, target, repetition, |watched| match watched {
-            Watched::Ready(count) => eprint!(""),
+            Watched::Ready(count) => progress.inc(count),
             Watched::Second(second, slice, moment) => {
                 let ends = last.as_ref().map(|last| (last, moment));
-
+                progress.second(&entry(second, slice, ends));
                 last = Some(*moment);
             }
         })
         .await;
+    progress.finish();
     run
 }
 
 /// Shows and writes the report.
-fn finish(runs: Vec<Run>, capacity: Option<Capacity>, output: &Output) -> Result<(), Error> {
+fn finish(
+    began: SystemTime,
+    runs: Vec<Run>,
+    capacity: Option<Capacity>,
+    output: &Output,
+) -> Result<(), Error> {
     let report = Report {
         layout: LAYOUT,
-        began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        began: humantime::format_rfc3339_seconds(began).to_string(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
         host: probe::host(),
         ratios: ratios(&runs),
         runs,
         capacity,
     };
+    print(&table::table(&report, is_terminal()));
     if let Some(path) = &output.json {
-        std::fs::write(path, serde_json::to_vec(&report)?)?;
+        json::write(path, &report)?;
+    }
+    if let Some(path) = &output.html {
+        fs::write(path, html::page(&report))
+            .map_err(|error| format!("writing {}: {error}", path.display()))?;
     }
     Ok(())
 }
 
 fn is_terminal() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stdout())
+    io::stdout().is_terminal()
 }
 
-#[allow(clippy::print_stdout)]
+/// Whoever reads may have gone, as `head` does.
 fn print(text: &str) {
-    println!("{text}");
+    drop(writeln!(io::stdout(), "{}", text.trim_end()));
 }

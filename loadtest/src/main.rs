@@ -9,7 +9,8 @@ use pitturu_loadtest::{commands, floor, worker};
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => commands::run(&run),
-        Command::Capacity(_) | Command::Compare(_) => todo!(),
+        Command::Capacity(capacity) => commands::capacity(&capacity),
+        Command::Compare(compare) => commands::compare(&compare),
         Command::Floor { floor, threads } => floor::serve(floor, threads)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
