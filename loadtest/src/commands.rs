@@ -17,6 +17,7 @@ use crate::scenarios::Scenario;
 use crate::target::Target;
 
 mod capacity;
+mod cold_rooms;
 
 pub use capacity::{InvalidBounds, InvalidObjective, Objective, SearchError};
 
@@ -99,6 +100,9 @@ async fn of_server(
     scenario: &Scenario,
     repetition: u32,
 ) -> Result<Vec<Run>, RunError> {
+    if let Some(stages) = cold_rooms::Stages::of(scenario) {
+        return stages.run(setting, repetition).await;
+    }
     let run = one(setting, scenario, Subject::Server, repetition).await?;
     Ok(vec![run])
 }
