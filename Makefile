@@ -123,6 +123,11 @@ docs: ## Build and open the documentation of Rust code
 bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks by name
 	cargo bench --locked --package pitturu-protocol --package pitturu-server -- $(ARGS)
 
+.PHONY: loadtest
+loadtest: ## Build server and load generator like a release, and run the generator: ARGS="run --help"
+	cargo build --locked --release --bin pitturu --bin loadtest
+	@exec $(TARGET)/release/loadtest $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)
 	@.ci/fuzz $(FUZZ_SECONDS)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::Objective;
 use crate::floor::Floor;
 use crate::link::Transport;
 use crate::probe;
@@ -70,7 +71,7 @@ pub struct Capacity {
     pub options: Options,
     /// What must hold, as in `deliver.p99<50ms`; may be given several times. That nothing is lost must hold anyway.
     #[arg(long, default_value = "p99<50ms")]
-    pub objective: Vec<String>,
+    pub objective: Vec<Objective>,
     /// First load to try.
     #[arg(long)]
     pub from: f64,

@@ -1,14 +1,15 @@
 //! What the program does for each command.
 
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use crate::cli::{self, Output};
 use crate::fleet::{Moment, Watched};
 use crate::probe;
-use crate::report::compare::{Budget, Budgets, compare as compare_reports};
 use crate::report::progress::Progress;
-use crate::report::{Capacity, LAYOUT, Report, Run, Subject, html, json, table};
+use crate::report::{Capacity, LAYOUT, Report, Run, Subject, compare, html, json, table};
 use crate::run::assemble::entry;
 use crate::run::ratios::ratios;
 use crate::run::{RunError, Setting};
@@ -17,10 +18,8 @@ use crate::target::Target;
 
 mod capacity;
 mod cold_rooms;
-mod objective;
 
-pub use capacity::{InvalidSearch, search_by};
-pub use objective::{InvalidObjective, Objective};
+pub use capacity::{InvalidBounds, InvalidObjective, Objective, SearchError};
 
 /// Exit code when a check was broken, an objective never held, or a comparison shows a regression.
 const FAILED: u8 = 1;
@@ -39,6 +38,7 @@ pub fn fail(error: &Error) -> ExitCode {
 
 /// `loadtest run`.
 pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
+    let began = SystemTime::now();
     let setting = options.options.setting(&options.scenario);
     let runtime = runtime()?;
     let mut runs = Vec::new();
@@ -47,36 +47,23 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
             let subject = Subject::Floor;
             runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
         }
-        if let Scenario::ColdRooms(cold) = &options.scenario {
-            runs.extend(runtime.block_on(cold_rooms::run(&setting, cold, repetition))?);
-        } else {
-            let subject = Subject::Server;
-            runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
-        }
+        runs.extend(runtime.block_on(of_server(&setting, &options.scenario, repetition))?);
     }
     let held = runs
         .iter()
         .flat_map(|run| &run.checks)
         .all(|check| check.held);
-    finish(runs, None, &options.output)?;
-    Ok(if held {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    finish(began, runs, None, &options.output)?;
+    Ok(good(held))
 }
 
 /// `loadtest capacity`.
 pub fn capacity(options: &cli::Capacity) -> Result<ExitCode, Error> {
-    let setting = options.options.setting(&options.scenario);
-    let (runs, found) = runtime()?.block_on(capacity::search(&setting, options))?;
+    let began = SystemTime::now();
+    let (runs, found) = runtime()?.block_on(capacity::search(options))?;
     let held = found.held_at.is_some();
-    finish(runs, Some(found), &options.output)?;
-    Ok(if held {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    finish(began, runs, Some(found), &options.output)?;
+    Ok(good(held))
 }
 
 /// `loadtest compare`.
@@ -85,22 +72,39 @@ pub fn compare(options: &cli::Compare) -> Result<ExitCode, Error> {
         .budget
         .iter()
         .map(|budget| budget.parse())
-        .collect::<Result<Vec<Budget>, _>>()?;
+        .collect::<Result<Vec<compare::Budget>, _>>()?;
     let before = json::read(&options.before)?;
     let after = json::read(&options.after)?;
-    let comparison = compare_reports(&before, &after, &Budgets::with(budgets));
+    let comparison = compare::compare(&before, &after, &compare::Budgets::with(budgets));
     print(&comparison.text(is_terminal()));
-    Ok(if comparison.regressed {
-        ExitCode::from(FAILED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(good(!comparison.regressed))
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn good(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+/// What the server does under a scenario: one run, more where the scenario has several parts.
+async fn of_server(
+    setting: &Setting,
+    scenario: &Scenario,
+    repetition: u32,
+) -> Result<Vec<Run>, RunError> {
+    if let Some(stages) = cold_rooms::Stages::of(scenario) {
+        return stages.run(setting, repetition).await;
+    }
+    let run = one(setting, scenario, Subject::Server, repetition).await?;
+    Ok(vec![run])
 }
 
 /// Starts the subject, runs the scenario against it, and stops it.
@@ -121,10 +125,7 @@ async fn watched(
     target: &Target,
     repetition: u32,
 ) -> Result<Run, RunError> {
-    let subject = match target.subject {
-        Subject::Server => "server",
-        Subject::Floor => "floor",
-    };
+    let subject = target.subject.name();
     let title = format!("{} ({subject}, run {repetition})", scenario.name());
     let progress = Progress::begin(&title, u64::from(setting.seconds));
     progress.phase("players getting ready", scenario.players());
@@ -147,10 +148,15 @@ async fn watched(
 }
 
 /// Shows and writes the report.
-fn finish(runs: Vec<Run>, capacity: Option<Capacity>, output: &Output) -> Result<(), Error> {
+fn finish(
+    began: SystemTime,
+    runs: Vec<Run>,
+    capacity: Option<Capacity>,
+    output: &Output,
+) -> Result<(), Error> {
     let report = Report {
         layout: LAYOUT,
-        began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        began: humantime::format_rfc3339_seconds(began).to_string(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
         host: probe::host(),
         ratios: ratios(&runs),
@@ -162,17 +168,17 @@ fn finish(runs: Vec<Run>, capacity: Option<Capacity>, output: &Output) -> Result
         json::write(path, &report)?;
     }
     if let Some(path) = &output.html {
-        std::fs::write(path, html::page(&report))
+        fs::write(path, html::page(&report))
             .map_err(|error| format!("writing {}: {error}", path.display()))?;
     }
     Ok(())
 }
 
 fn is_terminal() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stdout())
+    io::stdout().is_terminal()
 }
 
-#[allow(clippy::print_stdout)]
+/// Whoever reads may have gone, as `head` does.
 fn print(text: &str) {
-    println!("{text}");
+    drop(writeln!(io::stdout(), "{}", text.trim_end()));
 }

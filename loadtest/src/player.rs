@@ -325,6 +325,18 @@ impl Player {
         }
     }
 
+    /// Listens until everything sent has been answered and the room is live, at most until the time comes.
+    pub async fn settle(&mut self, until: u64) -> Result<(), Lost> {
+        while !self.inbox.expected.is_empty() && clock::now() < until {
+            let turn = self.link.turn(&mut self.inbox);
+            let timed = tokio::time::timeout_at(clock::instant(until), turn).await;
+            if let Ok(Err(lost)) = timed {
+                return Err(self.lost(lost));
+            }
+        }
+        Ok(())
+    }
+
     /// Counts the loss of the connection and of the answers that will not come.
     fn lost(&mut self, lost: Lost) -> Lost {
         self.inbox.tally.count(count::DISCONNECTS, 1);

@@ -7,7 +7,7 @@ mod medians;
 pub mod number;
 pub mod progress;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod table;
 mod text;
 

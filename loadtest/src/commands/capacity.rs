@@ -1,267 +1,252 @@
-//! The highest load at which the objectives hold: doubled until they break, then halved in between.
+//! The highest load at which what is asked for still holds, and what was in the way above it.
 
-use std::future::Future;
-
-use super::objective::Objective;
-use super::{Error, one};
 use crate::cli;
 use crate::probe;
-use crate::report::{Capacity, Run, Step, Subject};
-use crate::run::Setting;
+use crate::report::number::{percent, plain};
+use crate::report::{Capacity, Run, Usage};
+use crate::run::RunError;
 use crate::scenarios::Scenario;
+use crate::tally::Op;
 
-/// Share of all cores from which on the machine is called full.
-const FULL: f64 = 0.9;
+mod bracket;
+mod objective;
 
-/// A search without a range.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum InvalidSearch {
-    /// Nothing in between.
-    #[error("--from {from} must be above 0 and not above --to {to}")]
-    Range {
-        /// First load.
-        from: f64,
-        /// Highest load.
-        to: f64,
+pub use bracket::InvalidBounds;
+use bracket::{Bounds, Found, Tried};
+pub use objective::{InvalidObjective, Objective};
+
+/// Share of a processor from which on it is called used up.
+const USED_UP: f64 = 0.9;
+
+/// Why there is no search.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Where to search.
+    #[error(transparent)]
+    Bounds(#[from] InvalidBounds),
+    /// A share of a rate that nobody paces.
+    #[error("{objective} needs an operation with a rate; scenario {scenario} paces {paced}")]
+    NotPaced {
+        /// The objective.
+        objective: String,
+        /// The scenario.
+        scenario: &'static str,
+        /// What the scenario paces.
+        paced: String,
     },
-    /// No tolerance.
-    #[error("--within {0} must be above 0 and below 1")]
-    Within(f64),
+    /// A server whose processor time is not known.
+    #[error("{0} needs the server's processor time: give its operations port with --ops")]
+    NotSeen(String),
+    /// What no load is to blame for.
+    #[error(transparent)]
+    Run(RunError),
 }
 
-/// What was found of one load.
-#[derive(Clone, Debug)]
-pub struct Tried<T> {
-    /// Whether everything held.
-    pub held: bool,
-    /// What was measured, in words.
-    pub detail: String,
-    /// What it was found from.
-    pub found: T,
-}
-
-/// Where a search ended.
-#[derive(Clone, Debug)]
-pub struct Limit<T> {
-    /// Highest load that held, with what was found.
-    pub held: Option<(f64, Tried<T>)>,
-    /// Lowest load that broke.
-    pub broke: Option<(f64, Tried<T>)>,
-    /// Every load tried, in order.
-    pub steps: Vec<Step>,
-}
-
-/// Doubles the load from `from` up to `to` while `try_load` says that it holds, then halves the gap until it is `within` of
-/// the load. A load that breaks is tried once more, so that a hiccup does not end the search.
-pub async fn search_by<T, F>(
-    from: f64,
-    to: f64,
-    within: f64,
-    mut try_load: impl FnMut(f64) -> F,
-) -> Result<Limit<T>, InvalidSearch>
-where
-    F: Future<Output = Tried<T>>,
-{
-    if !(from > 0.0 && from <= to) {
-        return Err(InvalidSearch::Range { from, to });
-    }
-    if !(within > 0.0 && within < 1.0) {
-        return Err(InvalidSearch::Within(within));
-    }
-    let mut limit = Limit {
-        held: None,
-        broke: None,
-        steps: Vec::new(),
-    };
-    let mut load = from;
-    loop {
-        let mut tried = try_load(load).await;
-        if !tried.held {
-            let first = tried.detail;
-            tried = try_load(load).await;
-            tried.detail = format!("{}; the first time: {first}", tried.detail);
-        }
-        limit.steps.push(Step {
-            value: load,
-            held: tried.held,
-            detail: tried.detail.clone(),
-        });
-        if tried.held {
-            limit.held = Some((load, tried));
-        } else {
-            limit.broke = Some((load, tried));
-        }
-        let held = limit.held.as_ref().map(|(load, _)| *load);
-        load = match (held, limit.broke.as_ref().map(|(load, _)| *load)) {
-            (Some(held), None) if held < to => (held * 2.0).min(to),
-            (Some(held), Some(broke)) if broke - held > within * held => f64::midpoint(held, broke),
-            _ => return Ok(limit),
+/// Searches. The runs are those of the highest load that held and of the lowest that broke.
+pub(super) async fn search(options: &cli::Capacity) -> Result<(Vec<Run>, Capacity), SearchError> {
+    let bounds = Bounds::new(options.from, options.to, options.within)?;
+    let scenario = |load| options.scenario.clone().with_load(load);
+    check_objectives(options, &scenario(options.from).0)?;
+    let is_same = |one, other| scenario(one).0 == scenario(other).0;
+    // A server that runs already keeps the accounts and rooms of each step.
+    let seed = options
+        .options
+        .seed
+        .unwrap_or_else(|| fastrand::u64(..) >> 8);
+    let mut step = 0_u64;
+    let found = bracket::search(&bounds, is_same, async |load| {
+        let (scenario, parameter) = scenario(load);
+        let mut setting = options.options.setting(&scenario);
+        setting.seed = seed.wrapping_add(step << 48);
+        step += 1;
+        let tried = match super::of_server(&setting, &scenario, 1).await {
+            Ok(runs) => judge(runs, &scenario, options),
+            Err(RunError::Fleet(error)) => broken(error.to_string()),
+            Err(RunError::Arrange(error)) => broken(format!("making the rooms: {error}")),
+            Err(error) => return Err(SearchError::Run(error)),
         };
-    }
-}
-
-/// `loadtest capacity`: the runs next to the limit, and the limit.
-pub(super) async fn search(
-    setting: &Setting,
-    options: &cli::Capacity,
-) -> Result<(Vec<Run>, Capacity), Error> {
-    let objectives = options
-        .objective
-        .iter()
-        .map(|objective| objective.parse())
-        .collect::<Result<Vec<Objective>, _>>()?;
-    let limit = search_by(options.from, options.to, options.within, |load| {
-        try_load(setting, &options.scenario, &objectives, load)
+        let verdict = if tried.held { "held" } else { "broke" };
+        eprintln!("{parameter} {}: {verdict}: {}", plain(load), tried.detail);
+        Ok(tried)
     })
     .await?;
-    let parameter = options.scenario.clone().with_load(options.from).1;
-    let reason = reason(&limit, options.to);
-    let value = |end: &Option<(f64, Tried<Option<Run>>)>| end.as_ref().map(|(load, _)| *load);
-    let texts: Vec<&str> = options.objective.iter().map(String::as_str).collect();
-    let found = Capacity {
-        parameter: parameter.to_owned(),
-        objective: texts.join(", "),
-        held_at: value(&limit.held),
-        broke_at: value(&limit.broke),
-        reason,
-        steps: limit.steps,
-    };
-    let runs = [limit.held, limit.broke];
-    let runs = runs
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, tried)| tried.found);
-    Ok((runs.collect(), found))
+    Ok(reported(found, options, scenario(options.from).1))
 }
 
-async fn try_load(
-    setting: &Setting,
-    scenario: &Scenario,
-    objectives: &[Objective],
-    load: f64,
-) -> Tried<Option<Run>> {
-    let (scenario, _) = scenario.clone().with_load(load);
-    let run = match one(setting, &scenario, Subject::Server, 1).await {
-        Ok(run) => run,
-        Err(error) => {
-            return Tried {
-                held: false,
-                detail: error.to_string(),
-                found: None,
-            };
+/// That each objective can be measured at all.
+fn check_objectives(options: &cli::Capacity, scenario: &Scenario) -> Result<(), SearchError> {
+    let offered = scenario.offered();
+    for objective in &options.objective {
+        if objective.needs_probe()
+            && options.options.address.is_some()
+            && options.options.ops.is_none()
+        {
+            return Err(SearchError::NotSeen(objective.to_string()));
         }
+        let is_paced = match objective.needs_pace() {
+            None => true,
+            Some(None) => !offered.is_empty(),
+            Some(Some(op)) => offered.iter().any(|(paced, _)| *paced == op),
+        };
+        if !is_paced {
+            let names: Vec<&str> = offered.iter().map(|(op, _)| op.name()).collect();
+            return Err(SearchError::NotPaced {
+                objective: objective.to_string(),
+                scenario: scenario.name(),
+                paced: if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                },
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What one step leaves for the report.
+#[derive(Debug)]
+struct Left {
+    runs: Vec<Run>,
+    /// What was in the way, in words.
+    reason: String,
+}
+
+fn broken(reason: String) -> Tried<Left> {
+    Tried {
+        held: false,
+        words: reason.clone(),
+        detail: reason.clone(),
+        result: Left {
+            runs: Vec::new(),
+            reason,
+        },
+    }
+}
+
+/// Whether all objectives and checks held; the objectives are about the last run.
+fn judge(runs: Vec<Run>, scenario: &Scenario, options: &cli::Capacity) -> Tried<Left> {
+    let Some(run) = runs.last() else {
+        return broken("nothing was measured".to_owned());
     };
-    let mut held = true;
-    let mut details = Vec::new();
-    for objective in objectives {
-        let (holds, detail) = objective.judge(&scenario, &run);
-        held &= holds;
-        details.push(detail);
+    let main = main_operation(scenario, run);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for objective in &options.objective {
+        let judged = objective.judge(run, main);
+        if judged.held {
+            good.push(judged.words);
+        } else {
+            bad.push(judged.words);
+        }
     }
-    for check in run.checks.iter().filter(|check| !check.held) {
-        held = false;
-        details.push(format!("not held: {} ({})", check.title, check.detail));
-    }
+    let checks = runs.iter().flat_map(|run| &run.checks);
+    bad.extend(
+        checks
+            .filter(|check| !check.held)
+            .map(|check| format!("it did not hold that {}: {}", check.title, check.detail)),
+    );
+    let (processor, shortage) = processor(run, options.options.address.is_none());
+    let held = bad.is_empty();
+    let words = if held { good } else { bad }.join(", ");
     Tried {
         held,
-        detail: details.join(", "),
-        found: Some(run),
+        detail: format!("{words}; {processor}"),
+        result: Left {
+            reason: format!("{words}; {shortage} ({processor})"),
+            runs,
+        },
+        words,
     }
 }
 
-/// What exceeded what, and which side had no processor left.
-fn reason(limit: &Limit<Option<Run>>, to: f64) -> String {
-    let Some((_, tried)) = &limit.broke else {
-        return format!("everything held up to {to}, the highest load allowed");
+/// What an objective without a name is about: the last that is paced, else what the scenario has players do most.
+fn main_operation(scenario: &Scenario, run: &Run) -> Op {
+    if let Some((op, _)) = scenario.offered().last() {
+        return *op;
+    }
+    let happened = |op: &Op| run.operation(op.name()).is_some();
+    let likely = [Op::Deliver, Op::Echo];
+    likely.into_iter().find(happened).unwrap_or(Op::Connect)
+}
+
+/// What both sides used, and which had nothing left.
+fn processor(run: &Run, is_shared: bool) -> (String, &'static str) {
+    let machine = probe::cores() as f64;
+    let server = run.server.as_ref();
+    let server = server.and_then(|server| server.cores(run.seconds));
+    let (generator, share) = generator(&run.generator, run.seconds);
+    let mut words = Vec::new();
+    if let Some(cores) = server {
+        let of = if is_shared {
+            format!(" of {}", plain(machine))
+        } else {
+            String::new()
+        };
+        words.push(format!("server {}{of} cores", plain(cores)));
+    }
+    words.push(format!("generator {} of its threads", percent(share)));
+    let shortage = shortage(server.filter(|_| is_shared), machine, generator, share);
+    (words.join(", "), shortage)
+}
+
+/// Which side had nothing left; `server` is known where it shares the machine with the generator.
+fn shortage(server: Option<f64>, machine: f64, generator: f64, share: f64) -> &'static str {
+    match server {
+        _ if share >= USED_UP => {
+            "the generator had no processor left, so this limit is not the server's"
+        }
+        Some(cores) if cores >= machine * USED_UP => "the server had no processor left",
+        Some(cores) if cores + generator >= machine * USED_UP => {
+            "server and generator together had no processor left"
+        }
+        Some(_) => {
+            "neither had used up its processor: a single busy thread, the disk or other programs may be the limit"
+        }
+        None => "the generator had processor left, of the server it is not known",
+    }
+}
+
+/// Cores that the generator used, and their share of its threads.
+fn generator(usage: &Usage, seconds: f64) -> (f64, f64) {
+    let cores = usage.cores(seconds).unwrap_or_default();
+    (cores, cores / (usage.threads.max(1)) as f64)
+}
+
+fn reported(found: Found<Left>, options: &cli::Capacity, parameter: &str) -> (Vec<Run>, Capacity) {
+    let objective: Vec<String> = options.objective.iter().map(Objective::to_string).collect();
+    let reason = match &found.broke {
+        Some((_, tried)) => tried.result.reason.clone(),
+        None => "nothing broke up to the highest load that was to be tried".to_owned(),
     };
-    let Some(run) = &tried.found else {
-        return tried.detail.clone();
+    let capacity = Capacity {
+        parameter: parameter.to_owned(),
+        objective: objective.join(", "),
+        held_at: found.held.as_ref().map(|(load, _)| *load),
+        broke_at: found.broke.as_ref().map(|(load, _)| *load),
+        reason,
+        steps: found.steps,
     };
-    let server = run
-        .server
-        .as_ref()
-        .map_or(0.0, |usage| usage.cpu_seconds / run.seconds);
-    let generator = run.generator.cpu_seconds / run.seconds;
-    let cores = probe::cores();
-    let threads = run.generator.threads;
-    let full = if generator >= FULL * threads as f64 {
-        "the generator had no processor left: the limit is its own"
-    } else if server + generator >= FULL * cores as f64 {
-        "the machine had no processor left"
-    } else {
-        "neither side was out of processor"
-    };
-    format!(
-        "{}; server {server:.2} and generator {generator:.2} of {cores} cores: {full}",
-        tried.detail
-    )
+    let ends = found.held.into_iter().chain(found.broke);
+    let runs = ends.flat_map(|(_, tried)| tried.result.runs).collect();
+    (runs, capacity)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(load: f64, limit: f64) -> Tried<()> {
-        Tried {
-            held: load <= limit,
-            detail: String::new(),
-            found: (),
-        }
-    }
-
-    fn search(from: f64, to: f64, limit: f64) -> Limit<()> {
-        let searching = search_by(from, to, 0.05, |load| async move { found(load, limit) });
-        let found = futures_util::FutureExt::now_or_never(searching);
-        found.expect("nothing waits").expect("a range")
-    }
-
     #[test]
-    fn the_limit_is_found_within_the_tolerance() {
-        for limit in [101.0, 777.0, 999.0, 1_500.0] {
-            let found = search(100.0, 10_000.0, limit);
-            let held = found.held.expect("the first one holds").0;
-            let broke = found.broke.expect("the last one breaks").0;
-            assert!(held <= limit && limit < broke, "{held} {limit} {broke}");
-            assert!(broke - held <= 0.05 * held, "{held} {broke}");
-        }
-    }
-
-    #[test]
-    fn a_limit_outside_of_the_range_is_said() {
-        let found = search(100.0, 1_000.0, 50.0);
-        assert!(found.held.is_none() && found.broke.is_some());
-        assert_eq!(found.steps.len(), 1);
-        let found = search(100.0, 1_000.0, 5_000.0);
-        assert!(found.broke.is_none());
-        assert!((found.held.expect("all hold").0 - 1_000.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_hiccup_does_not_end_the_search() {
-        let mut tries = 0;
-        let searching = search_by(100.0, 400.0, 0.05, |load| {
-            tries += 1;
-            let mut tried = found(load, 1_000.0);
-            tried.held &= tries != 2;
-            async move { tried }
-        });
-        let found = futures_util::FutureExt::now_or_never(searching);
-        let found = found.expect("nothing waits").expect("a range");
-        assert!(found.broke.is_none());
-        assert_eq!(tries, 4);
-    }
-
-    #[test]
-    fn a_search_needs_a_range() {
-        for (from, to, within) in [
-            (0.0, 1.0, 0.1),
-            (2.0, 1.0, 0.1),
-            (1.0, 2.0, 0.0),
-            (1.0, 2.0, 1.0),
+    fn the_side_without_processor_is_named() {
+        for (server, generator, share, side) in [
+            (Some(1.0), 1.9, 0.95, "the generator had no"),
+            (None, 1.9, 0.95, "the generator had no"),
+            (Some(3.7), 0.2, 0.1, "the server had no"),
+            (Some(2.0), 1.7, 0.85, "server and generator together"),
+            (Some(2.0), 1.0, 0.5, "neither"),
+            (None, 1.0, 0.5, "the generator had processor left"),
         ] {
-            let searching = search_by(from, to, within, |load| async move { found(load, 1.0) });
-            let found = futures_util::FutureExt::now_or_never(searching);
-            assert!(found.expect("nothing waits").is_err());
+            let words = shortage(server, 4.0, generator, share);
+            assert!(words.starts_with(side), "{words}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Subject, Usage, count,
 };
 
-pub(super) fn report() -> Report {
+pub(crate) fn report() -> Report {
     Report {
         layout: LAYOUT,
         began: "2026-01-31T12:00:00Z".into(),
@@ -33,7 +33,7 @@ pub(super) fn report() -> Report {
 }
 
 /// No runs at all.
-pub(super) fn empty() -> Report {
+pub(crate) fn empty() -> Report {
     Report {
         runs: Vec::new(),
         ratios: Vec::new(),
@@ -42,7 +42,7 @@ pub(super) fn empty() -> Report {
 }
 
 /// A run in which nothing happened.
-pub(super) fn bare_run() -> Run {
+pub(crate) fn bare_run() -> Run {
     Run {
         scenario: "idle".into(),
         subject: Subject::Server,
@@ -63,7 +63,7 @@ pub(super) fn bare_run() -> Run {
 }
 
 /// `cost` 1 is the server's; every time and every use of a processor is multiplied by it.
-pub(super) fn run(subject: Subject, repetition: u32, cost: f64) -> Run {
+pub(crate) fn run(subject: Subject, repetition: u32, cost: f64) -> Run {
     Run {
         scenario: "fanout".into(),
         subject,
@@ -112,7 +112,7 @@ pub(super) fn run(subject: Subject, repetition: u32, cost: f64) -> Run {
     }
 }
 
-pub(super) fn operation(name: &str, offered: Option<f64>, done: u32, p50: f64) -> Operation {
+pub(crate) fn operation(name: &str, offered: Option<f64>, done: u32, p50: f64) -> Operation {
     let curve = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99];
     let mut curve: Vec<(f64, f64)> = curve
         .iter()
@@ -144,7 +144,7 @@ pub(super) fn operation(name: &str, offered: Option<f64>, done: u32, p50: f64) -
     }
 }
 
-pub(super) fn figure(name: &str, title: &str, value: f64, unit: &str) -> Figure {
+pub(crate) fn figure(name: &str, title: &str, value: f64, unit: &str) -> Figure {
     Figure {
         name: name.into(),
         title: title.into(),

@@ -42,6 +42,12 @@ const BOUNDARIES: &[Boundary] = &[
         banned: &["tokio_tungstenite", "tungstenite", "quinn"],
     },
     Boundary {
+        reason: "the generator's players speak through link, and only floors are served by the libraries compared with",
+        scope: &["loadtest/src/"],
+        allowed: &["loadtest/src/link", "loadtest/src/floor"],
+        banned: &["tokio_tungstenite", "tungstenite"],
+    },
+    Boundary {
         reason: "only store knows its drivers",
         scope: &["server/src/"],
         allowed: &["server/src/store"],
@@ -174,6 +180,17 @@ mod tests {
             assert_eq!(found("server/src/storefront.rs", text), 1, "{text}");
             let folder = place.split('/').next().expect("a split has a first part");
             assert_eq!(found(&format!("server/src/{folder}.rs"), text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_generator_knows_the_wire_in_one_place() {
+        let text = "use tokio_tungstenite::tungstenite;";
+        for place in ["link", "link/handshake", "floor", "floor/echo"] {
+            assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 0);
+        }
+        for place in ["player", "player/inbox", "scenarios/echo", "links"] {
+            assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 1);
         }
     }
 
