@@ -128,7 +128,10 @@ mod tests {
             .collect();
         assert_eq!(
             found,
-            [("memory_at_rest", 1_000.0), ("memory_per_active_room", 200.0)]
+            [
+                ("memory_at_rest", 1_000.0),
+                ("memory_per_active_room", 200.0)
+            ]
         );
         assert_eq!(after_building(&run).unwrap().value, 9_000.0);
         run.operations.clear();
