@@ -19,14 +19,14 @@ const ROOM: RoomId = RoomId::from_bytes([7; 10]);
 
 const OUTBOX_BYTES: usize = 256 * 1024;
 
-/// A message of 128 bytes becomes an event: copies of its name and text, the encoder's buffer and its growth, and the
-/// count of who shares the bytes.
-const EVENT_ALLOCATIONS_MAX: u64 = 5;
+/// A message of 128 bytes becomes an event: copies of its name and text, the encoder's buffer and its growth, the count of
+/// who shares the bytes, and the list of what goes out together.
+const EVENT_ALLOCATIONS_MAX: u64 = 6;
 
 /// What an idle connection's shared part may take, its outbox included: a size of the allocator, less the two counts of
 /// an `Arc`. One byte more costs each connection 64.
 #[cfg(target_os = "linux")]
-const CONNECTION_BYTES_MAX: usize = 384 - 2 * size_of::<usize>();
+const CONNECTION_BYTES_MAX: usize = 448 - 2 * size_of::<usize>();
 
 struct Room {
     followers: Followers,

@@ -499,6 +499,80 @@ mod tests {
         assert!(!outbox.is_above_high_water());
     }
 
+    /// A socket that answers what it is told to, and keeps what it is given.
+    #[derive(Debug)]
+    struct Scripted(Mutex<(Vec<Directly>, usize)>);
+
+    impl Direct for Scripted {
+        fn try_send(&self, _: &Broadcast) -> Directly {
+            let mut script = self.0.lock().expect("nobody panics");
+            script.1 += 1;
+            script.0.pop().unwrap_or(Directly::Sent)
+        }
+    }
+
+    fn plugged(answers: Vec<Directly>) -> (Outbox, Arc<Scripted>) {
+        let outbox = Outbox::new(100);
+        let socket = Arc::new(Scripted(Mutex::new((answers, 0))));
+        outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
+        (outbox, socket)
+    }
+
+    fn turn(outbox: &Outbox, unsent: bool) -> Option<Bytes> {
+        let rest = outbox.begin_turn(&Context::from_waker(std::task::Waker::noop()));
+        assert!(outbox.end_turn(unsent));
+        rest
+    }
+
+    fn asked(socket: &Scripted) -> usize {
+        socket.0.lock().expect("nobody panics").1
+    }
+
+    #[test]
+    fn events_go_past_a_driver_that_rests_and_past_nothing_that_waits() {
+        let (outbox, socket) = plugged(vec![]);
+        assert_eq!(outbox.durable(&broadcast(1, 10)), Ok(()));
+        assert_eq!(asked(&socket), 0, "the driver has not had its first turn");
+        assert_eq!(outbox.take_batch().expect("it waits").len(), 10);
+        turn(&outbox, false);
+        assert_eq!(outbox.durable(&broadcast(2, 10)), Ok(()));
+        outbox.volatile(&broadcast(3, 10));
+        assert_eq!((asked(&socket), outbox.take_batch()), (2, None));
+        outbox.control(frame(4, 1));
+        assert_eq!(outbox.durable(&broadcast(5, 1)), Ok(()));
+        assert_eq!(asked(&socket), 2);
+        assert_eq!(&outbox.take_batch().expect("two wait")[..], [4, 5]);
+        turn(&outbox, true);
+        outbox.volatile(&broadcast(6, 1));
+        assert_eq!(asked(&socket), 2, "something waits for the socket");
+    }
+
+    #[test]
+    fn what_a_full_socket_refuses_is_queued_and_what_it_tore_comes_first() {
+        let rest = frame(9, 3);
+        let (outbox, socket) = plugged(vec![Directly::Partly(rest.clone()), Directly::Refused]);
+        turn(&outbox, false);
+        outbox.volatile(&broadcast(1, 5));
+        assert_eq!(outbox.take_batch().expect("it was refused").len(), 5);
+        turn(&outbox, false);
+        outbox.volatile(&broadcast(2, 5));
+        outbox.volatile(&broadcast(3, 5));
+        assert_eq!(asked(&socket), 2, "nothing goes past a torn message");
+        assert_eq!(turn(&outbox, false), Some(rest));
+        assert_eq!(outbox.take_batch().expect("the one after").as_ref(), [3; 5]);
+    }
+
+    #[test]
+    fn what_comes_during_a_turn_is_seen_before_the_driver_rests() {
+        let (outbox, socket) = plugged(vec![]);
+        outbox.begin_turn(&Context::from_waker(std::task::Waker::noop()));
+        outbox.volatile(&broadcast(1, 5));
+        assert!(!outbox.end_turn(false), "there is news");
+        assert_eq!(outbox.take_batch().expect("it waits").len(), 5);
+        assert!(outbox.end_turn(false));
+        assert_eq!(asked(&socket), 0);
+    }
+
     #[test]
     fn states_that_fill_a_batch_leave_the_queue_for_the_next() {
         let outbox = Outbox::new(1 << 20);
