@@ -4,6 +4,7 @@ use super::medians::{Group, groups};
 use super::number::{self, NONE, bytes, count, milliseconds, plain};
 use super::text::{Columns, Ink, Page};
 use super::{Better, Capacity, Ratio, Report, Run, Usage, parameters_line};
+use crate::target::SETTINGS;
 
 /// The report as text. `coloured` adds terminal colours: pass whether the output is a terminal.
 #[must_use]
@@ -52,8 +53,15 @@ fn head(page: &mut Page, run: &Run, repetitions: usize) {
         number::with_unit(run.seconds, "s"),
         count(run.connections)
     );
-    if !run.settings.is_empty() {
-        about = format!("{about}; settings {}", run.settings.join(" "));
+    // What every test sets is the same everywhere, and stands in the JSON and on the page.
+    let own: Vec<&str> = run
+        .settings
+        .iter()
+        .map(String::as_str)
+        .filter(|setting| !SETTINGS.contains(setting))
+        .collect();
+    if !own.is_empty() {
+        about = format!("{about}; settings {}", own.join(" "));
     }
     page.wrapped("  ", &about, None);
 }
