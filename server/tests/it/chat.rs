@@ -215,8 +215,8 @@ fn private_rooms_open_by_invitation_and_close_by_ban() {
         reason: reason.clone(),
     };
     ann.call(&kick).unwrap();
-    assert_eq!(bob.event::<RoomLost>().reason, LostReason::Kicked);
-    let kicked: InboxAdded = bob.event();
+    let (lost, kicked): (RoomLost, InboxAdded) = bob.both();
+    assert_eq!(lost.reason, LostReason::Kicked);
     assert_eq!(kicked.seq, invited.seq + 1);
     let ban = BanMember {
         room,

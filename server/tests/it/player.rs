@@ -136,16 +136,39 @@ impl Player {
     /// The next event of this kind. Others are dropped.
     pub(crate) fn event<E: Event>(&mut self) -> E {
         loop {
-            let (event, body) = match self.events.pop_front() {
-                Some(event) => event,
-                None => match self.next() {
-                    Came::Event(event, body) => (event, body),
-                    Came::Other | Came::Gap(..) | Came::Reply(..) => continue,
-                    other => panic!("no {} but {other:?}", E::NAME),
-                },
-            };
+            let (event, body) = self.any_event(E::NAME);
             if event == E::NUMBER {
                 return codec::decode(&body).unwrap();
+            }
+        }
+    }
+
+    /// The next of each kind, in whichever order they come. Others are dropped.
+    pub(crate) fn both<A: Event, B: Event>(&mut self) -> (A, B) {
+        let (mut one, mut other) = (None, None);
+        loop {
+            let (event, body) = self.any_event(A::NAME);
+            if event == A::NUMBER {
+                one = Some(codec::decode(&body).unwrap());
+            } else if event == B::NUMBER {
+                other = Some(codec::decode(&body).unwrap());
+            }
+            match (one, other) {
+                (Some(one), Some(other)) => return (one, other),
+                kept => (one, other) = kept,
+            }
+        }
+    }
+
+    fn any_event(&mut self, wanted: &str) -> (u16, Vec<u8>) {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            match self.next() {
+                Came::Event(event, body) => return (event, body),
+                Came::Other | Came::Gap(..) | Came::Reply(..) => {}
+                other => panic!("no {wanted} but {other:?}"),
             }
         }
     }
