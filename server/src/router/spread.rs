@@ -13,6 +13,10 @@ use tokio::task::block_in_place;
 /// Items per thread from which on another thread is worth its start, some 30 µs beside a microsecond or more per item.
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
 
+/// How far a helping thread stands back, of 19.
+#[cfg(target_os = "linux")]
+const HELPER_NICENESS: i32 = 10;
+
 /// Items that a thread takes at once.
 const CHUNK: usize = 64;
 
@@ -38,7 +42,10 @@ pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) 
     let spread = || {
         thread::scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(work);
+                scope.spawn(|| {
+                    step_back();
+                    work();
+                });
             }
             work();
         });
@@ -48,6 +55,13 @@ pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) 
         Ok(RuntimeFlavor::MultiThread) => block_in_place(spread),
         _ => spread(),
     }
+}
+
+/// Lets this thread have what others leave: it helps, and must not take its core from those who serve connections.
+fn step_back() {
+    // A thread that may not is one like the others.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, HELPER_NICENESS);
 }
 
 #[cfg(test)]
