@@ -98,6 +98,13 @@ impl Crew {
         Hold(Rc::clone(self))
     }
 
+    /// A player of this number, connected and signed in.
+    pub async fn player(&self, number: u64) -> Result<Player, Failed> {
+        let mut player = Player::connect(self.plan.way(number), None, &self.tally).await?;
+        player.sign_in(self.plan.seed, number).await?;
+        Ok(player)
+    }
+
     /// Gets all players ready, some at a time, in the order of their numbers.
     pub async fn gather<T, F>(&self, one: impl Fn(u64) -> F) -> Result<Vec<T>, Failed>
     where

@@ -4,19 +4,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pitturu_loadtest::cli::{Cli, Command};
-use pitturu_loadtest::{commands, floor, worker};
+use pitturu_loadtest::{commands, floor, probe, worker};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => commands::run(&run),
         Command::Capacity(capacity) => commands::capacity(&capacity),
         Command::Compare(compare) => commands::compare(&compare),
-        Command::Floor { floor, threads } => floor::serve(floor, threads)
+        Command::Floor { floor, threads } => probe::end_with_parent()
+            .and_then(|()| floor::serve(floor, threads))
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
-        Command::Worker => worker::work()
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(Into::into),
+        Command::Worker => probe::end_with_parent()
+            .map_err(Into::into)
+            .and_then(|()| Ok(worker::work()?))
+            .map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error: commands::Error| commands::fail(&error))
 }

@@ -200,3 +200,36 @@ fn a_load_at_which_no_player_gets_ready_is_broken_and_not_an_error() {
     assert!(out.contains("never held, broke at 1"), "{out}");
     assert!(out.contains("could not get ready"), "{out}");
 }
+
+/// Whoever started a generator or a floor may be killed; what it started must not go on alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_floor_ends_with_who_started_it() {
+    use std::io::{BufRead, BufReader};
+    let mut starter = Command::new("sh")
+        .args(["-c", "\"$0\" floor fan-out & echo $!; wait"])
+        .arg(env!("CARGO_BIN_EXE_loadtest"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(starter.stdout.take().unwrap()).lines();
+    let both = [
+        lines.next().unwrap().unwrap(),
+        lines.next().unwrap().unwrap(),
+    ];
+    let floor = both
+        .iter()
+        .find(|line| line.parse::<u32>().is_ok())
+        .unwrap();
+    assert!(both.iter().any(|line| line.starts_with("listening on ")));
+    starter.kill().unwrap();
+    starter.wait().unwrap();
+    // Its end closes its output, and this pipe with it.
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(lines.next().is_none()));
+    let outcome = end.recv_timeout(std::time::Duration::from_secs(30));
+    if outcome.is_err() {
+        let _ = Command::new("kill").arg(floor).status();
+    }
+    assert_eq!(outcome, Ok(true), "the floor goes on alone");
+}

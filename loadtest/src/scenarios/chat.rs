@@ -111,8 +111,7 @@ impl Chat {
         let room = number / self.members;
         match crew.plan.subject {
             Subject::Server => {
-                let mut player = Player::connect(way, None, &crew.tally).await?;
-                player.sign_in(crew.plan.seed, number).await?;
+                let mut player = crew.player(number).await?;
                 player.join(crew.plan.room(room)).await?;
                 Ok(player)
             }

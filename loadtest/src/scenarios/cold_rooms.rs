@@ -186,9 +186,7 @@ impl Options {
     }
 
     async fn make_rooms(self: Rc<Self>, crew: Rc<Crew>, owner: u64) -> Result<(), Failed> {
-        let way = crew.plan.way(owner);
-        let mut player = Player::connect(way, None, &crew.tally).await?;
-        player.sign_in(crew.plan.seed, owner).await?;
+        let mut player = crew.player(owner).await?;
         for number in 0..self.share(owner, self.rooms) {
             let request = CreateRoom {
                 kind: RoomKind::Private,
@@ -225,9 +223,7 @@ impl Options {
         crew: Rc<Crew>,
         owner: u64,
     ) -> Result<(Player, Vec<RoomId>), Failed> {
-        let way = crew.plan.way(owner);
-        let mut player = Player::connect(way, None, &crew.tally).await?;
-        player.sign_in(crew.plan.seed, owner).await?;
+        let mut player = crew.player(owner).await?;
         let mut rooms = Vec::new();
         loop {
             let request = ListMyRooms {

@@ -56,11 +56,7 @@ impl Play for Options {
                 async move {
                     let way = crew.plan.way(number);
                     match crew.plan.subject {
-                        Subject::Server => {
-                            let mut player = Player::connect(way, None, &crew.tally).await?;
-                            player.sign_in(crew.plan.seed, number).await?;
-                            Ok(player)
-                        }
+                        Subject::Server => crew.player(number).await,
                         Subject::Floor => Player::bare_echo(way, &crew.tally).await,
                     }
                 }

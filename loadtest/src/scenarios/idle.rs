@@ -45,8 +45,7 @@ impl Play for Options {
                     match crew.plan.subject {
                         Subject::Floor => Player::bare_echo(way, &crew.tally).await,
                         Subject::Server => {
-                            let mut player = Player::connect(way, None, &crew.tally).await?;
-                            player.sign_in(crew.plan.seed, number).await?;
+                            let mut player = crew.player(number).await?;
                             player.join(crew.plan.room(number / self.members)).await?;
                             Ok(player)
                         }

@@ -37,12 +37,7 @@ impl Play for Options {
         let players = crew
             .gather(|number| {
                 let crew = Rc::clone(&crew);
-                async move {
-                    let way = crew.plan.way(number);
-                    let mut player = Player::connect(way, None, &crew.tally).await?;
-                    player.sign_in(crew.plan.seed, number).await?;
-                    Ok(player)
-                }
+                async move { crew.player(number).await }
             })
             .await?;
         let window = crew.ready().await;

@@ -265,11 +265,6 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// Where to begin to follow the inbox, if that was asked for since the last time.
-    pub fn take_inbox_from(&self) -> Option<u64> {
-        self.lock().inbox_from.take()
-    }
-
     /// Queues a frame that must not be lost while the connection lives. For what is bounded by its cause: pings, the
     /// welcome, the end of a page, the loss of a room.
     pub fn control(&self, frame: Bytes) {
@@ -364,11 +359,6 @@ impl Outbox {
         Some(message.into())
     }
 
-    /// Calls answered since the last time.
-    pub fn take_answered(&self) -> CallIds {
-        std::mem::take(&mut self.lock().answered)
-    }
-
     /// The next stream to back-fill, if the outbox has drained far enough to take a page.
     pub fn take_cut(&self) -> Option<Cut> {
         let mut waiting = self.lock();
@@ -396,11 +386,6 @@ impl Outbox {
     pub fn is_above_high_water(&self) -> bool {
         self.lock().queue.bytes > self.bytes_max / 2
     }
-
-    /// The close code asked for, if any.
-    pub fn closing(&self) -> Option<CloseCode> {
-        self.lock().closing
-    }
 }
 
 #[cfg(test)]
@@ -426,7 +411,7 @@ mod tests {
         assert_eq!(outbox.durable(&broadcast(2, 60)), Err(Full));
         assert_eq!(outbox.catch_up(&frame(2, 60)), Err(Full));
         outbox.answer(1, frame(3, 60));
-        assert_eq!(outbox.take_answered()[..], [1]);
+        assert_eq!(outbox.look(Bytes::new()).answered[..], [1]);
         let sent = outbox.take_batch().expect("two frames wait");
         assert_eq!(sent.len(), 120);
         assert_eq!(outbox.durable(&broadcast(2, 60)), Ok(()));

@@ -69,16 +69,27 @@ impl PlainTcp {
     }
 }
 
+/// Reads, and adds to `count` how many bytes came.
+fn poll_counted(
+    stream: &mut (impl AsyncRead + Unpin),
+    count: &mut u64,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buf.filled().len();
+    let result = Pin::new(stream).poll_read(cx, buf);
+    *count += (buf.filled().len() - before) as u64;
+    result
+}
+
 impl AsyncRead for PlainTcp {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        self.read += (buf.filled().len() - before) as u64;
-        result
+        let Self { tcp, read, .. } = &mut *self;
+        poll_counted(tcp, read, cx, buf)
     }
 }
 
@@ -137,10 +148,8 @@ impl AsyncRead for CountedTcp {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        self.read += (buf.filled().len() - before) as u64;
-        result
+        let Self { tcp, read, .. } = &mut *self;
+        poll_counted(tcp, read, cx, buf)
     }
 }
 
