@@ -95,7 +95,7 @@ impl Rooms {
             while outbox.take_batch().is_some() {}
             let rest = outbox.begin_turn(&Context::from_waker(Waker::noop()));
             assert_eq!(rest, None);
-            assert!(outbox.end_turn(false));
+            assert!(outbox.end_turn(false, false));
             match driver {
                 Driver::Asleep => {}
                 Driver::Woken => outbox.catch_up(&self.frame).expect("it is empty"),
@@ -186,21 +186,21 @@ fn outbox_push_and_take_batch(bencher: Bencher<'_, '_>, frames: usize) {
 #[divan::bench]
 fn outbox_latest_replaces(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
-    let frame = message_frame(ROOM, &message(16));
+    let state = Broadcast::new(message_frame(ROOM, &message(16)));
     let key = LatestKey::RoomPresence(ROOM);
-    outbox.latest(key, frame.clone());
+    outbox.latest(key, &state);
     bencher
         .counter(ItemsCount::new(1_u32))
-        .bench_local(|| outbox.latest(black_box(key), frame.clone()));
+        .bench_local(|| outbox.latest(black_box(key), &state));
 }
 
 #[divan::bench]
 fn outbox_latest_and_take_batch(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
-    let frame = message_frame(ROOM, &message(16));
+    let state = Broadcast::new(message_frame(ROOM, &message(16)));
     let key = LatestKey::RoomPresence(ROOM);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
-        outbox.latest(black_box(key), frame.clone());
+        outbox.latest(black_box(key), &state);
         outbox.take_batch()
     });
 }

@@ -15,6 +15,7 @@ use crate::app::{Sessions, StartError};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::lanes::Lanes;
 use crate::ops::health::Health;
 use crate::router::{Blocks, Router};
 use crate::services::Services;
@@ -74,7 +75,7 @@ impl Sessions for Running {
 }
 
 /// Opens the store and starts the services.
-pub async fn start(config: &Config, health: &Health) -> Result<Running, StartError> {
+pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
     let ports = Ports::all(store.clone());
     let (hub, pairs) = Hub::new();
@@ -96,6 +97,7 @@ pub async fn start(config: &Config, health: &Health) -> Result<Running, StartErr
     let limits = Arc::new(chat_limits(config)?);
     let blocks: Arc<dyn Blocks> = friends.clone();
     let router = Router::start(
+        lanes,
         shards(config.chat.shards),
         &ports.rooms,
         &ports.messages,

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: keys and values; [`app`]: what is started in which order, and the way out;
 //! - [`assembly`]: the services over one store;
+//! - [`lanes`]: the threads that serve connections;
 //! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
 //! - [`hub`]: all connections, by player;
 //! - [`router`]: rooms and their owners;
@@ -14,6 +15,7 @@ pub mod assembly;
 pub mod clock;
 pub mod config;
 pub mod hub;
+pub mod lanes;
 pub mod ops;
 pub mod random;
 pub mod router;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pitturu_server::config::flags::{Command, Flags};
-use pitturu_server::config::{self, Config, Loaded, report};
+use pitturu_server::config::{self, Loaded, report};
 use pitturu_server::ops::logs;
 use pitturu_server::{app, assembly};
 use tikv_jemallocator::Jemalloc;
@@ -29,7 +29,11 @@ fn main() -> ExitCode {
     if let Err(error) = logs::start(&loaded.config.log) {
         return fail(MISCONFIGURED, &error);
     }
-    let runtime = match runtime(&loaded.config) {
+    // Connections have threads of their own.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
@@ -37,14 +41,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }
-}
-
-fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if config.server.threads > 0 {
-        builder.worker_threads(config.server.threads);
-    }
-    builder.enable_all().build()
 }
 
 fn print(loaded: &Loaded, markdown: bool) -> ExitCode {

@@ -26,6 +26,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use self::command::Command;
 use self::mailbox::ShardHandle;
 use self::shard::{Context, Shard, refuse_command};
+use crate::lanes::Lanes;
 use crate::services::friends::FriendService;
 use crate::services::rooms::ChatLimits;
 use crate::store::StoreError;
@@ -52,16 +53,17 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts so many shards. They stop when the last clone of the router is dropped.
+    /// Starts so many shards, whose tasks run on these lanes. They stop when the last clone of the router is dropped.
     pub fn start(
+        lanes: &Lanes,
         shards: usize,
         rooms: &Arc<dyn Rooms>,
         messages: &Arc<dyn Messages>,
         blocks: &Arc<dyn Blocks>,
         limits: &Arc<ChatLimits>,
     ) -> Self {
-        let start = |_| {
-            ShardHandle::start(|mailbox| {
+        let start = |number| {
+            ShardHandle::start(lanes.of_task(number), |mailbox| {
                 Shard::new(Context::new(
                     Arc::clone(rooms),
                     Arc::clone(messages),
@@ -71,12 +73,19 @@ impl Router {
                 ))
             })
         };
-        Self {
-            shards: (0..shards.max(1)).map(start).collect(),
-        }
+        let shards: Arc<[Arc<ShardHandle>]> = (0..shards.max(1)).map(start).collect();
+        let mailboxes: Vec<_> = shards
+            .iter()
+            .map(|shard| Arc::clone(shard.mailbox()))
+            .collect();
+        let is_first = rooms.listen_to_reports(Box::new(move || {
+            mailboxes.iter().for_each(|mailbox| mailbox.announce());
+        }));
+        assert!(is_first, "a store has one router");
+        Self { shards }
     }
 
-    fn shard(&self, room: RoomId) -> &ShardHandle {
+    fn shard(&self, room: RoomId) -> &Arc<ShardHandle> {
         let bytes = room.as_bytes();
         let hash = u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"));
         let index = hash % self.shards.len() as u64;

@@ -12,7 +12,7 @@ use pitturu_protocol::types::chat::Message;
 use pitturu_server::router::followers::{Delivered, Followers};
 use pitturu_server::router::recent::message_frame;
 use pitturu_server::session::connection::Connection;
-use pitturu_server::session::link::Peer;
+use pitturu_server::session::link::{Broadcast, Peer};
 use pitturu_server::session::outbox::{LatestKey, Outbox};
 
 const ROOM: RoomId = RoomId::from_bytes([7; 10]);
@@ -80,7 +80,7 @@ impl Room {
             let batch = outbox.take_batch().expect("the events wait");
             assert_eq!(batch.len(), bytes);
             assert_eq!(outbox.take_batch(), None);
-            assert!(outbox.end_turn(false));
+            assert!(outbox.end_turn(false, false));
         }
     }
 }
@@ -152,12 +152,13 @@ fn an_answer_costs_nothing_beyond_its_bytes() {
 fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
     let outbox = Outbox::new(OUTBOX_BYTES);
     let frame = Bytes::from_static(&[0; 100]);
+    let state = Broadcast::new(frame.clone());
     let info = measure(|| {
         for call in 0..64 {
             outbox.answer(call, frame.clone());
             outbox.catch_up(&frame).expect("there is room");
             let user = UserId::from_bytes([u8::try_from(call).expect("few calls"); 10]);
-            outbox.latest(LatestKey::PlayerPresence(user), frame.clone());
+            outbox.latest(LatestKey::PlayerPresence(user), &state);
         }
         outbox.revoke(64, frame.clone());
         outbox.answer(64, frame.clone());

@@ -232,8 +232,8 @@ settings! {
         queue_max: ByteSize = "32MiB" in "1MiB" to "16GiB",
         /// How long a repetition under the same idempotency key gets the first result, at least.
         keys_kept: Duration = "24h" in "1m" to "365d",
-        /// Shortest time from one commit to the next while several writes come together. More saves work, less saves time.
-        commit_every: Duration = "3ms" in "0s" to "1s",
+        /// Longest time from one commit to the next while many writes come together; fewer wait less. More saves work, less saves time.
+        commit_every: Duration = "12ms" in "0s" to "1s",
     }
     /// Accounts and sign-in.
     accounts: Accounts {

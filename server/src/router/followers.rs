@@ -9,6 +9,8 @@ use metrics::counter;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::recent::Step;
 use super::spread;
 use crate::session::connection::Connection;
@@ -22,14 +24,18 @@ struct Follower {
     live: bool,
 }
 
-/// Entries of the stream that have not been sent yet, in order.
+/// Frames that go out in one message.
+type Frames = SmallVec<[Bytes; 1]>;
+
+/// What has not been sent yet.
 #[derive(Debug)]
-struct Burst {
-    room: RoomId,
-    /// The cursor ahead of the first.
-    before: Cursor,
-    frames: Vec<Bytes>,
-    bytes: usize,
+enum Unsent {
+    /// Entries of the room's stream, in order, and the cursor ahead of the first.
+    Entries(RoomId, Cursor, Frames),
+    /// Events that nobody misses, for everybody but one player.
+    Volatile(Frames, Option<UserId>),
+    /// A state that replaces the one before it.
+    Latest(LatestKey, Bytes),
 }
 
 /// What became of an entry.
@@ -43,11 +49,12 @@ pub struct Delivered {
 
 /// The connections that have one room open.
 ///
-/// Entries of the stream are gathered by [`Self::deliver`] and go out with [`Self::flush`], each connection getting all of
-/// them at once. Whatever else is done here flushes first, so that everything keeps its order.
+/// What everybody gets is gathered by [`Self::deliver`], [`Self::volatile`] and [`Self::latest`] and goes out with
+/// [`Self::flush`], each connection getting what follows each other at once. Whatever else is done here flushes first, so
+/// that everything keeps its order.
 #[derive(Debug, Default)]
 pub struct Followers {
-    burst: Option<Burst>,
+    unsent: Vec<Unsent>,
     list: Vec<Follower>,
     places: HashMap<ConnectionId, usize>,
     online: HashMap<UserId, u32>,
@@ -57,6 +64,11 @@ impl Followers {
     /// Whether nobody has the room open.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Connections that have the room open.
+    pub fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// Players who have the room open.
@@ -169,50 +181,81 @@ impl Followers {
 
     /// Gathers one entry of the stream for every live connection; `before` is the cursor ahead of it.
     pub fn deliver(&mut self, room: RoomId, frame: Bytes, before: Cursor) {
-        let held = self.burst.as_ref().map_or(0, |burst| burst.bytes);
-        if held + frame.len() > BATCH_BYTES {
-            self.flush();
+        match self.unsent.last_mut() {
+            Some(Unsent::Entries(_, _, frames)) if has_room(frames, &frame) => frames.push(frame),
+            _ => self
+                .unsent
+                .push(Unsent::Entries(room, before, smallvec![frame])),
         }
-        let burst = self.burst.get_or_insert_with(|| Burst {
-            room,
-            before,
-            frames: Vec::with_capacity(1),
-            bytes: 0,
-        });
-        burst.bytes += frame.len();
-        burst.frames.push(frame);
     }
 
-    /// Whether entries wait for [`Self::flush`].
-    pub const fn has_burst(&self) -> bool {
-        self.burst.is_some()
+    /// Gathers an event that may be dropped, for everybody, live or not, but one player.
+    pub fn volatile(&mut self, frame: Bytes, except: Option<UserId>) {
+        match self.unsent.last_mut() {
+            Some(Unsent::Volatile(frames, held)) if *held == except && has_room(frames, &frame) => {
+                frames.push(frame);
+            }
+            _ => self.unsent.push(Unsent::Volatile(smallvec![frame], except)),
+        }
     }
 
-    /// Sends what was gathered to every live connection. One whose outbox is full is cut ahead of all of it.
+    /// Gathers the newest state for everybody.
+    pub fn latest(&mut self, key: LatestKey, frame: Bytes) {
+        self.unsent.push(Unsent::Latest(key, frame));
+    }
+
+    /// Whether something waits for [`Self::flush`].
+    pub const fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends what was gathered. A connection whose outbox is full is cut ahead of the entries that go together.
     pub fn flush(&mut self) -> Delivered {
-        let Some(burst) = self.burst.take() else {
-            return Delivered::default();
-        };
-        let entries = burst.frames.len() as u64;
-        let frame = match <[Bytes; 1]>::try_from(burst.frames) {
-            Ok([frame]) => frame,
-            Err(frames) => frames.concat().into(),
-        };
-        let entries_together = Broadcast::new(frame);
+        let mut delivered = Delivered::default();
+        let mut unsent = std::mem::take(&mut self.unsent);
+        for unsent in unsent.drain(..) {
+            match unsent {
+                Unsent::Entries(room, before, frames) => {
+                    let entries = self.send_entries(room, before, &frames);
+                    delivered.sent += entries.sent;
+                    delivered.cut += entries.cut;
+                }
+                Unsent::Volatile(frames, except) => {
+                    let event = Broadcast::new(together(&frames));
+                    self.for_each(|follower| {
+                        if Some(follower.user) != except {
+                            follower.connection.outbox.volatile(&event);
+                        }
+                    });
+                }
+                Unsent::Latest(key, frame) => {
+                    let state = Broadcast::new(frame);
+                    self.for_each(|follower| follower.connection.outbox.latest(key, &state));
+                }
+            }
+        }
+        // Its memory serves the next turn.
+        self.unsent = unsent;
+        delivered
+    }
+
+    fn for_each(&mut self, act: impl Fn(&Follower) + Sync) {
+        spread::for_each(&mut self.list, |followers| followers.iter().for_each(&act));
+    }
+
+    fn send_entries(&mut self, room: RoomId, before: Cursor, frames: &[Bytes]) -> Delivered {
+        let entries = frames.len() as u64;
+        let message = Broadcast::new(together(frames));
         let (sent, cut) = (AtomicU64::new(0), AtomicU64::new(0));
         spread::for_each(&mut self.list, |followers| {
             let (mut here_sent, mut here_cut) = (0, 0);
             for follower in followers.iter_mut().filter(|follower| follower.live) {
-                if follower
-                    .connection
-                    .outbox
-                    .durable(&entries_together)
-                    .is_ok()
-                {
+                let outbox = &follower.connection.outbox;
+                if outbox.durable(&message).is_ok() {
                     here_sent += entries;
                 } else {
                     follower.live = false;
-                    follower.connection.outbox.cut(burst.room, burst.before);
+                    outbox.cut(room, before);
                     here_cut += 1;
                 }
             }
@@ -240,14 +283,6 @@ impl Followers {
         }
     }
 
-    /// Sends the newest state to everybody.
-    pub fn latest(&mut self, key: LatestKey, frame: &Bytes) {
-        self.flush();
-        for follower in &self.list {
-            follower.connection.outbox.latest(key, frame.clone());
-        }
-    }
-
     /// Sends the newest state to the connections that `wanted` picks.
     pub fn latest_where(
         &mut self,
@@ -256,9 +291,10 @@ impl Followers {
         wanted: impl Fn(&Connection, UserId) -> bool,
     ) {
         self.flush();
+        let state = Broadcast::new(frame.clone());
         for follower in &self.list {
             if wanted(&follower.connection, follower.user) {
-                follower.connection.outbox.latest(key, frame.clone());
+                follower.connection.outbox.latest(key, &state);
             }
         }
     }
@@ -267,20 +303,20 @@ impl Followers {
     pub fn latest_each(&mut self, key: LatestKey, frame: impl Fn(UserId) -> Bytes) {
         self.flush();
         for follower in &self.list {
-            follower.connection.outbox.latest(key, frame(follower.user));
+            let state = Broadcast::new(frame(follower.user));
+            follower.connection.outbox.latest(key, &state);
         }
     }
+}
 
-    /// Sends an event that may be dropped to everybody, live or not, but one player.
-    pub fn volatile(&mut self, frame: Bytes, except: Option<UserId>) {
-        self.flush();
-        let event = Broadcast::new(frame);
-        spread::for_each(&mut self.list, |followers| {
-            for follower in followers {
-                if Some(follower.user) != except {
-                    follower.connection.outbox.volatile(&event);
-                }
-            }
-        });
+/// Whether one more frame fits into the message.
+fn has_room(frames: &Frames, frame: &Bytes) -> bool {
+    frames.iter().map(Bytes::len).sum::<usize>() + frame.len() <= BATCH_BYTES
+}
+
+fn together(frames: &[Bytes]) -> Bytes {
+    match frames {
+        [frame] => frame.clone(),
+        frames => frames.concat().into(),
     }
 }

@@ -77,6 +77,8 @@ pub struct LiveRoom {
     presence_sent_at: u64,
     used_at: u64,
     retaining: bool,
+    /// Connections whose outbox holds an answer until [`Self::flush`].
+    answered: Vec<Arc<Connection>>,
 }
 
 impl LiveRoom {
@@ -119,6 +121,7 @@ impl LiveRoom {
             presence_sent_at: 0,
             used_at: now,
             retaining: false,
+            answered: Vec::new(),
         }
     }
 
@@ -164,7 +167,7 @@ impl LiveRoom {
             .write(
                 effects.write,
                 Box::new(move |result| {
-                    mailbox.report(Completion::Written(id, life, result));
+                    mailbox.report_write(Completion::Written(id, life, result));
                 }),
             )
             .inspect_err(|_| context.write_ends())
@@ -197,10 +200,9 @@ impl LiveRoom {
     }
 
     fn answer(&mut self, asker: Asker, body: &Bytes, now: u64) {
-        asker
-            .connection
-            .outbox
-            .answer(asker.call, reply_frame(asker.call, body));
+        let frame = reply_frame(asker.call, body);
+        asker.connection.outbox.hold_answer(asker.call, frame);
+        self.answered.push(asker.connection);
         if let Some(key) = asker.key {
             for (connection, call) in self.keys.done(asker.user, key.key, body.clone(), now) {
                 connection.outbox.answer(call, reply_frame(call, body));
@@ -220,6 +222,7 @@ impl LiveRoom {
     /// Ends this life after a failed write: refuses what waits, and cuts the followers where they stand, so that they
     /// continue from what the store turns out to hold.
     pub fn fail(mut self, error: &StoreError) -> Followers {
+        self.flush();
         let fault = Fault::from(error.clone());
         for pending in std::mem::take(&mut self.pending) {
             match pending.answer {
@@ -236,14 +239,21 @@ impl LiveRoom {
         self.followers
     }
 
-    /// Whether entries were told that [`Self::flush`] has yet to send.
-    pub const fn has_burst(&self) -> bool {
-        self.followers.has_burst()
+    /// Over how many connections [`Self::flush`] has to go for what was told or answered since the last time; none when
+    /// there is nothing.
+    pub fn owes(&self) -> Option<usize> {
+        if self.followers.has_unsent() {
+            return Some(self.followers.len());
+        }
+        (!self.answered.is_empty()).then_some(self.answered.len())
     }
 
-    /// Sends what was told since the last time.
+    /// Sends what was told and answered since the last time. Whoever follows what they have caused gets both at once.
     pub fn flush(&mut self) {
         self.followers.flush();
+        for connection in self.answered.drain(..) {
+            connection.outbox.release();
+        }
     }
 
     /// Whether the room can leave memory: nobody follows it, nothing waits, and it was not used for a while.
@@ -251,6 +261,7 @@ impl LiveRoom {
         self.followers.is_empty()
             && self.pending.is_empty()
             && self.working.is_empty()
+            && self.answered.is_empty()
             && now >= self.used_at + IDLE_MS
     }
 

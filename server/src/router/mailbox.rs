@@ -3,16 +3,22 @@
 //! A shard has no thread of its own: whoever puts something into its mailbox runs it at once, unless somebody is running
 //! it already, who then goes on with what was put in meanwhile. A call thus reaches its room, and a message everybody who
 //! reads along, without waking another task. The store's writer does not run shards: it wakes the shard's task.
+//!
+//! A broadcast to thousands takes tens of milliseconds. Whoever has made one leaves the shard to a thread apart, which
+//! runs it until nothing is left; meanwhile the others only fill the mailbox.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::command::{Command, Completion};
 use super::shard::Shard;
+use super::spread;
 
 /// Calls that may wait for one shard. Beyond it, they are refused as overloaded.
 pub const MAILBOX_MAX: usize = 65_536;
@@ -44,6 +50,7 @@ pub enum Item {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     waiting: Mutex<VecDeque<Item>>,
+    has_writes: AtomicBool,
     task: Notify,
 }
 
@@ -58,15 +65,28 @@ impl Mailbox {
         self.task.notify_one();
     }
 
-    /// Takes some items; whether more wait.
-    fn take(&self, into: &mut Vec<Item>) -> bool {
+    /// Reports a write. [`Self::announce`] follows once for all that were made durable together, so that their messages
+    /// gather and one look is enough.
+    pub fn report_write(&self, completion: Completion) {
+        self.lock().push_back(Item::Completion(completion));
+        self.has_writes.store(true, Ordering::Release);
+    }
+
+    /// Has the shard's task look, if writes were reported since the last time.
+    pub fn announce(&self) {
+        if self.has_writes.swap(false, Ordering::AcqRel) {
+            self.task.notify_one();
+        }
+    }
+
+    /// Takes some items.
+    fn take(&self, into: &mut Vec<Item>) {
         let mut waiting = self.lock();
         let count = waiting.len().min(BURST);
         into.extend(waiting.drain(..count));
         if waiting.is_empty() {
             waiting.shrink_to(IDLE_SLOTS);
         }
-        !waiting.is_empty()
     }
 
     fn is_empty(&self) -> bool {
@@ -77,7 +97,25 @@ impl Mailbox {
 /// A shard and its mailbox.
 pub struct ShardHandle {
     mailbox: Arc<Mailbox>,
-    shard: Mutex<Shard>,
+    running: Mutex<Running>,
+}
+
+/// What only one thread at a time has.
+struct Running {
+    shard: Shard,
+    /// A thread apart runs the shard until nothing is left.
+    is_apart: bool,
+    /// What was taken out of the mailbox for it.
+    left: Vec<Item>,
+}
+
+impl Running {
+    fn work_off(&mut self) {
+        for item in self.left.drain(..) {
+            self.shard.take(item);
+        }
+        self.shard.flush();
+    }
 }
 
 impl std::fmt::Debug for ShardHandle {
@@ -87,25 +125,35 @@ impl std::fmt::Debug for ShardHandle {
 }
 
 impl ShardHandle {
-    /// A shard that `make` makes for its mailbox, and starts its task, which ends with the handle.
-    pub fn start(make: impl FnOnce(Arc<Mailbox>) -> Shard) -> Arc<Self> {
+    /// A shard that `make` makes for its mailbox, and starts its task on `lane`, which ends with the handle.
+    pub fn start(lane: &Handle, make: impl FnOnce(Arc<Mailbox>) -> Shard) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
-        let shard = make(Arc::clone(&mailbox));
+        let running = Running {
+            shard: make(Arc::clone(&mailbox)),
+            is_apart: false,
+            left: Vec::new(),
+        };
         let handle = Arc::new(Self {
             mailbox: Arc::clone(&mailbox),
-            shard: Mutex::new(shard),
+            running: Mutex::new(running),
         });
-        tokio::spawn(attend(Arc::downgrade(&handle), mailbox));
+        lane.spawn(attend(Arc::downgrade(&handle), mailbox));
         handle
     }
 
+    /// What waits for the shard.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
     /// Has the shard do what is asked, now or right after what it is doing. Hands the command back when too many wait.
-    pub fn send(&self, command: Command) -> Result<(), Command> {
-        if let Ok(mut shard) = self.shard.try_lock()
+    pub fn send(self: &Arc<Self>, command: Command) -> Result<(), Command> {
+        if let Ok(mut running) = self.running.try_lock()
+            && !running.is_apart
             && self.mailbox.is_empty()
         {
-            shard.take(Item::Command(command));
-            shard.flush();
+            running.shard.take(Item::Command(command));
+            self.end_turn(running);
         } else {
             let mut waiting = self.mailbox.lock();
             if waiting.len() >= MAILBOX_MAX {
@@ -118,14 +166,14 @@ impl ShardHandle {
     }
 
     /// Like [`Self::send`], however many wait: for what is bounded by its cause.
-    pub fn insist(&self, command: Command) {
+    pub fn insist(self: &Arc<Self>, command: Command) {
         self.mailbox.lock().push_back(Item::Command(command));
         self.run();
     }
 
     /// Works off the mailbox, unless somebody else does. Whoever puts something in calls this afterwards, and whoever lets
     /// go of the shard looks into the mailbox once more: nothing is left lying.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         let mut burst = Vec::new();
         let mut done = 0;
         while !self.mailbox.is_empty() {
@@ -133,21 +181,54 @@ impl ShardHandle {
                 self.mailbox.task.notify_one();
                 return;
             }
-            let mut shard = match self.shard.try_lock() {
-                Ok(shard) => shard,
+            let mut running = match self.running.try_lock() {
+                Ok(running) => running,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            let mut more = true;
-            while more && done < TURN_MAX {
-                more = self.mailbox.take(&mut burst);
-                done += burst.len();
-                for item in burst.drain(..) {
-                    shard.take(item);
+            if running.is_apart {
+                return;
+            }
+            self.mailbox.take(&mut burst);
+            done += burst.len();
+            let mut items = burst.drain(..);
+            for item in items.by_ref() {
+                running.shard.take(item);
+                if running.shard.owes() >= spread::LONG {
+                    break;
                 }
-                shard.flush();
+            }
+            running.left.extend(items);
+            self.end_turn(running);
+        }
+    }
+
+    /// Sends what the turn has brought, or leaves that, and the shard, to a thread apart.
+    fn end_turn(self: &Arc<Self>, mut running: MutexGuard<'_, Running>) {
+        let is_long = running.shard.owes() >= spread::LONG;
+        // A thread without a runtime serves nobody who would have to wait.
+        let Some(runtime) = is_long.then(Handle::try_current).and_then(Result::ok) else {
+            running.work_off();
+            return;
+        };
+        running.is_apart = true;
+        drop(running);
+        let handle = Arc::clone(self);
+        runtime.spawn_blocking(move || handle.run_apart());
+    }
+
+    fn run_apart(self: &Arc<Self>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            running.work_off();
+            self.mailbox.take(&mut running.left);
+            if running.left.is_empty() {
+                break;
             }
         }
+        running.is_apart = false;
+        drop(running);
+        self.run();
     }
 }
 

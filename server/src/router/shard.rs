@@ -92,8 +92,10 @@ pub struct Shard {
     context: Context,
     slots: HashMap<RoomId, Slot>,
     restless: HashSet<RoomId>,
-    /// Rooms with entries to send at the end of the turn.
-    bursting: Vec<RoomId>,
+    /// Rooms with something to send at the end of the turn.
+    owing: Vec<RoomId>,
+    /// The most connections that one of them has to send to.
+    owing_connections: usize,
     lives: u64,
     ticks: u64,
 }
@@ -105,7 +107,8 @@ impl Shard {
             context,
             slots: HashMap::new(),
             restless: HashSet::new(),
-            bursting: Vec::new(),
+            owing: Vec::new(),
+            owing_connections: 0,
             lives: 0,
             ticks: 0,
         }
@@ -123,9 +126,26 @@ impl Shard {
     /// Sends what the rooms told in this turn. A commit reports many messages at once, and while connections are written
     /// to more of them gather: the busier a room, the more of its messages go out in one write.
     pub fn flush(&mut self) {
-        for room in self.bursting.drain(..) {
+        self.owing_connections = 0;
+        for room in self.owing.drain(..) {
             if let Some(Slot::Live(live)) = self.slots.get_mut(&room) {
                 live.flush();
+            }
+        }
+    }
+
+    /// Over how many connections [`Self::flush`] has to go for one room at most.
+    pub const fn owes(&self) -> usize {
+        self.owing_connections
+    }
+
+    fn note_what_is_owed(&mut self, room: RoomId) {
+        if let Some(Slot::Live(live)) = self.slots.get(&room)
+            && let Some(connections) = live.owes()
+        {
+            self.owing_connections = self.owing_connections.max(connections);
+            if self.owing.last() != Some(&room) {
+                self.owing.push(room);
             }
         }
     }
@@ -250,12 +270,7 @@ impl Shard {
     /// Keeps an eye on a room that was touched, or begins its next life when the store failed it.
     fn after(&mut self, room: RoomId, outcome: Result<(), StoreError>) {
         self.restless.insert(room);
-        if let Some(Slot::Live(live)) = self.slots.get(&room)
-            && live.has_burst()
-            && self.bursting.last() != Some(&room)
-        {
-            self.bursting.push(room);
-        }
+        self.note_what_is_owed(room);
         let Err(error) = outcome else {
             return;
         };
@@ -336,6 +351,7 @@ impl Shard {
                 continue;
             };
             live.tick(now);
+            let owes = live.owes().is_some();
             if sweep && live.wants_retention() {
                 to_retain.push(room);
             }
@@ -343,6 +359,9 @@ impl Shard {
                 self.slots.remove(&room);
             } else if !live.is_quiet() {
                 self.restless.insert(room);
+            }
+            if owes {
+                self.note_what_is_owed(room);
             }
         }
         for room in to_retain {

@@ -7,11 +7,11 @@ use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
-
 /// Items per thread from which on another thread is worth its start, some 30 µs beside a microsecond or more per item.
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
+
+/// Items from which on a list is long: it is worked off by several threads, and not from a lane.
+pub(super) const LONG: usize = 2 * ITEMS_PER_THREAD_MIN;
 
 /// How far a helping thread stands back, of 19.
 #[cfg(target_os = "linux")]
@@ -39,22 +39,15 @@ pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) 
             None => return,
         }
     };
-    let spread = || {
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| {
-                    step_back();
-                    work();
-                });
-            }
-            work();
-        });
-    };
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        // Other tasks of this thread find another one meanwhile.
-        Ok(RuntimeFlavor::MultiThread) => block_in_place(spread),
-        _ => spread(),
-    }
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| {
+                step_back();
+                work();
+            });
+        }
+        work();
+    });
 }
 
 /// Lets this thread have what others leave: it helps, and must not take its core from those who serve connections.
@@ -77,31 +70,5 @@ mod tests {
             });
             assert!(items.iter().all(|&item| item == 1), "{count}");
         }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn tasks_run_beside_a_long_loop() {
-        if *CORES < 2 {
-            return;
-        }
-        let (began, mut beginning) = tokio::sync::mpsc::unbounded_channel();
-        let (answer, answered) = std::sync::mpsc::channel();
-        let answered = Mutex::new(Some(answered));
-        let other = tokio::spawn(async move {
-            beginning.recv().await.expect("the loop begins");
-            answer.send(()).expect("the loop waits");
-        });
-        let looping = tokio::spawn(async move {
-            let mut items = vec![0; 2 * ITEMS_PER_THREAD_MIN];
-            for_each(&mut items, |_| {
-                let first = answered.lock().expect("nobody panics").take();
-                if let Some(answered) = first {
-                    began.send(()).expect("the other task lives");
-                    answered.recv().expect("the other task has its turn");
-                }
-            });
-        });
-        looping.await.expect("no panic");
-        other.await.expect("no panic");
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::counter;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
@@ -21,6 +20,7 @@ use super::friends::FriendService;
 use crate::hub::Hub;
 use crate::router::Router;
 use crate::router::command::Command;
+use crate::session::link::Broadcast;
 use crate::session::outbox::LatestKey;
 
 /// How often changes of presence are passed on: many changes of one player become one event.
@@ -113,11 +113,11 @@ impl PresenceService {
         let event = PlayerPresence {
             presence: presence.clone(),
         };
-        let frame = Bytes::from(frame::event(&event));
+        let state = Broadcast::new(frame::event(&event).into());
         counter!("pitturu_presence_events_total").increment(connections.len() as u64);
         for connection in connections {
             let key = LatestKey::PlayerPresence(presence.user);
-            connection.outbox.latest(key, frame.clone());
+            connection.outbox.latest(key, &state);
         }
     }
 

@@ -33,6 +33,9 @@ use crate::store::idempotency::KeyRecord;
 /// Room for a reply beyond what it repeats of its call.
 const REPLY_BYTES: usize = 64;
 
+/// Room for the first replies of a turn: calls that come together are answered in one message.
+const REPLIES_BYTES: usize = 1024;
+
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -303,7 +306,12 @@ where
         let outcome = services.handle(&call, request).now_or_never();
         match outcome.expect("the handler says that it never waits") {
             Ok(reply) => {
-                replies.reserve(incoming.body.len() + REPLY_BYTES);
+                let bytes = incoming.body.len() + REPLY_BYTES;
+                replies.reserve(if replies.is_empty() {
+                    bytes.max(REPLIES_BYTES)
+                } else {
+                    bytes
+                });
                 frame::append_reply(replies, number, &reply);
             }
             Err(fault) => refuse_at_once(replies, number, fault),

@@ -213,8 +213,11 @@ impl<L: Link> Driver<L> {
             }
             if is_next || self.is_timer_set || !self.replies.is_empty() {
                 now = now_ms();
-            } else if self.connection.outbox.end_turn(self.link.has_unsent()) {
-                break;
+            } else {
+                let (unsent, waits) = (self.link.has_unsent(), !reading.is_drained);
+                if self.connection.outbox.end_turn(unsent, waits) {
+                    break;
+                }
             }
         }
         if reading.frames >= FRAMES_PER_TURN {

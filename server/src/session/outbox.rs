@@ -19,8 +19,9 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::link::{Broadcast, Direct, Directly};
+use super::link::{Broadcast, Direct};
 
+mod direct;
 mod turn;
 
 pub use self::turn::Look;
@@ -124,6 +125,10 @@ struct Gate {
     driving: bool,
     /// Something came while it was.
     news: bool,
+    /// The driver reads nothing further until calls are answered.
+    hears_answers: bool,
+    /// Answers wait for [`Outbox::release`], and nothing else does.
+    holds: bool,
 }
 
 #[derive(Debug, Default)]
@@ -172,6 +177,8 @@ impl Outbox {
             waiting.gate.news = true;
         } else {
             waiting.gate.idle = false;
+            // It sends what is held, too.
+            waiting.gate.holds = false;
             drop(waiting);
             self.driver.wake();
         }
@@ -180,24 +187,6 @@ impl Outbox {
     fn enqueue(&self, mut waiting: MutexGuard<'_, Waiting>, frame: Bytes) {
         waiting.queue.push(frame);
         self.notify(waiting);
-    }
-
-    /// Sends an event past the driver. False: it has to be queued.
-    fn sends_directly(&self, waiting: &mut MutexGuard<'_, Waiting>, event: &Broadcast) -> bool {
-        let Gate { direct, idle, .. } = &waiting.gate;
-        let Some(direct) = direct.as_ref().filter(|_| *idle) else {
-            return false;
-        };
-        match direct.try_send(event) {
-            Directly::Sent => true,
-            Directly::Refused => false,
-            Directly::Partly(rest) => {
-                waiting.torn = Some(rest);
-                waiting.gate.idle = false;
-                self.driver.wake();
-                true
-            }
-        }
     }
 
     /// Lets events be sent past the driver.
@@ -213,17 +202,19 @@ impl Outbox {
         waiting.gate.driving = true;
         waiting.gate.idle = false;
         waiting.gate.news = false;
+        waiting.gate.holds = false;
         waiting.torn.take()
     }
 
-    /// The driver would rest; `unsent` tells whether something waits for its socket. False: something came meanwhile, and it
-    /// has to go on.
-    pub fn end_turn(&self, unsent: bool) -> bool {
+    /// The driver would rest; `unsent` tells whether something waits for its socket, `hears_answers` whether it has to go on
+    /// when a call is answered. False: something came meanwhile, and it has to go on now.
+    pub fn end_turn(&self, unsent: bool, hears_answers: bool) -> bool {
         let mut waiting = self.lock();
         if std::mem::take(&mut waiting.gate.news) {
             return false;
         }
         waiting.gate.driving = false;
+        waiting.gate.hears_answers = hears_answers;
         waiting.gate.idle = !unsent
             && waiting.queue.is_empty()
             && waiting.latest.is_empty()
@@ -234,14 +225,10 @@ impl Outbox {
     /// Queues the answer to a call: an encoded reply or fault.
     pub fn answer(&self, call: CallId, frame: Bytes) {
         let mut waiting = self.lock();
-        if let Some(index) = waiting.revoked.iter().position(|&held| held == call) {
-            let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
-            revoked.swap_remove(index);
-            waiting.revoked = revoked.into();
-            return;
+        if !is_revoked(&mut waiting, call) {
+            waiting.answered.push(call);
+            self.enqueue(waiting, frame);
         }
-        waiting.answered.push(call);
-        self.enqueue(waiting, frame);
     }
 
     /// Answers a call with `fault` now and drops its later answer, unless it was answered already. For calls without
@@ -294,9 +281,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues the newest state under `key`, in place of an older one.
-    pub fn latest(&self, key: LatestKey, frame: Bytes) {
+    /// Sends the newest state under `key`, or queues it in place of an older one.
+    pub fn latest(&self, key: LatestKey, state: &Broadcast) {
         let mut waiting = self.lock();
+        if self.sends_directly(&mut waiting, state) {
+            return;
+        }
+        let frame = state.message().clone();
         match waiting.latest.iter_mut().find(|(held, _)| *held == key) {
             Some((_, held)) => *held = frame,
             None => waiting.latest.push((key, frame)),
@@ -388,6 +379,17 @@ impl Outbox {
     }
 }
 
+/// Whether the call was answered before it was carried out. Then its own answer is dropped.
+fn is_revoked(waiting: &mut Waiting, call: CallId) -> bool {
+    let place = waiting.revoked.iter().position(|&held| held == call);
+    if let Some(index) = place {
+        let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
+        revoked.swap_remove(index);
+        waiting.revoked = revoked.into();
+    }
+    place.is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,9 +423,9 @@ mod tests {
     fn the_latest_state_replaces_and_goes_first() {
         let outbox = Outbox::new(100);
         outbox.control(frame(9, 1));
-        outbox.latest(LatestKey::RoomPresence(room(1)), frame(1, 1));
-        outbox.latest(LatestKey::RoomPresence(room(2)), frame(2, 1));
-        outbox.latest(LatestKey::RoomPresence(room(1)), frame(3, 1));
+        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(1, 1));
+        outbox.latest(LatestKey::RoomPresence(room(2)), &broadcast(2, 1));
+        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(3, 1));
         assert_eq!(&outbox.take_batch().expect("three wait")[..], [3, 2, 9]);
         assert_eq!(outbox.take_batch(), None);
     }
@@ -468,7 +470,7 @@ mod tests {
     fn what_does_not_fit_into_a_batch_goes_with_the_next_in_order() {
         let outbox = Outbox::new(1 << 20);
         let half = BATCH_BYTES / 2;
-        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, 1));
+        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(9, 1));
         for (byte, length) in [(1, half), (2, half), (3, half), (4, half + 1), (5, 1)] {
             outbox.control(frame(byte, length));
         }
@@ -484,84 +486,13 @@ mod tests {
         assert!(!outbox.is_above_high_water());
     }
 
-    /// A socket that answers what it is told to, and keeps what it is given.
-    #[derive(Debug)]
-    struct Scripted(Mutex<(Vec<Directly>, usize)>);
-
-    impl Direct for Scripted {
-        fn try_send(&self, _: &Broadcast) -> Directly {
-            let mut script = self.0.lock().expect("nobody panics");
-            script.1 += 1;
-            script.0.pop().unwrap_or(Directly::Sent)
-        }
-    }
-
-    fn plugged(answers: Vec<Directly>) -> (Outbox, Arc<Scripted>) {
-        let outbox = Outbox::new(100);
-        let socket = Arc::new(Scripted(Mutex::new((answers, 0))));
-        outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
-        (outbox, socket)
-    }
-
-    fn turn(outbox: &Outbox, unsent: bool) -> Option<Bytes> {
-        let rest = outbox.begin_turn(&Context::from_waker(std::task::Waker::noop()));
-        assert!(outbox.end_turn(unsent));
-        rest
-    }
-
-    fn asked(socket: &Scripted) -> usize {
-        socket.0.lock().expect("nobody panics").1
-    }
-
-    #[test]
-    fn events_go_past_a_driver_that_rests_and_past_nothing_that_waits() {
-        let (outbox, socket) = plugged(vec![]);
-        assert_eq!(outbox.durable(&broadcast(1, 10)), Ok(()));
-        assert_eq!(asked(&socket), 0, "the driver has not had its first turn");
-        assert_eq!(outbox.take_batch().expect("it waits").len(), 10);
-        turn(&outbox, false);
-        assert_eq!(outbox.durable(&broadcast(2, 10)), Ok(()));
-        outbox.volatile(&broadcast(3, 10));
-        assert_eq!((asked(&socket), outbox.take_batch()), (2, None));
-        outbox.control(frame(4, 1));
-        assert_eq!(outbox.durable(&broadcast(5, 1)), Ok(()));
-        assert_eq!(asked(&socket), 2);
-        assert_eq!(&outbox.take_batch().expect("two wait")[..], [4, 5]);
-        turn(&outbox, true);
-        outbox.volatile(&broadcast(6, 1));
-        assert_eq!(asked(&socket), 2, "something waits for the socket");
-    }
-
-    #[test]
-    fn what_a_full_socket_refuses_is_queued_and_what_it_tore_comes_first() {
-        let rest = frame(9, 3);
-        let (outbox, socket) = plugged(vec![Directly::Partly(rest.clone()), Directly::Refused]);
-        turn(&outbox, false);
-        outbox.volatile(&broadcast(1, 5));
-        assert_eq!(outbox.take_batch().expect("it was refused").len(), 5);
-        turn(&outbox, false);
-        outbox.volatile(&broadcast(2, 5));
-        outbox.volatile(&broadcast(3, 5));
-        assert_eq!(asked(&socket), 2, "nothing goes past a torn message");
-        assert_eq!(turn(&outbox, false), Some(rest));
-        assert_eq!(outbox.take_batch().expect("the one after").as_ref(), [3; 5]);
-    }
-
-    #[test]
-    fn what_comes_during_a_turn_is_seen_before_the_driver_rests() {
-        let (outbox, socket) = plugged(vec![]);
-        outbox.begin_turn(&Context::from_waker(std::task::Waker::noop()));
-        outbox.volatile(&broadcast(1, 5));
-        assert!(!outbox.end_turn(false), "there is news");
-        assert_eq!(outbox.take_batch().expect("it waits").len(), 5);
-        assert!(outbox.end_turn(false));
-        assert_eq!(asked(&socket), 0);
-    }
-
     #[test]
     fn states_that_fill_a_batch_leave_the_queue_for_the_next() {
         let outbox = Outbox::new(1 << 20);
-        outbox.latest(LatestKey::RoomPresence(room(1)), frame(9, BATCH_BYTES + 1));
+        outbox.latest(
+            LatestKey::RoomPresence(room(1)),
+            &broadcast(9, BATCH_BYTES + 1),
+        );
         outbox.control(frame(1, 1));
         outbox.control(frame(2, 1));
         let states = outbox.take_batch().expect("a state waits");

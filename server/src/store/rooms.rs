@@ -281,6 +281,10 @@ pub trait Rooms: Send + Sync {
     /// also [`StoreError::Conflict`]: wrong sequence, revision or fence, room deleted or unknown; nothing was changed.
     fn write(&self, write: RoomWrite, done: Done) -> Result<(), StoreError>;
 
+    /// Names the one listener that is called after outcomes of writes were reported: once for all that came together, on
+    /// a thread where it must not block. False if there is one already.
+    fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool;
+
     /// Summaries, in the order of `rooms`. Unknown and deleted rooms are left out.
     fn summaries(
         &self,

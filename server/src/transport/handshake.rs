@@ -6,10 +6,10 @@ use std::io;
 use http::{HeaderMap, StatusCode, Uri, header};
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::server::{Request, create_response, write_response};
 
 use crate::transport::socket::Socket;
 use crate::transport::ws::WebSocketLink;
@@ -164,7 +164,7 @@ pub async fn upgrade(
         Ok(response) => {
             socket.write_all(&response).await?;
             socket.flush().await?;
-            Ok(WebSocketLink::new(socket, early).await)
+            Ok(WebSocketLink::new(socket, early))
         }
         Err(refusal) => {
             refuse(socket, &refusal).await?;

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::lanes::{Berth, Lanes};
 use crate::session::link::Peer;
 use crate::transport::connections::{Connections, Full, Place};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
@@ -47,6 +48,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Front {
     /// Limits and counts.
     pub connections: Connections,
+    /// Where connections are served.
+    pub lanes: Lanes,
     /// Which web pages may connect.
     pub origins: Origins,
     /// Longest time from the accept to the answer of the handshake.
@@ -56,9 +59,15 @@ pub struct Front {
 
 impl Front {
     /// The shared part of listeners.
-    pub fn new(connections: Connections, origins: Origins, handshake_timeout: Duration) -> Self {
+    pub fn new(
+        connections: Connections,
+        lanes: Lanes,
+        origins: Origins,
+        handshake_timeout: Duration,
+    ) -> Self {
         Self {
             connections,
+            lanes,
             origins,
             handshake_timeout,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -88,8 +97,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until `stop` turns true. Each connection that has shaken hands runs `session` in a task of its own, so that
-/// what the handshake needed is given back before the long life of the connection begins.
+/// Accepts until `stop` turns true. Each connection gets a lane, shakes hands there, and then runs `session` in a task of
+/// its own, so that what the handshake needed is given back before the long life of the connection begins.
 pub async fn serve<F, S>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -106,14 +115,18 @@ pub async fn serve<F, S>(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((tcp, address)) => {
-                let arrival = Arrival {
-                    tcp,
-                    address,
-                    tls: tls.clone(),
-                };
-                receive(arrival, &front, &session);
-            }
+            // Its own lane listens to the socket, and this thread does not.
+            Ok((tcp, address)) => match tcp.into_std() {
+                Ok(tcp) => {
+                    let arrival = Arrival {
+                        tcp,
+                        address,
+                        tls: tls.clone(),
+                    };
+                    receive(arrival, &front, &session);
+                }
+                Err(error) => debug!(%address, %error, "connection broke off"),
+            },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 counter!("pitturu_accept_errors_total").increment(1);
@@ -133,7 +146,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 struct Arrival {
-    tcp: TcpStream,
+    tcp: std::net::TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
 }
@@ -145,14 +158,17 @@ where
 {
     match front.connections.admit(arrival.address.ip()) {
         Ok(place) => {
-            tokio::spawn(admit(arrival, place, Arc::clone(front), session.clone()));
+            let berth = front.lanes.board();
+            let lane = berth.runtime().clone();
+            let admission = admit(arrival, place, berth, Arc::clone(front), session.clone());
+            lane.spawn(admission);
         }
         Err(full) => turn_away(arrival, full, front),
     }
 }
 
 /// Shakes hands, then lets go of everything but the link.
-async fn admit<F, S>(arrival: Arrival, place: Place, front: Arc<Front>, session: F)
+async fn admit<F, S>(arrival: Arrival, place: Place, berth: Berth, front: Arc<Front>, session: F)
 where
     F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
@@ -169,7 +185,7 @@ where
     });
     match timeout(front.handshake_timeout, handshake).await {
         Ok(Ok(mut link)) => {
-            link.hold(place);
+            link.hold(place, berth);
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
@@ -189,11 +205,12 @@ where
 }
 
 async fn secure(arrival: Arrival) -> io::Result<Socket> {
-    arrival.tcp.set_nodelay(true)?;
+    let tcp = TcpStream::from_std(arrival.tcp)?;
+    tcp.set_nodelay(true)?;
     match arrival.tls {
-        None => Ok(Socket::Plain(PlainTcp::new(arrival.tcp))),
+        None => Ok(Socket::Plain(PlainTcp::new(tcp))),
         Some(acceptor) => {
-            let tls = acceptor.accept(CountedTcp::new(arrival.tcp)).await?;
+            let tls = acceptor.accept(CountedTcp::new(tcp)).await?;
             Ok(Socket::Tls(Box::new(tls)))
         }
     }

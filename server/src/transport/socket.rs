@@ -2,12 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
 /// What carries a WebSocket.
@@ -33,22 +34,31 @@ impl CountedTcp {
     }
 }
 
-/// A TCP stream whose writing half also lies elsewhere. Writes borrow the stream, so both may write, each whole
-/// messages under the lock of the queue before the socket.
+/// A TCP stream that others may write to as well. Writes borrow the stream, so both do, each whole messages under the
+/// lock of the queue before the socket.
 #[derive(Debug)]
 pub struct PlainTcp {
-    tcp: OwnedReadHalf,
-    writing: Option<OwnedWriteHalf>,
+    tcp: Arc<SharedTcp>,
     read: u64,
+}
+
+/// The part of a [`PlainTcp`] that writes from elsewhere go through.
+#[derive(Debug)]
+pub struct SharedTcp(TcpStream);
+
+impl SharedTcp {
+    /// Hands bytes to the kernel, as many as it takes now. The runtime is not asked whether the socket is ready: it is,
+    /// nearly always, and asking costs a look into memory that nothing else here needs.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
 }
 
 impl PlainTcp {
     /// Counts from zero.
     pub fn new(tcp: TcpStream) -> Self {
-        let (tcp, writing) = tcp.into_split();
         Self {
-            tcp,
-            writing: Some(writing),
+            tcp: Arc::new(SharedTcp(tcp)),
             read: 0,
         }
     }
@@ -58,12 +68,40 @@ impl PlainTcp {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let tcp: &TcpStream = self.tcp.as_ref();
+        let tcp = &self.tcp.0;
         loop {
             ready!(tcp.poll_write_ready(cx))?;
             match write(tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Receives what has come. When it does not fill `into` there is no more, and the kernel is not asked to say so: the
+    /// runtime hears of what comes later.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let tcp = &self.tcp.0;
+        loop {
+            ready!(tcp.poll_read_ready(cx))?;
+            let mut came = 0;
+            let outcome = tcp.try_io(Interest::READABLE, || {
+                let (count, _) = recv(tcp, &mut *into, RecvFlags::empty())?;
+                came = count;
+                if count > 0 && count < into.len() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(())
+            });
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && came == 0 => {}
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                _ => {
+                    self.read += came as u64;
+                    return Poll::Ready(Ok(came));
+                }
             }
         }
     }
@@ -88,8 +126,9 @@ impl AsyncRead for PlainTcp {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { tcp, read, .. } = &mut *self;
-        poll_counted(tcp, read, cx, buf)
+        let count = ready!(self.poll_receive(cx, buf.initialize_unfilled()))?;
+        buf.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -119,16 +158,16 @@ impl AsyncWrite for PlainTcp {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let tcp: &TcpStream = self.tcp.as_ref();
+        let tcp = &self.tcp.0;
         Poll::Ready(SockRef::from(tcp).shutdown(std::net::Shutdown::Write))
     }
 }
 
 impl Socket {
-    /// The writing half of a plain socket, for writes from elsewhere. Those of this socket go on.
-    pub const fn take_writing_half(&mut self) -> Option<OwnedWriteHalf> {
+    /// A plain socket, for writes from elsewhere.
+    pub fn shared(&self) -> Option<Arc<SharedTcp>> {
         match self {
-            Self::Plain(plain) => plain.writing.take(),
+            Self::Plain(plain) => Some(Arc::clone(&plain.tcp)),
             Self::Tls(_) => None,
         }
     }

@@ -3,26 +3,31 @@
 //! A broadcast is encoded once and shared: the queue holds the same [`Bytes`] for every connection and hands them to
 //! the socket in vectored writes, so sending costs no copy and an idle connection keeps no write buffer. Control
 //! frames are tungstenite's: it writes them through this stream, which lets them in only between two messages. While a
-//! connection rests, [`PlainSender`] sends to a plain socket without its task.
+//! connection rests, a plain socket is sent to without its task.
+//!
+//! What comes is received into a buffer of the thread, as much as there is, and handed to tungstenite from there. So its
+//! own buffer, which each connection has, can be small, and many messages cost one call of the kernel.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::session::link::{Broadcast, Direct, Directly};
+use crate::transport::socket::SharedTcp;
 
 /// Most messages that one write hands to the socket.
 const MESSAGES_PER_WRITE_MAX: usize = 32;
 
 /// Bytes up to which a message is put together for a plain write.
-const SHORT_BYTES: usize = 512;
+const SHORT_BYTES: usize = 2048;
+
+/// Bytes received from a socket at once.
+const RECEIVE_BYTES: usize = 16 * 1024;
 
 /// Queue slots that an idle connection keeps.
 const IDLE_SLOTS: usize = 4;
@@ -30,10 +35,16 @@ const IDLE_SLOTS: usize = 4;
 /// FIN and the opcode of a binary message.
 const BINARY: u8 = 0x82;
 
+thread_local! {
+    static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVE_BYTES].into());
+}
+
 /// A socket with a queue of whole messages in front of it.
 #[derive(Debug)]
 pub struct Wire<S> {
     socket: S,
+    /// Received and not handed on yet. Holds no memory when empty.
+    ahead: Bytes,
     queue: VecDeque<Outgoing>,
     queued_bytes: usize,
     /// A control frame is partly written, so no message may begin.
@@ -94,6 +105,7 @@ impl<S> Wire<S> {
     pub const fn new(socket: S) -> Self {
         Self {
             socket,
+            ahead: Bytes::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             inside_control: false,
@@ -105,9 +117,9 @@ impl<S> Wire<S> {
         &self.socket
     }
 
-    /// The socket, for what is no message.
-    pub const fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
+    /// The wire as tungstenite reads and writes it; whatever has to wait wakes `cx`.
+    pub const fn on<'a, 'cx>(&'a mut self, cx: &'a mut Context<'cx>) -> OnWire<'a, 'cx, S> {
+        OnWire { wire: self, cx }
     }
 
     /// Bytes that the socket has not taken yet.
@@ -195,20 +207,44 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Reads what was received, or receives. Nothing: the peer has closed.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.ahead.is_empty() {
+            return RECEIVED.with_borrow_mut(|received| self.poll_receive(cx, received, into));
+        }
+        let count = into.len().min(self.ahead.len());
+        self.ahead.copy_to_slice(&mut into[..count]);
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_receive(
+        &mut self,
         cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        received: &mut [u8],
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut received = ReadBuf::new(received);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut received))?;
+        let (now, ahead) = received
+            .filled()
+            .split_at(into.len().min(received.filled().len()));
+        into[..now.len()].copy_from_slice(now);
+        if !ahead.is_empty() {
+            self.ahead = Bytes::copy_from_slice(ahead);
+        }
+        Poll::Ready(Ok(now.len()))
     }
 }
 
-/// Written to by tungstenite only, which hands over control frames, each from its first to its last byte.
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Writes a part of a control frame once all messages before it are out. Each is handed over from its first to its
+    /// last byte.
+    fn poll_write_control(
+        &mut self,
         cx: &mut Context<'_>,
         control: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -220,39 +256,58 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes all messages.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         debug_assert!(!self.inside_control, "flush follows whole control frames");
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Closes the socket for writing.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
-/// Sends whole messages to a plain socket from outside of the connection's task.
+/// A [`Wire`] in the hands of tungstenite, which takes "not now" as an error of that kind.
 #[derive(Debug)]
-pub struct PlainSender {
-    tcp: OwnedWriteHalf,
+pub struct OnWire<'a, 'cx, S> {
+    wire: &'a mut Wire<S>,
+    cx: &'a mut Context<'cx>,
 }
 
-impl PlainSender {
-    /// A sender by the writing half of the connection's socket.
-    pub const fn new(tcp: OwnedWriteHalf) -> Self {
-        Self { tcp }
+fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
-impl Direct for PlainSender {
+impl<S: AsyncRead + Unpin> Read for OnWire<'_, '_, S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        or_would_block(self.wire.poll_read(self.cx, buf))
+    }
+}
+
+/// What is written here are control frames only.
+impl<S: AsyncWrite + Unpin> Write for OnWire<'_, '_, S> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        or_would_block(self.wire.poll_write_control(self.cx, buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_would_block(self.wire.poll_flush(self.cx))
+    }
+}
+
+/// Whole messages, from outside of the connection's task.
+impl Direct for SharedTcp {
     fn try_send(&self, message: &Broadcast) -> Directly {
         let framed = message.on_websocket(framed);
-        // The runtime is not asked whether the socket is ready: it is, nearly always, and asking costs a look into memory
-        // that nothing else here needs. The driver meets an error of the socket by itself.
-        let socket: &TcpStream = self.tcp.as_ref();
-        match send(socket, framed, SendFlags::NOSIGNAL) {
+        match self.send(framed) {
             Ok(count) if count == framed.len() => Directly::Sent,
             Ok(count) => Directly::Partly(framed.slice(count..)),
+            // The driver meets an error of the socket by itself.
             Err(_) => Directly::Refused,
         }
     }
@@ -272,6 +327,8 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::transport::socket::{PlainTcp, Socket};
+    use tokio::net::TcpStream;
 
     /// Takes `step` bytes per write and is full after `room` bytes.
     struct Narrow {
@@ -323,8 +380,8 @@ mod tests {
         let reading = TcpStream::connect(listener.local_addr().unwrap());
         let (accepted, reading) = tokio::join!(listener.accept(), reading);
         let reading = reading.unwrap();
-        let (_read_half, writing) = accepted.unwrap().0.into_split();
-        let sender = PlainSender::new(writing);
+        let accepted = PlainTcp::new(accepted.unwrap().0);
+        let sender = Socket::Plain(accepted).shared().unwrap();
         let message = Broadcast::new(Bytes::from(vec![7; 60_000]));
         let mut sent = 0;
         let rest = loop {
@@ -355,7 +412,7 @@ mod tests {
         wire.push_rest(rest.clone());
         wire.push(Bytes::from_static(b"next"));
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(Pin::new(&mut wire).poll_flush(&mut cx).is_ready());
+        assert!(wire.poll_flush(&mut cx).is_ready());
         assert!(wire.socket.out == [&rest[..], &framed(&Bytes::from_static(b"next"))].concat());
     }
 
@@ -378,7 +435,7 @@ mod tests {
             assert_eq!(wire.queued_bytes(), expected.len());
             let mut left = &control[..];
             while !left.is_empty() {
-                if let Poll::Ready(count) = Pin::new(&mut wire).poll_write(&mut cx, left) {
+                if let Poll::Ready(count) = wire.poll_write_control(&mut cx, left) {
                     left = &left[count.unwrap()..];
                     // A message that arrives while the control frame is partly out has to wait for it.
                     if wire.queued_bytes() == 0 {
@@ -389,7 +446,7 @@ mod tests {
             }
             expected.extend(control);
             expected.extend(framed(&Bytes::from_static(b"late")));
-            while Pin::new(&mut wire).poll_flush(&mut cx).is_pending() {
+            while wire.poll_flush(&mut cx).is_pending() {
                 wire.socket.room += 11;
             }
             assert!(wire.socket.out == expected, "step {step}");

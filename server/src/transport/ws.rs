@@ -1,30 +1,28 @@
 //! The WebSocket link of a session.
 
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tungstenite::Message;
+use tungstenite::error::{Error, ProtocolError};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
+use crate::lanes::Berth;
 use crate::session::link::{Direct, Link, LinkError};
 use crate::transport::connections::Place;
 use crate::transport::socket::Socket;
-use crate::transport::wire::{PlainSender, Wire};
+use crate::transport::wire::Wire;
 
 /// Read buffer of an idle connection. It grows when a message needs it.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 256;
 
 /// A received message above this is kept from the read buffer's reuse, so that the buffer shrinks again.
-const READ_BUFFER_KEPT_BYTES_MAX: usize = 4 * READ_BUFFER_BYTES;
+const READ_BUFFER_KEPT_BYTES_MAX: usize = 4096;
 
 /// Control frames that wait for a slow reader. What comes on top replaces the newest.
 const CONTROL_BYTES_MAX: usize = 4 * 1024;
@@ -54,7 +52,9 @@ const FLOODING: u16 = pitturu_protocol::codes::CloseCode::Flooding.number();
 /// A WebSocket after its handshake.
 #[derive(Debug)]
 pub struct WebSocketLink {
-    stream: WebSocketStream<Wire<Socket>>,
+    /// Frames of the protocol. It does no I/O of its own, so no waker and no second task's state lie in it.
+    protocol: WebSocketContext,
+    wire: Wire<Socket>,
     failed: Option<LinkError>,
     /// The code of the peer's close frame, once that has come.
     peer_close: Option<Option<u16>>,
@@ -63,7 +63,7 @@ pub struct WebSocketLink {
     control_since: Instant,
     read_at_message: u64,
     /// Given back with the link.
-    place: Option<Place>,
+    places: Option<(Place, Berth)>,
     /// Holds a large message until the next read has replaced the buffer that it lies in.
     large: Option<Bytes>,
 }
@@ -81,35 +81,35 @@ enum Closing {
 
 impl WebSocketLink {
     /// Speaks as the server on a socket whose handshake is done. `early` is what came after the handshake.
-    pub async fn new(socket: Socket, early: Vec<u8>) -> Self {
+    pub fn new(socket: Socket, early: Vec<u8>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let wire = Wire::new(socket);
-        let stream = if early.is_empty() {
-            WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
+        let protocol = if early.is_empty() {
+            WebSocketContext::new(Role::Server, Some(config))
         } else {
-            WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await
+            WebSocketContext::from_partially_read(early, Role::Server, Some(config))
         };
         Self {
-            stream,
+            protocol,
+            wire: Wire::new(socket),
             failed: None,
             peer_close: None,
             closing: Closing::No,
             control_frames: 0,
             control_since: Instant::now(),
             read_at_message: 0,
-            place: None,
+            places: None,
             large: None,
         }
     }
 
-    /// Keeps a place among the connections for as long as the link lives.
-    pub fn hold(&mut self, place: Place) {
-        self.place = Some(place);
+    /// Keeps a place among the connections, and one on a lane, for as long as the link lives.
+    pub fn hold(&mut self, place: Place, berth: Berth) {
+        self.places = Some((place, berth));
     }
 
     fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {
@@ -118,9 +118,9 @@ impl WebSocketLink {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, LinkError>> {
-        let polled = Pin::new(&mut self.stream).poll_next(cx);
+        let read = self.protocol.read(&mut self.wire.on(cx));
         self.large = None;
-        let Poll::Ready(item) = polled else {
+        let Poll::Ready(read) = pending_if_blocked(read) else {
             let silent = self.socket().received() - self.read_at_message;
             if silent > BYTES_PER_MESSAGE_MAX {
                 return Poll::Ready(Err(LinkError::Violation(
@@ -130,22 +130,21 @@ impl WebSocketLink {
             }
             return Poll::Pending;
         };
-        Poll::Ready(match item {
-            Some(Ok(Message::Binary(message))) => {
+        Poll::Ready(match read {
+            Ok(Message::Binary(message)) => {
                 self.read_at_message = self.socket().received();
                 if message.len() > READ_BUFFER_KEPT_BYTES_MAX {
                     self.large = Some(message.clone());
                 }
                 Ok(Some(message))
             }
-            Some(Ok(Message::Text(_))) => Err(LinkError::NotBinary),
-            Some(Ok(Message::Close(frame))) => {
+            Ok(Message::Text(_)) => Err(LinkError::NotBinary),
+            Ok(Message::Close(frame)) => {
                 self.peer_close = Some(frame.map(|frame| frame.code.into()));
                 Ok(None)
             }
-            Some(Ok(_)) => self.count_control_frame().map(|()| None),
-            Some(Err(error)) => Err(self.explain(&error)),
-            None => Err(self.closed()),
+            Ok(_) => self.count_control_frame().map(|()| None),
+            Err(error) => Err(self.explain(&error)),
         })
     }
 
@@ -183,7 +182,17 @@ impl WebSocketLink {
     }
 
     fn socket(&self) -> &Socket {
-        self.stream.get_ref().socket()
+        self.wire.socket()
+    }
+
+    fn poll_flush_protocol(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match ready!(pending_if_blocked(
+            self.protocol.flush(&mut self.wire.on(cx))
+        )) {
+            // Both sides have said goodbye, and everything is out.
+            Err(Error::ConnectionClosed) => Poll::Ready(Ok(())),
+            other => Poll::Ready(other),
+        }
     }
 
     fn begin_close(&mut self, code: u16, reason: &str) -> Closing {
@@ -197,9 +206,11 @@ impl WebSocketLink {
             code: CloseCode::from(code),
             reason: reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].into(),
         };
-        match Pin::new(&mut self.stream).start_send(Message::Close(Some(frame))) {
-            Ok(()) => Closing::Flush,
-            Err(_) => Closing::Shutdown,
+        // What the socket does not take now is flushed by the next step.
+        let mut cx = Context::from_waker(Waker::noop());
+        match pending_if_blocked(self.protocol.close(&mut self.wire.on(&mut cx), Some(frame))) {
+            Poll::Pending | Poll::Ready(Ok(())) => Closing::Flush,
+            Poll::Ready(Err(_)) => Closing::Shutdown,
         }
     }
 
@@ -207,30 +218,27 @@ impl WebSocketLink {
     fn poll_close_step(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         Poll::Ready(match self.closing {
             Closing::No | Closing::Done => Closing::Done,
-            Closing::Flush => match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+            Closing::Flush => match ready!(self.poll_flush_protocol(cx)) {
                 Err(_) => Closing::Done,
                 Ok(()) if self.failed.is_some() => Closing::Shutdown,
                 Ok(()) => Closing::Echo,
             },
-            Closing::Echo => match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-                Some(Ok(_)) => Closing::Echo,
-                Some(Err(_)) | None => Closing::Shutdown,
-            },
-            Closing::Shutdown => {
-                let wire = Pin::new(self.stream.get_mut());
-                match ready!(wire.poll_shutdown(cx)) {
-                    Err(_) => Closing::Done,
-                    Ok(()) => Closing::Discard {
-                        until: self.socket().received() + DISCARDED_BYTES_MAX,
-                    },
+            Closing::Echo => {
+                let read = self.protocol.read(&mut self.wire.on(cx));
+                match ready!(pending_if_blocked(read)) {
+                    Ok(_) => Closing::Echo,
+                    Err(_) => Closing::Shutdown,
                 }
             }
+            Closing::Shutdown => match ready!(self.wire.poll_shutdown(cx)) {
+                Err(_) => Closing::Done,
+                Ok(()) => Closing::Discard {
+                    until: self.socket().received() + DISCARDED_BYTES_MAX,
+                },
+            },
             Closing::Discard { until } => {
                 let mut scratch = [0; 2048];
-                let mut scratch = ReadBuf::new(&mut scratch);
-                let wire = Pin::new(self.stream.get_mut());
-                let result = ready!(wire.poll_read(cx, &mut scratch));
-                let ended = result.is_err() || scratch.filled().is_empty();
+                let ended = !matches!(ready!(self.wire.poll_read(cx, &mut scratch)), Ok(1..));
                 if ended || self.socket().received() > until {
                     Closing::Done
                 } else {
@@ -256,13 +264,11 @@ impl Link for WebSocketLink {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if self.stream.get_ref().queued_bytes() < SEND_BUFFER_BYTES {
+        if self.wire.queued_bytes() < SEND_BUFFER_BYTES {
             return Poll::Ready(Ok(()));
         }
         match self.poll_flush(cx) {
-            Poll::Pending if self.stream.get_ref().queued_bytes() < SEND_BUFFER_BYTES => {
-                Poll::Ready(Ok(()))
-            }
+            Poll::Pending if self.wire.queued_bytes() < SEND_BUFFER_BYTES => Poll::Ready(Ok(())),
             other => other,
         }
     }
@@ -276,16 +282,16 @@ impl Link for WebSocketLink {
             }
             _ => {}
         }
-        self.stream.get_mut().push(message);
+        self.wire.push(message);
         Ok(())
     }
 
     fn send_rest(&mut self, rest: Bytes) {
-        self.stream.get_mut().push_rest(rest);
+        self.wire.push_rest(rest);
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+        match ready!(self.poll_flush_protocol(cx)) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(error) => {
                 let error = self.explain(&error);
@@ -295,12 +301,11 @@ impl Link for WebSocketLink {
     }
 
     fn has_unsent(&self) -> bool {
-        self.stream.get_ref().queued_bytes() > 0
+        self.wire.queued_bytes() > 0
     }
 
     fn take_direct(&mut self) -> Option<Arc<dyn Direct>> {
-        let writing = self.stream.get_mut().socket_mut().take_writing_half()?;
-        Some(Arc::new(PlainSender::new(writing)))
+        Some(self.socket().shared()?)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()> {
@@ -311,6 +316,14 @@ impl Link for WebSocketLink {
             self.closing = ready!(self.poll_close_step(cx));
         }
         Poll::Ready(())
+    }
+}
+
+/// Whether the socket has to be waited for, or what came of it.
+fn pending_if_blocked<T>(outcome: Result<T, Error>) -> Poll<Result<T, Error>> {
+    match outcome {
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        outcome => Poll::Ready(outcome),
     }
 }
 

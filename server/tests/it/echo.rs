@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pitturu_server::lanes::Lanes;
 use pitturu_server::session::link::{Link, LinkError, Peer};
 use pitturu_server::transport::connections::Connections;
 use pitturu_server::transport::handshake::Origins;
@@ -50,7 +51,9 @@ pub(crate) fn start(bounds: Bounds) -> SocketAddr {
             let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
             address_out.send(listener.local_addr().unwrap()).unwrap();
             let connections = Connections::new(bounds.connections_max, bounds.per_address_max);
-            let front = Front::new(connections, bounds.origins, bounds.handshake_timeout);
+            let (lanes, _threads) = Lanes::start(1).unwrap();
+            let (origins, timeout) = (bounds.origins, bounds.handshake_timeout);
+            let front = Front::new(connections, lanes, origins, timeout);
             let (_never, stop) = watch::channel(false);
             serve(listener, None, Arc::new(front), echo, stop).await;
         });

@@ -128,7 +128,7 @@ impl LiveRoom {
         counter!("pitturu_presence_events_total").increment(online as u64);
         self.followers.latest(
             LatestKey::RoomPresence(self.id),
-            &frame::event(&presence).into(),
+            frame::event(&presence).into(),
         );
     }
 }

@@ -42,7 +42,7 @@ enum Read {
 pub(super) struct Reading {
     pub(super) frames: usize,
     /// The link has no message and wakes the connection when one comes.
-    is_drained: bool,
+    pub(super) is_drained: bool,
 }
 
 impl<L: Link> Driver<L> {

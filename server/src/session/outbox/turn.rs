@@ -57,7 +57,7 @@ impl Outbox {
 mod tests {
     use std::task::{Context, Waker};
 
-    use super::super::LatestKey;
+    use super::super::{Broadcast, LatestKey};
     use super::*;
     use pitturu_protocol::ids::RoomId;
 
@@ -93,9 +93,9 @@ mod tests {
         outbox.control(Bytes::from_static(b"before"));
         assert!(outbox.look(Bytes::new()).is_queued);
         outbox.control(Bytes::from_static(b"after"));
-        assert!(!outbox.end_turn(false));
+        assert!(!outbox.end_turn(false, false));
         assert!(outbox.look(Bytes::from_static(b"reply")).is_queued);
-        assert!(outbox.end_turn(false));
+        assert!(outbox.end_turn(false, false));
     }
 
     #[test]
@@ -108,7 +108,10 @@ mod tests {
         for _ in 0..3 {
             outbox.control(Bytes::from(vec![0; BATCH_BYTES]));
         }
-        outbox.latest(LatestKey::RoomUpdated(room()), Bytes::from_static(b"state"));
+        outbox.latest(
+            LatestKey::RoomUpdated(room()),
+            &Broadcast::new(Bytes::from_static(b"state")),
+        );
         let mut bytes = 0;
         loop {
             let (message, is_more) = outbox.take_batch_of_some();

@@ -56,6 +56,9 @@ pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most writes in one commit.
 pub const GROUP_JOBS_MAX: usize = 1_024;
 
+/// Writes in one commit from which on the store counts as busy, and takes its time to let more come together.
+pub const FULL_GROUP_JOBS: usize = 32;
+
 /// Most bytes of writes in one commit.
 pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -87,8 +90,8 @@ pub struct EngineOptions {
     pub queue_bytes_max: usize,
     /// How long keyed results stay in the young generation; they are found for once to twice this time.
     pub key_generation: Duration,
-    /// Shortest time from one commit to the next while several writes come together. A write that comes alone does not
-    /// wait.
+    /// Longest time from one commit to the next while writes come together. It is used up with [`FULL_GROUP_JOBS`] writes
+    /// in a commit and in proportion with fewer; a write that comes alone does not wait.
     pub commit_every: Duration,
 }
 
@@ -103,7 +106,7 @@ impl Default for EngineOptions {
             queue_jobs_max: QUEUE_JOBS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             key_generation: Duration::from_secs(24 * 60 * 60),
-            commit_every: Duration::from_millis(3),
+            commit_every: Duration::from_millis(12),
         }
     }
 }
@@ -126,6 +129,8 @@ pub enum EngineHealth {
 
 type Listener = Box<dyn Fn(UserId, u64) + Send + Sync>;
 
+type ReportListener = Box<dyn Fn() + Send + Sync>;
+
 /// What the handles and the writer thread share.
 struct Shared {
     dir: PathBuf,
@@ -138,6 +143,7 @@ struct Shared {
     /// 0 or 1: which of the tables of keyed results is written.
     key_table: AtomicU64,
     inbox_listener: OnceLock<Listener>,
+    report_listener: OnceLock<ReportListener>,
 }
 
 impl Shared {
@@ -157,6 +163,7 @@ impl Shared {
             fence: AtomicU64::new(1),
             key_table: AtomicU64::new(key_table),
             inbox_listener: OnceLock::new(),
+            report_listener: OnceLock::new(),
         })
     }
 
@@ -386,6 +393,16 @@ impl Engine {
         self.handle
             .shared
             .inbox_listener
+            .set(Box::new(listener))
+            .is_ok()
+    }
+
+    /// Names the one listener that hears, on the writer thread, that the outcomes of a group were reported. It must not
+    /// block. False if there is a listener already.
+    pub fn listen_to_reports(&self, listener: impl Fn() + Send + Sync + 'static) -> bool {
+        self.handle
+            .shared
+            .report_listener
             .set(Box::new(listener))
             .is_ok()
     }

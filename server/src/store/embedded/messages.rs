@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Embedded;
 use super::engine::{Limit, Range, View};
 use super::keys::id_at_end;
-use super::rooms::{live_heads, numbered_key, reaction_key};
+use super::rooms::{live_floors, live_heads, numbered_key, reaction_key};
 use super::rows;
 use super::tables::Table;
 use crate::store::StoreError;
@@ -74,7 +74,7 @@ impl Messages for Embedded {
         async move {
             engine
                 .read(move |view| {
-                    let Some(heads) = live_heads(view, room)? else {
+                    let Some(heads) = live_floors(view, room)? else {
                         return Ok(Vec::new());
                     };
                     let span = (heads.first.max(after.saturating_add(1)), u64::MAX);
@@ -97,7 +97,7 @@ impl Messages for Embedded {
         async move {
             engine
                 .read(move |view| {
-                    let Some(heads) = live_heads(view, room)? else {
+                    let Some(heads) = live_floors(view, room)? else {
                         return Ok(Vec::new());
                     };
                     let span = (heads.first, before);
@@ -120,7 +120,7 @@ impl Messages for Embedded {
         let engine = self.engine().clone();
         async move {
             engine
-                .read(move |view| match live_heads(view, room)? {
+                .read(move |view| match live_floors(view, room)? {
                     Some(heads) if seq >= heads.first => message(view, room, seq),
                     _ => Ok(None),
                 })
@@ -140,7 +140,7 @@ impl Messages for Embedded {
         async move {
             engine
                 .read(move |view| {
-                    let Some(heads) = live_heads(view, room)? else {
+                    let Some(heads) = live_floors(view, room)? else {
                         return Ok(Vec::new());
                     };
                     let span = (heads.changes_first.max(after.saturating_add(1)), u64::MAX);
@@ -167,7 +167,7 @@ impl Messages for Embedded {
         let engine = self.engine().clone();
         async move {
             engine
-                .read(move |view| match live_heads(view, room)? {
+                .read(move |view| match live_floors(view, room)? {
                     Some(heads) if seq >= heads.first => reactions(view, room, seq, after, limit),
                     _ => Ok(Vec::new()),
                 })
@@ -186,7 +186,7 @@ impl Messages for Embedded {
         async move {
             engine
                 .read(move |view| {
-                    let visible = live_heads(view, room)?.is_some_and(|heads| seq >= heads.first);
+                    let visible = live_floors(view, room)?.is_some_and(|heads| seq >= heads.first);
                     let row = view.get(Table::Reactions, &reaction_key(room, seq, user))?;
                     match row.filter(|_| visible) {
                         Some(row) => rows::decode(Table::Reactions, &row),

@@ -10,7 +10,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::Embedded;
-use super::engine::{Limit, Range, View};
+use super::engine::{Limit, Range, Row, Tx, View};
 use super::keys::{KeyBuilder, id_at_end};
 use super::rows;
 use super::tables::Table;
@@ -21,6 +21,9 @@ use crate::store::rooms::{
 use crate::store::{Done, StoreError};
 
 /// Where a room's sequences stand. There is one for each room, deleted ones included until they are swept.
+///
+/// A message does not write the row: `head` and `last_at` of a stored row may be behind, and the newest message says what
+/// they are ([`Heads::caught_up`]). Whatever else changes the row writes all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Heads {
     /// Newest message.
@@ -90,12 +93,69 @@ pub(super) fn reaction_key(room: RoomId, seq: u64, user: UserId) -> Vec<u8> {
         .build()
 }
 
+impl Heads {
+    /// Moves `head` and `last_at` to the newest message, which `scan` finds.
+    fn caught_up(
+        mut self,
+        room: RoomId,
+        scan: impl FnOnce(&Range, Limit) -> Result<Vec<Row>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let beyond = Range::prefix(room.as_bytes()).after(numbered_key(room, self.head));
+        if let Some((_, row)) = scan(&beyond, Limit::rows(1))?.first() {
+            let newest: MessageRow = rows::decode(Table::Messages, row)?;
+            self.head = newest.msg.seq;
+            self.last_at = newest.msg.at;
+        }
+        Ok(self)
+    }
+}
+
+/// The heads of a room inside a write.
+fn heads_in(tx: &Tx<'_>, room: RoomId) -> Result<Option<Heads>, StoreError> {
+    if let Some(noted) = tx.noted_heads(room.as_bytes()) {
+        return rows::decode(Table::RoomHeads, &noted).map(Some);
+    }
+    let Some(row) = tx.get(Table::RoomHeads, room.as_bytes())? else {
+        return Ok(None);
+    };
+    let stored: Heads = rows::decode(Table::RoomHeads, &row)?;
+    stored
+        .caught_up(room, |range, limit| {
+            tx.scan(Table::Messages, range, true, limit)
+        })
+        .map(Some)
+}
+
+/// Writes the row of a room's heads.
+fn put_heads(tx: &mut Tx<'_>, room: RoomId, heads: &Heads) {
+    let row = rows::encode(heads);
+    tx.note_heads(room_key(room), Some(row.clone().into()));
+    tx.put(Table::RoomHeads, room_key(room), row);
+}
+
+/// Heads for their oldest message and change alone: the newest message is not looked for. Nothing if the room is unknown
+/// or deleted.
+pub(super) fn live_floors(view: &View, room: RoomId) -> Result<Option<Heads>, StoreError> {
+    Ok(stored_heads(view, room)?.filter(|heads| !heads.deleted))
+}
+
 /// Where the room stands, or nothing if it is unknown or deleted.
 pub(super) fn live_heads(view: &View, room: RoomId) -> Result<Option<Heads>, StoreError> {
     Ok(heads_of(view, room)?.filter(|heads| !heads.deleted))
 }
 
 fn heads_of(view: &View, room: RoomId) -> Result<Option<Heads>, StoreError> {
+    let Some(stored) = stored_heads(view, room)? else {
+        return Ok(None);
+    };
+    stored
+        .caught_up(room, |range, limit| {
+            view.scan(Table::Messages, range, true, limit)
+        })
+        .map(Some)
+}
+
+fn stored_heads(view: &View, room: RoomId) -> Result<Option<Heads>, StoreError> {
     view.get(Table::RoomHeads, room.as_bytes())?
         .map(|row| rows::decode(Table::RoomHeads, &row))
         .transpose()
@@ -177,7 +237,7 @@ fn rooms_of(
             let Some(room) = id_at_end(key).map(RoomId::from_bytes) else {
                 continue;
             };
-            if live_heads(view, room)?.is_none() {
+            if live_floors(view, room)?.is_none() {
                 continue;
             }
             if let Some(row) = view.get(Table::Members, &member_key(room, user))? {
@@ -208,6 +268,10 @@ impl Rooms for Embedded {
         let bytes = write::weight(&write);
         self.engine()
             .submit(bytes, Box::new(move |tx| write::apply(tx, &write)), done)
+    }
+
+    fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {
+        self.engine().listen_to_reports(listener)
     }
 
     fn summaries(
@@ -285,7 +349,7 @@ impl Rooms for Embedded {
         async move {
             engine
                 .read(move |view| {
-                    if live_heads(view, room)?.is_none() {
+                    if live_floors(view, room)?.is_none() {
                         return Ok(None);
                     }
                     view.get(Table::Members, &member_key(room, user))?

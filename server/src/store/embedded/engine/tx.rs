@@ -1,6 +1,6 @@
 //! One group's pending changes, and the view that a write has of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use pitturu_protocol::ids::UserId;
@@ -14,7 +14,10 @@ use crate::store::embedded::tables::Table;
 #[derive(Default)]
 pub(super) struct Overlay {
     pub(super) tables: Vec<BTreeMap<Key, Option<Value>>>,
-    undo: Vec<(Table, Key, Option<Option<Value>>)>,
+    /// Heads of rooms as they are after the changes, by the key of their row.
+    heads: BTreeMap<Key, Option<Value>>,
+    /// What was there before: in this table, or among the heads.
+    undo: Vec<(Option<Table>, Key, Option<Option<Value>>)>,
     notes: Vec<(UserId, u64)>,
     notes_kept: usize,
 }
@@ -29,7 +32,12 @@ impl Overlay {
 
     pub(super) fn set(&mut self, table: Table, key: Key, value: Option<Value>) {
         let before = self.tables[table.index()].insert(key.clone(), value);
-        self.undo.push((table, key, before));
+        self.undo.push((Some(table), key, before));
+    }
+
+    fn set_heads(&mut self, key: Key, value: Option<Value>) {
+        let before = self.heads.insert(key.clone(), value);
+        self.undo.push((None, key, before));
     }
 
     /// Makes everything since the last call final within the group.
@@ -41,9 +49,13 @@ impl Overlay {
     /// Takes back everything since the last [`Self::keep`].
     pub(super) fn roll_back(&mut self) {
         while let Some((table, key, before)) = self.undo.pop() {
+            let changes = match table {
+                Some(table) => &mut self.tables[table.index()],
+                None => &mut self.heads,
+            };
             match before {
-                Some(before) => self.tables[table.index()].insert(key, before),
-                None => self.tables[table.index()].remove(&key),
+                Some(before) => changes.insert(key, before),
+                None => changes.remove(&key),
             };
         }
         self.notes.truncate(self.notes_kept);
@@ -58,12 +70,41 @@ impl Overlay {
     }
 }
 
+/// Heads that are kept in memory at most; beyond it, all are forgotten.
+const RECENT_HEADS_MAX: usize = 16_384;
+
+/// Heads of rooms that were written to lately, as committed. Each message looks its room's up, and moves them, without
+/// writing their row: the newest message says where they are.
+#[derive(Default)]
+pub(super) struct RecentHeads(HashMap<Key, Value>);
+
+impl RecentHeads {
+    /// Takes over what was committed.
+    pub(super) fn note(&mut self, committed: &Overlay) {
+        if self.0.len() + committed.heads.len() > RECENT_HEADS_MAX {
+            self.forget();
+        }
+        for (key, value) in &committed.heads {
+            match value {
+                Some(value) => self.0.insert(key.clone(), value.clone()),
+                None => self.0.remove(key),
+            };
+        }
+    }
+
+    /// Knows nothing any more: the store was opened anew.
+    pub(super) fn forget(&mut self) {
+        self.0 = HashMap::new();
+    }
+}
+
 /// What a write sees and changes: the committed state, under the changes of the writes before it in the same
 /// group, under its own.
 ///
 /// Nothing of a write that returns an error or panics is kept. Reads are never stale: there is one writer.
 pub struct Tx<'a> {
     generation: &'a Generation,
+    heads: &'a RecentHeads,
     overlay: &'a mut Overlay,
     fence: u64,
     keys: [Table; 2],
@@ -72,12 +113,14 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     pub(super) fn new(
         generation: &'a Generation,
+        heads: &'a RecentHeads,
         overlay: &'a mut Overlay,
         fence: u64,
         keys: [Table; 2],
     ) -> Self {
         Self {
             generation,
+            heads,
             overlay,
             fence,
             keys,
@@ -93,6 +136,19 @@ impl<'a> Tx<'a> {
             Some(pending) => Ok(pending.clone()),
             None => self.generation.get(table, key),
         }
+    }
+
+    /// A room's heads as [`Self::note_heads`] has it; none when they have to be read.
+    pub(crate) fn noted_heads(&self, key: &[u8]) -> Option<Value> {
+        match self.overlay.heads.get(key) {
+            Some(pending) => pending.clone(),
+            None => self.heads.0.get(key).cloned(),
+        }
+    }
+
+    /// Notes where a room's heads are after this write, or that they have to be read. Kept in memory only, and not for ever.
+    pub(crate) fn note_heads(&mut self, key: impl Into<Key>, heads: Option<Value>) {
+        self.overlay.set_heads(key.into(), heads);
     }
 
     /// Sets the row under `key`.

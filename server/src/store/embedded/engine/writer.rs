@@ -17,8 +17,8 @@ use super::folder;
 use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
 use super::queue::Queued;
 use super::read::Generation;
-use super::tx::{Overlay, Tx};
-use super::{EngineHealth, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
+use super::tx::{Overlay, RecentHeads, Tx};
+use super::{EngineHealth, FULL_GROUP_JOBS, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
 use crate::clock::now_ms;
 use crate::store::StoreError;
 use crate::store::embedded::tables::Table;
@@ -41,6 +41,7 @@ struct Writer {
     commit: u64,
     keys: KeyGeneration,
     doubt: Option<Doubt>,
+    heads: RecentHeads,
     space_checked: Option<Instant>,
     marked: u64,
     marked_at: Instant,
@@ -82,7 +83,7 @@ fn give_up(shared: &Shared) {
         let group = shared
             .queue
             .take(GROUP_JOBS_MAX, GROUP_BYTES_MAX, Duration::ZERO);
-        refuse(group, &shared.unavailable());
+        report(shared, group, &Err(shared.unavailable()));
     }
 }
 
@@ -93,6 +94,7 @@ impl Writer {
             commit,
             keys,
             doubt: None,
+            heads: RecentHeads::default(),
             space_checked: None,
             marked: 0,
             marked_at: Instant::now(),
@@ -116,7 +118,7 @@ impl Writer {
                 break;
             }
             if failing {
-                refuse(group, &self.shared.unavailable());
+                report(&self.shared, group, &Err(self.shared.unavailable()));
                 self.recover();
             } else {
                 self.write_and_pace(group);
@@ -126,14 +128,13 @@ impl Writer {
         self.shut_down();
     }
 
-    /// Writes a group, and lets the next one gather while writes keep coming: a commit costs its sync however many writes
-    /// share it.
+    /// Writes a group, and lets the next one gather while writes keep coming: a commit costs its sync, and waking those who
+    /// wait for it, however many writes share it. The busier the store, the longer.
     fn write_and_pace(&mut self, group: Vec<Queued>) {
         let began = Instant::now();
-        let several = group.len() > 1;
+        let every = pace(self.shared.options.commit_every, group.len());
         self.write_group(group);
-        let every = self.shared.options.commit_every;
-        if several && let Some(rest) = every.checked_sub(began.elapsed()) {
+        if let Some(rest) = every.checked_sub(began.elapsed()) {
             std::thread::sleep(rest);
         }
     }
@@ -141,14 +142,14 @@ impl Writer {
     fn write_group(&mut self, mut group: Vec<Queued>) {
         let generation = match self.shared.generation() {
             Ok(generation) => generation,
-            Err(error) => return refuse(group, &error),
+            Err(error) => return report(&self.shared, group, &Err(error)),
         };
         let mut overlay = Overlay::new();
         let keys = self.shared.key_tables();
         let fence = self.shared.fence.load(Ordering::Acquire);
         for queued in &mut group {
             let run = AssertUnwindSafe(|| {
-                let mut tx = Tx::new(&generation, &mut overlay, fence, keys);
+                let mut tx = Tx::new(&generation, &self.heads, &mut overlay, fence, keys);
                 queued.job.run(&mut tx)
             });
             let keep = catch_unwind(run).unwrap_or_else(|_| {
@@ -164,9 +165,7 @@ impl Writer {
         let notes = overlay.take_notes();
         match self.commit(&generation, overlay) {
             Ok(()) => {
-                for queued in group {
-                    finish(queued, Ok(()));
-                }
+                report(&self.shared, group, &Ok(()));
                 if let Some(listener) = self.shared.inbox_listener.get() {
                     for (user, seq) in notes {
                         listener(user, seq);
@@ -175,7 +174,7 @@ impl Writer {
             }
             Err(failure) => {
                 self.fail(&failure);
-                refuse(group, &self.shared.unavailable());
+                report(&self.shared, group, &Err(self.shared.unavailable()));
             }
         }
         let (jobs, bytes) = self.shared.queue.depth();
@@ -205,6 +204,7 @@ impl Writer {
         match result {
             Ok(rows) => {
                 self.commit = commit;
+                self.heads.note(&overlay);
                 #[expect(clippy::cast_precision_loss, reason = "histograms are approximate")]
                 metrics::histogram!("pitturu_store_commit_rows").record(rows as f64);
                 Ok(())
@@ -332,9 +332,23 @@ fn finish(queued: Queued, outcome: Result<(), StoreError>) {
     }
 }
 
-fn refuse(group: Vec<Queued>, error: &StoreError) {
+/// Reports one outcome to a whole group.
+fn report(shared: &Shared, group: Vec<Queued>, outcome: &Result<(), StoreError>) {
     for queued in group {
-        finish(queued, Err(error.clone()));
+        finish(queued, outcome.clone());
+    }
+    if let Some(listener) = shared.report_listener.get() {
+        listener();
+    }
+}
+
+/// Time from the beginning of a commit of so many writes to that of the next.
+fn pace(every: Duration, jobs: usize) -> Duration {
+    let jobs = u32::try_from(jobs.min(FULL_GROUP_JOBS)).expect("few");
+    let full = u32::try_from(FULL_GROUP_JOBS).expect("few");
+    match jobs {
+        0 | 1 => Duration::ZERO,
+        jobs => every * jobs / full,
     }
 }
 

@@ -3,7 +3,7 @@
 use pitturu_protocol::ids::{RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Heads, numbered_key, room_key, user_room_key};
+use super::{Heads, heads_in, numbered_key, put_heads, room_key, user_room_key};
 use crate::store::StoreError;
 use crate::store::embedded::engine::{Engine, Limit, Range, Tx};
 use crate::store::embedded::keys::{id_at_end, number_at_end};
@@ -41,18 +41,11 @@ pub(super) async fn remove_before(
 }
 
 fn heads_of(tx: &Tx<'_>, room: RoomId) -> Result<Heads, StoreError> {
-    let row = tx
-        .get(Table::RoomHeads, room.as_bytes())?
-        .ok_or(StoreError::Conflict("there is no such room"))?;
-    let heads: Heads = rows::decode(Table::RoomHeads, &row)?;
+    let heads = heads_in(tx, room)?.ok_or(StoreError::Conflict("there is no such room"))?;
     if heads.deleted {
         return Err(StoreError::Conflict("the room was deleted"));
     }
     Ok(heads)
-}
-
-fn put_heads(tx: &mut Tx<'_>, room: RoomId, heads: &Heads) {
-    tx.put(Table::RoomHeads, room_key(room), rows::encode(heads));
 }
 
 /// Removes a piece of what readers no longer see. True when there may be more.
@@ -159,6 +152,7 @@ pub(super) fn sweep(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
         rows::decode(Table::RoomsDeleted, row)?
     };
     let Some(table) = ROOM_TABLES.get(progress.stage) else {
+        tx.note_heads(room_key(room), None);
         tx.delete(Table::RoomHeads, room_key(room));
         tx.delete(Table::Rooms, room_key(room));
         tx.delete(Table::RoomsDeleted, room_key(room));

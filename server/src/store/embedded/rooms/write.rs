@@ -3,7 +3,8 @@
 use pitturu_protocol::ids::RoomId;
 
 use super::{
-    Heads, listed, member_key, names, numbered_key, reaction_key, room_key, user_room_key,
+    Heads, heads_in, listed, member_key, names, numbered_key, put_heads, reaction_key, room_key,
+    user_room_key,
 };
 use crate::store::StoreError;
 use crate::store::embedded::engine::Tx;
@@ -37,10 +38,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RoomWrite) -> Result<(), StoreError
         return Err(StoreError::Conflict("a write before it was lost"));
     }
     let room = write.room;
-    let before = tx
-        .get(Table::RoomHeads, room.as_bytes())?
-        .map(|row| rows::decode::<Heads>(Table::RoomHeads, &row))
-        .transpose()?;
+    let before = heads_in(tx, room)?;
     let mut heads = match before {
         Some(heads) if heads.deleted => return Err(StoreError::Conflict("the room was deleted")),
         Some(heads) => heads,
@@ -79,8 +77,15 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RoomWrite) -> Result<(), StoreError
     for (user, entry, at) in &write.inbox {
         inboxes::append(tx, *user, entry, *at)?;
     }
-    if before != Some(heads) {
-        tx.put(Table::RoomHeads, room_key(room), rows::encode(&heads));
+    let only_a_message = before.map(|before| Heads {
+        head: heads.head,
+        last_at: heads.last_at,
+        ..before
+    });
+    if only_a_message != Some(heads) {
+        put_heads(tx, room, &heads);
+    } else if before != Some(heads) {
+        tx.note_heads(room_key(room), Some(rows::encode(&heads).into()));
     }
     Ok(())
 }

@@ -69,6 +69,8 @@ impl Writer {
         if !self.usable() && !self.reopen() {
             return;
         }
+        // Which of the last changes are there is found out only now.
+        self.heads.forget();
         if let Err(error) = self.settle_doubt() {
             tracing::warn!(%error, "the store has not recovered yet");
             return;
