@@ -36,6 +36,8 @@ enum Unsent {
     Volatile(Frames, Option<UserId>),
     /// A state that replaces the one before it.
     Latest(LatestKey, Bytes),
+    /// The same, another one for each connection of the list.
+    LatestEach(LatestKey, Vec<Bytes>),
 }
 
 /// What became of an entry.
@@ -49,9 +51,8 @@ pub struct Delivered {
 
 /// The connections that have one room open.
 ///
-/// What everybody gets is gathered by [`Self::deliver`], [`Self::volatile`] and [`Self::latest`] and goes out with
-/// [`Self::flush`], each connection getting what follows each other at once. Whatever else is done here flushes first, so
-/// that everything keeps its order.
+/// What everybody gets is gathered and goes out with [`Self::flush`]; entries that follow each other go out together.
+/// Whatever changes who is in the list flushes first, so that everything keeps its order.
 #[derive(Debug, Default)]
 pub struct Followers {
     unsent: Vec<Unsent>,
@@ -204,6 +205,12 @@ impl Followers {
         self.unsent.push(Unsent::Latest(key, frame));
     }
 
+    /// Gathers for each connection the newest state as `frame` makes it for its player.
+    pub fn latest_each(&mut self, key: LatestKey, frame: impl Fn(UserId) -> Bytes) {
+        let states = self.list.iter().map(|follower| frame(follower.user));
+        self.unsent.push(Unsent::LatestEach(key, states.collect()));
+    }
+
     /// Whether something waits for [`Self::flush`].
     pub const fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
@@ -231,6 +238,12 @@ impl Followers {
                 Unsent::Latest(key, frame) => {
                     let state = Broadcast::new(frame);
                     self.for_each(|follower| follower.connection.outbox.latest(key, &state));
+                }
+                Unsent::LatestEach(key, states) => {
+                    for (follower, state) in self.list.iter().zip(states) {
+                        let state = Broadcast::new(state);
+                        follower.connection.outbox.latest(key, &state);
+                    }
                 }
             }
         }
@@ -296,15 +309,6 @@ impl Followers {
             if wanted(&follower.connection, follower.user) {
                 follower.connection.outbox.latest(key, &state);
             }
-        }
-    }
-
-    /// Sends to each connection what `frame` makes for its player.
-    pub fn latest_each(&mut self, key: LatestKey, frame: impl Fn(UserId) -> Bytes) {
-        self.flush();
-        for follower in &self.list {
-            let state = Broadcast::new(frame(follower.user));
-            follower.connection.outbox.latest(key, &state);
         }
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
+use sha2::{Digest, Sha256};
 
 use crate::services::caller::IdempotencyKey;
 use crate::session::connection::Connection;
@@ -43,11 +44,21 @@ pub enum Seen {
     Before(Bytes),
 }
 
+/// A player's key in short: half of the SHA-256 of both, so that nobody finds two that are the same. A busy room holds
+/// thousands.
+type KeyId = [u8; 16];
+
+fn id(user: UserId, key: &str) -> KeyId {
+    let digest = Sha256::new_with_prefix(user.as_bytes()).chain_update(key);
+    let whole: [u8; 32] = digest.finalize().into();
+    *whole.first_chunk().expect("it is longer")
+}
+
 /// The keys of one room.
 #[derive(Debug, Default)]
 pub struct Keys {
-    states: HashMap<(UserId, String), ([u8; 16], State)>,
-    done: VecDeque<(u64, UserId, String)>,
+    states: HashMap<KeyId, ([u8; 16], State)>,
+    done: VecDeque<(u64, KeyId)>,
 }
 
 impl Keys {
@@ -60,7 +71,8 @@ impl Keys {
         now: u64,
         waiter: Waiter,
     ) -> Result<Seen, Fault> {
-        match self.states.get_mut(&(user, key.key.clone())) {
+        let id = id(user, &key.key);
+        match self.states.get_mut(&id) {
             Some((hash, _)) if *hash != key.request_hash => Err(Fault::of(Code::KeyReused)),
             Some((_, State::InFlight(waiters))) => {
                 waiters.push(waiter);
@@ -71,21 +83,20 @@ impl Keys {
                 Err(Fault::of(Code::Overloaded).retry_after_ms(100))
             }
             None => {
-                self.states.insert(
-                    (user, key.key.clone()),
-                    (key.request_hash, State::InFlight(Vec::new())),
-                );
+                let state = (key.request_hash, State::InFlight(Vec::new()));
+                self.states.insert(id, state);
                 Ok(Seen::First)
             }
         }
     }
 
     /// The first call is durable. Returns those who wait for its reply.
-    pub fn done(&mut self, user: UserId, key: String, reply: Bytes, now: u64) -> Vec<Waiter> {
-        let Some((_, state)) = self.states.get_mut(&(user, key.clone())) else {
+    pub fn done(&mut self, user: UserId, key: &str, reply: Bytes, now: u64) -> Vec<Waiter> {
+        let id = id(user, key);
+        let Some((_, state)) = self.states.get_mut(&id) else {
             return Vec::new();
         };
-        self.done.push_back((now, user, key));
+        self.done.push_back((now, id));
         match std::mem::replace(state, State::Done(reply)) {
             State::InFlight(waiters) => waiters,
             State::Done(_) => Vec::new(),
@@ -94,7 +105,7 @@ impl Keys {
 
     /// The first call was refused. Returns those who wait, to be refused too.
     pub fn refused(&mut self, user: UserId, key: &str) -> Vec<Waiter> {
-        match self.states.remove(&(user, key.to_owned())) {
+        match self.states.remove(&id(user, key)) {
             Some((_, State::InFlight(waiters))) => waiters,
             _ => Vec::new(),
         }
@@ -105,10 +116,10 @@ impl Keys {
         while self
             .done
             .front()
-            .is_some_and(|(at, ..)| *at + REMEMBER_MS < now)
+            .is_some_and(|(at, _)| *at + REMEMBER_MS < now)
         {
-            if let Some((_, user, key)) = self.done.pop_front() {
-                self.states.remove(&(user, key));
+            if let Some((_, id)) = self.done.pop_front() {
+                self.states.remove(&id);
             }
         }
     }

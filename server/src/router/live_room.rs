@@ -204,7 +204,7 @@ impl LiveRoom {
         asker.connection.outbox.hold_answer(asker.call, frame);
         self.answered.push(asker.connection);
         if let Some(key) = asker.key {
-            for (connection, call) in self.keys.done(asker.user, key.key, body.clone(), now) {
+            for (connection, call) in self.keys.done(asker.user, &key.key, body.clone(), now) {
                 connection.outbox.answer(call, reply_frame(call, body));
             }
         }

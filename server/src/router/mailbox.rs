@@ -257,3 +257,6 @@ async fn attend(handle: Weak<ShardHandle>, mailbox: Arc<Mailbox>) {
         handle.run();
     }
 }
+
+#[cfg(test)]
+mod tests;

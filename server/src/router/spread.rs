@@ -10,8 +10,8 @@ use std::thread::{self, available_parallelism};
 /// Items per thread from which on another thread is worth its start, some 30 µs beside a microsecond or more per item.
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
 
-/// Items from which on a list is long: it is worked off by several threads, and not from a lane.
-pub(super) const LONG: usize = 2 * ITEMS_PER_THREAD_MIN;
+/// Items from which on a list is long: working it off takes milliseconds, which is too much for a lane.
+pub(super) const LONG: usize = 500;
 
 /// How far a helping thread stands back, of 19.
 #[cfg(target_os = "linux")]

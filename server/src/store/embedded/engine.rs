@@ -91,7 +91,7 @@ pub struct EngineOptions {
     /// How long keyed results stay in the young generation; they are found for once to twice this time.
     pub key_generation: Duration,
     /// Longest time from one commit to the next while writes come together. It is used up with [`FULL_GROUP_JOBS`] writes
-    /// in a commit and in proportion with fewer; a write that comes alone does not wait.
+    /// in a commit, in proportion with fewer, a quarter of it with two; a write that comes alone does not wait.
     pub commit_every: Duration,
 }
 
@@ -106,7 +106,7 @@ impl Default for EngineOptions {
             queue_jobs_max: QUEUE_JOBS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             key_generation: Duration::from_secs(24 * 60 * 60),
-            commit_every: Duration::from_millis(12),
+            commit_every: Duration::from_millis(14),
         }
     }
 }

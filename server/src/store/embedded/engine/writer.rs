@@ -342,14 +342,13 @@ fn report(shared: &Shared, group: Vec<Queued>, outcome: &Result<(), StoreError>)
     }
 }
 
-/// Time from the beginning of a commit of so many writes to that of the next.
+/// Time from the beginning of a commit of so many writes to that of the next. Already two show that more are coming.
 fn pace(every: Duration, jobs: usize) -> Duration {
-    let jobs = u32::try_from(jobs.min(FULL_GROUP_JOBS)).expect("few");
-    let full = u32::try_from(FULL_GROUP_JOBS).expect("few");
-    match jobs {
-        0 | 1 => Duration::ZERO,
-        jobs => every * jobs / full,
+    if jobs < 2 {
+        return Duration::ZERO;
     }
+    let busy = u32::try_from(jobs.clamp(FULL_GROUP_JOBS / 4, FULL_GROUP_JOBS)).expect("few");
+    every * busy / u32::try_from(FULL_GROUP_JOBS).expect("few")
 }
 
 /// Commits and syncs; the number of rows.
@@ -384,4 +383,16 @@ fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busier_the_store_the_longer_a_commit_gathers() {
+        let every = Duration::from_millis(12);
+        let paces = [0, 1, 2, 8, 16, 32, 1_000].map(|jobs| pace(every, jobs).as_millis());
+        assert_eq!(paces, [0, 0, 3, 3, 6, 12, 12]);
+    }
 }

@@ -1,0 +1,192 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc;
+use std::task::{Context, Waker};
+
+use async_trait::async_trait;
+use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
+use pitturu_protocol::types::accounts::{Identity, Role};
+use pitturu_protocol::types::chat::{CreateRoom, RoomKind, SendEphemeral};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::lanes::Lanes;
+use crate::router::command::{Beginning, Create, Open, ReplyTo, RoomCall};
+use crate::router::request::RoomRequest;
+use crate::router::{Blocks, Router};
+use crate::services::rooms::{Actor, ChatLimits};
+use crate::session::connection::{Connection, Player};
+use crate::session::link::{Broadcast, Direct, Directly, Peer};
+use crate::store::embedded::Embedded;
+use crate::store::embedded::engine::EngineOptions;
+use crate::store::{Ports, StoreError};
+
+const ROOM: RoomId = RoomId::from_bytes([1; 10]);
+
+const USER: UserId = UserId::from_bytes([2; 10]);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct NoBlocks;
+
+#[async_trait]
+impl Blocks for NoBlocks {
+    async fn blocked(&self, _: UserId, _: UserId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+fn actor() -> Actor {
+    Actor {
+        user: USER,
+        name: "Ana".into(),
+        role: Role::Player,
+        now: crate::clock::now_ms(),
+    }
+}
+
+/// One of many connections of one player.
+fn connection(number: usize) -> Arc<Connection> {
+    let mut id = [0; 10];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    let peer = Peer {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        transport: "ws",
+        secure: false,
+    };
+    let connection = Connection::new(ConnectionId::from_bytes(id), peer, 1 << 20);
+    let identity = Identity {
+        user: USER,
+        session: SessionId::from_bytes([3; 10]),
+        role: Role::Player,
+        guest: false,
+        expires_at: u64::MAX,
+    };
+    connection.set_player(Some(Player {
+        identity,
+        name: "Ana".into(),
+    }));
+    Arc::new(connection)
+}
+
+/// A socket that first waits until its lane has done something else.
+#[derive(Debug)]
+struct Needy {
+    lane: Handle,
+    is_lane_free: Mutex<Option<bool>>,
+    sent: mpsc::Sender<()>,
+}
+
+impl Direct for Needy {
+    fn try_send(&self, _: &Broadcast) -> Directly {
+        let mut is_lane_free = self.is_lane_free.lock().expect("nobody panics");
+        if is_lane_free.is_none() {
+            let (answer, answered) = mpsc::channel();
+            self.lane.spawn(async move { answer.send(()) });
+            *is_lane_free = Some(answered.recv_timeout(PATIENCE).is_ok());
+        }
+        self.sent.send(()).expect("the test counts");
+        Directly::Sent
+    }
+}
+
+fn say(connection: &Arc<Connection>) -> Command {
+    Command::Call(Box::new(RoomCall {
+        connection: Arc::clone(connection),
+        actor: actor(),
+        call: 1,
+        request: RoomRequest::SendEphemeral(SendEphemeral {
+            room: ROOM,
+            text: "hello".into(),
+        }),
+        key: None,
+        target_name: None,
+    }))
+}
+
+async fn room_with_connections(router: &Router, count: usize) -> Vec<Arc<Connection>> {
+    let connections: Vec<_> = (0..count).map(connection).collect();
+    let (to, view) = oneshot::channel();
+    router.send(Command::Create(Box::new(Create {
+        room: ROOM,
+        connection: Arc::clone(&connections[0]),
+        actor: actor(),
+        to: ReplyTo::Task(to),
+        beginning: Beginning::Room(CreateRoom {
+            kind: RoomKind::Public,
+            name: "many".into(),
+            topic: None,
+            slow_mode_ms: None,
+            retention: None,
+        }),
+        key: None,
+    })));
+    view.await.expect("it is answered").expect("it is made");
+    for connection in &connections[1..] {
+        let (to, view) = oneshot::channel();
+        router.send(Command::Open(Box::new(Open {
+            room: ROOM,
+            connection: Arc::clone(connection),
+            actor: actor(),
+            cursor: None,
+            to: ReplyTo::Task(to),
+        })));
+        view.await.expect("it is answered").expect("it is open");
+    }
+    connections
+}
+
+#[tokio::test]
+async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
+    let (lanes, _threads) = Lanes::start(1).expect("a thread");
+    let dir = TempDir::new().expect("a folder");
+    let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
+    let ports = Ports::all(store);
+    let blocks: Arc<dyn Blocks> = Arc::new(NoBlocks);
+    let limits = Arc::new(ChatLimits::default());
+    let router = Router::start(&lanes, 1, &ports.rooms, &ports.messages, &blocks, &limits);
+    let connections = room_with_connections(&router, spread::LONG).await;
+
+    let lane = lanes.of_task(0);
+    let (sent, sending) = mpsc::channel();
+    let socket = Arc::new(Needy {
+        lane: lane.clone(),
+        is_lane_free: Mutex::new(None),
+        sent,
+    });
+    for connection in &connections {
+        let outbox = &connection.outbox;
+        while outbox.take_batch().is_some() {}
+        outbox.begin_turn(&Context::from_waker(Waker::noop()));
+        assert!(outbox.end_turn(false, false));
+        outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
+    }
+    let speaker = Arc::clone(&connections[0]);
+    let speaking = router.clone();
+    lane.spawn(async move {
+        speaking.send(say(&speaker));
+        speaking.send(say(&speaker));
+    });
+    // Both events, in one message or in two, and what else the room tells.
+    for _ in 0..connections.len() {
+        sending.recv_timeout(2 * PATIENCE).expect("it reaches all");
+    }
+    let free = *socket.is_lane_free.lock().expect("nobody panics");
+    assert_eq!(free, Some(true), "the lane went on meanwhile");
+    let answers = || {
+        connections[0]
+            .outbox
+            .look(bytes::Bytes::new())
+            .answered
+            .len()
+    };
+    let mut answered = answers();
+    let both = async {
+        while answered < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            answered += answers();
+        }
+    };
+    let both = tokio::time::timeout(PATIENCE, both).await;
+    both.expect("both calls are answered");
+}
