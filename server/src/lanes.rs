@@ -4,7 +4,7 @@
 //! Threads that take work from each other wake one another for every message that comes alone, to look whether there is
 //! more. Here a message is read, decided and passed on by one thread, and nobody else hears of it. The price: a
 //! connection waits while another one of its lane is being served, though a core may be idle. So nothing long is
-//! done on a lane: passwords, reads from the disk and broadcasts to thousands have threads of their own.
+//! done on a lane: passwords, reads from the disk and broadcasts to hundreds have threads of their own.
 
 use std::io;
 use std::num::NonZeroUsize;

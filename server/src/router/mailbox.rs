@@ -4,8 +4,8 @@
 //! it already, who then goes on with what was put in meanwhile. A call thus reaches its room, and a message everybody who
 //! reads along, without waking another task. The store's writer does not run shards: it wakes the shard's task.
 //!
-//! A broadcast to thousands takes tens of milliseconds. Whoever has made one leaves the shard to a thread apart, which
-//! runs it until nothing is left; meanwhile the others only fill the mailbox.
+//! A broadcast to hundreds takes milliseconds, one to thousands tens of them. Whoever has made one leaves the shard to a
+//! thread apart, which runs it until nothing is left; meanwhile the others only fill the mailbox.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -183,7 +183,13 @@ impl ShardHandle {
             }
             let mut running = match self.running.try_lock() {
                 Ok(running) => running,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    self.running.clear_poison();
+                    let mut running = poisoned.into_inner();
+                    // Whoever ran it, perhaps apart, has broken off.
+                    running.is_apart = false;
+                    running
+                }
                 Err(TryLockError::WouldBlock) => return,
             };
             if running.is_apart {

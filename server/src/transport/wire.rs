@@ -127,6 +127,11 @@ impl<S> Wire<S> {
         self.queued_bytes
     }
 
+    /// Whether a message, or the rest of a control frame, waits for the socket. Nobody else may write before it.
+    pub const fn has_unsent(&self) -> bool {
+        self.queued_bytes > 0 || self.inside_control
+    }
+
     /// Queues one binary message. The next flush begins to write it.
     pub fn push(&mut self, payload: Bytes) {
         self.push_after(Header::of_message(payload.len()), payload);
@@ -437,6 +442,7 @@ mod tests {
             while !left.is_empty() {
                 if let Poll::Ready(count) = wire.poll_write_control(&mut cx, left) {
                     left = &left[count.unwrap()..];
+                    assert!(wire.has_unsent() || left.is_empty(), "step {step}");
                     // A message that arrives while the control frame is partly out has to wait for it.
                     if wire.queued_bytes() == 0 {
                         wire.push(Bytes::from_static(b"late"));

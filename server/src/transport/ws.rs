@@ -301,7 +301,7 @@ impl Link for WebSocketLink {
     }
 
     fn has_unsent(&self) -> bool {
-        self.wire.queued_bytes() > 0
+        self.wire.has_unsent()
     }
 
     fn take_direct(&mut self) -> Option<Arc<dyn Direct>> {
