@@ -394,11 +394,11 @@ fn is_revoked(waiting: &mut Waiting, call: CallId) -> bool {
 mod tests {
     use super::*;
 
-    fn frame(byte: u8, length: usize) -> Bytes {
+    pub(super) fn frame(byte: u8, length: usize) -> Bytes {
         Bytes::from(vec![byte; length])
     }
 
-    fn broadcast(byte: u8, length: usize) -> Broadcast {
+    pub(super) fn broadcast(byte: u8, length: usize) -> Broadcast {
         Broadcast::new(frame(byte, length))
     }
 

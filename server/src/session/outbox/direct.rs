@@ -110,15 +110,8 @@ mod tests {
     use std::sync::Mutex;
     use std::task::Context;
 
+    use super::super::tests::{broadcast, frame};
     use super::*;
-
-    fn frame(byte: u8, length: usize) -> Bytes {
-        Bytes::from(vec![byte; length])
-    }
-
-    fn broadcast(byte: u8, length: usize) -> Broadcast {
-        Broadcast::new(frame(byte, length))
-    }
 
     /// A socket that answers what it is told to, and keeps what it is asked to send.
     #[derive(Debug)]

@@ -129,7 +129,7 @@ fn heads_in(tx: &Tx<'_>, room: RoomId) -> Result<Option<Heads>, StoreError> {
 /// Writes the row of a room's heads.
 fn put_heads(tx: &mut Tx<'_>, room: RoomId, heads: &Heads) {
     let row = rows::encode(heads);
-    tx.note_heads(room_key(room), Some(row.clone().into()));
+    tx.note_heads(room_key(room), Some(row.clone()));
     tx.put(Table::RoomHeads, room_key(room), row);
 }
 

@@ -85,7 +85,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RoomWrite) -> Result<(), StoreError
     if only_a_message != Some(heads) {
         put_heads(tx, room, &heads);
     } else if before != Some(heads) {
-        tx.note_heads(room_key(room), Some(rows::encode(&heads).into()));
+        tx.note_heads(room_key(room), Some(rows::encode(&heads)));
     }
     Ok(())
 }
