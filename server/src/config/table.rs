@@ -233,7 +233,7 @@ settings! {
         /// How long a repetition under the same idempotency key gets the first result, at least.
         keys_kept: Duration = "24h" in "1m" to "365d",
         /// Longest time from one commit to the next while many writes come together; fewer wait less. More saves work, less saves time.
-        commit_every: Duration = "16ms" in "0s" to "1s",
+        commit_every: Duration = "14ms" in "0s" to "1s",
     }
     /// Accounts and sign-in.
     accounts: Accounts {

@@ -106,7 +106,7 @@ impl Default for EngineOptions {
             queue_jobs_max: QUEUE_JOBS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             key_generation: Duration::from_secs(24 * 60 * 60),
-            commit_every: Duration::from_millis(16),
+            commit_every: Duration::from_millis(14),
         }
     }
 }
