@@ -11,10 +11,10 @@ use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
-use sha2::{Digest, Sha256};
 
 use crate::services::caller::IdempotencyKey;
 use crate::session::connection::Connection;
+use crate::store::idempotency::key_id;
 
 /// How long a durable result is remembered here, in milliseconds.
 pub const REMEMBER_MS: u64 = 20_000;
@@ -44,15 +44,7 @@ pub enum Seen {
     Before(Bytes),
 }
 
-/// A player's key in short: half of the SHA-256 of both, so that nobody finds two that are the same. A busy room holds
-/// thousands.
 type KeyId = [u8; 16];
-
-fn id(user: UserId, key: &str) -> KeyId {
-    let digest = Sha256::new_with_prefix(user.as_bytes()).chain_update(key);
-    let whole: [u8; 32] = digest.finalize().into();
-    *whole.first_chunk().expect("it is longer")
-}
 
 /// The keys of one room.
 #[derive(Debug, Default)]
@@ -71,7 +63,7 @@ impl Keys {
         now: u64,
         waiter: Waiter,
     ) -> Result<Seen, Fault> {
-        let id = id(user, &key.key);
+        let id = key_id(Some(user), &key.key);
         match self.states.get_mut(&id) {
             Some((hash, _)) if *hash != key.request_hash => Err(Fault::of(Code::KeyReused)),
             Some((_, State::InFlight(waiters))) => {
@@ -92,7 +84,7 @@ impl Keys {
 
     /// The first call is durable. Returns those who wait for its reply.
     pub fn done(&mut self, user: UserId, key: &str, reply: Bytes, now: u64) -> Vec<Waiter> {
-        let id = id(user, key);
+        let id = key_id(Some(user), key);
         let Some((_, state)) = self.states.get_mut(&id) else {
             return Vec::new();
         };
@@ -105,7 +97,7 @@ impl Keys {
 
     /// The first call was refused. Returns those who wait, to be refused too.
     pub fn refused(&mut self, user: UserId, key: &str) -> Vec<Waiter> {
-        match self.states.remove(&id(user, key)) {
+        match self.states.remove(&key_id(Some(user), key)) {
             Some((_, State::InFlight(waiters))) => waiters,
             _ => Vec::new(),
         }

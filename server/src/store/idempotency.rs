@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::UserId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
 
@@ -19,6 +20,18 @@ pub struct KeyRecord {
     pub reply: Vec<u8>,
     /// When, in milliseconds since 1970.
     pub at: u64,
+}
+
+/// A caller's key in short: half of the SHA-256 of scope and key, so that nobody finds two that are the same.
+pub fn key_id(scope: Option<UserId>, key: &str) -> [u8; 16] {
+    // Ids are never empty, so the length of the scope tells the two apart.
+    let scope = scope.as_ref().map_or(&[][..], |user| user.as_bytes());
+    let length = [u8::try_from(scope.len()).expect("an id has ten bytes")];
+    let digest = Sha256::new_with_prefix(length)
+        .chain_update(scope)
+        .chain_update(key);
+    let whole: [u8; 32] = digest.finalize().into();
+    *whole.first_chunk().expect("it is longer")
 }
 
 /// Stored results of keyed calls, under the player (none before sign-in) and the key.

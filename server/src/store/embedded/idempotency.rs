@@ -3,32 +3,18 @@
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::UserId;
-use sha2::{Digest, Sha256};
 
 use super::Embedded;
 use super::engine::{Engine, Tx};
 use super::rows;
 use crate::store::StoreError;
-use crate::store::idempotency::{KeyRecord, KeyedResults};
-
-/// Half of the SHA-256 of scope and key. So short a key lies in the nodes of the table in memory itself, and its first bytes
-/// tell it from nearly all others: that halves the memory that a look goes through.
-fn row_key(scope: Option<UserId>, key: &str) -> [u8; 16] {
-    // Ids are never empty, so the length of the scope tells the two apart.
-    let scope = scope.as_ref().map_or(&[][..], |user| user.as_bytes());
-    let length = [u8::try_from(scope.len()).expect("an id has ten bytes")];
-    let digest = Sha256::new_with_prefix(length)
-        .chain_update(scope)
-        .chain_update(key);
-    let whole: [u8; 32] = digest.finalize().into();
-    *whole.first_chunk().expect("it is longer")
-}
+use crate::store::idempotency::{KeyRecord, KeyedResults, key_id};
 
 impl Tx<'_> {
     /// Keeps the result of a keyed call, in the same commit as the call's effect.
     pub fn remember_key(&mut self, scope: Option<UserId>, key: &str, record: &KeyRecord) {
         let [young, _] = self.key_tables();
-        self.put(young, row_key(scope, key), rows::encode(record));
+        self.put(young, key_id(scope, key), rows::encode(record));
     }
 
     /// The result under `key`, seen from inside a write, so that two calls with one key cannot both act.
@@ -40,7 +26,7 @@ impl Tx<'_> {
         scope: Option<UserId>,
         key: &str,
     ) -> Result<Option<KeyRecord>, StoreError> {
-        let row_key = row_key(scope, key);
+        let row_key = key_id(scope, key);
         for table in self.key_tables() {
             if let Some(row) = self.get(table, &row_key)? {
                 return rows::decode(table, &row).map(Some);
@@ -60,7 +46,7 @@ impl Engine {
         scope: Option<UserId>,
         key: &str,
     ) -> Result<Option<KeyRecord>, StoreError> {
-        let row_key = row_key(scope, key);
+        let row_key = key_id(scope, key);
         let view = self.view()?;
         for table in self.key_tables() {
             if let Some(row) = view.get(table, &row_key)? {
