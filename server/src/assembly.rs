@@ -10,9 +10,15 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::chat::Retention;
 use pitturu_protocol::types::system::{Goaway, GoawayReason};
+use pitturu_rules::rooms::ChatLimits;
+use pitturu_rules::word_list::WordList;
+use pitturu_store::Ports;
+use pitturu_store::accounts::Hidden;
+use pitturu_store::clock::now_ms;
+use pitturu_store::embedded::Embedded;
+use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 
 use crate::app::{Sessions, StartError};
-use crate::clock::now_ms;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::lanes::Lanes;
@@ -30,15 +36,9 @@ use crate::services::friends::FriendService;
 use crate::services::presence::PresenceService;
 use crate::services::profile::ProfileService;
 use crate::services::retention;
-use crate::services::rooms::ChatLimits;
-use crate::services::word_list::WordList;
 use crate::session::link::Peer;
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig};
-use crate::store::Ports;
-use crate::store::accounts::Hidden;
-use crate::store::embedded::Embedded;
-use crate::store::embedded::engine::{EngineHealth, EngineOptions};
 use crate::transport::ws::WebSocketLink;
 
 /// How often what has run out is cleaned up.

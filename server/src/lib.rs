@@ -7,12 +7,10 @@
 //! - [`hub`]: all connections, by player;
 //! - [`router`]: rooms and their owners;
 //! - [`services`]: the product's rules;
-//! - [`store`]: what lasts;
 //! - [`ops`]: health, metrics, logs.
 
 pub mod app;
 pub mod assembly;
-pub mod clock;
 pub mod config;
 pub mod hub;
 pub mod lanes;
@@ -21,5 +19,4 @@ pub mod random;
 pub mod router;
 pub mod services;
 pub mod session;
-pub mod store;
 pub mod transport;

@@ -22,15 +22,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_rules::rooms::ChatLimits;
+use pitturu_store::StoreError;
+use pitturu_store::rooms::{Messages, Rooms};
 
 use self::command::Command;
 use self::mailbox::ShardHandle;
 use self::shard::{Context, Shard, refuse_command};
 use crate::lanes::Lanes;
 use crate::services::friends::FriendService;
-use crate::services::rooms::ChatLimits;
-use crate::store::StoreError;
-use crate::store::rooms::{Messages, Rooms};
 
 /// Who blocked whom, as direct rooms need to know.
 #[async_trait]

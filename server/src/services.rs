@@ -2,8 +2,6 @@
 //!
 //! - [`caller`]: who calls; [`connections`]: what services tell open connections;
 //! - [`accounts`], [`profile`], [`friends`], [`presence`], [`directory`]: calls that run for their caller;
-//! - [`page`]: pages of lists;
-//! - [`rooms`]: the rules of a room, which run at its owner; [`word_list`]: the built-in word filter;
 //! - [`retention`]: the walk that removes what is past its time.
 
 pub mod accounts;
@@ -11,20 +9,18 @@ pub mod caller;
 pub mod connections;
 pub mod directory;
 pub mod friends;
-pub mod page;
 pub mod presence;
 pub mod profile;
 pub mod retention;
-pub mod rooms;
-pub mod word_list;
 
 use std::sync::Arc;
+
+use pitturu_store::Ports;
 
 use crate::hub::Hub;
 use crate::router::Router;
 use crate::session::SessionConfig;
 use crate::session::rates::Rates;
-use crate::store::Ports;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {

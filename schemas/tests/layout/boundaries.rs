@@ -49,8 +49,8 @@ const BOUNDARIES: &[Boundary] = &[
     },
     Boundary {
         reason: "only store knows its drivers",
-        scope: &["server/src/"],
-        allowed: &["server/src/store"],
+        scope: &["server/"],
+        allowed: &["server/store/"],
         banned: &["fjall", "scylla"],
     },
     Boundary {
@@ -72,20 +72,28 @@ const BOUNDARIES: &[Boundary] = &[
         banned: &["std::env"],
     },
     Boundary {
-        reason: "a room's rules are pure and synchronous: the shard carries their effects out",
-        scope: &[ROOMS],
+        reason: "rules are pure and synchronous: owners and services carry their effects out",
+        scope: &[RULES],
         allowed: &[],
         banned: &[
             "tokio",
             "futures_util",
-            "std::thread",
+            "async_trait",
+            "std::env",
             "std::fs",
             "std::net",
+            "std::process",
+            "std::sync::Mutex",
+            "std::sync::RwLock",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "getrandom",
         ],
     },
 ];
 
-const ROOMS: &str = "server/src/services/rooms/";
+const RULES: &str = "server/rules/src/";
 
 pub(crate) fn check(source: &Source) -> Vec<Violation> {
     if !source.is_rust() || source.is_test() {
@@ -108,10 +116,10 @@ pub(crate) fn check(source: &Source) -> Vec<Violation> {
             }
         }
     }
-    if source.path.starts_with(ROOMS) {
+    if source.path.starts_with(RULES) {
         for word in ["async", "await"] {
             for line in code.lines_of(&[word]) {
-                let message = format!("{word}: a room's rules are synchronous");
+                let message = format!("{word}: rules are synchronous");
                 violations.push(Violation::new("boundaries", source, line, message));
             }
         }
@@ -168,8 +176,6 @@ mod tests {
         for (text, place) in [
             ("use tokio_tungstenite::tungstenite;", "transport/ws"),
             ("use quinn::Endpoint;", "transport/quic"),
-            ("use fjall::Keyspace;", "store/embedded"),
-            ("use scylla::client;", "store/scylla"),
             ("use redis::aio;", "bus/redis"),
             ("use hyper::server;", "ops/http"),
             ("use hyper_util::rt;", "http/redirects"),
@@ -180,6 +186,16 @@ mod tests {
             assert_eq!(found("server/src/storefront.rs", text), 1, "{text}");
             let folder = place.split('/').next().expect("a split has a first part");
             assert_eq!(found(&format!("server/src/{folder}.rs"), text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_store_knows_its_drivers() {
+        for text in ["use fjall::Keyspace;", "use scylla::client;"] {
+            assert_eq!(found("server/store/src/embedded.rs", text), 0, "{text}");
+            for path in ["server/src/chat.rs", "server/rules/src/rooms.rs"] {
+                assert_eq!(found(path, text), 1, "{path}: {text}");
+            }
         }
     }
 
@@ -195,11 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn rooms_may_not_wait() {
-        let path = "server/src/services/rooms/send.rs";
+    fn rules_may_not_wait_or_look_at_the_clock() {
+        let path = "server/rules/src/rooms/send.rs";
         assert_eq!(found(path, "async fn f() {}"), 1);
         assert_eq!(found(path, "fn f() { async { g.await }; }"), 2);
         assert_eq!(found(path, "use tokio::sync::mpsc;"), 1);
+        assert_eq!(found(path, "use std::time::SystemTime;"), 1);
+        assert_eq!(found(path, "use std::sync::{Arc, Mutex};"), 1);
         assert_eq!(
             found("server/src/services/profile.rs", "async fn f() {}"),
             0

@@ -6,14 +6,15 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::{CreateRoom, RoomView};
+use pitturu_rules::rooms::Actor;
+use pitturu_rules::rooms::rows::MessageRow;
+use pitturu_store::StoreError;
+use pitturu_store::rooms::LoadedRoom;
 use tokio::sync::oneshot;
 
 use super::request::RoomRequest;
 use crate::services::caller::IdempotencyKey;
-use crate::services::rooms::Actor;
 use crate::session::connection::Connection;
-use crate::store::StoreError;
-use crate::store::rooms::{LoadedRoom, MessageRow};
 
 /// Who is answered.
 #[derive(Debug)]

@@ -8,13 +8,14 @@ use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     History, HistoryFrom, ListReactions, Message, Reactor, Reactors,
 };
+use pitturu_rules::rooms::rows::{ChangeRow, MessageRow};
+use pitturu_store::StoreError;
+use pitturu_store::rooms::{Messages, Rooms};
 use serde::Serialize;
 
 use super::live_room::refuse;
 use super::recent::{Recent, change_frame, message_frame};
 use crate::session::connection::Connection;
-use crate::store::StoreError;
-use crate::store::rooms::{ChangeRow, MessageRow, Messages, Rooms};
 
 /// Entries in one page of a back-fill.
 const FILL_ITEMS: usize = 200;

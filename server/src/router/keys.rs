@@ -11,10 +11,10 @@ use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
+use pitturu_store::idempotency::key_id;
 
 use crate::services::caller::IdempotencyKey;
 use crate::session::connection::Connection;
-use crate::store::idempotency::key_id;
 
 /// How long a durable result is remembered here, in milliseconds.
 pub const REMEMBER_MS: u64 = 20_000;

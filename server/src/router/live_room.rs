@@ -18,6 +18,10 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_rules::rooms::{Effects, Happened, Room};
+use pitturu_store::StoreError;
+use pitturu_store::idempotency::KeyRecord;
+use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
 use self::edits::Working;
@@ -28,11 +32,7 @@ use super::keys::Keys;
 use super::recent::Recent;
 use super::shard::Context;
 use crate::services::caller::IdempotencyKey;
-use crate::services::rooms::{Effects, Happened, Room};
 use crate::session::connection::Connection;
-use crate::store::StoreError;
-use crate::store::idempotency::KeyRecord;
-use crate::store::rooms::RoomWrite;
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
@@ -67,6 +67,8 @@ struct Pending {
 pub struct LiveRoom {
     id: RoomId,
     life: u64,
+    /// Which state of the store this life was loaded from.
+    fence: Fence,
     room: Room,
     recent: Recent,
     followers: Followers,
@@ -91,17 +93,19 @@ impl LiveRoom {
         now: u64,
     ) -> Self {
         let end = Cursor {
-            seq: fetched.loaded.head,
-            rev: fetched.loaded.rev,
+            seq: fetched.loaded.stored.head,
+            rev: fetched.loaded.stored.rev,
         };
         let newest = fetched.recent.into_iter().map(|row| row.msg).collect();
-        let room = Room::load(fetched.loaded, fetched.blocked, Arc::clone(&context.limits));
-        Self::begin(room, life, end, newest, followers, now)
+        let LoadedRoom { fence, stored } = fetched.loaded;
+        let room = Room::load(stored, fetched.blocked, Arc::clone(&context.limits));
+        Self::begin(room, life, fence, end, newest, followers, now)
     }
 
     fn begin(
         room: Room,
         life: u64,
+        fence: Fence,
         end: Cursor,
         newest: Vec<pitturu_protocol::types::chat::Message>,
         followers: Followers,
@@ -111,6 +115,7 @@ impl LiveRoom {
         Self {
             id,
             life,
+            fence,
             recent: Recent::new(id, end, newest),
             room,
             followers,
@@ -135,22 +140,18 @@ impl LiveRoom {
     fn commit(
         &mut self,
         context: &Context,
-        mut effects: Effects,
+        effects: Effects,
+        key: Option<Keyed>,
         answer: Answer,
         now: u64,
     ) -> Result<(), StoreError> {
-        if let Answer::Body(asker, body) = &answer
-            && let Some(key) = &asker.key
-        {
-            let record = KeyRecord {
-                method: key.method,
-                request_hash: key.request_hash,
-                reply: body.to_vec(),
-                at: now,
-            };
-            effects.write.key = Some((asker.user, key.key.clone(), record));
-        }
-        let written = is_empty(&effects.write);
+        let write = RoomWrite {
+            room: self.id,
+            fence: self.fence,
+            rows: effects.rows,
+            key,
+        };
+        let written = write.is_empty();
         self.pending.push_back(Pending {
             written,
             answer,
@@ -165,12 +166,28 @@ impl LiveRoom {
         context
             .rooms
             .write(
-                effects.write,
+                write,
                 Box::new(move |result| {
                     mailbox.report_write(Completion::Written(id, life, result));
                 }),
             )
             .inspect_err(|_| context.write_ends())
+    }
+
+    /// As [`Self::commit`], for a call that is answered with `body`, which is stored under its key.
+    fn commit_reply(
+        &mut self,
+        context: &Context,
+        effects: Effects,
+        asker: Asker,
+        body: Bytes,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let key = asker
+            .key
+            .as_ref()
+            .map(|key| keyed(asker.user, key, body.to_vec(), now));
+        self.commit(context, effects, key, Answer::Body(asker, body), now)
     }
 
     /// The oldest write in line is durable.
@@ -291,16 +308,17 @@ impl LiveRoom {
     }
 }
 
-/// Whether a write would change nothing.
-fn is_empty(write: &RoomWrite) -> bool {
-    write.row.is_none()
-        && write.members.is_empty()
-        && write.message.is_none()
-        && write.updated.is_empty()
-        && write.change.is_none()
-        && write.reactions.is_empty()
-        && write.key.is_none()
-        && write.inbox.is_empty()
+/// The result to store under a call's key: player, key and record.
+type Keyed = (UserId, String, KeyRecord);
+
+fn keyed(user: UserId, key: &IdempotencyKey, reply: Vec<u8>, now: u64) -> Keyed {
+    let record = KeyRecord {
+        method: key.method,
+        request_hash: key.request_hash,
+        reply,
+        at: now,
+    };
+    (user, key.key.clone(), record)
 }
 
 fn body<T: Serialize>(reply: &T) -> Bytes {

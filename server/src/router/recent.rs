@@ -8,8 +8,7 @@ use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{
     Message, MessageDeleted, MessageEdited, MessageSent, ReactionChanged,
 };
-
-use crate::store::rooms::{Change, ChangeRow};
+use pitturu_rules::rooms::rows::{Change, ChangeRow};
 
 /// Most messages, and most changes, kept in memory for one room.
 pub const RECENT_MAX: usize = 128;

@@ -7,7 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::RoomKind;
+use pitturu_rules::rooms::ChatLimits;
+use pitturu_store::StoreError;
+use pitturu_store::clock::now_ms;
+use pitturu_store::rooms::{Messages, Rooms};
 
 use super::Blocks;
 use super::command::{Command, Completion, Create, Fetched, Open, ReplyTo};
@@ -15,11 +20,6 @@ use super::followers::Followers;
 use super::live_room::{LiveRoom, refuse};
 use super::mailbox::{Item, Mailbox};
 use super::recent::RECENT_MAX;
-use crate::clock::now_ms;
-use crate::services::rooms::ChatLimits;
-use crate::store::StoreError;
-use crate::store::rooms::{Messages, Rooms};
-use pitturu_protocol::limits::PAGE_BYTES_MAX;
 
 /// Writes that one shard may have on their way to the disk. Beyond it, calls are refused as overloaded before they
 /// change anything.
@@ -379,9 +379,9 @@ async fn fetch(context: &Context, room: RoomId) -> Result<Option<Box<Fetched>>, 
     };
     let recent = context
         .messages
-        .messages_before(room, loaded.head + 1, RECENT_MAX, PAGE_BYTES_MAX)
+        .messages_before(room, loaded.stored.head + 1, RECENT_MAX, PAGE_BYTES_MAX)
         .await?;
-    let blocked = match (loaded.row.kind, &loaded.row.peers) {
+    let blocked = match (loaded.stored.row.kind, &loaded.stored.row.peers) {
         (RoomKind::Direct, Some([one, other])) => context.blocks.blocked(*one, *other).await?,
         _ => false,
     };

@@ -2,7 +2,7 @@
 //!
 //! - `sign_in`: register, log in, refresh, authenticate; `devices`: the sessions of an account;
 //!   `credentials`: passwords, reset tokens and roles;
-//! - [`names`]: what names and passwords may be; [`passwords`]: bcrypt apart from everything else; [`lockout`]:
+//! - [`passwords`]: bcrypt apart from everything else; [`lockout`]:
 //!   delays that grow with wrong passwords;
 //! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`courier`]: how a reset token
 //!   reaches its player.
@@ -11,7 +11,6 @@ pub mod courier;
 mod credentials;
 mod devices;
 pub mod lockout;
-pub mod names;
 pub mod passwords;
 mod sign_in;
 pub mod signing;
@@ -28,6 +27,10 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
+use pitturu_rules::names;
+use pitturu_store::StoreError;
+use pitturu_store::accounts::{Accounts, SecretHash};
+use pitturu_store::keyed::KeyUse;
 use sha2::{Digest, Sha256};
 
 use self::courier::Courier;
@@ -38,9 +41,6 @@ use self::tokens::TokenMaker;
 use super::caller::{Caller, IdempotencyKey};
 use super::connections::Connections;
 use crate::random::random_bytes;
-use crate::store::StoreError;
-use crate::store::accounts::{Accounts, SecretHash};
-use crate::store::keyed::KeyUse;
 
 /// Reset tokens looked at in one step of maintenance.
 const SWEEP_ROWS: usize = 1_000;

@@ -3,27 +3,28 @@
 use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::{ID_BYTES, RoomId, UserId};
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::{PAGE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
 use pitturu_protocol::types::chat::{
     CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
     SearchRooms,
 };
-use sha2::{Digest, Sha256};
+use pitturu_rules::pages::page_items;
+use pitturu_rules::rooms::identity::{direct_room, keyed_room};
+use pitturu_rules::rooms::messages::unread;
+use pitturu_rules::rooms::rows::{MemberRow, MemberState};
+use pitturu_rules::rooms::{Actor, membership};
+use pitturu_store::rooms::{PAGE_ROWS_MAX, RoomSummary, RoomsPage};
+use pitturu_store::{StoreError, rooms};
 use tokio::sync::oneshot;
 
 use super::caller::{Caller, IdempotencyKey};
 use super::friends::FriendService;
-use super::page::page_items;
 use super::profile::ProfileService;
-use super::rooms::messages::unread;
-use super::rooms::{Actor, membership};
 use crate::random::random_bytes;
 use crate::router::Router;
 use crate::router::command::{Beginning, Command, Create, ReplyTo};
 use crate::session::connection::Connection;
-use crate::store::rooms::{MemberRow, MemberState, PAGE_ROWS_MAX, RoomSummary, RoomsPage};
-use crate::store::{StoreError, rooms};
 
 /// Longest `next` of a page that is taken back.
 const POSITION_BYTES_MAX: usize = 1_024;
@@ -260,29 +261,4 @@ fn check_position(after: Option<String>) -> Result<Option<String>, Fault> {
         }
         after => Ok(after),
     }
-}
-
-fn derived(parts: &[&[u8]]) -> RoomId {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
-    let mut bytes = [0; ID_BYTES];
-    bytes.copy_from_slice(&digest[..ID_BYTES]);
-    RoomId::from_bytes(bytes)
-}
-
-/// The direct room of two players, whoever asks.
-pub fn direct_room(one: UserId, other: UserId) -> RoomId {
-    derived(&[
-        b"direct",
-        one.min(other).as_bytes(),
-        one.max(other).as_bytes(),
-    ])
-}
-
-fn keyed_room(user: UserId, key: &str, request_hash: &[u8; 16]) -> RoomId {
-    derived(&[b"room", user.as_bytes(), key.as_bytes(), request_hash])
 }

@@ -16,14 +16,14 @@ use pitturu_protocol::types::friends::{
 };
 use pitturu_protocol::types::presence::Presence;
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::pages::page_items;
+use pitturu_store::StoreError;
+use pitturu_store::accounts::Accounts;
+use pitturu_store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair};
 
 use super::accounts::keyed;
 use super::caller::Caller;
 use super::connections::Connections;
-use super::page::page_items;
-use crate::store::StoreError;
-use crate::store::accounts::Accounts;
-use crate::store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair};
 
 /// Knows what others see of a player.
 pub trait Presences: Send + Sync {

@@ -12,10 +12,10 @@ use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::rooms::identity::direct_room;
 use tokio::sync::mpsc;
 
 use super::caller::Caller;
-use super::directory::direct_room;
 use super::friends::FriendService;
 use crate::hub::Hub;
 use crate::router::Router;
@@ -126,7 +126,7 @@ impl PresenceService {
         let standing = async {
             let blocked = self.friends.is_blocked_either(one, other).await?;
             let friends = self.friends.friends_of(one).await?.contains(&other);
-            Ok::<_, crate::store::StoreError>((blocked, friends))
+            Ok::<_, pitturu_store::StoreError>((blocked, friends))
         };
         match standing.await {
             Ok((blocked, friends)) => {

@@ -12,12 +12,13 @@ use pitturu_protocol::limits::USERS_PER_CALL_MAX;
 use pitturu_protocol::types::profile::{
     FindPlayer, GetProfile, GetProfiles, Profile, Profiles, UpdateProfile,
 };
+use pitturu_rules::names;
+use pitturu_store::StoreError;
+use pitturu_store::accounts::{AccountRow, Accounts, ProfileChange};
 
-use super::accounts::{keyed, names};
+use super::accounts::keyed;
 use super::caller::Caller;
 use super::connections::Connections;
-use crate::store::StoreError;
-use crate::store::accounts::{AccountRow, Accounts, ProfileChange};
 
 /// Most display names that are remembered: one half of them young, one half old.
 const NAMES_REMEMBERED_MAX: usize = 20_000;

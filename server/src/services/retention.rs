@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitturu_store::StoreError;
+use pitturu_store::rooms::Rooms;
+
 use crate::router::Router;
 use crate::router::command::Command;
-use crate::store::StoreError;
-use crate::store::rooms::Rooms;
 
 /// Pause between two walks.
 const WALK_EVERY: Duration = Duration::from_secs(10 * 60);

@@ -14,13 +14,13 @@ use metrics::counter;
 use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::system::StreamPosition;
+use pitturu_store::StoreError;
 use tokio::task::JoinHandle;
 
 use super::connection::Connection;
 use crate::router::command::Command;
 use crate::router::history::{self, FillPage};
 use crate::services::Services;
-use crate::store::StoreError;
 
 /// Entries in one page of the inbox.
 const INBOX_ITEMS: usize = 100;

@@ -18,6 +18,8 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::chat::{CreateRoom, OpenDirect};
 use pitturu_protocol::types::system::Resume;
+use pitturu_store::StoreError;
+use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
@@ -27,8 +29,6 @@ use crate::router::command::{Command, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::services::Services;
 use crate::services::caller::{Caller, IdempotencyKey};
-use crate::store::StoreError;
-use crate::store::idempotency::KeyRecord;
 
 /// Room for a reply beyond what it repeats of its call.
 const REPLY_BYTES: usize = 64;

@@ -13,6 +13,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
 use pitturu_protocol::server::{Due, ServerConnection, Violation};
+use pitturu_store::clock::now_ms;
 use tokio::time::{Instant, Sleep};
 
 use self::reading::Reading;
@@ -22,7 +23,6 @@ use super::connection::Connection;
 use super::link::{Link, LinkError, Peer};
 use super::outbox::Look;
 use super::rates::Counted;
-use crate::clock::now_ms;
 use crate::random::random_bytes;
 use crate::services::Services;
 

@@ -7,10 +7,10 @@ use pitturu_protocol::limits::{
     CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, ROOMS_OPEN_MAX,
 };
 use pitturu_protocol::types::system::{Hello, Limits, Welcome};
+use pitturu_store::clock::now_ms;
 
 use super::calls::Work;
 use super::connection::Connection;
-use crate::clock::now_ms;
 use crate::services::Services;
 
 /// What this server enforces on every connection.

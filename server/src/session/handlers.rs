@@ -20,6 +20,7 @@ use pitturu_protocol::types::friends::{
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
+use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
 
 use super::calls;
@@ -27,7 +28,6 @@ use super::connection::{Connection, Player};
 use crate::router::command::{Command, Open, ReplyTo};
 use crate::services::Services;
 use crate::services::caller::Caller;
-use crate::services::rooms::Actor;
 
 /// A call on its way to a service.
 pub struct Call {

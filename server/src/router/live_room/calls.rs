@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::pages::page_items;
+use pitturu_rules::rooms::{Actor, Effects};
+use pitturu_store::StoreError;
 
 use super::super::command::{Open, ReplyTo, RoomCall};
 use super::super::history;
@@ -13,10 +17,6 @@ use super::super::request::RoomRequest;
 use super::super::shard::Context;
 use super::opening::Opening;
 use super::{Answer, Asker, LiveRoom, body, reply_frame};
-use crate::services::page::page_items;
-use crate::services::rooms::{Actor, Effects};
-use crate::store::StoreError;
-use pitturu_protocol::frame::Cursor;
 
 impl LiveRoom {
     /// Decides a call. `Err`: the store did not take its rows, and the room must begin a new life.
@@ -109,7 +109,7 @@ impl LiveRoom {
     }
 
     fn join(&mut self, context: &Context, call: RoomCall, now: u64) -> Result<(), StoreError> {
-        let mut effects = self.room.effects();
+        let mut effects = Effects::default();
         if let Err(fault) = self.room.join(&call.actor, &mut effects) {
             super::refuse(&call.connection, call.call, &fault);
             return Ok(());
@@ -120,7 +120,7 @@ impl LiveRoom {
             cursor: None,
             to: ReplyTo::Call(call.call),
         };
-        self.commit(context, effects, Answer::View(opening), now)
+        self.commit(context, effects, None, Answer::View(opening), now)
     }
 
     fn read(&mut self, context: &Context, asker: Asker, call: RoomCall) {
@@ -177,7 +177,7 @@ impl LiveRoom {
         call: RoomCall,
         now: u64,
     ) -> Result<(), StoreError> {
-        let mut effects = self.room.effects();
+        let mut effects = Effects::default();
         match self.outcome(&call.actor, call.request, call.target_name, &mut effects) {
             Ok(outcome) => {
                 if matches!(outcome, Outcome::Closed) {
@@ -195,7 +195,7 @@ impl LiveRoom {
                     }
                     Outcome::Done | Outcome::Closed | Outcome::Typed(_) => body(&Done {}),
                 };
-                self.commit(context, effects, Answer::Body(asker, body), now)
+                self.commit_reply(context, effects, asker, body, now)
             }
             Err(fault) => {
                 self.refuse(&asker, &fault);

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_rules::rooms::rows::MessageRow;
+use pitturu_rules::rooms::{Actor, Effects};
+use pitturu_store::StoreError;
 
 use super::super::command::{Completion, FetchedMessage, RoomCall};
 use super::super::request::RoomRequest;
 use super::super::shard::Context;
-use super::{Answer, Asker, LiveRoom, body};
-use crate::services::rooms::Actor;
-use crate::store::StoreError;
-use crate::store::rooms::MessageRow;
+use super::{Asker, LiveRoom, body};
 
 /// How long an unused message stays, in milliseconds.
 const KEEP_MS: u64 = 5_000;
@@ -139,7 +139,7 @@ impl LiveRoom {
         let (Some(edit), Some(row)) = (working.queue.pop_front(), working.message.as_mut()) else {
             return Ok(());
         };
-        let mut effects = self.room.effects();
+        let mut effects = Effects::default();
         let actor = &edit.actor;
         let outcome = match edit.request {
             RoomRequest::EditMessage(request) => self
@@ -161,7 +161,7 @@ impl LiveRoom {
         working.used_at = now;
         self.working.insert(seq, working);
         match outcome {
-            Ok(body) => self.commit(context, effects, Answer::Body(edit.asker, body), now),
+            Ok(body) => self.commit_reply(context, effects, edit.asker, body, now),
             Err(fault) => {
                 self.refuse(&edit.asker, &fault);
                 Ok(())

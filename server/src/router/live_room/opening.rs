@@ -9,15 +9,14 @@ use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::chat::RoomView;
 use pitturu_protocol::types::system::StreamPosition;
+use pitturu_rules::rooms::{Actor, Effects, Room};
+use pitturu_store::StoreError;
 
 use super::super::command::{Beginning, Create, Open, ReplyTo};
 use super::super::followers::Followers;
 use super::super::shard::Context;
-use super::{Answer, LiveRoom, refuse};
-use crate::services::rooms::{Actor, Effects, Room};
+use super::{Answer, LiveRoom, keyed, refuse};
 use crate::session::connection::{Connection, FollowRefused};
-use crate::store::StoreError;
-use crate::store::idempotency::KeyRecord;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
@@ -49,24 +48,20 @@ impl LiveRoom {
         let limits = Arc::clone(&context.limits);
         let fence = context.rooms.fence();
         let (id, actor) = (create.room, &create.actor);
-        let (room, mut effects) = match &create.beginning {
-            Beginning::Room(request) => Room::create(id, fence, actor, request.clone(), limits)?,
-            Beginning::Direct(peer, name) => {
-                Room::create_direct(id, fence, actor, *peer, name, limits)
-            }
+        let (room, effects) = match &create.beginning {
+            Beginning::Room(request) => Room::create(id, actor, request.clone(), limits)?,
+            Beginning::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
         };
-        // A repetition finds the room by its id and needs no stored reply.
-        effects.write.key = create.key.as_ref().map(|key| {
-            let record = KeyRecord {
-                method: key.method,
-                request_hash: key.request_hash,
-                reply: Vec::new(),
-                at: now,
-            };
-            (actor.user, key.key.clone(), record)
-        });
         let end = Cursor::default();
-        let live = Self::begin(room, life, end, Vec::new(), Followers::default(), now);
+        let live = Self::begin(
+            room,
+            life,
+            fence,
+            end,
+            Vec::new(),
+            Followers::default(),
+            now,
+        );
         Ok((live, effects))
     }
 
@@ -78,13 +73,19 @@ impl LiveRoom {
         create: Create,
         now: u64,
     ) -> Result<(), StoreError> {
+        let user = create.actor.user;
+        // A repetition finds the room by its id and needs no stored reply.
+        let key = create
+            .key
+            .as_ref()
+            .map(|key| keyed(user, key, Vec::new(), now));
         let opening = Opening {
-            user: create.actor.user,
+            user,
             connection: create.connection,
             cursor: None,
             to: create.to,
         };
-        self.commit(context, effects, Answer::View(opening), now)
+        self.commit(context, effects, key, Answer::View(opening), now)
     }
 
     /// Answers once everything decided before is durable.
@@ -99,8 +100,8 @@ impl LiveRoom {
         match self.may_open(&open.actor) {
             Err(fault) => opening.refuse(fault),
             Ok(()) => {
-                let effects = self.room.effects();
-                self.commit(context, effects, Answer::View(opening), now)
+                let effects = Effects::default();
+                self.commit(context, effects, None, Answer::View(opening), now)
                     .expect("nothing is written");
             }
         }

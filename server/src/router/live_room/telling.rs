@@ -11,9 +11,9 @@ use pitturu_protocol::types::chat::{
     LostReason, ReadMarkerMoved, RoomKind, RoomLost, RoomUpdated, TypingStarted,
 };
 use pitturu_protocol::types::presence::RoomPresence;
+use pitturu_rules::rooms::{Actor, Happened};
 
 use super::LiveRoom;
-use crate::services::rooms::{Actor, Happened};
 use crate::session::connection::Connection;
 use crate::session::outbox::LatestKey;
 

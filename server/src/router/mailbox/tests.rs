@@ -6,6 +6,10 @@ use async_trait::async_trait;
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_protocol::types::chat::{CreateRoom, RoomKind, SendEphemeral};
+use pitturu_rules::rooms::{Actor, ChatLimits};
+use pitturu_store::embedded::Embedded;
+use pitturu_store::embedded::engine::EngineOptions;
+use pitturu_store::{Ports, StoreError};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -14,12 +18,8 @@ use crate::lanes::Lanes;
 use crate::router::command::{Beginning, Create, Open, ReplyTo, RoomCall};
 use crate::router::request::RoomRequest;
 use crate::router::{Blocks, Router};
-use crate::services::rooms::{Actor, ChatLimits};
 use crate::session::connection::{Connection, Player};
 use crate::session::link::{Broadcast, Direct, Directly, Peer};
-use crate::store::embedded::Embedded;
-use crate::store::embedded::engine::EngineOptions;
-use crate::store::{Ports, StoreError};
 
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
 
@@ -41,7 +41,7 @@ fn actor() -> Actor {
         user: USER,
         name: "Ana".into(),
         role: Role::Player,
-        now: crate::clock::now_ms(),
+        now: pitturu_store::clock::now_ms(),
     }
 }
 

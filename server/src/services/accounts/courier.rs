@@ -3,8 +3,7 @@
 pub mod hook;
 
 use pitturu_protocol::ids::UserId;
-
-use crate::store::accounts::Hidden;
+use pitturu_store::accounts::Hidden;
 
 /// A reset token on its way.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,15 +7,15 @@ use pitturu_protocol::types::accounts::{
     ResetPassword, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::names::{self, Username};
+use pitturu_store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
+use pitturu_store::keyed::KeyUse;
 
 use super::courier::ResetDelivery;
 use super::devices::account;
-use super::names::{self, Username};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out, tokens};
 use crate::random::random_bytes;
 use crate::services::caller::Caller;
-use crate::store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
-use crate::store::keyed::KeyUse;
 
 impl AccountService {
     /// [`UpgradeGuest`]. The device's secret signs in no longer.

@@ -5,10 +5,10 @@ use pitturu_protocol::types::accounts::{
     Account, GetAccount, ListSessions, Logout, LogoutEverywhere, RevokeSession, Session, Sessions,
 };
 use pitturu_protocol::types::system::Done;
+use pitturu_store::accounts::{AccountError, AccountRow};
 
 use super::{AccountService, keyed};
 use crate::services::caller::Caller;
-use crate::store::accounts::{AccountError, AccountRow};
 
 impl AccountService {
     /// [`GetAccount`].

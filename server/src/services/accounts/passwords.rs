@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use pitturu_protocol::codes::{Code, Fault};
+use pitturu_rules::names;
 use tokio::sync::oneshot;
-
-use super::names;
 
 /// Most passwords that wait for a thread. Beyond it a call is refused with [`Code::Overloaded`] and the time that the
 /// queue takes.

@@ -6,17 +6,17 @@ use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_protocol::types::accounts::{
     Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
+use pitturu_rules::names::{self, Username};
+use pitturu_store::accounts::{
+    AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow,
+    Rotated, Rotation, SessionRow,
+};
+use pitturu_store::keyed::{KeyUse, Stored};
 
-use super::names::{self, Username};
 use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out};
 use crate::random::random_bytes;
 use crate::services::caller::Caller;
-use crate::store::accounts::{
-    AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow,
-    Rotated, Rotation, SessionRow,
-};
-use crate::store::keyed::{KeyUse, Stored};
 
 /// Fewest characters of a guest's secret.
 const GUEST_SECRET_CHARS_MIN: usize = 16;

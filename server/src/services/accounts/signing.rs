@@ -7,12 +7,12 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_protocol::types::accounts::Role;
+use pitturu_store::StoreError;
+use pitturu_store::accounts::{Accounts, Hidden, SigningKeyRow};
 use serde::{Deserialize, Serialize};
 
 use super::tokens;
 use crate::random::random_bytes;
-use crate::store::StoreError;
-use crate::store::accounts::{Accounts, Hidden, SigningKeyRow};
 
 /// How access tokens are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

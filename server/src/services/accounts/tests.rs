@@ -17,6 +17,8 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
     Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
+use pitturu_store::embedded::Embedded;
+use pitturu_store::embedded::engine::EngineOptions;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -26,8 +28,6 @@ use super::passwords::PasswordConfig;
 use super::{AccountService, AccountsConfig};
 use crate::services::caller::{Caller, IdempotencyKey};
 use crate::services::connections::Connections;
-use crate::store::embedded::Embedded;
-use crate::store::embedded::engine::EngineOptions;
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;

@@ -3,9 +3,8 @@
 
 use hmac::{Hmac, Mac};
 use pitturu_protocol::ids::{SessionId, UserId};
+use pitturu_store::accounts::{Hidden, SecretHash};
 use sha2::{Digest, Sha256};
-
-use crate::store::accounts::{Hidden, SecretHash};
 
 /// Bytes of a token's secret.
 const SECRET_BYTES: usize = 32;

@@ -12,13 +12,13 @@ use pitturu_protocol::types::friends::{
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::presence::{Presence, Status};
 use pitturu_protocol::types::profile::UpdateProfile;
+use pitturu_store::friends::FRIEND_REQUESTS_MAX;
+use pitturu_store::inboxes::Inboxes;
 
 use super::{FriendService, Presences};
 use crate::services::accounts::tests::{Told, World, code, keyed};
 use crate::services::caller::Caller;
 use crate::services::profile::ProfileService;
-use crate::store::friends::FRIEND_REQUESTS_MAX;
-use crate::store::inboxes::Inboxes;
 
 struct LongNotes;
 

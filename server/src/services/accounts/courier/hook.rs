@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::time::Duration;
 
+use pitturu_store::accounts::Hidden;
 use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{Courier, ResetDelivery};
-use crate::store::accounts::Hidden;
 
 /// Most tokens that wait to be posted. Beyond it a token is dropped and logged, and the player asks again.
 pub const HOOK_QUEUE_MAX: usize = 256;

@@ -4,11 +4,11 @@ use pitturu_protocol::types::accounts::{
     ChangePassword, IssuePasswordReset, RequestPasswordReset, ResetPassword, Role, SetRole,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_store::accounts::Accounts;
+use pitturu_store::inboxes::Inboxes;
 
 use super::{MINUTE, PASSWORD, Told, World, code, keyed};
 use crate::services::accounts::AccountService;
-use crate::store::accounts::Accounts;
-use crate::store::inboxes::Inboxes;
 
 const NEW: &str = "battery staple";
 

@@ -1,9 +1,9 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pitturu_protocol::codes::Code;
+use pitturu_store::accounts::Accounts;
 
 use super::{DAY, MINUTE, World, code};
 use crate::services::accounts::signing::Claims;
-use crate::store::accounts::Accounts;
 
 async fn kids(world: &World) -> Vec<String> {
     let keys = world.store.signing_keys().await.unwrap();

@@ -5,9 +5,9 @@ use pitturu_protocol::types::accounts::{
     RevokeSession, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
+use pitturu_store::accounts::SESSIONS_MAX;
 
 use super::{DAY, MINUTE, PASSWORD, Told, World, code, guest, keyed, login, register};
-use crate::store::accounts::SESSIONS_MAX;
 
 #[tokio::test]
 async fn register_login_and_read_the_account() {

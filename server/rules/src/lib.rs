@@ -1,0 +1,13 @@
+//! What players may do: the product's rules as pure functions.
+//!
+//! Rows, caller and time are arguments; what is to be stored and told comes out as a value. Nothing here performs I/O, reads
+//! a clock, starts a task or draws a random number, so a rule is tested by calling it.
+//!
+//! - [`rooms`]: the rules of a room, and its rows;
+//! - [`names`]: what players may call themselves; [`word_list`]: the built-in word filter;
+//! - [`pages`]: how many items a page of a list has.
+
+pub mod names;
+pub mod pages;
+pub mod rooms;
+pub mod word_list;

@@ -1,0 +1,22 @@
+//! The rules of a room: pure and synchronous. Time, caller and rows are arguments; what is to be stored and told comes
+//! out as [`Effects`], which the room's owner carries out.
+//!
+//! - [`rows`]: what is stored of a room; [`identity`]: ids that follow from who makes it;
+//! - [`state`]: what a room is, and what it shows;
+//! - [`messages`]: send, edit, delete, react, read markers, ephemeral messages, typing;
+//! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
+//! - [`settings`]: create, update, delete, retention.
+
+pub mod effects;
+pub mod identity;
+pub mod membership;
+pub mod messages;
+pub mod rows;
+pub mod settings;
+pub mod state;
+
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Effects, Happened};
+pub use state::{Actor, ChatLimits, Room, TextFilter, membership};

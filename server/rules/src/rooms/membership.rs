@@ -1,0 +1,325 @@
+//! Who belongs to a room: join, leave, invite, kick, ban, mute, roles.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::NOTE_BYTES_MAX;
+use pitturu_protocol::types::chat::{
+    BanMember, KickMember, LostReason, MemberRole, MuteMember, RoomKind, SetMemberRole,
+};
+use pitturu_protocol::types::inbox::InboxEntry;
+
+use super::rows::{MemberRow, MemberState};
+use super::state::new_member;
+use super::{Actor, Effects, Happened, Room};
+
+impl Room {
+    /// Makes the actor a member. Joining again changes nothing.
+    pub fn join(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
+        let held = self.members.get(&actor.user);
+        match (self.row.kind, held.map(|row| &row.state)) {
+            (_, Some(MemberState::Member)) => return Ok(()),
+            (_, Some(MemberState::Banned { until, .. }))
+                if until.is_none_or(|until| until > actor.now) =>
+            {
+                return Err(Fault::of(Code::Banned));
+            }
+            (RoomKind::Public, _) | (RoomKind::Private, Some(MemberState::Invited)) => {}
+            (RoomKind::Private, _) if self.authority(actor).is_ok() => {}
+            (RoomKind::Private | RoomKind::Direct, _) => {
+                return Err(Fault::of(Code::RoomNotFound));
+            }
+        }
+        if self.joined >= self.limits.members_max {
+            return Err(Fault::of(Code::RoomFull));
+        }
+        let role = if self.joined == 0 {
+            MemberRole::Owner
+        } else {
+            MemberRole::Member
+        };
+        let mut row = new_member(actor.user, actor.name.as_ref(), role, actor.now);
+        row.muted_until = held.and_then(|row| row.muted_until);
+        row.read = self.head;
+        self.save_member(row, effects);
+        Ok(())
+    }
+
+    /// Ends the actor's membership, and hands the room on when its last owner goes.
+    pub fn leave(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
+        if self.row.kind == RoomKind::Direct {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "a direct room can't be left; block the player instead",
+            ));
+        }
+        self.member(actor.user)?;
+        self.put_out(
+            actor.user,
+            MemberState::Left,
+            LostReason::Left,
+            actor.now,
+            effects,
+        );
+        Ok(())
+    }
+
+    /// Lets a player in, and tells them.
+    pub fn invite(
+        &mut self,
+        actor: &Actor,
+        user: UserId,
+        name: &str,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        if self.row.kind == RoomKind::Direct {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "nobody can be invited to a direct room",
+            ));
+        }
+        self.require(actor, MemberRole::Member)?;
+        match self.members.get(&user).map(|row| &row.state) {
+            Some(MemberState::Member | MemberState::Invited) => return Ok(()),
+            Some(MemberState::Banned { until, .. })
+                if until.is_none_or(|until| until > actor.now) =>
+            {
+                return Err(Fault::of(Code::Banned));
+            }
+            _ => {}
+        }
+        if self.members.len() >= self.limits.members_max as usize {
+            return Err(Fault::of(Code::RoomFull));
+        }
+        let mut row = new_member(user, name, MemberRole::Member, actor.now);
+        row.state = MemberState::Invited;
+        row.invited_by = Some(actor.user);
+        self.save_member(row, effects);
+        let entry = InboxEntry::RoomInvited {
+            room: self.row.room,
+            name: self.row.name.clone(),
+            by: actor.user,
+        };
+        effects.tell(user, actor.now, entry);
+        Ok(())
+    }
+
+    /// Puts a member, or an invited player, out.
+    pub fn kick(
+        &mut self,
+        actor: &Actor,
+        request: KickMember,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        check_reason(request.reason.as_deref())?;
+        self.may_moderate(actor, request.user)?;
+        match self.members.get(&request.user).map(|row| &row.state) {
+            Some(MemberState::Member | MemberState::Invited) => {}
+            _ => return Err(Fault::of(Code::NotInRoom)),
+        }
+        self.put_out(
+            request.user,
+            MemberState::Left,
+            LostReason::Kicked,
+            actor.now,
+            effects,
+        );
+        let entry = InboxEntry::RoomKicked {
+            room: self.row.room,
+            by: actor.user,
+            reason: request.reason,
+        };
+        effects.tell(request.user, actor.now, entry);
+        Ok(())
+    }
+
+    /// Puts a player out and keeps them out. `name` is used when they were never here.
+    pub fn ban(
+        &mut self,
+        actor: &Actor,
+        request: BanMember,
+        name: &str,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        check_reason(request.reason.as_deref())?;
+        if request.until.is_some_and(|until| until <= actor.now) {
+            return Err(Fault::invalid("until", "a time still to come"));
+        }
+        self.may_moderate(actor, request.user)?;
+        let state = MemberState::Banned {
+            by: actor.user,
+            until: request.until,
+            reason: request.reason.clone(),
+        };
+        if self.place(request.user).is_some() {
+            self.put_out(request.user, state, LostReason::Banned, actor.now, effects);
+        } else {
+            let mut row =
+                self.members.get(&request.user).cloned().unwrap_or_else(|| {
+                    new_member(request.user, name, MemberRole::Member, actor.now)
+                });
+            row.state = state;
+            self.save_member(row, effects);
+        }
+        let entry = InboxEntry::RoomBanned {
+            room: self.row.room,
+            by: actor.user,
+            until: request.until,
+            reason: request.reason,
+        };
+        effects.tell(request.user, actor.now, entry);
+        Ok(())
+    }
+
+    /// Lifts a ban. Lifting it twice changes nothing.
+    pub fn unban(
+        &mut self,
+        actor: &Actor,
+        user: UserId,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.require(actor, MemberRole::Moderator)?;
+        if let Some(row) = self.members.get(&user)
+            && matches!(row.state, MemberState::Banned { .. })
+        {
+            let mut row = row.clone();
+            row.state = MemberState::Left;
+            self.save_member(row, effects);
+        }
+        Ok(())
+    }
+
+    /// Stops a member from writing for a time, or lets them write again.
+    pub fn mute(
+        &mut self,
+        actor: &Actor,
+        request: &MuteMember,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.may_moderate(actor, request.user)?;
+        let mut row = self
+            .place(request.user)
+            .ok_or_else(|| Fault::of(Code::NotInRoom))?
+            .clone();
+        row.muted_until = (request.until > actor.now).then_some(request.until);
+        self.save_member(row, effects);
+        let entry = InboxEntry::RoomMuted {
+            room: self.row.room,
+            by: actor.user,
+            until: request.until,
+        };
+        effects.tell(request.user, actor.now, entry);
+        Ok(())
+    }
+
+    /// Sets a member's role. The last owner can't be made less.
+    pub fn set_role(
+        &mut self,
+        actor: &Actor,
+        request: &SetMemberRole,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.not_direct()?;
+        self.require(actor, MemberRole::Owner)?;
+        let mut row = self
+            .place(request.user)
+            .ok_or_else(|| Fault::of(Code::NotInRoom))?
+            .clone();
+        if row.role == request.role {
+            return Ok(());
+        }
+        if row.role == MemberRole::Owner && self.owners().count() == 1 {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "the room's last owner stays one; make another owner first",
+            ));
+        }
+        row.role = request.role;
+        self.save_member(row, effects);
+        let entry = InboxEntry::RoomRoleChanged {
+            room: self.row.room,
+            by: actor.user,
+            role: request.role,
+        };
+        effects.tell(request.user, actor.now, entry);
+        Ok(())
+    }
+
+    fn owners(&self) -> impl Iterator<Item = &MemberRow> {
+        self.members
+            .values()
+            .filter(|row| row.state == MemberState::Member && row.role == MemberRole::Owner)
+    }
+
+    fn not_direct(&self) -> Result<(), Fault> {
+        if self.row.kind == RoomKind::Direct {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "a direct room has no moderators",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Moderators act on those below them, never on their equals or themselves.
+    fn may_moderate(&self, actor: &Actor, user: UserId) -> Result<(), Fault> {
+        self.not_direct()?;
+        let authority = self.require(actor, MemberRole::Moderator)?;
+        let target = self.place(user).map(|row| row.role);
+        if user == actor.user || target.is_some_and(|role| role >= authority) {
+            return Err(Fault::of(Code::Forbidden));
+        }
+        Ok(())
+    }
+
+    fn put_out(
+        &mut self,
+        user: UserId,
+        state: MemberState,
+        reason: LostReason,
+        now: u64,
+        effects: &mut Effects,
+    ) {
+        let Some(row) = self.members.get(&user) else {
+            return;
+        };
+        let mut row = row.clone();
+        let was_owner = row.role == MemberRole::Owner && row.state == MemberState::Member;
+        row.state = state;
+        row.role = MemberRole::Member;
+        self.save_member(row, effects);
+        effects.happened.push(Happened::Lost(user, reason));
+        if was_owner && self.owners().next().is_none() {
+            self.hand_on(user, now, effects);
+        }
+    }
+
+    /// Makes the longest-standing moderator, or else member, the owner.
+    fn hand_on(&mut self, from: UserId, now: u64, effects: &mut Effects) {
+        let heir = self
+            .members
+            .values()
+            .filter(|row| row.state == MemberState::Member)
+            .min_by_key(|row| (row.role != MemberRole::Moderator, row.joined_at, row.user));
+        if let Some(heir) = heir {
+            let mut row = heir.clone();
+            row.role = MemberRole::Owner;
+            let entry = InboxEntry::RoomRoleChanged {
+                room: self.row.room,
+                by: from,
+                role: MemberRole::Owner,
+            };
+            effects.tell(row.user, now, entry);
+            self.save_member(row, effects);
+        }
+    }
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), Fault> {
+    if reason.map_or(0, str::len) > NOTE_BYTES_MAX {
+        return Err(Fault::invalid(
+            "reason",
+            format!("at most {NOTE_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,351 @@
+//! Messages: send, edit, delete, react, read markers, ephemeral messages, typing.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::{
+    DATA_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, TEXT_BYTES_MAX,
+};
+use pitturu_protocol::types::chat::{
+    Changed, EditMessage, EphemeralSent, MemberRole, Message, React, Reacted, Reaction, ReadMarker,
+    RoomKind, SendEphemeral, SendMessage, Sent,
+};
+
+use super::rows::{Change, ChangeRow, MessageRow};
+use super::{Actor, Effects, Happened, Room};
+
+/// How often a player's typing is passed on.
+const TYPING_EVERY_MS: u64 = 2_000;
+
+/// Players whose last message or typing is remembered before the oldest are dropped.
+const RECENT_MAX: usize = 4_096;
+
+/// How long a slow-mode note can matter.
+const RECENT_MS: u64 = 6 * 60 * 60 * 1_000;
+
+impl Room {
+    /// Takes a message into the room's order.
+    pub fn send(
+        &mut self,
+        actor: &Actor,
+        request: SendMessage,
+        effects: &mut Effects,
+    ) -> Result<Sent, Fault> {
+        self.may_write(actor)?;
+        self.check_text(&request.text)?;
+        if request.data.as_ref().map_or(0, Vec::len) > DATA_BYTES_MAX {
+            return Err(Fault::invalid(
+                "data",
+                format!("at most {DATA_BYTES_MAX} bytes"),
+            ));
+        }
+        if request
+            .reply_to
+            .is_some_and(|seq| seq == 0 || seq > self.head)
+        {
+            return Err(Fault::of(Code::MessageNotFound));
+        }
+        self.check_slow_mode(actor)?;
+
+        self.head += 1;
+        self.last_at = self.last_at.max(actor.now);
+        let message = Message {
+            seq: self.head,
+            from: actor.user,
+            name: actor.name.to_string(),
+            text: request.text,
+            at: self.last_at,
+            data: request.data,
+            reply_to: request.reply_to,
+            edited_at: None,
+            deleted_by: None,
+            reactions: Vec::new(),
+        };
+        effects.rows.message = Some(MessageRow {
+            msg: message.clone(),
+            rev: 0,
+        });
+        effects.happened.push(Happened::Sent(message));
+        Ok(Sent {
+            seq: self.head,
+            at: self.last_at,
+        })
+    }
+
+    /// Passes a text on without taking it into the room's order of messages. Slow mode counts it as a message, or it
+    /// would be the way around it.
+    pub fn send_ephemeral(
+        &mut self,
+        actor: &Actor,
+        request: SendEphemeral,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.may_write(actor)?;
+        self.check_text(&request.text)?;
+        self.check_slow_mode(actor)?;
+        self.last_at = self.last_at.max(actor.now);
+        effects.happened.push(Happened::Said(EphemeralSent {
+            room: self.row.room,
+            from: actor.user,
+            name: actor.name.to_string(),
+            text: request.text,
+            at: self.last_at,
+        }));
+        Ok(())
+    }
+
+    /// Replaces the text of the actor's own message, given as it is now.
+    pub fn edit(
+        &mut self,
+        actor: &Actor,
+        request: EditMessage,
+        row: &mut MessageRow,
+        effects: &mut Effects,
+    ) -> Result<Changed, Fault> {
+        self.may_write(actor)?;
+        self.check_text(&request.text)?;
+        if row.msg.deleted_by.is_some() {
+            return Err(Fault::of(Code::MessageDeleted));
+        }
+        if row.msg.from != actor.user {
+            return Err(Fault::of(Code::Forbidden));
+        }
+        row.msg.text.clone_from(&request.text);
+        row.msg.edited_at = Some(actor.now);
+        let change = Change::Edited {
+            seq: request.seq,
+            text: request.text,
+        };
+        Ok(self.change(actor, change, row, effects))
+    }
+
+    /// Empties a message: the actor's own, or another's as a moderator. Deleting twice is one deletion.
+    pub fn delete(
+        &mut self,
+        actor: &Actor,
+        row: &mut MessageRow,
+        effects: &mut Effects,
+    ) -> Result<Changed, Fault> {
+        let authority = self.authority(actor)?;
+        if row.msg.from != actor.user && authority < MemberRole::Moderator {
+            return Err(Fault::of(Code::Forbidden));
+        }
+        if row.msg.deleted_by.is_some() {
+            return Err(Fault::of(Code::MessageDeleted));
+        }
+        row.msg.text = String::new();
+        row.msg.data = None;
+        row.msg.reactions = Vec::new();
+        row.msg.deleted_by = Some(actor.user);
+        let change = Change::Deleted {
+            seq: row.msg.seq,
+            by: actor.user,
+        };
+        Ok(self.change(actor, change, row, effects))
+    }
+
+    /// Adds or takes back the actor's reaction. `mine` is what they react with already.
+    pub fn react(
+        &mut self,
+        actor: &Actor,
+        request: &React,
+        row: &mut MessageRow,
+        mine: &mut Vec<String>,
+        effects: &mut Effects,
+    ) -> Result<Reacted, Fault> {
+        self.may_write(actor)?;
+        let emoji = &request.emoji;
+        if emoji.is_empty() || emoji.len() > EMOJI_BYTES_MAX {
+            return Err(Fault::invalid(
+                "emoji",
+                format!("1 to {EMOJI_BYTES_MAX} bytes"),
+            ));
+        }
+        if row.msg.deleted_by.is_some() {
+            return Err(Fault::of(Code::MessageDeleted));
+        }
+        if mine.contains(emoji) == request.on {
+            let count = reaction_count(&row.msg, emoji);
+            return Ok(Reacted { rev: None, count });
+        }
+        let count = count_reaction(&mut row.msg, emoji, request.on)?;
+        if request.on {
+            mine.push(emoji.clone());
+        } else {
+            mine.retain(|held| held != emoji);
+        }
+        effects
+            .rows
+            .reactions
+            .push((request.seq, actor.user, mine.clone()));
+        let change = Change::Reacted {
+            seq: request.seq,
+            user: actor.user,
+            emoji: emoji.clone(),
+            on: request.on,
+            count,
+        };
+        let changed = self.change(actor, change, row, effects);
+        Ok(Reacted {
+            rev: Some(changed.rev),
+            count,
+        })
+    }
+
+    fn change(
+        &mut self,
+        actor: &Actor,
+        change: Change,
+        row: &mut MessageRow,
+        effects: &mut Effects,
+    ) -> Changed {
+        self.rev += 1;
+        self.last_at = self.last_at.max(actor.now);
+        let change = ChangeRow {
+            rev: self.rev,
+            at_seq: self.head,
+            at: self.last_at,
+            change,
+        };
+        row.rev = self.rev;
+        effects.rows.updated.push(row.clone());
+        effects.rows.change = Some(change.clone());
+        effects
+            .happened
+            .push(Happened::Changed(change, row.msg.clone()));
+        Changed {
+            rev: self.rev,
+            at: self.last_at,
+        }
+    }
+
+    /// Moves the actor's read marker forward.
+    pub fn mark_read(
+        &mut self,
+        actor: &Actor,
+        seq: u64,
+        effects: &mut Effects,
+    ) -> Result<ReadMarker, Fault> {
+        let mut row = self.member(actor.user)?.clone();
+        let read = seq.min(self.head).max(row.read);
+        if read > row.read {
+            row.read = read;
+            self.save_member(row, effects);
+            effects.happened.push(Happened::ReadMoved(actor.user, read));
+        }
+        Ok(ReadMarker {
+            read,
+            unread: unread(self.head, self.first, read),
+        })
+    }
+
+    /// Whether the others should hear that the actor is writing.
+    pub fn typing(&mut self, actor: &Actor) -> Result<bool, Fault> {
+        self.may_write(actor)?;
+        let recent = self
+            .typed_at
+            .get(&actor.user)
+            .is_some_and(|&at| actor.now < at + TYPING_EVERY_MS);
+        if !recent {
+            forget_old(&mut self.typed_at, actor.now, TYPING_EVERY_MS);
+            self.typed_at.insert(actor.user, actor.now);
+        }
+        Ok(!recent)
+    }
+
+    fn may_write(&self, actor: &Actor) -> Result<(), Fault> {
+        let member = self.member(actor.user)?;
+        if let Some(until) = member.muted_until.filter(|&until| until > actor.now) {
+            return Err(Fault::of(Code::Muted).retry_after_ms(until - actor.now));
+        }
+        if self.row.kind == RoomKind::Direct && self.blocked {
+            return Err(Fault::of(Code::Blocked));
+        }
+        Ok(())
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), Fault> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Fault::invalid(
+                "text",
+                format!("at most {TEXT_BYTES_MAX} bytes"),
+            ));
+        }
+        match &self.limits.filter {
+            Some(filter) if !filter.allows(self.row.room, text) => {
+                Err(Fault::of(Code::TextRefused))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_slow_mode(&mut self, actor: &Actor) -> Result<(), Fault> {
+        let pause = u64::from(self.row.slow_mode_ms);
+        if pause == 0 || self.authority(actor)? >= MemberRole::Moderator {
+            return Ok(());
+        }
+        if let Some(&at) = self.wrote_at.get(&actor.user)
+            && actor.now < at + pause
+        {
+            return Err(Fault::of(Code::SlowMode).retry_after_ms(at + pause - actor.now));
+        }
+        forget_old(&mut self.wrote_at, actor.now, RECENT_MS);
+        self.wrote_at.insert(actor.user, actor.now);
+        Ok(())
+    }
+}
+
+/// Messages after the read marker that retention has left.
+pub fn unread(head: u64, first: u64, read: u64) -> u64 {
+    head.saturating_sub(read.max(first.saturating_sub(1)))
+}
+
+fn forget_old(notes: &mut std::collections::HashMap<UserId, u64>, now: u64, matters_for_ms: u64) {
+    if notes.len() >= RECENT_MAX {
+        notes.retain(|_, at| now < *at + matters_for_ms);
+    }
+    if notes.len() >= RECENT_MAX {
+        notes.clear();
+    }
+}
+
+fn reaction_count(message: &Message, emoji: &str) -> u32 {
+    message
+        .reactions
+        .iter()
+        .find(|reaction| reaction.emoji == emoji)
+        .map_or(0, |reaction| reaction.count)
+}
+
+fn count_reaction(message: &mut Message, emoji: &str, on: bool) -> Result<u32, Fault> {
+    let kinds = message.reactions.len();
+    let held = message
+        .reactions
+        .iter_mut()
+        .find(|reaction| reaction.emoji == emoji);
+    let count = match (held, on) {
+        (Some(reaction), true) => {
+            reaction.count += 1;
+            reaction.count
+        }
+        (Some(reaction), false) => {
+            reaction.count = reaction.count.saturating_sub(1);
+            reaction.count
+        }
+        (None, false) => 0,
+        (None, true) if kinds >= EMOJI_PER_MESSAGE_MAX => {
+            return Err(Fault::new(
+                Code::LimitReached,
+                format!("at most {EMOJI_PER_MESSAGE_MAX} different reactions on one message"),
+            ));
+        }
+        (None, true) => {
+            message.reactions.push(Reaction {
+                emoji: emoji.to_owned(),
+                count: 1,
+            });
+            1
+        }
+    };
+    message.reactions.retain(|reaction| reaction.count > 0);
+    Ok(count)
+}

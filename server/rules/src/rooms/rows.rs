@@ -1,0 +1,197 @@
+//! What is stored of a room.
+
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
+use pitturu_protocol::types::inbox::InboxEntry;
+use serde::{Deserialize, Serialize};
+
+/// A room's settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomRow {
+    /// The room.
+    pub room: RoomId,
+    /// Who may find and enter it. Never changes.
+    pub kind: RoomKind,
+    /// Name.
+    pub name: String,
+    /// What it is about.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Milliseconds between two messages of a member; 0 for none.
+    #[serde(default)]
+    pub slow_mode_ms: u32,
+    /// What is kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// When it was created, in milliseconds since 1970.
+    pub created_at: u64,
+    /// The two players of a direct room.
+    #[serde(default)]
+    pub peers: Option<[UserId; 2]>,
+    /// Set to delete the room. Its rows go in the background; after that the room is unknown.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// How a player stands to a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberState {
+    /// Belongs to it.
+    Member,
+    /// May join.
+    Invited,
+    /// Is kept out.
+    Banned {
+        /// By whom.
+        by: UserId,
+        /// Until when; absent for good.
+        until: Option<u64>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Nothing: writing it removes the row. Never read back.
+    Left,
+}
+
+/// One player's place in a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// The player.
+    pub user: UserId,
+    /// Display name.
+    pub name: String,
+    /// Role.
+    pub role: MemberRole,
+    /// How they stand to the room.
+    pub state: MemberState,
+    /// Read marker.
+    #[serde(default)]
+    pub read: u64,
+    /// May not write until then.
+    #[serde(default)]
+    pub muted_until: Option<u64>,
+    /// Since when, in milliseconds since 1970.
+    pub joined_at: u64,
+    /// Who invited them.
+    #[serde(default)]
+    pub invited_by: Option<UserId>,
+}
+
+/// A message as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageRow {
+    /// The message.
+    pub msg: Message,
+    /// Revision of the newest change to it; 0 for none.
+    #[serde(default)]
+    pub rev: u64,
+}
+
+/// A change to a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// Place among the changes of the room: dense, from 1.
+    pub rev: u64,
+    /// The room's head when it happened.
+    pub at_seq: u64,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// What.
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The text was replaced.
+    Edited {
+        /// The message.
+        seq: u64,
+        /// The new text.
+        text: String,
+    },
+    /// It was deleted.
+    Deleted {
+        /// The message.
+        seq: u64,
+        /// By whom.
+        by: UserId,
+    },
+    /// A reaction was added or taken back.
+    Reacted {
+        /// The message.
+        seq: u64,
+        /// Whose.
+        user: UserId,
+        /// Emoji or short code.
+        emoji: String,
+        /// True added, false took back.
+        on: bool,
+        /// How many now react with it.
+        count: u32,
+    },
+}
+
+/// The reactions of one player to one message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReactionRow {
+    /// The player.
+    pub user: UserId,
+    /// Emoji and short codes.
+    pub emoji: Vec<String>,
+}
+
+/// A room with all its members, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRoom {
+    /// Settings. If `deleted`, there are no members and the room takes no writes.
+    pub row: RoomRow,
+    /// Members, invited and banned players, in the order of their ids.
+    pub members: Vec<MemberRow>,
+    /// Sequence of the newest message; 0 before the first.
+    pub head: u64,
+    /// Revision of the newest change; 0 before the first.
+    pub rev: u64,
+    /// Oldest message that is kept; `head + 1` when none is.
+    pub first: u64,
+    /// Oldest change that is kept; `rev + 1` when none is.
+    pub changes_first: u64,
+    /// The newest message, unless retention has removed it.
+    pub last: Option<MessageRow>,
+    /// When the newest message was sent, 0 before the first. The next one is not before it.
+    pub last_at: u64,
+}
+
+/// The rows that one action in a room changes: all of them are stored, or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RoomRows {
+    /// The settings, when the room is created or they changed. The index of names follows.
+    pub row: Option<RoomRow>,
+    /// Places that changed.
+    pub members: Vec<MemberRow>,
+    /// The next message: its sequence is the stored head plus one.
+    pub message: Option<MessageRow>,
+    /// Messages that were there and have changed. One that retention has removed meanwhile stays removed.
+    pub updated: Vec<MessageRow>,
+    /// The next change: its revision is the stored one plus one.
+    pub change: Option<ChangeRow>,
+    /// Message, player, and all that the player now reacts with; nothing removes the row.
+    pub reactions: Vec<(u64, UserId, Vec<String>)>,
+    /// Entries for inboxes: player, entry, when.
+    pub inbox: Vec<(UserId, InboxEntry, u64)>,
+}
+
+impl RoomRows {
+    /// Whether nothing would change.
+    pub const fn is_empty(&self) -> bool {
+        self.row.is_none()
+            && self.members.is_empty()
+            && self.message.is_none()
+            && self.updated.is_empty()
+            && self.change.is_none()
+            && self.reactions.is_empty()
+            && self.inbox.is_empty()
+    }
+}

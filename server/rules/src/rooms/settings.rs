@@ -1,0 +1,224 @@
+//! A room's settings, its beginning and its end.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::limits::{NOTE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
+use pitturu_protocol::types::chat::{CreateRoom, MemberRole, Retention, RoomKind, UpdateRoom};
+use pitturu_protocol::types::inbox::InboxEntry;
+
+use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
+use super::state::new_member;
+use super::{Actor, ChatLimits, Effects, Happened, Room};
+
+/// Longest pause between two messages that slow mode can ask for.
+const SLOW_MODE_MS_MAX: u32 = 6 * 60 * 60 * 1_000;
+
+/// Most players who are told by inbox that their room was deleted; larger rooms just disappear.
+const TELL_DELETED_MAX: usize = 1_000;
+
+impl Room {
+    /// A new public or private room, owned by the actor.
+    pub fn create(
+        room: RoomId,
+        actor: &Actor,
+        request: CreateRoom,
+        limits: Arc<ChatLimits>,
+    ) -> Result<(Self, Effects), Fault> {
+        if request.kind == RoomKind::Direct {
+            return Err(Fault::invalid(
+                "kind",
+                "public or private; direct rooms are made by OpenDirect",
+            ));
+        }
+        let retention = request
+            .retention
+            .unwrap_or_else(|| limits.retention.clone());
+        check_retention(&retention)?;
+        let row = RoomRow {
+            room,
+            kind: request.kind,
+            name: check_name(&request.name)?,
+            topic: check_topic(request.topic)?,
+            slow_mode_ms: check_slow_mode(request.slow_mode_ms.unwrap_or_default())?,
+            retention,
+            created_at: actor.now,
+            peers: None,
+            deleted: false,
+        };
+        let owner = new_member(
+            actor.user,
+            actor.name.as_ref(),
+            MemberRole::Owner,
+            actor.now,
+        );
+        Ok(Self::begin(row, vec![owner], limits))
+    }
+
+    /// A new direct room between the actor and another player.
+    pub fn create_direct(
+        room: RoomId,
+        actor: &Actor,
+        peer: UserId,
+        peer_name: &str,
+        limits: Arc<ChatLimits>,
+    ) -> (Self, Effects) {
+        let row = RoomRow {
+            room,
+            kind: RoomKind::Direct,
+            name: String::new(),
+            topic: None,
+            slow_mode_ms: 0,
+            retention: limits.retention.clone(),
+            created_at: actor.now,
+            peers: Some([actor.user.min(peer), actor.user.max(peer)]),
+            deleted: false,
+        };
+        let place = |user, name: &str| new_member(user, name, MemberRole::Member, actor.now);
+        let members = vec![place(actor.user, &actor.name), place(peer, peer_name)];
+        let (room, mut effects) = Self::begin(row, members, limits);
+        let entry = InboxEntry::DirectOpened {
+            room: room.id(),
+            user: actor.user,
+            name: actor.name.to_string(),
+        };
+        effects.tell(peer, actor.now, entry);
+        (room, effects)
+    }
+
+    fn begin(row: RoomRow, members: Vec<MemberRow>, limits: Arc<ChatLimits>) -> (Self, Effects) {
+        let loaded = StoredRoom {
+            row,
+            members: Vec::new(),
+            head: 0,
+            rev: 0,
+            first: 1,
+            changes_first: 1,
+            last: None,
+            last_at: 0,
+        };
+        let mut room = Self::load(loaded, false, limits);
+        let mut effects = Effects::default();
+        room.save_row(&mut effects);
+        for member in members {
+            room.save_member(member, &mut effects);
+        }
+        (room, effects)
+    }
+
+    /// Changes the settings.
+    pub fn update(
+        &mut self,
+        actor: &Actor,
+        request: UpdateRoom,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        if self.row.kind == RoomKind::Direct {
+            return Err(Fault::new(Code::Forbidden, "a direct room has no settings"));
+        }
+        self.require(actor, MemberRole::Owner)?;
+        let mut row = self.row.clone();
+        if let Some(name) = request.name {
+            row.name = check_name(&name)?;
+        }
+        if request.topic.is_some() {
+            row.topic = check_topic(request.topic)?;
+        }
+        if let Some(pause) = request.slow_mode_ms {
+            row.slow_mode_ms = check_slow_mode(pause)?;
+        }
+        if let Some(retention) = request.retention {
+            check_retention(&retention)?;
+            row.retention = retention;
+        }
+        self.row = row;
+        self.save_row(effects);
+        effects.happened.push(Happened::Updated);
+        Ok(())
+    }
+
+    /// Deletes the room. Its rows are removed afterwards, in the background.
+    pub fn delete_room(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
+        if self.row.kind == RoomKind::Direct {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "a direct room can't be deleted",
+            ));
+        }
+        self.require(actor, MemberRole::Owner)?;
+        self.row.deleted = true;
+        self.save_row(effects);
+        let told: Vec<UserId> = self
+            .members
+            .values()
+            .filter(|row| row.state == MemberState::Member && row.user != actor.user)
+            .map(|row| row.user)
+            .take(TELL_DELETED_MAX)
+            .collect();
+        for user in told {
+            let entry = InboxEntry::RoomDeleted {
+                room: self.row.room,
+                name: self.row.name.clone(),
+                by: actor.user,
+            };
+            effects.tell(user, actor.now, entry);
+        }
+        effects.happened.push(Happened::Deleted);
+        Ok(())
+    }
+
+    /// The oldest sequence that the number of messages allows, when that is more than what is kept now.
+    pub fn first_by_count(&self) -> Option<u64> {
+        let keep = self.row.retention.messages?;
+        let first = self.head.saturating_sub(keep).saturating_add(1);
+        (first > self.first).then_some(first)
+    }
+
+    /// Notes that messages before `first` and changes before `changes_first` are no longer kept.
+    pub fn retain_from(&mut self, first: u64, changes_first: u64) {
+        self.first = self.first.max(first).min(self.head + 1);
+        self.changes_first = self.changes_first.max(changes_first).min(self.rev + 1);
+    }
+}
+
+fn check_name(name: &str) -> Result<String, Fault> {
+    let name = name.trim();
+    if name.is_empty()
+        || name.chars().count() > ROOM_NAME_CHARS_MAX
+        || name.chars().any(char::is_control)
+    {
+        return Err(Fault::invalid(
+            "name",
+            format!("1 to {ROOM_NAME_CHARS_MAX} characters, no control characters"),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+fn check_topic(topic: Option<String>) -> Result<Option<String>, Fault> {
+    match topic {
+        Some(topic) if topic.len() > NOTE_BYTES_MAX => Err(Fault::invalid(
+            "topic",
+            format!("at most {NOTE_BYTES_MAX} bytes"),
+        )),
+        topic => Ok(topic.filter(|topic| !topic.is_empty())),
+    }
+}
+
+fn check_slow_mode(pause_ms: u32) -> Result<u32, Fault> {
+    if pause_ms > SLOW_MODE_MS_MAX {
+        return Err(Fault::invalid(
+            "slow_mode_ms",
+            format!("at most {SLOW_MODE_MS_MAX}"),
+        ));
+    }
+    Ok(pause_ms)
+}
+
+fn check_retention(retention: &Retention) -> Result<(), Fault> {
+    if retention.age_ms == Some(0) || retention.messages == Some(0) {
+        return Err(Fault::invalid("retention", "bounds are above 0"));
+    }
+    Ok(())
+}

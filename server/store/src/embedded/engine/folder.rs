@@ -1,0 +1,167 @@
+//! The engine's own files in the folder: schema, lock, and the mark of durable commits.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::error::{OpenError, Stage, refused};
+use crate::embedded::tables::Table;
+
+/// Version of the folder's layout and rows that this program writes.
+pub const SCHEMA: u32 = 1;
+
+/// Oldest version that this program can read.
+pub(super) const SCHEMA_OLDEST: u32 = 1;
+
+const LOCK_FILE: &str = "pitturu.lock";
+const SCHEMA_FILE: &str = "pitturu.schema";
+pub(super) const COMMITS_FILE: &str = "pitturu.commits";
+/// What the schema file says while the store is being created.
+const NEW: &[u8] = b"new\n";
+
+/// Where a small file is written before it takes its place.
+const DRAFT_FILE: &str = "pitturu.draft";
+
+/// The tables that the folder must have; none if it is empty or its first opening was cut short.
+pub(super) type Expected = Vec<Table>;
+
+/// Marks the folder as being created.
+pub(super) fn write_new(dir: &Path) -> io::Result<()> {
+    write_file(&dir.join(SCHEMA_FILE), NEW)
+}
+
+/// Marks the folder as one of this schema with all of this program's tables.
+pub(super) fn write_schema(dir: &Path) -> io::Result<()> {
+    write_file(&dir.join(SCHEMA_FILE), schema_text().as_bytes())
+}
+
+fn schema_text() -> String {
+    let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
+    format!(
+        "pitturu store\nschema {SCHEMA}\ntables {}\n",
+        names.join(" ")
+    )
+}
+
+/// Reads what the folder says of itself.
+pub(super) fn check_schema(dir: &Path) -> Result<Expected, OpenError> {
+    let text = match fs::read_to_string(dir.join(SCHEMA_FILE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return if is_empty(dir).map_err(|error| refused(dir, &error, Stage::Folder))? {
+                Ok(Expected::new())
+            } else {
+                Err(OpenError::NotAStore {
+                    dir: dir.to_path_buf(),
+                })
+            };
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => String::new(),
+        Err(error) => return Err(refused(dir, &error, Stage::Folder)),
+    };
+    if text.as_bytes() == NEW {
+        return Ok(Expected::new());
+    }
+    let dir = dir.to_path_buf();
+    match parse_schema(&text) {
+        Some((found, _)) if found > SCHEMA => Err(OpenError::SchemaNewer { dir, found }),
+        Some((found, _)) if found < SCHEMA_OLDEST => Err(OpenError::SchemaOlder { dir, found }),
+        Some((_, expected)) if expected.contains(&Table::Meta) => Ok(expected),
+        _ => Err(OpenError::Damaged {
+            dir,
+            detail: format!("{SCHEMA_FILE} does not say which schema it has"),
+        }),
+    }
+}
+
+/// Schema and tables. Tables that this program does not know are no loss to it.
+fn parse_schema(text: &str) -> Option<(u32, Expected)> {
+    let rest = text.strip_prefix("pitturu store\nschema ")?;
+    let (schema, rest) = rest.split_once('\n')?;
+    let names: Vec<_> = rest.strip_prefix("tables ")?.split_whitespace().collect();
+    let expected = Table::ALL
+        .iter()
+        .filter(|table| names.contains(&table.name()))
+        .copied()
+        .collect();
+    Some((schema.parse().ok()?, expected))
+}
+
+fn is_empty(dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        // What a disk of its own holds from the start, and what a first start leaves when it is cut short.
+        if name != "lost+found" && name != LOCK_FILE && name != DRAFT_FILE {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes the folder for this process, as long as the file is open.
+pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK_FILE);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| refused(dir, &error, Stage::Folder))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let holder = file
+                .read_to_string(&mut text)
+                .ok()
+                .and_then(|_| text.trim().parse().ok());
+            return Err(OpenError::Locked {
+                dir: dir.to_path_buf(),
+                holder,
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(refused(dir, &error, Stage::Folder)),
+    }
+    // The number is a hint for the next one who finds the lock taken; the lock holds without it.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    Ok(file)
+}
+
+/// Replaces a small file so that a crash leaves either the old or the new contents.
+fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_file_name(DRAFT_FILE);
+    let mut file = File::create(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Notes that everything up to `commit` is durable. Not synced: it may lag, and never runs ahead of the journal, so
+/// a folder whose journal ends before it has lost something.
+pub(super) fn write_commit_mark(dir: &Path, commit: u64) -> io::Result<()> {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&commit.to_be_bytes());
+    bytes[8..].copy_from_slice(&(!commit).to_be_bytes());
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join(COMMITS_FILE))?
+        .write_all_at(&bytes, 0)
+}
+
+pub(super) fn read_commit_mark(dir: &Path) -> Option<u64> {
+    let bytes = fs::read(dir.join(COMMITS_FILE)).ok()?;
+    let (commit, check) = bytes.split_first_chunk::<8>()?;
+    let commit = u64::from_be_bytes(*commit);
+    // A mark that was torn by a crash says nothing.
+    (check == (!commit).to_be_bytes()).then_some(commit)
+}

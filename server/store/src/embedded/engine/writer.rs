@@ -1,0 +1,398 @@
+//! The writer thread: groups of writes, one commit and one fsync for each.
+
+mod recovery;
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fjall::{AbstractTree, PersistMode};
+
+use self::recovery::{Doubt, Failure, free_bytes, judge, undo_of};
+use super::folder;
+use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
+use super::queue::Queued;
+use super::read::Generation;
+use super::tx::{Overlay, RecentHeads, Tx};
+use super::{EngineHealth, FULL_GROUP_JOBS, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
+use crate::StoreError;
+use crate::clock::now_ms;
+use crate::embedded::tables::Table;
+
+/// How often free space is looked at and the commit mark written, and how often a failing store tries again.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an idle writer sleeps before it looks whether the database still works.
+const IDLE_CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// Unflushed memtables of one table at which the writer waits for the workers. At 4 the library would wait by itself,
+/// and for ever if its workers have given up.
+const SEALED_MEMTABLES_MAX: usize = 2;
+
+/// Runs of files in the youngest level at which the writer waits. At 30 the library would wait by itself.
+const YOUNG_RUNS_MAX: usize = 24;
+
+struct Writer {
+    shared: Arc<Shared>,
+    commit: u64,
+    keys: KeyGeneration,
+    doubt: Option<Doubt>,
+    heads: RecentHeads,
+    space_checked: Option<Instant>,
+    marked: u64,
+    marked_at: Instant,
+    /// Held, never read: the folder is ours as long as it is open.
+    _lock: File,
+}
+
+/// Starts the writer thread.
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    lock: File,
+    commit: u64,
+    keys: KeyGeneration,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("store-writer".to_owned())
+        .spawn(move || {
+            let mut writer = Writer::new(Arc::clone(&shared), lock, commit, keys);
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                give_up(&shared);
+            }
+        })
+}
+
+/// Refuses everything from now on, so that nobody waits for a writer that is gone.
+fn give_up(shared: &Shared) {
+    let reason = format!(
+        "the writer of {} broke off; restart the process",
+        shared.dir.display()
+    );
+    tracing::error!("{reason}");
+    shared.set_health(EngineHealth::Failing {
+        reason: reason.into(),
+        recovers: false,
+    });
+    shared.fence.fetch_add(1, Ordering::AcqRel);
+    shared.queue.close();
+    while !shared.queue.finished() {
+        let group = shared
+            .queue
+            .take(GROUP_JOBS_MAX, GROUP_BYTES_MAX, Duration::ZERO);
+        report(shared, group, &Err(shared.unavailable()));
+    }
+}
+
+impl Writer {
+    fn new(shared: Arc<Shared>, lock: File, commit: u64, keys: KeyGeneration) -> Self {
+        Self {
+            shared,
+            commit,
+            keys,
+            doubt: None,
+            heads: RecentHeads::default(),
+            space_checked: None,
+            marked: 0,
+            marked_at: Instant::now(),
+            _lock: lock,
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let failing = self.shared.failing.load(Ordering::Acquire);
+            let wait = if failing {
+                CHECK_EVERY
+            } else {
+                IDLE_CHECK_EVERY
+            };
+            let group = self
+                .shared
+                .queue
+                .take(GROUP_JOBS_MAX, GROUP_BYTES_MAX, wait);
+            if group.is_empty() && self.shared.queue.finished() {
+                break;
+            }
+            if failing {
+                report(&self.shared, group, &Err(self.shared.unavailable()));
+                self.recover();
+            } else {
+                self.write_and_pace(group);
+            }
+            self.look_after();
+        }
+        self.shut_down();
+    }
+
+    /// Writes a group, and lets the next one gather while writes keep coming: a commit costs its sync, and waking those who
+    /// wait for it, however many writes share it. The busier the store, the longer.
+    fn write_and_pace(&mut self, group: Vec<Queued>) {
+        let began = Instant::now();
+        let every = pace(self.shared.options.commit_every, group.len());
+        self.write_group(group);
+        if let Some(rest) = every.checked_sub(began.elapsed()) {
+            std::thread::sleep(rest);
+        }
+    }
+
+    fn write_group(&mut self, mut group: Vec<Queued>) {
+        let generation = match self.shared.generation() {
+            Ok(generation) => generation,
+            Err(error) => return report(&self.shared, group, &Err(error)),
+        };
+        let mut overlay = Overlay::new();
+        let keys = self.shared.key_tables();
+        let fence = self.shared.fence.load(Ordering::Acquire);
+        for queued in &mut group {
+            let run = AssertUnwindSafe(|| {
+                let mut tx = Tx::new(&generation, &self.heads, &mut overlay, fence, keys);
+                queued.job.run(&mut tx)
+            });
+            let keep = catch_unwind(run).unwrap_or_else(|_| {
+                tracing::error!("a write broke off; nothing of it is kept");
+                false
+            });
+            if keep {
+                overlay.keep();
+            } else {
+                overlay.roll_back();
+            }
+        }
+        let notes = overlay.take_notes();
+        match self.commit(&generation, overlay) {
+            Ok(()) => {
+                report(&self.shared, group, &Ok(()));
+                if let Some(listener) = self.shared.inbox_listener.get() {
+                    for (user, seq) in notes {
+                        listener(user, seq);
+                    }
+                }
+            }
+            Err(failure) => {
+                self.fail(&failure);
+                report(&self.shared, group, &Err(self.shared.unavailable()));
+            }
+        }
+        let (jobs, bytes) = self.shared.queue.depth();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
+        {
+            metrics::gauge!("pitturu_store_queue_jobs").set(jobs as f64);
+            metrics::gauge!("pitturu_store_queue_bytes").set(bytes as f64);
+        }
+    }
+
+    /// Commits the changes and syncs them. Without changes there is nothing to wait for.
+    fn commit(&mut self, generation: &Generation, mut overlay: Overlay) -> Result<(), Failure> {
+        if overlay.is_empty() {
+            return Ok(());
+        }
+        self.check_space()?;
+        wait_for_workers(generation)?;
+        let commit = self.commit + 1;
+        overlay.set(
+            Table::Meta,
+            COMMIT_KEY.into(),
+            Some(commit.to_be_bytes().into()),
+        );
+        let started = Instant::now();
+        let result = apply(generation, &overlay);
+        metrics::histogram!("pitturu_store_commit_seconds").record(started.elapsed());
+        match result {
+            Ok(rows) => {
+                self.commit = commit;
+                self.heads.note(&overlay);
+                #[expect(clippy::cast_precision_loss, reason = "histograms are approximate")]
+                metrics::histogram!("pitturu_store_commit_rows").record(rows as f64);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = judge(&error);
+                // The failed database still answers reads, without the changes.
+                match undo_of(generation, &overlay) {
+                    Ok(undo) => self.doubt = Some(Doubt { commit, undo }),
+                    Err(_) => {
+                        return Err(Failure {
+                            recovers: false,
+                            ..failure
+                        });
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Refuses to write when free space is below the reserve.
+    fn check_space(&mut self) -> Result<(), Failure> {
+        if self
+            .space_checked
+            .is_some_and(|at| at.elapsed() < CHECK_EVERY)
+        {
+            return Ok(());
+        }
+        self.space_checked = Some(Instant::now());
+        let Some(free) = free_bytes(&self.shared.dir) else {
+            return Ok(());
+        };
+        #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
+        metrics::gauge!("pitturu_store_free_bytes").set(free as f64);
+        let needed = self.shared.options.free_bytes_min;
+        if free < needed {
+            return Err(Failure {
+                reason: format!("{free} bytes are free and {needed} are kept in reserve"),
+                recovers: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// What is due now and then: the commit mark, the generation of keyed results, a look at the database.
+    fn look_after(&mut self) {
+        if self.shared.failing.load(Ordering::Acquire) {
+            return;
+        }
+        if self.marked != self.commit && self.marked_at.elapsed() >= CHECK_EVERY {
+            self.mark();
+        }
+        if !self.usable() {
+            let failure = Failure {
+                reason: "the database's background work has stopped".to_owned(),
+                recovers: true,
+            };
+            return self.fail(&failure);
+        }
+        let now = now_ms();
+        let age = Duration::from_millis(now.saturating_sub(self.keys.since));
+        if self.keys.since == 0 {
+            self.turn_keys(self.keys.table, now);
+        } else if age >= self.shared.options.key_generation {
+            self.turn_keys(1 - self.keys.table, now);
+        }
+    }
+
+    /// Empties the older table of keyed results and makes it the one that is written; or only notes the time when
+    /// the table stays the same.
+    fn turn_keys(&mut self, table: u64, now: u64) {
+        let Ok(generation) = self.shared.generation() else {
+            return;
+        };
+        let next = KeyGeneration { table, since: now };
+        if table != self.keys.table {
+            let emptied = self.shared.key_tables()[1];
+            if let Err(error) = generation.table(emptied).clear() {
+                return self.fail(&judge(&error));
+            }
+        }
+        let mut overlay = Overlay::new();
+        let row = next.to_bytes();
+        overlay.set(Table::Meta, KEY_GENERATION_KEY.into(), Some(row.into()));
+        match self.commit(&generation, overlay) {
+            Ok(()) => {
+                self.keys = next;
+                self.shared.key_table.store(table, Ordering::Release);
+            }
+            Err(failure) => self.fail(&failure),
+        }
+    }
+
+    fn mark(&mut self) {
+        self.marked_at = Instant::now();
+        match folder::write_commit_mark(&self.shared.dir, self.commit) {
+            Ok(()) => self.marked = self.commit,
+            Err(error) => tracing::warn!(%error, "the commit mark was not written"),
+        }
+    }
+
+    fn shut_down(&mut self) {
+        if !self.shared.failing.load(Ordering::Acquire) {
+            let synced = self
+                .shared
+                .generation()
+                .map(|generation| generation.db.persist(PersistMode::SyncAll));
+            if let Ok(Err(error)) = synced {
+                tracing::error!(%error, "the last sync of the store went wrong");
+            }
+            self.mark();
+        }
+        self.shared.set_health(EngineHealth::Closed);
+        if !self.close_generation() {
+            tracing::warn!("readers keep the store's files open");
+        }
+    }
+}
+
+fn finish(queued: Queued, outcome: Result<(), StoreError>) {
+    let report = AssertUnwindSafe(|| queued.job.finish(outcome));
+    if catch_unwind(report).is_err() {
+        tracing::error!("the report of a write broke off");
+    }
+}
+
+/// Reports one outcome to a whole group.
+fn report(shared: &Shared, group: Vec<Queued>, outcome: &Result<(), StoreError>) {
+    for queued in group {
+        finish(queued, outcome.clone());
+    }
+    if let Some(listener) = shared.report_listener.get() {
+        listener();
+    }
+}
+
+/// Time from the beginning of a commit of so many writes to that of the next. Already two show that more are coming.
+fn pace(every: Duration, jobs: usize) -> Duration {
+    if jobs < 2 {
+        return Duration::ZERO;
+    }
+    let busy = u32::try_from(jobs.clamp(FULL_GROUP_JOBS / 4, FULL_GROUP_JOBS)).expect("few");
+    every * busy / u32::try_from(FULL_GROUP_JOBS).expect("few")
+}
+
+/// Commits and syncs; the number of rows.
+fn apply(generation: &Generation, overlay: &Overlay) -> Result<usize, fjall::Error> {
+    let mut batch = generation.db.batch().durability(Some(PersistMode::SyncAll));
+    for table in Table::ALL {
+        let keyspace = generation.table(*table);
+        for (key, value) in &overlay.tables[table.index()] {
+            match value {
+                Some(value) => batch.insert(keyspace, key.clone(), value.clone()),
+                None => batch.remove(keyspace, key.clone()),
+            }
+        }
+    }
+    let rows = batch.len();
+    batch.commit()?;
+    Ok(rows)
+}
+
+/// Waits while the workers are behind, unless they have given up.
+fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
+    let behind = || {
+        generation.tables.iter().any(|table| {
+            table.sealed_memtable_count() > SEALED_MEMTABLES_MAX
+                || table.tree.l0_run_count() > YOUNG_RUNS_MAX
+        })
+    };
+    while behind() {
+        if let Err(error) = generation.db.persist(PersistMode::Buffer) {
+            return Err(judge(&error));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busier_the_store_the_longer_a_commit_gathers() {
+        let every = Duration::from_millis(12);
+        let paces = [0, 1, 2, 8, 16, 32, 1_000].map(|jobs| pace(every, jobs).as_millis());
+        assert_eq!(paces, [0, 0, 3, 3, 6, 12, 12]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Keyed results in two generations: the young one is written, both are read, the old one is emptied as a whole.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use pitturu_protocol::ids::UserId;
+
+use super::Embedded;
+use super::engine::{Engine, Tx};
+use super::rows;
+use crate::StoreError;
+use crate::idempotency::{KeyRecord, KeyedResults, key_id};
+
+impl Tx<'_> {
+    /// Keeps the result of a keyed call, in the same commit as the call's effect.
+    pub fn remember_key(&mut self, scope: Option<UserId>, key: &str, record: &KeyRecord) {
+        let [young, _] = self.key_tables();
+        self.put(young, key_id(scope, key), rows::encode(record));
+    }
+
+    /// The result under `key`, seen from inside a write, so that two calls with one key cannot both act.
+    ///
+    /// # Errors
+    /// Those of [`Tx::get`].
+    pub fn recall_key(
+        &self,
+        scope: Option<UserId>,
+        key: &str,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let row_key = key_id(scope, key);
+        for table in self.key_tables() {
+            if let Some(row) = self.get(table, &row_key)? {
+                return rows::decode(table, &row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Engine {
+    /// The committed result under `key`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::get`].
+    pub fn recall_key(
+        &self,
+        scope: Option<UserId>,
+        key: &str,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let row_key = key_id(scope, key);
+        let view = self.view()?;
+        for table in self.key_tables() {
+            if let Some(row) = view.get(table, &row_key)? {
+                return rows::decode(table, &row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl KeyedResults for Embedded {
+    fn recall(
+        &self,
+        scope: Option<UserId>,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Option<KeyRecord>, StoreError>> {
+        // One look at memory and a filter in nearly every case: not worth a thread.
+        let found = self.engine().recall_key(scope, key);
+        std::future::ready(found).boxed()
+    }
+}
