@@ -12,11 +12,11 @@ use divan::{AllocProfiler, Bencher, black_box};
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
-use pitturu_server::router::followers::Followers;
-use pitturu_server::router::recent::message_frame;
-use pitturu_server::session::connection::Connection;
-use pitturu_server::session::link::{Broadcast, Direct, Directly, Peer};
-use pitturu_server::session::outbox::{LatestKey, Outbox};
+use pitturu_server::chat::recent::message_frame;
+use pitturu_server::connections::connection::Connection;
+use pitturu_server::connections::link::{Broadcast, Direct, Directly, Peer};
+use pitturu_server::connections::outbox::{LatestKey, Outbox};
+use pitturu_server::owners::followers::Followers;
 use tikv_jemallocator::Jemalloc;
 
 /// The allocator of the `pitturu` program.

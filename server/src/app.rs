@@ -15,11 +15,11 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::config::table::Listen;
+use crate::connections::link::Peer;
 use crate::lanes::Lanes;
 use crate::ops::health::{Health, Latch};
 use crate::ops::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::session::link::Peer;
 use crate::transport::connections::Connections;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::{self, Front};

@@ -4,19 +4,20 @@
 //! - [`assembly`]: the services over one store;
 //! - [`lanes`]: the threads that serve connections;
 //! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
-//! - [`hub`]: all connections, by player;
-//! - [`router`]: rooms and their owners;
+//! - [`connections`]: who is connected, and what waits to be sent to them;
+//! - [`chat`]: rooms; [`owners`]: who owns them;
 //! - [`services`]: the product's rules;
 //! - [`ops`]: health, metrics, logs.
 
 pub mod app;
 pub mod assembly;
+pub mod chat;
 pub mod config;
-pub mod hub;
+pub mod connections;
 pub mod lanes;
 pub mod ops;
+pub mod owners;
 pub mod random;
-pub mod router;
 pub mod services;
 pub mod session;
 pub mod transport;

@@ -1,24 +1,19 @@
 //! The product's rules, area by area.
 //!
-//! - [`caller`]: who calls; [`connections`]: what services tell open connections;
-//! - [`accounts`], [`profile`], [`friends`], [`presence`], [`directory`]: calls that run for their caller;
-//! - [`retention`]: the walk that removes what is past its time.
+//! - [`accounts`], [`profile`], [`friends`], [`presence`]: calls that run for their caller.
 
 pub mod accounts;
-pub mod caller;
-pub mod connections;
-pub mod directory;
 pub mod friends;
 pub mod presence;
 pub mod profile;
-pub mod retention;
 
 use std::sync::Arc;
 
 use pitturu_store::Ports;
 
-use crate::hub::Hub;
-use crate::router::Router;
+use crate::chat::directory;
+use crate::connections::registry::Hub;
+use crate::owners::Router;
 use crate::session::SessionConfig;
 use crate::session::rates::Rates;
 

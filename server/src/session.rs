@@ -1,7 +1,5 @@
 //! One connection, from hello to goodbye.
 //!
-//! - [`link`]: what a transport gives;
-//! - [`connection`]: what everybody may know of a connection; [`outbox`]: what waits to be sent on it;
 //! - [`driver`]: the loop; [`greeting`]: the answer to hello;
 //! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`rates`]: how much each
 //!   caller may call;
@@ -9,17 +7,12 @@
 
 pub mod backfill;
 pub mod calls;
-pub mod connection;
 pub mod driver;
 pub mod greeting;
 pub mod handlers;
-pub mod link;
-pub mod outbox;
 pub mod rates;
 
 pub use driver::serve;
-pub use link::{Link, LinkError, Peer};
-
 use std::time::Duration;
 
 use pitturu_protocol::server::Timing;

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
-use pitturu_server::router::followers::{Delivered, Followers};
-use pitturu_server::router::recent::message_frame;
-use pitturu_server::session::connection::Connection;
-use pitturu_server::session::link::{Broadcast, Peer};
-use pitturu_server::session::outbox::{LatestKey, Outbox};
+use pitturu_server::chat::recent::message_frame;
+use pitturu_server::connections::connection::Connection;
+use pitturu_server::connections::link::{Broadcast, Peer};
+use pitturu_server::connections::outbox::{LatestKey, Outbox};
+use pitturu_server::owners::followers::{Delivered, Followers};
 
 const ROOM: RoomId = RoomId::from_bytes([7; 10]);
 

@@ -38,8 +38,8 @@ use self::lockout::{Lockout, LockoutConfig};
 use self::passwords::{PasswordConfig, Passwords};
 use self::signing::{SigningConfig, SigningKeys};
 use self::tokens::TokenMaker;
-use super::caller::{Caller, IdempotencyKey};
-use super::connections::Connections;
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::connections::session_notifier::Connections;
 use crate::random::random_bytes;
 
 /// Reset tokens looked at in one step of maintenance.

@@ -22,8 +22,8 @@ use pitturu_store::accounts::Accounts;
 use pitturu_store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair};
 
 use super::accounts::keyed;
-use super::caller::Caller;
-use super::connections::Connections;
+use crate::connections::caller::Caller;
+use crate::connections::session_notifier::Connections;
 
 /// Knows what others see of a player.
 pub trait Presences: Send + Sync {

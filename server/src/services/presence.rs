@@ -15,13 +15,13 @@ use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::identity::direct_room;
 use tokio::sync::mpsc;
 
-use super::caller::Caller;
 use super::friends::FriendService;
-use crate::hub::Hub;
-use crate::router::Router;
-use crate::router::command::Command;
-use crate::session::link::Broadcast;
-use crate::session::outbox::LatestKey;
+use crate::chat::command::Command;
+use crate::connections::caller::Caller;
+use crate::connections::link::Broadcast;
+use crate::connections::outbox::LatestKey;
+use crate::connections::registry::Hub;
+use crate::owners::Router;
 
 /// How often changes of presence are passed on: many changes of one player become one event.
 const TICK: Duration = Duration::from_millis(500);

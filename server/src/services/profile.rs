@@ -17,8 +17,8 @@ use pitturu_store::StoreError;
 use pitturu_store::accounts::{AccountRow, Accounts, ProfileChange};
 
 use super::accounts::keyed;
-use super::caller::Caller;
-use super::connections::Connections;
+use crate::connections::caller::Caller;
+use crate::connections::session_notifier::Connections;
 
 /// Most display names that are remembered: one half of them young, one half old.
 const NAMES_REMEMBERED_MAX: usize = 20_000;

@@ -17,9 +17,9 @@ use pitturu_protocol::types::system::StreamPosition;
 use pitturu_store::StoreError;
 use tokio::task::JoinHandle;
 
-use super::connection::Connection;
-use crate::router::command::Command;
-use crate::router::history::{self, FillPage};
+use crate::chat::command::Command;
+use crate::chat::history::{self, FillPage};
+use crate::connections::connection::Connection;
 use crate::services::Services;
 
 /// Entries in one page of the inbox.

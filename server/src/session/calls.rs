@@ -22,13 +22,13 @@ use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
 
-use super::connection::Connection;
 use super::handlers::{Call, Handle};
 use super::rates::{Counted, Who};
-use crate::router::command::{Command, RoomCall};
-use crate::router::request::RoomRequest;
+use crate::chat::command::{Command, RoomCall};
+use crate::chat::request::RoomRequest;
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::connections::connection::Connection;
 use crate::services::Services;
-use crate::services::caller::{Caller, IdempotencyKey};
 
 /// Room for a reply beyond what it repeats of its call.
 const REPLY_BYTES: usize = 64;

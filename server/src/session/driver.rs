@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep};
 use self::reading::Reading;
 use super::backfill::Backfill;
 use super::calls::Work;
-use super::connection::Connection;
-use super::link::{Link, LinkError, Peer};
-use super::outbox::Look;
 use super::rates::Counted;
+use crate::connections::connection::Connection;
+use crate::connections::link::{Link, LinkError, Peer};
+use crate::connections::outbox::Look;
 use crate::random::random_bytes;
 use crate::services::Services;
 

@@ -10,7 +10,7 @@ use pitturu_protocol::types::system::{Hello, Limits, Welcome};
 use pitturu_store::clock::now_ms;
 
 use super::calls::Work;
-use super::connection::Connection;
+use crate::connections::connection::Connection;
 use crate::services::Services;
 
 /// What this server enforces on every connection.

@@ -24,10 +24,10 @@ use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
 
 use super::calls;
-use super::connection::{Connection, Player};
-use crate::router::command::{Command, Open, ReplyTo};
+use crate::chat::command::{Command, Open, ReplyTo};
+use crate::connections::caller::Caller;
+use crate::connections::connection::{Connection, Player};
 use crate::services::Services;
-use crate::services::caller::Caller;
 
 /// A call on its way to a service.
 pub struct Call {

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::connections::link::Peer;
 use crate::lanes::{Berth, Lanes};
-use crate::session::link::Peer;
 use crate::transport::connections::{Connections, Full, Place};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
 use crate::transport::socket::{CountedTcp, PlainTcp, Socket};

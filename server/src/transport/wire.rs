@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::link::{Broadcast, Direct, Directly};
+use crate::connections::link::{Broadcast, Direct, Directly};
 use crate::transport::socket::SharedTcp;
 
 /// Most messages that one write hands to the socket.

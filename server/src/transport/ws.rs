@@ -12,8 +12,8 @@ use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
+use crate::connections::link::{Direct, Link, LinkError};
 use crate::lanes::Berth;
-use crate::session::link::{Direct, Link, LinkError};
 use crate::transport::connections::Place;
 use crate::transport::socket::Socket;
 use crate::transport::wire::Wire;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pitturu_server::connections::link::{Link, LinkError, Peer};
 use pitturu_server::lanes::Lanes;
-use pitturu_server::session::link::{Link, LinkError, Peer};
 use pitturu_server::transport::connections::Connections;
 use pitturu_server::transport::handshake::Origins;
 use pitturu_server::transport::listener::{Front, bind, serve};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use pitturu_server::transport::handshake::Origins;
+
 use crate::echo::{self, Bounds};
 use crate::raw::{BINARY, CLOSE, PING, PONG, RawSocket, http, message, request};
 use crate::rfc6455_cases::{Case, Expect, cases};
-use pitturu_server::transport::handshake::Origins;
 
 fn run(case: &Case) {
     let mut socket = RawSocket::connect(echo::shared());

@@ -14,8 +14,8 @@ use pitturu_store::keyed::KeyUse;
 use super::courier::ResetDelivery;
 use super::devices::account;
 use super::{AccountService, keyed, keyed_without_passwords, locked_out, tokens};
+use crate::connections::caller::Caller;
 use crate::random::random_bytes;
-use crate::services::caller::Caller;
 
 impl AccountService {
     /// [`UpgradeGuest`]. The device's secret signs in no longer.

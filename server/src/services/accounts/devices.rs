@@ -8,7 +8,7 @@ use pitturu_protocol::types::system::Done;
 use pitturu_store::accounts::{AccountError, AccountRow};
 
 use super::{AccountService, keyed};
-use crate::services::caller::Caller;
+use crate::connections::caller::Caller;
 
 impl AccountService {
     /// [`GetAccount`].

@@ -15,8 +15,8 @@ use pitturu_store::keyed::{KeyUse, Stored};
 
 use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, keyed, keyed_without_passwords, locked_out};
+use crate::connections::caller::Caller;
 use crate::random::random_bytes;
-use crate::services::caller::Caller;
 
 /// Fewest characters of a guest's secret.
 const GUEST_SECRET_CHARS_MIN: usize = 16;
@@ -258,7 +258,7 @@ impl AccountService {
 
     /// The identity with role and kind of account as they are now, when its session has not ended.
     ///
-    /// To be asked once more after a connection was listed as signed in: [`crate::services::connections::Connections`]
+    /// To be asked once more after a connection was listed as signed in: [`crate::connections::session_notifier::Connections`]
     /// hears of whatever ends or changes later, and could not reach the connection before.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ use super::courier::{Courier, ResetDelivery};
 use super::lockout::LockoutConfig;
 use super::passwords::PasswordConfig;
 use super::{AccountService, AccountsConfig};
-use crate::services::caller::{Caller, IdempotencyKey};
-use crate::services::connections::Connections;
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::connections::session_notifier::Connections;
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;

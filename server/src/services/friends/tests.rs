@@ -16,8 +16,8 @@ use pitturu_store::friends::FRIEND_REQUESTS_MAX;
 use pitturu_store::inboxes::Inboxes;
 
 use super::{FriendService, Presences};
+use crate::connections::caller::Caller;
 use crate::services::accounts::tests::{Told, World, code, keyed};
-use crate::services::caller::Caller;
 use crate::services::profile::ProfileService;
 
 struct LongNotes;

@@ -11,10 +11,10 @@ use pitturu_protocol::methods::{Effect, MethodInfo};
 use pitturu_protocol::server::{Said, Violation};
 
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
+use crate::connections::link::Link;
+use crate::connections::outbox::BATCH_BYTES;
 use crate::session::calls::{self, Incoming, Plan, Work};
 use crate::session::greeting;
-use crate::session::link::Link;
-use crate::session::outbox::BATCH_BYTES;
 
 /// Calls that run beside each other for one connection; the next waits.
 const BESIDE_MAX: usize = 8;

@@ -18,13 +18,13 @@ use pitturu_store::rooms::{PAGE_ROWS_MAX, RoomSummary, RoomsPage};
 use pitturu_store::{StoreError, rooms};
 use tokio::sync::oneshot;
 
-use super::caller::{Caller, IdempotencyKey};
-use super::friends::FriendService;
-use super::profile::ProfileService;
+use crate::chat::command::{Beginning, Command, Create, ReplyTo};
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::connections::connection::Connection;
+use crate::owners::Router;
 use crate::random::random_bytes;
-use crate::router::Router;
-use crate::router::command::{Beginning, Command, Create, ReplyTo};
-use crate::session::connection::Connection;
+use crate::services::friends::FriendService;
+use crate::services::profile::ProfileService;
 
 /// Longest `next` of a page that is taken back.
 const POSITION_BYTES_MAX: usize = 1_024;

@@ -15,11 +15,11 @@ use pitturu_store::clock::now_ms;
 use pitturu_store::rooms::{Messages, Rooms};
 
 use super::Blocks;
-use super::command::{Command, Completion, Create, Fetched, Open, ReplyTo};
 use super::followers::Followers;
-use super::live_room::{LiveRoom, refuse};
 use super::mailbox::{Item, Mailbox};
-use super::recent::RECENT_MAX;
+use crate::chat::command::{Command, Completion, Create, Fetched, Open, ReplyTo};
+use crate::chat::live_room::{LiveRoom, refuse};
+use crate::chat::recent::RECENT_MAX;
 
 /// Writes that one shard may have on their way to the disk. Beyond it, calls are refused as overloaded before they
 /// change anything.

@@ -6,16 +6,11 @@
 //! - [`live_room`]: a room in its shard: rules, recent messages, followers, and what waits for the disk;
 //! - [`history`]: pages of the past, for readers and for back-fill.
 
-pub mod command;
 pub mod followers;
-pub mod history;
 pub mod keys;
-pub mod live_room;
 pub mod mailbox;
-pub mod recent;
-pub mod request;
 pub mod shard;
-mod spread;
+pub(crate) mod spread;
 
 use std::sync::Arc;
 
@@ -26,9 +21,9 @@ use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::StoreError;
 use pitturu_store::rooms::{Messages, Rooms};
 
-use self::command::Command;
 use self::mailbox::ShardHandle;
 use self::shard::{Context, Shard, refuse_command};
+use crate::chat::command::Command;
 use crate::lanes::Lanes;
 use crate::services::friends::FriendService;
 

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use bytes::Bytes;
@@ -17,7 +18,6 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{RoomId, UserId};
 use smallvec::SmallVec;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::link::{Broadcast, Direct};
 

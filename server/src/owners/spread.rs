@@ -11,7 +11,7 @@ use std::thread::{self, available_parallelism};
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
 
 /// Items from which on a list is long: working it off takes milliseconds, which is too much for a lane.
-pub(super) const LONG: usize = 500;
+pub(crate) const LONG: usize = 500;
 
 /// How far a helping thread stands back, of 19.
 #[cfg(target_os = "linux")]
@@ -26,7 +26,7 @@ static CORES: LazyLock<usize> =
 
 /// Calls `act` with parts of the list until all items were in one. The parts are worked off beside each other when
 /// there are many.
-pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) {
+pub(crate) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) {
     let threads = (items.len() / ITEMS_PER_THREAD_MIN).min(*CORES);
     if threads < 2 {
         return act(items);

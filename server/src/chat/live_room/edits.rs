@@ -14,8 +14,8 @@ use pitturu_store::StoreError;
 
 use super::super::command::{Completion, FetchedMessage, RoomCall};
 use super::super::request::RoomRequest;
-use super::super::shard::Context;
 use super::{Asker, LiveRoom, body};
+use crate::owners::shard::Context;
 
 /// How long an unused message stays, in milliseconds.
 const KEEP_MS: u64 = 5_000;

@@ -16,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::command::{Command, Completion};
 use super::shard::Shard;
 use super::spread;
+use crate::chat::command::{Command, Completion};
 
 /// Calls that may wait for one shard. Beyond it, they are refused as overloaded.
 pub const MAILBOX_MAX: usize = 65_536;
@@ -263,6 +263,3 @@ async fn attend(handle: Weak<ShardHandle>, mailbox: Arc<Mailbox>) {
         handle.run();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pitturu_protocol::frame::CallId;
 
 use super::{Gate, Line, Outbox, Waiting, is_revoked};
-use crate::session::link::{Broadcast, Direct, Directly};
+use crate::connections::link::{Broadcast, Direct, Directly};
 
 impl Outbox {
     /// Queues the answer to a call that the caller will hear more of at once: it goes out together with the next event past

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
@@ -11,15 +12,17 @@ use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::{Ports, StoreError};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::*;
+use crate::chat::command::Command;
+use crate::chat::command::{Beginning, Create, Open, ReplyTo, RoomCall};
+use crate::chat::request::RoomRequest;
+use crate::connections::connection::{Connection, Player};
+use crate::connections::link::{Broadcast, Direct, Directly, Peer};
 use crate::lanes::Lanes;
-use crate::router::command::{Beginning, Create, Open, ReplyTo, RoomCall};
-use crate::router::request::RoomRequest;
-use crate::router::{Blocks, Router};
-use crate::session::connection::{Connection, Player};
-use crate::session::link::{Broadcast, Direct, Directly, Peer};
+use crate::owners::spread;
+use crate::owners::{Blocks, Router};
 
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
 

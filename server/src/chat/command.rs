@@ -13,8 +13,8 @@ use pitturu_store::rooms::LoadedRoom;
 use tokio::sync::oneshot;
 
 use super::request::RoomRequest;
-use crate::services::caller::IdempotencyKey;
-use crate::session::connection::Connection;
+use crate::connections::caller::IdempotencyKey;
+use crate::connections::connection::Connection;
 
 /// Who is answered.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::idempotency::key_id;
 
-use crate::services::caller::IdempotencyKey;
-use crate::session::connection::Connection;
+use crate::connections::caller::IdempotencyKey;
+use crate::connections::connection::Connection;
 
 /// How long a durable result is remembered here, in milliseconds.
 pub const REMEMBER_MS: u64 = 20_000;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::live_room::refuse;
 use super::recent::{Recent, change_frame, message_frame};
-use crate::session::connection::Connection;
+use crate::connections::connection::Connection;
 
 /// Entries in one page of a back-fill.
 const FILL_ITEMS: usize = 200;

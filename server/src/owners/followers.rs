@@ -8,14 +8,13 @@ use bytes::Bytes;
 use metrics::counter;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
-
 use smallvec::{SmallVec, smallvec};
 
-use super::recent::Step;
 use super::spread;
-use crate::session::connection::Connection;
-use crate::session::link::Broadcast;
-use crate::session::outbox::{BATCH_BYTES, LatestKey};
+use crate::chat::recent::Step;
+use crate::connections::connection::Connection;
+use crate::connections::link::Broadcast;
+use crate::connections::outbox::{BATCH_BYTES, LatestKey};
 
 #[derive(Debug)]
 struct Follower {

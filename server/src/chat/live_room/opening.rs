@@ -13,10 +13,10 @@ use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
 
 use super::super::command::{Beginning, Create, Open, ReplyTo};
-use super::super::followers::Followers;
-use super::super::shard::Context;
 use super::{Answer, LiveRoom, keyed, refuse};
-use crate::session::connection::{Connection, FollowRefused};
+use crate::connections::connection::{Connection, FollowRefused};
+use crate::owners::followers::Followers;
+use crate::owners::shard::Context;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl LiveRoom {
 }
 
 /// The frame that says where a room's stream stands on a connection.
-pub(in crate::router) fn position_frame(room: RoomId, at: Cursor, head: u64, live: bool) -> Bytes {
+pub(in crate::chat) fn position_frame(room: RoomId, at: Cursor, head: u64, live: bool) -> Bytes {
     let position = StreamPosition {
         stream: room.to_string(),
         seq: at.seq,

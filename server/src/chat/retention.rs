@@ -6,8 +6,8 @@ use std::time::Duration;
 use pitturu_store::StoreError;
 use pitturu_store::rooms::Rooms;
 
-use crate::router::Router;
-use crate::router::command::Command;
+use crate::chat::command::Command;
+use crate::owners::Router;
 
 /// Pause between two walks.
 const WALK_EVERY: Duration = Duration::from_secs(10 * 60);

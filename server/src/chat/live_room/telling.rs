@@ -14,8 +14,8 @@ use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_rules::rooms::{Actor, Happened};
 
 use super::LiveRoom;
-use crate::session::connection::Connection;
-use crate::session::outbox::LatestKey;
+use crate::connections::connection::Connection;
+use crate::connections::outbox::LatestKey;
 
 /// Shortest time between two presence events of a small room, in milliseconds.
 const PRESENCE_EVERY_MS: u64 = 500;

@@ -14,11 +14,11 @@ use pitturu_protocol::types::presence::{Presence, Status};
 use pitturu_protocol::types::system::Goaway;
 use tokio::sync::mpsc;
 
-use crate::router::Router;
-use crate::router::command::Command;
-use crate::services::connections::Connections;
+use crate::chat::command::Command;
+use crate::connections::connection::{Connection, Player};
+use crate::connections::session_notifier::Connections;
+use crate::owners::Router;
 use crate::services::friends::Presences;
-use crate::session::connection::{Connection, Player};
 
 /// A signed-in player's connections, and what others see of them.
 #[derive(Debug)]

@@ -12,11 +12,11 @@ use pitturu_store::StoreError;
 
 use super::super::command::{Open, ReplyTo, RoomCall};
 use super::super::history;
-use super::super::keys::Seen;
 use super::super::request::RoomRequest;
-use super::super::shard::Context;
 use super::opening::Opening;
 use super::{Answer, Asker, LiveRoom, body, reply_frame};
+use crate::owners::keys::Seen;
+use crate::owners::shard::Context;
 
 impl LiveRoom {
     /// Decides a call. `Err`: the store did not take its rows, and the room must begin a new life.

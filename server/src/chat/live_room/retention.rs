@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::command::Completion;
-use super::super::shard::Context;
 use super::LiveRoom;
+use crate::owners::shard::Context;
 
 /// Changes kept one by one. A client that was away for longer reads its screen again.
 const CHANGES_KEPT: u64 = 10_000;

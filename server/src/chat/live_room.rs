@@ -27,12 +27,12 @@ use serde::Serialize;
 use self::edits::Working;
 use self::opening::Opening;
 use super::command::{Completion, Fetched};
-use super::followers::Followers;
-use super::keys::Keys;
 use super::recent::Recent;
-use super::shard::Context;
-use crate::services::caller::IdempotencyKey;
-use crate::session::connection::Connection;
+use crate::connections::caller::IdempotencyKey;
+use crate::connections::connection::Connection;
+use crate::owners::followers::Followers;
+use crate::owners::keys::Keys;
+use crate::owners::shard::Context;
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
@@ -330,7 +330,7 @@ fn reply_frame(call: CallId, body: &Bytes) -> Bytes {
 }
 
 /// Answers a call with a fault.
-pub(super) fn refuse(connection: &Connection, call: CallId, fault: &Fault) {
+pub(crate) fn refuse(connection: &Connection, call: CallId, fault: &Fault) {
     let frame = ServerFrame::Fault {
         call,
         fault: fault.clone(),
