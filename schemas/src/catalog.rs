@@ -66,7 +66,7 @@ pub struct Catalog {
 
 macro_rules! method_entries {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         fn methods(generator: &mut SchemaGenerator) -> Vec<MethodEntry> {
             vec![$(MethodEntry {
                 info: *MethodInfo::of($number).expect("the line is in the table"),

@@ -44,7 +44,7 @@ impl<M: Method> std::fmt::Debug for Call<M> {
 impl<M: Method> Call<M> {
     pub(crate) fn new(shared: Arc<Shared>, request: &M, timeout: Duration) -> Self {
         let mut request = Request::of(request);
-        let stage = match M::EFFECT {
+        let stage = match M::INFO.effect {
             Effect::Reads => Stage::Made(request, Some(timeout)),
             Effect::Writes => match random_text() {
                 Ok(key) => {
