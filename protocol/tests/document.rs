@@ -99,7 +99,7 @@ macro_rules! method_bodies {
 }
 
 macro_rules! event_bodies {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         fn assert_event(event: u16, body: &[u8], line: usize) {
             match event {
                 $($number => assert_body::<$module::$event>(body, line),)*

@@ -81,7 +81,7 @@ macro_rules! method_entries {
 for_each_method!(method_entries);
 
 macro_rules! event_entries {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         fn events(generator: &mut SchemaGenerator) -> Vec<EventEntry> {
             let mut infos = pitturu_protocol::events::EVENTS.iter();
             vec![$(EventEntry {
