@@ -12,8 +12,8 @@ use pitturu_protocol::codec;
 use pitturu_protocol::methods::{Effect, Method};
 use tokio::sync::oneshot;
 
-use crate::client::random_text;
 use crate::error::CallError;
+use crate::random::random_text;
 use crate::task::{Answer, Shared};
 
 enum Stage {
