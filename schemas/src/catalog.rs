@@ -166,6 +166,14 @@ pub fn referred(schema: &Value) -> Option<&str> {
         .and_then(|path| path.rsplit('/').next())
 }
 
+/// Whether the schema lists the field as required.
+pub fn is_required(schema: &Value, name: &str) -> bool {
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .is_some_and(|names| names.iter().any(|required| required == name))
+}
+
 /// Brings a derived schema to what travels: optional fields are absent rather than null, integers stay below
 /// 2^53, and descriptions are plain text.
 fn tidy(schema: &mut Value) {

@@ -7,9 +7,9 @@ use pitturu_protocol::codes::{CloseCode, Code, Reconnect};
 use pitturu_protocol::limits::LIMITS;
 use serde_json::{Map, Value};
 
-use crate::catalog::{Body, Catalog, EventEntry, MethodEntry, description, referred};
+use crate::catalog::{Body, Catalog, EventEntry, MethodEntry, description, is_required, referred};
+use crate::close_ranges::close_ranges;
 use crate::sample;
-use crate::typescript::{is_required, ranges};
 use crate::wire::{from_bytes, to_bytes};
 
 macro_rules! line {
@@ -240,7 +240,7 @@ fn codes(out: &mut String) {
             code.meaning()
         );
     }
-    let named: Vec<String> = ranges()
+    let named: Vec<String> = close_ranges()
         .into_iter()
         .map(|(first, last, reconnect)| match first == last {
             true => format!("{first} {}", word(reconnect)),
