@@ -18,7 +18,7 @@ pub enum Delivery {
     Volatile,
 }
 
-/// The stream that an event is an entry of, and where its place in it stands. The clients hold each entry against their cursor.
+/// The stream that an event is an entry of, and where its place in it stands. Clients hold each entry against their cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -41,8 +41,8 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str = Self::INFO.name;
 }
 
-/// What is known of an event without its type: a line of the table. A line names the columns after `delivery` only where they
-/// differ from the default.
+/// What is known of an event without its type: a line of the table. A line names the columns after `delivery` only where
+/// they differ from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventInfo {
@@ -75,8 +75,8 @@ impl EventInfo {
     }
 }
 
-/// Hands the whole table to the macro named by the caller, as lines of `number module::Event, delivery;`, where any number of
-/// `, column = value` may stand before the semicolon. Paths are relative to [`crate::types`].
+/// Hands the whole table to the macro named by the caller, as lines of `number module::Event, delivery;`, where any number
+/// of `, column = value` may stand before the semicolon. Paths are relative to [`crate::types`].
 #[macro_export]
 macro_rules! for_each_event {
     ($then:ident) => {

@@ -13,6 +13,7 @@ use crate::types::{accounts, chat, friends, presence, profile, system};
 /// Who may call a method. Each level includes those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Access {
     /// Every connection, signed in or not.
     Anyone,
@@ -27,6 +28,7 @@ pub enum Access {
 /// Where a method runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Place {
     /// In the caller's own connection: calls of different callers run side by side.
     Caller,
@@ -37,6 +39,7 @@ pub enum Place {
 /// Which of the caller's rate limits a call counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Rate {
     /// Cheap calls, limited only as all calls together are.
     Free,
@@ -53,6 +56,7 @@ pub enum Rate {
 /// What a call leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Effect {
     /// Nothing, or nothing that outlives the connection. May be repeated at will.
     Reads,
@@ -63,9 +67,10 @@ pub enum Effect {
 /// What is kept of the order in which a client makes calls. Only the client machines look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Order {
-    /// Calls with the same `room` reach the server in the order in which they were made, also after a reconnect. Once one was refused
-    /// for being too fast, those behind it stay back until it has been answered.
+    /// Calls with the same `room` reach the server in the order in which they were made, also after a reconnect. Once one
+    /// was refused for being too fast, those behind it stay back until it has been answered.
     Room,
 }
 
@@ -73,6 +78,7 @@ pub enum Order {
 /// server reads the connection's next frame, which may depend on it, and before the events of a room that it opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Change {
     /// Nothing.
     #[default]
@@ -85,8 +91,8 @@ pub enum Change {
     SignsOut,
     /// A session ended, perhaps this connection's. Clients do nothing about it: the server closes what it ends.
     EndsSession,
-    /// The room of the reply, a `RoomView`, is open: from the request's cursor if it has `seq` and `rev`, otherwise from where the reply
-    /// stands.
+    /// The room of the reply, a `RoomView`, is open: from the request's `seq` and `rev` where it has them, otherwise from
+    /// where the reply stands.
     Opens,
     /// The request's `room` is not open any more.
     Closes,
@@ -105,13 +111,15 @@ impl Change {
 /// blocked".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Target {
     /// Nobody, or nobody who has to be looked up.
     #[default]
     Nobody,
     /// The request's `user` must be a player that exists.
     Player,
-    /// As `Player`; and while either of the two blocks the other, the call is refused with `blocked`.
+    /// The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused
+    /// with `blocked`.
     Unblocked,
 }
 
@@ -134,9 +142,10 @@ pub trait Method: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str = Self::INFO.name;
 }
 
-/// What is known of a method without its types: a line of the table. A line names the columns after `effect` only where they
-/// differ from the default.
+/// What is known of a method without its types: a line of the table. A line names the columns after `effect` only where
+/// they differ from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MethodInfo {
     /// Number on the wire.
     pub number: u16,
@@ -197,8 +206,8 @@ impl MethodInfo {
 }
 
 /// Hands the whole table to the macro named by the caller, as lines of
-/// `number module::Request => module::Reply, access, place, rate, effect;`, where any number of `, column = value` may stand before
-/// the semicolon. Paths are relative to [`crate::types`].
+/// `number module::Request => module::Reply, access, place, rate, effect;`, where any number of `, column = value` may
+/// stand before the semicolon. Paths are relative to [`crate::types`].
 #[macro_export]
 macro_rules! for_each_method {
     ($then:ident) => {

@@ -7,7 +7,7 @@ use pitturu_protocol::limits::LIMITS;
 use pitturu_protocol::{SUBPROTOCOL, VERSION};
 use serde_json::{Map, Value};
 
-use crate::catalog::{Catalog, description, is_required, referred};
+use crate::catalog::{Catalog, column_schemas, description, is_required, referred};
 use crate::close_ranges::close_ranges;
 use crate::derived::{Derived, HEADER};
 use crate::frames::FRAMES;
@@ -71,11 +71,7 @@ fn types(catalog: &Catalog) -> String {
             }
             None => {
                 let definition = type_of(schema, "");
-                let space = if definition.starts_with('\n') {
-                    ""
-                } else {
-                    " "
-                };
+                let space = space_before(&definition);
                 line!(out, "export type {name} ={space}{definition};");
             }
         }
@@ -96,7 +92,7 @@ fn type_of(schema: &Value, indent: &str) -> String {
         return name.to_owned();
     }
     if let Some(fixed) = schema.get("const") {
-        return fixed.to_string().replace('"', "'");
+        return literal(fixed);
     }
     for key in ["oneOf", "anyOf"] {
         if let Some(Value::Array(choices)) = schema.get(key) {
@@ -104,10 +100,7 @@ fn type_of(schema: &Value, indent: &str) -> String {
         }
     }
     if let Some(Value::Array(choices)) = schema.get("enum") {
-        let choices: Vec<String> = choices
-            .iter()
-            .map(|choice| choice.to_string().replace('"', "'"))
-            .collect();
+        let choices: Vec<String> = choices.iter().map(literal).collect();
         return choices.join(" | ");
     }
     match schema.get("type").and_then(Value::as_str) {
@@ -179,20 +172,10 @@ fn tables(catalog: &Catalog) -> String {
 }
 
 fn method_table(out: &mut String, catalog: &Catalog) {
-    line!(out, "/** What is known of a method without its types. */");
+    comment(out, "", "What is known of a method without its types.");
     line!(out, "export interface MethodInfo {{");
-    line!(out, "  readonly number: number;");
-    line!(
-        out,
-        "  readonly access: 'anyone' | 'player' | 'moderator' | 'admin';"
-    );
-    line!(out, "  readonly place: 'caller' | 'room';");
-    line!(
-        out,
-        "  readonly rate: 'free' | 'read' | 'write' | 'chat' | 'sign_in';"
-    );
-    line!(out, "  readonly effect: 'reads' | 'writes';");
-    line!(out, "  /** Name of the reply's type. */");
+    columns(out, &catalog.method_line);
+    comment(out, "  ", "Name of the reply's type.");
     line!(out, "  readonly reply: string;");
     line!(out, "}}\n");
     line!(out, "/** The table of methods. */");
@@ -201,17 +184,12 @@ fn method_table(out: &mut String, catalog: &Catalog) {
         "export const METHODS: {{ readonly [M in keyof Methods]: MethodInfo }} = {{"
     );
     for method in &catalog.methods {
-        let info = &method.info;
-        let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
         line!(
             out,
-            "  {}: {{ number: {}, access: '{}', place: '{}', rate: '{}', effect: '{}', reply: '{}' }},",
-            info.name,
-            info.number,
-            word(serde_json::json!(info.access)),
-            word(serde_json::json!(info.place)),
-            word(serde_json::json!(info.rate)),
-            word(serde_json::json!(info.effect)),
+            "  {}: {{ number: {}, {}, reply: '{}' }},",
+            method.info.name,
+            method.info.number,
+            values(&method.columns()),
             method.reply.name
         );
     }
@@ -219,13 +197,9 @@ fn method_table(out: &mut String, catalog: &Catalog) {
 }
 
 fn event_table(out: &mut String, catalog: &Catalog) {
-    line!(out, "/** What is known of an event without its type. */");
+    comment(out, "", "What is known of an event without its type.");
     line!(out, "export interface EventInfo {{");
-    line!(out, "  readonly number: number;");
-    line!(
-        out,
-        "  readonly delivery: 'durable' | 'latest' | 'volatile';"
-    );
+    columns(out, &catalog.event_line);
     line!(out, "}}\n");
     line!(out, "/** The table of events. */");
     line!(
@@ -233,13 +207,12 @@ fn event_table(out: &mut String, catalog: &Catalog) {
         "export const EVENTS: {{ readonly [E in keyof Events]: EventInfo }} = {{"
     );
     for event in &catalog.events {
-        let delivery = serde_json::json!(event.info.delivery);
         line!(
             out,
-            "  {}: {{ number: {}, delivery: '{}' }},",
+            "  {}: {{ number: {}, {} }},",
             event.info.name,
             event.info.number,
-            delivery.as_str().unwrap_or_default()
+            values(&event.columns())
         );
     }
     line!(out, "}};\n");
@@ -252,6 +225,41 @@ fn event_table(out: &mut String, catalog: &Catalog) {
         line!(out, "  [{}, '{}'],", event.info.number, event.info.name);
     }
     line!(out, "]);");
+}
+
+/// The number and the columns of a table's line, as members of an interface.
+fn columns(out: &mut String, line: &Value) {
+    comment(out, "  ", "Number on the wire.");
+    line!(out, "  readonly number: number;");
+    for (name, column) in column_schemas(line) {
+        comment(out, "  ", description(column));
+        let mark = if is_required(line, name) { "" } else { "?" };
+        let definition = type_of(column, "  ");
+        let space = space_before(&definition);
+        line!(out, "  readonly {name}{mark}:{space}{definition};");
+    }
+}
+
+/// The columns of a line, as members of an object.
+fn values(columns: &Map<String, Value>) -> String {
+    let values: Vec<String> = columns
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", literal(value)))
+        .collect();
+    values.join(", ")
+}
+
+fn literal(value: &Value) -> String {
+    value.to_string().replace('"', "'")
+}
+
+/// What stands between a name and its type, which may begin on a line of its own.
+fn space_before(definition: &str) -> &'static str {
+    if definition.starts_with('\n') {
+        ""
+    } else {
+        " "
+    }
 }
 
 fn codes() -> String {
