@@ -1,4 +1,5 @@
-import { EVENT_NAMES } from '../generated/tables.js';
+import type { Events } from '../generated/tables.js';
+import { EVENT_NAMES, EVENTS } from '../generated/tables.js';
 import type { OpenRoom, StreamPosition } from '../generated/types.js';
 import type { Missing, Stream } from '../wire/frame.js';
 import { encodeClientFrame } from '../wire/frame.js';
@@ -11,28 +12,26 @@ import { Broken } from './types.js';
 type Body = Record<string, Value>;
 
 /** The stream that an event is an entry of, and its place there. The event's shape has been checked. */
-function placeOf(name: string | undefined, body: Body): { stream: Stream; place: Place } | undefined {
+function placeOf(name: keyof Events, body: Body): { stream: Stream; place: Place } | undefined {
+  const { entry } = EVENTS[name];
+  if (entry === undefined) return undefined;
   const room = body['room'] as string;
-  switch (name) {
-    case 'MessageSent': {
+  switch (entry) {
+    case 'room_message': {
       const message = body['msg'] as Body;
       return { stream: room, place: { in: 'seq', number: message['seq'] as number } };
     }
-    case 'InboxAdded':
-      return { stream: 'inbox', place: { in: 'seq', number: body['seq'] as number } };
-    case 'MessageEdited':
-    case 'MessageDeleted':
-    case 'ReactionChanged':
+    case 'room_change':
       return { stream: room, place: { in: 'rev', number: body['rev'] as number } };
-    default:
-      return undefined;
+    case 'inbox':
+      return { stream: 'inbox', place: { in: 'seq', number: body['seq'] as number } };
   }
 }
 
 /** An event came: what belongs to a stream is checked against its cursor before it is handed up. */
 export function happened(core: Core, event: number, body: Body): void {
   const name = EVENT_NAMES.get(event);
-  const entry = placeOf(name, body);
+  const entry = name && placeOf(name, body);
   if (entry !== undefined) {
     if (cutByPause(core, entry.stream)) return;
     if (!settle(core, entry.stream, core.streams.entry(entry.stream, entry.place))) return;
