@@ -9,7 +9,7 @@ import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.
 import { faulted, replied } from './answers.js';
 import type { Request } from './calls.js';
 import { Refused } from './calls.js';
-import { Core } from './core.js';
+import { State } from './state.js';
 import { happened, missed, reopen } from './entries.js';
 import { accessRefused, begin, refresh, sendResume, welcomed } from './sign-in.js';
 import type { Ticket, Tokens } from './types.js';
@@ -44,7 +44,7 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
-export class Machine extends Core {
+export class Machine extends State {
   /** Who is or was last signed in; absent when signed out or not yet known. */
   get identity(): Identity | undefined {
     return this.signIn.identity;
