@@ -9,7 +9,7 @@ use pitturu_protocol::client::{
 };
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::events::Event;
+use pitturu_protocol::events::{EVENTS, Entry, Event};
 use pitturu_protocol::frame::{self, CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::limits::{CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX};
@@ -1285,5 +1285,63 @@ fn a_reply_changes_what_the_table_says_and_nothing_else() {
             Change::Nothing | Change::EndsSession | Change::Resumes => (None, vec![kept]),
         };
         assert_eq!((tokens, rooms), expected, "{}", method.name);
+    }
+}
+
+#[test]
+fn an_event_moves_the_cursor_that_the_table_says_and_comes_once_if_it_is_an_entry() {
+    #[derive(Serialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    #[derive(Serialize)]
+    struct Any {
+        room: RoomId,
+        seq: u64,
+        rev: u64,
+        msg: Numbered,
+    }
+    let body = codec::encode(&Any {
+        room: ROOM,
+        seq: 1,
+        rev: 3,
+        msg: Numbered { seq: 6 },
+    });
+    // The machine reads these two itself: they need a body of their own.
+    let own = [StreamPosition::NUMBER, RoomLost::NUMBER];
+    for event in EVENTS.iter().filter(|event| !own.contains(&event.number)) {
+        let mut config = player();
+        config.resume.inbox = Some(0);
+        config.resume.rooms = vec![RoomCursor {
+            room: ROOM,
+            seq: 5,
+            rev: 2,
+        }];
+        let mut test = Test::new(config);
+        test.machine.start(test.now);
+        test.machine.connected(test.now);
+        test.receive(&welcome(true, None));
+        test.receive(&frame::reply(1, &resumed(cursor(5, 2))));
+        test.outputs();
+        let frame = ServerFrame::Event {
+            event: event.number,
+            body: &body,
+        };
+        test.receive(&frame.encode());
+        test.receive(&frame.encode());
+        let outputs = test.outputs();
+        let events = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Event { .. }));
+        let cursors = test.machine.cursors();
+        let room = &cursors.rooms[0];
+        let stands = (events.count(), room.seq, room.rev, cursors.inbox);
+        let expected = match event.entry {
+            Some(Entry::RoomMessage) => (1, 6, 2, Some(0)),
+            Some(Entry::RoomChange) => (1, 5, 3, Some(0)),
+            Some(Entry::Inbox) => (1, 5, 2, Some(1)),
+            None => (2, 5, 2, Some(0)),
+        };
+        assert_eq!(stands, expected, "{}", event.name);
     }
 }
