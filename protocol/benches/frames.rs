@@ -6,7 +6,7 @@ use pitturu_protocol::VERSION;
 use pitturu_protocol::codec;
 use pitturu_protocol::frame::{self, ClientFrame, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::server::{Said, ServerConnection, Timing};
+use pitturu_protocol::server::{ClientEvent, ServerConnection, Timing};
 use pitturu_protocol::types::chat::{Message, MessageSent, SendMessage, Sent};
 use pitturu_protocol::types::system::Hello;
 
@@ -161,7 +161,7 @@ impl Calls {
             .connection
             .read(black_box(&self.bytes), 1)
             .expect("numbers increase");
-        let Said::Call { call, body, .. } = said else {
+        let ClientEvent::Call { call, body, .. } = said else {
             unreachable!("a call was encoded");
         };
         let taken = take(body);

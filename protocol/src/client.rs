@@ -16,10 +16,10 @@
 //!
 //! What the machine promises:
 //! - every call that was taken ends in exactly one [`Output::Answer`], unless it is cancelled;
-//! - calls on the wire when a connection goes away are sent again on the next one, under the same key, except `Typing` and
-//!   `SendEphemeral`: without a connection they end with [`Code::Disconnected`];
-//! - sends to one room are put on the wire in the order in which they were taken, also after a reconnect. Once one was
-//!   refused for being too fast, those behind it stay back until it has been answered;
+//! - calls on the wire when a connection goes away are sent again on the next one, under the same key, except
+//!   [momentary](crate::methods::MethodInfo::momentary) ones: without a connection they end with [`Code::Disconnected`];
+//! - sends to one room ([`Order::Room`](crate::methods::Order::Room)) are put on the wire in the order in which they were taken,
+//!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
 //!   again from the cursor; what no longer exists is told by [`Output::Gap`];
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by

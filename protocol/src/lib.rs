@@ -1,8 +1,9 @@
 //! The wire contract of PittuRu, `pitturu/1`, and the state machines of a connection.
 //!
 //! Nothing in this crate performs I/O, reads a clock or draws a random number: time, randomness
-//! and bytes are arguments. The server, the Rust SDK and the load generator drive the same code; the
-//! TypeScript SDK mirrors it and is held to the same golden vectors.
+//! and bytes are arguments. The server drives [`server`], the Rust SDK [`client`]. The load generator has bare players of
+//! its own, which read and write the same frames and bodies without the client's machine. The TypeScript SDK mirrors the
+//! client's machine and is held to the same golden vectors.
 //!
 //! Reading order:
 //! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];

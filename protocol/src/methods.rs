@@ -1,5 +1,6 @@
-//! The one table of methods. Decoding, dispatch, access checks, rate classes, metric labels, JSON Schema, the
-//! AsyncAPI document, TypeScript types and golden vectors are derived from it.
+//! The one table of methods. Derived from it are decoding, dispatch, access checks, rate classes and metric labels of
+//! the server; what the client machines keep in order, repeat and follow after a reply; JSON Schema, the AsyncAPI document,
+//! TypeScript types and tables, and the golden vectors.
 //!
 //! To add a method: write its request and reply in [`crate::types`], add a line here, and write the handler that the
 //! server then fails to compile without. Numbers are never used again for something else.
@@ -12,6 +13,7 @@ use crate::types::{accounts, chat, friends, presence, profile, system};
 /// Who may call a method. Each level includes those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Access {
     /// Every connection, signed in or not.
     Anyone,
@@ -26,6 +28,7 @@ pub enum Access {
 /// Where a method runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Place {
     /// In the caller's own connection: calls of different callers run side by side.
     Caller,
@@ -36,6 +39,7 @@ pub enum Place {
 /// Which of the caller's rate limits a call counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Rate {
     /// Cheap calls, limited only as all calls together are.
     Free,
@@ -52,6 +56,7 @@ pub enum Rate {
 /// What a call leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Effect {
     /// Nothing, or nothing that outlives the connection. May be repeated at will.
     Reads,
@@ -59,26 +64,88 @@ pub enum Effect {
     Writes,
 }
 
+/// What is kept of the order in which a client makes calls. Only the client machines look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Order {
+    /// Calls with the same `room` reach the server in the order in which they were made, also after a reconnect. Once one
+    /// was refused for being too fast, those behind it stay back until it has been answered.
+    Room,
+}
+
+/// What a call's success makes of the caller's connection, beside the reply. A call that changes it is answered before the
+/// server reads the connection's next frame, which may depend on it, and before the events of a room that it opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Change {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Signed in with the tokens of the reply, a `SignedIn`.
+    SignsIn,
+    /// Signed in with the request's `access`, as the reply says, an `Identity`.
+    Authenticates,
+    /// Signed out.
+    SignsOut,
+    /// A session ended, perhaps this connection's. Clients do nothing about it: the server closes what it ends.
+    EndsSession,
+    /// The room of the reply, a `RoomView`, is open: from the request's `seq` and `rev` where it has them, otherwise from
+    /// where the reply stands.
+    Opens,
+    /// The request's `room` is not open any more.
+    Closes,
+    /// The streams that the request names are open from their cursors.
+    Resumes,
+}
+
+impl Change {
+    /// Whether the connection stays as it was.
+    pub const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+/// Whom a call acts on beside its room, and what must hold of them before the room decides: the column "refused while
+/// blocked".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Target {
+    /// Nobody, or nobody who has to be looked up.
+    #[default]
+    Nobody,
+    /// The request's `user` must be a player that exists.
+    Player,
+    /// The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused
+    /// with `blocked`.
+    Unblocked,
+}
+
+impl Target {
+    /// Whether nobody has to be looked up.
+    pub const fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+}
+
 /// One call: its request is the implementing type.
 pub trait Method: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What a successful call returns.
     type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// The table's line.
+    const INFO: MethodInfo;
     /// Number on the wire.
-    const NUMBER: u16;
+    const NUMBER: u16 = Self::INFO.number;
     /// Name in documents, metrics and SDKs: the type's name.
-    const NAME: &'static str;
-    /// Who may call it.
-    const ACCESS: Access;
-    /// Where it runs.
-    const PLACE: Place;
-    /// Which limit it counts against.
-    const RATE: Rate;
-    /// What it leaves behind.
-    const EFFECT: Effect;
+    const NAME: &'static str = Self::INFO.name;
 }
 
-/// What is known of a method without its types.
+/// What is known of a method without its types: a line of the table. A line names the columns after `effect` only where
+/// they differ from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MethodInfo {
     /// Number on the wire.
     pub number: u16,
@@ -92,6 +159,19 @@ pub struct MethodInfo {
     pub rate: Rate,
     /// What it leaves behind.
     pub effect: Effect,
+    /// What is kept of the order of its calls. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Whether it is about the moment in which it is made: it does not wait for a connection and is not sent again on
+    /// another one, where it would come too late or twice. Absent: no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub momentary: bool,
+    /// What its success makes of the caller's connection. Absent: nothing.
+    #[serde(skip_serializing_if = "Change::is_nothing")]
+    pub changes: Change,
+    /// Whom it acts on, and what must hold of them. Absent: nobody.
+    #[serde(skip_serializing_if = "Target::is_nobody")]
+    pub target: Target,
 }
 
 impl MethodInfo {
@@ -100,28 +180,52 @@ impl MethodInfo {
         let place = PLACES.get(usize::from(number))?;
         METHODS.get(usize::from(*place))
     }
+
+    /// A line that names no more than every line must.
+    const fn line(
+        number: u16,
+        name: &'static str,
+        access: Access,
+        place: Place,
+        rate: Rate,
+        effect: Effect,
+    ) -> Self {
+        Self {
+            number,
+            name,
+            access,
+            place,
+            rate,
+            effect,
+            order: None,
+            momentary: false,
+            changes: Change::Nothing,
+            target: Target::Nobody,
+        }
+    }
 }
 
 /// Hands the whole table to the macro named by the caller, as lines of
-/// `number module::Request => module::Reply, access, place, rate, effect;`. Paths are relative to [`crate::types`].
+/// `number module::Request => module::Reply, access, place, rate, effect;`, where any number of `, column = value` may
+/// stand before the semicolon. Paths are relative to [`crate::types`].
 #[macro_export]
 macro_rules! for_each_method {
     ($then:ident) => {
         $then! {
             0 system::Echo => system::Echoed, Anyone, Caller, Free, Reads;
-            1 system::Resume => system::Resumed, Player, Caller, Read, Reads;
+            1 system::Resume => system::Resumed, Player, Caller, Read, Reads, changes = Resumes;
 
-            8 accounts::Register => accounts::SignedIn, Anyone, Caller, SignIn, Writes;
-            9 accounts::Login => accounts::SignedIn, Anyone, Caller, SignIn, Writes;
-            10 accounts::LoginGuest => accounts::SignedIn, Anyone, Caller, SignIn, Writes;
-            11 accounts::RefreshTokens => accounts::SignedIn, Anyone, Caller, SignIn, Writes;
-            12 accounts::Authenticate => accounts::Identity, Anyone, Caller, Read, Reads;
+            8 accounts::Register => accounts::SignedIn, Anyone, Caller, SignIn, Writes, changes = SignsIn;
+            9 accounts::Login => accounts::SignedIn, Anyone, Caller, SignIn, Writes, changes = SignsIn;
+            10 accounts::LoginGuest => accounts::SignedIn, Anyone, Caller, SignIn, Writes, changes = SignsIn;
+            11 accounts::RefreshTokens => accounts::SignedIn, Anyone, Caller, SignIn, Writes, changes = SignsIn;
+            12 accounts::Authenticate => accounts::Identity, Anyone, Caller, Read, Reads, changes = Authenticates;
             13 accounts::UpgradeGuest => accounts::Account, Player, Caller, SignIn, Writes;
             14 accounts::GetAccount => accounts::Account, Player, Caller, Read, Reads;
-            15 accounts::Logout => system::Done, Player, Caller, Write, Writes;
-            16 accounts::LogoutEverywhere => system::Done, Player, Caller, Write, Writes;
+            15 accounts::Logout => system::Done, Player, Caller, Write, Writes, changes = SignsOut;
+            16 accounts::LogoutEverywhere => system::Done, Player, Caller, Write, Writes, changes = SignsOut;
             17 accounts::ListSessions => accounts::Sessions, Player, Caller, Read, Reads;
-            18 accounts::RevokeSession => system::Done, Player, Caller, Write, Writes;
+            18 accounts::RevokeSession => system::Done, Player, Caller, Write, Writes, changes = EndsSession;
             19 accounts::ChangePassword => system::Done, Player, Caller, SignIn, Writes;
             20 accounts::RequestPasswordReset => system::Done, Anyone, Caller, SignIn, Writes;
             21 accounts::ResetPassword => system::Done, Anyone, Caller, SignIn, Writes;
@@ -143,62 +247,76 @@ macro_rules! for_each_method {
             48 presence::SetPresence => system::Done, Player, Caller, Write, Reads;
             49 presence::GetPresence => presence::Presences, Player, Caller, Read, Reads;
 
-            64 chat::CreateRoom => chat::RoomView, Player, Caller, Write, Writes;
-            65 chat::OpenDirect => chat::RoomView, Player, Caller, Write, Writes;
+            64 chat::CreateRoom => chat::RoomView, Player, Caller, Write, Writes, changes = Opens;
+            65 chat::OpenDirect => chat::RoomView, Player, Caller, Write, Writes, changes = Opens;
             66 chat::ListRooms => chat::Rooms, Player, Caller, Read, Reads;
             67 chat::SearchRooms => chat::Rooms, Player, Caller, Read, Reads;
             68 chat::ListMyRooms => chat::MyRooms, Player, Caller, Read, Reads;
-            69 chat::JoinRoom => chat::RoomView, Player, Room, Write, Writes;
-            70 chat::LeaveRoom => system::Done, Player, Room, Write, Writes;
-            71 chat::OpenRoom => chat::RoomView, Player, Room, Read, Reads;
-            72 chat::CloseRoom => system::Done, Player, Room, Free, Reads;
-            73 chat::InviteToRoom => system::Done, Player, Room, Write, Writes;
+            69 chat::JoinRoom => chat::RoomView, Player, Room, Write, Writes, changes = Opens;
+            70 chat::LeaveRoom => system::Done, Player, Room, Write, Writes, changes = Closes;
+            71 chat::OpenRoom => chat::RoomView, Player, Room, Read, Reads, changes = Opens;
+            72 chat::CloseRoom => system::Done, Player, Room, Free, Reads, changes = Closes;
+            73 chat::InviteToRoom => system::Done, Player, Room, Write, Writes, target = Unblocked;
             74 chat::KickMember => system::Done, Player, Room, Write, Writes;
-            75 chat::BanMember => system::Done, Player, Room, Write, Writes;
+            75 chat::BanMember => system::Done, Player, Room, Write, Writes, target = Player;
             76 chat::UnbanMember => system::Done, Player, Room, Write, Writes;
             77 chat::MuteMember => system::Done, Player, Room, Write, Writes;
             78 chat::SetMemberRole => system::Done, Player, Room, Write, Writes;
             79 chat::ListMembers => chat::Members, Player, Room, Read, Reads;
             80 chat::ListBans => chat::Bans, Player, Room, Read, Reads;
             81 chat::UpdateRoom => chat::RoomInfo, Player, Room, Write, Writes;
-            82 chat::DeleteRoom => system::Done, Player, Room, Write, Writes;
-            83 chat::SendMessage => chat::Sent, Player, Room, Chat, Writes;
+            82 chat::DeleteRoom => system::Done, Player, Room, Write, Writes, changes = Closes;
+            83 chat::SendMessage => chat::Sent, Player, Room, Chat, Writes, order = Room;
             84 chat::EditMessage => chat::Changed, Player, Room, Chat, Writes;
             85 chat::DeleteMessage => chat::Changed, Player, Room, Chat, Writes;
             86 chat::React => chat::Reacted, Player, Room, Chat, Writes;
             87 chat::ListReactions => chat::Reactors, Player, Room, Read, Reads;
             88 chat::ReadHistory => chat::History, Player, Room, Read, Reads;
             89 chat::MarkRead => chat::ReadMarker, Player, Room, Free, Writes;
-            90 chat::Typing => system::Done, Player, Room, Free, Reads;
-            91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads;
+            90 chat::Typing => system::Done, Player, Room, Free, Reads, momentary = Yes;
+            91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads, momentary = Yes;
         }
+    };
+}
+
+/// The value that a line gives to one of the columns that it may leave out.
+macro_rules! column {
+    (order $value:ident) => {
+        Some(Order::$value)
+    };
+    (momentary Yes) => {
+        true
+    };
+    (changes $value:ident) => {
+        Change::$value
+    };
+    (target $value:ident) => {
+        Target::$value
     };
 }
 
 macro_rules! methods {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         $(
             impl Method for $module::$request {
                 type Reply = $reply_module::$reply;
-                const NUMBER: u16 = $number;
-                const NAME: &'static str = stringify!($request);
-                const ACCESS: Access = Access::$access;
-                const PLACE: Place = Place::$place;
-                const RATE: Rate = Rate::$rate;
-                const EFFECT: Effect = Effect::$effect;
+                const INFO: MethodInfo = MethodInfo {
+                    $($column: column!($column $value),)*
+                    ..MethodInfo::line(
+                        $number,
+                        stringify!($request),
+                        Access::$access,
+                        Place::$place,
+                        Rate::$rate,
+                        Effect::$effect,
+                    )
+                };
             }
         )*
 
         /// Every method, in the order of its number.
-        pub const METHODS: &[MethodInfo] = &[$(MethodInfo {
-            number: $number,
-            name: stringify!($request),
-            access: Access::$access,
-            place: Place::$place,
-            rate: Rate::$rate,
-            effect: Effect::$effect,
-        },)*];
+        pub const METHODS: &[MethodInfo] = &[$(<$module::$request as Method>::INFO,)*];
     };
 }
 
@@ -233,6 +351,12 @@ const _: () = {
 mod tests {
     use super::*;
 
+    /// The names of the methods whose line says `what`, in the order of the table.
+    fn named(what: impl Fn(&MethodInfo) -> bool) -> Vec<&'static str> {
+        let lines = METHODS.iter().filter(|method| what(method));
+        lines.map(|method| method.name).collect()
+    }
+
     #[test]
     fn every_number_leads_to_its_method_and_no_other_number_to_any() {
         for number in 0..=u16::MAX {
@@ -242,6 +366,54 @@ mod tests {
                 found.map(|method| method.name),
                 listed.map(|method| method.name)
             );
+        }
+    }
+
+    #[test]
+    fn sends_alone_keep_the_order_of_their_room() {
+        assert_eq!(named(|method| method.order.is_some()), ["SendMessage"]);
+    }
+
+    #[test]
+    fn signs_of_the_moment_are_momentary() {
+        assert_eq!(
+            named(|method| method.momentary),
+            ["Typing", "SendEphemeral"]
+        );
+    }
+
+    #[test]
+    fn what_changes_a_connection_says_so() {
+        for (change, names) in [
+            (
+                Change::SignsIn,
+                &["Register", "Login", "LoginGuest", "RefreshTokens"][..],
+            ),
+            (Change::Authenticates, &["Authenticate"]),
+            (Change::SignsOut, &["Logout", "LogoutEverywhere"]),
+            (Change::EndsSession, &["RevokeSession"]),
+            (
+                Change::Opens,
+                &["CreateRoom", "OpenDirect", "JoinRoom", "OpenRoom"],
+            ),
+            (Change::Closes, &["LeaveRoom", "CloseRoom", "DeleteRoom"]),
+            (Change::Resumes, &["Resume"]),
+        ] {
+            assert_eq!(
+                named(|method| method.changes == change),
+                names,
+                "{change:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_acts_on_a_player_who_must_exist_says_so() {
+        for (target, name) in [
+            (Target::Player, "BanMember"),
+            (Target::Unblocked, "InviteToRoom"),
+        ] {
+            assert_eq!(named(|method| method.target == target), [name]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The server's side of one connection, without I/O: order of frames, calls in flight, heartbeat.
 //!
 //! The owner feeds it received messages, time and signs of life, and carries out what it says. It
-//! never holds a body: a [`Said`] borrows from the message that it came in.
+//! never holds a body: a [`ClientEvent`] borrows from the message that it came in.
 
 use crate::codes::{CloseCode, Code, Fault};
 use crate::frame::{CallId, ClientFrame, Cursor, InvalidFrame, Stream};
@@ -26,9 +26,9 @@ impl Default for Timing {
     }
 }
 
-/// What a well-behaved client said.
+/// What a well-behaved client sent, frame by frame.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said<'a> {
+pub enum ClientEvent<'a> {
     /// The connection is open; answer with a welcome.
     Hello(Hello),
     /// A call to answer exactly once.
@@ -95,9 +95,9 @@ impl From<InvalidFrame> for Violation {
     }
 }
 
-/// What the clock asks for.
+/// What the time asks the owner to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum TimerAction {
     /// Nothing yet.
     Nothing,
     /// Send a ping with this number.
@@ -151,10 +151,10 @@ impl ServerConnection {
         &mut self,
         message: &'a [u8],
         now: u64,
-    ) -> Result<(Said<'a>, &'a [u8]), Violation> {
+    ) -> Result<(ClientEvent<'a>, &'a [u8]), Violation> {
         self.alive_at = now;
         let (frame, rest) = ClientFrame::read(message)?;
-        let said = match frame {
+        let event = match frame {
             ClientFrame::Hello(hello) => self.hello(hello, now)?,
             _ if !self.greeted => {
                 return Err(Violation::protocol("the first frame must be hello"));
@@ -166,22 +166,24 @@ impl ServerConnection {
                 key,
             } => {
                 self.begin(call)?;
-                Said::Call {
+                ClientEvent::Call {
                     call,
                     method,
                     body,
                     key,
                 }
             }
-            ClientFrame::Cancel { call } if self.in_flight.contains(&call) => Said::Cancel(call),
-            ClientFrame::Cancel { .. } | ClientFrame::Pong { .. } => Said::Nothing,
-            ClientFrame::Ack { stream, cursor } => Said::Ack { stream, cursor },
-            ClientFrame::Input { room, seq, data } => Said::Input { room, seq, data },
+            ClientFrame::Cancel { call } if self.in_flight.contains(&call) => {
+                ClientEvent::Cancel(call)
+            }
+            ClientFrame::Cancel { .. } | ClientFrame::Pong { .. } => ClientEvent::Nothing,
+            ClientFrame::Ack { stream, cursor } => ClientEvent::Ack { stream, cursor },
+            ClientFrame::Input { room, seq, data } => ClientEvent::Input { room, seq, data },
         };
-        Ok((said, rest))
+        Ok((event, rest))
     }
 
-    fn hello<'a>(&mut self, hello: Hello, now: u64) -> Result<Said<'a>, Violation> {
+    fn hello<'a>(&mut self, hello: Hello, now: u64) -> Result<ClientEvent<'a>, Violation> {
         if self.greeted {
             return Err(Violation::protocol("hello was said before"));
         }
@@ -197,7 +199,7 @@ impl ServerConnection {
         self.greeted = true;
         let spread = u64::from(self.nonce) * self.timing.ping_ms / 0x1_0000;
         self.next_at = now + spread.max(1);
-        Ok(Said::Hello(hello))
+        Ok(ClientEvent::Hello(hello))
     }
 
     /// Numbers increase, so a call that was recorded and sent again is noticed.
@@ -237,19 +239,19 @@ impl ServerConnection {
     }
 
     /// What the time asks for.
-    pub fn due(&mut self, now: u64) -> Due {
+    pub fn due(&mut self, now: u64) -> TimerAction {
         if now < self.next_at {
-            return Due::Nothing;
+            return TimerAction::Nothing;
         }
         if !self.greeted {
-            return Due::Close(CloseCode::HandshakeTimeout);
+            return TimerAction::Close(CloseCode::HandshakeTimeout);
         }
         if now.saturating_sub(self.alive_at) >= 2 * self.timing.ping_ms {
-            return Due::Close(CloseCode::HeartbeatMissed);
+            return TimerAction::Close(CloseCode::HeartbeatMissed);
         }
         self.next_at = now + self.timing.ping_ms;
         self.nonce = self.nonce.wrapping_add(1);
-        Due::Ping(self.nonce)
+        TimerAction::Ping(self.nonce)
     }
 }
 
@@ -308,21 +310,24 @@ mod tests {
     #[test]
     fn silence_ends_the_connection_and_progress_keeps_it() {
         let mut connection = greeted();
-        assert!(matches!(connection.due(1_000), Due::Ping(_)));
+        assert!(matches!(connection.due(1_000), TimerAction::Ping(_)));
         connection.alive(1_900);
-        assert!(matches!(connection.due(2_000), Due::Ping(_)));
-        assert!(matches!(connection.due(3_000), Due::Ping(_)));
+        assert!(matches!(connection.due(2_000), TimerAction::Ping(_)));
+        assert!(matches!(connection.due(3_000), TimerAction::Ping(_)));
         assert_eq!(
             connection.due(4_000),
-            Due::Close(CloseCode::HeartbeatMissed)
+            TimerAction::Close(CloseCode::HeartbeatMissed)
         );
     }
 
     #[test]
     fn hello_must_come_in_time() {
         let mut connection = ServerConnection::new(TIMING, 0, 0);
-        assert_eq!(connection.due(99), Due::Nothing);
-        assert_eq!(connection.due(100), Due::Close(CloseCode::HandshakeTimeout));
+        assert_eq!(connection.due(99), TimerAction::Nothing);
+        assert_eq!(
+            connection.due(100),
+            TimerAction::Close(CloseCode::HandshakeTimeout)
+        );
     }
 
     #[test]

@@ -9,11 +9,11 @@ use pitturu_protocol::client::{
 };
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::events::Event;
+use pitturu_protocol::events::{EVENTS, Entry, Event};
 use pitturu_protocol::frame::{self, CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::limits::{CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX};
-use pitturu_protocol::methods::Method;
+use pitturu_protocol::methods::{Change, METHODS, Method, MethodInfo, Order};
 use pitturu_protocol::types::accounts::{
     GetAccount, Identity, LoginGuest, Logout, RefreshTokens, Role, SignedIn,
 };
@@ -26,6 +26,7 @@ use pitturu_protocol::types::system::{
     Done, Echo, Goaway, GoawayReason, Limits, Resume, Resumed, ResumedRoom, RoomCursor,
     StreamPosition, Welcome,
 };
+use serde::Serialize;
 
 const ROOM: RoomId = RoomId::from_bytes([9; 10]);
 const PING_MS: u32 = 1_000;
@@ -1200,4 +1201,147 @@ fn a_repeated_open_still_begins_where_it_was_asked_to() {
         test.receive(&frame);
     }
     assert_eq!(entries(&test.outputs()), [(1, 4), (1, 5), (4, 2)]);
+}
+
+/// A call of any method, with each field that the client reads of a request.
+fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
+    #[derive(Serialize)]
+    struct Any {
+        room: RoomId,
+        access: &'static str,
+        seq: u64,
+        rev: u64,
+    }
+    Request {
+        method: method.number,
+        body: codec::encode(&Any {
+            room: ROOM,
+            access: "access 2",
+            seq: 3,
+            rev: 1,
+        }),
+        key: key.map(str::to_owned),
+        deadline: None,
+    }
+}
+
+#[test]
+fn exactly_what_the_table_calls_momentary_does_not_wait_for_a_connection() {
+    for method in METHODS {
+        let mut test = Test::new(player());
+        let ticket = test.machine.call(any_call(method, Some("a"))).unwrap();
+        let ended = test.answers() == [(ticket, Err(Code::Disconnected))];
+        assert_eq!(ended, method.momentary, "{}", method.name);
+    }
+}
+
+#[test]
+fn exactly_what_the_table_puts_in_order_stays_behind_a_refused_call_of_its_room() {
+    for method in METHODS {
+        let mut test = Test::online(player());
+        test.machine.call(any_call(method, Some("a"))).unwrap();
+        let first = test.calls()[0].0;
+        test.fault(first, Fault::of(Code::RateLimited).retry_after_ms(300));
+        test.machine.call(any_call(method, Some("b"))).unwrap();
+        let waits = test.calls().is_empty();
+        assert_eq!(waits, method.order == Some(Order::Room), "{}", method.name);
+    }
+}
+
+#[test]
+fn a_reply_changes_what_the_table_says_and_nothing_else() {
+    let other = RoomId::from_bytes([8; 10]);
+    let mut opened = view(cursor(9, 9));
+    opened.info.room = other;
+    for method in METHODS {
+        let mut test = Test::with_room(cursor(5, 2));
+        test.machine.call(any_call(method, Some("a"))).unwrap();
+        let number = test.calls()[0].0;
+        test.receive(&match method.changes {
+            Change::SignsIn => frame::reply(number, &signed_in(1, 3, 1_000_000)),
+            Change::Authenticates => frame::reply(number, &identity(1, 1_000_000)),
+            Change::Opens => frame::reply(number, &opened),
+            _ => frame::reply(number, &Done {}),
+        });
+        let tokens: Vec<Tokens> = test
+            .outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Tokens(tokens) => Some(tokens),
+                _ => None,
+            })
+            .collect();
+        let tokens = tokens.last().map(|tokens| tokens.access.as_deref());
+        let rooms: Vec<(RoomId, u64, u64)> = (test.machine.cursors().rooms.iter())
+            .map(|room| (room.room, room.seq, room.rev))
+            .collect();
+        let kept = (ROOM, 5, 2);
+        let expected = match method.changes {
+            Change::SignsIn => (Some(Some("access 3")), vec![kept]),
+            Change::Authenticates => (Some(Some("access 2")), vec![kept]),
+            Change::SignsOut => (Some(None), vec![]),
+            Change::Opens => (None, vec![(other, 3, 1), kept]),
+            Change::Closes => (None, vec![]),
+            Change::Nothing | Change::EndsSession | Change::Resumes => (None, vec![kept]),
+        };
+        assert_eq!((tokens, rooms), expected, "{}", method.name);
+    }
+}
+
+#[test]
+fn an_event_moves_the_cursor_that_the_table_says_and_comes_once_if_it_is_an_entry() {
+    #[derive(Serialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    #[derive(Serialize)]
+    struct Any {
+        room: RoomId,
+        seq: u64,
+        rev: u64,
+        msg: Numbered,
+    }
+    let body = codec::encode(&Any {
+        room: ROOM,
+        seq: 1,
+        rev: 3,
+        msg: Numbered { seq: 6 },
+    });
+    // The machine reads these two itself: they need a body of their own.
+    let own = [StreamPosition::NUMBER, RoomLost::NUMBER];
+    for event in EVENTS.iter().filter(|event| !own.contains(&event.number)) {
+        let mut config = player();
+        config.resume.inbox = Some(0);
+        config.resume.rooms = vec![RoomCursor {
+            room: ROOM,
+            seq: 5,
+            rev: 2,
+        }];
+        let mut test = Test::new(config);
+        test.machine.start(test.now);
+        test.machine.connected(test.now);
+        test.receive(&welcome(true, None));
+        test.receive(&frame::reply(1, &resumed(cursor(5, 2))));
+        test.outputs();
+        let frame = ServerFrame::Event {
+            event: event.number,
+            body: &body,
+        };
+        test.receive(&frame.encode());
+        test.receive(&frame.encode());
+        let outputs = test.outputs();
+        let events = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Event { .. }));
+        let cursors = test.machine.cursors();
+        let room = &cursors.rooms[0];
+        let stands = (events.count(), room.seq, room.rev, cursors.inbox);
+        let expected = match event.entry {
+            Some(Entry::RoomMessage) => (1, 6, 2, Some(0)),
+            Some(Entry::RoomChange) => (1, 5, 3, Some(0)),
+            Some(Entry::Inbox) => (1, 5, 2, Some(1)),
+            None => (2, 5, 2, Some(0)),
+        };
+        assert_eq!(stands, expected, "{}", event.name);
+    }
 }

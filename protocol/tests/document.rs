@@ -88,7 +88,7 @@ fn assert_body<T: Serialize + DeserializeOwned>(body: &[u8], line: usize) {
 
 macro_rules! method_bodies {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         fn assert_request(method: u16, body: &[u8], line: usize) {
             match method {
                 $($number => assert_body::<$module::$request>(body, line),)*
@@ -99,7 +99,7 @@ macro_rules! method_bodies {
 }
 
 macro_rules! event_bodies {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         fn assert_event(event: u16, body: &[u8], line: usize) {
             match event {
                 $($number => assert_body::<$module::$event>(body, line),)*

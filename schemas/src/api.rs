@@ -5,8 +5,8 @@ use pitturu_protocol::limits::LIMITS;
 use pitturu_protocol::{SUBPROTOCOL, VERSION};
 use serde_json::{Value, json};
 
-use crate::catalog::Catalog;
-use crate::frames::FRAMES;
+use crate::catalog::{Catalog, EventEntry, MethodEntry};
+use crate::frames::{FRAMES, Field, FrameEntry};
 
 /// The file's content.
 pub fn text(catalog: &Catalog) -> String {
@@ -36,43 +36,57 @@ fn reference(name: &str) -> Value {
 }
 
 fn methods(catalog: &Catalog) -> Value {
-    let entry = |method: &crate::catalog::MethodEntry| {
-        json!({
-            "number": method.info.number,
-            "name": method.info.name,
-            "area": method.area,
-            "access": method.info.access,
-            "place": method.info.place,
-            "rate": method.info.rate,
-            "effect": method.info.effect,
-            "description": catalog.doc(method.request.name),
-            "request": reference(method.request.name),
-            "reply": reference(method.reply.name),
-        })
+    let entry = |method: &MethodEntry| {
+        joined([
+            json!({
+                "number": method.info.number,
+                "name": method.info.name,
+                "area": method.area,
+            }),
+            method.columns().into(),
+            json!({
+                "description": catalog.doc(method.request.name),
+                "request": reference(method.request.name),
+                "reply": reference(method.reply.name),
+            }),
+        ])
     };
     catalog.methods.iter().map(entry).collect()
 }
 
 fn events(catalog: &Catalog) -> Value {
-    let entry = |event: &crate::catalog::EventEntry| {
-        json!({
-            "number": event.info.number,
-            "name": event.info.name,
-            "area": event.area,
-            "delivery": event.info.delivery,
-            "description": catalog.doc(event.body.name),
-            "body": reference(event.body.name),
-        })
+    let entry = |event: &EventEntry| {
+        joined([
+            json!({
+                "number": event.info.number,
+                "name": event.info.name,
+                "area": event.area,
+            }),
+            event.columns().into(),
+            json!({
+                "description": catalog.doc(event.body.name),
+                "body": reference(event.body.name),
+            }),
+        ])
     };
     catalog.events.iter().map(entry).collect()
 }
 
+/// One object with the fields of several.
+fn joined(parts: [Value; 3]) -> Value {
+    let fields = parts.into_iter().flat_map(|part| match part {
+        Value::Object(fields) => fields,
+        other => panic!("{other} has no fields"),
+    });
+    Value::Object(fields.collect())
+}
+
 fn frames() -> Value {
-    let fields = |frame: &crate::frames::FrameEntry| -> Value {
-        let field = |field: &crate::frames::Field| json!({ "name": field.name, "schema": field.element.schema(reference) });
+    let fields = |frame: &FrameEntry| -> Value {
+        let field = |field: &Field| json!({ "name": field.name, "schema": field.element.schema(reference) });
         frame.fields.iter().map(field).collect()
     };
-    let entry = |frame: &crate::frames::FrameEntry| {
+    let entry = |frame: &FrameEntry| {
         json!({
             "kind": frame.kind,
             "name": frame.name,

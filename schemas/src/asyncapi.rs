@@ -163,40 +163,31 @@ fn operations(catalog: &Catalog) -> Map<String, Value> {
     let mut operations = Map::new();
     for method in &catalog.methods {
         let name = method.info.name;
-        operations.insert(
-            name.to_owned(),
-            json!({
-                "action": "receive",
+        let operation = json!({
+            "action": "receive",
+            "channel": channel,
+            "summary": catalog.doc(method.request.name),
+            "tags": [{ "name": method.area }],
+            "messages": [on_channel(&format!("call.{name}"))],
+            "reply": {
                 "channel": channel,
-                "summary": catalog.doc(method.request.name),
-                "tags": [{ "name": method.area }],
-                "messages": [on_channel(&format!("call.{name}"))],
-                "reply": {
-                    "channel": channel,
-                    "messages": [on_channel(&format!("reply.{name}")), on_channel("fault")],
-                },
-                "x-number": method.info.number,
-                "x-access": method.info.access,
-                "x-place": method.info.place,
-                "x-rate": method.info.rate,
-                "x-effect": method.info.effect,
-            }),
-        );
+                "messages": [on_channel(&format!("reply.{name}")), on_channel("fault")],
+            },
+            "x-number": method.info.number,
+        });
+        operations.insert(name.to_owned(), extended(operation, method.columns()));
     }
     for event in &catalog.events {
         let name = event.info.name;
-        operations.insert(
-            name.to_owned(),
-            json!({
-                "action": "send",
-                "channel": channel,
-                "summary": catalog.doc(event.body.name),
-                "tags": [{ "name": event.area }],
-                "messages": [on_channel(&format!("event.{name}"))],
-                "x-number": event.info.number,
-                "x-delivery": event.info.delivery,
-            }),
-        );
+        let operation = json!({
+            "action": "send",
+            "channel": channel,
+            "summary": catalog.doc(event.body.name),
+            "tags": [{ "name": event.area }],
+            "messages": [on_channel(&format!("event.{name}"))],
+            "x-number": event.info.number,
+        });
+        operations.insert(name.to_owned(), extended(operation, event.columns()));
     }
     for frame in FRAMES.iter().filter(|frame| !has_table_body(frame)) {
         let action = match frame.side {
@@ -214,4 +205,12 @@ fn operations(catalog: &Catalog) -> Map<String, Value> {
         );
     }
     operations
+}
+
+/// The operation with the columns of its line as extensions.
+fn extended(mut operation: Value, columns: Map<String, Value>) -> Value {
+    for (name, value) in columns {
+        operation[format!("x-{name}")] = value;
+    }
+    operation
 }

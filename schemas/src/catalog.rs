@@ -62,11 +62,53 @@ pub struct Catalog {
     pub frame_bodies: Vec<Body>,
     /// JSON Schema of each type by name. References read `#/$defs/Name`.
     pub types: Map<String, Value>,
+    /// JSON Schema of a line of the table of methods. Columns that a line may leave out are not required.
+    pub method_line: Value,
+    /// JSON Schema of a line of the table of events.
+    pub event_line: Value,
+}
+
+impl MethodEntry {
+    /// The columns of the line after number and name, in the order of the table.
+    pub fn columns(&self) -> Map<String, Value> {
+        columns(&self.info)
+    }
+}
+
+impl EventEntry {
+    /// The columns of the line after number and name, in the order of the table.
+    pub fn columns(&self) -> Map<String, Value> {
+        columns(&self.info)
+    }
+}
+
+fn columns(line: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(line) {
+        Ok(Value::Object(fields)) => fields
+            .into_iter()
+            .filter(|(name, _)| is_column(name))
+            .collect(),
+        other => panic!("a line of a table is a map, not {other:?}"),
+    }
+}
+
+/// The columns of a line after number and name, with the schema of their values.
+pub fn column_schemas(line: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = line.get("properties").and_then(Value::as_object);
+    fields
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| is_column(name))
+}
+
+/// Number and name stand for the line itself.
+fn is_column(name: &str) -> bool {
+    !matches!(name, "number" | "name")
 }
 
 macro_rules! method_entries {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         fn methods(generator: &mut SchemaGenerator) -> Vec<MethodEntry> {
             vec![$(MethodEntry {
                 info: *MethodInfo::of($number).expect("the line is in the table"),
@@ -81,7 +123,7 @@ macro_rules! method_entries {
 for_each_method!(method_entries);
 
 macro_rules! event_entries {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         fn events(generator: &mut SchemaGenerator) -> Vec<EventEntry> {
             let mut infos = pitturu_protocol::events::EVENTS.iter();
             vec![$(EventEntry {
@@ -106,6 +148,16 @@ where
     }
 }
 
+/// The schema of a table's line as it is written, without references.
+fn line_schema<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let settings = settings.with(|settings| settings.inline_subschemas = true);
+    let generator = settings.into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
+    schema
+}
+
 impl Catalog {
     /// Reads the tables.
     pub fn collect() -> Self {
@@ -125,6 +177,8 @@ impl Catalog {
             events,
             frame_bodies,
             types,
+            method_line: line_schema::<MethodInfo>(),
+            event_line: line_schema::<EventInfo>(),
         }
     }
 
@@ -164,6 +218,14 @@ pub fn referred(schema: &Value) -> Option<&str> {
         .get("$ref")
         .and_then(Value::as_str)
         .and_then(|path| path.rsplit('/').next())
+}
+
+/// Whether the schema lists the field as required.
+pub fn is_required(schema: &Value, name: &str) -> bool {
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .is_some_and(|names| names.iter().any(|required| required == name))
 }
 
 /// Brings a derived schema to what travels: optional fields are absent rather than null, integers stay below

@@ -7,9 +7,11 @@ use pitturu_protocol::codes::{CloseCode, Code, Reconnect};
 use pitturu_protocol::limits::LIMITS;
 use serde_json::{Map, Value};
 
-use crate::catalog::{Body, Catalog, EventEntry, MethodEntry, description, referred};
+use crate::catalog::{
+    Body, Catalog, EventEntry, MethodEntry, column_schemas, description, is_required, referred,
+};
+use crate::close_ranges::close_ranges;
 use crate::sample;
-use crate::typescript::{is_required, ranges};
 use crate::wire::{from_bytes, to_bytes};
 
 macro_rules! line {
@@ -30,7 +32,8 @@ programs are in `schemas/api.json` and `schemas/asyncapi.yaml`.
 - Examples are written as JSON with every optional field; `{\"$bin\": \"hex\"}` stands for opaque bytes. Exact bytes are in
   `schemas/vectors/`.
 - **Access** says who may call, **rate** which of the caller's limits a call counts against. A call that **writes** is on disk
-  before its reply and takes an idempotency key; one that **reads** may be repeated at will.
+  before its reply and takes an idempotency key; one that **reads** may be repeated at will. [Columns](#columns) says what
+  else may stand under a name.
 ";
 
 /// The file's content.
@@ -49,6 +52,7 @@ pub fn text(catalog: &Catalog) -> String {
     for event in &catalog.events {
         happening(&mut out, catalog, event);
     }
+    columns(&mut out, catalog);
     types(&mut out, catalog);
     codes(&mut out);
     limits(&mut out);
@@ -89,12 +93,13 @@ fn call(out: &mut String, catalog: &Catalog, method: &MethodEntry) {
     line!(out, "\n{}\n", catalog.doc(method.request.name));
     line!(
         out,
-        "Method {} · access **{}** · runs at the **{}** · rate **{}** · **{}** · reply {}\n",
+        "Method {} · access **{}** · runs at the **{}** · rate **{}** · **{}**{} · reply {}\n",
         info.number,
         word(info.access),
         word(info.place),
         word(info.rate),
         word(info.effect),
+        named(&catalog.method_line, &method.columns()),
         link(method.reply.name)
     );
     fields(out, catalog.schema(method.request.name));
@@ -108,12 +113,24 @@ fn happening(out: &mut String, catalog: &Catalog, event: &EventEntry) {
     line!(out, "\n{}\n", catalog.doc(event.body.name));
     line!(
         out,
-        "Event {} · delivery **{}**\n",
+        "Event {} · delivery **{}**{}\n",
         info.number,
-        word(info.delivery)
+        word(info.delivery),
+        named(&catalog.event_line, &event.columns())
     );
     fields(out, catalog.schema(event.body.name));
     example(out, catalog, "body", event.body);
+}
+
+/// The columns that a line may leave out, as far as this one names them.
+fn named(line: &Value, columns: &Map<String, Value>) -> String {
+    let named = columns.iter().filter(|(name, _)| !is_required(line, name));
+    named
+        .map(|(name, value)| match value {
+            Value::Bool(_) => format!(" · **{name}**"),
+            value => format!(" · {name} **{}**", word(value)),
+        })
+        .collect()
 }
 
 fn example(out: &mut String, catalog: &Catalog, what: &str, body: Body) {
@@ -158,6 +175,28 @@ fn type_of(schema: &Value) -> String {
         Some("array") => format!("list of {}", type_of(&schema["items"])),
         Some(other) => other.to_owned(),
         None => "one of".to_owned(),
+    }
+}
+
+fn columns(out: &mut String, catalog: &Catalog) {
+    line!(
+        out,
+        "\n## Columns\n\nWhat the line under the name of a call or an event says. \
+         A column that it leaves out stands for `nothing`, `nobody` or no.\n"
+    );
+    line!(out, "| column | value | meaning |\n|---|---|---|");
+    for line in [&catalog.method_line, &catalog.event_line] {
+        for (name, column) in column_schemas(line) {
+            match column.get("oneOf").and_then(Value::as_array) {
+                None => line!(out, "| {name} | | {} |", description(column)),
+                Some(choices) => {
+                    for choice in choices {
+                        let value = word(&choice["const"]);
+                        line!(out, "| {name} | **{value}** | {} |", description(choice));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -240,7 +279,7 @@ fn codes(out: &mut String) {
             code.meaning()
         );
     }
-    let named: Vec<String> = ranges()
+    let named: Vec<String> = close_ranges()
         .into_iter()
         .map(|(first, last, reconnect)| match first == last {
             true => format!("{first} {}", word(reconnect)),

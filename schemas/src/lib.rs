@@ -5,11 +5,13 @@
 //! - [`frames`]: the layout of each frame, held to the codec by the vectors;
 //! - [`sample`] and [`wire`]: example values, and how they travel;
 //! - [`api`], [`asyncapi`], [`vectors`], [`typescript`], [`guide`]: one file each for what is written;
-//! - [`output`]: the list of all files.
+//! - [`output`]: the list of all files, each of them [`derived`].
 
 pub mod api;
 pub mod asyncapi;
 pub mod catalog;
+mod close_ranges;
+pub mod derived;
 pub mod frames;
 pub mod guide;
 pub mod output;

@@ -4,16 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::catalog::Catalog;
+use crate::derived::Derived;
 use crate::{api, asyncapi, guide, typescript, vectors};
-
-/// A file that is derived from the tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Derived {
-    /// Path from the project's top folder.
-    pub path: &'static str,
-    /// What it should contain.
-    pub content: String,
-}
 
 /// Why the derived files are not in order.
 #[derive(Debug, thiserror::Error)]

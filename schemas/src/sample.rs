@@ -4,7 +4,7 @@
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use serde_json::{Map, Value, json};
 
-use crate::catalog::{Catalog, referred};
+use crate::catalog::{Catalog, is_required, referred};
 use crate::wire::bin;
 
 /// Values at which MessagePack changes the width of an integer, and the largest one allowed.
@@ -175,14 +175,10 @@ impl<'a> Sampler<'a> {
     }
 
     fn object(&mut self, schema: &Value) -> Value {
-        let required = schema.get("required").and_then(Value::as_array);
-        let is_required = |name: &str| {
-            required.is_some_and(|names| names.iter().any(|required| required == name))
-        };
         let mut map = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, part) in properties.into_iter().flatten() {
-            if self.full || is_required(name) {
+            if self.full || is_required(schema, name) {
                 map.insert(name.clone(), self.value(part, name));
             }
         }

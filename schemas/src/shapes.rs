@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::catalog::{Catalog, INTEGER_MAX, referred};
-use crate::typescript::{HEADER, is_required};
+use crate::catalog::{Catalog, INTEGER_MAX, is_required, referred};
+use crate::derived::HEADER;
 
 const INTRODUCTION: &str = "\
 /**

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{Body, Catalog};
+use crate::derived::Derived;
 use crate::frames::{FRAMES, FrameEntry, Side};
-use crate::output::Derived;
 use crate::sample;
 use crate::wire::{bin, from_bytes, from_hex, hex, to_bytes};
 

@@ -12,8 +12,8 @@ use pitturu_protocol::codec;
 use pitturu_protocol::methods::{Effect, Method};
 use tokio::sync::oneshot;
 
-use crate::client::random_text;
 use crate::error::CallError;
+use crate::random::random_text;
 use crate::task::{Answer, Shared};
 
 enum Stage {
@@ -44,7 +44,7 @@ impl<M: Method> std::fmt::Debug for Call<M> {
 impl<M: Method> Call<M> {
     pub(crate) fn new(shared: Arc<Shared>, request: &M, timeout: Duration) -> Self {
         let mut request = Request::of(request);
-        let stage = match M::EFFECT {
+        let stage = match M::INFO.effect {
             Effect::Reads => Stage::Made(request, Some(timeout)),
             Effect::Writes => match random_text() {
                 Ok(key) => {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_protocol::client::{ClientConnection, Config, Stats};
-use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{Identity, Login, LoginGuest, Logout, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, RoomView, SearchRooms};
@@ -16,7 +14,6 @@ use crate::call::Call;
 use crate::error::CallError;
 use crate::event::{ConnectionState, ServerEvent, TypedEvent};
 use crate::options::{ClientOptions, InvalidOptions};
-use crate::room::Room;
 use crate::subscribers::{Events, Subscription};
 use crate::task::{Shared, Task};
 use crate::transport::Connector;
@@ -134,7 +131,7 @@ impl Client {
         .await
     }
 
-    /// Signs in with this device's secret, which [`new_guest_secret`] drew once and the application keeps. A new secret
+    /// Signs in with this device's secret, which [`new_guest_secret`](crate::new_guest_secret) drew once and the application keeps. A new secret
     /// makes a new account, called `name`.
     pub async fn login_guest(
         &self,
@@ -159,11 +156,6 @@ impl Client {
         self.inner
             .shared
             .with(|machine, _| machine.identity().cloned())
-    }
-
-    /// A handle to a room. Nothing is sent.
-    pub fn room(&self, room: RoomId) -> Room {
-        Room::new(self.clone(), room)
     }
 
     /// Creates a room, and opens it.
@@ -270,25 +262,8 @@ impl Client {
         self.inner.shared.with(|machine, _| machine.stats())
     }
 
-    /// Ends the client for all its handles. Calls without an answer fail with [`Code::Disconnected`].
+    /// Ends the client for all its handles. Calls without an answer fail with [`Code::Disconnected`](crate::Code::Disconnected).
     pub fn close(&self) {
         self.inner.shared.close();
     }
-}
-
-/// A new secret for [`Client::login_guest`]: 32 characters that nobody can guess.
-pub fn new_guest_secret() -> Result<String, CallError> {
-    random_text()
-}
-
-/// 128 random bits as text.
-pub(crate) fn random_text() -> Result<String, CallError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        CallError::Fault(Fault::new(
-            Code::Internal,
-            format!("the system gives no random numbers: {error}"),
-        ))
-    })?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

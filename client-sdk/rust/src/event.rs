@@ -72,7 +72,7 @@ pub trait TypedEvent: Event {
 }
 
 macro_rules! server_events {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         /// Something that happened. Entries of one stream come in their order, none twice and none left out.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]

@@ -19,11 +19,17 @@ pub struct Room {
     room: RoomId,
 }
 
-impl Room {
-    pub(crate) fn new(client: Client, room: RoomId) -> Self {
-        Self { client, room }
+impl Client {
+    /// A handle to a room. Nothing is sent.
+    pub fn room(&self, room: RoomId) -> Room {
+        Room {
+            client: self.clone(),
+            room,
+        }
     }
+}
 
+impl Room {
     /// The room's id.
     pub fn id(&self) -> RoomId {
         self.room

@@ -11,7 +11,7 @@ use pitturu_protocol::types;
 
 macro_rules! decode_request {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident;)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         /// Decodes the body as the method's request; a request that was read encodes to one that reads the same.
         fn decode_request(method: u16, body: &[u8]) {
             match method {

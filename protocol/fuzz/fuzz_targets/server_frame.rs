@@ -10,7 +10,7 @@ use pitturu_protocol::frame::ServerFrame;
 use pitturu_protocol::types;
 
 macro_rules! decode_event {
-    ($($number:literal $module:ident::$event:ident, $delivery:ident;)*) => {
+    ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         /// Decodes the body as the event; an event that was read encodes to one that reads the same.
         fn decode_event(event: u16, body: &[u8]) {
             match event {

@@ -46,7 +46,8 @@ pub(super) struct Pending {
     /// Its reply may not say what is open on this connection: it may be the stored one of an earlier connection, or the
     /// room may have been closed after it.
     pub(super) distrusted: bool,
-    lane: Option<RoomId>,
+    /// Calls with the same key go out in their order.
+    ordering_key: Option<RoomId>,
     state: State,
     refusals: u32,
     sign_in_refusals: u32,
@@ -76,8 +77,8 @@ pub(super) struct Calls {
     on_wire: HashMap<CallId, Ticket>,
     deadlines: BTreeSet<(u64, Ticket)>,
     repeats: BTreeSet<(u64, Ticket)>,
-    /// Refused sends of each room, in order. Later sends of the room stay behind them.
-    refused_sends: BTreeMap<RoomId, BTreeSet<Ticket>>,
+    /// Refused calls of each ordering key, in order. Later calls with the key stay behind them.
+    refused_in_order: BTreeMap<RoomId, BTreeSet<Ticket>>,
     bytes: usize,
     last_ticket: u64,
     last_call: CallId,
@@ -93,8 +94,8 @@ impl Calls {
             return Err(Refused::QueueFull);
         }
         let consequence = Consequence::of(&request)?;
-        let lane = request.lane()?;
-        Ok(self.insert(request, Owner::App, consequence, lane))
+        let ordering_key = request.ordering_key()?;
+        Ok(self.insert(request, Owner::App, consequence, ordering_key))
     }
 
     /// Adds a call of the machine's own.
@@ -126,7 +127,7 @@ impl Calls {
         request: Request,
         owner: Owner,
         consequence: Consequence,
-        lane: Option<RoomId>,
+        ordering_key: Option<RoomId>,
     ) -> Ticket {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
@@ -139,7 +140,7 @@ impl Calls {
             owner,
             consequence,
             distrusted: false,
-            lane,
+            ordering_key,
             state: State::Waiting,
             refusals: 0,
             sign_in_refusals: 0,
@@ -195,7 +196,7 @@ impl Calls {
         let goes = |ticket: &&Ticket| {
             self.pending.get(ticket).is_some_and(|pending| {
                 (sign_in.is_some() || access(pending.request.method) == Access::Anyone)
-                    && !self.is_behind(**ticket, pending.lane)
+                    && !self.is_behind(**ticket, pending.ordering_key)
             })
         };
         let own = self.waiting_own.iter().find(goes);
@@ -218,8 +219,9 @@ impl Calls {
         Some(frame.encode())
     }
 
-    fn is_behind(&self, ticket: Ticket, lane: Option<RoomId>) -> bool {
-        lane.and_then(|room| self.refused_sends.get(&room))
+    fn is_behind(&self, ticket: Ticket, ordering_key: Option<RoomId>) -> bool {
+        ordering_key
+            .and_then(|room| self.refused_in_order.get(&room))
             .and_then(BTreeSet::first)
             .is_some_and(|first| *first < ticket)
     }
@@ -265,8 +267,11 @@ impl Calls {
                 pending.refusals = pending.refusals.saturating_add(1);
                 pending.state = State::RepeatAt(at);
                 self.repeats.insert((at, ticket));
-                if let Some(room) = pending.lane {
-                    self.refused_sends.entry(room).or_default().insert(ticket);
+                if let Some(room) = pending.ordering_key {
+                    self.refused_in_order
+                        .entry(room)
+                        .or_default()
+                        .insert(ticket);
                 }
                 return AfterFault::Kept;
             }
@@ -401,12 +406,12 @@ impl Calls {
                 self.repeats.remove(&(at, ticket));
             }
         }
-        if let Some(room) = pending.lane
-            && let Some(refused) = self.refused_sends.get_mut(&room)
+        if let Some(room) = pending.ordering_key
+            && let Some(refused) = self.refused_in_order.get_mut(&room)
         {
             refused.remove(&ticket);
             if refused.is_empty() {
-                self.refused_sends.remove(&room);
+                self.refused_in_order.remove(&room);
             }
         }
         Some(pending)

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::codec;
-use crate::events::Event;
+use crate::events::{Entry, Event, EventInfo};
 use crate::frame::{ClientFrame, Missing, Stream};
 use crate::ids::RoomId;
+use crate::types::chat;
 use crate::types::system::{Resume, StreamPosition};
-use crate::types::{chat, inbox};
 
 use super::calls::Owner;
 use super::streams::{Place, Verdict};
@@ -16,7 +16,7 @@ use super::{Broken, ClientConnection, Output};
 
 /// The fields of an entry that say where it belongs; which of them there are depends on the event.
 #[derive(Deserialize)]
-struct Entry {
+struct Fields {
     room: Option<RoomId>,
     seq: Option<u64>,
     rev: Option<u64>,
@@ -30,29 +30,28 @@ struct Numbered {
 
 /// The stream that an event is an entry of, and its place there.
 fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, Broken> {
-    match event {
-        chat::MessageSent::NUMBER
-        | chat::MessageEdited::NUMBER
-        | chat::MessageDeleted::NUMBER
-        | chat::ReactionChanged::NUMBER
-        | inbox::InboxAdded::NUMBER => {}
-        _ => return Ok(None),
-    }
-    let entry: Entry = codec::decode(body).map_err(|_| Broken::Protocol)?;
-    match entry {
-        Entry {
-            room: Some(room),
-            msg: Some(Numbered { seq }),
-            ..
-        } if event == chat::MessageSent::NUMBER => Ok(Some((Stream::Room(room), Place::Seq(seq)))),
-        Entry { seq: Some(seq), .. } if event == inbox::InboxAdded::NUMBER => {
-            Ok(Some((Stream::Inbox, Place::Seq(seq))))
-        }
-        Entry {
-            room: Some(room),
-            rev: Some(rev),
-            ..
-        } => Ok(Some((Stream::Room(room), Place::Rev(rev)))),
+    let Some(entry) = EventInfo::of(event).and_then(|info| info.entry) else {
+        return Ok(None);
+    };
+    let fields: Fields = codec::decode(body).map_err(|_| Broken::Protocol)?;
+    match (entry, fields) {
+        (
+            Entry::RoomMessage,
+            Fields {
+                room: Some(room),
+                msg: Some(Numbered { seq }),
+                ..
+            },
+        ) => Ok(Some((Stream::Room(room), Place::Seq(seq)))),
+        (
+            Entry::RoomChange,
+            Fields {
+                room: Some(room),
+                rev: Some(rev),
+                ..
+            },
+        ) => Ok(Some((Stream::Room(room), Place::Rev(rev)))),
+        (Entry::Inbox, Fields { seq: Some(seq), .. }) => Ok(Some((Stream::Inbox, Place::Seq(seq)))),
         _ => Err(Broken::Protocol),
     }
 }

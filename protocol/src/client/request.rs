@@ -3,8 +3,7 @@
 use crate::codec::{self, InvalidBody};
 use crate::ids::RoomId;
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
-use crate::methods::{Method, MethodInfo};
-use crate::types::{accounts, chat};
+use crate::methods::{Change, Method, MethodInfo, Order};
 
 /// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
 pub const CALLS_HELD_MAX: usize = 1024;
@@ -56,20 +55,16 @@ impl Request {
         }
     }
 
-    /// Whether it is about the moment in which it is made: it does not wait for a connection and is not sent again on
-    /// another one, where it would come too late or twice.
-    pub(super) const fn is_momentary(&self) -> bool {
-        matches!(
-            self.method,
-            chat::Typing::NUMBER | chat::SendEphemeral::NUMBER
-        )
+    /// Whether it neither waits for a connection nor is sent again on another one.
+    pub(super) fn is_momentary(&self) -> bool {
+        MethodInfo::of(self.method).is_some_and(|info| info.momentary)
     }
 
-    /// The room whose sends this call must not overtake.
-    pub(super) fn lane(&self) -> Result<Option<RoomId>, InvalidBody> {
-        match self.method {
-            chat::SendMessage::NUMBER => room(&self.body).map(Some),
-            _ => Ok(None),
+    /// What it shares with the calls that it must not overtake: the room, if its method keeps a room's order.
+    pub(super) fn ordering_key(&self) -> Result<Option<RoomId>, InvalidBody> {
+        match MethodInfo::of(self.method).and_then(|info| info.order) {
+            Some(Order::Room) => room(&self.body).map(Some),
+            None => Ok(None),
         }
     }
 }
@@ -111,29 +106,14 @@ pub(super) enum Consequence {
 impl Consequence {
     pub(super) fn of(request: &Request) -> Result<Self, InvalidBody> {
         let body = &request.body;
-        Ok(match request.method {
-            chat::CreateRoom::NUMBER | chat::OpenDirect::NUMBER | chat::JoinRoom::NUMBER => {
-                Self::Opens {
-                    seq: None,
-                    rev: None,
-                }
-            }
-            chat::OpenRoom::NUMBER => {
-                let chat::OpenRoom { seq, rev, .. } = codec::decode(body)?;
-                Self::Opens { seq, rev }
-            }
-            chat::CloseRoom::NUMBER | chat::LeaveRoom::NUMBER | chat::DeleteRoom::NUMBER => {
-                Self::Closes(room(body)?)
-            }
-            accounts::Register::NUMBER
-            | accounts::Login::NUMBER
-            | accounts::LoginGuest::NUMBER
-            | accounts::RefreshTokens::NUMBER => Self::SignsIn,
-            accounts::Authenticate::NUMBER => {
-                Self::Authenticates(codec::decode::<accounts::Authenticate>(body)?.access)
-            }
-            accounts::Logout::NUMBER | accounts::LogoutEverywhere::NUMBER => Self::SignsOut,
-            _ => Self::None,
+        let changes = MethodInfo::of(request.method).map_or(Change::Nothing, |info| info.changes);
+        Ok(match changes {
+            Change::Nothing | Change::EndsSession | Change::Resumes => Self::None,
+            Change::SignsIn => Self::SignsIn,
+            Change::Authenticates => Self::Authenticates(access(body)?),
+            Change::SignsOut => Self::SignsOut,
+            Change::Opens => opening(body)?,
+            Change::Closes => Self::Closes(room(body)?),
         })
     }
 }
@@ -145,4 +125,23 @@ fn room(body: &[u8]) -> Result<RoomId, InvalidBody> {
         room: RoomId,
     }
     codec::decode::<Room>(body).map(|request| request.room)
+}
+
+/// The access token that a request brings.
+fn access(body: &[u8]) -> Result<String, InvalidBody> {
+    #[derive(serde::Deserialize)]
+    struct Access {
+        access: String,
+    }
+    codec::decode::<Access>(body).map(|request| request.access)
+}
+
+/// Opens a room from the cursor that the request asks for, if it asks for one.
+fn opening(body: &[u8]) -> Result<Consequence, InvalidBody> {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        seq: Option<u64>,
+        rev: Option<u64>,
+    }
+    codec::decode(body).map(|Asked { seq, rev }| Consequence::Opens { seq, rev })
 }

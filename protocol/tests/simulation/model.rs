@@ -9,7 +9,7 @@ use pitturu_protocol::frame::{self, CallId, Cursor, ServerFrame, Stream};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::limits;
 use pitturu_protocol::methods::{Access, Method, MethodInfo};
-use pitturu_protocol::server::{Due, Said, ServerConnection, Timing};
+use pitturu_protocol::server::{ClientEvent, ServerConnection, TimerAction, Timing};
 use pitturu_protocol::types::accounts::{Identity, RefreshTokens, Role, SignedIn};
 use pitturu_protocol::types::chat::{
     CloseRoom, JoinRoom, MemberRole, Membership, Message, MessageSent, OpenRoom, React, Reacted,
@@ -220,9 +220,9 @@ impl Server {
             return;
         }
         match session.connection.due(now) {
-            Due::Nothing => {}
-            Due::Ping(nonce) => session.say(&ServerFrame::Ping { nonce }),
-            Due::Close(code) => session.close(code),
+            TimerAction::Nothing => {}
+            TimerAction::Ping(nonce) => session.say(&ServerFrame::Ping { nonce }),
+            TimerAction::Close(code) => session.close(code),
         }
         if session.player.is_some_and(|(_, expires)| expires <= now) {
             session.close(CloseCode::TokenExpired);
@@ -271,8 +271,8 @@ impl Server {
             };
             rest = after;
             match said {
-                Said::Hello(hello) => self.hello(now, session, &hello),
-                Said::Call {
+                ClientEvent::Hello(hello) => self.hello(now, session, &hello),
+                ClientEvent::Call {
                     call,
                     method,
                     body,
@@ -295,7 +295,7 @@ impl Server {
                     }
                     self.start_feeds(session);
                 }
-                Said::Ack { stream, cursor } => {
+                ClientEvent::Ack { stream, cursor } => {
                     if let Some(feed) = session.feeds.get_mut(&stream) {
                         // An ack of what was sent before the stream was opened anew is of no use.
                         let reached =
@@ -304,7 +304,7 @@ impl Server {
                     }
                     self.start_feeds(session);
                 }
-                Said::Cancel(_) | Said::Input { .. } | Said::Nothing => {}
+                ClientEvent::Cancel(_) | ClientEvent::Input { .. } | ClientEvent::Nothing => {}
             }
         }
     }

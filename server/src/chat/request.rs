@@ -9,12 +9,12 @@ use pitturu_protocol::types::chat;
 macro_rules! room_requests {
     (@keep [$($kept:ident)*]
         $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, Room, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        $access:ident, Room, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*; $($rest:tt)*) => {
         room_requests!(@keep [$($kept)* $request] $($rest)*);
     };
     (@keep [$($kept:ident)*]
         $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*; $($rest:tt)*) => {
         room_requests!(@keep [$($kept)*] $($rest)*);
     };
     (@keep [$($kept:ident)*]) => {

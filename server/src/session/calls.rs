@@ -11,13 +11,8 @@ use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, CallId, ServerFrame};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::methods::{Access, Effect, Method, MethodInfo};
-use pitturu_protocol::types::accounts::{
-    Authenticate, Login, LoginGuest, Logout, LogoutEverywhere, RefreshTokens, Register,
-    RevokeSession, Role,
-};
-use pitturu_protocol::types::chat::{CreateRoom, OpenDirect};
-use pitturu_protocol::types::system::Resume;
+use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo};
+use pitturu_protocol::types::accounts::Role;
 use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
@@ -123,25 +118,6 @@ fn check_access(access: Access, role: Option<Role>) -> Result<(), Fault> {
     } else {
         Err(Fault::of(Code::Forbidden))
     }
-}
-
-/// Calls after which the connection is another: signed in or out, or with rooms open whose events must come after the
-/// answer.
-const fn changes_what_follows(method: u16) -> bool {
-    matches!(
-        method,
-        Register::NUMBER
-            | Login::NUMBER
-            | LoginGuest::NUMBER
-            | RefreshTokens::NUMBER
-            | Authenticate::NUMBER
-            | Logout::NUMBER
-            | LogoutEverywhere::NUMBER
-            | RevokeSession::NUMBER
-            | Resume::NUMBER
-            | CreateRoom::NUMBER
-            | OpenDirect::NUMBER
-    )
 }
 
 fn request_hash(body: &[u8]) -> [u8; 16] {
@@ -328,10 +304,9 @@ where
             Err(fault) => refuse(&call.connection, number, fault),
         }
     });
-    Ok(if changes_what_follows(M::NUMBER) {
-        Plan::First(work)
-    } else {
-        Plan::Beside(work)
+    Ok(match M::INFO.changes {
+        Change::Nothing => Plan::Beside(work),
+        _ => Plan::First(work),
     })
 }
 
@@ -339,12 +314,12 @@ where
 macro_rules! caller_calls {
     (@keep [$($kept:tt)*]
         $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, Caller, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        $access:ident, Caller, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*; $($rest:tt)*) => {
         caller_calls!(@keep [$($kept)* $module::$request;] $($rest)*);
     };
     (@keep [$($kept:tt)*]
         $number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
-        $access:ident, $place:ident, $rate:ident, $effect:ident; $($rest:tt)*) => {
+        $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*; $($rest:tt)*) => {
         caller_calls!(@keep [$($kept)*] $($rest)*);
     };
     (@keep [$($module:ident::$request:ident;)*]) => {

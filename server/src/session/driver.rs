@@ -12,7 +12,7 @@ use metrics::counter;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
-use pitturu_protocol::server::{Due, ServerConnection, Violation};
+use pitturu_protocol::server::{ServerConnection, TimerAction, Violation};
 use pitturu_store::clock::now_ms;
 use tokio::time::{Instant, Sleep};
 
@@ -252,14 +252,14 @@ impl<L: Link> Driver<L> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = now_ms();
             match self.machine.due(now) {
-                Due::Nothing => {}
-                Due::Ping(nonce) => {
+                TimerAction::Nothing => {}
+                TimerAction::Ping(nonce) => {
                     let frame = ServerFrame::Ping { nonce }.encode();
                     self.connection.outbox.control(frame.into());
                     // A connection that rests holds no memory for what it may call later.
                     self.counted = Counted::default();
                 }
-                Due::Close(code) => return Err(Ended::Close(code)),
+                TimerAction::Close(code) => return Err(Ended::Close(code)),
             }
             let expired = self
                 .connection

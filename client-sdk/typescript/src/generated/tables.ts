@@ -154,11 +154,74 @@ export interface Events {
 
 /** What is known of a method without its types. */
 export interface MethodInfo {
+  /** Number on the wire. */
   readonly number: number;
-  readonly access: 'anyone' | 'player' | 'moderator' | 'admin';
-  readonly place: 'caller' | 'room';
-  readonly rate: 'free' | 'read' | 'write' | 'chat' | 'sign_in';
-  readonly effect: 'reads' | 'writes';
+  /** Who may call it. */
+  readonly access:
+    /** Every connection, signed in or not. */
+    | 'anyone'
+    /** Signed-in players, guests included. */
+    | 'player'
+    /** Moderators and admins. */
+    | 'moderator'
+    /** Admins. */
+    | 'admin';
+  /** Where it runs. */
+  readonly place:
+    /** In the caller's own connection: calls of different callers run side by side. */
+    | 'caller'
+    /** At the room's owner, in the room's order. */
+    | 'room';
+  /** Which limit it counts against. */
+  readonly rate:
+    /** Cheap calls, limited only as all calls together are. */
+    | 'free'
+    /** Reads of pages and lists. */
+    | 'read'
+    /** Changes that reach the disk. */
+    | 'write'
+    /** Chat messages. */
+    | 'chat'
+    /** Sign-in and everything that checks a password. */
+    | 'sign_in';
+  /** What it leaves behind. */
+  readonly effect:
+    /** Nothing, or nothing that outlives the connection. May be repeated at will. */
+    | 'reads'
+    /** A durable change, on disk before the reply. The SDKs send an idempotency key. */
+    | 'writes';
+  /** What is kept of the order in which a client makes calls. Only the client machines look at it. */
+  readonly order?:
+    /** Calls with the same `room` reach the server in the order in which they were made, also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered. */
+    | 'room';
+  /** Whether it is about the moment in which it is made: it does not wait for a connection and is not sent again on another one, where it would come too late or twice. Absent: no. */
+  readonly momentary?: boolean;
+  /** What its success makes of the caller's connection. Absent: nothing. */
+  readonly changes?:
+    /** Nothing. */
+    | 'nothing'
+    /** Signed in with the tokens of the reply, a `SignedIn`. */
+    | 'signs_in'
+    /** Signed in with the request's `access`, as the reply says, an `Identity`. */
+    | 'authenticates'
+    /** Signed out. */
+    | 'signs_out'
+    /** A session ended, perhaps this connection's. Clients do nothing about it: the server closes what it ends. */
+    | 'ends_session'
+    /** The room of the reply, a `RoomView`, is open: from the request's `seq` and `rev` where it has them, otherwise from where the reply stands. */
+    | 'opens'
+    /** The request's `room` is not open any more. */
+    | 'closes'
+    /** The streams that the request names are open from their cursors. */
+    | 'resumes';
+  /** Whom it acts on, and what must hold of them. Absent: nobody. */
+  readonly target?:
+    /** Nobody, or nobody who has to be looked up. */
+    | 'nobody'
+    /** The request's `user` must be a player that exists. */
+    | 'player'
+    /** The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused with `blocked`. */
+    | 'unblocked';
   /** Name of the reply's type. */
   readonly reply: string;
 }
@@ -166,18 +229,18 @@ export interface MethodInfo {
 /** The table of methods. */
 export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   Echo: { number: 0, access: 'anyone', place: 'caller', rate: 'free', effect: 'reads', reply: 'Echoed' },
-  Resume: { number: 1, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Resumed' },
-  Register: { number: 8, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'SignedIn' },
-  Login: { number: 9, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'SignedIn' },
-  LoginGuest: { number: 10, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'SignedIn' },
-  RefreshTokens: { number: 11, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'SignedIn' },
-  Authenticate: { number: 12, access: 'anyone', place: 'caller', rate: 'read', effect: 'reads', reply: 'Identity' },
+  Resume: { number: 1, access: 'player', place: 'caller', rate: 'read', effect: 'reads', changes: 'resumes', reply: 'Resumed' },
+  Register: { number: 8, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', changes: 'signs_in', reply: 'SignedIn' },
+  Login: { number: 9, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', changes: 'signs_in', reply: 'SignedIn' },
+  LoginGuest: { number: 10, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', changes: 'signs_in', reply: 'SignedIn' },
+  RefreshTokens: { number: 11, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', changes: 'signs_in', reply: 'SignedIn' },
+  Authenticate: { number: 12, access: 'anyone', place: 'caller', rate: 'read', effect: 'reads', changes: 'authenticates', reply: 'Identity' },
   UpgradeGuest: { number: 13, access: 'player', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'Account' },
   GetAccount: { number: 14, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Account' },
-  Logout: { number: 15, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
-  LogoutEverywhere: { number: 16, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  Logout: { number: 15, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'signs_out', reply: 'Done' },
+  LogoutEverywhere: { number: 16, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'signs_out', reply: 'Done' },
   ListSessions: { number: 17, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Sessions' },
-  RevokeSession: { number: 18, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  RevokeSession: { number: 18, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'ends_session', reply: 'Done' },
   ChangePassword: { number: 19, access: 'player', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'Done' },
   RequestPasswordReset: { number: 20, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'Done' },
   ResetPassword: { number: 21, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'Done' },
@@ -195,49 +258,65 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   UnblockPlayer: { number: 45, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
   SetPresence: { number: 48, access: 'player', place: 'caller', rate: 'write', effect: 'reads', reply: 'Done' },
   GetPresence: { number: 49, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Presences' },
-  CreateRoom: { number: 64, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'RoomView' },
-  OpenDirect: { number: 65, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'RoomView' },
+  CreateRoom: { number: 64, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
+  OpenDirect: { number: 65, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
   ListRooms: { number: 66, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Rooms' },
   SearchRooms: { number: 67, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Rooms' },
   ListMyRooms: { number: 68, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'MyRooms' },
-  JoinRoom: { number: 69, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'RoomView' },
-  LeaveRoom: { number: 70, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
-  OpenRoom: { number: 71, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'RoomView' },
-  CloseRoom: { number: 72, access: 'player', place: 'room', rate: 'free', effect: 'reads', reply: 'Done' },
-  InviteToRoom: { number: 73, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
+  JoinRoom: { number: 69, access: 'player', place: 'room', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
+  LeaveRoom: { number: 70, access: 'player', place: 'room', rate: 'write', effect: 'writes', changes: 'closes', reply: 'Done' },
+  OpenRoom: { number: 71, access: 'player', place: 'room', rate: 'read', effect: 'reads', changes: 'opens', reply: 'RoomView' },
+  CloseRoom: { number: 72, access: 'player', place: 'room', rate: 'free', effect: 'reads', changes: 'closes', reply: 'Done' },
+  InviteToRoom: { number: 73, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'unblocked', reply: 'Done' },
   KickMember: { number: 74, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
-  BanMember: { number: 75, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
+  BanMember: { number: 75, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'player', reply: 'Done' },
   UnbanMember: { number: 76, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
   MuteMember: { number: 77, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
   SetMemberRole: { number: 78, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
   ListMembers: { number: 79, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Members' },
   ListBans: { number: 80, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Bans' },
   UpdateRoom: { number: 81, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'RoomInfo' },
-  DeleteRoom: { number: 82, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
-  SendMessage: { number: 83, access: 'player', place: 'room', rate: 'chat', effect: 'writes', reply: 'Sent' },
+  DeleteRoom: { number: 82, access: 'player', place: 'room', rate: 'write', effect: 'writes', changes: 'closes', reply: 'Done' },
+  SendMessage: { number: 83, access: 'player', place: 'room', rate: 'chat', effect: 'writes', order: 'room', reply: 'Sent' },
   EditMessage: { number: 84, access: 'player', place: 'room', rate: 'chat', effect: 'writes', reply: 'Changed' },
   DeleteMessage: { number: 85, access: 'player', place: 'room', rate: 'chat', effect: 'writes', reply: 'Changed' },
   React: { number: 86, access: 'player', place: 'room', rate: 'chat', effect: 'writes', reply: 'Reacted' },
   ListReactions: { number: 87, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Reactors' },
   ReadHistory: { number: 88, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'History' },
   MarkRead: { number: 89, access: 'player', place: 'room', rate: 'free', effect: 'writes', reply: 'ReadMarker' },
-  Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', reply: 'Done' },
-  SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', reply: 'Done' },
+  Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', momentary: true, reply: 'Done' },
+  SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', momentary: true, reply: 'Done' },
 };
 
 /** What is known of an event without its type. */
 export interface EventInfo {
+  /** Number on the wire. */
   readonly number: number;
-  readonly delivery: 'durable' | 'latest' | 'volatile';
+  /** What may happen to it under pressure. */
+  readonly delivery:
+    /** Never lost: part of a stream, back-filled from the reader's cursor. */
+    | 'durable'
+    /** Replaced by the newest with the same key. */
+    | 'latest'
+    /** Dropped under pressure. */
+    | 'volatile';
+  /** The stream that an event is an entry of, and where its place in it stands. Clients hold each entry against their cursor. */
+  readonly entry?:
+    /** A message of the stream of `room`, at the sequence `msg.seq`. */
+    | 'room_message'
+    /** A change in the stream of `room`, at the revision `rev`. */
+    | 'room_change'
+    /** An entry of the player's inbox, at the sequence `seq`. */
+    | 'inbox';
 }
 
 /** The table of events. */
 export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
-  MessageSent: { number: 1, delivery: 'durable' },
-  MessageEdited: { number: 2, delivery: 'durable' },
-  MessageDeleted: { number: 3, delivery: 'durable' },
-  ReactionChanged: { number: 4, delivery: 'durable' },
-  InboxAdded: { number: 5, delivery: 'durable' },
+  MessageSent: { number: 1, delivery: 'durable', entry: 'room_message' },
+  MessageEdited: { number: 2, delivery: 'durable', entry: 'room_change' },
+  MessageDeleted: { number: 3, delivery: 'durable', entry: 'room_change' },
+  ReactionChanged: { number: 4, delivery: 'durable', entry: 'room_change' },
+  InboxAdded: { number: 5, delivery: 'durable', entry: 'inbox' },
   StreamPosition: { number: 16, delivery: 'latest' },
   RoomUpdated: { number: 17, delivery: 'latest' },
   RoomLost: { number: 18, delivery: 'latest' },

@@ -6,7 +6,7 @@ import type { Cursor, Stream } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { checkShape, Misfit } from '../wire/shape.js';
 import type { Pending } from './calls.js';
-import type { Core } from './core.js';
+import type { State } from './state.js';
 import { openFromCursor, reopen } from './entries.js';
 import { accessRefused, signedOut, takeAccess, takeTokens } from './sign-in.js';
 import { newestOf } from './streams.js';
@@ -15,36 +15,36 @@ import { Broken } from './types.js';
 type Body = Record<string, Value>;
 
 /** A reply came. */
-export function replied(core: Core, now: number, call: number, body: Body): void {
-  const pending = core.calls.answered(call);
+export function replied(state: State, now: number, call: number, body: Body): void {
+  const pending = state.calls.answered(call);
   if (pending === undefined) return;
   try {
     checkShape(METHODS[pending.method].reply, body);
   } catch (error) {
     if (!(error instanceof Misfit)) throw error;
     const fault = faultOf('internal', `the reply does not fit its type: ${error.message}`);
-    if (pending.owner === 'app') core.answer(pending.ticket, { fault });
+    if (pending.owner === 'app') state.answer(pending.ticket, { fault });
     throw new Broken('protocol', fault.message);
   }
   switch (pending.owner) {
     case 'app':
       // Whoever waits learns of it first: a consequence that breaks the connection does not undo the call.
-      core.answer(pending.ticket, { reply: body });
-      return consequence(core, now, pending, body);
+      state.answer(pending.ticket, { reply: body });
+      return consequence(state, now, pending, body);
     case 'detached':
-      return consequence(core, now, pending, body);
+      return consequence(state, now, pending, body);
     case 'resume':
-      return resumed(core, now, pending, body as unknown as Resumed);
+      return resumed(state, now, pending, body as unknown as Resumed);
     case 'reopen':
-      return reopened(core, body as unknown as RoomView);
+      return reopened(state, body as unknown as RoomView);
     case 'refresh':
-      return takeTokens(core, now, body as unknown as SignedIn);
+      return takeTokens(state, now, body as unknown as SignedIn);
     case 'close':
       return;
   }
 }
 
-function consequence(core: Core, now: number, pending: Pending, body: Body): void {
+function consequence(state: State, now: number, pending: Pending, body: Body): void {
   const then = pending.consequence;
   switch (then.kind) {
     case 'none':
@@ -53,17 +53,17 @@ function consequence(core: Core, now: number, pending: Pending, body: Body): voi
       const asked: Partial<Cursor> = {};
       if (then.seq !== undefined) asked.seq = then.seq;
       if (then.rev !== undefined) asked.rev = then.rev;
-      return opened(core, body as unknown as RoomView, asked, pending.repeated);
+      return opened(state, body as unknown as RoomView, asked, pending.repeated);
     }
     case 'closes':
-      core.streams.forget(then.room);
+      state.streams.forget(then.room);
       return;
     case 'signs_in':
-      return takeTokens(core, now, body as unknown as SignedIn);
+      return takeTokens(state, now, body as unknown as SignedIn);
     case 'authenticates':
-      return takeAccess(core, now, then.access, body as unknown as Identity);
+      return takeAccess(state, now, then.access, body as unknown as Identity);
     case 'signs_out':
-      return signedOut(core, undefined);
+      return signedOut(state, undefined);
   }
 }
 
@@ -71,35 +71,35 @@ function consequence(core: Core, now: number, pending: Pending, body: Body): voi
  * The reply to a repeated call may be the stored one of an earlier connection, which opens nothing on this one. So the room
  * is opened anew from where that reply stands.
  */
-function opened(core: Core, view: RoomView, asked: Partial<Cursor>, repeated: boolean): void {
+function opened(state: State, view: RoomView, asked: Partial<Cursor>, repeated: boolean): void {
   const stream = view.info.room;
-  if (!core.streams.follows(stream) && core.streams.size > LIMITS.ROOMS_OPEN_MAX) {
+  if (!state.streams.follows(stream) && state.streams.size > LIMITS.ROOMS_OPEN_MAX) {
     throw new Broken('protocol', 'more rooms are open than may be');
   }
   if (!repeated) {
-    core.streams.opened(view, asked);
-  } else if (!core.streams.follows(stream)) {
-    core.streams.follow(stream, newestOf(view));
-    reopen(core, stream);
+    state.streams.opened(view, asked);
+  } else if (!state.streams.follows(stream)) {
+    state.streams.follow(stream, newestOf(view));
+    reopen(state, stream);
   }
 }
 
 /** A fault came. */
-export function faulted(core: Core, now: number, call: number, fault: Fault): void {
+export function faulted(state: State, now: number, call: number, fault: Fault): void {
   const waitMs = (refusals: number): number => {
     const asked = fault.retry_after_ms;
-    if (asked !== undefined) return asked + core.upTo(Math.floor(asked / 4) + 1);
-    return Math.max(1, core.wait(refusals + 1));
+    if (asked !== undefined) return asked + state.upTo(Math.floor(asked / 4) + 1);
+    return Math.max(1, state.wait(refusals + 1));
   };
-  const after = core.calls.refused(call, fault, now, waitMs);
-  if (after.is === 'needs_sign_in' && after.signIn === core.signInNumber) accessRefused(core, fault);
-  if (after.is === 'ended') ended(core, after.pending, fault);
+  const after = state.calls.refused(call, fault, now, waitMs);
+  if (after.is === 'needs_sign_in' && after.signIn === state.signInNumber) accessRefused(state, fault);
+  if (after.is === 'ended') ended(state, after.pending, fault);
 }
 
-function ended(core: Core, pending: Pending, fault: Fault): void {
+function ended(state: State, pending: Pending, fault: Fault): void {
   switch (pending.owner) {
     case 'app':
-      core.answer(pending.ticket, { fault });
+      state.answer(pending.ticket, { fault });
       return;
     case 'detached':
     case 'close':
@@ -107,47 +107,47 @@ function ended(core: Core, pending: Pending, fault: Fault): void {
     case 'resume':
       throw new Broken('unusable', fault.message);
     case 'reopen':
-      for (const room of pending.rooms) streamLost(core, room, fault);
+      for (const room of pending.rooms) streamLost(state, room, fault);
       return;
     case 'refresh':
-      return signedOut(core, fault);
+      return signedOut(state, fault);
   }
 }
 
-function resumed(core: Core, now: number, pending: Pending, reply: Resumed): void {
+function resumed(state: State, now: number, pending: Pending, reply: Resumed): void {
   if (pending.rooms.length !== reply.rooms.length) {
     throw new Broken('protocol', 'a resume answers for other rooms than asked');
   }
-  if (pending.inbox) followsAgain(core, 'inbox', { seq: reply.inbox, rev: 0 });
+  if (pending.inbox) followsAgain(state, 'inbox', { seq: reply.inbox, rev: 0 });
   for (const { room, view, fault } of reply.rooms) {
     if (view !== undefined) {
-      reopened(core, view);
+      reopened(state, view);
     } else if (fault === undefined) {
       throw new Broken('protocol', 'a resume says nothing about a room');
     } else if (mayRetryLater(fault)) {
-      const open = openFromCursor(core, room);
-      const at = now + (fault.retry_after_ms ?? core.wait(1));
+      const open = openFromCursor(state, room);
+      const at = now + (fault.retry_after_ms ?? state.wait(1));
       if (open === undefined) continue;
-      core.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, at);
+      state.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, at);
     } else {
-      streamLost(core, room, fault);
+      streamLost(state, room, fault);
     }
   }
 }
 
 /** The server follows the room from our cursor again. A room that was closed meanwhile is closed there too. */
-function reopened(core: Core, view: RoomView): void {
+function reopened(state: State, view: RoomView): void {
   const { room } = view.info;
-  if (core.streams.follows(room)) followsAgain(core, room, newestOf(view));
-  else core.calls.add({ owner: 'close', method: 'CloseRoom', request: { room } });
+  if (state.streams.follows(room)) followsAgain(state, room, newestOf(view));
+  else state.calls.add({ owner: 'close', method: 'CloseRoom', request: { room } });
 }
 
-function followsAgain(core: Core, stream: Stream, newest: Cursor): void {
-  for (const rewound of core.streams.reopened(stream, newest)) {
-    core.out({ kind: 'gap', stream, ...rewound });
+function followsAgain(state: State, stream: Stream, newest: Cursor): void {
+  for (const rewound of state.streams.reopened(stream, newest)) {
+    state.out({ kind: 'gap', stream, ...rewound });
   }
 }
 
-function streamLost(core: Core, stream: Stream, fault: Fault): void {
-  if (core.streams.forget(stream)) core.out({ kind: 'stream_lost', stream, fault });
+function streamLost(state: State, stream: Stream, fault: Fault): void {
+  if (state.streams.forget(stream)) state.out({ kind: 'stream_lost', stream, fault });
 }

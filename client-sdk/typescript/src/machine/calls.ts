@@ -22,12 +22,6 @@ const RESERVED = 4;
 /** How often a call goes back to waiting because the server did not know the player. */
 const SIGN_IN_REFUSALS_MAX = 3;
 
-/**
- * Calls about the moment in which they are made: they do not wait for a connection and are not sent again on another one,
- * where they would come too late or twice.
- */
-const MOMENTARY: ReadonlySet<string> = new Set<MethodName>(['Typing', 'SendEphemeral']);
-
 /** Name of a method. */
 export type MethodName = keyof Methods;
 
@@ -54,7 +48,7 @@ export type Consequence =
   | { kind: 'authenticates'; access: string }
   | { kind: 'signs_out' };
 
-type State = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };
+type CallState = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };
 
 /** A call without an answer. */
 export interface Pending {
@@ -71,8 +65,9 @@ export interface Pending {
   readonly consequence: Consequence;
   /** It was on the wire of an earlier connection, so its answer may be a stored one. */
   repeated: boolean;
-  readonly lane: string | undefined;
-  state: State;
+  /** Calls with the same key go out in their order. */
+  readonly orderingKey: string | undefined;
+  state: CallState;
   refusals: number;
   signInRefusals: number;
   /** Number of the sign-in under which it was last sent. */
@@ -113,8 +108,8 @@ export class Calls {
   readonly #onWire = new Map<number, Pending>();
   /** Those with a deadline or a time to be repeated. */
   readonly #timed = new Set<Pending>();
-  /** Refused sends of each room. Later sends of the room stay behind them. */
-  readonly #refusedSends = new Map<string, Set<Ticket>>();
+  /** Refused calls of each ordering key. Later calls with the key stay behind them. */
+  readonly #refusedInOrder = new Map<string, Set<Ticket>>();
   /** How many of the application's wait, and how many of the machine's own, which go before them. */
   readonly #waiting = { app: 0, own: 0 };
   #bytes = 0;
@@ -145,7 +140,7 @@ export class Calls {
       rooms: [],
       inbox: false,
       consequence: consequenceOf(call),
-      lane: call.method === 'SendMessage' ? textOf(call.request['room']) : undefined,
+      orderingKey: orderingKeyOf(call),
     });
   }
 
@@ -160,7 +155,7 @@ export class Calls {
       rooms: own.rooms ?? [],
       inbox: own.inbox ?? false,
       consequence: { kind: 'none' },
-      lane: undefined,
+      orderingKey: undefined,
     });
     const pending = this.#pending.get(ticket);
     if (at !== undefined && pending !== undefined) this.#move(pending, { in: 'repeat', at });
@@ -218,8 +213,9 @@ export class Calls {
   }
 
   #isBehind(pending: Pending): boolean {
-    if (pending.lane === undefined) return false;
-    for (const ticket of this.#refusedSends.get(pending.lane) ?? []) if (ticket < pending.ticket) return true;
+    if (pending.orderingKey === undefined) return false;
+    for (const ticket of this.#refusedInOrder.get(pending.orderingKey) ?? [])
+      if (ticket < pending.ticket) return true;
     return false;
   }
 
@@ -246,7 +242,7 @@ export class Calls {
       if (pending.deadline === undefined || at < pending.deadline) {
         pending.refusals += 1;
         this.#move(pending, { in: 'repeat', at });
-        this.#holdLane(pending);
+        this.#holdBack(pending);
         return { is: 'kept' };
       }
     }
@@ -260,10 +256,10 @@ export class Calls {
     return pending !== undefined && this.#pending.has(pending.ticket) ? pending : undefined;
   }
 
-  #holdLane(pending: Pending): void {
-    if (pending.lane === undefined) return;
-    const refused = this.#refusedSends.get(pending.lane) ?? new Set();
-    this.#refusedSends.set(pending.lane, refused.add(pending.ticket));
+  #holdBack(pending: Pending): void {
+    if (pending.orderingKey === undefined) return;
+    const refused = this.#refusedInOrder.get(pending.orderingKey) ?? new Set();
+    this.#refusedInOrder.set(pending.orderingKey, refused.add(pending.ticket));
   }
 
   /** Gives a call up. Returns the frame that tells the server, when there is something to tell. */
@@ -318,7 +314,7 @@ export class Calls {
       const { owner, state, key, method } = pending;
       if (owner !== 'app' && owner !== 'refresh') {
         this.#remove(pending);
-      } else if (isMomentary(method)) {
+      } else if (METHODS[method].momentary === true) {
         this.#remove(pending);
         ended.push(pending.ticket);
       } else if (state.in === 'wire') {
@@ -371,7 +367,7 @@ export class Calls {
     return ticket;
   }
 
-  #move(pending: Pending, state: State): void {
+  #move(pending: Pending, state: CallState): void {
     if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     pending.state = state;
     if (state.in === 'wire') this.#onWire.set(state.call, pending);
@@ -385,10 +381,10 @@ export class Calls {
     this.#bytes -= pending.body.byteLength;
     if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     this.#timed.delete(pending);
-    if (pending.lane === undefined) return;
-    const refused = this.#refusedSends.get(pending.lane);
+    if (pending.orderingKey === undefined) return;
+    const refused = this.#refusedInOrder.get(pending.orderingKey);
     refused?.delete(pending.ticket);
-    if (refused?.size === 0) this.#refusedSends.delete(pending.lane);
+    if (refused?.size === 0) this.#refusedInOrder.delete(pending.orderingKey);
   }
 }
 
@@ -400,11 +396,6 @@ function sideOf({ owner }: Pending): 'app' | 'own' {
 function isKey(key: string): boolean {
   const bytes = new TextEncoder().encode(key).byteLength;
   return bytes > 0 && bytes <= LIMITS.KEY_BYTES_MAX;
-}
-
-/** Whether a call of this method is worth nothing on a later connection. */
-export function isMomentary(method: MethodName): boolean {
-  return MOMENTARY.has(method);
 }
 
 /** Whether the server refused because it does not know the player. */
@@ -434,29 +425,26 @@ function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined;
 }
 
+/** What it shares with the calls that it must not overtake: the room, if its method keeps a room's order. */
+function orderingKeyOf({ method, request }: Request): string | undefined {
+  return METHODS[method].order === 'room' ? textOf(request['room']) : undefined;
+}
+
 function consequenceOf({ method, request }: Request): Consequence {
-  switch (method) {
-    case 'CreateRoom':
-    case 'OpenDirect':
-    case 'JoinRoom':
-      return { kind: 'opens', seq: undefined, rev: undefined };
-    case 'OpenRoom':
+  switch (METHODS[method].changes ?? 'nothing') {
+    case 'opens':
       return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };
-    case 'CloseRoom':
-    case 'LeaveRoom':
-    case 'DeleteRoom':
+    case 'closes':
       return { kind: 'closes', room: textOf(request['room']) };
-    case 'Register':
-    case 'Login':
-    case 'LoginGuest':
-    case 'RefreshTokens':
+    case 'signs_in':
       return { kind: 'signs_in' };
-    case 'Authenticate':
+    case 'authenticates':
       return { kind: 'authenticates', access: textOf(request['access']) };
-    case 'Logout':
-    case 'LogoutEverywhere':
+    case 'signs_out':
       return { kind: 'signs_out' };
-    default:
+    case 'nothing':
+    case 'ends_session':
+    case 'resumes':
       return { kind: 'none' };
   }
 }

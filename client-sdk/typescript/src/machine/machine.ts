@@ -1,14 +1,15 @@
 import { faultOf } from '../errors.js';
 import type { Reconnect } from '../generated/codes.js';
 import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
+import { METHODS } from '../generated/tables.js';
 import type { Identity, Resume, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
 import type { ServerFrame } from '../wire/frame.js';
 import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
 import { faulted, replied } from './answers.js';
 import type { Request } from './calls.js';
-import { isMomentary, Refused } from './calls.js';
-import { Core } from './core.js';
+import { Refused } from './calls.js';
+import { State } from './state.js';
 import { happened, missed, reopen } from './entries.js';
 import { accessRefused, begin, refresh, sendResume, welcomed } from './sign-in.js';
 import type { Ticket, Tokens } from './types.js';
@@ -36,14 +37,14 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  * milliseconds that never goes back.
  *
  * - Every call that was taken ends in exactly one answer, unless it is cancelled.
- * - Calls on the wire when a connection goes away are sent again on the next one, under the same key, except `Typing` and
- *   `SendEphemeral`: without a connection they end with `disconnected`.
- * - Sends to one room go out in the order in which they were taken. Once one was refused for being too fast, those behind
- *   it stay back until it has been answered.
+ * - Calls on the wire when a connection goes away are sent again on the next one, under the same key, except those that
+ *   METHODS calls momentary: without a connection they end with `disconnected`.
+ * - Sends to one room, and what else METHODS puts in order, go out in the order in which they were taken. Once one was
+ *   refused for being too fast, those behind it stay back until it has been answered.
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
-export class Machine extends Core {
+export class Machine extends State {
   /** Who is or was last signed in; absent when signed out or not yet known. */
   get identity(): Identity | undefined {
     return this.signIn.identity;
@@ -165,7 +166,7 @@ export class Machine extends Core {
   call(request: Request): Ticket {
     if (this.phase.is === 'stopped') throw new Refused('stopped', 'the connection has been closed for good');
     const ticket = this.calls.take(request);
-    if (isMomentary(request.method) && !this.isConnected()) {
+    if (METHODS[request.method].momentary === true && !this.isConnected()) {
       this.#drop(ticket);
       this.answer(ticket, { fault: faultOf('disconnected') });
     }

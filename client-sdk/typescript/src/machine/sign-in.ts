@@ -1,7 +1,7 @@
 import { faultOf, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
 import type { Fault, Identity, SignedIn, Welcome } from '../generated/types.js';
-import type { Core } from './core.js';
+import type { State } from './state.js';
 import { Broken } from './types.js';
 
 /** Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause. */
@@ -11,74 +11,74 @@ const REFRESH_MS_MIN = 1_000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** The server's answer to hello. */
-export function welcomed(core: Core, now: number, welcome: Welcome): void {
-  core.signIn.clockOffset = welcome.now - now;
+export function welcomed(state: State, now: number, welcome: Welcome): void {
+  state.signIn.clockOffset = welcome.now - now;
   if (welcome.identity !== undefined) {
-    signedIn(core, now, welcome.identity);
+    signedIn(state, now, welcome.identity);
   } else if (welcome.refused !== undefined) {
     if (mayRetryLater(welcome.refused)) throw new Broken('unusable', welcome.refused.message);
-    accessRefused(core, welcome.refused);
-  } else if (core.signIn.standing === 'assumed') {
+    accessRefused(state, welcome.refused);
+  } else if (state.signIn.standing === 'assumed') {
     throw new Broken('protocol', 'the welcome says nothing about the token');
   }
 }
 
 /** The server knows the player now. */
-export function signedIn(core: Core, now: number, identity: Identity): void {
-  const before = core.signIn.identity;
+export function signedIn(state: State, now: number, identity: Identity): void {
+  const before = state.signIn.identity;
   const otherPlayer = before !== undefined && before.user !== identity.user;
-  if (otherPlayer) core.streams.forgetAll();
-  if (core.config.resume.inbox !== undefined) core.streams.follow('inbox', { seq: 0, rev: 0 });
-  const wasOut = core.signIn.standing === 'out';
-  begin(core, 'in');
-  core.signIn.identity = identity;
-  planRefresh(core, now, identity.expires_at);
-  core.out({ kind: 'signed_in', identity });
-  if (wasOut || otherPlayer) sendResume(core);
+  if (otherPlayer) state.streams.forgetAll();
+  if (state.config.resume.inbox !== undefined) state.streams.follow('inbox', { seq: 0, rev: 0 });
+  const wasOut = state.signIn.standing === 'out';
+  begin(state, 'in');
+  state.signIn.identity = identity;
+  planRefresh(state, now, identity.expires_at);
+  state.out({ kind: 'signed_in', identity });
+  if (wasOut || otherPlayer) sendResume(state);
 }
 
 /** The connection is signed in, or will be by the token in the hello. */
-export function begin(core: Core, standing: 'assumed' | 'in'): void {
-  if (core.signIn.standing === 'out') core.signIn.begun += 1;
-  core.signIn.standing = standing;
+export function begin(state: State, standing: 'assumed' | 'in'): void {
+  if (state.signIn.standing === 'out') state.signIn.begun += 1;
+  state.signIn.standing = standing;
 }
 
 /** Tokens are renewed when four fifths of their time are over. */
-function planRefresh(core: Core, now: number, expiresAt: number): void {
-  const left = Math.max(0, expiresAt - (now + core.signIn.clockOffset));
+function planRefresh(state: State, now: number, expiresAt: number): void {
+  const left = Math.max(0, expiresAt - (now + state.signIn.clockOffset));
   const wait = Math.min(Math.max(Math.floor((left / 5) * 4), REFRESH_MS_MIN), TIMER_MS_MAX);
-  core.signIn.refreshAt = now + wait;
+  state.signIn.refreshAt = now + wait;
 }
 
 /** New tokens came. */
-export function takeTokens(core: Core, now: number, reply: SignedIn): void {
-  core.calls.endOwned((owner) => owner === 'refresh');
-  core.signIn.tokens = { access: reply.access, refresh: reply.refresh };
-  core.out({ kind: 'tokens', tokens: { ...core.signIn.tokens } });
-  signedIn(core, now, reply.identity);
+export function takeTokens(state: State, now: number, reply: SignedIn): void {
+  state.calls.endOwned((owner) => owner === 'refresh');
+  state.signIn.tokens = { access: reply.access, refresh: reply.refresh };
+  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens } });
+  signedIn(state, now, reply.identity);
 }
 
 /** The application's own access token was taken. */
-export function takeAccess(core: Core, now: number, access: string, identity: Identity): void {
-  core.signIn.tokens.access = access;
-  core.out({ kind: 'tokens', tokens: { ...core.signIn.tokens } });
-  signedIn(core, now, identity);
+export function takeAccess(state: State, now: number, access: string, identity: Identity): void {
+  state.signIn.tokens.access = access;
+  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens } });
+  signedIn(state, now, identity);
 }
 
 /** The server does not take the access token any more. */
-export function accessRefused(core: Core, fault: Fault): void {
-  core.signIn.standing = 'out';
-  delete core.signIn.tokens.access;
-  if (core.signIn.tokens.refresh === undefined) signedOut(core, fault);
-  else refresh(core);
+export function accessRefused(state: State, fault: Fault): void {
+  state.signIn.standing = 'out';
+  delete state.signIn.tokens.access;
+  if (state.signIn.tokens.refresh === undefined) signedOut(state, fault);
+  else refresh(state);
 }
 
 /** Asks for new tokens, unless that has been done. */
-export function refresh(core: Core): void {
-  core.signIn.refreshAt = undefined;
-  const token = core.signIn.tokens.refresh;
-  if (token === undefined || core.calls.has('refresh')) return;
-  core.calls.add({
+export function refresh(state: State): void {
+  state.signIn.refreshAt = undefined;
+  const token = state.signIn.tokens.refresh;
+  if (token === undefined || state.calls.has('refresh')) return;
+  state.calls.add({
     owner: 'refresh',
     method: 'RefreshTokens',
     request: { refresh: token },
@@ -87,31 +87,31 @@ export function refresh(core: Core): void {
 }
 
 /** Nobody is signed in any more. Calls that need a player end. */
-export function signedOut(core: Core, fault: Fault | undefined): void {
-  const wasOut = !core.hasTokens && core.signIn.identity === undefined;
-  core.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
-  core.streams.forgetAll();
-  core.signIn = {
+export function signedOut(state: State, fault: Fault | undefined): void {
+  const wasOut = !state.hasTokens && state.signIn.identity === undefined;
+  state.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
+  state.streams.forgetAll();
+  state.signIn = {
     tokens: {},
     refreshAt: undefined,
     identity: undefined,
     standing: 'out',
-    begun: core.signIn.begun,
-    clockOffset: core.signIn.clockOffset,
+    begun: state.signIn.begun,
+    clockOffset: state.signIn.clockOffset,
   };
-  const ended = core.calls.end((method) => METHODS[method].access !== 'anyone');
-  core.endAnswered(ended, fault ?? faultOf('unauthenticated'));
+  const ended = state.calls.end((method) => METHODS[method].access !== 'anyone');
+  state.endAnswered(ended, fault ?? faultOf('unauthenticated'));
   if (wasOut && fault === undefined) return;
-  core.out({ kind: 'tokens', tokens: {} });
-  core.out({ kind: 'signed_out', fault });
+  state.out({ kind: 'tokens', tokens: {} });
+  state.out({ kind: 'signed_out', fault });
 }
 
 /** Asks for all followed streams from their cursors. */
-export function sendResume(core: Core): void {
-  core.calls.endOwned((owner) => owner === 'resume');
-  const resume = core.streams.resume();
+export function sendResume(state: State): void {
+  state.calls.endOwned((owner) => owner === 'resume');
+  const resume = state.streams.resume();
   if (resume === undefined) return;
-  core.calls.add({
+  state.calls.add({
     owner: 'resume',
     method: 'Resume',
     request: { ...resume },

@@ -8,7 +8,7 @@ use pitturu_protocol::codes::{CloseCode, Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::methods::{Effect, MethodInfo};
-use pitturu_protocol::server::{Said, Violation};
+use pitturu_protocol::server::{ClientEvent, Violation};
 
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
 use crate::connections::link::Link;
@@ -131,15 +131,20 @@ impl<L: Link> Driver<L> {
         Ok(read)
     }
 
-    fn handle(&mut self, cx: &mut Context<'_>, said: Said<'_>, now: u64) -> Result<Read, Ended> {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: ClientEvent<'_>,
+        now: u64,
+    ) -> Result<Read, Ended> {
         match said {
-            Said::Hello(hello) => {
+            ClientEvent::Hello(hello) => {
                 let services = Arc::clone(&self.services);
                 let work = greeting::welcome(services, Arc::clone(&self.connection), hello);
                 self.begin_first(cx, work, now);
                 return Ok(Read::Begun);
             }
-            Said::Call {
+            ClientEvent::Call {
                 call,
                 method,
                 body,
@@ -153,12 +158,12 @@ impl<L: Link> Driver<L> {
                 };
                 return self.begin(cx, incoming, now);
             }
-            Said::Cancel(call) => self.cancel(call),
-            Said::Ack { stream, cursor } => {
+            ClientEvent::Cancel(call) => self.cancel(call),
+            ClientEvent::Ack { stream, cursor } => {
                 self.backfill.acked(stream, cursor, &self.connection);
             }
             // No method opens a match yet, so there is none that the input could be for.
-            Said::Input { .. } | Said::Nothing => {}
+            ClientEvent::Input { .. } | ClientEvent::Nothing => {}
         }
         Ok(Read::Settled)
     }

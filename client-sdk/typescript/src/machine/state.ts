@@ -27,8 +27,11 @@ export interface SignIn {
   clockOffset: number;
 }
 
-/** What the machine's rules share: its state, and the ways out. */
-export class Core {
+/**
+ * The machine's state, shared by its rules: the functions of `answers.ts`, `entries.ts` and `sign-in.ts` read and change it,
+ * and hand on by it what is to be sent or known.
+ */
+export class State {
   readonly config: Config;
   readonly calls = new Calls();
   readonly streams = new Streams();
