@@ -24,6 +24,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod scenarios;
+pub mod server_settings;
 pub mod stamp;
 pub mod tally;
 pub mod target;

@@ -11,7 +11,8 @@ use crate::player::Failed;
 use crate::probe::{self, Sample};
 use crate::report::{Run, Subject, Usage};
 use crate::scenarios::Scenario;
-use crate::target::{Installation, SETTINGS, StartError, Target};
+use crate::server_settings::SETTINGS;
+use crate::target::{Installation, StartError, Target};
 
 pub(crate) mod assemble;
 pub mod ratios;

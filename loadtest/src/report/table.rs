@@ -4,7 +4,7 @@ use super::medians::{Group, groups};
 use super::number::{self, NONE, bytes, count, milliseconds, plain};
 use super::text::{Columns, Ink, Page};
 use super::{Better, Capacity, Ratio, Report, Run, Usage, parameters_line};
-use crate::target::SETTINGS;
+use crate::server_settings::SETTINGS;
 
 /// The report as text. `coloured` adds terminal colours: pass whether the output is a terminal.
 #[must_use]
