@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::fleet::Moment;
-use crate::report::{Check, Figure, Subject, Usage, count};
-use crate::tally::{OPS, Op, Slice};
+use crate::report::{Check, Figure, Subject, Usage};
+use crate::tally::{OPS, Op, Slice, count};
 
 /// What one run gathered.
 #[derive(Clone, Debug)]

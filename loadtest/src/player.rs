@@ -12,9 +12,8 @@ use pitturu_protocol::types::system::{Hello, Welcome};
 
 use crate::clock;
 use crate::link::{ConnectError, Link, Lost};
-use crate::report::count;
 use crate::stamp;
-use crate::tally::{DISCONNECTED, Op, TIMED_OUT, Tally};
+use crate::tally::{DISCONNECTED, Op, TIMED_OUT, Tally, count};
 
 mod bare;
 mod calls;

@@ -79,7 +79,7 @@ pub struct Run {
     pub connections: u64,
     /// By kind, in the order in which a player meets them.
     pub operations: Vec<Operation>,
-    /// Plain counts of the measured part, by name: see [`count`].
+    /// Plain counts of the measured part, by name: see [`count`](crate::tally::count).
     pub counts: BTreeMap<String, u64>,
     /// The server's or floor's process; absent where it can't be seen.
     pub server: Option<Usage>,
@@ -144,54 +144,6 @@ impl Usage {
         let cores = self.cpu_seconds / seconds;
         cores.is_finite().then_some(cores)
     }
-}
-
-/// Names of [`Run::counts`].
-pub mod count {
-    /// Sends that the server answered without storing them.
-    pub const ACCEPTED: &str = "accepted";
-    /// Sends that were on disk when they were answered.
-    pub const PERSISTED: &str = "persisted";
-    /// Messages that reached a player.
-    pub const DELIVERED: &str = "delivered";
-    /// WebSocket messages received; each holds one or more frames.
-    pub const MESSAGES_IN: &str = "messages_in";
-    /// Frames received.
-    pub const FRAMES_IN: &str = "frames_in";
-    /// Bytes received from sockets.
-    pub const BYTES_IN: &str = "bytes_in";
-    /// Bytes written to sockets.
-    pub const BYTES_OUT: &str = "bytes_out";
-    /// Messages that a player received a second time.
-    pub const DUPLICATES: &str = "duplicates";
-    /// Messages that a player was passed over for.
-    pub const MISSING: &str = "missing";
-    /// Connections that ended without being asked to.
-    pub const DISCONNECTS: &str = "disconnects";
-    /// Heartbeats answered.
-    pub const PINGS: &str = "pings";
-    /// Times that a player was told who is in its room.
-    pub const PRESENCE: &str = "presence";
-    /// Connections that were tried again.
-    pub const RETRIES: &str = "retries";
-    /// Connections that players left on purpose.
-    pub const LEFT: &str = "left";
-    /// Rooms made while getting ready.
-    pub const ROOMS_MADE: &str = "rooms_made";
-    /// Rooms made per second while getting ready.
-    pub const ROOMS_MADE_PER_SECOND: &str = "rooms_made_per_second";
-    /// Rooms that their owners found again.
-    pub const ROOMS_FOUND: &str = "rooms_found";
-    /// `ListRooms` answered.
-    pub const LIST_ROOMS: &str = "list_rooms";
-    /// `ReadHistory` answered.
-    pub const READ_HISTORY: &str = "read_history";
-    /// `LeaveRoom` answered.
-    pub const LEAVE_ROOM: &str = "leave_room";
-    /// `MarkRead` answered.
-    pub const MARK_READ: &str = "mark_read";
-    /// `Typing` answered.
-    pub const TYPING: &str = "typing";
 }
 
 /// One kind of thing that players do or that happens to them, such as `connect`, `send` or `deliver`.
@@ -281,7 +233,7 @@ pub struct Second {
     pub second: i64,
     /// Latencies of the operations that ended in it.
     pub operations: BTreeMap<String, Instant>,
-    /// Counts of that second, by the names of [`count`].
+    /// Counts of that second, by the names of [`count`](crate::tally::count).
     pub counts: BTreeMap<String, u64>,
     /// Cores that the server used.
     pub server_cores: Option<f64>,

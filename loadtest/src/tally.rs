@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
+pub mod count;
+
 /// Longest time that is told apart, in microseconds: ten minutes.
 const LONGEST_US: u64 = 600_000_000;
 
@@ -136,7 +138,7 @@ impl Times {
 #[derive(Clone, Debug)]
 pub struct Slice {
     times: [Times; OPS.len()],
-    /// Plain counts by the names of [`crate::report::count`].
+    /// Plain counts by the names of [`count`].
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -313,7 +315,6 @@ impl Tally {
 
     /// Takes what was counted since the last time.
     pub fn take(&self) -> Slice {
-        use crate::report::count;
         let mut counting = self.0.borrow_mut();
         let traffic = std::mem::take(&mut counting.traffic);
         let mut taken = Slice::default();
@@ -338,7 +339,6 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::count;
 
     #[test]
     fn slices_survive_the_way_between_processes() {

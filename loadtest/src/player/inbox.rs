@@ -12,9 +12,8 @@ use super::Queue;
 use super::followed::{Followed, Met};
 use crate::clock;
 use crate::link::{Lost, Outgoing, Receiver};
-use crate::report::count;
 use crate::stamp::{self, EphemeralEvent, SentEvent};
-use crate::tally::{Op, Tally};
+use crate::tally::{Op, Tally, count};
 
 /// A call whose answer is counted when it comes.
 #[derive(Clone, Copy, Debug)]

@@ -92,7 +92,7 @@ fn tiles(report: &Report) -> String {
     let delivered = report
         .runs
         .iter()
-        .filter_map(|run| run.counts.get(super::count::DELIVERED));
+        .filter_map(|run| run.counts.get(crate::tally::count::DELIVERED));
     let seconds: f64 = report.runs.iter().map(|run| run.seconds).sum();
     let tile = |class: &str, number: &str, label: &str| {
         format!(

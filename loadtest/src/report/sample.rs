@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Better, Check, Figure, Host, Instant, LAYOUT, Latency, Operation, Ratio, Report, Run, Second,
-    Subject, Usage, count,
+    Subject, Usage,
 };
+use crate::tally::count;
 
 pub(crate) fn report() -> Report {
     Report {

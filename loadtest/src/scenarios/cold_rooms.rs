@@ -16,8 +16,8 @@ use crate::crew::Crew;
 use crate::outcome::Outcome;
 use crate::plan::{Share, Window};
 use crate::player::{Delivery, Failed, Pace, Player};
-use crate::report::{Better, Check, Figure, count};
-use crate::tally::Op;
+use crate::report::{Better, Check, Figure};
+use crate::tally::{Op, count};
 
 /// Owners of one thread who make rooms at the same time. A connection makes one room after the other, so that it
 /// takes many to fill the server's commits.

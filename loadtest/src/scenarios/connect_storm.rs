@@ -10,8 +10,8 @@ use super::{Play, whole};
 use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::player::{Failed, Pace, Player, nanoseconds};
-use crate::report::{Check, count};
-use crate::tally::Op;
+use crate::report::Check;
+use crate::tally::{Op, count};
 use crate::{clock, plan::Window};
 
 /// Parameters.

@@ -15,8 +15,8 @@ use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, exponential, nanoseconds};
-use crate::report::{Check, Figure, count};
-use crate::tally::Op;
+use crate::report::{Check, Figure};
+use crate::tally::{Op, count};
 
 /// Echoes per second of one player.
 const ECHOES: f64 = 0.05;

@@ -10,8 +10,8 @@ use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Failed, Player};
-use crate::report::{Better, Check, Figure, count};
-use crate::tally::Op;
+use crate::report::{Better, Check, Figure};
+use crate::tally::{Op, count};
 
 /// How often per second a room may tell its members who is there.
 const PRESENCE_PER_SECOND_MAX: f64 = 4.0;

@@ -13,8 +13,8 @@ use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, nanoseconds};
-use crate::report::{Better, Check, Figure, count};
-use crate::tally::Op;
+use crate::report::{Better, Check, Figure};
+use crate::tally::{Op, count};
 
 /// From the beginning of the measured part to the loss of the connections.
 const CUT_AFTER: u64 = SECOND;

@@ -4,7 +4,8 @@ use super::axis::{Axis, Unit};
 use super::chart::{Chart, Line};
 use crate::report::medians::distinct;
 use crate::report::number;
-use crate::report::{Instant, Operation, Run, Second, Subject, count};
+use crate::report::{Instant, Operation, Run, Second, Subject};
+use crate::tally::count;
 
 /// Charts of one run, on the scales of all runs that it is compared with.
 pub(super) fn of_run(run: &Run, all: &[&Run]) -> String {

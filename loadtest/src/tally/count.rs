@@ -1,0 +1,46 @@
+//! Names of plain counts, in slices and in reports.
+
+/// Sends that the server answered without storing them.
+pub const ACCEPTED: &str = "accepted";
+/// Sends that were on disk when they were answered.
+pub const PERSISTED: &str = "persisted";
+/// Messages that reached a player.
+pub const DELIVERED: &str = "delivered";
+/// WebSocket messages received; each holds one or more frames.
+pub const MESSAGES_IN: &str = "messages_in";
+/// Frames received.
+pub const FRAMES_IN: &str = "frames_in";
+/// Bytes received from sockets.
+pub const BYTES_IN: &str = "bytes_in";
+/// Bytes written to sockets.
+pub const BYTES_OUT: &str = "bytes_out";
+/// Messages that a player received a second time.
+pub const DUPLICATES: &str = "duplicates";
+/// Messages that a player was passed over for.
+pub const MISSING: &str = "missing";
+/// Connections that ended without being asked to.
+pub const DISCONNECTS: &str = "disconnects";
+/// Heartbeats answered.
+pub const PINGS: &str = "pings";
+/// Times that a player was told who is in its room.
+pub const PRESENCE: &str = "presence";
+/// Connections that were tried again.
+pub const RETRIES: &str = "retries";
+/// Connections that players left on purpose.
+pub const LEFT: &str = "left";
+/// Rooms made while getting ready.
+pub const ROOMS_MADE: &str = "rooms_made";
+/// Rooms made per second while getting ready.
+pub const ROOMS_MADE_PER_SECOND: &str = "rooms_made_per_second";
+/// Rooms that their owners found again.
+pub const ROOMS_FOUND: &str = "rooms_found";
+/// `ListRooms` answered.
+pub const LIST_ROOMS: &str = "list_rooms";
+/// `ReadHistory` answered.
+pub const READ_HISTORY: &str = "read_history";
+/// `LeaveRoom` answered.
+pub const LEAVE_ROOM: &str = "leave_room";
+/// `MarkRead` answered.
+pub const MARK_READ: &str = "mark_read";
+/// `Typing` answered.
+pub const TYPING: &str = "typing";
