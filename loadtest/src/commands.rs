@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use crate::cli::{self, Output};
-use crate::fleet::{Moment, Watched};
-use crate::probe;
+use crate::fleet::Watched;
+use crate::probe::{self, Moment};
 use crate::report::progress::Progress;
 use crate::report::{Capacity, LAYOUT, Report, Run, Subject, compare, html, json, table};
 use crate::run::assemble::entry;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::plan::{Plan, Share, Window};
-use crate::probe::{Probe, Sample};
+use crate::probe::{Moment, Probe, Sample};
 use crate::tally::Slice;
 use crate::worker::{Order, Report};
 
@@ -51,17 +51,6 @@ pub enum Watched<'a> {
     Ready(u64),
     /// A second is over.
     Second(i64, &'a Slice, &'a Moment),
-}
-
-/// What processes had used at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Moment {
-    /// When.
-    pub at: u64,
-    /// The server.
-    pub server: Option<Sample>,
-    /// All generator processes.
-    pub generator: Sample,
 }
 
 /// What a fleet gathered.

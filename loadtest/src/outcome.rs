@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::Moment;
+use crate::probe::Moment;
 use crate::report::{Check, Figure, Subject, Usage};
 use crate::tally::{OPS, Op, Slice, count};
 

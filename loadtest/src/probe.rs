@@ -38,6 +38,17 @@ impl Sample {
     }
 }
 
+/// What processes had used at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// When.
+    pub at: u64,
+    /// The server.
+    pub server: Option<Sample>,
+    /// All generator processes.
+    pub generator: Sample,
+}
+
 /// Where a process can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {

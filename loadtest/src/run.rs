@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::arrange;
-use crate::fleet::{self, FleetError, Gathered, Moment, Watched};
+use crate::fleet::{self, FleetError, Gathered, Watched};
 use crate::link::Transport;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, Share};
 use crate::player::Failed;
-use crate::probe::{self, Sample};
+use crate::probe::{self, Moment, Sample};
 use crate::report::{Run, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::server_settings::SETTINGS;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::is_limit;
-use crate::fleet::{Gathered, Moment};
+use crate::fleet::Gathered;
 use crate::outcome::Outcome;
+use crate::probe::Moment;
 use crate::report::{Instant, Latency, Operation, Run, Second, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::tally::{OPS, Op, Slice};
