@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::plan::{Plan, Share, Window};
 use crate::probe::{Moment, Probe, Sample};
+use crate::scenarios::Scenario;
 use crate::tally::Slice;
 use crate::worker::{Order, Report};
 
@@ -69,8 +70,9 @@ struct Worker {
     orders: ChildStdin,
 }
 
-/// Runs a plan with this many processes.
+/// Plays a scenario with this many processes.
 pub async fn run(
+    scenario: &Scenario,
     plan: &Plan,
     processes: u64,
     probe: Option<Probe>,
@@ -83,12 +85,15 @@ pub async fn run(
             index,
             of: processes,
         };
-        let plan = Plan {
-            share,
-            ..plan.clone()
+        let order = Order::Plan {
+            scenario: Box::new(scenario.clone()),
+            plan: Box::new(Plan {
+                share,
+                ..plan.clone()
+            }),
         };
         let mut worker = start(&heard_in)?;
-        tell(&mut worker, &Order::Plan(Box::new(plan))).await?;
+        tell(&mut worker, &order).await?;
         workers.push(worker);
     }
     drop(heard_in);

@@ -1,4 +1,4 @@
-//! What a generator process is told to do.
+//! What a generator process is told beside the scenario: against what, how much of it, and for how long.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -10,14 +10,11 @@ use crate::clock::SECOND;
 use crate::link::Transport;
 use crate::player::Way;
 use crate::report::Subject;
-use crate::scenarios::Scenario;
 
 /// One generator process's part of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// What the players do.
-    pub scenario: Scenario,
-    /// What they do it to.
+    /// What the players play against.
     pub subject: Subject,
     /// What carries the protocol.
     pub transport: Transport,

@@ -123,7 +123,6 @@ impl Setting {
             Subject::Floor => Vec::new(),
         };
         let plan = Plan {
-            scenario: scenario.clone(),
             subject: target.subject,
             transport: self.transport,
             address: target.address,
@@ -135,8 +134,8 @@ impl Setting {
             seed,
             rooms,
         };
-        let gathered = fleet::run(&plan, self.processes, target.probe, watch).await?;
-        let outcome = self.outcome(&plan, target, before, &gathered);
+        let gathered = fleet::run(scenario, &plan, self.processes, target.probe, watch).await?;
+        let outcome = self.outcome(scenario, &plan, target, before, &gathered);
         let mut run = assemble::run(scenario, &outcome, &gathered, repetition);
         if target.subject == Subject::Server {
             run.settings = self.server_settings(scenario);
@@ -146,6 +145,7 @@ impl Setting {
 
     fn outcome(
         &self,
+        scenario: &Scenario,
         plan: &Plan,
         target: &Target,
         before: Option<Sample>,
@@ -174,7 +174,7 @@ impl Setting {
             } else {
                 f64::from(plan.seconds)
             },
-            players: plan.scenario.players(),
+            players: scenario.players(),
             preparation: gathered.preparation.clone(),
             by_second: gathered.by_second.clone(),
             measured: crate::tally::Slice::default(),

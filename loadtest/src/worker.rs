@@ -10,14 +10,20 @@ use tokio::task::LocalSet;
 
 use crate::crew::{Crew, Said};
 use crate::plan::{Plan, Share};
+use crate::scenarios::Scenario;
 use crate::tally::Packed;
 
 /// A line to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Get ready for this.
-    Plan(Box<Plan>),
+    /// Get ready.
+    Plan {
+        /// What the players do.
+        scenario: Box<Scenario>,
+        /// Against what, how much of it, and for how long.
+        plan: Box<Plan>,
+    },
     /// Begin at this moment.
     Go(u64),
 }
@@ -63,13 +69,13 @@ pub fn work() -> Result<(), WorkError> {
             .ok_or_else(|| WorkError::Order("the input has ended".to_owned()))??;
         serde_json::from_str(&line).map_err(|error| WorkError::Order(error.to_string()))
     };
-    let Order::Plan(plan) = order()? else {
+    let Order::Plan { scenario, plan } = order()? else {
         return Err(WorkError::Order("go before a plan".to_owned()));
     };
     fastrand::seed(plan.seed ^ plan.share.index.rotate_left(32));
     let (said, mut heard) = mpsc::unbounded_channel();
     let (go, gone) = watch::channel(None);
-    let threads = start_threads(&Arc::new(*plan), &said, &gone);
+    let threads = start_threads(&scenario, &Arc::new(*plan), &said, &gone);
     drop(said);
     let mut waiting = threads;
     let mut running = threads;
@@ -107,6 +113,7 @@ pub fn work() -> Result<(), WorkError> {
 }
 
 fn start_threads(
+    scenario: &Scenario,
     plan: &Arc<Plan>,
     said: &mpsc::UnboundedSender<Said>,
     gone: &watch::Receiver<Option<u64>>,
@@ -117,7 +124,8 @@ fn start_threads(
             index: u64::from(index),
             of: u64::from(of),
         };
-        let players = share.within(plan.share).range(plan.scenario.players());
+        let players = share.within(plan.share).range(scenario.players());
+        let scenario = scenario.clone();
         let plan = Arc::clone(plan);
         let said = said.clone();
         let gone = gone.clone();
@@ -130,7 +138,7 @@ fn start_threads(
                 .expect("a runtime starts where there are files to open");
             let crew = Rc::new(Crew::new(plan, players, said, gone));
             LocalSet::new().block_on(&runtime, async {
-                match crew.plan.scenario.clone().play(Rc::clone(&crew)).await {
+                match scenario.play(Rc::clone(&crew)).await {
                     Ok(()) => crew.end(),
                     Err(failed) => crew.say(Said::Failed(failed.to_string())),
                 }
