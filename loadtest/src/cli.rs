@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::Objective;
 use crate::floor::Floor;
 use crate::link::Transport;
+use crate::objective::Objective;
 use crate::probe;
 use crate::run::Setting;
 use crate::scenarios::Scenario;

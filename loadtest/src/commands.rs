@@ -19,7 +19,7 @@ use crate::target::Target;
 mod capacity;
 mod cold_rooms;
 
-pub use capacity::{InvalidBounds, InvalidObjective, Objective, SearchError};
+pub use capacity::{InvalidBounds, SearchError};
 
 /// Exit code when a check was broken, an objective never held, or a comparison shows a regression.
 const FAILED: u8 = 1;

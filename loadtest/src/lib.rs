@@ -17,6 +17,7 @@ pub mod crew;
 pub mod fleet;
 pub mod floor;
 pub mod link;
+pub mod objective;
 pub mod outcome;
 pub mod plan;
 pub mod player;

@@ -1,6 +1,7 @@
 //! The highest load at which what is asked for still holds, and what was in the way above it.
 
 use crate::cli;
+use crate::objective::Objective;
 use crate::probe;
 use crate::report::number::{percent, plain};
 use crate::report::{Capacity, Run, Usage};
@@ -9,11 +10,9 @@ use crate::scenarios::Scenario;
 use crate::tally::Op;
 
 mod bracket;
-mod objective;
 
 pub use bracket::InvalidBounds;
 use bracket::{Bounds, Found, Tried};
-pub use objective::{InvalidObjective, Objective};
 
 /// Share of a processor from which on it is called used up.
 const USED_UP: f64 = 0.9;

@@ -87,25 +87,25 @@ pub enum InvalidObjective {
 
 /// What an objective says of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
-    pub(super) held: bool,
+pub(crate) struct Judged {
+    pub(crate) held: bool,
     /// What was measured, and by how much it missed the limit.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 impl Objective {
     /// The operation whose rate must be a paced one; none where any will do.
-    pub(super) fn needs_pace(&self) -> Option<Option<Op>> {
+    pub(crate) fn needs_pace(&self) -> Option<Option<Op>> {
         (self.measure == Measure::Achieved).then_some(self.op)
     }
 
     /// Whether the server's process must be visible.
-    pub(super) fn needs_probe(&self) -> bool {
+    pub(crate) fn needs_probe(&self) -> bool {
         self.measure == Measure::Cores
     }
 
     /// Judges a run whose main operation is `main`.
-    pub(super) fn judge(&self, run: &Run, main: Op) -> Judged {
+    pub(crate) fn judge(&self, run: &Run, main: Op) -> Judged {
         match self.measure {
             Measure::Cores => self.judge_cores(run),
             Measure::Latency(quantile) => self.judge_latency(quantile, run, main),
