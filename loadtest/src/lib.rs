@@ -6,14 +6,13 @@
 //! of different machines can be compared as ratios.
 //!
 //! [`run`] puts one run together: [`target`] starts what is measured, [`arrange`] makes the rooms, [`fleet`] starts
-//! generator processes, each a [`worker`] with a [`crew`] of players per thread. A [`player`] is a [`link`] and the
+//! generator processes, each a [`worker`] with [`thread_players`] per thread. A [`player`] is a [`link`] and the
 //! protocol on it; it counts into a [`tally`]. [`probe`] looks at processes, [`outcome`] sums up, [`report`] shows.
 
 pub mod arrange;
 pub mod cli;
 pub mod clock;
 pub mod commands;
-pub mod crew;
 pub mod fleet;
 pub mod floor;
 pub mod link;
@@ -29,4 +28,5 @@ pub mod server_settings;
 pub mod stamp;
 pub mod tally;
 pub mod target;
+pub mod thread_players;
 pub mod worker;

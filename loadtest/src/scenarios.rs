@@ -5,12 +5,12 @@ use std::rc::Rc;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
-use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::outcome::Outcome;
 use crate::player::Failed;
 use crate::report::{Check, Figure};
 use crate::tally::Op;
+use crate::thread_players::ThreadPlayers;
 
 mod burst;
 mod chat;
@@ -57,7 +57,7 @@ pub(crate) trait Play: Clone {
     }
 
     /// Plays the part of one thread.
-    fn play(self, crew: Rc<Crew>) -> impl Future<Output = Result<(), Failed>>;
+    fn play(self, thread: Rc<ThreadPlayers>) -> impl Future<Output = Result<(), Failed>>;
 
     /// Figures of this scenario alone.
     fn figures(&self, _outcome: &Outcome) -> Vec<Figure> {
@@ -119,8 +119,8 @@ macro_rules! scenarios {
             }
 
             /// Plays the part of one thread.
-            pub async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-                match self { $(Self::$variant(options) => options.play(crew).await,)* }
+            pub async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+                match self { $(Self::$variant(options) => options.play(thread).await,)* }
             }
 
             /// Figures of this scenario alone.

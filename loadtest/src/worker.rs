@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::crew::{Crew, Said};
 use crate::plan::{Plan, Share};
 use crate::scenarios::Scenario;
 use crate::tally::Packed;
+use crate::thread_players::{Said, ThreadPlayers};
 
 /// A line to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,11 +136,11 @@ fn start_threads(
                 .enable_all()
                 .build()
                 .expect("a runtime starts where there are files to open");
-            let crew = Rc::new(Crew::new(plan, players, said, gone));
+            let thread = Rc::new(ThreadPlayers::new(plan, players, said, gone));
             LocalSet::new().block_on(&runtime, async {
-                match scenario.play(Rc::clone(&crew)).await {
-                    Ok(()) => crew.end(),
-                    Err(failed) => crew.say(Said::Failed(failed.to_string())),
+                match scenario.play(Rc::clone(&thread)).await {
+                    Ok(()) => thread.end(),
+                    Err(failed) => thread.say(Said::Failed(failed.to_string())),
                 }
             });
         });

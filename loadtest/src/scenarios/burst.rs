@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::chat::Chat;
 use super::{Play, whole};
 use crate::clock::SECOND;
-use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player};
 use crate::report::{Better, Check, Figure, Subject};
 use crate::tally::Op;
+use crate::thread_players::ThreadPlayers;
 
 /// From the beginning of a second to its burst, so that what comes of it is counted in that second.
 const AFTER: u64 = SECOND / 10;
@@ -51,19 +51,20 @@ impl Play for Options {
         Some(Floor::FanOut)
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let chat = self.chat();
-        let players = crew
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
-                async move { chat.enter(&crew, number).await }
+                let thread = Rc::clone(&thread);
+                async move { chat.enter(&thread, number).await }
             })
             .await?;
-        let window = crew.ready().await;
-        crew.each(players, |player| {
-            self.member(Rc::clone(&crew), window, player)
-        })
-        .await;
+        let window = thread.ready().await;
+        thread
+            .each(players, |player| {
+                self.member(Rc::clone(&thread), window, player)
+            })
+            .await;
         Ok(())
     }
 
@@ -122,15 +123,15 @@ impl Options {
 
     fn member(
         &self,
-        crew: Rc<Crew>,
+        thread: Rc<ThreadPlayers>,
         window: Window,
         mut player: Player,
     ) -> impl Future<Output = ()> + use<> {
         let chat = self.chat();
         let pace = Pace::every(first(window, self.every), u64::from(self.every) * SECOND);
         async move {
-            let room = crew.plan.room(0);
-            let subject = crew.plan.subject;
+            let room = thread.plan.room(0);
+            let subject = thread.plan.subject;
             let played = player
                 .play(window.end, Some(pace), |player, intended| match subject {
                     Subject::Server => player.send(room, chat.size, chat.delivery, intended),
@@ -138,7 +139,7 @@ impl Options {
                 })
                 .await;
             if played.is_ok() {
-                crew.drain(&mut player).await;
+                thread.drain(&mut player).await;
                 player.leave();
             }
         }

@@ -6,13 +6,13 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Play, is_chosen, whole};
-use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player};
 use crate::report::{Check, Subject};
 use crate::tally::Op;
+use crate::thread_players::ThreadPlayers;
 
 /// One large room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
@@ -91,47 +91,48 @@ impl Chat {
         checks
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
-                async move { Ok((number, self.enter(&crew, number).await?)) }
+                let thread = Rc::clone(&thread);
+                async move { Ok((number, self.enter(&thread, number).await?)) }
             })
             .await?;
-        let window = crew.ready().await;
-        crew.each(players, |(number, player)| {
-            self.member(Rc::clone(&crew), window, number, player)
-        })
-        .await;
+        let window = thread.ready().await;
+        thread
+            .each(players, |(number, player)| {
+                self.member(Rc::clone(&thread), window, number, player)
+            })
+            .await;
         Ok(())
     }
 
-    pub(super) async fn enter(self, crew: &Crew, number: u64) -> Result<Player, Failed> {
-        let way = crew.plan.way(number);
+    pub(super) async fn enter(self, thread: &ThreadPlayers, number: u64) -> Result<Player, Failed> {
+        let way = thread.plan.way(number);
         let room = number / self.members;
-        match crew.plan.subject {
+        match thread.plan.subject {
             Subject::Server => {
-                let mut player = crew.player(number).await?;
-                player.join(crew.plan.room(room)).await?;
+                let mut player = thread.player(number).await?;
+                player.join(thread.plan.room(room)).await?;
                 Ok(player)
             }
-            Subject::Floor => Player::bare(way, room, &crew.tally).await,
+            Subject::Floor => Player::bare(way, room, &thread.tally).await,
         }
     }
 
     pub(super) async fn member(
         self,
-        crew: Rc<Crew>,
+        thread: Rc<ThreadPlayers>,
         window: Window,
         number: u64,
         mut player: Player,
     ) {
-        let room = crew.plan.room(number / self.members);
+        let room = thread.plan.room(number / self.members);
         let per_second = self.rate / self.senders() as f64;
         let pace = self
             .is_sender(number)
             .then(|| Pace::new(window.start, per_second));
-        let subject = crew.plan.subject;
+        let subject = thread.plan.subject;
         let played = player
             .play(window.end, pace, |player, intended| match subject {
                 Subject::Server => player.send(room, self.size, self.delivery, intended),
@@ -139,7 +140,7 @@ impl Chat {
             })
             .await;
         if played.is_ok() {
-            crew.drain(&mut player).await;
+            thread.drain(&mut player).await;
             player.leave();
         }
     }
@@ -202,8 +203,8 @@ macro_rules! play_chat {
                 vec![(Op::Send, chat.rate), (Op::Deliver, chat.rate * chat.members as f64)]
             }
 
-            async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-                Chat::from(&self).play(crew).await
+            async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+                Chat::from(&self).play(thread).await
             }
 
             fn checks(&self, outcome: &Outcome) -> Vec<Check> {

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Play, whole};
 use crate::clock::{self, SECOND};
-use crate::crew::Crew;
 use crate::outcome::Outcome;
 use crate::plan::{Share, Window};
 use crate::player::{Delivery, Failed, Pace, Player};
 use crate::report::{Better, Check, Figure};
 use crate::tally::{Op, count};
+use crate::thread_players::ThreadPlayers;
 
 /// Owners of one thread who make rooms at the same time. A connection makes one room after the other, so that it
 /// takes many to fill the server's commits.
@@ -77,11 +77,11 @@ impl Play for Options {
         }
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
         match options.stage {
-            Stage::Build => options.build(crew).await,
-            Stage::Use => options.make_use(crew).await,
+            Stage::Build => options.build(thread).await,
+            Stage::Use => options.make_use(thread).await,
         }
     }
 
@@ -166,27 +166,33 @@ impl Options {
         (0..self.players()).map(|owner| self.active_of(owner)).sum()
     }
 
-    async fn build(self: Rc<Self>, crew: Rc<Crew>) -> Result<(), Failed> {
+    async fn build(self: Rc<Self>, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let began = clock::now();
-        crew.gather_beside(MAKERS_BESIDE, |owner| {
-            Rc::clone(&self).make_rooms(Rc::clone(&crew), owner)
-        })
-        .await?;
-        let made: u64 = crew
+        thread
+            .gather_beside(MAKERS_BESIDE, |owner| {
+                Rc::clone(&self).make_rooms(Rc::clone(&thread), owner)
+            })
+            .await?;
+        let made: u64 = thread
             .players
             .clone()
             .map(|owner| self.share(owner, self.rooms))
             .sum();
         let seconds = (clock::now() - began) as f64 / SECOND as f64;
-        crew.tally
+        thread
+            .tally
             .count(count::ROOMS_MADE_PER_SECOND, whole(made as f64 / seconds));
-        crew.ready().await;
-        crew.over().await;
+        thread.ready().await;
+        thread.over().await;
         Ok(())
     }
 
-    async fn make_rooms(self: Rc<Self>, crew: Rc<Crew>, owner: u64) -> Result<(), Failed> {
-        let mut player = crew.player(owner).await?;
+    async fn make_rooms(
+        self: Rc<Self>,
+        thread: Rc<ThreadPlayers>,
+        owner: u64,
+    ) -> Result<(), Failed> {
+        let mut player = thread.player(owner).await?;
         for number in 0..self.share(owner, self.rooms) {
             let request = CreateRoom {
                 kind: RoomKind::Private,
@@ -197,33 +203,34 @@ impl Options {
             };
             let room = player.timed(Op::Create, &request).await?.info.room;
             player.begin(Op::Call, &CloseRoom { room }, clock::now());
-            crew.tally.count(count::ROOMS_MADE, 1);
+            thread.tally.count(count::ROOMS_MADE, 1);
         }
         player.answered().await?;
         player.close().await;
         Ok(())
     }
 
-    async fn make_use(self: Rc<Self>, crew: Rc<Crew>) -> Result<(), Failed> {
-        let owners = crew
-            .gather(|owner| Rc::clone(&self).find_rooms(Rc::clone(&crew), owner))
+    async fn make_use(self: Rc<Self>, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let owners = thread
+            .gather(|owner| Rc::clone(&self).find_rooms(Rc::clone(&thread), owner))
             .await?;
-        let window = crew.ready().await;
+        let window = thread.ready().await;
         let per_room = self.rate / self.active_rooms() as f64;
-        crew.each(owners, |(player, rooms)| {
-            Rc::clone(&self).write(Rc::clone(&crew), window, player, rooms, per_room)
-        })
-        .await;
+        thread
+            .each(owners, |(player, rooms)| {
+                Rc::clone(&self).write(Rc::clone(&thread), window, player, rooms, per_room)
+            })
+            .await;
         Ok(())
     }
 
     /// An owner comes back, looks through all rooms, and opens some.
     async fn find_rooms(
         self: Rc<Self>,
-        crew: Rc<Crew>,
+        thread: Rc<ThreadPlayers>,
         owner: u64,
     ) -> Result<(Player, Vec<RoomId>), Failed> {
-        let mut player = crew.player(owner).await?;
+        let mut player = thread.player(owner).await?;
         let mut rooms = Vec::new();
         loop {
             let request = ListMyRooms {
@@ -236,7 +243,7 @@ impl Options {
                 break;
             }
         }
-        crew.tally.count(count::ROOMS_FOUND, rooms.len() as u64);
+        thread.tally.count(count::ROOMS_FOUND, rooms.len() as u64);
         fastrand::shuffle(&mut rooms);
         rooms.truncate(usize::try_from(self.active_of(owner)).unwrap_or(usize::MAX));
         for &room in &rooms {
@@ -247,7 +254,7 @@ impl Options {
 
     async fn write(
         self: Rc<Self>,
-        crew: Rc<Crew>,
+        thread: Rc<ThreadPlayers>,
         window: Window,
         mut player: Player,
         rooms: Vec<RoomId>,
@@ -264,7 +271,7 @@ impl Options {
             })
             .await;
         if played.is_ok() {
-            crew.drain(&mut player).await;
+            thread.drain(&mut player).await;
             player.leave();
         }
     }

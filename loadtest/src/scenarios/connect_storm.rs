@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::{Play, whole};
-use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::player::{Failed, Pace, Player, nanoseconds};
 use crate::report::Check;
 use crate::tally::{Op, count};
+use crate::thread_players::{Hold, ThreadPlayers};
 use crate::{clock, plan::Window};
 
 /// Parameters.
@@ -48,14 +48,15 @@ impl Play for Options {
         whole(self.rate * (self.stay + 1.0))
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let window = crew.ready().await;
-        let players = crew.players.clone().collect();
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let window = thread.ready().await;
+        let players = thread.players.clone().collect();
         let options = Rc::new(self);
-        crew.each(players, |number| {
-            Rc::clone(&options).come_and_go(Rc::clone(&crew), window, number)
-        })
-        .await;
+        thread
+            .each(players, |number| {
+                Rc::clone(&options).come_and_go(Rc::clone(&thread), window, number)
+            })
+            .await;
         Ok(())
     }
 
@@ -85,15 +86,15 @@ impl Play for Options {
 
 impl Options {
     /// Begins this player's share of the connections, whatever becomes of them.
-    async fn come_and_go(self: Rc<Self>, crew: Rc<Crew>, window: Window, number: u64) {
+    async fn come_and_go(self: Rc<Self>, thread: Rc<ThreadPlayers>, window: Window, number: u64) {
         let mut pace = self.pace(window, number);
         let mut staying = JoinSet::new();
         let mut next_account = number;
         while pace.next < window.end {
             clock::sleep_until(pace.next).await;
             let intended = pace.advance();
-            let hold = crew.hold();
-            let visit = Rc::clone(&self).visit(Rc::clone(&crew), hold, next_account, intended);
+            let hold = thread.hold();
+            let visit = Rc::clone(&self).visit(Rc::clone(&thread), hold, next_account, intended);
             staying.spawn_local(visit);
             next_account += self.players();
             while staying.try_join_next().is_some() {}
@@ -107,13 +108,19 @@ impl Options {
         Pace::every(window.start + interval * number / self.players(), interval)
     }
 
-    async fn visit(self: Rc<Self>, crew: Rc<Crew>, hold: Hold, account: u64, intended: u64) {
-        let way = crew.plan.way(account);
+    async fn visit(
+        self: Rc<Self>,
+        thread: Rc<ThreadPlayers>,
+        hold: Hold,
+        account: u64,
+        intended: u64,
+    ) {
+        let way = thread.plan.way(account);
         // Failures are counted where they happen.
-        let Ok(mut player) = Player::connect_at(way, None, &crew.tally, intended).await else {
+        let Ok(mut player) = Player::connect_at(way, None, &thread.tally, intended).await else {
             return;
         };
-        if self.sign_in && player.sign_in(crew.plan.seed, account).await.is_err() {
+        if self.sign_in && player.sign_in(thread.plan.seed, account).await.is_err() {
             return;
         }
         let leaves = clock::now() + nanoseconds(self.stay);

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Play;
 use crate::clock;
-use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::plan::Window;
 use crate::player::{Failed, Pace, Player};
 use crate::report::Subject;
 use crate::tally::Op;
+use crate::thread_players::ThreadPlayers;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
@@ -49,25 +49,26 @@ impl Play for Options {
         }
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
+                let thread = Rc::clone(&thread);
                 async move {
-                    let way = crew.plan.way(number);
-                    match crew.plan.subject {
-                        Subject::Server => crew.player(number).await,
-                        Subject::Floor => Player::bare_echo(way, &crew.tally).await,
+                    let way = thread.plan.way(number);
+                    match thread.plan.subject {
+                        Subject::Server => thread.player(number).await,
+                        Subject::Floor => Player::bare_echo(way, &thread.tally).await,
                     }
                 }
             })
             .await?;
-        let window = crew.ready().await;
+        let window = thread.ready().await;
         let options = Rc::new(self);
-        crew.each(players, |player| {
-            Rc::clone(&options).call_on(Rc::clone(&crew), window, player)
-        })
-        .await;
+        thread
+            .each(players, |player| {
+                Rc::clone(&options).call_on(Rc::clone(&thread), window, player)
+            })
+            .await;
         Ok(())
     }
 
@@ -78,7 +79,12 @@ impl Play for Options {
 }
 
 impl Options {
-    async fn call_on(self: Rc<Self>, crew: Rc<Crew>, window: Window, mut player: Player) {
+    async fn call_on(
+        self: Rc<Self>,
+        thread: Rc<ThreadPlayers>,
+        window: Window,
+        mut player: Player,
+    ) {
         let request = Echo {
             data: vec![0x2a; self.size],
         };
@@ -92,7 +98,7 @@ impl Options {
             self.keep_calling(window, &mut player, &request).await
         };
         if played.is_ok() {
-            crew.drain(&mut player).await;
+            thread.drain(&mut player).await;
             player.leave();
         }
     }

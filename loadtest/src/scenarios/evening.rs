@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 
 use super::{Play, whole};
 use crate::clock::{self, SECOND};
-use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, exponential, nanoseconds};
 use crate::report::{Check, Figure};
 use crate::tally::{Op, count};
+use crate::thread_players::{Hold, ThreadPlayers};
 
 /// Echoes per second of one player.
 const ECHOES: f64 = 0.05;
@@ -85,21 +85,21 @@ impl Play for Options {
         self.players() * 2
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
-        let guests = crew
+        let guests = thread
             .gather(|number| {
-                let (options, crew) = (Rc::clone(&options), Rc::clone(&crew));
-                async move { options.arrive(&crew, number, clock::now()).await }
+                let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));
+                async move { options.arrive(&thread, number, clock::now()).await }
             })
             .await?;
-        let window = crew.ready().await;
+        let window = thread.ready().await;
         let mut staying = JoinSet::new();
         for guest in guests {
-            let (options, crew) = (Rc::clone(&options), Rc::clone(&crew));
-            staying.spawn_local(async move { options.stay(&crew, window, guest).await });
+            let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));
+            staying.spawn_local(async move { options.stay(&thread, window, guest).await });
         }
-        options.let_in(&crew, window, &mut staying).await;
+        options.let_in(&thread, window, &mut staying).await;
         staying.join_all().await;
         Ok(())
     }
@@ -164,22 +164,27 @@ impl Play for Options {
 
 impl Options {
     /// Lets this thread's share of the arrivals come until the load ends.
-    async fn let_in(self: &Rc<Self>, crew: &Rc<Crew>, window: Window, staying: &mut JoinSet<()>) {
-        let players = crew.players.end - crew.players.start;
+    async fn let_in(
+        self: &Rc<Self>,
+        thread: &Rc<ThreadPlayers>,
+        window: Window,
+        staying: &mut JoinSet<()>,
+    ) {
+        let players = thread.players.end - thread.players.start;
         if players == 0 {
             return;
         }
         let rate = self.arrivals * players as f64 / self.players() as f64;
         let mut arrivals = Pace::poisson(window.start, rate);
-        let mut number = COMERS_FROM + crew.players.start * COMERS_EACH;
+        let mut number = COMERS_FROM + thread.players.start * COMERS_EACH;
         while arrivals.next < window.end {
             clock::sleep_until(arrivals.next).await;
             let intended = arrivals.advance();
-            let (options, crew) = (Rc::clone(self), Rc::clone(crew));
+            let (options, thread) = (Rc::clone(self), Rc::clone(thread));
             staying.spawn_local(async move {
                 // What went wrong was counted where it did.
-                if let Ok(guest) = options.arrive(&crew, number, intended).await {
-                    options.stay(&crew, window, guest).await;
+                if let Ok(guest) = options.arrive(&thread, number, intended).await {
+                    options.stay(&thread, window, guest).await;
                 }
             });
             number += 1;
@@ -187,14 +192,19 @@ impl Options {
         }
     }
 
-    async fn arrive(&self, crew: &Crew, number: u64, intended: u64) -> Result<Guest, Failed> {
-        let way = crew.plan.way(number);
-        let mut player = Player::connect_at(way, None, &crew.tally, intended).await?;
-        let access = player.sign_in(crew.plan.seed, number).await?.access;
+    async fn arrive(
+        &self,
+        thread: &ThreadPlayers,
+        number: u64,
+        intended: u64,
+    ) -> Result<Guest, Failed> {
+        let way = thread.plan.way(number);
+        let mut player = Player::connect_at(way, None, &thread.tally, intended).await?;
+        let access = player.sign_in(thread.plan.seed, number).await?.access;
         player.timed(Op::Call, &ListRooms::default()).await?;
-        crew.tally.count(count::LIST_ROOMS, 1);
-        let room = crew.plan.room(fastrand::u64(0..self.rooms));
-        enter(crew, &mut player, room).await?;
+        thread.tally.count(count::LIST_ROOMS, 1);
+        let room = thread.plan.room(fastrand::u64(0..self.rooms));
+        enter(thread, &mut player, room).await?;
         Ok(Guest {
             number,
             player,
@@ -204,18 +214,18 @@ impl Options {
     }
 
     /// From the arrival until the player goes, or until the run is over.
-    async fn stay(&self, crew: &Rc<Crew>, window: Window, mut guest: Guest) {
+    async fn stay(&self, thread: &Rc<ThreadPlayers>, window: Window, mut guest: Guest) {
         loop {
             let leaves = clock::now() + exponential(nanoseconds(self.stay));
             if self
-                .wander(crew, leaves.min(window.end), &mut guest)
+                .wander(thread, leaves.min(window.end), &mut guest)
                 .await
                 .is_err()
             {
                 return;
             }
             if leaves >= window.end {
-                crew.drain(&mut guest.player).await;
+                thread.drain(&mut guest.player).await;
                 guest.player.leave();
                 return;
             }
@@ -226,7 +236,7 @@ impl Options {
                 }
                 return;
             }
-            match come_back(crew, crew.hold(), guest).await {
+            match come_back(thread, thread.hold(), guest).await {
                 Some(back) => guest = back,
                 None => return,
             }
@@ -234,7 +244,12 @@ impl Options {
     }
 
     /// Chats in one room after the other.
-    async fn wander(&self, crew: &Crew, until: u64, guest: &mut Guest) -> Result<(), Failed> {
+    async fn wander(
+        &self,
+        thread: &ThreadPlayers,
+        until: u64,
+        guest: &mut Guest,
+    ) -> Result<(), Failed> {
         loop {
             let moves = clock::now() + exponential(IN_ROOM);
             self.chat(moves.min(until), guest).await?;
@@ -247,9 +262,9 @@ impl Options {
                 .timed_at(Op::Call, &LeaveRoom { room }, moves)
                 .await?;
             guest.player.unfollow(room);
-            crew.tally.count(count::LEAVE_ROOM, 1);
-            guest.room = crew.plan.room(fastrand::u64(0..self.rooms));
-            enter(crew, &mut guest.player, guest.room).await?;
+            thread.tally.count(count::LEAVE_ROOM, 1);
+            guest.room = thread.plan.room(fastrand::u64(0..self.rooms));
+            enter(thread, &mut guest.player, guest.room).await?;
         }
     }
 
@@ -279,7 +294,7 @@ impl Options {
 }
 
 /// Joins a room and looks at what was said.
-async fn enter(crew: &Crew, player: &mut Player, room: RoomId) -> Result<(), Failed> {
+async fn enter(thread: &ThreadPlayers, player: &mut Player, room: RoomId) -> Result<(), Failed> {
     player.join(room).await?;
     let request = ReadHistory {
         room,
@@ -287,12 +302,12 @@ async fn enter(crew: &Crew, player: &mut Player, room: RoomId) -> Result<(), Fai
         limit: None,
     };
     player.timed(Op::Call, &request).await?;
-    crew.tally.count(count::READ_HISTORY, 1);
+    thread.tally.count(count::READ_HISTORY, 1);
     Ok(())
 }
 
 /// Loses the connection, and takes it up again by token and cursor.
-async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
+async fn come_back(thread: &Rc<ThreadPlayers>, hold: Hold, guest: Guest) -> Option<Guest> {
     let place = guest.player.place(guest.room).unwrap_or_default();
     let cursor = place.cursor.unwrap_or_default();
     let Guest {
@@ -304,11 +319,11 @@ async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
     player.cut();
     let returns = clock::now() + exponential(AWAY);
     clock::sleep_until(returns).await;
-    crew.tally.intend(Op::Recover);
-    let way = crew.plan.way(number);
+    thread.tally.intend(Op::Recover);
+    let way = thread.plan.way(number);
     let token = Some(access.clone());
     let back = async {
-        let mut player = Player::connect_at(way, token, &crew.tally, returns).await?;
+        let mut player = Player::connect_at(way, token, &thread.tally, returns).await?;
         player.count_deliveries_as(Op::DeliverLate);
         player.resume(room, cursor).await?;
         player.catch_up(room).await?;
@@ -320,7 +335,7 @@ async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
     match back {
         Ok(player) => {
             // The time away is drawn, and says nothing of the server.
-            crew.tally.done_now(Op::Recover, returns);
+            thread.tally.done_now(Op::Recover, returns);
             Some(Guest {
                 number,
                 player,
@@ -329,7 +344,7 @@ async fn come_back(crew: &Rc<Crew>, hold: Hold, guest: Guest) -> Option<Guest> {
             })
         }
         Err(failed) => {
-            crew.tally.failed(Op::Recover, failed.code());
+            thread.tally.failed(Op::Recover, failed.code());
             None
         }
     }

@@ -6,11 +6,11 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Play, whole};
-use crate::crew::Crew;
 use crate::floor::Floor;
 use crate::outcome::Outcome;
 use crate::player::{Failed, Player};
 use crate::report::{Better, Figure, Subject};
+use crate::thread_players::ThreadPlayers;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Args)]
@@ -36,29 +36,30 @@ impl Play for Options {
         Some(Floor::Echo)
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
+                let thread = Rc::clone(&thread);
                 async move {
-                    let way = crew.plan.way(number);
-                    match crew.plan.subject {
-                        Subject::Floor => Player::bare_echo(way, &crew.tally).await,
+                    let way = thread.plan.way(number);
+                    match thread.plan.subject {
+                        Subject::Floor => Player::bare_echo(way, &thread.tally).await,
                         Subject::Server => {
-                            let mut player = crew.player(number).await?;
-                            player.join(crew.plan.room(number / self.members)).await?;
+                            let mut player = thread.player(number).await?;
+                            player.join(thread.plan.room(number / self.members)).await?;
                             Ok(player)
                         }
                     }
                 }
             })
             .await?;
-        crew.ready().await;
-        crew.each(players, |mut player| {
-            let crew = Rc::clone(&crew);
-            async move { crew.drain(&mut player).await }
-        })
-        .await;
+        thread.ready().await;
+        thread
+            .each(players, |mut player| {
+                let thread = Rc::clone(&thread);
+                async move { thread.drain(&mut player).await }
+            })
+            .await;
         Ok(())
     }
 

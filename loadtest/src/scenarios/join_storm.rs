@@ -6,12 +6,12 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Play, whole};
-use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Failed, Player};
 use crate::report::{Better, Check, Figure};
 use crate::tally::{Op, count};
+use crate::thread_players::{Hold, ThreadPlayers};
 
 /// How often per second a room may tell its members who is there.
 const PRESENCE_PER_SECOND_MAX: f64 = 4.0;
@@ -33,18 +33,19 @@ impl Play for Options {
         1
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
-                async move { crew.player(number).await }
+                let thread = Rc::clone(&thread);
+                async move { thread.player(number).await }
             })
             .await?;
-        let window = crew.ready().await;
-        crew.each(players, |player| {
-            join(Rc::clone(&crew), crew.hold(), window, player)
-        })
-        .await;
+        let window = thread.ready().await;
+        thread
+            .each(players, |player| {
+                join(Rc::clone(&thread), thread.hold(), window, player)
+            })
+            .await;
         Ok(())
     }
 
@@ -115,14 +116,14 @@ impl Options {
     }
 }
 
-async fn join(crew: Rc<Crew>, hold: Hold, window: Window, mut player: Player) {
-    let room = crew.plan.room(0);
+async fn join(thread: Rc<ThreadPlayers>, hold: Hold, window: Window, mut player: Player) {
+    let room = thread.plan.room(0);
     if player.listen_until(window.from).await.is_err() {
         return;
     }
     let joined = player.join_at(room, window.from).await;
     drop(hold);
     if joined.is_ok() {
-        crew.drain(&mut player).await;
+        thread.drain(&mut player).await;
     }
 }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Play, whole};
 use crate::clock::{self, SECOND};
-use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, nanoseconds};
 use crate::report::{Better, Check, Figure};
 use crate::tally::{Op, count};
+use crate::thread_players::{Hold, ThreadPlayers};
 
 /// From the beginning of the measured part to the loss of the connections.
 const CUT_AFTER: u64 = SECOND;
@@ -71,15 +71,15 @@ impl Play for Options {
         vec![(Op::Send, self.rate)]
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
-                let room = crew.plan.room(self.room_of(number));
+                let thread = Rc::clone(&thread);
+                let room = thread.plan.room(self.room_of(number));
                 async move {
-                    let way = crew.plan.way(number);
-                    let mut player = Player::connect(way, None, &crew.tally).await?;
-                    let access = player.sign_in(crew.plan.seed, number).await?.access;
+                    let way = thread.plan.way(number);
+                    let mut player = Player::connect(way, None, &thread.tally).await?;
+                    let access = player.sign_in(thread.plan.seed, number).await?.access;
                     player.join(room).await?;
                     Ok(Ready {
                         number,
@@ -89,20 +89,21 @@ impl Play for Options {
                 }
             })
             .await?;
-        let window = crew.ready().await;
+        let window = thread.ready().await;
         let options = Rc::new(self);
-        crew.each(players, |ready| {
-            let (options, crew) = (Rc::clone(&options), Rc::clone(&crew));
-            async move {
-                if ready.number < options.lost() {
-                    let hold = crew.hold();
-                    options.lose_and_return(crew, hold, window, ready).await;
-                } else {
-                    options.go_on_writing(crew, window, ready).await;
+        thread
+            .each(players, |ready| {
+                let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));
+                async move {
+                    if ready.number < options.lost() {
+                        let hold = thread.hold();
+                        options.lose_and_return(thread, hold, window, ready).await;
+                    } else {
+                        options.go_on_writing(thread, window, ready).await;
+                    }
                 }
-            }
-        })
-        .await;
+            })
+            .await;
         Ok(())
     }
 
@@ -177,8 +178,8 @@ impl Options {
         }
     }
 
-    async fn go_on_writing(&self, crew: Rc<Crew>, window: Window, mut ready: Ready) {
-        let room = crew.plan.room(self.room_of(ready.number));
+    async fn go_on_writing(&self, thread: Rc<ThreadPlayers>, window: Window, mut ready: Ready) {
+        let room = thread.plan.room(self.room_of(ready.number));
         let pace = Pace::new(window.start, self.rate / self.active() as f64);
         let played = ready
             .player
@@ -187,18 +188,24 @@ impl Options {
             })
             .await;
         if played.is_ok() {
-            crew.drain(&mut ready.player).await;
+            thread.drain(&mut ready.player).await;
             ready.player.leave();
         }
     }
 
-    async fn lose_and_return(&self, crew: Rc<Crew>, hold: Hold, window: Window, ready: Ready) {
+    async fn lose_and_return(
+        &self,
+        thread: Rc<ThreadPlayers>,
+        hold: Hold,
+        window: Window,
+        ready: Ready,
+    ) {
         let Ready {
             number,
             mut player,
             access,
         } = ready;
-        let room = crew.plan.room(self.room_of(number));
+        let room = thread.plan.room(self.room_of(number));
         let cut_at = window.from + CUT_AFTER;
         if player.listen_until(cut_at).await.is_err() {
             return;
@@ -206,26 +213,26 @@ impl Options {
         let place = player.place(room).unwrap_or_default();
         let cursor = place.cursor.unwrap_or_default();
         player.cut();
-        crew.tally.intend(Op::Recover);
+        thread.tally.intend(Op::Recover);
         let away = fastrand::f64() * self.within;
         if away > 0.0 {
             clock::sleep_until(cut_at + nanoseconds(away)).await;
         }
-        let back = come_back(&crew, number, &access, room, cursor).await;
+        let back = come_back(&thread, number, &access, room, cursor).await;
         drop(hold);
         match back {
             Ok(mut player) => {
-                crew.tally.done_now(Op::Recover, cut_at);
-                crew.drain(&mut player).await;
+                thread.tally.done_now(Op::Recover, cut_at);
+                thread.drain(&mut player).await;
             }
-            Err(failed) => crew.tally.failed(Op::Recover, failed.code()),
+            Err(failed) => thread.tally.failed(Op::Recover, failed.code()),
         }
     }
 }
 
 /// Connects again until it works, and catches up with the room.
 async fn come_back(
-    crew: &Crew,
+    thread: &ThreadPlayers,
     number: u64,
     access: &str,
     room: RoomId,
@@ -236,7 +243,7 @@ async fn come_back(
     loop {
         let attempt = tokio::time::timeout_at(
             clock::instant(give_up),
-            take_up(crew, number, access, room, &mut cursor),
+            take_up(thread, number, access, room, &mut cursor),
         );
         let failed = match attempt.await {
             Ok(Ok(player)) => return Ok(player),
@@ -244,7 +251,7 @@ async fn come_back(
             Ok(Err(failed)) => failed,
             Err(_) => Failed::TimedOut,
         };
-        crew.tally.count(count::RETRIES, 1);
+        thread.tally.count(count::RETRIES, 1);
         let next = clock::now() + fastrand::u64(0..pause_below);
         if next >= give_up {
             return Err(failed);
@@ -256,14 +263,14 @@ async fn come_back(
 
 /// One attempt. What came before it broke off need not come again.
 async fn take_up(
-    crew: &Crew,
+    thread: &ThreadPlayers,
     number: u64,
     access: &str,
     room: RoomId,
     cursor: &mut Cursor,
 ) -> Result<Player, Failed> {
-    let way = crew.plan.way(number);
-    let mut player = Player::connect(way, Some(access.to_owned()), &crew.tally).await?;
+    let way = thread.plan.way(number);
+    let mut player = Player::connect(way, Some(access.to_owned()), &thread.tally).await?;
     if let Some(refused) = player.token_refused() {
         return Err(Failed::Refused(refused));
     }

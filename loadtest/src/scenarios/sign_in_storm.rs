@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use super::chat::Chat;
 use super::{Play, whole};
 use crate::clock;
-use crate::crew::{Crew, Hold};
 use crate::outcome::Outcome;
 use crate::plan::{Share, Window};
 use crate::player::{Delivery, Failed, Pace, Player, nanoseconds};
 use crate::report::Check;
 use crate::tally::Op;
+use crate::thread_players::{Hold, ThreadPlayers};
 
 /// Password of all accounts.
 const PASSWORD: &str = "a password for tests";
@@ -82,27 +82,28 @@ impl Play for Options {
         ]
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
-        let parts = crew
-            .gather(|number| Rc::clone(&options).get_ready(Rc::clone(&crew), number))
+        let parts = thread
+            .gather(|number| Rc::clone(&options).get_ready(Rc::clone(&thread), number))
             .await?;
-        let window = crew.ready().await;
-        crew.each(parts, |part| {
-            let (options, crew) = (Rc::clone(&options), Rc::clone(&crew));
-            async move {
-                match part {
-                    Part::Neighbour(number, player) => {
-                        options
-                            .neighbours()
-                            .member(crew, window, number, *player)
-                            .await;
+        let window = thread.ready().await;
+        thread
+            .each(parts, |part| {
+                let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));
+                async move {
+                    match part {
+                        Part::Neighbour(number, player) => {
+                            options
+                                .neighbours()
+                                .member(thread, window, number, *player)
+                                .await;
+                        }
+                        Part::Comer(comer) => options.keep_signing_in(thread, window, comer).await,
                     }
-                    Part::Comer(comer) => options.keep_signing_in(crew, window, comer).await,
                 }
-            }
-        })
-        .await;
+            })
+            .await;
         Ok(())
     }
 
@@ -142,9 +143,13 @@ impl Options {
         }
     }
 
-    async fn get_ready(self: Rc<Self>, crew: Rc<Crew>, number: u64) -> Result<Part, Failed> {
+    async fn get_ready(
+        self: Rc<Self>,
+        thread: Rc<ThreadPlayers>,
+        number: u64,
+    ) -> Result<Part, Failed> {
         if number < self.members {
-            let player = self.neighbours().enter(&crew, number).await?;
+            let player = self.neighbours().enter(&thread, number).await?;
             return Ok(Part::Neighbour(number, Box::new(player)));
         }
         let comer = number - self.members;
@@ -153,10 +158,10 @@ impl Options {
             of: self.comers(),
         };
         for account in share.range(self.accounts) {
-            let way = crew.plan.way(number);
-            let mut player = Player::connect(way, None, &crew.tally).await?;
+            let way = thread.plan.way(number);
+            let mut player = Player::connect(way, None, &thread.tally).await?;
             let request = Register {
-                username: username(crew.plan.seed, account),
+                username: username(thread.plan.seed, account),
                 password: PASSWORD.to_owned(),
                 name: None,
                 email: None,
@@ -169,7 +174,12 @@ impl Options {
     }
 
     /// Begins this comer's share of the sign-ins, whatever becomes of them.
-    async fn keep_signing_in(self: Rc<Self>, crew: Rc<Crew>, window: Window, comer: u64) {
+    async fn keep_signing_in(
+        self: Rc<Self>,
+        thread: Rc<ThreadPlayers>,
+        window: Window,
+        comer: u64,
+    ) {
         let interval = nanoseconds(self.comers() as f64 / self.rate);
         let first = window.start + interval * comer / self.comers();
         let mut pace = Pace::every(first, interval);
@@ -179,7 +189,12 @@ impl Options {
             clock::sleep_until(pace.next).await;
             let intended = pace.advance();
             let account = next % self.accounts;
-            waiting.spawn_local(sign_in(Rc::clone(&crew), crew.hold(), account, intended));
+            waiting.spawn_local(sign_in(
+                Rc::clone(&thread),
+                thread.hold(),
+                account,
+                intended,
+            ));
             next += self.comers();
             while waiting.try_join_next().is_some() {}
         }
@@ -188,12 +203,12 @@ impl Options {
 }
 
 /// One sign-in, timed from the moment at which its connection was meant to begin.
-async fn sign_in(crew: Rc<Crew>, hold: Hold, account: u64, intended: u64) {
-    let way = crew.plan.way(account);
+async fn sign_in(thread: Rc<ThreadPlayers>, hold: Hold, account: u64, intended: u64) {
+    let way = thread.plan.way(account);
     // Failures are counted where they happen.
-    if let Ok(mut player) = Player::connect_at(way, None, &crew.tally, intended).await {
+    if let Ok(mut player) = Player::connect_at(way, None, &thread.tally, intended).await {
         let request = Login {
-            username: username(crew.plan.seed, account),
+            username: username(thread.plan.seed, account),
             password: PASSWORD.to_owned(),
             device: None,
         };

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Play, is_chosen, whole};
 use crate::clock;
-use crate::crew::Crew;
 use crate::link::Lost;
 use crate::outcome::Outcome;
 use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, Way};
 use crate::report::{Better, Check, Figure};
 use crate::tally::Op;
+use crate::thread_players::ThreadPlayers;
 
 /// Times per second that a slow member reads.
 const READS_PER_SECOND: u64 = 10;
@@ -62,29 +62,30 @@ impl Play for Options {
         vec![(Op::Send, self.rate), (Op::Deliver, self.rate * fast)]
     }
 
-    async fn play(self, crew: Rc<Crew>) -> Result<(), Failed> {
-        let players = crew
+    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+        let players = thread
             .gather(|number| {
-                let crew = Rc::clone(&crew);
+                let thread = Rc::clone(&thread);
                 let slow = self.is_slow(number);
                 async move {
                     let way = Way {
                         receive_buffer: slow.then_some(RECEIVE_BUFFER_BYTES),
-                        ..crew.plan.way(number)
+                        ..thread.plan.way(number)
                     };
-                    let mut player = Player::connect(way, None, &crew.tally).await?;
-                    player.sign_in(crew.plan.seed, number).await?;
-                    player.join(crew.plan.room(0)).await?;
+                    let mut player = Player::connect(way, None, &thread.tally).await?;
+                    player.sign_in(thread.plan.seed, number).await?;
+                    player.join(thread.plan.room(0)).await?;
                     Ok((number, player))
                 }
             })
             .await?;
-        let window = crew.ready().await;
+        let window = thread.ready().await;
         let options = Rc::new(self);
-        crew.each(players, |(number, player)| {
-            Rc::clone(&options).member(Rc::clone(&crew), window, number, player)
-        })
-        .await;
+        thread
+            .each(players, |(number, player)| {
+                Rc::clone(&options).member(Rc::clone(&thread), window, number, player)
+            })
+            .await;
         Ok(())
     }
 
@@ -156,12 +157,12 @@ impl Options {
 
     async fn member(
         self: Rc<Self>,
-        crew: Rc<Crew>,
+        thread: Rc<ThreadPlayers>,
         window: Window,
         number: u64,
         mut player: Player,
     ) {
-        let room = crew.plan.room(0);
+        let room = thread.plan.room(0);
         let played = if self.is_slow(number) {
             player.count_deliveries_as(Op::DeliverLate);
             read_slowly(&mut player, self.slow_bytes, window.end).await
@@ -175,7 +176,7 @@ impl Options {
                 .await
         };
         if played.is_ok() {
-            crew.drain(&mut player).await;
+            thread.drain(&mut player).await;
             player.leave();
         }
     }

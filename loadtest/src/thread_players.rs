@@ -41,7 +41,7 @@ pub enum Said {
 
 /// The players of one thread.
 #[derive(Debug)]
-pub struct Crew {
+pub struct ThreadPlayers {
     /// What to do.
     pub plan: Arc<Plan>,
     /// What they count into.
@@ -58,7 +58,7 @@ pub struct Crew {
 
 /// While there is one of these, silence does not end the run.
 #[derive(Debug)]
-pub struct Hold(Rc<Crew>);
+pub struct Hold(Rc<ThreadPlayers>);
 
 impl Drop for Hold {
     fn drop(&mut self) {
@@ -66,8 +66,8 @@ impl Drop for Hold {
     }
 }
 
-impl Crew {
-    /// The crew of one thread.
+impl ThreadPlayers {
+    /// The players of these numbers, none of them connected yet.
     pub fn new(
         plan: Arc<Plan>,
         players: Range<u64>,
@@ -175,7 +175,7 @@ impl Crew {
     /// Until nothing more comes after the load.
     pub async fn over(&self) {
         let mut over = self.over.subscribe();
-        // The sender lives as long as the crew.
+        // The sender is a part of `self`.
         drop(over.wait_for(|over| *over).await);
     }
 
