@@ -26,7 +26,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(75);
 
 /// What a thread tells its process.
 #[derive(Debug)]
-pub enum Said {
+pub enum WorkerEvent {
     /// Its players are ready.
     Ready,
     /// So many more players are ready.
@@ -48,7 +48,7 @@ pub struct ThreadPlayers {
     pub tally: Tally,
     /// The numbers of this thread's players, among all players of the run.
     pub players: Range<u64>,
-    said: mpsc::UnboundedSender<Said>,
+    events: mpsc::UnboundedSender<WorkerEvent>,
     go: watch::Receiver<Option<u64>>,
     over: watch::Sender<bool>,
     window: Cell<Option<Window>>,
@@ -71,14 +71,14 @@ impl ThreadPlayers {
     pub fn new(
         plan: Arc<Plan>,
         players: Range<u64>,
-        said: mpsc::UnboundedSender<Said>,
+        events: mpsc::UnboundedSender<WorkerEvent>,
         go: watch::Receiver<Option<u64>>,
     ) -> Self {
         Self {
             plan,
             tally: Tally::default(),
             players,
-            said,
+            events,
             go,
             over: watch::Sender::new(false),
             window: Cell::new(None),
@@ -87,9 +87,9 @@ impl ThreadPlayers {
     }
 
     /// Tells the process.
-    pub fn say(&self, said: Said) {
+    pub fn tell(&self, event: WorkerEvent) {
         // A process that no longer listens is going down, and this thread with it.
-        drop(self.said.send(said));
+        drop(self.events.send(event));
     }
 
     /// Keeps the run from ending because nothing comes.
@@ -128,15 +128,15 @@ impl ThreadPlayers {
             .buffered(beside);
         while let Some(player) = getting_ready.next().await {
             ready.push(player?);
-            self.say(Said::Progress(1));
+            self.tell(WorkerEvent::Progress(1));
         }
         Ok(ready)
     }
 
     /// Says that all players of this thread are ready, and waits until those of all threads are.
     pub async fn ready(self: &Rc<Self>) -> Window {
-        self.say(Said::Slice(None, Box::new(self.tally.take())));
-        self.say(Said::Ready);
+        self.tell(WorkerEvent::Slice(None, Box::new(self.tally.take())));
+        self.tell(WorkerEvent::Ready);
         let mut go = self.go.clone();
         let start = match go.wait_for(Option::is_some).await {
             Ok(start) => start.expect("that was waited for"),
@@ -161,7 +161,10 @@ impl ThreadPlayers {
             if !slice.is_quiet() || self.held.get() > 0 {
                 quiet_since = now.max(window.end);
             }
-            self.say(Said::Slice(Some(window.second(next - 1)), Box::new(slice)));
+            self.tell(WorkerEvent::Slice(
+                Some(window.second(next - 1)),
+                Box::new(slice),
+            ));
             next += clock::SECOND;
             let waited = Duration::from_nanos(now.saturating_sub(window.end));
             let quiet = Duration::from_nanos(now.saturating_sub(quiet_since));
@@ -209,8 +212,11 @@ impl ThreadPlayers {
     pub fn end(&self) {
         if let Some(window) = self.window.get() {
             let second = window.second(clock::now());
-            self.say(Said::Slice(Some(second), Box::new(self.tally.take())));
+            self.tell(WorkerEvent::Slice(
+                Some(second),
+                Box::new(self.tally.take()),
+            ));
         }
-        self.say(Said::Done);
+        self.tell(WorkerEvent::Done);
     }
 }

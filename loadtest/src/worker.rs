@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use crate::plan::{Plan, Share};
 use crate::scenarios::Scenario;
 use crate::tally::Packed;
-use crate::thread_players::{Said, ThreadPlayers};
+use crate::thread_players::{ThreadPlayers, WorkerEvent};
 
 /// A line to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,15 +73,15 @@ pub fn work() -> Result<(), WorkError> {
         return Err(WorkError::Order("go before a plan".to_owned()));
     };
     fastrand::seed(plan.seed ^ plan.share.index.rotate_left(32));
-    let (said, mut heard) = mpsc::unbounded_channel();
+    let (events_in, mut events) = mpsc::unbounded_channel();
     let (go, gone) = watch::channel(None);
-    let threads = start_threads(&scenario, &Arc::new(*plan), &said, &gone);
-    drop(said);
+    let threads = start_threads(&scenario, &Arc::new(*plan), &events_in, &gone);
+    drop(events_in);
     let mut waiting = threads;
     let mut running = threads;
-    while let Some(said) = heard.blocking_recv() {
-        match said {
-            Said::Ready => {
+    while let Some(event) = events.blocking_recv() {
+        match event {
+            WorkerEvent::Ready => {
                 waiting -= 1;
                 if waiting == 0 {
                     say(&Report::Ready)?;
@@ -91,18 +91,18 @@ pub fn work() -> Result<(), WorkError> {
                     go.send_replace(Some(at));
                 }
             }
-            Said::Progress(count) => say(&Report::Progress(count))?,
-            Said::Slice(second, slice) => say(&Report::Slice {
+            WorkerEvent::Progress(count) => say(&Report::Progress(count))?,
+            WorkerEvent::Slice(second, slice) => say(&Report::Slice {
                 second,
                 slice: Box::new(slice.packed()),
             })?,
-            Said::Done => {
+            WorkerEvent::Done => {
                 running -= 1;
                 if running == 0 {
                     break;
                 }
             }
-            Said::Failed(why) => {
+            WorkerEvent::Failed(why) => {
                 say(&Report::Failed(why))?;
                 return Ok(());
             }
@@ -115,7 +115,7 @@ pub fn work() -> Result<(), WorkError> {
 fn start_threads(
     scenario: &Scenario,
     plan: &Arc<Plan>,
-    said: &mpsc::UnboundedSender<Said>,
+    events: &mpsc::UnboundedSender<WorkerEvent>,
     gone: &watch::Receiver<Option<u64>>,
 ) -> u32 {
     let of = plan.threads.max(1);
@@ -127,7 +127,7 @@ fn start_threads(
         let players = share.within(plan.share).range(scenario.players());
         let scenario = scenario.clone();
         let plan = Arc::clone(plan);
-        let said = said.clone();
+        let events = events.clone();
         let gone = gone.clone();
         let seed = fastrand::u64(..);
         std::thread::spawn(move || {
@@ -136,11 +136,11 @@ fn start_threads(
                 .enable_all()
                 .build()
                 .expect("a runtime starts where there are files to open");
-            let thread = Rc::new(ThreadPlayers::new(plan, players, said, gone));
+            let thread = Rc::new(ThreadPlayers::new(plan, players, events, gone));
             LocalSet::new().block_on(&runtime, async {
                 match scenario.play(Rc::clone(&thread)).await {
                     Ok(()) => thread.end(),
-                    Err(failed) => thread.say(Said::Failed(failed.to_string())),
+                    Err(failed) => thread.tell(WorkerEvent::Failed(failed.to_string())),
                 }
             });
         });
