@@ -7,7 +7,7 @@ use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{CreateRoom, RoomKind};
 
 use crate::plan::Share;
-use crate::player::{Failed, Player, Way};
+use crate::player::{Failed, Player, Route};
 use crate::tally::Tally;
 
 /// Players who make rooms beside each other.
@@ -41,7 +41,7 @@ async fn make(
     maker: u64,
     count: usize,
 ) -> Result<Vec<RoomId>, Failed> {
-    let mut player = Player::connect(Way::to(address), None, &Tally::default()).await?;
+    let mut player = Player::connect(Route::to(address), None, &Tally::default()).await?;
     player.sign_in(seed, MAKERS_FROM + maker).await?;
     let mut rooms = Vec::with_capacity(count);
     for number in 0..count {

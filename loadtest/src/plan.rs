@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::SECOND;
 use crate::link::Transport;
-use crate::player::Way;
+use crate::player::Route;
 use crate::report::Subject;
 
 /// One generator process's part of a run.
@@ -45,16 +45,16 @@ impl Plan {
             .unwrap_or(RoomId::from_bytes([0; 10]))
     }
 
-    /// The way of one player.
-    pub fn way(&self, player: u64) -> Way {
+    /// The route of one player.
+    pub fn route(&self, player: u64) -> Route {
         let source = (self.sources > 0 && self.address.ip().is_loopback()).then(|| {
             let last = player % u64::from(self.sources);
             let last = u8::try_from(last).expect("below a number of eight bits");
             IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + last % 250))
         });
-        Way {
+        Route {
             source,
-            ..Way::to(self.address)
+            ..Route::to(self.address)
         }
     }
 }

@@ -68,7 +68,7 @@ impl Failed {
 
 /// Where a player connects, and from which address.
 #[derive(Clone, Copy, Debug)]
-pub struct Way {
+pub struct Route {
     /// The server.
     pub address: std::net::SocketAddr,
     /// The player's own address; the system's choice when absent.
@@ -77,7 +77,7 @@ pub struct Way {
     pub receive_buffer: Option<u32>,
 }
 
-impl Way {
+impl Route {
     /// To this address, with the system's choices.
     pub const fn to(address: std::net::SocketAddr) -> Self {
         Self {
@@ -107,19 +107,23 @@ pub struct Player {
 
 impl Player {
     /// Connects, says hello, and waits for the welcome.
-    pub async fn connect(way: Way, token: Option<String>, tally: &Tally) -> Result<Self, Failed> {
-        Self::connect_at(way, token, tally, clock::now()).await
+    pub async fn connect(
+        route: Route,
+        token: Option<String>,
+        tally: &Tally,
+    ) -> Result<Self, Failed> {
+        Self::connect_at(route, token, tally, clock::now()).await
     }
 
     /// Like [`Self::connect`], for a connection that was meant to begin at `intended`.
     pub async fn connect_at(
-        way: Way,
+        route: Route,
         token: Option<String>,
         tally: &Tally,
         intended: u64,
     ) -> Result<Self, Failed> {
         tally.intend(Op::Connect);
-        let connecting = Self::greet(way, token, tally.clone());
+        let connecting = Self::greet(route, token, tally.clone());
         let outcome = match tokio::time::timeout(PATIENCE, connecting).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failed::TimedOut),
@@ -131,8 +135,8 @@ impl Player {
         outcome
     }
 
-    async fn greet(way: Way, token: Option<String>, tally: Tally) -> Result<Self, Failed> {
-        let link = Link::connect(way.address, way.source, way.receive_buffer).await?;
+    async fn greet(route: Route, token: Option<String>, tally: Tally) -> Result<Self, Failed> {
+        let link = Link::connect(route.address, route.source, route.receive_buffer).await?;
         let mut player = Self {
             link,
             inbox: Inbox::new(tally),
@@ -151,8 +155,8 @@ impl Player {
     }
 
     /// A connection to the bare fan-out server, in this room.
-    pub async fn bare(way: Way, room: u64, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::open(way.address, way.source)
+    pub async fn bare(route: Route, room: u64, tally: &Tally) -> Result<Self, Failed> {
+        let link = Link::open(route.address, route.source)
             .await
             .map_err(ConnectError::Io)?;
         let mut player = Self {
@@ -167,8 +171,8 @@ impl Player {
     }
 
     /// A connection to the bare echo server.
-    pub async fn bare_echo(way: Way, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::connect(way.address, way.source, way.receive_buffer).await?;
+    pub async fn bare_echo(route: Route, tally: &Tally) -> Result<Self, Failed> {
+        let link = Link::connect(route.address, route.source, route.receive_buffer).await?;
         let mut inbox = Inbox::new(tally.clone());
         inbox.side = Side::EchoFloor;
         Ok(Self {

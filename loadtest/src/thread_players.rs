@@ -100,7 +100,7 @@ impl ThreadPlayers {
 
     /// A player of this number, connected and signed in.
     pub async fn player(&self, number: u64) -> Result<Player, Failed> {
-        let mut player = Player::connect(self.plan.way(number), None, &self.tally).await?;
+        let mut player = Player::connect(self.plan.route(number), None, &self.tally).await?;
         player.sign_in(self.plan.seed, number).await?;
         Ok(player)
     }

@@ -108,7 +108,7 @@ impl Chat {
     }
 
     pub(super) async fn enter(self, thread: &ThreadPlayers, number: u64) -> Result<Player, Failed> {
-        let way = thread.plan.way(number);
+        let route = thread.plan.route(number);
         let room = number / self.members;
         match thread.plan.subject {
             Subject::Server => {
@@ -116,7 +116,7 @@ impl Chat {
                 player.join(thread.plan.room(room)).await?;
                 Ok(player)
             }
-            Subject::Floor => Player::bare(way, room, &thread.tally).await,
+            Subject::Floor => Player::bare(route, room, &thread.tally).await,
         }
     }
 

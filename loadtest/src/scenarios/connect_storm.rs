@@ -115,9 +115,9 @@ impl Options {
         account: u64,
         intended: u64,
     ) {
-        let way = thread.plan.way(account);
+        let route = thread.plan.route(account);
         // Failures are counted where they happen.
-        let Ok(mut player) = Player::connect_at(way, None, &thread.tally, intended).await else {
+        let Ok(mut player) = Player::connect_at(route, None, &thread.tally, intended).await else {
             return;
         };
         if self.sign_in && player.sign_in(thread.plan.seed, account).await.is_err() {

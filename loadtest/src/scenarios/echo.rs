@@ -54,10 +54,10 @@ impl Play for Options {
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move {
-                    let way = thread.plan.way(number);
+                    let route = thread.plan.route(number);
                     match thread.plan.subject {
                         Subject::Server => thread.player(number).await,
-                        Subject::Floor => Player::bare_echo(way, &thread.tally).await,
+                        Subject::Floor => Player::bare_echo(route, &thread.tally).await,
                     }
                 }
             })

@@ -198,8 +198,8 @@ impl Options {
         number: u64,
         intended: u64,
     ) -> Result<Guest, Failed> {
-        let way = thread.plan.way(number);
-        let mut player = Player::connect_at(way, None, &thread.tally, intended).await?;
+        let route = thread.plan.route(number);
+        let mut player = Player::connect_at(route, None, &thread.tally, intended).await?;
         let access = player.sign_in(thread.plan.seed, number).await?.access;
         player.timed(Op::Call, &ListRooms::default()).await?;
         thread.tally.count(count::LIST_ROOMS, 1);
@@ -320,10 +320,10 @@ async fn come_back(thread: &Rc<ThreadPlayers>, hold: Hold, guest: Guest) -> Opti
     let returns = clock::now() + exponential(AWAY);
     clock::sleep_until(returns).await;
     thread.tally.intend(Op::Recover);
-    let way = thread.plan.way(number);
+    let route = thread.plan.route(number);
     let token = Some(access.clone());
     let back = async {
-        let mut player = Player::connect_at(way, token, &thread.tally, returns).await?;
+        let mut player = Player::connect_at(route, token, &thread.tally, returns).await?;
         player.count_deliveries_as(Op::DeliverLate);
         player.resume(room, cursor).await?;
         player.catch_up(room).await?;

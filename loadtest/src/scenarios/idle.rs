@@ -41,9 +41,9 @@ impl Play for Options {
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move {
-                    let way = thread.plan.way(number);
+                    let route = thread.plan.route(number);
                     match thread.plan.subject {
-                        Subject::Floor => Player::bare_echo(way, &thread.tally).await,
+                        Subject::Floor => Player::bare_echo(route, &thread.tally).await,
                         Subject::Server => {
                             let mut player = thread.player(number).await?;
                             player.join(thread.plan.room(number / self.members)).await?;

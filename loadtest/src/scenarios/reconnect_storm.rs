@@ -77,8 +77,8 @@ impl Play for Options {
                 let thread = Rc::clone(&thread);
                 let room = thread.plan.room(self.room_of(number));
                 async move {
-                    let way = thread.plan.way(number);
-                    let mut player = Player::connect(way, None, &thread.tally).await?;
+                    let route = thread.plan.route(number);
+                    let mut player = Player::connect(route, None, &thread.tally).await?;
                     let access = player.sign_in(thread.plan.seed, number).await?.access;
                     player.join(room).await?;
                     Ok(Ready {
@@ -269,8 +269,8 @@ async fn take_up(
     room: RoomId,
     cursor: &mut Cursor,
 ) -> Result<Player, Failed> {
-    let way = thread.plan.way(number);
-    let mut player = Player::connect(way, Some(access.to_owned()), &thread.tally).await?;
+    let route = thread.plan.route(number);
+    let mut player = Player::connect(route, Some(access.to_owned()), &thread.tally).await?;
     if let Some(refused) = player.token_refused() {
         return Err(Failed::Refused(refused));
     }

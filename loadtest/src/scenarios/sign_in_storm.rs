@@ -158,8 +158,8 @@ impl Options {
             of: self.comers(),
         };
         for account in share.range(self.accounts) {
-            let way = thread.plan.way(number);
-            let mut player = Player::connect(way, None, &thread.tally).await?;
+            let route = thread.plan.route(number);
+            let mut player = Player::connect(route, None, &thread.tally).await?;
             let request = Register {
                 username: username(thread.plan.seed, account),
                 password: PASSWORD.to_owned(),
@@ -204,9 +204,9 @@ impl Options {
 
 /// One sign-in, timed from the moment at which its connection was meant to begin.
 async fn sign_in(thread: Rc<ThreadPlayers>, hold: Hold, account: u64, intended: u64) {
-    let way = thread.plan.way(account);
+    let route = thread.plan.route(account);
     // Failures are counted where they happen.
-    if let Ok(mut player) = Player::connect_at(way, None, &thread.tally, intended).await {
+    if let Ok(mut player) = Player::connect_at(route, None, &thread.tally, intended).await {
         let request = Login {
             username: username(thread.plan.seed, account),
             password: PASSWORD.to_owned(),

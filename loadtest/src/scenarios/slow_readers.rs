@@ -11,7 +11,7 @@ use crate::clock;
 use crate::link::Lost;
 use crate::outcome::Outcome;
 use crate::plan::Window;
-use crate::player::{Delivery, Failed, Pace, Player, Way};
+use crate::player::{Delivery, Failed, Pace, Player, Route};
 use crate::report::{Better, Check, Figure};
 use crate::tally::Op;
 use crate::thread_players::ThreadPlayers;
@@ -68,11 +68,11 @@ impl Play for Options {
                 let thread = Rc::clone(&thread);
                 let slow = self.is_slow(number);
                 async move {
-                    let way = Way {
+                    let route = Route {
                         receive_buffer: slow.then_some(RECEIVE_BUFFER_BYTES),
-                        ..thread.plan.way(number)
+                        ..thread.plan.route(number)
                     };
-                    let mut player = Player::connect(way, None, &thread.tally).await?;
+                    let mut player = Player::connect(route, None, &thread.tally).await?;
                     player.sign_in(thread.plan.seed, number).await?;
                     player.join(thread.plan.room(0)).await?;
                     Ok((number, player))
