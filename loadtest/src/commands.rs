@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::cli::{self, Output};
 use crate::fleet::Watched;
-use crate::probe::{self, Moment};
+use crate::probe::{self, ResourceSample};
 use crate::report::progress::Progress;
 use crate::report::{Capacity, LAYOUT, Report, Run, Subject, compare, html, json, table};
 use crate::run::assemble::entry;
@@ -132,14 +132,14 @@ async fn watched(
     if let Some((op, rate)) = scenario.offered().last() {
         progress.follow(op.name(), Some(*rate));
     }
-    let mut last: Option<Moment> = None;
+    let mut last: Option<ResourceSample> = None;
     let run = setting
         .measure(scenario, target, repetition, |watched| match watched {
             Watched::Ready(count) => progress.inc(count),
-            Watched::Second(second, slice, moment) => {
-                let ends = last.as_ref().map(|last| (last, moment));
+            Watched::Second(second, slice, resources) => {
+                let ends = last.as_ref().map(|last| (last, resources));
                 progress.second(&entry(second, slice, ends));
-                last = Some(*moment);
+                last = Some(*resources);
             }
         })
         .await;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::plan::{Plan, Share, Window};
-use crate::probe::{Moment, Probe, Sample};
+use crate::probe::{Probe, ResourceSample, Sample};
 use crate::scenarios::Scenario;
 use crate::tally::Slice;
 use crate::worker::{Order, Report};
@@ -51,7 +51,7 @@ pub enum Watched<'a> {
     /// So many more players are ready.
     Ready(u64),
     /// A second is over.
-    Second(i64, &'a Slice, &'a Moment),
+    Second(i64, &'a Slice, &'a ResourceSample),
 }
 
 /// What a fleet gathered.
@@ -62,7 +62,7 @@ pub struct Gathered {
     /// By second.
     pub by_second: BTreeMap<i64, Slice>,
     /// What was used at the beginning of each second.
-    pub moments: BTreeMap<i64, Moment>,
+    pub resources: BTreeMap<i64, ResourceSample>,
 }
 
 struct Worker {
@@ -187,13 +187,13 @@ struct Probes {
 }
 
 impl Probes {
-    fn moment(&self) -> Moment {
+    fn sample(&self) -> ResourceSample {
         let generator = self
             .generators
             .iter()
             .filter_map(|&pid| Probe::Process(pid).sample())
             .reduce(Sample::and);
-        Moment {
+        ResourceSample {
             at: clock::now(),
             server: self.server.and_then(Probe::sample),
             generator: generator.unwrap_or_default(),
@@ -217,11 +217,11 @@ async fn gather(
             biased;
             () = clock::sleep_until(next) => {
                 let second = window.second(next);
-                let moment = probes.moment();
-                gathered.moments.insert(second, moment);
+                let resources = probes.sample();
+                gathered.resources.insert(second, resources);
                 // The second before the last one has come from everybody by now.
                 if let Some(slice) = gathered.by_second.get(&(second - 2)) {
-                    watch(Watched::Second(second - 2, slice, &moment));
+                    watch(Watched::Second(second - 2, slice, &resources));
                 }
                 next += clock::SECOND;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::probe::Moment;
+use crate::probe::ResourceSample;
 use crate::report::{Check, Figure, Subject, Usage};
 use crate::tally::{OPS, Op, Slice, count};
 
@@ -28,7 +28,7 @@ pub struct Outcome {
     /// The generator's processes.
     pub generator: Usage,
     /// What processes had used at the beginning of each second.
-    pub moments: BTreeMap<i64, Moment>,
+    pub resources: BTreeMap<i64, ResourceSample>,
     /// How long the server took to start, in seconds; absent when it ran already.
     pub started_in: Option<f64>,
 }
@@ -76,12 +76,12 @@ impl Outcome {
 
     /// Server memory in bytes at the beginning of a second.
     pub fn memory_at(&self, second: i64) -> Option<u64> {
-        Some(self.moments.get(&second)?.server?.memory_bytes)
+        Some(self.resources.get(&second)?.server?.memory_bytes)
     }
 
     /// Processor seconds of the server between the beginnings of two seconds.
     pub fn server_cpu(&self, seconds: std::ops::Range<i64>) -> Option<f64> {
-        let at = |second| Some(self.moments.get(&second)?.server?.cpu_seconds);
+        let at = |second| Some(self.resources.get(&second)?.server?.cpu_seconds);
         Some(at(seconds.end)? - at(seconds.start)?)
     }
 

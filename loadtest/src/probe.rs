@@ -40,8 +40,8 @@ impl Sample {
 
 /// What processes had used at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moment {
-    /// When.
+pub struct ResourceSample {
+    /// When, by [`crate::clock`].
     pub at: u64,
     /// The server.
     pub server: Option<Sample>,

@@ -8,7 +8,7 @@ use crate::link::Transport;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, Share};
 use crate::player::Failed;
-use crate::probe::{self, Moment, Sample};
+use crate::probe::{self, ResourceSample, Sample};
 use crate::report::{Run, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::server_settings::SETTINGS;
@@ -153,16 +153,16 @@ impl Setting {
     ) -> Outcome {
         let threads = self.processes * u64::from(self.threads.max(1));
         let last = i64::from(plan.seconds);
-        let from = gathered.moments.get(&0).copied().unwrap_or_default();
-        let to = gathered.moments.get(&last).copied().unwrap_or(from);
+        let from = gathered.resources.get(&0).copied().unwrap_or_default();
+        let to = gathered.resources.get(&last).copied().unwrap_or(from);
         let server = from.server.zip(to.server).map(|ends| {
-            let highest = highest(gathered, last, |moment| moment.server);
+            let highest = highest(gathered, last, |resources| resources.server);
             usage(ends, before.unwrap_or_default(), highest, 0)
         });
         let generator = usage(
             (from.generator, to.generator),
             Sample::default(),
-            highest(gathered, last, |moment| Some(moment.generator)),
+            highest(gathered, last, |resources| Some(resources.generator)),
             threads,
         );
         // The two looks at the processes may be a little more or less than the seconds apart.
@@ -181,7 +181,7 @@ impl Setting {
             whole: crate::tally::Slice::default(),
             server,
             generator,
-            moments: gathered.moments.clone(),
+            resources: gathered.resources.clone(),
             started_in: target.started_in.map(|time| time.as_secs_f64()),
         };
         outcome.sum_up(plan.seconds);
@@ -213,10 +213,10 @@ fn usage(ends: (Sample, Sample), before: Sample, highest: u64, threads: u64) -> 
     }
 }
 
-fn highest(gathered: &Gathered, last: i64, of: impl Fn(&Moment) -> Option<Sample>) -> u64 {
-    let moments = gathered.moments.range(0..=last);
-    moments
-        .filter_map(|(_, moment)| of(moment))
+fn highest(gathered: &Gathered, last: i64, of: impl Fn(&ResourceSample) -> Option<Sample>) -> u64 {
+    let samples = gathered.resources.range(0..=last);
+    samples
+        .filter_map(|(_, resources)| of(resources))
         .map(|sample| sample.memory_bytes)
         .max()
         .unwrap_or_default()

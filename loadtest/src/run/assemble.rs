@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::is_limit;
 use crate::fleet::Gathered;
 use crate::outcome::Outcome;
-use crate::probe::Moment;
+use crate::probe::ResourceSample;
 use crate::report::{Instant, Latency, Operation, Run, Second, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::tally::{OPS, Op, Slice};
@@ -109,16 +109,20 @@ fn timeline(gathered: &Gathered) -> Vec<Second> {
     let mut seconds = Vec::new();
     for (&second, slice) in &gathered.by_second {
         let ends = gathered
-            .moments
+            .resources
             .get(&second)
-            .zip(gathered.moments.get(&(second + 1)));
+            .zip(gathered.resources.get(&(second + 1)));
         seconds.push(entry(second, slice, ends));
     }
     seconds
 }
 
 /// One second of the timeline, between two looks at the processes.
-pub(crate) fn entry(second: i64, slice: &Slice, ends: Option<(&Moment, &Moment)>) -> Second {
+pub(crate) fn entry(
+    second: i64,
+    slice: &Slice,
+    ends: Option<(&ResourceSample, &ResourceSample)>,
+) -> Second {
     let operations: BTreeMap<String, Instant> = OPS
         .into_iter()
         .filter_map(|op| {
