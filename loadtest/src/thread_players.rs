@@ -16,7 +16,7 @@ use crate::player::{Failed, Player};
 use crate::tally::{Slice, Tally};
 
 /// Players of one thread that get ready at the same time.
-const BESIDE: usize = 32;
+const CONCURRENCY: usize = 32;
 
 /// So long must nothing arrive before a run is over.
 const QUIET: Duration = Duration::from_millis(1_000);
@@ -110,13 +110,13 @@ impl ThreadPlayers {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        self.gather_beside(BESIDE, one).await
+        self.gather_concurrently(CONCURRENCY, one).await
     }
 
     /// Like [`Self::gather`], this many at a time.
-    pub async fn gather_beside<T, F>(
+    pub async fn gather_concurrently<T, F>(
         &self,
-        beside: usize,
+        concurrency: usize,
         one: impl Fn(u64) -> F,
     ) -> Result<Vec<T>, Failed>
     where
@@ -125,7 +125,7 @@ impl ThreadPlayers {
         let mut ready = Vec::new();
         let mut getting_ready = futures_util::stream::iter(self.players.clone())
             .map(one)
-            .buffered(beside);
+            .buffered(concurrency);
         while let Some(player) = getting_ready.next().await {
             ready.push(player?);
             self.tell(WorkerEvent::Progress(1));

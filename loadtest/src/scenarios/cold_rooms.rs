@@ -21,7 +21,7 @@ use crate::thread_players::ThreadPlayers;
 
 /// Owners of one thread who make rooms at the same time. A connection makes one room after the other, so that it
 /// takes many to fill the server's commits.
-const MAKERS_BESIDE: usize = 256;
+const MAKERS_CONCURRENCY: usize = 256;
 
 /// Rooms in one page of a list.
 const PAGE: u32 = 200;
@@ -169,7 +169,7 @@ impl Options {
     async fn build(self: Rc<Self>, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let began = clock::now();
         thread
-            .gather_beside(MAKERS_BESIDE, |owner| {
+            .gather_concurrently(MAKERS_CONCURRENCY, |owner| {
                 Rc::clone(&self).make_rooms(Rc::clone(&thread), owner)
             })
             .await?;
