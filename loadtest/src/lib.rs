@@ -5,11 +5,10 @@
 //! cost. With `--floor` it measures a bare program ([`floor`]) under the same load in the same minute, so that results
 //! of different machines can be compared as ratios.
 //!
-//! [`run`] puts one run together: [`target`] starts what is measured, [`arrange`] makes the rooms, [`fleet`] starts
+//! [`run`] puts one run together: [`target`] starts what is measured, [`setup_rooms`] makes the rooms, [`fleet`] starts
 //! generator processes, each a [`worker`] with [`thread_players`] per thread. A [`player`] is a [`link`] and the
 //! protocol on it; it counts into a [`tally`]. [`probe`] looks at processes, [`outcome`] sums up, [`report`] shows.
 
-pub mod arrange;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -25,6 +24,7 @@ pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod server_settings;
+pub mod setup_rooms;
 pub mod stamp;
 pub mod tally;
 pub mod target;

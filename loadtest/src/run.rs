@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::arrange;
 use crate::fleet::{self, FleetError, Gathered, Watched};
 use crate::link::Transport;
 use crate::outcome::Outcome;
@@ -12,6 +11,7 @@ use crate::probe::{self, ResourceSample, Sample};
 use crate::report::{Run, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::server_settings::SETTINGS;
+use crate::setup_rooms;
 use crate::target::{Installation, StartError, Target};
 
 pub(crate) mod assemble;
@@ -58,7 +58,7 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     /// The rooms could not be made.
     #[error("making the rooms: {0}")]
-    Arrange(#[from] Failed),
+    Rooms(#[from] Failed),
     /// There is no bare program for this scenario.
     #[error("scenario {0} has no floor to compare with")]
     NoFloor(&'static str),
@@ -119,7 +119,9 @@ impl Setting {
         let before = target.probe.and_then(probe::Probe::sample);
         let seed = self.seed.wrapping_add(u64::from(repetition) << 40);
         let rooms = match target.subject {
-            Subject::Server => arrange::rooms(target.address, seed, scenario.rooms()).await?,
+            Subject::Server => {
+                setup_rooms::make_all(target.address, seed, scenario.rooms()).await?
+            }
             Subject::Floor => Vec::new(),
         };
         let plan = Plan {

@@ -61,7 +61,7 @@ pub(super) async fn search(options: &cli::Capacity) -> Result<(Vec<Run>, Capacit
         let tried = match super::of_server(&setting, &scenario, 1).await {
             Ok(runs) => judge(runs, &scenario, options),
             Err(RunError::Fleet(error)) => broken(error.to_string()),
-            Err(RunError::Arrange(error)) => broken(format!("making the rooms: {error}")),
+            Err(RunError::Rooms(error)) => broken(format!("making the rooms: {error}")),
             Err(error) => return Err(SearchError::Run(error)),
         };
         let verdict = if tried.held { "held" } else { "broke" };

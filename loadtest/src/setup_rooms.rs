@@ -10,7 +10,7 @@ use crate::plan::Share;
 use crate::player::{Failed, Player, Route};
 use crate::tally::Tally;
 
-/// Players who make rooms beside each other.
+/// Players who make rooms at the same time.
 const MAKERS: u64 = 32;
 
 /// Rooms that one player makes, below what a connection may have open.
@@ -20,7 +20,7 @@ const ROOMS_EACH: u64 = 50;
 const MAKERS_FROM: u64 = 900_000_000_000;
 
 /// Makes this many public rooms.
-pub async fn rooms(address: SocketAddr, seed: u64, count: u64) -> Result<Vec<RoomId>, Failed> {
+pub async fn make_all(address: SocketAddr, seed: u64, count: u64) -> Result<Vec<RoomId>, Failed> {
     let makers = count.div_ceil(ROOMS_EACH);
     futures_util::stream::iter(0..makers)
         .map(|maker| async move {
