@@ -8,6 +8,23 @@
 //! [`run`] puts one run together: [`target`] starts what is measured, [`setup_rooms`] makes the rooms, [`fleet`] starts
 //! generator processes, each a [`worker`] with [`thread_players`] per thread. A [`player`] is a [`link`] and the
 //! protocol on it; it counts into a [`tally`]. [`probe`] looks at processes, [`outcome`] sums up, [`report`] shows.
+//!
+//! Layers, from top to bottom; a module uses only those below its line:
+//!
+//! | modules | what they are about |
+//! |---|---|
+//! | [`commands`] | one function per command |
+//! | [`cli`] | what may be written on the command line |
+//! | [`run`], [`objective`] | one run from start to report; what a load must hold |
+//! | [`fleet`], [`setup_rooms`], [`target`] | the generator's processes, the rooms, what is measured |
+//! | [`worker`] | one generator process |
+//! | [`scenarios`] | what players do, and what must have held |
+//! | [`thread_players`], [`outcome`] | the players of one thread; what all of them counted |
+//! | [`plan`] | what a process is told beside the scenario |
+//! | [`player`], [`probe`] | one player; one look at a process |
+//! | [`link`], [`floor`], [`report`] | a connection, a bare program, the data of a report and how it is shown |
+//! | [`tally`] | what is counted, and under which names |
+//! | [`clock`], [`stamp`], [`server_settings`] | use nothing of the others |
 
 pub mod cli;
 pub mod clock;
