@@ -66,7 +66,7 @@ fn leads_somewhere(page: &Source, link: &str, sources: &[Source]) -> bool {
 }
 
 /// The path that `link` names on the page at `page`.
-fn resolve(page: &str, link: &str) -> String {
+pub(crate) fn resolve(page: &str, link: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
     for part in link.trim_end_matches('/').split('/') {

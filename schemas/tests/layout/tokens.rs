@@ -18,6 +18,10 @@ pub(crate) struct Code {
 pub(crate) struct NamedPath {
     pub(crate) segments: Vec<String>,
     pub(crate) line: usize,
+    /// The modules with a body, `mod name { … }`, around it in its file, from outside to inside.
+    pub(crate) inside: Vec<String>,
+    /// The name that `use` gives to what the path names: `*` for all that is in it. Absent where it is not brought in.
+    pub(crate) brought_in_as: Option<String>,
 }
 
 /// A function with a body.
@@ -45,9 +49,9 @@ impl Code {
 
     /// Every path of two or more segments, and single names that `use` brings in.
     pub(crate) fn paths(&self) -> Vec<NamedPath> {
-        let mut found = Vec::new();
-        find_paths(&self.tokens, &mut found);
-        found
+        let mut paths = Paths::default();
+        paths.find(&self.tokens);
+        paths.found
     }
 
     /// Every function with a body, nested ones too.
@@ -158,30 +162,125 @@ fn item_end(tokens: &[TokenTree], start: usize) -> usize {
     tokens.len() - 1
 }
 
-fn find_paths(tokens: &[TokenTree], found: &mut Vec<NamedPath>) {
-    let mut index = 0;
-    while index < tokens.len() {
-        let imported = index > 0
-            && (is_word(tokens.get(index - 1), "use") || is_word(tokens.get(index - 1), "crate"));
-        match &tokens[index] {
-            TokenTree::Ident(word) if word == "use" => {
-                index = skip_colons(tokens, index + 1);
-                if let Some(TokenTree::Group(group)) = tokens.get(index) {
-                    spell_out(&[], group, found);
-                    index += 1;
-                } else {
-                    index = read_path(tokens, index, &[], true, found);
+/// Collects paths.
+#[derive(Default)]
+struct Paths {
+    /// The modules around what is read.
+    inside: Vec<String>,
+    found: Vec<NamedPath>,
+}
+
+impl Paths {
+    fn find(&mut self, tokens: &[TokenTree]) {
+        let mut index = 0;
+        while index < tokens.len() {
+            let brought_in = index > 0
+                && (is_word(tokens.get(index - 1), "use")
+                    || is_word(tokens.get(index - 1), "crate"));
+            match &tokens[index] {
+                TokenTree::Ident(word) if word == "use" => {
+                    index = skip_colons(tokens, index + 1);
+                    if let Some(TokenTree::Group(group)) = tokens.get(index) {
+                        self.spell_out(&[], group);
+                        index += 1;
+                    } else {
+                        index = self.read(tokens, index, &[], true);
+                    }
                 }
+                TokenTree::Ident(word) if word == "mod" => index = self.enter(tokens, index),
+                TokenTree::Ident(_) => index = self.read(tokens, index, &[], brought_in),
+                TokenTree::Group(group) => {
+                    self.find(&tokens_of(group));
+                    index += 1;
+                }
+                TokenTree::Literal(literal) => {
+                    let line = line_of(&tokens[index]);
+                    if let Some(segments) = path_in_text(&literal.to_string()) {
+                        self.add(segments, line, None);
+                    }
+                    index += 1;
+                }
+                TokenTree::Punct(_) => index += 1,
             }
-            TokenTree::Ident(_) => index = read_path(tokens, index, &[], imported, found),
-            TokenTree::Group(group) => {
-                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                find_paths(&inner, found);
-                index += 1;
-            }
-            _ => index += 1,
         }
     }
+
+    /// Reads the module declared at `start` and returns the index after it.
+    fn enter(&mut self, tokens: &[TokenTree], start: usize) -> usize {
+        if let (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) =
+            (tokens.get(start + 1), tokens.get(start + 2))
+        {
+            self.inside.push(name.to_string());
+            self.find(&tokens_of(body));
+            self.inside.pop();
+            return start + 3;
+        }
+        start + 1
+    }
+
+    /// Reads the path that begins at `start` and returns the index after it.
+    fn read(
+        &mut self,
+        tokens: &[TokenTree],
+        start: usize,
+        before: &[String],
+        brought_in: bool,
+    ) -> usize {
+        let Some(first) = tokens.get(start) else {
+            return start;
+        };
+        let line = line_of(first);
+        let mut segments = before.to_vec();
+        let mut index = start;
+        while let Some(TokenTree::Ident(word)) = tokens.get(index) {
+            if word != "self" || segments.is_empty() {
+                segments.push(word.to_string());
+            }
+            let after = skip_colons(tokens, index + 1);
+            if after == index + 1 {
+                index = after;
+                break;
+            }
+            index = after;
+            if let Some(TokenTree::Group(group)) = tokens.get(index)
+                && group.delimiter() == Delimiter::Brace
+            {
+                self.spell_out(&segments, group);
+                return index + 1;
+            }
+        }
+        if segments.len() > 1 || (brought_in && !segments.is_empty()) {
+            let name = match (tokens.get(index), tokens.get(index + 1)) {
+                (star, _) if is_punct(star, '*') => Some("*".to_owned()),
+                (word, Some(TokenTree::Ident(name))) if is_word(word, "as") => {
+                    Some(name.to_string())
+                }
+                _ => segments.last().cloned(),
+            };
+            self.add(segments, line, name.filter(|_| brought_in));
+        }
+        index.max(start + 1)
+    }
+
+    /// The members of a `use` list.
+    fn spell_out(&mut self, before: &[String], group: &Group) {
+        for member in tokens_of(group).split(|token| is_punct(Some(token), ',')) {
+            self.read(member, skip_colons(member, 0), before, true);
+        }
+    }
+
+    fn add(&mut self, segments: Vec<String>, line: usize, brought_in_as: Option<String>) {
+        self.found.push(NamedPath {
+            segments,
+            line,
+            inside: self.inside.clone(),
+            brought_in_as,
+        });
+    }
+}
+
+fn tokens_of(group: &Group) -> Vec<TokenTree> {
+    group.stream().into_iter().collect()
 }
 
 fn skip_colons(tokens: &[TokenTree], index: usize) -> usize {
@@ -192,56 +291,24 @@ fn skip_colons(tokens: &[TokenTree], index: usize) -> usize {
     }
 }
 
-/// Reads the path that begins at `start` and returns the index after it.
-fn read_path(
-    tokens: &[TokenTree],
-    start: usize,
-    before: &[String],
-    keep_single: bool,
-    found: &mut Vec<NamedPath>,
-) -> usize {
-    let Some(first) = tokens.get(start) else {
-        return start;
+/// The path of a text that is nothing but a path of this crate, as attributes take it: `"crate::wire::as_text"`.
+fn path_in_text(literal: &str) -> Option<Vec<String>> {
+    let text = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let segments: Vec<String> = text.split("::").map(str::to_owned).collect();
+    let is_name = |name: &String| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || letter == '_')
     };
-    let line = line_of(first);
-    let mut segments = before.to_vec();
-    let mut index = start;
-    while let Some(TokenTree::Ident(word)) = tokens.get(index) {
-        if word != "self" || segments.is_empty() {
-            segments.push(word.to_string());
-        }
-        let after = skip_colons(tokens, index + 1);
-        if after == index + 1 {
-            index = after;
-            break;
-        }
-        index = after;
-        if let Some(TokenTree::Group(group)) = tokens.get(index)
-            && group.delimiter() == Delimiter::Brace
-        {
-            spell_out(&segments, group, found);
-            return index + 1;
-        }
-    }
-    if segments.len() > 1 || (keep_single && !segments.is_empty()) {
-        found.push(NamedPath { segments, line });
-    }
-    index.max(start + 1)
-}
-
-/// The members of a `use` list.
-fn spell_out(before: &[String], group: &Group, found: &mut Vec<NamedPath>) {
-    let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
-    for member in tokens.split(|token| is_punct(Some(token), ',')) {
-        read_path(member, skip_colons(member, 0), before, true, found);
-    }
+    let begins_here = matches!(&*segments[0], "crate" | "self" | "super");
+    (begins_here && segments.len() > 1 && segments.iter().all(is_name)).then_some(segments)
 }
 
 fn find_functions(tokens: &[TokenTree], found: &mut Vec<Function>) {
     for (index, token) in tokens.iter().enumerate() {
         if let TokenTree::Group(group) = token {
-            let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            find_functions(&inner, found);
+            find_functions(&tokens_of(group), found);
         }
         if !is_word(Some(token), "fn") {
             continue;
@@ -268,8 +335,7 @@ fn flatten(tokens: &[TokenTree], flat: &mut Vec<(String, usize)>) {
     for token in tokens {
         match token {
             TokenTree::Group(group) => {
-                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                flatten(&inner, flat);
+                flatten(&tokens_of(group), flat);
             }
             other => flat.push((other.to_string(), line_of(other))),
         }
@@ -312,6 +378,49 @@ mod tests {
             ["tokio::task::Id"]
         );
         assert_eq!(paths("m! { a => std::fs::read(x) }"), ["std::fs::read"]);
+    }
+
+    #[test]
+    fn paths_of_this_crate_are_found_in_the_text_of_attributes() {
+        assert_eq!(
+            paths("#[serde(with = \"crate::wire::as_text\")] struct S;"),
+            ["crate::wire::as_text"]
+        );
+        for text in [
+            "f(\"crate::\")",
+            "f(\"crate\")",
+            "f(\"see crate::wire\")",
+            "f(\"std::env\")",
+        ] {
+            assert!(paths(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_know_their_place_and_what_they_bring_in() {
+        let text = "use a::{b, c as d, e::{self, *}};\nmod m { mod n { use super::x; } fn f() { g::h as u8; } }";
+        let code = Code::parse(text).expect("the sample is Rust");
+        let found: Vec<(String, String, Option<String>)> = code
+            .paths()
+            .into_iter()
+            .map(|path| {
+                (
+                    path.inside.join("::"),
+                    path.segments.join("::"),
+                    path.brought_in_as,
+                )
+            })
+            .collect();
+        let expected = [
+            ("", "a::b", Some("b")),
+            ("", "a::c", Some("d")),
+            ("", "a::e", Some("e")),
+            ("", "a::e", Some("*")),
+            ("m::n", "super::x", Some("x")),
+            ("m", "g::h", None),
+        ]
+        .map(|(inside, path, name)| (inside.to_owned(), path.to_owned(), name.map(str::to_owned)));
+        assert_eq!(found, expected);
     }
 
     #[test]

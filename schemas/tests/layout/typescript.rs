@@ -16,8 +16,8 @@ pub(crate) fn check(source: &Source) -> Vec<Violation> {
             violations.push(Violation::new("typescript", source, index + 1, message));
         }
     }
-    let code = without_comments_and_text(&source.text);
-    for (index, line) in code.lines().enumerate() {
+    let script = Script::read(&source.text);
+    for (index, line) in script.code.lines().enumerate() {
         if names_any(line) {
             let message = "any: use unknown and narrow it, or a type of its own";
             violations.push(Violation::new("typescript", source, index + 1, message));
@@ -38,44 +38,76 @@ fn names_any(line: &str) -> bool {
     })
 }
 
-/// The same lines, with comments and the insides of quotes blanked. What stands between back-ticks is blanked
-/// whole, `${…}` included.
-fn without_comments_and_text(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match (letter, letters.peek()) {
-            ('/', Some('/')) => while letters.next_if(|&letter| letter != '\n').is_some() {},
-            ('/', Some('*')) => {
-                let mut before = ' ';
-                for letter in letters.by_ref().skip(1) {
-                    if letter == '\n' {
-                        code.push('\n');
-                    }
-                    if before == '*' && letter == '/' {
-                        break;
-                    }
-                    before = letter;
-                }
-            }
-            (quote @ ('"' | '\'' | '`'), _) => {
-                code.push(quote);
-                while let Some(letter) = letters.next() {
-                    match letter {
-                        '\\' => drop(letters.next()),
-                        '\n' => code.push('\n'),
-                        _ => {}
-                    }
-                    if letter == quote || (letter == '\n' && quote != '`') {
-                        break;
+/// A file without its comments, its quoted texts apart.
+pub(crate) struct Script {
+    /// The same lines, with comments and the insides of quotes blanked. What stands between back-ticks is blanked
+    /// whole, `${…}` included.
+    code: String,
+    /// Where in the code each quoted text begins, and the text.
+    texts: Vec<(usize, String)>,
+}
+
+impl Script {
+    pub(crate) fn read(text: &str) -> Self {
+        let mut code = String::with_capacity(text.len());
+        let mut texts = Vec::new();
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match (letter, letters.peek()) {
+                ('/', Some('/')) => while letters.next_if(|&letter| letter != '\n').is_some() {},
+                ('/', Some('*')) => {
+                    let mut before = ' ';
+                    for letter in letters.by_ref().skip(1) {
+                        if letter == '\n' {
+                            code.push('\n');
+                        }
+                        if before == '*' && letter == '/' {
+                            break;
+                        }
+                        before = letter;
                     }
                 }
-                code.push(quote);
+                (quote @ ('"' | '\'' | '`'), _) => {
+                    let start = code.len();
+                    code.push(quote);
+                    let mut quoted = String::new();
+                    while let Some(letter) = letters.next() {
+                        match letter {
+                            '\\' => drop(letters.next()),
+                            '\n' => code.push('\n'),
+                            _ => {}
+                        }
+                        if letter == quote || (letter == '\n' && quote != '`') {
+                            break;
+                        }
+                        quoted.push(letter);
+                    }
+                    code.push(quote);
+                    texts.push((start, quoted));
+                }
+                _ => code.push(letter),
             }
-            _ => code.push(letter),
         }
+        Self { code, texts }
     }
-    code
+
+    /// What the file imports and passes on, types too, each with its line.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.texts.iter().filter_map(|(start, text)| {
+            let before = &self.code[..*start];
+            let line = before.matches('\n').count() + 1;
+            let before = before.trim_end();
+            let called = before.strip_suffix('(').map(str::trim_end);
+            let imported = ends_with_word(before, "from") || ends_with_word(before, "import");
+            let imported = imported || called.is_some_and(|code| ends_with_word(code, "import"));
+            imported.then_some((line, text.as_str()))
+        })
+    }
+}
+
+fn ends_with_word(code: &str, word: &str) -> bool {
+    code.strip_suffix(word)
+        .is_some_and(|before| !before.ends_with(|letter: char| letter.is_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -111,6 +143,31 @@ mod tests {
         ] {
             assert_eq!(found(text), 0, "{text}");
         }
+    }
+
+    #[test]
+    fn imports_are_found_in_every_form() {
+        let text = "\
+            import type { A } from './a.js';\n\
+            import {\n  b,\n} from \"./b.js\";\n\
+            export * from './c.js'; // from './no.js'\n\
+            import './d.js';\n\
+            type E = import('./e.js').E; const f = await import( './f.js' );\n\
+            const no = platform + './no.js'; copy_from('./no.js'); reform './no.js';\n\
+            /* import './no.js' */ const text = `import './no.js'`;\n";
+        let script = Script::read(text);
+        let found: Vec<(usize, &str)> = script.imports().collect();
+        assert_eq!(
+            found,
+            [
+                (1, "./a.js"),
+                (4, "./b.js"),
+                (5, "./c.js"),
+                (6, "./d.js"),
+                (7, "./e.js"),
+                (7, "./f.js"),
+            ]
+        );
     }
 
     #[test]
