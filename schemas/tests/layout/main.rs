@@ -1,7 +1,8 @@
-//! Holds the repository to its layout: who may name what, how long files and functions grow, and which words stay
+//! Holds the repository to its layout: who may name what, which way imports point, how long files and functions grow, and which words stay
 //! out. Every rule has a test beside it that shows the rule failing.
 
 mod boundaries;
+mod layers;
 mod links;
 mod names;
 mod size;
@@ -28,6 +29,7 @@ fn the_repository_keeps_its_layout() {
     let sources = sources::tracked();
     let mut violations = names::check_top_level(&sources);
     violations.extend(links::check(&sources));
+    violations.extend(layers::check(&sources));
     for source in &sources {
         violations.extend(RULES.iter().flat_map(|rule| rule(source)));
     }
