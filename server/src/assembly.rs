@@ -20,13 +20,12 @@ use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 
 use crate::app::{Sessions, StartError};
 use crate::chat::directory::RoomDirectory;
-use crate::chat::retention;
+use crate::chat::{self, retention};
 use crate::config::Config;
 use crate::connections::link::Peer;
 use crate::connections::registry::Hub;
 use crate::lanes::Lanes;
 use crate::ops::health::Health;
-use crate::owners::{Blocks, Router};
 use crate::services::Services;
 use crate::services::accounts::courier::hook::{HookConfig, HookCourier};
 use crate::services::accounts::courier::{Courier, LogCourier};
@@ -38,7 +37,7 @@ use crate::services::friends::FriendService;
 use crate::services::presence::PresenceService;
 use crate::services::profile::ProfileService;
 use crate::session::rates::{Allowance, Allowances, Rates};
-use crate::session::{self, SessionConfig};
+use crate::session::{self, SessionConfig, SessionContext};
 use crate::transport::ws::WebSocketLink;
 
 /// How often what has run out is cleaned up.
@@ -47,13 +46,13 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// A running server behind its sockets.
 #[derive(Clone)]
 pub struct Running {
-    services: Arc<Services>,
+    context: Arc<SessionContext>,
     store: Embedded,
 }
 
 impl Sessions for Running {
     fn serve(self, link: WebSocketLink, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
-        session::serve(link, peer, self.services)
+        session::serve(link, peer, self.context)
     }
 
     fn go_away(&self, spread_ms: u64) {
@@ -62,7 +61,10 @@ impl Sessions for Running {
             reconnect: true,
             within_ms: spread_ms,
         };
-        self.services.hub.goaway(&goaway, CloseCode::ShuttingDown);
+        self.context
+            .services
+            .hub
+            .goaway(&goaway, CloseCode::ShuttingDown);
     }
 
     async fn close(&self) {
@@ -78,7 +80,14 @@ impl Sessions for Running {
 pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
     let ports = Ports::all(store.clone());
-    let (hub, pairs) = Hub::new();
+    let environment = chat::Environment {
+        rooms: Arc::clone(&ports.rooms),
+        messages: Arc::clone(&ports.messages),
+        friends: Arc::clone(&ports.friends),
+        limits: Arc::new(chat_limits(config)?),
+    };
+    let rooms = chat::start(lanes, shards(config.chat.shards), &environment);
+    let (hub, pairs) = Hub::new(Arc::new(rooms.clone()));
     let inbox_hub = Arc::clone(&hub);
     ports
         .inboxes
@@ -94,43 +103,35 @@ pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Ru
         Arc::clone(&ports.accounts),
         hub.clone(),
     ));
-    let limits = Arc::new(chat_limits(config)?);
-    let blocks: Arc<dyn Blocks> = friends.clone();
-    let router = Router::start(
-        lanes,
-        shards(config.chat.shards),
-        &ports.rooms,
-        &ports.messages,
-        &blocks,
-        &limits,
-    );
-    hub.set_router(router.clone());
     let accounts = open_accounts(config, &ports, &hub).await?;
     let presence = Arc::new(PresenceService::new(hub.clone(), Arc::clone(&friends)));
-    tokio::spawn(Arc::clone(&presence).run(router.clone(), pairs));
-    tokio::spawn(retention::run(Arc::clone(&ports.rooms), router.clone()));
+    tokio::spawn(Arc::clone(&presence).run(rooms.clone(), pairs));
+    tokio::spawn(retention::run(Arc::clone(&ports.rooms), rooms.clone()));
 
-    let services = Arc::new(Services {
+    let services = Services {
         accounts,
         directory: RoomDirectory::new(
             Arc::clone(&ports.rooms),
-            router.clone(),
-            Arc::clone(&friends),
-            Arc::clone(&profile),
+            rooms.clone(),
+            Arc::clone(&ports.friends),
+            profile.clone(),
             config.chat.rooms_per_player_max as usize,
         ),
         profile,
         friends,
         presence,
-        router,
+        rooms,
         hub: hub.clone(),
         store: ports,
+    };
+    let context = Arc::new(SessionContext {
+        services,
         rates: Rates::new(&allowances(config)),
-        session: session_config(config),
+        config: session_config(config),
     });
-    tokio::spawn(maintain(Arc::clone(&services)));
+    tokio::spawn(maintain(Arc::clone(&context)));
     health.count("players", move || hub.player_count() as u64);
-    Ok(Running { services, store })
+    Ok(Running { context, store })
 }
 
 async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartError> {
@@ -276,12 +277,12 @@ fn session_config(config: &Config) -> SessionConfig {
 }
 
 /// Cleans up what has run out, until the process ends.
-async fn maintain(services: Arc<Services>) {
+async fn maintain(context: Arc<SessionContext>) {
     let mut tick = tokio::time::interval(MAINTAIN_EVERY);
     loop {
         tick.tick().await;
-        services.rates.forget_idle();
-        if let Err(error) = services.accounts.maintain(now_ms()).await {
+        context.rates.forget_idle();
+        if let Err(error) = context.services.accounts.maintain(now_ms()).await {
             tracing::warn!(%error, "keys and tokens are cleaned up at the next turn");
         }
     }

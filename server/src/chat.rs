@@ -14,5 +14,51 @@ pub mod recent;
 pub mod request;
 pub mod retention;
 
+use std::sync::Arc;
+
+use pitturu_protocol::ids::{ConnectionId, RoomId};
+use pitturu_rules::rooms::ChatLimits;
+use pitturu_store::friends::Friends;
+use pitturu_store::rooms::{Messages, Rooms};
+
+use self::command::Command;
+use self::live_room::LiveRoom;
+use crate::connections::registry::Followed;
+use crate::lanes::Lanes;
+use crate::owners::Owners;
+
+/// The owners of all rooms.
+pub type RoomOwners = Owners<LiveRoom>;
+
+/// What all rooms work with.
+#[derive(Clone)]
+pub struct Environment {
+    /// Their rows.
+    pub rooms: Arc<dyn Rooms>,
+    /// Their messages.
+    pub messages: Arc<dyn Messages>,
+    /// Who blocked whom, as direct rooms need to know.
+    pub friends: Arc<dyn Friends>,
+    /// Bounds and defaults.
+    pub limits: Arc<ChatLimits>,
+}
+
+impl Followed for RoomOwners {
+    fn left(&self, room: RoomId, connection: ConnectionId) {
+        // There are never more of them than rooms open on the connections of this process.
+        self.send_unbounded(Command::Detach(room, connection));
+    }
+}
+
+/// Starts so many shards of rooms, whose tasks run on these lanes.
+pub fn start(lanes: &Lanes, shards: usize, environment: &Environment) -> RoomOwners {
+    let owners = RoomOwners::start(lanes, shards, environment);
+    let is_first = environment
+        .rooms
+        .listen_to_reports(Box::new(owners.announcer()));
+    assert!(is_first, "a store has one server");
+    owners
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Who is connected, and what waits to be sent to them.
 //!
 //! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection;
-//! - [`outbox`]: what waits to be sent on one;
+//! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
 //! - [`registry`]: all connections of this process, by player;
 //! - [`caller`]: who calls; [`session_notifier`]: what is told to the connections of a player.
 
@@ -9,5 +9,6 @@ pub mod caller;
 pub mod connection;
 pub mod link;
 pub mod outbox;
+pub mod recipient;
 pub mod registry;
 pub mod session_notifier;

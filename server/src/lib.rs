@@ -20,4 +20,5 @@ pub mod owners;
 pub mod random;
 pub mod services;
 pub mod session;
+pub mod sync;
 pub mod transport;

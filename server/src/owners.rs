@@ -1,102 +1,87 @@
-//! Rooms and their owners: each room lives in one shard, which gives it its order.
+//! Owners: each entity lives in one shard, which gives it its order.
 //!
-//! - [`command`]: what is said to a shard, and what it hears back;
-//! - [`mailbox`]: what waits for a shard, and who runs it;
-//! - [`shard`]: who owns rooms;
-//! - [`live_room`]: a room in its shard: rules, recent messages, followers, and what waits for the disk;
-//! - [`history`]: pages of the past, for readers and for back-fill.
+//! - [`entity`]: what a kind of entity is, and what its owner gives it;
+//! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
+//! - [`line`]: what was decided and is told once it is durable; [`keys`]: idempotency keys in flight;
+//! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
+pub mod entity;
+pub mod executor;
 pub mod followers;
 pub mod keys;
+pub mod line;
 pub mod mailbox;
 pub mod shard;
-pub(crate) mod spread;
+pub mod spread;
 
+use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_rules::rooms::ChatLimits;
-use pitturu_store::StoreError;
-use pitturu_store::rooms::{Messages, Rooms};
-
-use self::mailbox::ShardHandle;
-use self::shard::{Context, Shard, refuse_command};
-use crate::chat::command::Command;
+use self::entity::{Context, Entity};
+use self::executor::Executor;
+use self::shard::{Item, Shard, overloaded};
 use crate::lanes::Lanes;
-use crate::services::friends::FriendService;
 
-/// Who blocked whom, as direct rooms need to know.
-#[async_trait]
-pub trait Blocks: Send + Sync {
-    /// Whether one of the two has blocked the other.
-    async fn blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError>;
+/// The owners of one kind of entity. Cheap to clone.
+pub struct Owners<E: Entity> {
+    shards: Arc<[Arc<Executor<Shard<E>>>]>,
 }
 
-#[async_trait]
-impl Blocks for FriendService {
-    async fn blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError> {
-        self.is_blocked_either(one, other).await
+impl<E: Entity> Clone for Owners<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shards: Arc::clone(&self.shards),
+        }
     }
 }
 
-/// Finds the shard of a room. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Router {
-    shards: Arc<[Arc<ShardHandle>]>,
+impl<E: Entity> fmt::Debug for Owners<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owners")
+    }
 }
 
-impl Router {
-    /// Starts so many shards, whose tasks run on these lanes. They stop when the last clone of the router is dropped.
-    pub fn start(
-        lanes: &Lanes,
-        shards: usize,
-        rooms: &Arc<dyn Rooms>,
-        messages: &Arc<dyn Messages>,
-        blocks: &Arc<dyn Blocks>,
-        limits: &Arc<ChatLimits>,
-    ) -> Self {
+impl<E: Entity> Owners<E> {
+    /// Starts so many shards, whose tasks run on these lanes. They stop when the last clone is dropped.
+    pub fn start(lanes: &Lanes, shards: usize, environment: &E::Environment) -> Self {
         let start = |number| {
-            ShardHandle::start(lanes.of_task(number), |mailbox| {
-                Shard::new(Context::new(
-                    Arc::clone(rooms),
-                    Arc::clone(messages),
-                    Arc::clone(blocks),
-                    Arc::clone(limits),
-                    mailbox,
-                ))
-            })
+            let executor =
+                Executor::new(|mailbox| Shard::new(Context::new(environment.clone(), mailbox)));
+            executor.start(lanes.of_task(number));
+            executor
         };
-        let shards: Arc<[Arc<ShardHandle>]> = (0..shards.max(1)).map(start).collect();
-        let mailboxes: Vec<_> = shards
-            .iter()
-            .map(|shard| Arc::clone(shard.mailbox()))
-            .collect();
-        let is_first = rooms.listen_to_reports(Box::new(move || {
-            mailboxes.iter().for_each(|mailbox| mailbox.announce());
-        }));
-        assert!(is_first, "a store has one router");
-        Self { shards }
-    }
-
-    fn shard(&self, room: RoomId) -> &Arc<ShardHandle> {
-        let bytes = room.as_bytes();
-        let hash = u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"));
-        let index = hash % self.shards.len() as u64;
-        &self.shards[usize::try_from(index).expect("fewer shards than usize holds")]
-    }
-
-    /// Says something to a room's shard, which mostly does it before this returns. When its mailbox is full, whoever
-    /// waits for an answer is refused.
-    pub fn send(&self, command: Command) {
-        if let Err(command) = self.shard(command.room()).send(command) {
-            refuse_command(command, &Fault::of(Code::Overloaded).retry_after_ms(250));
+        Self {
+            shards: (0..shards.max(1)).map(start).collect(),
         }
     }
 
-    /// Takes a connection out of a room, however full the mailbox is.
-    pub fn detach(&self, command: Command) {
-        self.shard(command.room()).insist(command);
+    /// To be called after outcomes of writes were reported: has the shards look that got some.
+    pub fn announcer(&self) -> impl Fn() + Send + Sync + 'static {
+        let mailboxes: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| Arc::clone(shard.mailbox()))
+            .collect();
+        move || mailboxes.iter().for_each(|mailbox| mailbox.announce())
+    }
+
+    fn shard(&self, id: E::Id) -> &Arc<Executor<Shard<E>>> {
+        let index = E::placement(id) % self.shards.len() as u64;
+        &self.shards[usize::try_from(index).expect("fewer shards than usize holds")]
+    }
+
+    /// Says something to an entity's owner, which mostly does it before this returns. When its mailbox is full, whoever
+    /// waits for an answer is refused.
+    pub fn send(&self, command: E::Command) {
+        let shard = self.shard(E::id_of(&command));
+        if let Err(Item::Command(command)) = shard.send(Item::Command(command)) {
+            E::refuse(command, &overloaded());
+        }
+    }
+
+    /// As [`Self::send`], however full the mailbox is: for what is bounded by its cause.
+    pub fn send_unbounded(&self, command: E::Command) {
+        self.shard(E::id_of(&command))
+            .send_unbounded(Item::Command(command));
     }
 }

@@ -1,6 +1,7 @@
-//! The product's rules, area by area.
+//! Calls that run for their caller, area by area.
 //!
-//! - [`accounts`], [`profile`], [`friends`], [`presence`]: calls that run for their caller.
+//! - [`accounts`]: sign-in, sessions, passwords; [`profile`]: what players show of themselves;
+//! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod friends;
@@ -11,11 +12,9 @@ use std::sync::Arc;
 
 use pitturu_store::Ports;
 
-use crate::chat::directory;
+use crate::chat::RoomOwners;
+use crate::chat::directory::RoomDirectory;
 use crate::connections::registry::Hub;
-use crate::owners::Router;
-use crate::session::SessionConfig;
-use crate::session::rates::Rates;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
@@ -28,15 +27,11 @@ pub struct Services {
     /// Presence.
     pub presence: Arc<presence::PresenceService>,
     /// Finding and making rooms.
-    pub directory: directory::RoomDirectory,
+    pub directory: RoomDirectory,
     /// The owners of rooms.
-    pub router: Router,
+    pub rooms: RoomOwners,
     /// Open connections.
     pub hub: Arc<Hub>,
     /// The store's ports.
     pub store: Ports,
-    /// How much each caller may call.
-    pub rates: Rates,
-    /// Bounds of one connection.
-    pub session: SessionConfig,
 }

@@ -1,7 +1,7 @@
 //! One connection, from hello to goodbye.
 //!
 //! - [`driver`]: the loop; [`greeting`]: the answer to hello;
-//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`rates`]: how much each
+//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`rates`]: how much each
 //!   caller may call;
 //! - [`backfill`]: streams read on from the store.
 
@@ -11,11 +11,25 @@ pub mod driver;
 pub mod greeting;
 pub mod handlers;
 pub mod rates;
+pub mod sign_in;
 
 pub use driver::serve;
 use std::time::Duration;
 
 use pitturu_protocol::server::Timing;
+
+use self::rates::Rates;
+use crate::services::Services;
+
+/// What all connections work with.
+pub struct SessionContext {
+    /// Everything that answers calls.
+    pub services: Services,
+    /// How much each caller may call.
+    pub rates: Rates,
+    /// Bounds of one connection.
+    pub config: SessionConfig,
+}
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

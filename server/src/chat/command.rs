@@ -1,20 +1,21 @@
-//! What is said to a shard.
+//! What is said to a room's owner, and what it hears back.
 
 use std::sync::Arc;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
-use pitturu_protocol::types::chat::{CreateRoom, RoomView};
+use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomView};
 use pitturu_rules::rooms::Actor;
 use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_store::StoreError;
 use pitturu_store::rooms::LoadedRoom;
 use tokio::sync::oneshot;
 
-use super::request::RoomRequest;
+use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
+use crate::connections::recipient::Recipient;
 
 /// Who is answered.
 #[derive(Debug)]
@@ -26,34 +27,44 @@ pub enum ReplyTo {
     Task(oneshot::Sender<Result<RoomView, Fault>>),
 }
 
+/// What a call asks of a room that it does not follow by it.
+#[derive(Debug)]
+pub enum Ask {
+    /// A page.
+    Read(ReadRequest),
+    /// A change to a message.
+    Edit(EditRequest),
+    /// What is decided from memory. The second part is the display name of the player whom the call is about, where a row may
+    /// have to be made for them.
+    Decide(DecideRequest, Option<String>),
+}
+
 /// A call for one room.
 #[derive(Debug)]
 pub struct RoomCall {
-    /// Where it came from.
-    pub connection: Arc<Connection>,
+    /// The room.
+    pub room: RoomId,
+    /// Who is answered.
+    pub recipient: Recipient,
     /// Who calls.
     pub actor: Actor,
     /// The call to answer.
     pub call: CallId,
     /// What is asked.
-    pub request: RoomRequest,
+    pub ask: Ask,
     /// Its idempotency key. A stored result was looked for before, at `actor.now`.
     pub key: Option<IdempotencyKey>,
-    /// Display name of the player whom the call is about, where a row may have to be made for them.
-    pub target_name: Option<String>,
 }
 
-/// A connection wants to follow a room from a cursor.
+/// A connection begins or ends to follow a room.
 #[derive(Debug)]
-pub struct Open {
-    /// The room.
-    pub room: RoomId,
-    /// The connection.
+pub struct Follow {
+    /// The connection. Followers are always connections of this process.
     pub connection: Arc<Connection>,
-    /// Who opens.
+    /// Who asks.
     pub actor: Actor,
-    /// Where to begin; at the head when absent.
-    pub cursor: Option<Cursor>,
+    /// What is asked.
+    pub request: FollowRequest,
     /// Who is answered.
     pub to: ReplyTo,
 }
@@ -84,13 +95,13 @@ pub struct Create {
     pub key: Option<IdempotencyKey>,
 }
 
-/// What a shard is asked by the rest of the server.
+/// What a room's owner is asked by the rest of the server.
 #[derive(Debug)]
 pub enum Command {
     /// A call.
     Call(Box<RoomCall>),
-    /// Follow a room.
-    Open(Box<Open>),
+    /// Begin or end to follow a room.
+    Follow(Box<Follow>),
     /// Make a room.
     Create(Box<Create>),
     /// A connection has processed its back-fill up to the cursor and may become live.
@@ -107,8 +118,8 @@ impl Command {
     /// The room it is about.
     pub const fn room(&self) -> RoomId {
         match self {
-            Self::Call(call) => call.request.room(),
-            Self::Open(open) => open.room,
+            Self::Call(call) => call.room,
+            Self::Follow(follow) => follow.request.room(),
             Self::Create(create) => create.room,
             Self::Attach(room, ..)
             | Self::Detach(room, _)
@@ -138,28 +149,27 @@ pub struct Fetched {
     pub blocked: bool,
 }
 
-/// What a shard hears back from work that it gave away. Bounded by the work in flight.
+/// What a room hears back from work that it gave away.
 #[derive(Debug)]
-pub enum Completion {
-    /// A room was read from the store.
-    Loaded(RoomId, Result<Option<Box<Fetched>>, StoreError>),
-    /// The room's oldest unreported write is durable or has failed. The number tells one life of the room in memory from
-    /// the next.
-    Written(RoomId, u64, Result<(), StoreError>),
-    /// A message was read from the store.
-    Message(RoomId, u64, u64, Result<Box<FetchedMessage>, StoreError>),
+pub enum Report {
+    /// The message of this sequence was read from the store.
+    Message(u64, Result<Box<FetchedMessage>, StoreError>),
     /// The store has removed messages and changes before these bounds.
-    Retained(RoomId, u64, Result<(u64, u64), StoreError>),
+    Retained(Result<(u64, u64), StoreError>),
 }
 
-impl From<Create> for Open {
+impl From<Create> for Follow {
     /// What to do with a room that is there already.
     fn from(create: Create) -> Self {
-        Self {
+        let open = OpenRoom {
             room: create.room,
+            seq: None,
+            rev: None,
+        };
+        Self {
             connection: create.connection,
             actor: create.actor,
-            cursor: None,
+            request: FollowRequest::OpenRoom(open),
             to: create.to,
         }
     }

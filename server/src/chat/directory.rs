@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::{PAGE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
@@ -14,17 +15,16 @@ use pitturu_rules::rooms::identity::{direct_room, keyed_room};
 use pitturu_rules::rooms::messages::unread;
 use pitturu_rules::rooms::rows::{MemberRow, MemberState};
 use pitturu_rules::rooms::{Actor, membership};
+use pitturu_store::friends::Friends;
 use pitturu_store::rooms::{PAGE_ROWS_MAX, RoomSummary, RoomsPage};
 use pitturu_store::{StoreError, rooms};
 use tokio::sync::oneshot;
 
+use super::RoomOwners;
 use crate::chat::command::{Beginning, Command, Create, ReplyTo};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
-use crate::owners::Router;
 use crate::random::random_bytes;
-use crate::services::friends::FriendService;
-use crate::services::profile::ProfileService;
 
 /// Longest `next` of a page that is taken back.
 const POSITION_BYTES_MAX: usize = 1_024;
@@ -32,12 +32,19 @@ const POSITION_BYTES_MAX: usize = 1_024;
 /// Bytes that one room takes in a page, its newest message aside.
 const ROOM_BYTES: usize = 900;
 
+/// Knows what players call themselves.
+#[async_trait]
+pub trait DisplayNames: Send + Sync {
+    /// The display name of a player, from memory where it can be.
+    async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError>;
+}
+
 /// Lists and beginnings of rooms.
 pub struct RoomDirectory {
     rooms: Arc<dyn rooms::Rooms>,
-    router: Router,
-    friends: Arc<FriendService>,
-    profile: Arc<ProfileService>,
+    owners: RoomOwners,
+    friends: Arc<dyn Friends>,
+    names: Arc<dyn DisplayNames>,
     rooms_per_player_max: usize,
 }
 
@@ -45,16 +52,16 @@ impl RoomDirectory {
     /// A directory of the rooms in the store.
     pub const fn new(
         rooms: Arc<dyn rooms::Rooms>,
-        router: Router,
-        friends: Arc<FriendService>,
-        profile: Arc<ProfileService>,
+        owners: RoomOwners,
+        friends: Arc<dyn Friends>,
+        names: Arc<dyn DisplayNames>,
         rooms_per_player_max: usize,
     ) -> Self {
         Self {
             rooms,
-            router,
+            owners,
             friends,
-            profile,
+            names,
             rooms_per_player_max,
         }
     }
@@ -131,7 +138,7 @@ impl RoomDirectory {
     ) -> Result<MyRoom, StoreError> {
         let mut info = info(&summary, user);
         if let Some(peer) = info.peer
-            && let Some(name) = self.profile.display_name(peer).await?
+            && let Some(name) = self.names.display_name(peer).await?
         {
             info.name = name.to_string();
         }
@@ -198,11 +205,11 @@ impl RoomDirectory {
         if peer == actor.user {
             return Err(Fault::invalid("user", "another player"));
         }
-        let Some(name) = self.profile.display_name(peer).await? else {
+        let Some(name) = self.names.display_name(peer).await? else {
             return Err(Fault::of(Code::NotFound));
         };
         let room = direct_room(actor.user, peer);
-        if self.friends.is_blocked_either(actor.user, peer).await?
+        if self.friends.blocked_either(actor.user, peer).await?
             && self.rooms.summaries(vec![room]).await?.is_empty()
         {
             return Err(Fault::of(Code::Blocked));
@@ -221,7 +228,7 @@ impl RoomDirectory {
         key: Option<IdempotencyKey>,
     ) -> Result<RoomView, Fault> {
         let (to, view) = oneshot::channel();
-        self.router.send(Command::Create(Box::new(Create {
+        self.owners.send(Command::Create(Box::new(Create {
             room,
             connection: Arc::clone(connection),
             actor,

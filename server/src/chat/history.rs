@@ -13,9 +13,8 @@ use pitturu_store::StoreError;
 use pitturu_store::rooms::{Messages, Rooms};
 use serde::Serialize;
 
-use super::live_room::refuse;
 use super::recent::{Recent, change_frame, message_frame};
-use crate::connections::connection::Connection;
+use crate::connections::recipient::Recipient;
 
 /// Entries in one page of a back-fill.
 const FILL_ITEMS: usize = 200;
@@ -175,12 +174,10 @@ pub async fn reactors(
 }
 
 /// Answers a call with what a read has brought.
-pub fn answer<T: Serialize>(connection: &Connection, call: CallId, outcome: Result<T, Fault>) {
+pub fn answer<T: Serialize>(recipient: &Recipient, call: CallId, outcome: Result<T, Fault>) {
     match outcome {
-        Ok(reply) => connection
-            .outbox
-            .answer(call, frame::reply(call, &reply).into()),
-        Err(fault) => refuse(connection, call, &fault),
+        Ok(reply) => recipient.reply(call, frame::reply(call, &reply).into()),
+        Err(fault) => recipient.refuse(call, &fault),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A room in its shard: rules, recent messages, followers, and what waits for the disk.
+//! A room at its owner: rules, recent messages, followers, and what waits for the disk.
 //!
 //! A call is decided at once on the room's state in memory, its rows are handed to the store, and its answer and events
 //! wait in line. The store reports in order, so the line moves from its front: everything that is told has
@@ -6,11 +6,12 @@
 
 mod calls;
 mod edits;
-mod opening;
+mod entity;
+mod following;
 mod retention;
 mod telling;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::chat::Message;
 use pitturu_rules::rooms::{Effects, Happened, Room};
 use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
@@ -25,22 +27,24 @@ use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
 use self::edits::Working;
-use self::opening::Opening;
-use super::command::{Completion, Fetched};
+use self::following::Opening;
+use super::Environment;
+use super::command::Fetched;
 use super::recent::Recent;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
+use crate::connections::recipient::Recipient;
 use crate::owners::followers::Followers;
 use crate::owners::keys::Keys;
-use crate::owners::shard::Context;
+use crate::owners::line::DurableLine;
 
-/// How long a room without followers stays in memory, in milliseconds.
-const IDLE_MS: u64 = 30_000;
+/// What a room's owner works with.
+type Context = crate::owners::entity::Context<LiveRoom>;
 
 /// Who gets an answer, and under which key it is kept.
 #[derive(Debug)]
 struct Asker {
-    connection: Arc<Connection>,
+    recipient: Recipient,
     call: CallId,
     user: UserId,
     key: Option<IdempotencyKey>,
@@ -57,7 +61,6 @@ enum Answer {
 /// A decision on its way to the disk.
 #[derive(Debug)]
 struct Pending {
-    written: bool,
     answer: Answer,
     happened: Vec<Happened>,
 }
@@ -66,28 +69,28 @@ struct Pending {
 #[derive(Debug)]
 pub struct LiveRoom {
     id: RoomId,
-    life: u64,
-    /// Which state of the store this life was loaded from.
+    incarnation: u64,
+    /// Which state of the store this incarnation was loaded from.
     fence: Fence,
     room: Room,
     recent: Recent,
     followers: Followers,
-    pending: VecDeque<Pending>,
+    pending: DurableLine<Pending>,
     keys: Keys,
     working: HashMap<u64, Working>,
     presence_due_at: Option<u64>,
     presence_sent_at: u64,
     used_at: u64,
     retaining: bool,
-    /// Connections whose outbox holds an answer until [`Self::flush`].
+    /// Connections whose outbox holds an answer until the end of the turn.
     answered: Vec<Arc<Connection>>,
 }
 
 impl LiveRoom {
-    /// Takes a room up as the store has it. `followers` stayed from an earlier life, cut.
-    pub fn new(
-        context: &Context,
-        life: u64,
+    /// Takes a room up as the store has it. `followers` stayed from an earlier incarnation, cut.
+    fn new(
+        environment: &Environment,
+        incarnation: u64,
         fetched: Fetched,
         followers: Followers,
         now: u64,
@@ -98,28 +101,28 @@ impl LiveRoom {
         };
         let newest = fetched.recent.into_iter().map(|row| row.msg).collect();
         let LoadedRoom { fence, stored } = fetched.loaded;
-        let room = Room::load(stored, fetched.blocked, Arc::clone(&context.limits));
-        Self::begin(room, life, fence, end, newest, followers, now)
+        let room = Room::load(stored, fetched.blocked, Arc::clone(&environment.limits));
+        Self::begin(room, incarnation, fence, end, newest, followers, now)
     }
 
     fn begin(
         room: Room,
-        life: u64,
+        incarnation: u64,
         fence: Fence,
         end: Cursor,
-        newest: Vec<pitturu_protocol::types::chat::Message>,
+        newest: Vec<Message>,
         followers: Followers,
         now: u64,
     ) -> Self {
         let id = room.id();
         Self {
             id,
-            life,
+            incarnation,
             fence,
             recent: Recent::new(id, end, newest),
             room,
             followers,
-            pending: VecDeque::new(),
+            pending: DurableLine::default(),
             keys: Keys::default(),
             working: HashMap::new(),
             presence_due_at: None,
@@ -130,13 +133,8 @@ impl LiveRoom {
         }
     }
 
-    /// Which life of the room in memory this is.
-    pub const fn life(&self) -> u64 {
-        self.life
-    }
-
     /// Hands the rows of a decision to the store, and puts its answer and events in line. `Err`: the store did not take
-    /// them, so the state in memory is ahead of it, and the room must begin a new life.
+    /// them, so the state in memory is ahead of it, and the room must begin a new incarnation.
     fn commit(
         &mut self,
         context: &Context,
@@ -151,27 +149,18 @@ impl LiveRoom {
             rows: effects.rows,
             key,
         };
-        let written = write.is_empty();
-        self.pending.push_back(Pending {
-            written,
+        let is_durable = write.is_empty();
+        let pending = Pending {
             answer,
             happened: effects.happened,
-        });
-        if written {
+        };
+        self.pending.push(pending, is_durable);
+        if is_durable {
             self.settle(now);
             return Ok(());
         }
-        let (id, life, mailbox) = (self.id, self.life, Arc::clone(&context.mailbox));
-        context.write_begins();
-        context
-            .rooms
-            .write(
-                write,
-                Box::new(move |result| {
-                    mailbox.report_write(Completion::Written(id, life, result));
-                }),
-            )
-            .inspect_err(|_| context.write_ends())
+        let rooms = &context.environment.rooms;
+        context.hand_over(self.id, self.incarnation, |done| rooms.write(write, done))
     }
 
     /// As [`Self::commit`], for a call that is answered with `body`, which is stored under its key.
@@ -190,19 +179,9 @@ impl LiveRoom {
         self.commit(context, effects, key, Answer::Body(asker, body), now)
     }
 
-    /// The oldest write in line is durable.
-    pub fn written(&mut self, now: u64) {
-        if let Some(pending) = self.pending.iter_mut().find(|pending| !pending.written) {
-            pending.written = true;
-        }
-        self.settle(now);
-    }
-
     fn settle(&mut self, now: u64) {
-        while self.pending.front().is_some_and(|pending| pending.written) {
-            if let Some(pending) = self.pending.pop_front() {
-                self.complete(pending, now);
-            }
+        while let Some(pending) = self.pending.next_durable() {
+            self.complete(pending, now);
         }
     }
 
@@ -218,93 +197,22 @@ impl LiveRoom {
 
     fn answer(&mut self, asker: Asker, body: &Bytes, now: u64) {
         let frame = reply_frame(asker.call, body);
-        asker.connection.outbox.hold_answer(asker.call, frame);
-        self.answered.push(asker.connection);
+        self.answered
+            .extend(asker.recipient.reply_held(asker.call, frame));
         if let Some(key) = asker.key {
-            for (connection, call) in self.keys.done(asker.user, &key.key, body.clone(), now) {
-                connection.outbox.answer(call, reply_frame(call, body));
+            for (recipient, call) in self.keys.done(asker.user, &key.key, body.clone(), now) {
+                recipient.reply(call, reply_frame(call, body));
             }
         }
     }
 
-    fn refuse(&mut self, asker: &Asker, fault: &Fault) {
-        refuse(&asker.connection, asker.call, fault);
+    fn refuse_asker(&mut self, asker: &Asker, fault: &Fault) {
+        asker.recipient.refuse(asker.call, fault);
         if let Some(key) = &asker.key {
-            for (connection, call) in self.keys.refused(asker.user, &key.key) {
-                refuse(&connection, call, fault);
+            for (recipient, call) in self.keys.refused(asker.user, &key.key) {
+                recipient.refuse(call, fault);
             }
         }
-    }
-
-    /// Ends this life after a failed write: refuses what waits, and cuts the followers where they stand, so that they
-    /// continue from what the store turns out to hold.
-    pub fn fail(mut self, error: &StoreError) -> Followers {
-        self.flush();
-        let fault = Fault::from(error.clone());
-        for pending in std::mem::take(&mut self.pending) {
-            match pending.answer {
-                Answer::Body(asker, _) => self.refuse(&asker, &fault),
-                Answer::View(opening) => opening.refuse(fault.clone()),
-            }
-        }
-        for (_, working) in std::mem::take(&mut self.working) {
-            for asker in working.into_askers() {
-                self.refuse(&asker, &fault);
-            }
-        }
-        self.followers.cut_all(self.id, self.recent.end());
-        self.followers
-    }
-
-    /// Over how many connections [`Self::flush`] has to go for what was told or answered since the last time; none when
-    /// there is nothing.
-    pub fn owes(&self) -> Option<usize> {
-        if self.followers.has_unsent() {
-            return Some(self.followers.len());
-        }
-        (!self.answered.is_empty()).then_some(self.answered.len())
-    }
-
-    /// Sends what was told and answered since the last time. Whoever follows what they have caused gets both at once.
-    pub fn flush(&mut self) {
-        self.followers.flush();
-        for connection in self.answered.drain(..) {
-            connection.outbox.release();
-        }
-    }
-
-    /// Whether the room can leave memory: nobody follows it, nothing waits, and it was not used for a while.
-    pub fn is_idle(&self, now: u64) -> bool {
-        self.followers.is_empty()
-            && self.pending.is_empty()
-            && self.working.is_empty()
-            && self.answered.is_empty()
-            && now >= self.used_at + IDLE_MS
-    }
-
-    /// Whether no clock of the room runs: it need not be looked at until it is used again.
-    pub fn is_quiet(&self) -> bool {
-        !self.followers.is_empty()
-            && self.pending.is_empty()
-            && self.working.is_empty()
-            && self.keys.is_empty()
-            && self.presence_due_at.is_none()
-    }
-
-    /// What the passing of time asks for: presence that is due, memory to let go.
-    pub fn tick(&mut self, now: u64) {
-        self.keys.forget_old(now);
-        if self.pending.is_empty() {
-            self.working.retain(|_, working| !working.is_idle(now));
-        }
-        if self.presence_due_at.is_some_and(|due| due <= now) {
-            self.send_presence(now);
-        }
-    }
-
-    /// Notes that a direct room's players blocked each other, or no longer do.
-    pub fn set_blocked(&mut self, blocked: bool) {
-        self.room.set_blocked(blocked);
     }
 }
 
@@ -327,15 +235,6 @@ fn body<T: Serialize>(reply: &T) -> Bytes {
 
 fn reply_frame(call: CallId, body: &Bytes) -> Bytes {
     ServerFrame::Reply { call, body }.encode().into()
-}
-
-/// Answers a call with a fault.
-pub(crate) fn refuse(connection: &Connection, call: CallId, fault: &Fault) {
-    let frame = ServerFrame::Fault {
-        call,
-        fault: fault.clone(),
-    };
-    connection.outbox.answer(call, frame.encode().into());
 }
 
 /// The room does not exist, as far as the caller may know.

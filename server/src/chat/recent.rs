@@ -10,6 +10,8 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_rules::rooms::rows::{Change, ChangeRow};
 
+use crate::owners::followers::Step;
+
 /// Most messages, and most changes, kept in memory for one room.
 pub const RECENT_MAX: usize = 128;
 
@@ -67,15 +69,6 @@ struct RecentChange {
     rev: u64,
     at_seq: u64,
     frame: Bytes,
-}
-
-/// One entry to send, with the cursor after it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The frame.
-    pub frame: Bytes,
-    /// Where the reader stands after it.
-    pub cursor: Cursor,
 }
 
 /// The newest committed part of a room's stream.

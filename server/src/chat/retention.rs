@@ -6,8 +6,8 @@ use std::time::Duration;
 use pitturu_store::StoreError;
 use pitturu_store::rooms::Rooms;
 
+use super::RoomOwners;
 use crate::chat::command::Command;
-use crate::owners::Router;
 
 /// Pause between two walks.
 const WALK_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -19,18 +19,18 @@ const STEP: usize = 100;
 const REST: Duration = Duration::from_millis(100);
 
 /// Walks until the process ends.
-pub async fn run(rooms: Arc<dyn Rooms>, router: Router) {
+pub async fn run(rooms: Arc<dyn Rooms>, owners: RoomOwners) {
     let mut tick = tokio::time::interval(WALK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = walk(rooms.as_ref(), &router).await {
+        if let Err(error) = walk(rooms.as_ref(), &owners).await {
             tracing::warn!(%error, "the walk of retention begins again later");
         }
     }
 }
 
-async fn walk(rooms: &dyn Rooms, router: &Router) -> Result<(), StoreError> {
+async fn walk(rooms: &dyn Rooms, owners: &RoomOwners) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = rooms.rooms_page(after, STEP).await?;
@@ -41,7 +41,7 @@ async fn walk(rooms: &dyn Rooms, router: &Router) -> Result<(), StoreError> {
         for row in &page {
             let bounded = row.retention.age_ms.is_some() || row.retention.messages.is_some();
             if bounded && !row.deleted {
-                router.send(Command::Retain(row.room));
+                owners.send(Command::Retain(row.room));
             }
         }
         tokio::time::sleep(REST).await;

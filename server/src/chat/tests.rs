@@ -3,41 +3,30 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::{Identity, Role};
-use pitturu_protocol::types::chat::{CreateRoom, RoomKind, SendEphemeral};
+use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomKind, SendEphemeral};
 use pitturu_rules::rooms::{Actor, ChatLimits};
+use pitturu_store::Ports;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
-use pitturu_store::{Ports, StoreError};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::chat::command::Command;
-use crate::chat::command::{Beginning, Create, Open, ReplyTo, RoomCall};
-use crate::chat::request::RoomRequest;
+use super::command::{Ask, Beginning, Command, Create, Follow, ReplyTo, RoomCall};
+use super::request::{DecideRequest, FollowRequest};
+use super::{Environment, RoomOwners, start};
 use crate::connections::connection::{Connection, Player};
 use crate::connections::link::{Broadcast, Direct, Directly, Peer};
 use crate::lanes::Lanes;
-use crate::owners::spread;
-use crate::owners::{Blocks, Router};
+use crate::owners::executor::OFFLOAD_FANOUT_MIN;
 
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
 
 const USER: UserId = UserId::from_bytes([2; 10]);
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct NoBlocks;
-
-#[async_trait]
-impl Blocks for NoBlocks {
-    async fn blocked(&self, _: UserId, _: UserId) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-}
 
 fn actor() -> Actor {
     Actor {
@@ -95,22 +84,25 @@ impl Direct for Needy {
 
 fn say(connection: &Arc<Connection>) -> Command {
     Command::Call(Box::new(RoomCall {
-        connection: Arc::clone(connection),
+        room: ROOM,
+        recipient: Arc::clone(connection).into(),
         actor: actor(),
         call: 1,
-        request: RoomRequest::SendEphemeral(SendEphemeral {
-            room: ROOM,
-            text: "hello".into(),
-        }),
+        ask: Ask::Decide(
+            DecideRequest::SendEphemeral(SendEphemeral {
+                room: ROOM,
+                text: "hello".into(),
+            }),
+            None,
+        ),
         key: None,
-        target_name: None,
     }))
 }
 
-async fn room_with_connections(router: &Router, count: usize) -> Vec<Arc<Connection>> {
+async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Connection>> {
     let connections: Vec<_> = (0..count).map(connection).collect();
     let (to, view) = oneshot::channel();
-    router.send(Command::Create(Box::new(Create {
+    rooms.send(Command::Create(Box::new(Create {
         room: ROOM,
         connection: Arc::clone(&connections[0]),
         actor: actor(),
@@ -127,11 +119,14 @@ async fn room_with_connections(router: &Router, count: usize) -> Vec<Arc<Connect
     view.await.expect("it is answered").expect("it is made");
     for connection in &connections[1..] {
         let (to, view) = oneshot::channel();
-        router.send(Command::Open(Box::new(Open {
-            room: ROOM,
+        rooms.send(Command::Follow(Box::new(Follow {
             connection: Arc::clone(connection),
             actor: actor(),
-            cursor: None,
+            request: FollowRequest::OpenRoom(OpenRoom {
+                room: ROOM,
+                seq: None,
+                rev: None,
+            }),
             to: ReplyTo::Task(to),
         })));
         view.await.expect("it is answered").expect("it is open");
@@ -145,10 +140,14 @@ async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
     let dir = TempDir::new().expect("a folder");
     let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
     let ports = Ports::all(store);
-    let blocks: Arc<dyn Blocks> = Arc::new(NoBlocks);
-    let limits = Arc::new(ChatLimits::default());
-    let router = Router::start(&lanes, 1, &ports.rooms, &ports.messages, &blocks, &limits);
-    let connections = room_with_connections(&router, spread::LONG).await;
+    let environment = Environment {
+        rooms: ports.rooms,
+        messages: ports.messages,
+        friends: ports.friends,
+        limits: Arc::new(ChatLimits::default()),
+    };
+    let rooms = start(&lanes, 1, &environment);
+    let connections = room_with_connections(&rooms, OFFLOAD_FANOUT_MIN).await;
 
     let lane = lanes.of_task(0);
     let (sent, sending) = mpsc::channel();
@@ -165,7 +164,7 @@ async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
         outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
     }
     let speaker = Arc::clone(&connections[0]);
-    let speaking = router.clone();
+    let speaking = rooms.clone();
     lane.spawn(async move {
         speaking.send(say(&speaker));
         speaking.send(say(&speaker));

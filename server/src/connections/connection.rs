@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::accounts::Identity;
@@ -51,6 +54,11 @@ impl Connection {
             player: Mutex::new(None),
             rooms: Mutex::new(Some(Vec::new())),
         }
+    }
+
+    /// Refuses a call.
+    pub fn refuse(&self, call: CallId, fault: &Fault) {
+        self.outbox.answer(call, fault_frame(call, fault));
     }
 
     /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
@@ -130,4 +138,10 @@ impl Connection {
             change(player);
         }
     }
+}
+
+/// The frame that refuses a call.
+pub(super) fn fault_frame(call: CallId, fault: &Fault) -> Bytes {
+    let fault = fault.clone();
+    ServerFrame::Fault { call, fault }.encode().into()
 }

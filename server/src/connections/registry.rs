@@ -1,24 +1,22 @@
 //! All connections of this process, by player.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use metrics::gauge;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::ServerFrame;
-use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
+use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::presence::{Presence, Status};
 use pitturu_protocol::types::system::Goaway;
 use tokio::sync::mpsc;
 
-use crate::chat::command::Command;
+use super::session_notifier::Presences;
 use crate::connections::connection::{Connection, Player};
 use crate::connections::session_notifier::Connections;
-use crate::owners::Router;
-use crate::services::friends::Presences;
 
 /// A signed-in player's connections, and what others see of them.
 #[derive(Debug)]
@@ -28,34 +26,36 @@ struct Present {
     note: Option<String>,
 }
 
+/// What connections follow. Told when a connection is gone or its player signed out of it.
+pub trait Followed: Send + Sync {
+    /// The connection follows the room no longer.
+    fn left(&self, room: RoomId, connection: ConnectionId);
+}
+
 /// All connections of this process.
-#[derive(Debug)]
 pub struct Hub {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     players: DashMap<UserId, Present>,
     changed: Mutex<HashSet<UserId>>,
     pairs: mpsc::UnboundedSender<(UserId, UserId)>,
-    router: OnceLock<Router>,
+    followed: Arc<dyn Followed>,
 }
 
 impl Hub {
     /// No connections yet. Pairs of players whose friendship or blocks changed come out of the second part; there are never
     /// more of them than calls in flight.
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<(UserId, UserId)>) {
+    pub fn new(
+        followed: Arc<dyn Followed>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(UserId, UserId)>) {
         let (pairs, changed_pairs) = mpsc::unbounded_channel();
         let hub = Self {
             connections: DashMap::new(),
             players: DashMap::new(),
             changed: Mutex::default(),
             pairs,
-            router: OnceLock::new(),
+            followed,
         };
         (Arc::new(hub), changed_pairs)
-    }
-
-    /// Names the router, once, before the first connection.
-    pub fn set_router(&self, router: Router) {
-        drop(self.router.set(router));
     }
 
     /// Adds a connection on which nobody is signed in.
@@ -123,13 +123,10 @@ impl Hub {
         }
     }
 
-    fn detach(&self, connection: &Arc<Connection>, rooms: Vec<pitturu_protocol::ids::RoomId>) {
-        let Some(router) = self.router.get() else {
-            return;
-        };
+    fn detach(&self, connection: &Connection, rooms: Vec<RoomId>) {
         for room in rooms {
             connection.outbox.forget_cut(room);
-            router.detach(Command::Detach(room, connection.id));
+            self.followed.left(room, connection.id);
         }
     }
 

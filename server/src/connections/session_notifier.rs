@@ -1,7 +1,8 @@
-//! What services tell the session layer about open connections.
+//! What services tell open connections, and ask of them.
 
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::presence::Presence;
 
 /// The open connections of this process, and later of others. Calls return at once, may be repeated, and come after the
 /// change is durable.
@@ -24,4 +25,10 @@ pub trait Connections: Send + Sync {
 
     /// Two players have become friends, are friends no longer, or a block between them was set or taken back.
     fn friends_changed(&self, one: UserId, other: UserId);
+}
+
+/// Knows what others see of a player.
+pub trait Presences: Send + Sync {
+    /// The player's presence now.
+    fn presence(&self, user: UserId) -> Presence;
 }

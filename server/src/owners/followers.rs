@@ -11,10 +11,18 @@ use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use smallvec::{SmallVec, smallvec};
 
 use super::spread;
-use crate::chat::recent::Step;
 use crate::connections::connection::Connection;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::{BATCH_BYTES, LatestKey};
+
+/// One entry to send, with the cursor after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The frame.
+    pub frame: Bytes,
+    /// Where the reader stands after it.
+    pub cursor: Cursor,
+}
 
 #[derive(Debug)]
 struct Follower {

@@ -1,11 +1,10 @@
-//! Idempotency keys that a room has seen a moment ago.
+//! Idempotency keys that an entity has seen a moment ago.
 //!
 //! The store keeps results for a day, and a connection's driver asks it before routing. This memory covers what the store
 //! can't: calls whose write is in flight, and those that became durable between the driver's look and the call's
 //! arrival here.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
@@ -14,7 +13,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_store::idempotency::key_id;
 
 use crate::connections::caller::IdempotencyKey;
-use crate::connections::connection::Connection;
+use crate::connections::recipient::Recipient;
 
 /// How long a durable result is remembered here, in milliseconds.
 pub const REMEMBER_MS: u64 = 20_000;
@@ -25,7 +24,7 @@ pub const LOOK_MS_MAX: u64 = 10_000;
 const _: () = assert!(LOOK_MS_MAX * 2 <= REMEMBER_MS);
 
 /// A call that waits for the first one with the same key.
-pub type Waiter = (Arc<Connection>, CallId);
+pub type Waiter = (Recipient, CallId);
 
 #[derive(Debug)]
 enum State {
@@ -46,7 +45,7 @@ pub enum Seen {
 
 type KeyId = [u8; 16];
 
-/// The keys of one room.
+/// The keys of one entity.
 #[derive(Debug, Default)]
 pub struct Keys {
     states: HashMap<KeyId, ([u8; 16], State)>,

@@ -10,9 +10,6 @@ use std::thread::{self, available_parallelism};
 /// Items per thread from which on another thread is worth its start, some 30 µs beside a microsecond or more per item.
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
 
-/// Items from which on a list is long: working it off takes milliseconds, which is too much for a lane.
-pub(crate) const LONG: usize = 500;
-
 /// How far a helping thread stands back, of 19.
 #[cfg(target_os = "linux")]
 const HELPER_NICENESS: i32 = 10;
@@ -26,7 +23,7 @@ static CORES: LazyLock<usize> =
 
 /// Calls `act` with parts of the list until all items were in one. The parts are worked off beside each other when
 /// there are many.
-pub(crate) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) {
+pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) {
     let threads = (items.len() / ITEMS_PER_THREAD_MIN).min(*CORES);
     if threads < 2 {
         return act(items);

@@ -14,7 +14,6 @@ use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, Friend, FriendState, Friends as FriendPage, ListFriends,
     RemoveFriend, RequestFriend, UnblockPlayer,
 };
-use pitturu_protocol::types::presence::Presence;
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::pages::page_items;
 use pitturu_store::StoreError;
@@ -23,13 +22,7 @@ use pitturu_store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair}
 
 use super::accounts::keyed;
 use crate::connections::caller::Caller;
-use crate::connections::session_notifier::Connections;
-
-/// Knows what others see of a player.
-pub trait Presences: Send + Sync {
-    /// The player's presence now.
-    fn presence(&self, user: UserId) -> Presence;
-}
+use crate::connections::session_notifier::{Connections, Presences};
 
 /// The calls of [`pitturu_protocol::types::friends`], and who is whose friend for everybody who asks.
 pub struct FriendService {

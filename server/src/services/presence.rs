@@ -16,12 +16,12 @@ use pitturu_rules::rooms::identity::direct_room;
 use tokio::sync::mpsc;
 
 use super::friends::FriendService;
+use crate::chat::RoomOwners;
 use crate::chat::command::Command;
 use crate::connections::caller::Caller;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
 use crate::connections::registry::Hub;
-use crate::owners::Router;
 
 /// How often changes of presence are passed on: many changes of one player become one event.
 const TICK: Duration = Duration::from_millis(500);
@@ -75,7 +75,7 @@ impl PresenceService {
     /// Passes changes on until the server stops: to friends, and to direct rooms of players who blocked each other.
     pub async fn run(
         self: Arc<Self>,
-        router: Router,
+        rooms: RoomOwners,
         mut pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
     ) {
         let mut tick = tokio::time::interval(TICK);
@@ -84,7 +84,7 @@ impl PresenceService {
             tokio::select! {
                 _ = tick.tick() => self.tell_changes().await,
                 pair = pairs.recv() => match pair {
-                    Some((one, other)) => self.pair_changed(&router, one, other).await,
+                    Some((one, other)) => self.pair_changed(&rooms, one, other).await,
                     None => return,
                 },
             }
@@ -122,7 +122,7 @@ impl PresenceService {
     }
 
     /// New friends see each other at once; those who parted, or were blocked, see each other go.
-    async fn pair_changed(&self, router: &Router, one: UserId, other: UserId) {
+    async fn pair_changed(&self, rooms: &RoomOwners, one: UserId, other: UserId) {
         let standing = async {
             let blocked = self.friends.is_blocked_either(one, other).await?;
             let friends = self.friends.friends_of(one).await?.contains(&other);
@@ -130,7 +130,7 @@ impl PresenceService {
         };
         match standing.await {
             Ok((blocked, friends)) => {
-                router.send(Command::SetBlocked(direct_room(one, other), blocked));
+                rooms.send(Command::SetBlocked(direct_room(one, other), blocked));
                 for (viewer, seen) in [(one, other), (other, one)] {
                     let presence = if friends {
                         self.hub.presence(seen)

@@ -6,6 +6,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::USERS_PER_CALL_MAX;
@@ -17,6 +18,7 @@ use pitturu_store::StoreError;
 use pitturu_store::accounts::{AccountRow, Accounts, ProfileChange};
 
 use super::accounts::keyed;
+use crate::chat::directory::DisplayNames;
 use crate::connections::caller::Caller;
 use crate::connections::session_notifier::Connections;
 
@@ -131,6 +133,13 @@ impl ProfileService {
 
     fn names(&self) -> std::sync::MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl DisplayNames for ProfileService {
+    async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError> {
+        Self::display_name(self, user).await
     }
 }
 

@@ -17,10 +17,10 @@ use pitturu_protocol::types::system::StreamPosition;
 use pitturu_store::StoreError;
 use tokio::task::JoinHandle;
 
+use super::SessionContext;
 use crate::chat::command::Command;
 use crate::chat::history::{self, FillPage};
 use crate::connections::connection::Connection;
-use crate::services::Services;
 
 /// Entries in one page of the inbox.
 const INBOX_ITEMS: usize = 100;
@@ -96,12 +96,12 @@ impl Backfill {
         &mut self,
         cx: &mut Context<'_>,
         connection: &Arc<Connection>,
-        services: &Arc<Services>,
+        context: &Arc<SessionContext>,
     ) -> bool {
         let mut moved = false;
         loop {
             if self.reading.is_none() {
-                self.reading = self.next(connection, services);
+                self.reading = self.next(connection, context);
             }
             let Some(reading) = self.reading.as_mut() else {
                 return moved;
@@ -114,16 +114,16 @@ impl Backfill {
             let Ok(page) = page else {
                 return moved;
             };
-            self.take(page, connection, services);
+            self.take(page, connection, context);
             moved = true;
         }
     }
 
-    fn next(&mut self, connection: &Connection, services: &Arc<Services>) -> Option<Reading> {
+    fn next(&mut self, connection: &Connection, context: &Arc<SessionContext>) -> Option<Reading> {
         if let Some(cut) = connection.outbox.take_cut() {
             self.awaiting
                 .retain(|(stream, _)| *stream != Stream::Room(cut.room));
-            return Some(read_room(Arc::clone(services), cut.room, cut.cursor));
+            return Some(read_room(Arc::clone(context), cut.room, cut.cursor));
         }
         if connection.outbox.take_inbox_grew()
             && let Some(inbox) = self.inbox.as_mut()
@@ -137,13 +137,13 @@ impl Backfill {
         match self.inbox.as_mut() {
             Some(inbox) if inbox.grew && !waits && !connection.outbox.is_above_high_water() => {
                 inbox.grew = false;
-                Some(read_inbox(Arc::clone(services), inbox.user, inbox.seq))
+                Some(read_inbox(Arc::clone(context), inbox.user, inbox.seq))
             }
             _ => None,
         }
     }
 
-    fn take(&mut self, page: Page, connection: &Arc<Connection>, services: &Services) {
+    fn take(&mut self, page: Page, connection: &Arc<Connection>, context: &SessionContext) {
         let stream = page.stream;
         let fill = match page.result {
             Ok(fill) => fill,
@@ -162,9 +162,11 @@ impl Backfill {
         }
         match (stream, fill.complete) {
             (Stream::Room(room), true) => {
-                services
-                    .router
-                    .send(Command::Attach(room, Arc::clone(connection), fill.cursor));
+                context.services.rooms.send(Command::Attach(
+                    room,
+                    Arc::clone(connection),
+                    fill.cursor,
+                ));
             }
             (_, complete) => {
                 let frame = position(stream, fill.cursor, fill.head, complete);
@@ -191,9 +193,9 @@ fn position(stream: Stream, at: Cursor, head: u64, live: bool) -> Bytes {
     frame::event(&position).into()
 }
 
-fn read_room(services: Arc<Services>, room: RoomId, from: Cursor) -> Reading {
+fn read_room(context: Arc<SessionContext>, room: RoomId, from: Cursor) -> Reading {
     tokio::spawn(async move {
-        let store = &services.store;
+        let store = &context.services.store;
         let result = history::fill(store.rooms.as_ref(), store.messages.as_ref(), room, from).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;
@@ -206,9 +208,9 @@ fn read_room(services: Arc<Services>, room: RoomId, from: Cursor) -> Reading {
     })
 }
 
-fn read_inbox(services: Arc<Services>, user: UserId, seq: u64) -> Reading {
+fn read_inbox(context: Arc<SessionContext>, user: UserId, seq: u64) -> Reading {
     tokio::spawn(async move {
-        let result = inbox_page(&services, user, seq).await;
+        let result = inbox_page(&context, user, seq).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;
         }
@@ -220,8 +222,12 @@ fn read_inbox(services: Arc<Services>, user: UserId, seq: u64) -> Reading {
     })
 }
 
-async fn inbox_page(services: &Services, user: UserId, after: u64) -> Result<FillPage, StoreError> {
-    let inboxes = &services.store.inboxes;
+async fn inbox_page(
+    context: &SessionContext,
+    user: UserId,
+    after: u64,
+) -> Result<FillPage, StoreError> {
+    let inboxes = &context.services.store.inboxes;
     let head = inboxes.head(user).await?.head;
     let entries = inboxes.entries_after(user, after, INBOX_ITEMS).await?;
     let mut page = FillPage {

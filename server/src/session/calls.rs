@@ -11,16 +11,18 @@ use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, CallId, ServerFrame};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo};
+use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_rules::rooms::Actor;
 use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
 
+use super::SessionContext;
 use super::handlers::{Call, Handle};
 use super::rates::{Counted, Who};
-use crate::chat::command::{Command, RoomCall};
-use crate::chat::request::RoomRequest;
+use crate::chat::command::{Ask, Command, Follow, ReplyTo, RoomCall};
+use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
 use crate::services::Services;
@@ -63,7 +65,7 @@ pub struct Incoming<'a> {
 
 /// Begins a call. What is answered on the spot is appended to `replies`. A refusal is for the caller to send.
 pub fn begin(
-    services: &Arc<Services>,
+    context: &Arc<SessionContext>,
     connection: &Arc<Connection>,
     counted: &mut Counted,
     incoming: Incoming<'_>,
@@ -76,7 +78,7 @@ pub fn begin(
         Some(identity) => Who::User(identity.user),
         None => Who::Address(connection.peer.address),
     };
-    services.rates.admit(counted, who, method.rate)?;
+    context.rates.admit(counted, who, method.rate)?;
     check_access(
         method.access,
         identity.as_ref().map(|identity| identity.role),
@@ -99,9 +101,9 @@ pub fn begin(
         },
         connection: Arc::clone(connection),
     };
-    match RoomRequest::decode(incoming.method, incoming.body) {
-        Some(request) => room_call(services, call, incoming.call, request),
-        None => caller_call(services, call, incoming, replies),
+    match request::decode(incoming.method, incoming.body) {
+        Some(decoded) => room_call(context, call, incoming.call, decoded.map_err(bad_request)?),
+        None => caller_call(context, call, incoming, replies),
     }
 }
 
@@ -133,26 +135,34 @@ fn bad_request(error: InvalidBody) -> Fault {
 }
 
 fn room_call(
-    services: &Arc<Services>,
+    context: &Arc<SessionContext>,
     call: Call,
     number: CallId,
-    request: Result<RoomRequest, InvalidBody>,
+    decoded: Decoded,
 ) -> Result<Plan, Fault> {
-    let request = request.map_err(bad_request)?;
-    let room_call = RoomCall {
-        actor: call.actor()?,
-        connection: call.connection,
-        call: number,
-        request,
-        key: call.caller.key,
-        target_name: None,
+    let actor = call.actor()?;
+    let (room, target) = (decoded.request.room(), decoded.target);
+    let ask = match decoded.request {
+        RoomRequest::Follow(request) => {
+            return Ok(follow(context, call, number, actor, request));
+        }
+        RoomRequest::Read(request) => Ask::Read(request),
+        RoomRequest::Edit(request) => Ask::Edit(request),
+        RoomRequest::Decide(request) => Ask::Decide(request, None),
     };
-    let mut room_call = Box::new(room_call);
+    let room_call = Box::new(RoomCall {
+        room,
+        recipient: call.connection.into(),
+        actor,
+        call: number,
+        ask,
+        key: call.caller.key,
+    });
     let mut recalling = room_call.key.as_ref().map(|key| {
-        let results = &services.store.keyed_results;
+        let results = &context.services.store.keyed_results;
         results.recall(Some(room_call.actor.user), &key.key)
     });
-    if !needs_a_look(&room_call.request) {
+    if target.is_none() {
         // A store that answers from memory costs the call neither a task nor its turn.
         let found = match recalling.as_mut() {
             None => Some(Ok(None)),
@@ -163,43 +173,77 @@ fn room_call(
                 Some(key) => of_this_request(found?, key)?,
                 None => None,
             };
-            go_on(services, room_call, found);
+            go_on(&context.services, room_call, found);
             return Ok(Plan::Given);
         }
     }
-    let services = Arc::clone(services);
-    Ok(Plan::First(Box::pin(async move {
-        match prepare(&services, &mut room_call, recalling).await {
-            Ok(found) => go_on(&services, room_call, found),
-            Err(fault) => refuse(&room_call.connection, number, fault),
+    let context = Arc::clone(context);
+    Ok(Plan::First(Box::pin(prepare_and_go_on(
+        context, room_call, target, recalling,
+    ))))
+}
+
+/// Hands a call that begins or ends following to its room. A player who joins is counted first.
+fn follow(
+    context: &Arc<SessionContext>,
+    call: Call,
+    number: CallId,
+    actor: Actor,
+    request: FollowRequest,
+) -> Plan {
+    let joins = match &request {
+        FollowRequest::JoinRoom(request) => Some(request.room),
+        FollowRequest::OpenRoom(_) | FollowRequest::CloseRoom(_) => None,
+    };
+    let follow = Box::new(Follow {
+        connection: call.connection,
+        actor,
+        request,
+        to: ReplyTo::Call(number),
+    });
+    let Some(room) = joins else {
+        context.services.rooms.send(Command::Follow(follow));
+        return Plan::Given;
+    };
+    let (context, key) = (Arc::clone(context), call.caller.key);
+    Plan::First(Box::pin(async move {
+        let (services, user) = (&context.services, follow.actor.user);
+        let may_join = async {
+            if let Some(key) = &key {
+                // No result of joining is kept: this refuses a key that came with another request.
+                recall(services, user, key).await?;
+            }
+            services.directory.check_room_for_one_more(user, room).await
+        };
+        match may_join.await {
+            Ok(()) => services.rooms.send(Command::Follow(follow)),
+            Err(fault) => follow.connection.refuse(number, &fault),
         }
-    })))
+    }))
 }
 
 /// Repeats the result of an earlier call with the same key, or hands the call to its room.
 fn go_on(services: &Services, room_call: Box<RoomCall>, found: Option<KeyRecord>) {
     match found {
-        None => services.router.send(Command::Call(room_call)),
+        None => services.rooms.send(Command::Call(room_call)),
         Some(record) => {
             let (call, body) = (room_call.call, &record.reply);
             let frame = ServerFrame::Reply { call, body };
-            let frame = frame.encode().into();
-            room_call.connection.outbox.answer(call, frame);
+            room_call.recipient.reply(call, frame.encode().into());
         }
     }
 }
 
-/// Whether something must be looked up before the room can decide.
-const fn needs_a_look(request: &RoomRequest) -> bool {
-    target(request).is_some() || matches!(request, RoomRequest::JoinRoom(_))
-}
-
-/// The player whom a call may have to make a row for, and whether a block between the two forbids it.
-const fn target(request: &RoomRequest) -> Option<(UserId, bool)> {
-    match request {
-        RoomRequest::InviteToRoom(request) => Some((request.user, true)),
-        RoomRequest::BanMember(request) => Some((request.user, false)),
-        _ => None,
+async fn prepare_and_go_on(
+    context: Arc<SessionContext>,
+    mut room_call: Box<RoomCall>,
+    target: Option<(UserId, Target)>,
+    recalling: Option<Recalling>,
+) {
+    let services = &context.services;
+    match prepare(services, &mut room_call, target, recalling).await {
+        Ok(found) => go_on(services, room_call, found),
+        Err(fault) => room_call.recipient.refuse(room_call.call, &fault),
     }
 }
 
@@ -229,6 +273,7 @@ fn of_this_request(
 async fn prepare(
     services: &Services,
     room_call: &mut RoomCall,
+    target: Option<(UserId, Target)>,
     recalling: Option<Recalling>,
 ) -> Result<Option<KeyRecord>, Fault> {
     let user = room_call.actor.user;
@@ -237,28 +282,18 @@ async fn prepare(
     {
         return Ok(Some(record));
     }
-    if let RoomRequest::JoinRoom(request) = &room_call.request {
-        services
-            .directory
-            .check_room_for_one_more(user, request.room)
-            .await?;
+    let Some((other, must)) = target else {
+        return Ok(None);
+    };
+    if must == Target::Unblocked && services.friends.is_blocked_either(user, other).await? {
+        return Err(Fault::of(Code::Blocked));
     }
-    if let Some((other, blocks_forbid)) = target(&room_call.request) {
-        if blocks_forbid && services.friends.is_blocked_either(user, other).await? {
-            return Err(Fault::of(Code::Blocked));
-        }
-        let name = services.profile.display_name(other).await?;
-        let name = name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))?;
-        room_call.target_name = Some(name.to_string());
+    let name = services.profile.display_name(other).await?;
+    let name = name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))?;
+    if let Ask::Decide(_, target_name) = &mut room_call.ask {
+        *target_name = Some(name.to_string());
     }
     Ok(None)
-}
-
-/// Sends a refusal.
-fn refuse(connection: &Connection, call: CallId, fault: Fault) {
-    let mut frame = Vec::with_capacity(128);
-    refuse_at_once(&mut frame, call, fault);
-    connection.outbox.answer(call, frame.into());
 }
 
 /// Appends a refusal to what is answered on the spot.
@@ -268,7 +303,7 @@ pub fn refuse_at_once(replies: &mut Vec<u8>, call: CallId, fault: Fault) {
 }
 
 fn carry_out<M: Method>(
-    services: &Arc<Services>,
+    context: &Arc<SessionContext>,
     call: Call,
     incoming: Incoming<'_>,
     replies: &mut Vec<u8>,
@@ -279,7 +314,7 @@ where
     let request: M = codec::decode(incoming.body).map_err(bad_request)?;
     let number = incoming.call;
     if <Services as Handle<M>>::AT_ONCE {
-        let outcome = services.handle(&call, request).now_or_never();
+        let outcome = context.services.handle(&call, request).now_or_never();
         match outcome.expect("the handler says that it never waits") {
             Ok(reply) => {
                 let bytes = incoming.body.len() + REPLY_BYTES;
@@ -294,14 +329,14 @@ where
         }
         return Ok(Plan::Answered);
     }
-    let services = Arc::clone(services);
+    let context = Arc::clone(context);
     let work = Box::pin(async move {
-        match services.handle(&call, request).await {
+        match context.services.handle(&call, request).await {
             Ok(reply) => {
                 let frame = Bytes::from(frame::reply(number, &reply));
                 call.connection.outbox.answer(number, frame);
             }
-            Err(fault) => refuse(&call.connection, number, fault),
+            Err(fault) => call.connection.refuse(number, &fault),
         }
     });
     Ok(match M::INFO.changes {
@@ -324,7 +359,7 @@ macro_rules! caller_calls {
     };
     (@keep [$($module:ident::$request:ident;)*]) => {
         fn caller_call(
-            services: &Arc<Services>,
+            context: &Arc<SessionContext>,
             call: Call,
             incoming: Incoming<'_>,
             replies: &mut Vec<u8>,
@@ -333,7 +368,7 @@ macro_rules! caller_calls {
             match incoming.method {
                 $(
                     <$module::$request as Method>::NUMBER => {
-                        carry_out::<$module::$request>(services, call, incoming, replies)
+                        carry_out::<$module::$request>(context, call, incoming, replies)
                     }
                 )*
                 _ => Err(Fault::of(Code::UnknownMethod)),

@@ -17,6 +17,7 @@ use pitturu_store::clock::now_ms;
 use tokio::time::{Instant, Sleep};
 
 use self::reading::Reading;
+use super::SessionContext;
 use super::backfill::Backfill;
 use super::calls::Work;
 use super::rates::Counted;
@@ -24,7 +25,6 @@ use crate::connections::connection::Connection;
 use crate::connections::link::{Link, LinkError, Peer};
 use crate::connections::outbox::Look;
 use crate::random::random_bytes;
-use crate::services::Services;
 
 mod reading;
 
@@ -44,19 +44,19 @@ const SHARED_FROM_MS: u64 = 4 * SHARED_MS;
 pub fn serve<L: Link>(
     link: L,
     peer: Peer,
-    services: Arc<Services>,
+    context: Arc<SessionContext>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let connection = Arc::new(Connection::new(
         ConnectionId::from_bytes(random_bytes()),
         peer,
-        services.session.outbox_bytes,
+        context.config.outbox_bytes,
     ));
-    services.hub.add(Arc::clone(&connection));
+    context.services.hub.add(Arc::clone(&connection));
     let guard = Leave {
         connection: Arc::clone(&connection),
-        services: Arc::clone(&services),
+        context: Arc::clone(&context),
     };
-    let mut driver = Driver::new(link, connection, services);
+    let mut driver = Driver::new(link, connection, context);
     async move {
         let ended = poll_fn(|cx| driver.poll(cx)).await;
         Box::pin(driver.say_goodbye(ended)).await;
@@ -67,13 +67,13 @@ pub fn serve<L: Link>(
 /// Takes the connection out of the hub and its rooms, also when its task is dropped.
 struct Leave {
     connection: Arc<Connection>,
-    services: Arc<Services>,
+    context: Arc<SessionContext>,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
         self.connection.outbox.plug(None);
-        self.services.hub.remove(&self.connection);
+        self.context.services.hub.remove(&self.connection);
     }
 }
 
@@ -98,7 +98,7 @@ struct Driver<L> {
     link: L,
     machine: ServerConnection,
     connection: Arc<Connection>,
-    services: Arc<Services>,
+    context: Arc<SessionContext>,
     timer: Pin<Box<Sleep>>,
     /// What is left of the message being read.
     unread: Bytes,
@@ -119,15 +119,15 @@ struct Driver<L> {
 }
 
 impl<L: Link> Driver<L> {
-    fn new(link: L, connection: Arc<Connection>, services: Arc<Services>) -> Self {
+    fn new(link: L, connection: Arc<Connection>, context: Arc<SessionContext>) -> Self {
         let phase = u64::from_be_bytes(random_bytes());
         let now = now_ms();
-        let machine = ServerConnection::new(services.session.timing, now, phase);
+        let machine = ServerConnection::new(context.config.timing, now, phase);
         let mut driver = Self {
             link,
             machine,
             connection,
-            services,
+            context,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             unread: Bytes::new(),
             first: None,
@@ -204,7 +204,7 @@ impl<L: Link> Driver<L> {
             let is_next = self.poll_first(cx, now);
             if self.first.is_none() {
                 if look.has_streams || self.backfill.is_at_work() {
-                    self.backfill.poll(cx, &self.connection, &self.services);
+                    self.backfill.poll(cx, &self.connection, &self.context);
                 }
                 self.read_frames(cx, now, above, &mut reading)?;
             }
@@ -361,7 +361,7 @@ impl<L: Link> Driver<L> {
             }
         };
         counter!("pitturu_closes_total", "code" => code.to_string()).increment(1);
-        let within = self.services.session.close_timeout;
+        let within = self.context.config.close_timeout;
         let goodbye = async {
             let flushed = poll_fn(|cx| self.poll_last_write(cx)).await;
             if flushed.is_ok() {

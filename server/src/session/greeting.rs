@@ -9,9 +9,10 @@ use pitturu_protocol::limits::{
 use pitturu_protocol::types::system::{Hello, Limits, Welcome};
 use pitturu_store::clock::now_ms;
 
+use super::SessionContext;
 use super::calls::Work;
+use super::sign_in::sign_in;
 use crate::connections::connection::Connection;
-use crate::services::Services;
 
 /// What this server enforces on every connection.
 const LIMITS: Limits = Limits {
@@ -28,14 +29,14 @@ const fn bound(limit: usize) -> u32 {
 }
 
 /// Signs the connection in by its token, if it has a good one, and welcomes it either way.
-pub fn welcome(services: Arc<Services>, connection: Arc<Connection>, hello: Hello) -> Work {
+pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello: Hello) -> Work {
     Box::pin(async move {
         let now = now_ms();
         let (mut identity, mut refused) = (None, None);
         if let Some(token) = &hello.token {
             let outcome = async {
-                let found = services.accounts.identify(token, now).await?;
-                services.sign_in(&connection, &found).await?;
+                let found = context.services.accounts.identify(token, now).await?;
+                sign_in(&context.services, &connection, &found).await?;
                 Ok(found)
             };
             match outcome.await {
@@ -47,7 +48,7 @@ pub fn welcome(services: Arc<Services>, connection: Arc<Connection>, hello: Hell
             v: pitturu_protocol::VERSION,
             conn: connection.id,
             now,
-            ping_ms: u32::try_from(services.session.timing.ping_ms).unwrap_or(u32::MAX),
+            ping_ms: u32::try_from(context.config.timing.ping_ms).unwrap_or(u32::MAX),
             identity,
             refused,
             limits: LIMITS,

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
-    Authenticate, ChangePassword, GetAccount, Identity, IssuePasswordReset, ListSessions, Login,
-    LoginGuest, Logout, LogoutEverywhere, RefreshTokens, Register, RequestPasswordReset,
-    ResetPassword, RevokeSession, SetRole, SignedIn, UpgradeGuest,
+    ChangePassword, GetAccount, IssuePasswordReset, ListSessions, Logout, LogoutEverywhere,
+    RequestPasswordReset, ResetPassword, RevokeSession, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::chat::{
-    CreateRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, RoomView, Rooms, SearchRooms,
+    CreateRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, OpenRoom, RoomView, Rooms, SearchRooms,
 };
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
@@ -24,9 +22,10 @@ use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
 
 use super::calls;
-use crate::chat::command::{Command, Open, ReplyTo};
+use crate::chat::command::{Command, Follow, ReplyTo};
+use crate::chat::request::FollowRequest;
 use crate::connections::caller::Caller;
-use crate::connections::connection::{Connection, Player};
+use crate::connections::connection::Connection;
 use crate::services::Services;
 
 /// A call on its way to a service.
@@ -113,77 +112,6 @@ served_by!(friends:
     unblock_player UnblockPlayer,
 );
 
-/// Calls that sign the connection in by their reply.
-macro_rules! signs_in {
-    ($($method:ident $request:ident => $reply:ident),* $(,)?) => {
-        $(
-            impl Handle<$request> for Services {
-                async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
-                    let reply = self.accounts.$method(&call.caller, request).await?;
-                    self.sign_in(&call.connection, reply.identity()).await?;
-                    Ok(reply)
-                }
-            }
-        )*
-    };
-}
-
-trait SignsIn {
-    fn identity(&self) -> &Identity;
-}
-
-impl SignsIn for SignedIn {
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-}
-
-impl SignsIn for Identity {
-    fn identity(&self) -> &Identity {
-        self
-    }
-}
-
-signs_in!(
-    register Register => SignedIn,
-    login Login => SignedIn,
-    login_guest LoginGuest => SignedIn,
-    refresh_tokens RefreshTokens => SignedIn,
-    authenticate Authenticate => Identity,
-);
-
-impl Services {
-    /// Signs the connection in. Refused when the session has ended since the identity was made.
-    pub async fn sign_in(
-        &self,
-        connection: &Arc<Connection>,
-        identity: &Identity,
-    ) -> Result<(), Fault> {
-        let name = self.profile.display_name(identity.user).await?;
-        let player = Player {
-            identity: identity.clone(),
-            name: name.unwrap_or_else(|| Arc::from("")),
-        };
-        self.hub.sign_in(connection, player);
-        // What ended the session before the connection was listed did not reach it.
-        match self.accounts.confirm(identity.clone()).await {
-            Ok(now) => {
-                connection.update_player(|player| {
-                    // Whatever has changed since it was listed is newer than what was read.
-                    if player.identity == *identity {
-                        player.identity = now;
-                    }
-                });
-                Ok(())
-            }
-            Err(fault) => {
-                self.hub.sign_out(connection);
-                Err(fault)
-            }
-        }
-    }
-}
-
 impl Handle<Echo> for Services {
     const AT_ONCE: bool = true;
 
@@ -259,14 +187,15 @@ impl Handle<Resume> for Services {
         let mut views = Vec::with_capacity(request.rooms.len());
         for held in request.rooms {
             let (to, view) = oneshot::channel();
-            self.router.send(Command::Open(Box::new(Open {
+            let open = OpenRoom {
                 room: held.room,
+                seq: Some(held.seq),
+                rev: Some(held.rev),
+            };
+            self.rooms.send(Command::Follow(Box::new(Follow {
                 connection: Arc::clone(&call.connection),
                 actor: actor.clone(),
-                cursor: Some(Cursor {
-                    seq: held.seq,
-                    rev: held.rev,
-                }),
+                request: FollowRequest::OpenRoom(open),
                 to: ReplyTo::Task(to),
             })));
             views.push((held.room, view));

@@ -12,10 +12,9 @@ use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Effects};
 use pitturu_store::StoreError;
 
-use super::super::command::{Completion, FetchedMessage, RoomCall};
-use super::super::request::RoomRequest;
-use super::{Asker, LiveRoom, body};
-use crate::owners::shard::Context;
+use super::super::command::{FetchedMessage, Report};
+use super::super::request::EditRequest;
+use super::{Asker, Context, LiveRoom, body};
 
 /// How long an unused message stays, in milliseconds.
 const KEEP_MS: u64 = 5_000;
@@ -24,7 +23,7 @@ const KEEP_MS: u64 = 5_000;
 struct Edit {
     asker: Asker,
     actor: Actor,
-    request: RoomRequest,
+    request: EditRequest,
 }
 
 /// A message being changed.
@@ -48,31 +47,36 @@ impl Working {
 }
 
 impl LiveRoom {
-    /// Takes a call that changes the message `seq`.
+    /// Takes a call that changes a message.
     pub(super) fn edit(
         &mut self,
         context: &Context,
         asker: Asker,
-        call: RoomCall,
-        seq: u64,
+        actor: Actor,
+        request: EditRequest,
         now: u64,
     ) -> Result<(), StoreError> {
+        let seq = match &request {
+            EditRequest::EditMessage(request) => request.seq,
+            EditRequest::DeleteMessage(request) => request.seq,
+            EditRequest::React(request) => request.seq,
+        };
         if seq < self.room.first().max(1) || seq > self.recent.end().seq {
-            self.refuse(&asker, &Fault::of(Code::MessageNotFound));
+            self.refuse_asker(&asker, &Fault::of(Code::MessageNotFound));
             return Ok(());
         }
         let working = self.working.entry(seq).or_default();
         working.used_at = now;
         working.queue.push_back(Edit {
             asker,
-            actor: call.actor,
-            request: call.request,
+            actor,
+            request,
         });
         self.edit_on(context, seq, now)
     }
 
     /// A message has come from the store.
-    pub fn fetched(
+    pub(super) fn fetched(
         &mut self,
         context: &Context,
         seq: u64,
@@ -97,7 +101,7 @@ impl LiveRoom {
         };
         if let Some(working) = self.working.remove(&seq) {
             for asker in working.into_askers() {
-                self.refuse(&asker, &fault);
+                self.refuse_asker(&asker, &fault);
             }
         }
         Ok(())
@@ -122,7 +126,7 @@ impl LiveRoom {
                     rev: 0,
                 });
             }
-            let reactor = matches!(next.request, RoomRequest::React(_))
+            let reactor = matches!(next.request, EditRequest::React(_))
                 .then_some(next.actor.user)
                 .filter(|user| !working.reactions.contains_key(user));
             if working.message.is_none() || reactor.is_some() {
@@ -142,28 +146,27 @@ impl LiveRoom {
         let mut effects = Effects::default();
         let actor = &edit.actor;
         let outcome = match edit.request {
-            RoomRequest::EditMessage(request) => self
+            EditRequest::EditMessage(request) => self
                 .room
                 .edit(actor, request, row, &mut effects)
                 .map(|changed| body(&changed)),
-            RoomRequest::DeleteMessage(_) => self
+            EditRequest::DeleteMessage(_) => self
                 .room
                 .delete(actor, row, &mut effects)
                 .map(|changed| body(&changed)),
-            RoomRequest::React(request) => {
+            EditRequest::React(request) => {
                 let mine = working.reactions.entry(actor.user).or_default();
                 self.room
                     .react(actor, &request, row, mine, &mut effects)
                     .map(|reacted| body(&reacted))
             }
-            _ => Err(Fault::of(Code::Internal)),
         };
         working.used_at = now;
         self.working.insert(seq, working);
         match outcome {
             Ok(body) => self.commit_reply(context, effects, edit.asker, body, now),
             Err(fault) => {
-                self.refuse(&edit.asker, &fault);
+                self.refuse_asker(&edit.asker, &fault);
                 Ok(())
             }
         }
@@ -171,9 +174,9 @@ impl LiveRoom {
 }
 
 fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) {
-    let (room, life) = (live.id, live.life);
-    let messages = Arc::clone(&context.messages);
-    let mailbox = Arc::clone(&context.mailbox);
+    let room = live.id;
+    let messages = Arc::clone(&context.environment.messages);
+    let reporter = context.reporter(room, live.incarnation);
     tokio::spawn(async move {
         let result = async {
             let message = messages.message(room, seq).await?;
@@ -183,6 +186,6 @@ fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) 
             };
             Ok(Box::new(FetchedMessage { message, reactions }))
         };
-        mailbox.report(Completion::Message(room, life, seq, result.await));
+        reporter.report(Report::Message(seq, result.await));
     });
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::command::Completion;
-use super::LiveRoom;
-use crate::owners::shard::Context;
+use super::super::command::Report;
+use super::{Context, LiveRoom};
 
 /// Changes kept one by one. A client that was away for longer reads its screen again.
 const CHANGES_KEPT: u64 = 10_000;
@@ -14,7 +13,7 @@ const SLACK: u64 = 64;
 
 impl LiveRoom {
     /// Whether so many messages or changes are past their bound that a removal is worth its cost.
-    pub fn wants_retention(&self) -> bool {
+    pub(super) fn wants_retention(&self) -> bool {
         let messages = self
             .room
             .first_by_count()
@@ -25,7 +24,7 @@ impl LiveRoom {
 
     /// Has the store remove what is past the bounds. The room hears of it by [`Self::retained`]. Only durable
     /// messages are removed.
-    pub fn retain(&mut self, context: &Context, now: u64) {
+    pub(super) fn retain(&mut self, context: &Context, now: u64) {
         let row = self.room.row();
         if self.retaining || row.deleted {
             return;
@@ -39,10 +38,10 @@ impl LiveRoom {
             .max(changes_first);
         self.retaining = true;
 
-        let (id, life) = (self.id, self.life);
-        let rooms = Arc::clone(&context.rooms);
-        let messages = Arc::clone(&context.messages);
-        let mailbox = Arc::clone(&context.mailbox);
+        let id = self.id;
+        let rooms = Arc::clone(&context.environment.rooms);
+        let messages = Arc::clone(&context.environment.messages);
+        let reporter = context.reporter(id, self.incarnation);
         tokio::spawn(async move {
             let work = async {
                 let by_age = match oldest {
@@ -55,19 +54,19 @@ impl LiveRoom {
                 }
                 Ok((kept, kept_changes))
             };
-            mailbox.report(Completion::Retained(id, life, work.await));
+            reporter.report(Report::Retained(work.await));
         });
     }
 
     /// The store has removed what lies before these bounds.
-    pub fn retained(&mut self, first: u64, changes_first: u64) {
+    pub(super) fn retained(&mut self, first: u64, changes_first: u64) {
         self.retaining = false;
         self.room.retain_from(first, changes_first);
         self.recent.drop_before(first);
     }
 
     /// The removal failed; the next sweep tries again.
-    pub fn retention_failed(&mut self) {
+    pub(super) fn retention_failed(&mut self) {
         self.retaining = false;
     }
 }

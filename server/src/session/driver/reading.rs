@@ -82,7 +82,7 @@ impl<L: Link> Driver<L> {
     }
 
     pub(super) fn window_is_full(&self, now: u64) -> bool {
-        self.window.frames >= self.services.session.frames_per_second
+        self.window.frames >= self.context.config.frames_per_second
             && self.window.second == now / 1_000
     }
 
@@ -139,8 +139,8 @@ impl<L: Link> Driver<L> {
     ) -> Result<Read, Ended> {
         match said {
             ClientEvent::Hello(hello) => {
-                let services = Arc::clone(&self.services);
-                let work = greeting::welcome(services, Arc::clone(&self.connection), hello);
+                let context = Arc::clone(&self.context);
+                let work = greeting::welcome(context, Arc::clone(&self.connection), hello);
                 self.begin_first(cx, work, now);
                 return Ok(Read::Begun);
             }
@@ -175,9 +175,9 @@ impl<L: Link> Driver<L> {
         now: u64,
     ) -> Result<Read, Ended> {
         let (call, method) = (incoming.call, incoming.method);
-        let (services, connection) = (&self.services, &self.connection);
+        let (context, connection) = (&self.context, &self.connection);
         let (counted, replies) = (&mut self.counted, &mut self.replies);
-        let plan = match calls::begin(services, connection, counted, incoming, now, replies) {
+        let plan = match calls::begin(context, connection, counted, incoming, now, replies) {
             Ok(plan) => plan,
             Err(fault) => return self.refuse(call, fault),
         };

@@ -1,4 +1,4 @@
-//! Following a room: the first look, and becoming live.
+//! Following a room: the first look, becoming live, and the end of it.
 
 use std::sync::Arc;
 
@@ -7,16 +7,17 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, Cursor};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
-use pitturu_protocol::types::chat::RoomView;
-use pitturu_protocol::types::system::StreamPosition;
+use pitturu_protocol::types::chat::{OpenRoom, RoomView};
+use pitturu_protocol::types::system::{Done, StreamPosition};
 use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
 
-use super::super::command::{Beginning, Create, Open, ReplyTo};
-use super::{Answer, LiveRoom, keyed, refuse};
+use super::super::Environment;
+use super::super::command::{Beginning, Create, Follow, ReplyTo};
+use super::super::request::FollowRequest;
+use super::{Answer, Asker, Context, LiveRoom, body, keyed};
 use crate::connections::connection::{Connection, FollowRefused};
 use crate::owners::followers::Followers;
-use crate::owners::shard::Context;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
@@ -28,25 +29,34 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn refuse(self, fault: Fault) {
-        match self.to {
-            ReplyTo::Call(call) => refuse(&self.connection, call, &fault),
-            // The task may have gone with its connection.
-            ReplyTo::Task(to) => drop(to.send(Err(fault))),
-        }
+    pub(super) fn refuse(self, fault: &Fault) {
+        refuse(&self.connection, self.to, fault);
     }
+}
+
+fn refuse(connection: &Connection, to: ReplyTo, fault: &Fault) {
+    match to {
+        ReplyTo::Call(call) => connection.refuse(call, fault),
+        // The task may have gone with its connection.
+        ReplyTo::Task(to) => drop(to.send(Err(fault.clone()))),
+    }
+}
+
+/// Refuses whoever wanted to begin or end following.
+pub(super) fn refuse_follow(follow: Follow, fault: &Fault) {
+    refuse(&follow.connection, follow.to, fault);
 }
 
 impl LiveRoom {
     /// A new room, to be committed by [`Self::commit_new`].
-    pub fn create(
-        context: &Context,
-        life: u64,
+    pub(super) fn begin_new(
+        environment: &Environment,
+        incarnation: u64,
         create: &Create,
         now: u64,
     ) -> Result<(Self, Effects), Fault> {
-        let limits = Arc::clone(&context.limits);
-        let fence = context.rooms.fence();
+        let limits = Arc::clone(&environment.limits);
+        let fence = environment.rooms.fence();
         let (id, actor) = (create.room, &create.actor);
         let (room, effects) = match &create.beginning {
             Beginning::Room(request) => Room::create(id, actor, request.clone(), limits)?,
@@ -55,7 +65,7 @@ impl LiveRoom {
         let end = Cursor::default();
         let live = Self::begin(
             room,
-            life,
+            incarnation,
             fence,
             end,
             Vec::new(),
@@ -66,7 +76,7 @@ impl LiveRoom {
     }
 
     /// Hands a new room to the store; its creator is answered when it is durable.
-    pub fn commit_new(
+    pub(super) fn commit_new(
         &mut self,
         context: &Context,
         effects: Effects,
@@ -88,43 +98,99 @@ impl LiveRoom {
         self.commit(context, effects, key, Answer::View(opening), now)
     }
 
-    /// Answers once everything decided before is durable.
-    pub fn handle_open(&mut self, context: &Context, open: Open, now: u64) {
+    /// Opens, joins or closes. Answers once everything decided before is durable.
+    pub(super) fn handle_follow(
+        &mut self,
+        context: &Context,
+        follow: Follow,
+        now: u64,
+    ) -> Result<(), StoreError> {
         self.used_at = now;
-        let opening = Opening {
-            connection: open.connection,
-            user: open.actor.user,
-            cursor: open.cursor,
-            to: open.to,
+        if self.room.is_deleted() {
+            refuse_follow(follow, &super::no_such_room());
+            return Ok(());
+        }
+        let (user, connection) = (follow.actor.user, follow.connection);
+        let allowed = match &follow.request {
+            FollowRequest::OpenRoom(request) => self.open_at(user, request),
+            FollowRequest::JoinRoom(_) => self.join(&follow.actor).map(|effects| (effects, None)),
+            FollowRequest::CloseRoom(_) => {
+                return self.close(context, connection, user, follow.to, now);
+            }
         };
-        match self.may_open(&open.actor) {
-            Err(fault) => opening.refuse(fault),
-            Ok(()) => {
-                let effects = Effects::default();
+        match allowed {
+            Ok((effects, cursor)) => {
+                let opening = Opening {
+                    connection,
+                    user,
+                    cursor,
+                    to: follow.to,
+                };
                 self.commit(context, effects, None, Answer::View(opening), now)
-                    .expect("nothing is written");
+            }
+            Err(fault) => {
+                refuse(&connection, follow.to, &fault);
+                Ok(())
             }
         }
     }
 
-    fn may_open(&self, actor: &Actor) -> Result<(), Fault> {
-        if self.room.is_deleted() {
-            return Err(super::no_such_room());
-        }
-        self.room.member(actor.user).map(drop)
+    fn open_at(
+        &self,
+        user: UserId,
+        request: &OpenRoom,
+    ) -> Result<(Effects, Option<Cursor>), Fault> {
+        self.room.member(user)?;
+        let end = self.recent.end();
+        let cursor = (request.seq.is_some() || request.rev.is_some()).then(|| Cursor {
+            seq: request.seq.unwrap_or(end.seq),
+            rev: request.rev.unwrap_or(end.rev),
+        });
+        Ok((Effects::default(), cursor))
+    }
+
+    fn join(&mut self, actor: &Actor) -> Result<Effects, Fault> {
+        let mut effects = Effects::default();
+        self.room.join(actor, &mut effects)?;
+        Ok(effects)
+    }
+
+    fn close(
+        &mut self,
+        context: &Context,
+        connection: Arc<Connection>,
+        user: UserId,
+        to: ReplyTo,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        connection.unfollow(self.id);
+        connection.outbox.forget_cut(self.id);
+        self.detach(connection.id, now);
+        let ReplyTo::Call(call) = to else {
+            // Nobody closes a room but by a call; a task that goes unanswered hears that its room is unavailable.
+            return Ok(());
+        };
+        let asker = Asker {
+            recipient: connection.into(),
+            call,
+            user,
+            key: None,
+        };
+        let done = body(&Done {});
+        self.commit_reply(context, Effects::default(), asker, done, now)
     }
 
     pub(super) fn open(&mut self, opening: Opening, now: u64) {
         let me = match self.room.membership(opening.user) {
             Ok(me) => me,
-            Err(fault) => return opening.refuse(fault),
+            Err(fault) => return opening.refuse(&fault),
         };
         match opening.connection.follow(self.id, opening.user) {
             Ok(()) => {}
-            Err(FollowRefused::Gone) => return opening.refuse(Fault::of(Code::Unauthenticated)),
+            Err(FollowRefused::Gone) => return opening.refuse(&Fault::of(Code::Unauthenticated)),
             Err(FollowRefused::TooMany) => {
                 let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
-                return opening.refuse(Fault::new(Code::LimitReached, text));
+                return opening.refuse(&Fault::new(Code::LimitReached, text));
             }
         }
         if self
@@ -158,7 +224,7 @@ impl LiveRoom {
     }
 
     /// Makes a connection live if what it lacks is still in memory; otherwise its driver reads on from the store.
-    pub fn attach(&mut self, connection: &Arc<Connection>, cursor: Cursor) {
+    pub(super) fn attach(&mut self, connection: &Arc<Connection>, cursor: Cursor) {
         if !self.followers.contains(connection.id) {
             return;
         }
@@ -178,7 +244,7 @@ impl LiveRoom {
     }
 
     /// A connection follows the room no longer.
-    pub fn detach(&mut self, conn: ConnectionId, now: u64) {
+    pub(super) fn detach(&mut self, conn: ConnectionId, now: u64) {
         if self.followers.remove(conn) {
             self.used_at = now;
             self.presence_changed(now);

@@ -1,0 +1,254 @@
+//! A room as its owner runs it.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
+use pitturu_protocol::types::chat::RoomKind;
+use pitturu_store::StoreError;
+
+use super::super::Environment;
+use super::super::command::{Command, Fetched, ReplyTo, Report};
+use super::super::recent::RECENT_MAX;
+use super::following::refuse_follow;
+use super::{Answer, Context, LiveRoom};
+use crate::owners::entity::Entity;
+use crate::owners::followers::Followers;
+use crate::owners::shard::overloaded;
+
+/// How long a room without followers stays in memory, in milliseconds.
+const IDLE_MS: u64 = 30_000;
+
+impl Entity for LiveRoom {
+    type Id = RoomId;
+    type Command = Command;
+    type Environment = Environment;
+    type Loaded = Box<Fetched>;
+    type Report = Report;
+    type Kept = Followers;
+
+    const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
+    const RELOADS_COUNTER: &'static str = "pitturu_room_reloads_total";
+
+    fn placement(room: RoomId) -> u64 {
+        // Ids are random, or hashes.
+        let bytes = room.as_bytes();
+        u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"))
+    }
+
+    fn id_of(command: &Command) -> RoomId {
+        command.room()
+    }
+
+    fn is_worth_loading(command: &Command) -> bool {
+        !matches!(command, Command::Detach(..) | Command::SetBlocked(..))
+    }
+
+    fn creates(command: &Command) -> bool {
+        matches!(command, Command::Create(_))
+    }
+
+    fn note_while_loading(followers: &mut Followers, command: &Command) {
+        if let Command::Detach(_, connection) = command {
+            followers.remove(*connection);
+        }
+    }
+
+    fn refuse(command: Command, fault: &Fault) {
+        match command {
+            Command::Call(call) => call.recipient.refuse(call.call, fault),
+            Command::Create(create) => refuse_follow((*create).into(), fault),
+            Command::Follow(follow) => refuse_follow(*follow, fault),
+            // The driver tries again after a pause.
+            Command::Attach(room, connection, cursor) => connection.outbox.cut(room, cursor),
+            Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
+        }
+    }
+
+    fn missing() -> Fault {
+        Fault::of(Code::RoomNotFound)
+    }
+
+    async fn load(
+        environment: Environment,
+        room: RoomId,
+    ) -> Result<Option<Box<Fetched>>, StoreError> {
+        let Some(loaded) = environment.rooms.load(room).await? else {
+            return Ok(None);
+        };
+        let newest = loaded.stored.head + 1;
+        let recent = environment
+            .messages
+            .messages_before(room, newest, RECENT_MAX, PAGE_BYTES_MAX)
+            .await?;
+        let blocked = match (loaded.stored.row.kind, &loaded.stored.row.peers) {
+            (RoomKind::Direct, Some([one, other])) => {
+                environment.friends.blocked_either(*one, *other).await?
+            }
+            _ => false,
+        };
+        Ok(Some(Box::new(Fetched {
+            loaded,
+            recent,
+            blocked,
+        })))
+    }
+
+    fn take_up(
+        context: &Context,
+        incarnation: u64,
+        fetched: Box<Fetched>,
+        followers: Followers,
+        now: u64,
+    ) -> Self {
+        Self::new(&context.environment, incarnation, *fetched, followers, now)
+    }
+
+    fn create(
+        context: &Context,
+        incarnation: u64,
+        command: Command,
+        now: u64,
+    ) -> Option<(Self, Result<(), StoreError>)> {
+        let Command::Create(create) = command else {
+            debug_assert!(false, "only a creation makes a room");
+            Self::refuse(command, &Self::missing());
+            return None;
+        };
+        match Self::begin_new(&context.environment, incarnation, &create, now) {
+            Ok((mut live, effects)) => {
+                let handed_over = live.commit_new(context, effects, *create, now);
+                Some((live, handed_over))
+            }
+            Err(fault) => {
+                refuse_follow((*create).into(), &fault);
+                None
+            }
+        }
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    fn handle(&mut self, context: &Context, command: Command, now: u64) -> Result<(), StoreError> {
+        match command {
+            Command::Call(_) if context.is_full() => {
+                Self::refuse(command, &overloaded());
+                Ok(())
+            }
+            Command::Follow(follow)
+                if context.is_full() && matches!(follow.to, ReplyTo::Call(_)) =>
+            {
+                refuse_follow(*follow, &overloaded());
+                Ok(())
+            }
+            Command::Call(call) => self.handle_call(context, *call, now),
+            Command::Follow(follow) => self.handle_follow(context, *follow, now),
+            Command::Create(create) => self.handle_follow(context, (*create).into(), now),
+            Command::Attach(_, connection, cursor) => {
+                self.attach(&connection, cursor);
+                Ok(())
+            }
+            Command::Detach(_, connection) => {
+                self.detach(connection, now);
+                Ok(())
+            }
+            Command::SetBlocked(_, blocked) => {
+                self.room.set_blocked(blocked);
+                Ok(())
+            }
+            Command::Retain(_) => {
+                self.retain(context, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn report(&mut self, context: &Context, report: Report, now: u64) -> Result<(), StoreError> {
+        match report {
+            Report::Message(seq, result) => return self.fetched(context, seq, result, now),
+            Report::Retained(Ok((first, changes_first))) => self.retained(first, changes_first),
+            Report::Retained(Err(error)) => {
+                let room = self.id;
+                tracing::warn!(%room, %error, "old messages remain for the next sweep");
+                self.retention_failed();
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, now: u64) {
+        self.pending.written();
+        self.settle(now);
+    }
+
+    /// The followers are cut where they stand, so that they continue from what the store turns out to hold.
+    fn fail(mut self, error: &StoreError) -> Followers {
+        self.flush();
+        let fault = Fault::from(error.clone());
+        for pending in self.pending.take_all() {
+            match pending.answer {
+                Answer::Body(asker, _) => self.refuse_asker(&asker, &fault),
+                Answer::View(opening) => opening.refuse(&fault),
+            }
+        }
+        for (_, working) in std::mem::take(&mut self.working) {
+            for asker in working.into_askers() {
+                self.refuse_asker(&asker, &fault);
+            }
+        }
+        self.followers.cut_all(self.id, self.recent.end());
+        self.followers
+    }
+
+    fn owes(&self) -> Option<usize> {
+        if self.followers.has_unsent() {
+            return Some(self.followers.len());
+        }
+        (!self.answered.is_empty()).then_some(self.answered.len())
+    }
+
+    /// Whoever follows what they have caused gets answer and event at once.
+    fn flush(&mut self) {
+        self.followers.flush();
+        for connection in self.answered.drain(..) {
+            connection.outbox.release();
+        }
+    }
+
+    /// Presence that is due, memory to let go.
+    fn tick(&mut self, now: u64) {
+        self.keys.forget_old(now);
+        if self.pending.is_empty() {
+            self.working.retain(|_, working| !working.is_idle(now));
+        }
+        if self.presence_due_at.is_some_and(|due| due <= now) {
+            self.send_presence(now);
+        }
+    }
+
+    fn sweep(&mut self, context: &Context, now: u64) -> bool {
+        let wanted = self.wants_retention();
+        if wanted {
+            self.retain(context, now);
+        }
+        wanted
+    }
+
+    /// Nobody follows it, nothing waits, and it was not used for a while.
+    fn is_idle(&self, now: u64) -> bool {
+        self.followers.is_empty()
+            && self.pending.is_empty()
+            && self.working.is_empty()
+            && self.answered.is_empty()
+            && now >= self.used_at + IDLE_MS
+    }
+
+    fn is_quiet(&self) -> bool {
+        !self.followers.is_empty()
+            && self.pending.is_empty()
+            && self.working.is_empty()
+            && self.keys.is_empty()
+            && self.presence_due_at.is_none()
+    }
+}

@@ -1,0 +1,69 @@
+//! Whoever is answered: a connection of this process, or one of another node.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::frame::CallId;
+use pitturu_protocol::ids::ConnectionId;
+
+use super::connection::{Connection, fault_frame};
+
+/// The way to another node of the cluster. It carries what is addressed to a connection there, in order, and may lose
+/// everything when the node goes, and its connections with it.
+pub trait Node: Send + Sync + Debug {
+    /// Hands an encoded reply or fault to the connection's node. Never waits.
+    fn answer(&self, connection: ConnectionId, call: CallId, frame: Bytes);
+}
+
+/// Whoever made a call and is answered.
+///
+/// Only answers go to other nodes one by one. Events don't: what follows an entity here is always a connection of this process,
+/// or a node that passes on to its own.
+#[derive(Clone, Debug)]
+pub enum Recipient {
+    /// A connection of this process.
+    Local(Arc<Connection>),
+    /// A connection of another node.
+    Remote(Arc<dyn Node>, ConnectionId),
+}
+
+impl Recipient {
+    /// Answers a call with an encoded reply.
+    pub fn reply(&self, call: CallId, frame: Bytes) {
+        match self {
+            Self::Local(connection) => connection.outbox.answer(call, frame),
+            Self::Remote(node, id) => node.answer(*id, call, frame),
+        }
+    }
+
+    /// Answers a call whose caller will hear more of at once; the reply goes out together with it. Returns the connection whose
+    /// outbox has to be released afterwards, if there is one here.
+    pub fn reply_held(self, call: CallId, frame: Bytes) -> Option<Arc<Connection>> {
+        match self {
+            Self::Local(connection) => {
+                connection.outbox.hold_answer(call, frame);
+                Some(connection)
+            }
+            Self::Remote(node, id) => {
+                node.answer(id, call, frame);
+                None
+            }
+        }
+    }
+
+    /// Refuses a call.
+    pub fn refuse(&self, call: CallId, fault: &Fault) {
+        match self {
+            Self::Local(connection) => connection.refuse(call, fault),
+            Self::Remote(node, id) => node.answer(*id, call, fault_frame(call, fault)),
+        }
+    }
+}
+
+impl From<Arc<Connection>> for Recipient {
+    fn from(connection: Arc<Connection>) -> Self {
+        Self::Local(connection)
+    }
+}

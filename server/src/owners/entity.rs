@@ -1,0 +1,231 @@
+//! What a kind of entity is, and what its owner gives it.
+
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pitturu_protocol::codes::Fault;
+use pitturu_store::{Done, StoreError};
+
+use super::mailbox::Mailbox;
+use super::shard::{Completion, Item};
+
+/// Writes that one shard may have on their way to the disk. Beyond it, what would write is refused as overloaded before it
+/// changes anything.
+pub const WRITES_IN_FLIGHT_MAX: usize = 8_192;
+
+/// A kind of entity: whatever has an order of its own lives at one owner, a shard, which runs its commands one after the
+/// other.
+///
+/// The shard loads an entity when a command needs it, hands it every command and report in turn, has it send what the turn has
+/// brought, and lets it go when it is idle. Nothing here may wait: what takes time is given away, with a [`Reporter`] or by
+/// [`Context::hand_over`], and comes back as a report. Whoever implements this keeps the rules elsewhere, as pure functions.
+pub trait Entity: Sized + Send + 'static {
+    /// Names one entity.
+    type Id: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static;
+    /// What is asked of one.
+    type Command: Send + 'static;
+    /// What all of the kind work with: ports of the store, limits. Cheap to clone.
+    type Environment: Clone + Send + Sync + 'static;
+    /// One as the store has it.
+    type Loaded: Send + 'static;
+    /// What work that one gave away brings back.
+    type Report: Send + 'static;
+    /// What outlives an incarnation that the store failed, such as the followers.
+    type Kept: Default + Send + 'static;
+
+    /// The gauge of how many there are in memory.
+    const LIVE_GAUGE: &'static str;
+    /// The counter of how often one was loaded again after a failed write.
+    const RELOADS_COUNTER: &'static str;
+
+    /// A number that spreads entities evenly over owners.
+    fn placement(id: Self::Id) -> u64;
+
+    /// The entity that a command is for.
+    fn id_of(command: &Self::Command) -> Self::Id;
+
+    /// Whether an entity that is not in memory is loaded for the command. Otherwise the command is dropped: nobody waits for it,
+    /// and what is loaded later knows better.
+    fn is_worth_loading(command: &Self::Command) -> bool;
+
+    /// Whether the command makes an entity that the store does not have.
+    fn creates(command: &Self::Command) -> bool;
+
+    /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
+    fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
+
+    /// Refuses a command, if somebody waits for it.
+    fn refuse(command: Self::Command, fault: &Fault);
+
+    /// Why a command for an entity that the store does not have is refused.
+    fn missing() -> Fault;
+
+    /// Reads an entity. Runs in a task of its own.
+    fn load(
+        environment: Self::Environment,
+        id: Self::Id,
+    ) -> impl Future<Output = Result<Option<Self::Loaded>, StoreError>> + Send + 'static;
+
+    /// Takes an entity up as the store has it.
+    fn take_up(
+        context: &Context<Self>,
+        incarnation: u64,
+        loaded: Self::Loaded,
+        kept: Self::Kept,
+        now: u64,
+    ) -> Self;
+
+    /// Makes an entity of a command that [`Self::creates`] one, and hands its first rows to the store; the second part says
+    /// whether the store took them. `None`: the command was refused.
+    fn create(
+        context: &Context<Self>,
+        incarnation: u64,
+        command: Self::Command,
+        now: u64,
+    ) -> Option<(Self, Result<(), StoreError>)>;
+
+    /// Which stay in memory this is. Reports to an earlier one are dropped.
+    fn incarnation(&self) -> u64;
+
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// The store did not take the rows, so the state in memory is ahead of it: the shard ends this incarnation.
+    fn handle(
+        &mut self,
+        context: &Context<Self>,
+        command: Self::Command,
+        now: u64,
+    ) -> Result<(), StoreError>;
+
+    /// Takes what work has brought back.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    fn report(
+        &mut self,
+        context: &Context<Self>,
+        report: Self::Report,
+        now: u64,
+    ) -> Result<(), StoreError>;
+
+    /// The oldest write that was handed over is durable.
+    fn written(&mut self, now: u64);
+
+    /// Ends this incarnation after a failed write: refuses what waits.
+    fn fail(self, error: &StoreError) -> Self::Kept;
+
+    /// Over how many connections [`Self::flush`] has to go; `None` when there is nothing to send.
+    fn owes(&self) -> Option<usize>;
+
+    /// Sends what was gathered in this turn.
+    fn flush(&mut self);
+
+    /// Time has passed: up to four times a second, unless it [`Self::is_quiet`].
+    fn tick(&mut self, now: u64);
+
+    /// Every few seconds: gives upkeep away if there is some worth its cost. True: something was begun.
+    fn sweep(&mut self, context: &Context<Self>, now: u64) -> bool;
+
+    /// Whether it can leave memory.
+    fn is_idle(&self, now: u64) -> bool;
+
+    /// Whether none of its clocks runs: it need not be looked at until it is used again.
+    fn is_quiet(&self) -> bool;
+}
+
+/// What a shard gives its entities.
+pub struct Context<E: Entity> {
+    /// What all entities of the kind work with.
+    pub environment: E::Environment,
+    mailbox: Arc<Mailbox<Item<E>>>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl<E: Entity> Clone for Context<E> {
+    fn clone(&self) -> Self {
+        Self {
+            environment: self.environment.clone(),
+            mailbox: Arc::clone(&self.mailbox),
+            writes: Arc::clone(&self.writes),
+        }
+    }
+}
+
+impl<E: Entity> Context<E> {
+    /// A context whose shard hears of work by `mailbox`.
+    pub(super) fn new(environment: E::Environment, mailbox: Arc<Mailbox<Item<E>>>) -> Self {
+        Self {
+            environment,
+            mailbox,
+            writes: Arc::default(),
+        }
+    }
+
+    /// Hands a write of the entity to the store by `write`, and counts it until the store reports. Reports come in the order in
+    /// which an entity's writes were handed over.
+    ///
+    /// # Errors
+    /// Those of `write`: nothing was handed over.
+    pub fn hand_over(
+        &self,
+        id: E::Id,
+        incarnation: u64,
+        write: impl FnOnce(Done) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::clone(&self.mailbox);
+        let report = move |result| {
+            let completion = Completion::Written(id, incarnation, result);
+            mailbox.report_write(Item::Completion(completion));
+        };
+        write(Box::new(report)).inspect_err(|_| self.write_ends())
+    }
+
+    /// Counts a write that was reported.
+    pub(super) fn write_ends(&self) {
+        self.writes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether so many writes are on their way that nothing further may be decided that writes.
+    pub fn is_full(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) >= WRITES_IN_FLIGHT_MAX
+    }
+
+    /// The way back for work that the entity gives away. Bounded by the work in flight.
+    pub fn reporter(&self, id: E::Id, incarnation: u64) -> Reporter<E> {
+        Reporter {
+            id,
+            incarnation,
+            mailbox: Arc::clone(&self.mailbox),
+        }
+    }
+
+    /// Loads the entity in a task of its own and reports it.
+    pub(super) fn load(&self, id: E::Id) {
+        let loading = E::load(self.environment.clone(), id);
+        let mailbox = Arc::clone(&self.mailbox);
+        tokio::spawn(async move {
+            let completion = Completion::Loaded(id, loading.await);
+            mailbox.report(Item::Completion(completion));
+        });
+    }
+}
+
+/// Brings one report back to the entity that gave the work away.
+pub struct Reporter<E: Entity> {
+    id: E::Id,
+    incarnation: u64,
+    mailbox: Arc<Mailbox<Item<E>>>,
+}
+
+impl<E: Entity> Reporter<E> {
+    /// Reports, and has the shard look.
+    pub fn report(self, report: E::Report) {
+        let completion = Completion::Work(self.id, self.incarnation, report);
+        self.mailbox.report(Item::Completion(completion));
+    }
+}

@@ -1,0 +1,81 @@
+//! Signing a connection in.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::types::accounts::{
+    Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, SignedIn,
+};
+
+use super::handlers::{Call, Handle};
+use crate::connections::connection::{Connection, Player};
+use crate::services::Services;
+
+/// Calls that sign the connection in by their reply.
+macro_rules! signs_in {
+    ($($method:ident $request:ident => $reply:ident),* $(,)?) => {
+        $(
+            impl Handle<$request> for Services {
+                async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
+                    let reply = self.accounts.$method(&call.caller, request).await?;
+                    sign_in(self, &call.connection, reply.identity()).await?;
+                    Ok(reply)
+                }
+            }
+        )*
+    };
+}
+
+trait SignsIn {
+    fn identity(&self) -> &Identity;
+}
+
+impl SignsIn for SignedIn {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl SignsIn for Identity {
+    fn identity(&self) -> &Identity {
+        self
+    }
+}
+
+signs_in!(
+    register Register => SignedIn,
+    login Login => SignedIn,
+    login_guest LoginGuest => SignedIn,
+    refresh_tokens RefreshTokens => SignedIn,
+    authenticate Authenticate => Identity,
+);
+
+/// Signs the connection in. Refused when the session has ended since the identity was made.
+pub async fn sign_in(
+    services: &Services,
+    connection: &Arc<Connection>,
+    identity: &Identity,
+) -> Result<(), Fault> {
+    let name = services.profile.display_name(identity.user).await?;
+    let player = Player {
+        identity: identity.clone(),
+        name: name.unwrap_or_else(|| Arc::from("")),
+    };
+    services.hub.sign_in(connection, player);
+    // What ended the session before the connection was listed did not reach it.
+    match services.accounts.confirm(identity.clone()).await {
+        Ok(now) => {
+            connection.update_player(|player| {
+                // Whatever has changed since it was listed is newer than what was read.
+                if player.identity == *identity {
+                    player.identity = now;
+                }
+            });
+            Ok(())
+        }
+        Err(fault) => {
+            services.hub.sign_out(connection);
+            Err(fault)
+        }
+    }
+}
