@@ -6,7 +6,9 @@
 //!
 //! To add a key: add a row to the table, then run `pitturu config --markdown > docs/configuration.md`.
 
+pub mod collected;
 pub mod flags;
+pub mod key;
 pub mod report;
 pub mod sources;
 pub mod table;
@@ -16,8 +18,8 @@ use std::fmt;
 
 pub use table::Config;
 
+use crate::config::collected::Collected;
 use crate::config::flags::Flags;
-use crate::config::sources::Collected;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,8 @@ fn main() -> ExitCode {
     if let Some(Command::Config { markdown }) = flags.command {
         return print(&loaded, markdown);
     }
-    if let Err(error) = logs::start(&loaded.config.log) {
+    let log = &loaded.config.log;
+    if let Err(error) = logs::start(log.level.as_str(), log.format) {
         return fail(MISCONFIGURED, &error);
     }
     // Connections have threads of their own.

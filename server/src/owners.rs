@@ -17,9 +17,9 @@ pub mod spread;
 use std::fmt;
 use std::sync::Arc;
 
-use self::entity::{Context, Entity};
+use self::entity::{Context, Entity, Item};
 use self::executor::Executor;
-use self::shard::{Item, Shard, overloaded};
+use self::shard::{Shard, overloaded};
 use crate::lanes::Lanes;
 
 /// The owners of one kind of entity. Cheap to clone.

@@ -1,7 +1,8 @@
 //! One connection, from hello to goodbye.
 //!
 //! - [`driver`]: the loop; [`greeting`]: the answer to hello;
-//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`rates`]: how much each
+//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`recall`]: results of
+//!   earlier calls; [`rates`]: how much each
 //!   caller may call;
 //! - [`backfill`]: streams read on from the store.
 
@@ -11,6 +12,7 @@ pub mod driver;
 pub mod greeting;
 pub mod handlers;
 pub mod rates;
+pub mod recall;
 pub mod sign_in;
 
 pub use driver::serve;

@@ -21,8 +21,8 @@ struct Layered {
     layers: &'static [&'static [&'static str]],
 }
 
-/// The crates that are held to their layers. The server joins them when its modules stand as [`SERVER`] says.
-const LAYERED: &[&Layered] = &[];
+/// The crates that are held to their layers.
+const LAYERED: &[&Layered] = &[&SERVER];
 
 /// The server: from what starts everything down to what knows nothing of the product. Its store, its rules and the
 /// protocol are crates of their own, below all of these.
@@ -30,17 +30,18 @@ const SERVER: Layered = Layered {
     sources: "server/src/",
     layers: &[
         &["main"],
-        &["app", "assembly"],
+        &["assembly"],
+        &["app"],
         // Whoever starts a part hands it its values: nothing below reads the configuration.
         &["config"],
-        &["transport", "ops", "http"],
+        &["transport", "ops"],
         &["session"],
         &["services"],
-        &["chat", "players"],
+        &["chat"],
         &["owners"],
         &["connections"],
-        &["io_threads"],
-        &["sync"],
+        &["lanes"],
+        &["random", "sync"],
     ],
 };
 
@@ -55,6 +56,11 @@ struct Ringless {
 }
 
 const RINGLESS: &[Ringless] = &[
+    Ringless {
+        sources: "server/src/",
+        read: rust::read,
+        deep: true,
+    },
     Ringless {
         sources: "loadtest/src/",
         read: rust::read,

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::config::Loaded;
-use crate::config::table::{KEYS, Key, SECTIONS};
+use crate::config::key::Key;
+use crate::config::table::{KEYS, SECTIONS};
 
 /// Stands for a secret.
 const MASKED: &str = "********";
@@ -88,8 +89,9 @@ fn short(key: &Key) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::collected::Collected;
     use crate::config::flags::Flags;
-    use crate::config::sources::{Collected, collect};
+    use crate::config::sources::{collect, defaults};
     use crate::config::{Config, Source};
 
     fn loaded(collected: Collected) -> Loaded {
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_in_effect_can_be_read_back() {
-        let mut collected = Collected::defaults(false);
+        let mut collected = defaults(false);
         let key = Key::named("listen.connections_max").unwrap();
         collected.set(key, "77".to_owned(), Source::Flag("--set"));
         let text = effective(&loaded(collected));
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         for key in KEYS.iter().filter(|key| key.secret) {
-            let mut collected = Collected::defaults(false);
+            let mut collected = defaults(false);
             collected.set(key, "hunter2".to_owned(), Source::Flag("--set"));
             let text = effective(&loaded(collected));
             assert!(!text.contains("hunter2"), "{}", key.name);

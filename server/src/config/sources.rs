@@ -5,8 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::config::collected::Collected;
 use crate::config::flags::Flags;
-use crate::config::table::{KEYS, Key, SECTIONS};
+use crate::config::key::Key;
+use crate::config::table::{KEYS, SECTIONS};
 use crate::config::{ConfigError, Source};
 
 /// Beginning of the environment variables that set keys.
@@ -15,50 +17,28 @@ const PREFIX: &str = "PITTURU_";
 /// Read when no other file is named.
 const USUAL_FILE: &str = "pitturu.toml";
 
-/// The text and the source of every key.
-#[derive(Clone, Debug)]
-pub struct Collected {
-    values: Vec<(String, Source)>,
+/// The table's own values.
+pub fn defaults(dev: bool) -> Collected {
+    let of = |key: &Key| match key.dev {
+        Some(text) if dev => (text.to_owned(), Source::Development),
+        _ => (key.default.to_owned(), Source::Default),
+    };
+    Collected::new(KEYS.iter().map(|key| (key.name, of(key))))
 }
 
-impl Collected {
-    /// The table's own values.
-    pub fn defaults(dev: bool) -> Self {
-        let of = |key: &Key| match key.dev {
-            Some(text) if dev => (text.to_owned(), Source::Development),
-            _ => (key.default.to_owned(), Source::Default),
-        };
-        Self {
-            values: KEYS.iter().map(of).collect(),
+fn set_named(
+    collected: &mut Collected,
+    name: &str,
+    text: String,
+    source: Source,
+) -> Result<(), String> {
+    match Key::named(name) {
+        Some(key) => {
+            collected.set(key, text, source);
+            Ok(())
         }
+        None => Err(unknown(name, &source)),
     }
-
-    /// Text and source of a key.
-    pub fn of(&self, key: &Key) -> (&str, &Source) {
-        let (text, source) = &self.values[index(key)];
-        (text, source)
-    }
-
-    /// Replaces the text of a key.
-    pub fn set(&mut self, key: &Key, text: String, source: Source) {
-        self.values[index(key)] = (text, source);
-    }
-
-    fn set_named(&mut self, name: &str, text: String, source: Source) -> Result<(), String> {
-        match Key::named(name) {
-            Some(key) => {
-                self.set(key, text, source);
-                Ok(())
-            }
-            None => Err(unknown(name, &source)),
-        }
-    }
-}
-
-fn index(key: &Key) -> usize {
-    KEYS.iter()
-        .position(|entry| entry.name == key.name)
-        .expect("keys come from the table")
 }
 
 /// Reads all sources, each over the one before it.
@@ -66,7 +46,7 @@ pub fn collect(
     flags: &Flags,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Collected, ConfigError> {
-    let mut collected = Collected::defaults(flags.dev);
+    let mut collected = defaults(flags.dev);
     let mut mistakes = Vec::new();
     read_file(flags.config.as_deref(), &mut collected, &mut mistakes);
     read_environment(environment, &mut collected, &mut mistakes);
@@ -106,7 +86,7 @@ fn read_file(named: Option<&Path>, collected: &mut Collected, mistakes: &mut Vec
         for (key, value) in keys {
             let name = format!("{section}.{key}");
             let result = match text_of(&value) {
-                Some(text) => collected.set_named(&name, text, source.clone()),
+                Some(text) => set_named(collected, &name, text, source.clone()),
                 None => Err(format!(
                     "{name} ({source}): a {} is not allowed here",
                     value.type_str()
@@ -146,7 +126,7 @@ fn read_environment(
         let source = Source::Environment(variable.to_owned());
         let result = match rest.to_ascii_lowercase().split_once("__") {
             Some((section, key)) => match text.into_string() {
-                Ok(text) => collected.set_named(&format!("{section}.{key}"), text, source),
+                Ok(text) => set_named(collected, &format!("{section}.{key}"), text, source),
                 Err(_) => Err(format!("{variable}: the value is not UTF-8")),
             },
             None => meant_two_underscores(rest).map_or(Ok(()), |right| {
@@ -173,15 +153,18 @@ fn read_flags(flags: &Flags, collected: &mut Collected, mistakes: &mut Vec<Strin
         ("--data", "store.dir", &flags.data),
     ] {
         if let Some(text) = text {
-            let result = collected.set_named(name, text.clone(), Source::Flag(flag));
+            let result = set_named(collected, name, text.clone(), Source::Flag(flag));
             mistakes.extend(result.err());
         }
     }
     for set in &flags.sets {
         let result = match set.split_once('=') {
-            Some((name, text)) => {
-                collected.set_named(name.trim(), text.trim().to_owned(), Source::Flag("--set"))
-            }
+            Some((name, text)) => set_named(
+                collected,
+                name.trim(),
+                text.trim().to_owned(),
+                Source::Flag("--set"),
+            ),
             None => Err(format!("--set {set}: write it as section.key=value")),
         };
         mistakes.extend(result.err());

@@ -4,42 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::sources::Collected;
-use crate::config::values::{ByteSize, LogFormat, Value};
-
-/// One key as documents and refusals know it.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// `section.key`.
-    pub name: &'static str,
-    /// How its values are written.
-    pub written: &'static str,
-    /// Text of the default.
-    pub default: &'static str,
-    /// Text of the default in development mode, where that differs.
-    pub dev: Option<&'static str>,
-    /// Texts of the least and the greatest allowed value.
-    pub range: Option<(&'static str, &'static str)>,
-    /// Whether its value is masked when it is shown.
-    pub secret: bool,
-    /// What it means.
-    pub meaning: &'static str,
-}
+use crate::config::collected::Collected;
+use crate::config::key::Key;
+use crate::config::values::{ByteSize, Value};
+use crate::ops::logs::LogFormat;
 
 impl Key {
     /// The key with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name == name)
-    }
-
-    /// What its values look like and where they lie.
-    pub fn allowed(&self) -> String {
-        match self.range {
-            Some((least, greatest)) => {
-                format!("{}, at least {least} and at most {greatest}", self.written)
-            }
-            None => self.written.to_owned(),
-        }
     }
 }
 
@@ -343,7 +316,7 @@ mod tests {
     fn defaults_lie_in_their_ranges() {
         for dev in [false, true] {
             let mut mistakes = Vec::new();
-            let config = Config::parse(&Collected::defaults(dev), dev, &mut mistakes);
+            let config = Config::parse(&crate::config::sources::defaults(dev), dev, &mut mistakes);
             assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}");
         }
     }
@@ -355,7 +328,7 @@ mod tests {
                 continue;
             };
             for text in [least, greatest] {
-                let mut collected = Collected::defaults(false);
+                let mut collected = crate::config::sources::defaults(false);
                 collected.set(key, text.to_owned(), Source::Flag("--set"));
                 let mut mistakes = Vec::new();
                 Config::parse(&collected, false, &mut mistakes);

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ops::logs::LogFormat;
+
 /// A type that a key can have.
 pub trait Value: Sized {
     /// How the type is written, for documents and refusals.
@@ -123,15 +125,6 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim_start()))
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// For a person at a terminal.
-    Text,
 }
 
 impl Value for LogFormat {

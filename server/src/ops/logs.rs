@@ -5,9 +5,16 @@ use std::io::{self, Write};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::table::Log;
-use crate::config::values::LogFormat;
 use crate::ops::mask::mask;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
 
 /// Why there are no logs.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +30,12 @@ pub enum LogError {
 }
 
 /// Sends the logs of this process to standard error. Once per process.
-pub fn start(config: &Log) -> Result<(), LogError> {
-    let filter =
-        EnvFilter::try_new(&config.level).map_err(|_| LogError::Level(config.level.clone()))?;
+pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(level).map_err(|_| LogError::Level(level.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(MaskedWriter(io::stderr));
-    match config.format {
+    match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.with_target(false).try_init(),
     }

@@ -10,7 +10,6 @@ use pitturu_protocol::codes::Fault;
 use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
-use super::shard::{Completion, Item};
 
 /// Writes that one shard may have on their way to the disk. Beyond it, what would write is refused as overloaded before it
 /// changes anything.
@@ -135,6 +134,26 @@ pub trait Entity: Sized + Send + 'static {
 
     /// Whether none of its clocks runs: it need not be looked at until it is used again.
     fn is_quiet(&self) -> bool;
+}
+
+/// One thing for a shard to do.
+pub enum Item<E: Entity> {
+    /// Somebody asks.
+    Command(E::Command),
+    /// Work that was given away reports.
+    Completion(Completion<E>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What a shard hears back from work that was given away. The number is the incarnation that gave it away.
+pub enum Completion<E: Entity> {
+    /// An entity was read from the store.
+    Loaded(E::Id, Result<Option<E::Loaded>, StoreError>),
+    /// The entity's oldest unreported write is durable or has failed.
+    Written(E::Id, u64, Result<(), StoreError>),
+    /// Work of the entity's own.
+    Work(E::Id, u64, E::Report),
 }
 
 /// What a shard gives its entities.

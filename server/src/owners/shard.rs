@@ -7,7 +7,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 
-use super::entity::{Context, Entity};
+use super::entity::{Completion, Context, Entity, Item};
 use super::executor::Worker;
 
 /// Calls that wait while one entity is read from the store. Beyond it, they are refused as overloaded.
@@ -15,26 +15,6 @@ const LOADING_WAIT_MAX: usize = 65_536;
 
 /// How often a shard looks for upkeep and entities to let go, in ticks: every five seconds.
 const SWEEP_TICKS: u64 = 20;
-
-/// One thing for a shard to do.
-pub enum Item<E: Entity> {
-    /// Somebody asks.
-    Command(E::Command),
-    /// Work that was given away reports.
-    Completion(Completion<E>),
-    /// Time has passed.
-    Tick,
-}
-
-/// What a shard hears back from work that was given away. The number is the incarnation that gave it away.
-pub enum Completion<E: Entity> {
-    /// An entity was read from the store.
-    Loaded(E::Id, Result<Option<E::Loaded>, StoreError>),
-    /// The entity's oldest unreported write is durable or has failed.
-    Written(E::Id, u64, Result<(), StoreError>),
-    /// Work of the entity's own.
-    Work(E::Id, u64, E::Report),
-}
 
 enum Slot<E: Entity> {
     /// The store is reading. The second part stayed from an earlier incarnation.

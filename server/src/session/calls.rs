@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::SessionContext;
 use super::handlers::{Call, Handle};
 use super::rates::{Counted, Who};
+use super::recall::{of_this_request, recall};
 use crate::chat::command::{Ask, Command, Follow, ReplyTo, RoomCall};
 use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
 use crate::connections::caller::{Caller, IdempotencyKey};
@@ -244,28 +245,6 @@ async fn prepare_and_go_on(
     match prepare(services, &mut room_call, target, recalling).await {
         Ok(found) => go_on(services, room_call, found),
         Err(fault) => room_call.recipient.refuse(room_call.call, &fault),
-    }
-}
-
-/// The result stored under a call's key. A key that came with another request is refused.
-pub async fn recall(
-    services: &Services,
-    user: UserId,
-    key: &IdempotencyKey,
-) -> Result<Option<KeyRecord>, Fault> {
-    let results = &services.store.keyed_results;
-    of_this_request(results.recall(Some(user), &key.key).await?, key)
-}
-
-fn of_this_request(
-    found: Option<KeyRecord>,
-    key: &IdempotencyKey,
-) -> Result<Option<KeyRecord>, Fault> {
-    match found {
-        Some(record) if record.method != key.method || record.request_hash != key.request_hash => {
-            Err(Fault::of(Code::KeyReused))
-        }
-        found => Ok(found),
     }
 }
 

@@ -21,7 +21,7 @@ use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, Resum
 use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
 
-use super::calls;
+use super::recall::recall;
 use crate::chat::command::{Command, Follow, ReplyTo};
 use crate::chat::request::FollowRequest;
 use crate::connections::caller::Caller;
@@ -160,7 +160,7 @@ impl Handle<CreateRoom> for Services {
         let actor = call.actor()?;
         if let Some(key) = &call.caller.key {
             // A repetition goes on, and opens the room that it finds.
-            calls::recall(self, actor.user, key).await?;
+            recall(self, actor.user, key).await?;
         }
         self.directory
             .create(&call.caller, actor, &call.connection, request)

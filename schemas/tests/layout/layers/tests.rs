@@ -272,7 +272,7 @@ fn the_server_s_layers_say_what_they_are_meant_to() {
         ),
         (
             "assembly/parts.rs",
-            "use crate::config::Config; use crate::chat::Chat;",
+            "use crate::config::Config; use crate::app::Sessions; use crate::chat::Chat;",
         ),
         ("transport/ws.rs", "use crate::session::Session;"),
         (
@@ -285,7 +285,7 @@ fn the_server_s_layers_say_what_they_are_meant_to() {
         ),
         (
             "connections/outbox.rs",
-            "use crate::io_threads::IoThread; use crate::sync;",
+            "use crate::lanes::Lanes; use crate::sync;",
         ),
     ] {
         assert_eq!(server(&[(file, text)]), [""; 0], "{file}: {text}");
@@ -293,12 +293,12 @@ fn the_server_s_layers_say_what_they_are_meant_to() {
     for (file, text) in [
         ("app/start.rs", "use crate::assembly::Parts;"),
         ("transport/ws.rs", "use crate::config::Config;"),
-        ("ops/health.rs", "use crate::http::page;"),
+        ("ops/health.rs", "use crate::transport::tls;"),
         ("session/calls.rs", "use crate::transport::ws;"),
         ("services/accounts.rs", "use crate::session::calls;"),
-        ("chat/rooms.rs", "use crate::players::Presence;"),
+        ("chat/rooms.rs", "use crate::services::Services;"),
         ("owners/line.rs", "use crate::chat::Room;"),
-        ("sync/lock.rs", "use crate::io_threads;"),
+        ("sync/lock.rs", "use crate::lanes;"),
     ] {
         assert_eq!(server(&[(file, text)]).len(), 1, "{file}: {text}");
     }
