@@ -3,8 +3,11 @@
 //! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection;
 //! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
 //! - [`registry`]: all connections of this process, by player;
-//! - [`caller`]: who calls; [`session_notifier`]: what is told to the connections of a player.
+//! - [`caller`]: who calls; [`call`]: a call without an answer; [`call_metrics`]: what is counted of calls;
+//! - [`session_notifier`]: what is told to the connections of a player.
 
+pub mod call;
+pub mod call_metrics;
 pub mod caller;
 pub mod connection;
 pub mod link;

@@ -2,7 +2,7 @@
 //!
 //! - [`driver`]: the loop; [`greeting`]: the answer to hello;
 //! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`recall`]: results of
-//!   earlier calls; [`rates`]: how much each
+//!   earlier calls; [`replies`]: what is answered on the spot; [`rates`]: how much each
 //!   caller may call;
 //! - [`backfill`]: streams read on from the store.
 
@@ -13,6 +13,7 @@ pub mod greeting;
 pub mod handlers;
 pub mod rates;
 pub mod recall;
+pub mod replies;
 pub mod sign_in;
 
 pub use driver::serve;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::frame::{CallId, Cursor};
+use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomView};
 use pitturu_rules::rooms::Actor;
@@ -11,8 +11,10 @@ use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_store::StoreError;
 use pitturu_store::rooms::LoadedRoom;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
+use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::recipient::Recipient;
@@ -21,7 +23,7 @@ use crate::connections::recipient::Recipient;
 #[derive(Debug)]
 pub enum ReplyTo {
     /// A call on the connection.
-    Call(CallId),
+    Call(PendingCall),
     /// A task that answers by itself. The connection's driver reads nothing further until it has, and takes the stream up
     /// from its cursor afterwards.
     Task(oneshot::Sender<Result<RoomView, Fault>>),
@@ -49,11 +51,13 @@ pub struct RoomCall {
     /// Who calls.
     pub actor: Actor,
     /// The call to answer.
-    pub call: CallId,
+    pub call: PendingCall,
     /// What is asked.
     pub ask: Ask,
     /// Its idempotency key. A stored result was looked for before, at `actor.now`.
     pub key: Option<IdempotencyKey>,
+    /// What its log lines belong to.
+    pub span: Span,
 }
 
 /// A connection begins or ends to follow a room.
@@ -67,6 +71,8 @@ pub struct Follow {
     pub request: FollowRequest,
     /// Who is answered.
     pub to: ReplyTo,
+    /// What its log lines belong to.
+    pub span: Span,
 }
 
 /// What a new room is made from.
@@ -171,6 +177,7 @@ impl From<Create> for Follow {
             actor: create.actor,
             request: FollowRequest::OpenRoom(open),
             to: create.to,
+            span: Span::none(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{self, CallId, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{
@@ -14,6 +14,7 @@ use pitturu_store::rooms::{Messages, Rooms};
 use serde::Serialize;
 
 use super::recent::{Recent, change_frame, message_frame};
+use crate::connections::call::PendingCall;
 use crate::connections::recipient::Recipient;
 
 /// Entries in one page of a back-fill.
@@ -174,9 +175,9 @@ pub async fn reactors(
 }
 
 /// Answers a call with what a read has brought.
-pub fn answer<T: Serialize>(recipient: &Recipient, call: CallId, outcome: Result<T, Fault>) {
+pub fn answer<T: Serialize>(recipient: &Recipient, call: PendingCall, outcome: Result<T, Fault>) {
     match outcome {
-        Ok(reply) => recipient.reply(call, frame::reply(call, &reply).into()),
+        Ok(reply) => recipient.reply(call, frame::reply(call.number, &reply).into()),
         Err(fault) => recipient.refuse(call, &fault),
     }
 }

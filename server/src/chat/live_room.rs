@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{CallId, Cursor, ServerFrame};
+use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
 use pitturu_rules::rooms::{Effects, Happened, Room};
@@ -31,6 +31,7 @@ use self::following::Opening;
 use super::Environment;
 use super::command::Fetched;
 use super::recent::Recent;
+use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::recipient::Recipient;
@@ -45,7 +46,7 @@ type Context = crate::owners::entity::Context<LiveRoom>;
 #[derive(Debug)]
 struct Asker {
     recipient: Recipient,
-    call: CallId,
+    call: PendingCall,
     user: UserId,
     key: Option<IdempotencyKey>,
 }
@@ -233,7 +234,8 @@ fn body<T: Serialize>(reply: &T) -> Bytes {
     codec::encode(reply).into()
 }
 
-fn reply_frame(call: CallId, body: &Bytes) -> Bytes {
+fn reply_frame(call: PendingCall, body: &Bytes) -> Bytes {
+    let call = call.number;
     ServerFrame::Reply { call, body }.encode().into()
 }
 

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
+use pitturu_protocol::methods::Method as _;
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomKind, SendEphemeral};
 use pitturu_rules::rooms::{Actor, ChatLimits};
@@ -13,10 +14,13 @@ use pitturu_store::embedded::engine::EngineOptions;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::command::{Ask, Beginning, Command, Create, Follow, ReplyTo, RoomCall};
 use super::request::{DecideRequest, FollowRequest};
 use super::{Environment, RoomOwners, start};
+use crate::connections::call::PendingCall;
+use crate::connections::call_metrics::Moment;
 use crate::connections::connection::{Connection, Player};
 use crate::connections::link::{Broadcast, Direct, Directly, Peer};
 use crate::lanes::Lanes;
@@ -87,7 +91,7 @@ fn say(connection: &Arc<Connection>) -> Command {
         room: ROOM,
         recipient: Arc::clone(connection).into(),
         actor: actor(),
-        call: 1,
+        call: PendingCall::new(1, SendEphemeral::NUMBER, Moment::now()),
         ask: Ask::Decide(
             DecideRequest::SendEphemeral(SendEphemeral {
                 room: ROOM,
@@ -96,6 +100,7 @@ fn say(connection: &Arc<Connection>) -> Command {
             None,
         ),
         key: None,
+        span: Span::none(),
     }))
 }
 
@@ -128,6 +133,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
                 rev: None,
             }),
             to: ReplyTo::Task(to),
+            span: Span::none(),
         })));
         view.await.expect("it is answered").expect("it is open");
     }

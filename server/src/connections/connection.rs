@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::accounts::Identity;
 
+use super::call::PendingCall;
 use super::link::Peer;
 use super::outbox::Outbox;
 
@@ -56,9 +56,28 @@ impl Connection {
         }
     }
 
-    /// Refuses a call.
-    pub fn refuse(&self, call: CallId, fault: &Fault) {
-        self.outbox.answer(call, fault_frame(call, fault));
+    /// Answers a call with an encoded reply, unless it was answered already.
+    pub fn reply(&self, call: PendingCall, frame: Bytes) {
+        if self.outbox.answer(call.number, frame) {
+            call.replied();
+        }
+    }
+
+    /// As [`Self::reply`], when the caller will hear more at once: it goes out together with the next event past the driver,
+    /// or when the outbox is released, which has to follow.
+    pub fn reply_held(&self, call: PendingCall, frame: Bytes) {
+        if self.outbox.hold_answer(call.number, frame) {
+            call.replied();
+        }
+    }
+
+    /// Refuses a call, unless it was answered already. Every refusal goes through here or, on the spot, through
+    /// [`PendingCall::refused`], so all are counted.
+    pub fn refuse(&self, call: PendingCall, fault: &Fault) {
+        let frame = call.fault_frame(fault.clone()).encode();
+        if self.outbox.answer(call.number, frame.into()) {
+            call.refused(fault.code);
+        }
     }
 
     /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
@@ -138,10 +157,4 @@ impl Connection {
             change(player);
         }
     }
-}
-
-/// The frame that refuses a call.
-pub(super) fn fault_frame(call: CallId, fault: &Fault) -> Bytes {
-    let fault = fault.clone();
-    ServerFrame::Fault { call, fault }.encode().into()
 }

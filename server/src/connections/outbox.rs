@@ -222,27 +222,30 @@ impl Outbox {
         true
     }
 
-    /// Queues the answer to a call: an encoded reply or fault.
-    pub fn answer(&self, call: CallId, frame: Bytes) {
+    /// Queues the answer to a call: an encoded reply or fault. False: it was answered already.
+    pub fn answer(&self, call: CallId, frame: Bytes) -> bool {
         let mut waiting = self.lock();
-        if !is_revoked(&mut waiting, call) {
-            waiting.answered.push(call);
-            self.enqueue(waiting, frame);
+        if is_revoked(&mut waiting, call) {
+            return false;
         }
+        waiting.answered.push(call);
+        self.enqueue(waiting, frame);
+        true
     }
 
     /// Answers a call with `fault` now and drops its later answer, unless it was answered already. For calls without
-    /// effect only.
-    pub fn revoke(&self, call: CallId, fault: Bytes) {
+    /// effect only. False: it was answered already.
+    pub fn revoke(&self, call: CallId, fault: Bytes) -> bool {
         let mut waiting = self.lock();
         if waiting.answered.contains(&call) {
-            return;
+            return false;
         }
         let mut revoked = std::mem::take(&mut waiting.revoked).into_vec();
         revoked.push(call);
         waiting.revoked = revoked.into();
         waiting.answered.push(call);
         self.enqueue(waiting, fault);
+        true
     }
 
     /// Has the driver follow the player's inbox from this sequence on.

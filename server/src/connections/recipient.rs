@@ -8,12 +8,13 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::ConnectionId;
 
-use super::connection::{Connection, fault_frame};
+use super::call::PendingCall;
+use super::connection::Connection;
 
 /// The way to another node of the cluster. It carries what is addressed to a connection there, in order, and may lose
 /// everything when the node goes, and its connections with it.
 pub trait Node: Send + Sync + Debug {
-    /// Hands an encoded reply or fault to the connection's node. Never waits.
+    /// Hands an encoded reply or fault to the connection's node, which counts it. Never waits.
     fn answer(&self, connection: ConnectionId, call: CallId, frame: Bytes);
 }
 
@@ -31,33 +32,36 @@ pub enum Recipient {
 
 impl Recipient {
     /// Answers a call with an encoded reply.
-    pub fn reply(&self, call: CallId, frame: Bytes) {
+    pub fn reply(&self, call: PendingCall, frame: Bytes) {
         match self {
-            Self::Local(connection) => connection.outbox.answer(call, frame),
-            Self::Remote(node, id) => node.answer(*id, call, frame),
+            Self::Local(connection) => connection.reply(call, frame),
+            Self::Remote(node, id) => node.answer(*id, call.number, frame),
         }
     }
 
     /// Answers a call whose caller will hear more of at once; the reply goes out together with it. Returns the connection whose
     /// outbox has to be released afterwards, if there is one here.
-    pub fn reply_held(self, call: CallId, frame: Bytes) -> Option<Arc<Connection>> {
+    pub fn reply_held(self, call: PendingCall, frame: Bytes) -> Option<Arc<Connection>> {
         match self {
             Self::Local(connection) => {
-                connection.outbox.hold_answer(call, frame);
+                connection.reply_held(call, frame);
                 Some(connection)
             }
             Self::Remote(node, id) => {
-                node.answer(id, call, frame);
+                node.answer(id, call.number, frame);
                 None
             }
         }
     }
 
     /// Refuses a call.
-    pub fn refuse(&self, call: CallId, fault: &Fault) {
+    pub fn refuse(&self, call: PendingCall, fault: &Fault) {
         match self {
             Self::Local(connection) => connection.refuse(call, fault),
-            Self::Remote(node, id) => node.answer(*id, call, fault_frame(call, fault)),
+            Self::Remote(node, id) => {
+                let frame = call.fault_frame(fault.clone()).encode();
+                node.answer(*id, call.number, frame.into());
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::ops::mask::mask;
 
@@ -34,6 +35,8 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(level).map_err(|_| LogError::Level(level.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // At level debug each call is a span; its line comes when it ends, with the time that it took.
+        .with_span_events(FmtSpan::CLOSE)
         .with_writer(MaskedWriter(io::stderr));
     match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

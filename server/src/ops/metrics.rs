@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::connections::call_metrics;
+
 /// Bounds of histograms in seconds: from an echo to a slow disk.
 const SECONDS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
@@ -75,6 +77,7 @@ impl Metrics {
     /// The page for Prometheus.
     pub fn render(&self) -> String {
         let mut page = self.handle.render();
+        call_metrics::append(&mut page);
         append_process(&mut page);
         page
     }

@@ -8,10 +8,10 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::idempotency::key_id;
 
+use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::recipient::Recipient;
 
@@ -24,7 +24,7 @@ pub const LOOK_MS_MAX: u64 = 10_000;
 const _: () = assert!(LOOK_MS_MAX * 2 <= REMEMBER_MS);
 
 /// A call that waits for the first one with the same key.
-pub type Waiter = (Recipient, CallId);
+pub type Waiter = (Recipient, PendingCall);
 
 #[derive(Debug)]
 enum State {

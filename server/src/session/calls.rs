@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{self, CallId, ServerFrame};
+use pitturu_protocol::frame::{self, ServerFrame};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
 use pitturu_protocol::types::accounts::Role;
@@ -17,22 +17,19 @@ use pitturu_rules::rooms::Actor;
 use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
+use tracing::{Instrument as _, Span, debug_span};
 
 use super::SessionContext;
 use super::handlers::{Call, Handle};
 use super::rates::{Counted, Who};
 use super::recall::{of_this_request, recall};
+use super::replies::Replies;
 use crate::chat::command::{Ask, Command, Follow, ReplyTo, RoomCall};
 use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
+use crate::connections::call::PendingCall;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
 use crate::services::Services;
-
-/// Room for a reply beyond what it repeats of its call.
-const REPLY_BYTES: usize = 64;
-
-/// Room for the first replies of a turn: calls that come together are answered in one message.
-const REPLIES_BYTES: usize = 1024;
 
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -54,8 +51,8 @@ pub enum Plan {
 /// One call as it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
-    /// Number for the answer.
-    pub call: CallId,
+    /// To be answered.
+    pub call: PendingCall,
     /// Number of the method.
     pub method: u16,
     /// Encoded request.
@@ -71,9 +68,12 @@ pub fn begin(
     counted: &mut Counted,
     incoming: Incoming<'_>,
     now: u64,
-    replies: &mut Vec<u8>,
+    replies: &mut Replies,
 ) -> Result<Plan, Fault> {
     let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
+    let number = incoming.call.number;
+    let span = debug_span!("call", conn = %connection.id, call = number, method = method.name);
+    let _entered = span.enter();
     let identity = connection.identity();
     let who = match &identity {
         Some(identity) => Who::User(identity.user),
@@ -138,14 +138,14 @@ fn bad_request(error: InvalidBody) -> Fault {
 fn room_call(
     context: &Arc<SessionContext>,
     call: Call,
-    number: CallId,
+    pending: PendingCall,
     decoded: Decoded,
 ) -> Result<Plan, Fault> {
     let actor = call.actor()?;
     let (room, target) = (decoded.request.room(), decoded.target);
     let ask = match decoded.request {
         RoomRequest::Follow(request) => {
-            return Ok(follow(context, call, number, actor, request));
+            return Ok(follow(context, call, pending, actor, request));
         }
         RoomRequest::Read(request) => Ask::Read(request),
         RoomRequest::Edit(request) => Ask::Edit(request),
@@ -155,9 +155,10 @@ fn room_call(
         room,
         recipient: call.connection.into(),
         actor,
-        call: number,
+        call: pending,
         ask,
         key: call.caller.key,
+        span: Span::current(),
     });
     let mut recalling = room_call.key.as_ref().map(|key| {
         let results = &context.services.store.keyed_results;
@@ -188,7 +189,7 @@ fn room_call(
 fn follow(
     context: &Arc<SessionContext>,
     call: Call,
-    number: CallId,
+    pending: PendingCall,
     actor: Actor,
     request: FollowRequest,
 ) -> Plan {
@@ -200,7 +201,8 @@ fn follow(
         connection: call.connection,
         actor,
         request,
-        to: ReplyTo::Call(number),
+        to: ReplyTo::Call(pending),
+        span: Span::current(),
     });
     let Some(room) = joins else {
         context.services.rooms.send(Command::Follow(follow));
@@ -218,7 +220,7 @@ fn follow(
         };
         match may_join.await {
             Ok(()) => services.rooms.send(Command::Follow(follow)),
-            Err(fault) => follow.connection.refuse(number, &fault),
+            Err(fault) => follow.connection.refuse(pending, &fault),
         }
     }))
 }
@@ -228,9 +230,9 @@ fn go_on(services: &Services, room_call: Box<RoomCall>, found: Option<KeyRecord>
     match found {
         None => services.rooms.send(Command::Call(room_call)),
         Some(record) => {
-            let (call, body) = (room_call.call, &record.reply);
-            let frame = ServerFrame::Reply { call, body };
-            room_call.recipient.reply(call, frame.encode().into());
+            let (call, body) = (room_call.call.number, &record.reply);
+            let frame = ServerFrame::Reply { call, body }.encode();
+            room_call.recipient.reply(room_call.call, frame.into());
         }
     }
 }
@@ -275,52 +277,40 @@ async fn prepare(
     Ok(None)
 }
 
-/// Appends a refusal to what is answered on the spot.
-pub fn refuse_at_once(replies: &mut Vec<u8>, call: CallId, fault: Fault) {
-    metrics::counter!("pitturu_faults_total", "code" => fault.code.name()).increment(1);
-    ServerFrame::Fault { call, fault }.append(replies);
-}
-
 fn carry_out<M: Method>(
     context: &Arc<SessionContext>,
     call: Call,
     incoming: Incoming<'_>,
-    replies: &mut Vec<u8>,
+    replies: &mut Replies,
 ) -> Result<Plan, Fault>
 where
     Services: Handle<M>,
 {
     let request: M = codec::decode(incoming.body).map_err(bad_request)?;
-    let number = incoming.call;
+    let pending = incoming.call;
     if <Services as Handle<M>>::AT_ONCE {
         let outcome = context.services.handle(&call, request).now_or_never();
         match outcome.expect("the handler says that it never waits") {
-            Ok(reply) => {
-                let bytes = incoming.body.len() + REPLY_BYTES;
-                replies.reserve(if replies.is_empty() {
-                    bytes.max(REPLIES_BYTES)
-                } else {
-                    bytes
-                });
-                frame::append_reply(replies, number, &reply);
-            }
-            Err(fault) => refuse_at_once(replies, number, fault),
+            Ok(reply) => replies.reply(pending, &reply, incoming.body.len()),
+            Err(fault) => replies.refuse(pending, fault),
         }
         return Ok(Plan::Answered);
     }
     let context = Arc::clone(context);
-    let work = Box::pin(async move {
+    let work = async move {
         match context.services.handle(&call, request).await {
             Ok(reply) => {
-                let frame = Bytes::from(frame::reply(number, &reply));
-                call.connection.outbox.answer(number, frame);
+                let frame = Bytes::from(frame::reply(pending.number, &reply));
+                call.connection.reply(pending, frame);
             }
-            Err(fault) => call.connection.refuse(number, &fault),
+            Err(fault) => call.connection.refuse(pending, &fault),
         }
-    });
-    Ok(match M::INFO.changes {
-        Change::Nothing => Plan::Beside(work),
-        _ => Plan::First(work),
+    };
+    let work = Box::pin(work.instrument(Span::current()));
+    Ok(if M::INFO.changes == Change::Nothing {
+        Plan::Beside(work)
+    } else {
+        Plan::First(work)
     })
 }
 
@@ -341,7 +331,7 @@ macro_rules! caller_calls {
             context: &Arc<SessionContext>,
             call: Call,
             incoming: Incoming<'_>,
-            replies: &mut Vec<u8>,
+            replies: &mut Replies,
         ) -> Result<Plan, Fault> {
             use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
             match incoming.method {

@@ -21,6 +21,9 @@ use super::SessionContext;
 use super::backfill::Backfill;
 use super::calls::Work;
 use super::rates::Counted;
+use super::replies::Replies;
+use crate::connections::call::PendingCall;
+use crate::connections::call_metrics::Moment;
 use crate::connections::connection::Connection;
 use crate::connections::link::{Link, LinkError, Peer};
 use crate::connections::outbox::Look;
@@ -105,10 +108,12 @@ struct Driver<L> {
     /// A call to finish before anything else is read.
     first: Option<Work>,
     beside: Vec<(CallId, tokio::task::JoinHandle<()>)>,
-    reads: Vec<CallId>,
+    reads: Vec<PendingCall>,
     backfill: Backfill,
     /// Frames that answer what this turn has read.
-    replies: Vec<u8>,
+    replies: Replies,
+    /// When the message being read came.
+    received_at: Moment,
     counted: Counted,
     refusals: u32,
     window: Window,
@@ -134,7 +139,8 @@ impl<L: Link> Driver<L> {
             beside: Vec::new(),
             reads: Vec::new(),
             backfill: Backfill::default(),
-            replies: Vec::new(),
+            replies: Replies::default(),
+            received_at: Moment::now(),
             counted: Counted::default(),
             refusals: 0,
             window: Window::default(),
@@ -171,7 +177,7 @@ impl<L: Link> Driver<L> {
         match self.turn(cx) {
             Ok(()) => Poll::Pending,
             Err(ended) => {
-                let replies = self.take_replies();
+                let replies = self.replies.take();
                 self.connection.outbox.look(replies);
                 Poll::Ready(ended)
             }
@@ -190,7 +196,7 @@ impl<L: Link> Driver<L> {
         // Whoever polls now is the one to wake.
         self.is_timer_set = true;
         loop {
-            let replies = self.take_replies();
+            let replies = self.replies.take();
             let look = self.connection.outbox.look(replies);
             self.settle(&look);
             if self.is_timer_set {
@@ -227,18 +233,11 @@ impl<L: Link> Driver<L> {
         Ok(())
     }
 
-    fn take_replies(&mut self) -> Bytes {
-        if self.replies.is_empty() {
-            return Bytes::new();
-        }
-        std::mem::take(&mut self.replies).into()
-    }
-
     /// Settles what was answered, so that the next calls may come.
     fn settle(&mut self, look: &Look) {
         for &call in &look.answered {
             self.machine.answered(call);
-            self.reads.retain(|&held| held != call);
+            self.reads.retain(|held| held.number != call);
             self.beside.retain(|(held, _)| *held != call);
         }
         if let Some(seq) = look.inbox_from

@@ -20,6 +20,7 @@ use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, Upda
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::recall::recall;
 use crate::chat::command::{Command, Follow, ReplyTo};
@@ -197,6 +198,7 @@ impl Handle<Resume> for Services {
                 actor: actor.clone(),
                 request: FollowRequest::OpenRoom(open),
                 to: ReplyTo::Task(to),
+                span: Span::current(),
             })));
             views.push((held.room, view));
         }

@@ -9,6 +9,7 @@
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
 mod bursts;
+mod call_metrics;
 mod chat;
 mod conformance;
 mod crowd;

@@ -24,6 +24,7 @@ impl LiveRoom {
         now: u64,
     ) -> Result<(), StoreError> {
         self.used_at = now;
+        let _entered = call.span.entered();
         let actor = call.actor;
         let asker = Asker {
             recipient: call.recipient,

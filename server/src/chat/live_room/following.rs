@@ -106,6 +106,7 @@ impl LiveRoom {
         now: u64,
     ) -> Result<(), StoreError> {
         self.used_at = now;
+        let _entered = follow.span.clone().entered();
         if self.room.is_deleted() {
             refuse_follow(follow, &super::no_such_room());
             return Ok(());
@@ -212,8 +213,8 @@ impl LiveRoom {
         });
         match opening.to {
             ReplyTo::Call(call) => {
-                let frame = frame::reply(call, &view);
-                opening.connection.outbox.answer(call, frame.into());
+                let frame = frame::reply(call.number, &view);
+                opening.connection.reply(call, frame.into());
                 self.attach(&opening.connection, from);
             }
             ReplyTo::Task(to) => {

@@ -10,11 +10,12 @@ use crate::connections::link::{Broadcast, Direct, Directly};
 
 impl Outbox {
     /// Queues the answer to a call that the caller will hear more of at once: it goes out together with the next event past
-    /// the driver, or with [`Self::release`], which has to follow. The driver learns of it in its next turn.
-    pub fn hold_answer(&self, call: CallId, frame: Bytes) {
+    /// the driver, or with [`Self::release`], which has to follow. The driver learns of it in its next turn. False: it was answered
+    /// already.
+    pub fn hold_answer(&self, call: CallId, frame: Bytes) -> bool {
         let mut waiting = self.lock();
         if is_revoked(&mut waiting, call) {
-            return;
+            return false;
         }
         waiting.answered.push(call);
         let gate = &mut waiting.gate;
@@ -24,6 +25,7 @@ impl Outbox {
         } else {
             self.enqueue(waiting, frame);
         }
+        true
     }
 
     /// Sends the answers that are still held.

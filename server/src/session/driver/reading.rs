@@ -5,12 +5,14 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use pitturu_protocol::codes::{CloseCode, Code, Fault};
-use pitturu_protocol::frame::{CallId, ServerFrame};
+use pitturu_protocol::frame::CallId;
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::methods::{Effect, MethodInfo};
 use pitturu_protocol::server::{ClientEvent, Violation};
 
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
+use crate::connections::call::PendingCall;
+use crate::connections::call_metrics::Moment;
 use crate::connections::link::Link;
 use crate::connections::outbox::BATCH_BYTES;
 use crate::session::calls::{self, Incoming, Plan, Work};
@@ -105,7 +107,10 @@ impl<L: Link> Driver<L> {
         if self.unread.is_empty() {
             match self.link.poll_receive(cx) {
                 Poll::Pending => return Ok(Read::Nothing),
-                Poll::Ready(Ok(message)) => self.unread = message,
+                Poll::Ready(Ok(message)) => {
+                    self.received_at = Moment::now();
+                    self.unread = message;
+                }
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
             }
             if self.unread.is_empty() {
@@ -151,7 +156,7 @@ impl<L: Link> Driver<L> {
                 key,
             } => {
                 let incoming = Incoming {
-                    call,
+                    call: PendingCall::new(call, method, self.received_at),
                     method,
                     body,
                     key,
@@ -184,7 +189,7 @@ impl<L: Link> Driver<L> {
         // A flood gets some calls through, too.
         self.refusals = self.refusals.saturating_sub(1);
         if matches!(plan, Plan::Answered) {
-            self.machine.answered(call);
+            self.machine.answered(call.number);
             return Ok(Read::Settled);
         }
         if MethodInfo::of(method).is_some_and(|method| method.effect == Effect::Reads) {
@@ -196,7 +201,7 @@ impl<L: Link> Driver<L> {
             Plan::Beside(mut work) => {
                 // Most of what needs no store is done at once, without a task.
                 if work.as_mut().poll(cx).is_pending() {
-                    self.beside.push((call, tokio::spawn(work)));
+                    self.beside.push((call.number, tokio::spawn(work)));
                 }
             }
         }
@@ -208,12 +213,12 @@ impl<L: Link> Driver<L> {
         self.poll_first(cx, now);
     }
 
-    fn refuse(&mut self, call: CallId, fault: Fault) -> Result<Read, Ended> {
+    fn refuse(&mut self, call: PendingCall, fault: Fault) -> Result<Read, Ended> {
         if fault.code == Code::RateLimited {
             self.refusals += 1;
         }
-        calls::refuse_at_once(&mut self.replies, call, fault);
-        self.machine.answered(call);
+        self.replies.refuse(call, fault);
+        self.machine.answered(call.number);
         if self.refusals > REFUSALS_MAX {
             return Err(Ended::Close(CloseCode::Flooding));
         }
@@ -222,10 +227,11 @@ impl<L: Link> Driver<L> {
 
     /// Reads are dropped; a write on its way takes effect and is answered.
     fn cancel(&mut self, call: CallId) {
-        if self.reads.contains(&call) {
-            let fault = Fault::of(Code::Cancelled);
-            let frame = ServerFrame::Fault { call, fault };
-            self.connection.outbox.revoke(call, frame.encode().into());
+        if let Some(read) = self.reads.iter().find(|read| read.number == call) {
+            let frame = read.fault_frame(Fault::of(Code::Cancelled)).encode();
+            if self.connection.outbox.revoke(call, frame.into()) {
+                read.refused(Code::Cancelled);
+            }
         }
     }
 }

@@ -1,0 +1,52 @@
+//! A call that has no answer yet.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::frame::{CallId, ServerFrame};
+
+use super::call_metrics::{self, Moment, Outcome};
+
+/// A call that has no answer yet: its number on its connection, and what is measured of it. Whoever answers counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    /// Number on the connection, which the answer carries.
+    pub number: CallId,
+    method: u16,
+    began: Moment,
+}
+
+impl PendingCall {
+    /// A call of the method with this number, brought by a message that came at `began`.
+    pub const fn new(number: CallId, method: u16, began: Moment) -> Self {
+        Self {
+            number,
+            method,
+            began,
+        }
+    }
+
+    /// Counts it as answered with a reply.
+    pub fn replied(self) {
+        self.ended(Outcome::Ok, 1);
+    }
+
+    /// Counts it as answered with a fault.
+    pub fn refused(self, code: Code) {
+        self.ended(Outcome::Fault(code), 1);
+    }
+
+    /// Counts it and others that are alike: `count` in all.
+    pub fn ended(self, outcome: Outcome, count: u64) {
+        call_metrics::count(self.method, self.began, outcome, count);
+    }
+
+    /// Whether both are of one method.
+    pub const fn is_alike(self, other: Self) -> bool {
+        self.method == other.method
+    }
+
+    /// The frame that refuses it.
+    pub fn fault_frame(self, fault: Fault) -> ServerFrame<'static> {
+        let call = self.number;
+        ServerFrame::Fault { call, fault }
+    }
+}
