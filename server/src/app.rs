@@ -10,7 +10,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -23,7 +22,7 @@ use crate::ops::{self, Ops};
 use crate::transport::connections::Connections;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::{self, Front};
-use crate::transport::tls::{self, TlsError};
+use crate::transport::tls::{self, TlsAcceptor, TlsError};
 use crate::transport::ws::WebSocketLink;
 
 /// Open files beside those of connections: the store, listeners, logs.

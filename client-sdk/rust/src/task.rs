@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pitturu_protocol::client::{ClientConnection, Connection, Output, Request, Ticket};
 use pitturu_protocol::codes::Fault;
 use tokio::sync::{Notify, oneshot, watch};

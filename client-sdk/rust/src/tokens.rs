@@ -1,6 +1,6 @@
 //! Where an application keeps its tokens.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 pub use pitturu_protocol::client::Tokens;
 
@@ -30,13 +30,10 @@ impl MemoryTokens {
 
 impl TokenStore for MemoryTokens {
     fn load(&self) -> Tokens {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 
     fn save(&self, tokens: &Tokens) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tokens.clone();
+        *self.0.lock() = tokens.clone();
     }
 }

@@ -2,10 +2,10 @@
 //! seconds elsewhere.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::Second;
 use super::number::{self, NONE, bytes, count, milliseconds, plain};
@@ -164,13 +164,13 @@ impl Progress {
     /// A progress line that can't be written is no reason to end a test.
     fn print(&self, line: &str) {
         if let Output::Lines(lines) = &self.output {
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = lines.lock();
             let _ = writeln!(lines, "{line}").and_then(|()| lines.flush());
         }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.state.lock())
     }
 }
 
@@ -242,7 +242,7 @@ mod tests {
 
     impl Write for Screen {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
+            self.0.lock().extend(bytes);
             Ok(bytes.len())
         }
 
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn shown(screen: &Screen) -> String {
-        String::from_utf8(screen.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(screen.0.lock().clone()).unwrap()
     }
 
     #[test]

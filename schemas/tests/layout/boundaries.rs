@@ -60,6 +60,44 @@ const BOUNDARIES: &[Boundary] = &[
         banned: &["redis"],
     },
     Boundary {
+        reason: "locks are parking_lot's: a thread that panics poisons nothing, so nobody has to say what to do then",
+        scope: &["server/", "client-sdk/rust/src/", "loadtest/src/"],
+        allowed: &[],
+        banned: &[
+            "std::sync::Mutex",
+            "std::sync::RwLock",
+            "std::sync::Condvar",
+        ],
+    },
+    Boundary {
+        reason: "what fan-out and owners are made of is swapped by the model tests, so they take it from crate::sync",
+        scope: &["server/src/connections/", "server/src/owners/"],
+        allowed: &["server/src/connections/call_metrics"],
+        banned: &[
+            "parking_lot",
+            "std::sync::atomic::AtomicBool",
+            "tokio::sync::Notify",
+        ],
+    },
+    Boundary {
+        reason: "only the courier makes HTTP requests",
+        scope: &["server/"],
+        allowed: &["server/src/services/accounts/courier"],
+        banned: &["reqwest"],
+    },
+    Boundary {
+        reason: "only transport knows TLS",
+        scope: &["server/"],
+        allowed: &["server/src/transport"],
+        banned: &["rustls", "tokio_rustls", "rcgen"],
+    },
+    Boundary {
+        reason: "secrets are hashed and signed in one place each",
+        scope: &["server/"],
+        allowed: &["server/src/services/accounts"],
+        banned: &["bcrypt", "jsonwebtoken", "hmac"],
+    },
+    Boundary {
         reason: "only http and ops serve HTTP",
         scope: &["server/src/"],
         allowed: &["server/src/http", "server/src/ops"],
@@ -83,12 +121,11 @@ const BOUNDARIES: &[Boundary] = &[
             "std::fs",
             "std::net",
             "std::process",
-            "std::sync::Mutex",
-            "std::sync::RwLock",
             "std::thread",
             "std::time::Instant",
             "std::time::SystemTime",
             "getrandom",
+            "parking_lot",
         ],
     },
 ];
@@ -186,6 +223,63 @@ mod tests {
             assert_eq!(found("server/src/storefront.rs", text), 1, "{text}");
             let folder = place.split('/').next().expect("a split has a first part");
             assert_eq!(found(&format!("server/src/{folder}.rs"), text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn locks_come_from_one_place() {
+        for (path, text, count) in [
+            (
+                "server/src/services/profile.rs",
+                "use std::sync::{Arc, Mutex};",
+                1,
+            ),
+            ("server/store/src/queue.rs", "use std::sync::Condvar;", 1),
+            (
+                "client-sdk/rust/src/task.rs",
+                "fn f(l: &std::sync::RwLock<u8>) {}",
+                1,
+            ),
+            (
+                "server/src/services/profile.rs",
+                "use parking_lot::Mutex;",
+                0,
+            ),
+            (
+                "server/src/owners/executor.rs",
+                "use parking_lot::Mutex;",
+                1,
+            ),
+            (
+                "server/src/connections/outbox.rs",
+                "use tokio::sync::Notify;",
+                1,
+            ),
+            (
+                "server/src/owners/executor.rs",
+                "use crate::sync::Mutex;",
+                0,
+            ),
+            (
+                "server/src/services/profile/tests.rs",
+                "use std::sync::Mutex;",
+                0,
+            ),
+        ] {
+            assert_eq!(found(path, text), count, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn each_secret_and_request_has_one_place() {
+        for (text, place) in [
+            ("use reqwest::Client;", "services/accounts/courier/hook"),
+            ("use tokio_rustls::TlsAcceptor;", "transport/tls"),
+            ("use bcrypt::hash;", "services/accounts/passwords"),
+            ("use jsonwebtoken::encode;", "services/accounts/signing"),
+        ] {
+            assert_eq!(found(&format!("server/src/{place}.rs"), text), 0, "{text}");
+            assert_eq!(found("server/src/chat/directory.rs", text), 1, "{text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What everybody may know of one connection, and the handle to reach it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
@@ -11,6 +11,7 @@ use pitturu_protocol::types::accounts::Identity;
 use super::call::PendingCall;
 use super::link::Peer;
 use super::outbox::Outbox;
+use crate::sync::Mutex;
 
 /// Who is signed in on a connection.
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ impl Connection {
     /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
     /// whoever signs out or goes away meanwhile finds the room among those to leave.
     pub fn follow(&self, room: RoomId, user: UserId) -> Result<(), FollowRefused> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         match rooms.as_mut() {
             None => Err(FollowRefused::Gone),
             Some(_) if self.user() != Some(user) => Err(FollowRefused::Gone),
@@ -98,7 +99,7 @@ impl Connection {
 
     /// Notes that a room is no longer open here.
     pub fn unfollow(&self, room: RoomId) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         if let Some(open) = rooms.as_mut() {
             open.retain(|&held| held != room);
         }
@@ -106,29 +107,25 @@ impl Connection {
 
     /// Takes all rooms away: the player signed out.
     pub fn take_rooms(&self) -> Vec<RoomId> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         rooms.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes all rooms away for good: the connection is gone, and no room may add it any more.
     pub fn end_rooms(&self) -> Vec<RoomId> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         rooms.take().unwrap_or_default()
     }
 
     /// Who is signed in.
     pub fn player(&self) -> Option<Player> {
-        self.player
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.player.lock().clone()
     }
 
     /// The signed-in account with its session, role and time limit.
     pub fn identity(&self) -> Option<Identity> {
         self.player
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
             .map(|player| player.identity.clone())
     }
@@ -140,20 +137,12 @@ impl Connection {
 
     /// Replaces who is signed in and returns who was.
     pub fn set_player(&self, player: Option<Player>) -> Option<Player> {
-        std::mem::replace(
-            &mut *self.player.lock().unwrap_or_else(PoisonError::into_inner),
-            player,
-        )
+        std::mem::replace(&mut *self.player.lock(), player)
     }
 
     /// Changes the signed-in player in place, if there is one.
     pub fn update_player(&self, change: impl FnOnce(&mut Player)) {
-        if let Some(player) = self
-            .player
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
+        if let Some(player) = self.player.lock().as_mut() {
             change(player);
         }
     }

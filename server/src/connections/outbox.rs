@@ -9,17 +9,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{RoomId, UserId};
 use smallvec::SmallVec;
 
 use super::link::{Broadcast, Direct};
+use crate::sync::AtomicWaker;
+use crate::sync::{Mutex, MutexGuard};
 
 mod direct;
 mod turn;
@@ -168,7 +168,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Has the driver look, unless it is about to.

@@ -1,7 +1,7 @@
 //! All connections of this process, by player.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::session_notifier::Presences;
 use crate::connections::connection::{Connection, Player};
 use crate::connections::session_notifier::Connections;
+use crate::sync::Mutex;
 
 /// A signed-in player's connections, and what others see of them.
 #[derive(Debug)]
@@ -165,15 +166,12 @@ impl Hub {
     }
 
     fn mark_changed(&self, user: UserId) {
-        self.changed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(user);
+        self.changed.lock().insert(user);
     }
 
     /// Players whose presence changed since the last time.
     pub fn take_changed(&self) -> HashSet<UserId> {
-        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.changed.lock())
     }
 
     /// Tells a player's connections that the inbox has grown.

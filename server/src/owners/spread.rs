@@ -4,8 +4,10 @@
 //! milliseconds on one core. It stays a plain loop to its caller: it returns when everybody was served.
 
 use std::num::NonZeroUsize;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::thread::{self, available_parallelism};
+
+use crate::sync::Mutex;
 
 /// Items per thread from which on another thread is worth its start, some 30 µs beside a microsecond or more per item.
 const ITEMS_PER_THREAD_MIN: usize = 1_000;
@@ -30,7 +32,7 @@ pub(super) fn for_each<T: Send>(items: &mut [T], act: impl Fn(&mut [T]) + Sync) 
     }
     let chunks = Mutex::new(items.chunks_mut(CHUNK));
     let work = || loop {
-        let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let chunk = chunks.lock().next();
         match chunk {
             Some(chunk) => act(chunk),
             None => return,

@@ -20,8 +20,9 @@ pub mod tokens;
 pub(super) mod tests;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -158,9 +159,9 @@ impl AccountService {
     /// Those of the store; what was done stays done.
     pub async fn maintain(&self, now: u64) -> Result<(), StoreError> {
         self.keys.maintain(now).await?;
-        let after = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = *self.swept.lock();
         let next = self.store.sweep_resets(after, SWEEP_ROWS, now).await?;
-        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        *self.swept.lock() = next;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! Past the driver: what goes to the socket at once, while the driver rests.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::frame::CallId;
 
 use super::{Gate, Line, Outbox, Waiting, is_revoked};
 use crate::connections::link::{Broadcast, Direct, Directly};
+use crate::sync::MutexGuard;
 
 impl Outbox {
     /// Queues the answer to a call that the caller will hear more of at once: it goes out together with the next event past

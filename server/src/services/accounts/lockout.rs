@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 /// Most names, and most addresses, that are remembered. The ones whose last attempt is oldest are forgotten first.
@@ -128,10 +128,8 @@ impl Lockout {
         self.lock().names.remove(bucket(folded.as_bytes()));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counters> {
-        self.counters
-            .lock()
-            .expect("no code panics while it counts")
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Counters> {
+        self.counters.lock()
     }
 }
 

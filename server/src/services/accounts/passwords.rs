@@ -2,8 +2,9 @@
 //! chat.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
+use parking_lot::Mutex;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_rules::names;
 use tokio::sync::oneshot;
@@ -133,10 +134,7 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, waiting: &AtomicUsize, cost: u32) {
         tracing::warn!(%error, "password thread keeps its priority");
     }
     loop {
-        let job = jobs
-            .lock()
-            .expect("no code panics while it waits for a job")
-            .recv();
+        let job = jobs.lock().recv();
         let Ok(job) = job else {
             return;
         };

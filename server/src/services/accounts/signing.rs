@@ -1,8 +1,9 @@
 //! Access tokens: JWTs signed with keys that are replaced with time.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
@@ -220,8 +221,7 @@ impl SigningKeys {
     async fn reload(&self) -> Result<(), StoreError> {
         let mut rows = self.store.signing_keys().await?;
         rows.sort_by_key(|row| (row.retired_at.is_none(), row.created_at));
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-            rows.into_iter().map(Key::new).collect();
+        *self.keys.write() = rows.into_iter().map(Key::new).collect();
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl SigningKeys {
         self.read().last().map(|key| key.row.clone())
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Key>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> parking_lot::RwLockReadGuard<'_, Vec<Key>> {
+        self.keys.read()
     }
 }

@@ -23,10 +23,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use pitturu_protocol::ids::UserId;
 use tokio::sync::Semaphore;
 
@@ -170,14 +171,11 @@ impl Shared {
     fn set_health(&self, health: EngineHealth) {
         self.failing
             .store(health != EngineHealth::Ok, Ordering::Release);
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        *self.health.lock() = health;
     }
 
     fn health(&self) -> EngineHealth {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.health.lock().clone()
     }
 
     fn unavailable(&self) -> StoreError {
@@ -190,7 +188,6 @@ impl Shared {
     fn generation(&self) -> Result<Arc<Generation>, StoreError> {
         self.generation
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .clone()
             .ok_or_else(|| self.unavailable())
     }
@@ -416,12 +413,7 @@ impl Engine {
     /// [`StoreError::Unavailable`]. Blocks; a second call does nothing.
     pub fn close(&self) {
         self.handle.shared.queue.close();
-        let writer = self
-            .handle
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.handle.writer.lock().take();
         if let Some(writer) = writer
             && writer.join().is_err()
         {

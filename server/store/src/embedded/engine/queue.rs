@@ -1,9 +1,9 @@
 //! The bounded queue of writes in front of the writer thread.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::tx::Tx;
@@ -173,11 +173,9 @@ impl Queue {
 
     /// Waits until there are jobs, the queue is closed, or the time is over; takes up to the two bounds, at least one job.
     pub(super) fn take(&self, jobs_max: usize, bytes_max: usize, wait: Duration) -> Vec<Queued> {
-        let state = self.lock();
-        let (mut state, _) = self
-            .wake
-            .wait_timeout_while(state, wait, |state| state.jobs.is_empty() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let nothing_to_do = |state: &mut State| state.jobs.is_empty() && !state.closed;
+        self.wake.wait_while_for(&mut state, nothing_to_do, wait);
         let mut group = Vec::with_capacity(state.jobs.len().min(jobs_max));
         let mut bytes = 0;
         while group.len() < jobs_max {
@@ -215,6 +213,6 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, so a poisoned one still guards a sound state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

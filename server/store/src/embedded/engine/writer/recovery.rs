@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
@@ -107,12 +107,7 @@ impl Writer {
     /// Closes the database once its readers are done. False if they take too long; then it stays as it was, or, when the
     /// engine is closed, open for those readers.
     pub(super) fn close_generation(&self) -> bool {
-        let taken = self
-            .shared
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let taken = self.shared.generation.write().take();
         let Some(mut generation) = taken else {
             return true;
         };
@@ -136,11 +131,7 @@ impl Writer {
     }
 
     fn set_generation(&self, generation: Arc<Generation>) {
-        *self
-            .shared
-            .generation
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(generation);
+        *self.shared.generation.write() = Some(generation);
     }
 
     /// Takes back a commit that was reported as failed and yet reached the journal.
