@@ -16,7 +16,7 @@ use crate::ids::{InvalidId, RoomId};
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use crate::methods::Method;
 use crate::scan::Malformed;
-use crate::types::system::{Goaway, Hello, Welcome};
+use crate::types::system::{Goaway, Hello, StreamPosition, Welcome};
 
 mod fields;
 
@@ -428,6 +428,17 @@ pub fn event<E: Event>(event: &E) -> Vec<u8> {
     uint(&mut out, u64::from(E::NUMBER));
     codec::append(&mut out, event);
     out
+}
+
+/// The event that says where a stream stands on a connection: everything up to `at` was sent, and `head` is the newest entry.
+pub fn position(stream: Stream, at: Cursor, head: u64, live: bool) -> Vec<u8> {
+    event(&StreamPosition {
+        stream: stream.to_string(),
+        seq: at.seq,
+        rev: at.rev,
+        head,
+        live,
+    })
 }
 
 /// Reads the frame's array, then walks over the elements that this version does not know.

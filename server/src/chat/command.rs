@@ -60,7 +60,7 @@ pub struct RoomCall {
     pub span: Span,
 }
 
-/// A connection begins or ends to follow a room.
+/// A connection begins to follow a room.
 #[derive(Debug)]
 pub struct Follow {
     /// The connection. Followers are always connections of this process.
@@ -71,6 +71,21 @@ pub struct Follow {
     pub request: FollowRequest,
     /// Who is answered.
     pub to: ReplyTo,
+    /// What its log lines belong to.
+    pub span: Span,
+}
+
+/// A connection ends to follow a room.
+#[derive(Debug)]
+pub struct Close {
+    /// The room.
+    pub room: RoomId,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// Who asks.
+    pub user: UserId,
+    /// The call to answer.
+    pub call: PendingCall,
     /// What its log lines belong to.
     pub span: Span,
 }
@@ -106,8 +121,10 @@ pub struct Create {
 pub enum Command {
     /// A call.
     Call(Box<RoomCall>),
-    /// Begin or end to follow a room.
+    /// Begin to follow a room.
     Follow(Box<Follow>),
+    /// Follow a room no longer.
+    Close(Box<Close>),
     /// Make a room.
     Create(Box<Create>),
     /// A connection has processed its back-fill up to the cursor and may become live.
@@ -126,6 +143,7 @@ impl Command {
         match self {
             Self::Call(call) => call.room,
             Self::Follow(follow) => follow.request.room(),
+            Self::Close(close) => close.room,
             Self::Create(create) => create.room,
             Self::Attach(room, ..)
             | Self::Detach(room, _)
@@ -162,6 +180,12 @@ pub enum Report {
     Message(u64, Result<Box<FetchedMessage>, StoreError>),
     /// The store has removed messages and changes before these bounds.
     Retained(Result<(u64, u64), StoreError>),
+}
+
+impl From<Box<Create>> for Command {
+    fn from(create: Box<Create>) -> Self {
+        Self::Create(create)
+    }
 }
 
 impl From<Create> for Follow {

@@ -54,11 +54,14 @@ macro_rules! classes {
 }
 
 classes! {
-    /// Begins or ends following on the calling connection. Repeating it is harmless, and a stored result would not open the
+    /// Begins following on the calling connection. Repeating it is harmless, and a stored result would not open the
     /// room, so it is kept under no idempotency key.
     Follow: FollowRequest {
         OpenRoom,
         JoinRoom,
+    }
+    /// Ends following on the calling connection.
+    Close: CloseRequest {
         CloseRoom,
     }
     /// Reads a page, from memory or from the store.

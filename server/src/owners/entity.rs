@@ -25,7 +25,9 @@ pub trait Entity: Sized + Send + 'static {
     /// Names one entity.
     type Id: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static;
     /// What is asked of one.
-    type Command: Send + 'static;
+    type Command: From<Self::Creation> + Send + 'static;
+    /// A command that makes one that the store does not have.
+    type Creation: Send + 'static;
     /// What all of the kind work with: ports of the store, limits. Cheap to clone.
     type Environment: Clone + Send + Sync + 'static;
     /// One as the store has it.
@@ -50,8 +52,9 @@ pub trait Entity: Sized + Send + 'static {
     /// and what is loaded later knows better.
     fn is_worth_loading(command: &Self::Command) -> bool;
 
-    /// Whether the command makes an entity that the store does not have.
-    fn creates(command: &Self::Command) -> bool;
+    /// The command as one that makes an entity, if it is. Otherwise it comes back.
+    #[allow(clippy::missing_errors_doc, reason = "nothing fails")]
+    fn creation(command: Self::Command) -> Result<Self::Creation, Self::Command>;
 
     /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
     fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
@@ -77,12 +80,12 @@ pub trait Entity: Sized + Send + 'static {
         now: u64,
     ) -> Self;
 
-    /// Makes an entity of a command that [`Self::creates`] one, and hands its first rows to the store; the second part says
-    /// whether the store took them. `None`: the command was refused.
+    /// Makes an entity, and hands its first rows to the store; the second part says whether the store took them. `None`: the
+    /// command was refused.
     fn create(
         context: &Context<Self>,
         incarnation: u64,
-        command: Self::Command,
+        creation: Self::Creation,
         now: u64,
     ) -> Option<(Self, Result<(), StoreError>)>;
 

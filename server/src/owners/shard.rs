@@ -185,24 +185,26 @@ impl<E: Entity> Shard<E> {
     /// The store has no such entity. The first who wants to make it does; all before are refused.
     fn create_or_refuse(&mut self, id: E::Id, mut waiting: VecDeque<E::Command>) {
         while let Some(command) = waiting.pop_front() {
-            if E::creates(&command) {
-                self.create(id, command);
-                break;
+            match E::creation(command) {
+                Ok(creation) => {
+                    self.create(id, creation);
+                    break;
+                }
+                Err(command) => E::refuse(command, &E::missing()),
             }
-            E::refuse(command, &E::missing());
         }
         for command in waiting {
             self.handle(command);
         }
     }
 
-    fn create(&mut self, id: E::Id, command: E::Command) {
+    fn create(&mut self, id: E::Id, creation: E::Creation) {
         if self.context.is_full() {
-            E::refuse(command, &overloaded());
+            E::refuse(creation.into(), &overloaded());
             return;
         }
         self.incarnations += 1;
-        let created = E::create(&self.context, self.incarnations, command, now_ms());
+        let created = E::create(&self.context, self.incarnations, creation, now_ms());
         if let Some((live, handed_over)) = created {
             self.slots.insert(id, Slot::Live(Box::new(live)));
             self.after(id, handed_over);

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::counter;
 use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::system::StreamPosition;
 use pitturu_store::StoreError;
 use tokio::task::JoinHandle;
 
@@ -169,8 +167,8 @@ impl Backfill {
                 ));
             }
             (_, complete) => {
-                let frame = position(stream, fill.cursor, fill.head, complete);
-                connection.outbox.control(frame);
+                let frame = frame::position(stream, fill.cursor, fill.head, complete);
+                connection.outbox.control(frame.into());
                 if !complete {
                     self.awaiting.push((stream, fill.cursor));
                 }
@@ -180,17 +178,6 @@ impl Backfill {
             inbox.seq = fill.cursor.seq;
         }
     }
-}
-
-fn position(stream: Stream, at: Cursor, head: u64, live: bool) -> Bytes {
-    let position = StreamPosition {
-        stream: stream.to_string(),
-        seq: at.seq,
-        rev: at.rev,
-        head,
-        live,
-    };
-    frame::event(&position).into()
 }
 
 fn read_room(context: Arc<SessionContext>, room: RoomId, from: Cursor) -> Reading {

@@ -24,7 +24,7 @@ use super::handlers::{Call, Handle};
 use super::rates::{Counted, Who};
 use super::recall::{of_this_request, recall};
 use super::replies::Replies;
-use crate::chat::command::{Ask, Command, Follow, ReplyTo, RoomCall};
+use crate::chat::command::{Ask, Close, Command, Follow, ReplyTo, RoomCall};
 use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::{Caller, IdempotencyKey};
@@ -147,6 +147,17 @@ fn room_call(
         RoomRequest::Follow(request) => {
             return Ok(follow(context, call, pending, actor, request));
         }
+        RoomRequest::Close(_) => {
+            let close = Close {
+                room,
+                connection: call.connection,
+                user: actor.user,
+                call: pending,
+                span: Span::current(),
+            };
+            context.services.rooms.send(Command::Close(Box::new(close)));
+            return Ok(Plan::Given);
+        }
         RoomRequest::Read(request) => Ask::Read(request),
         RoomRequest::Edit(request) => Ask::Edit(request),
         RoomRequest::Decide(request) => Ask::Decide(request, None),
@@ -185,7 +196,7 @@ fn room_call(
     ))))
 }
 
-/// Hands a call that begins or ends following to its room. A player who joins is counted first.
+/// Hands a call that begins following to its room. A player who joins is counted first.
 fn follow(
     context: &Arc<SessionContext>,
     call: Call,
@@ -195,7 +206,7 @@ fn follow(
 ) -> Plan {
     let joins = match &request {
         FollowRequest::JoinRoom(request) => Some(request.room),
-        FollowRequest::OpenRoom(_) | FollowRequest::CloseRoom(_) => None,
+        FollowRequest::OpenRoom(_) => None,
     };
     let follow = Box::new(Follow {
         connection: call.connection,

@@ -7,7 +7,7 @@ use pitturu_protocol::types::chat::RoomKind;
 use pitturu_store::StoreError;
 
 use super::super::Environment;
-use super::super::command::{Command, Fetched, ReplyTo, Report};
+use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
 use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
@@ -21,6 +21,7 @@ const IDLE_MS: u64 = 30_000;
 impl Entity for LiveRoom {
     type Id = RoomId;
     type Command = Command;
+    type Creation = Box<Create>;
     type Environment = Environment;
     type Loaded = Box<Fetched>;
     type Report = Report;
@@ -43,8 +44,11 @@ impl Entity for LiveRoom {
         !matches!(command, Command::Detach(..) | Command::SetBlocked(..))
     }
 
-    fn creates(command: &Command) -> bool {
-        matches!(command, Command::Create(_))
+    fn creation(command: Command) -> Result<Box<Create>, Command> {
+        match command {
+            Command::Create(create) => Ok(create),
+            command => Err(command),
+        }
     }
 
     fn note_while_loading(followers: &mut Followers, command: &Command) {
@@ -58,6 +62,7 @@ impl Entity for LiveRoom {
             Command::Call(call) => call.recipient.refuse(call.call, fault),
             Command::Create(create) => refuse_follow((*create).into(), fault),
             Command::Follow(follow) => refuse_follow(*follow, fault),
+            Command::Close(close) => close.connection.refuse(close.call, fault),
             // The driver tries again after a pause.
             Command::Attach(room, connection, cursor) => connection.outbox.cut(room, cursor),
             Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
@@ -106,14 +111,9 @@ impl Entity for LiveRoom {
     fn create(
         context: &Context,
         incarnation: u64,
-        command: Command,
+        create: Box<Create>,
         now: u64,
     ) -> Option<(Self, Result<(), StoreError>)> {
-        let Command::Create(create) = command else {
-            debug_assert!(false, "only a creation makes a room");
-            Self::refuse(command, &Self::missing());
-            return None;
-        };
         match Self::begin_new(&context.environment, incarnation, &create, now) {
             Ok((mut live, effects)) => {
                 let handed_over = live.commit_new(context, effects, *create, now);
@@ -132,7 +132,7 @@ impl Entity for LiveRoom {
 
     fn handle(&mut self, context: &Context, command: Command, now: u64) -> Result<(), StoreError> {
         match command {
-            Command::Call(_) if context.is_full() => {
+            Command::Call(_) | Command::Close(_) if context.is_full() => {
                 Self::refuse(command, &overloaded());
                 Ok(())
             }
@@ -144,6 +144,7 @@ impl Entity for LiveRoom {
             }
             Command::Call(call) => self.handle_call(context, *call, now),
             Command::Follow(follow) => self.handle_follow(context, *follow, now),
+            Command::Close(close) => self.handle_close(context, *close, now),
             Command::Create(create) => self.handle_follow(context, (*create).into(), now),
             Command::Attach(_, connection, cursor) => {
                 self.attach(&connection, cursor);

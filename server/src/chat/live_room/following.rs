@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{self, Cursor};
-use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::frame::{self, Cursor, Stream};
+use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::chat::{OpenRoom, RoomView};
-use pitturu_protocol::types::system::{Done, StreamPosition};
+use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
 
 use super::super::Environment;
-use super::super::command::{Beginning, Create, Follow, ReplyTo};
+use super::super::command::{Beginning, Close, Create, Follow, ReplyTo};
 use super::super::request::FollowRequest;
 use super::{Answer, Asker, Context, LiveRoom, body, keyed};
 use crate::connections::connection::{Connection, FollowRefused};
@@ -42,7 +41,7 @@ fn refuse(connection: &Connection, to: ReplyTo, fault: &Fault) {
     }
 }
 
-/// Refuses whoever wanted to begin or end following.
+/// Refuses whoever wanted to begin following.
 pub(super) fn refuse_follow(follow: Follow, fault: &Fault) {
     refuse(&follow.connection, follow.to, fault);
 }
@@ -98,7 +97,7 @@ impl LiveRoom {
         self.commit(context, effects, key, Answer::View(opening), now)
     }
 
-    /// Opens, joins or closes. Answers once everything decided before is durable.
+    /// Opens or joins. Answers once everything decided before is durable.
     pub(super) fn handle_follow(
         &mut self,
         context: &Context,
@@ -115,9 +114,6 @@ impl LiveRoom {
         let allowed = match &follow.request {
             FollowRequest::OpenRoom(request) => self.open_at(user, request),
             FollowRequest::JoinRoom(_) => self.join(&follow.actor).map(|effects| (effects, None)),
-            FollowRequest::CloseRoom(_) => {
-                return self.close(context, connection, user, follow.to, now);
-            }
         };
         match allowed {
             Ok((effects, cursor)) => {
@@ -156,25 +152,27 @@ impl LiveRoom {
         Ok(effects)
     }
 
-    fn close(
+    /// Ends following at once, and answers once everything decided before is durable.
+    pub(super) fn handle_close(
         &mut self,
         context: &Context,
-        connection: Arc<Connection>,
-        user: UserId,
-        to: ReplyTo,
+        close: Close,
         now: u64,
     ) -> Result<(), StoreError> {
+        self.used_at = now;
+        let _entered = close.span.entered();
+        let connection = close.connection;
+        if self.room.is_deleted() {
+            connection.refuse(close.call, &super::no_such_room());
+            return Ok(());
+        }
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
         self.detach(connection.id, now);
-        let ReplyTo::Call(call) = to else {
-            // Nobody closes a room but by a call; a task that goes unanswered hears that its room is unavailable.
-            return Ok(());
-        };
         let asker = Asker {
             recipient: connection.into(),
-            call,
-            user,
+            call: close.call,
+            user: close.user,
             key: None,
         };
         let done = body(&Done {});
@@ -237,8 +235,8 @@ impl LiveRoom {
                     .catch_up(connection.id, self.id, cursor, &steps)
                 {
                     let end = self.recent.end();
-                    let frame = position_frame(self.id, end, end.seq, true);
-                    connection.outbox.control(frame);
+                    let frame = frame::position(Stream::Room(self.id), end, end.seq, true);
+                    connection.outbox.control(frame.into());
                 }
             }
         }
@@ -251,16 +249,4 @@ impl LiveRoom {
             self.presence_changed(now);
         }
     }
-}
-
-/// The frame that says where a room's stream stands on a connection.
-pub(in crate::chat) fn position_frame(room: RoomId, at: Cursor, head: u64, live: bool) -> Bytes {
-    let position = StreamPosition {
-        stream: room.to_string(),
-        seq: at.seq,
-        rev: at.rev,
-        head,
-        live,
-    };
-    frame::event(&position).into()
 }
