@@ -6,25 +6,45 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use pitturu_protocol::codes::CloseCode;
 
 /// Why a link gave no message. Every variant is final.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The peer closed it, with this code if it gave one.
+    /// The peer closed it, with this number of the transport's if it gave one.
     #[error("closed by the peer")]
     Closed(Option<u16>),
-    /// A message longer than the protocol allows; close with 1009.
-    #[error("message too big")]
-    TooBig,
-    /// A text message; close with 1003.
-    #[error("only binary messages are spoken here")]
-    NotBinary,
-    /// The peer broke the transport's own rules; close with this code.
-    #[error("transport violation: {0}")]
-    Violation(&'static str, u16),
+    /// The peer broke the transport's rules, or sent what the transport does not take for the protocol. Close with
+    /// [`CloseReason::Transport`] and this number.
+    #[error("transport violation: {reason}")]
+    Violation {
+        /// What it did, for the log.
+        reason: &'static str,
+        /// A number of the transport's own.
+        close: u16,
+    },
     /// The network failed.
     #[error("network: {0}")]
     Io(std::io::ErrorKind),
+}
+
+/// Why the server closes a connection. The transport tells the peer in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// For a reason of the protocol.
+    Protocol(CloseCode),
+    /// For one of the transport's, which [`LinkError::Violation`] gave.
+    Transport(u16),
+}
+
+impl CloseReason {
+    /// The number, of the protocol or of the transport, for metrics.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Protocol(code) => code.number(),
+            Self::Transport(number) => number,
+        }
+    }
 }
 
 /// One connection's messages. Poll-based, so that one task reads while a write waits. Every method is cancel safe.
@@ -51,7 +71,7 @@ pub trait Link: Send + Unpin + 'static {
     fn take_direct(&mut self) -> Option<Arc<dyn Direct>>;
 
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()>;
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()>;
 }
 
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
@@ -104,7 +124,7 @@ pub enum Directly {
 pub struct Peer {
     /// Network address, without the port.
     pub address: IpAddr,
-    /// `ws` or `quic`, for metrics.
+    /// What the transport calls itself. A label: nothing decides by it.
     pub transport: &'static str,
     /// Whether the transport is encrypted.
     pub secure: bool,

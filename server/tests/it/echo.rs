@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use pitturu_server::connections::link::{Link, LinkError, Peer};
+use pitturu_server::connections::link::{CloseReason, Link, LinkError, Peer};
 use pitturu_server::lanes::Lanes;
 use pitturu_server::transport::connections::Connections;
 use pitturu_server::transport::handshake::Origins;
@@ -76,13 +76,11 @@ async fn echo(mut link: WebSocketLink, _: Peer) {
             Err(error) => break error,
         }
     };
-    let code = match error {
-        LinkError::TooBig => 1009,
-        LinkError::NotBinary => 1003,
-        LinkError::Violation(_, code) => code,
-        LinkError::Closed(_) | LinkError::Io(_) => return,
+    let LinkError::Violation { close, .. } = error else {
+        return;
     };
-    let goodbye = poll_fn(|cx| link.poll_close(cx, code, "violation"));
+    let reason = CloseReason::Transport(close);
+    let goodbye = poll_fn(|cx| link.poll_close(cx, reason));
     tokio::time::timeout(Duration::from_secs(5), goodbye)
         .await
         .ok();
