@@ -81,11 +81,31 @@ pub trait Direct: fmt::Debug + Send + Sync {
     fn try_send(&self, message: &Broadcast) -> Directly;
 }
 
-/// One message for many connections: encoded once, and framed once for each kind of transport that it goes over.
+/// Transports that may frame broadcasts in one process, each with a slot of its own.
+pub const FRAMINGS_MAX: usize = 2;
+
+/// How one transport frames a message. A `static` of that transport.
+#[derive(Debug)]
+pub struct Framing {
+    slot: usize,
+    frame: fn(&Bytes) -> Bytes,
+}
+
+impl Framing {
+    /// Has `frame` make the bytes that a broadcast keeps in `SLOT`, which no other transport uses. It lies below
+    /// [`FRAMINGS_MAX`]: a larger one does not compile.
+    pub const fn in_slot<const SLOT: usize>(frame: fn(&Bytes) -> Bytes) -> Self {
+        const { assert!(SLOT < FRAMINGS_MAX) };
+        Self { slot: SLOT, frame }
+    }
+}
+
+/// One message for many connections: encoded once, and framed once for each kind of transport that it goes over. Making
+/// one allocates nothing.
 #[derive(Debug)]
 pub struct Broadcast {
     message: Bytes,
-    websocket: OnceLock<Bytes>,
+    framed: [OnceLock<Bytes>; FRAMINGS_MAX],
 }
 
 impl Broadcast {
@@ -93,7 +113,7 @@ impl Broadcast {
     pub const fn new(message: Bytes) -> Self {
         Self {
             message,
-            websocket: OnceLock::new(),
+            framed: [const { OnceLock::new() }; FRAMINGS_MAX],
         }
     }
 
@@ -102,9 +122,9 @@ impl Broadcast {
         &self.message
     }
 
-    /// The message as it goes over a WebSocket, made by `frame` for the first one.
-    pub fn on_websocket(&self, frame: impl FnOnce(&Bytes) -> Bytes) -> &Bytes {
-        self.websocket.get_or_init(|| frame(&self.message))
+    /// The message as `framing` makes it, once for all connections.
+    pub fn framed(&self, framing: &Framing) -> &Bytes {
+        self.framed[framing.slot].get_or_init(|| (framing.frame)(&self.message))
     }
 }
 
@@ -128,4 +148,39 @@ pub struct Peer {
     pub transport: &'static str,
     /// Whether the transport is encrypted.
     pub secure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static FRAMED: AtomicUsize = AtomicUsize::new(0);
+
+    static COUNTED: Framing = Framing::in_slot::<0>(|message| {
+        FRAMED.fetch_add(1, Ordering::Relaxed);
+        [b"counted ", &message[..]].concat().into()
+    });
+
+    static OTHER: Framing =
+        Framing::in_slot::<1>(|message| [b"other ", &message[..]].concat().into());
+
+    #[test]
+    fn each_transport_frames_a_broadcast_once() {
+        let broadcast = Broadcast::new(Bytes::from_static(b"message"));
+        for _ in 0..2 {
+            assert_eq!(broadcast.framed(&COUNTED)[..], *b"counted message");
+            assert_eq!(broadcast.framed(&OTHER)[..], *b"other message");
+        }
+        assert_eq!(FRAMED.load(Ordering::Relaxed), 1);
+        assert_eq!(broadcast.message()[..], *b"message");
+    }
+
+    #[test]
+    fn a_reason_to_close_is_counted_by_its_number() {
+        let reason = CloseReason::Protocol(CloseCode::Flooding);
+        assert_eq!(reason.number(), CloseCode::Flooding.number());
+        assert_eq!(CloseReason::Transport(7).number(), 7);
+    }
 }
