@@ -1,4 +1,4 @@
-//! One connection's messages, whatever carries them.
+//! One connection's messages and datagrams, whatever carries them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -47,10 +47,21 @@ impl CloseReason {
     }
 }
 
-/// One connection's messages. Poll-based, so that one task reads while a write waits. Every method is cancel safe.
+/// What came over a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A whole message. None is lost, and they come in the order in which they were sent.
+    Message(Bytes),
+    /// A datagram. It may be lost, come twice, and overtake others and messages.
+    Datagram(Bytes),
+}
+
+/// One connection's messages, and datagrams where the transport has them. Poll-based, so that one task reads while a write
+/// waits. Every method is cancel safe.
 pub trait Link: Send + Unpin + 'static {
-    /// The next message. Transport-level pings are answered inside.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>>;
+    /// What came next. Transport-level pings are answered inside. A link bounds what it holds of both kinds: beyond the
+    /// bound messages wait in the network and datagrams are dropped.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>>;
 
     /// Whether one more message may be sent: what was sent before has left the link's own buffer.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
@@ -58,7 +69,7 @@ pub trait Link: Send + Unpin + 'static {
     /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
     fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
 
-    /// Sends the rest of a message whose beginning went past the driver.
+    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave a [`Direct`] gets one.
     fn send_rest(&mut self, rest: Bytes);
 
     /// Hands everything to the socket.
@@ -69,6 +80,20 @@ pub trait Link: Send + Unpin + 'static {
 
     /// The way to send from outside of the driver's task, where there is one. Asked for once.
     fn take_direct(&mut self) -> Option<Arc<dyn Direct>>;
+
+    /// Longest datagram in bytes that can be sent now; none where the link carries no datagrams. It may change with the
+    /// path.
+    fn datagram_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Sends a datagram, which may get lost. Never waits: what there is no room for is dropped. So is one longer than
+    /// [`Self::datagram_bytes_max`], which the transport counts; whoever sends asks first and takes a message instead.
+    ///
+    /// No session sends any yet: `state` frames will be the first to go this way.
+    fn send_datagram(&mut self, datagram: Bytes) {
+        drop(datagram);
+    }
 
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()>;

@@ -13,7 +13,7 @@ use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-use crate::connections::link::{CloseReason, Direct, Link, LinkError};
+use crate::connections::link::{CloseReason, Direct, Link, LinkError, Received};
 use crate::lanes::Berth;
 use crate::transport::connections::Place;
 use crate::transport::socket::Socket;
@@ -272,13 +272,13 @@ impl WebSocketLink {
 }
 
 impl Link for WebSocketLink {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
         loop {
             if let Some(error) = &self.failed {
                 return Poll::Ready(Err(error.clone()));
             }
             match ready!(self.poll_message(cx)) {
-                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(Some(message)) => return Poll::Ready(Ok(Received::Message(message))),
                 Ok(None) => {}
                 Err(error) => return self.fail(error),
             }
