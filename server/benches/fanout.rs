@@ -12,6 +12,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
+use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
 use pitturu_server::connections::link::{Broadcast, Direct, Directly, Framing, Peer};
@@ -190,7 +191,7 @@ fn outbox_push_and_take_batch(bencher: Bencher<'_, '_>, frames: usize) {
 fn outbox_latest_replaces(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
     let state = Broadcast::new(message_frame(ROOM, &message(16)));
-    let key = LatestKey::RoomPresence(ROOM);
+    let key = LatestKey::of::<RoomPresence>(ROOM);
     outbox.latest(key, &state);
     bencher
         .counter(ItemsCount::new(1_u32))
@@ -201,7 +202,7 @@ fn outbox_latest_replaces(bencher: Bencher<'_, '_>) {
 fn outbox_latest_and_take_batch(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
     let state = Broadcast::new(message_frame(ROOM, &message(16)));
-    let key = LatestKey::RoomPresence(ROOM);
+    let key = LatestKey::of::<RoomPresence>(ROOM);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         outbox.latest(black_box(key), &state);
         outbox.take_batch()
