@@ -40,3 +40,6 @@ impl Default for SessionConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

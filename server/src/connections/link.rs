@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
 
+#[cfg(test)]
+pub(crate) mod memory;
+
 /// Why a link gave no message. Every variant is final.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
