@@ -82,6 +82,12 @@ macro_rules! id {
             }
         }
 
+        impl From<$name> for [u8; ID_BYTES] {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let text = to_text(self.0);

@@ -183,6 +183,27 @@ impl ServerConnection {
         Ok((event, rest))
     }
 
+    /// Reads a received datagram: exactly one `input`. None: it overtook hello and is dropped, whatever it holds.
+    ///
+    /// # Errors
+    /// After hello, anything that is not one `input` and nothing else.
+    pub fn read_datagram<'a>(
+        &mut self,
+        datagram: &'a [u8],
+        now: u64,
+    ) -> Result<Option<ClientEvent<'a>>, Violation> {
+        self.alive_at = now;
+        if !self.greeted {
+            return Ok(None);
+        }
+        match ClientFrame::read(datagram)? {
+            (ClientFrame::Input { room, seq, data }, []) => {
+                Ok(Some(ClientEvent::Input { room, seq, data }))
+            }
+            _ => Err(Violation::protocol("a datagram holds one input")),
+        }
+    }
+
     fn hello<'a>(&mut self, hello: Hello, now: u64) -> Result<ClientEvent<'a>, Violation> {
         if self.greeted {
             return Err(Violation::protocol("hello was said before"));
@@ -305,6 +326,65 @@ mod tests {
         assert!(connection.answered(7));
         assert!(!connection.answered(7));
         connection.read(&call(7), 2).expect_err("an old number");
+    }
+
+    fn input(seq: u64) -> Vec<u8> {
+        ClientFrame::Input {
+            room: RoomId::from_bytes([1; 10]),
+            seq,
+            data: b"left",
+        }
+        .encode()
+    }
+
+    #[test]
+    fn a_datagram_holds_one_input() {
+        let mut connection = greeted();
+        let datagram = input(7);
+        let (by_message, _) = connection.read(&datagram, 1).expect("input by message");
+        assert_eq!(connection.read_datagram(&datagram, 1), Ok(Some(by_message)));
+        let refused = [
+            Vec::new(),
+            vec![0xc1],
+            datagram[..datagram.len() - 1].to_vec(),
+            [input(8), input(9)].concat(),
+            [input(8), vec![0]].concat(),
+            call(1),
+            hello(),
+            ClientFrame::Pong { nonce: 1 }.encode(),
+        ];
+        for datagram in refused {
+            let violation = connection.read_datagram(&datagram, 2);
+            let violation = violation.expect_err("not one input");
+            assert_eq!(violation.close, CloseCode::ProtocolError, "{datagram:?}");
+        }
+        assert_eq!(connection.calls_in_flight(), 0);
+    }
+
+    #[test]
+    fn a_datagram_that_overtook_hello_is_dropped() {
+        let mut connection = ServerConnection::new(TIMING, 0, 0);
+        for datagram in [input(1), call(1), hello(), vec![0xc1], Vec::new()] {
+            assert_eq!(connection.read_datagram(&datagram, 0), Ok(None));
+        }
+        assert!(!connection.greeted());
+        connection.read(&hello(), 1).expect("hello is still first");
+        connection
+            .read(&call(1), 1)
+            .expect("no call was counted before");
+    }
+
+    #[test]
+    fn a_datagram_is_a_sign_of_life() {
+        let mut connection = greeted();
+        assert!(matches!(connection.due(1_000), TimerAction::Ping(_)));
+        connection
+            .read_datagram(&input(1), 1_900)
+            .expect("one input");
+        assert!(matches!(connection.due(2_000), TimerAction::Ping(_)));
+        assert!(matches!(connection.due(3_000), TimerAction::Ping(_)));
+        let missed = TimerAction::Close(CloseCode::HeartbeatMissed);
+        assert_eq!(connection.due(4_000), missed);
     }
 
     #[test]

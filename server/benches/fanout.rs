@@ -12,9 +12,10 @@ use divan::{AllocProfiler, Bencher, black_box};
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
+use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
-use pitturu_server::connections::link::{Broadcast, Direct, Directly, Peer};
+use pitturu_server::connections::link::{Broadcast, Direct, Directly, Framing, Peer};
 use pitturu_server::connections::outbox::{LatestKey, Outbox};
 use pitturu_server::owners::followers::Followers;
 use tikv_jemallocator::Jemalloc;
@@ -50,13 +51,16 @@ enum Driver {
     Open,
 }
 
+/// A framing that takes no time either.
+static FRAMING: Framing = Framing::in_slot::<0>(Bytes::clone);
+
 /// A socket that takes everything.
 #[derive(Debug)]
 struct Taker;
 
 impl Direct for Taker {
     fn try_send(&self, message: &Broadcast) -> Directly {
-        black_box(message.on_websocket(Bytes::clone));
+        black_box(message.framed(&FRAMING));
         Directly::Sent
     }
 }
@@ -187,7 +191,7 @@ fn outbox_push_and_take_batch(bencher: Bencher<'_, '_>, frames: usize) {
 fn outbox_latest_replaces(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
     let state = Broadcast::new(message_frame(ROOM, &message(16)));
-    let key = LatestKey::RoomPresence(ROOM);
+    let key = LatestKey::of::<RoomPresence>(ROOM);
     outbox.latest(key, &state);
     bencher
         .counter(ItemsCount::new(1_u32))
@@ -198,7 +202,7 @@ fn outbox_latest_replaces(bencher: Bencher<'_, '_>) {
 fn outbox_latest_and_take_batch(bencher: Bencher<'_, '_>) {
     let outbox = Outbox::new(OUTBOX_BYTES);
     let state = Broadcast::new(message_frame(ROOM, &message(16)));
-    let key = LatestKey::RoomPresence(ROOM);
+    let key = LatestKey::of::<RoomPresence>(ROOM);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         outbox.latest(black_box(key), &state);
         outbox.take_batch()

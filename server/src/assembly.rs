@@ -19,23 +19,17 @@ use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 
 use crate::app::{Sessions, StartError};
-use crate::chat::directory::RoomDirectory;
-use crate::chat::{self, retention};
 use crate::config::Config;
 use crate::connections::link::Peer;
-use crate::connections::registry::Hub;
 use crate::lanes::Lanes;
 use crate::ops::health::Health;
-use crate::services::Services;
+use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::courier::hook::{HookConfig, HookCourier};
 use crate::services::accounts::courier::{Courier, LogCourier};
 use crate::services::accounts::lockout::LockoutConfig;
 use crate::services::accounts::passwords::PasswordConfig;
 use crate::services::accounts::signing::SigningConfig;
-use crate::services::accounts::{AccountService, AccountsConfig};
-use crate::services::friends::FriendService;
-use crate::services::presence::PresenceService;
-use crate::services::profile::ProfileService;
+use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
 use crate::transport::ws::WebSocketLink;
@@ -79,51 +73,17 @@ impl Sessions for Running {
 /// Opens the store and starts the services.
 pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
-    let ports = Ports::all(store.clone());
-    let environment = chat::Environment {
-        rooms: Arc::clone(&ports.rooms),
-        messages: Arc::clone(&ports.messages),
-        friends: Arc::clone(&ports.friends),
-        limits: Arc::new(chat_limits(config)?),
+    let services = ServicesConfig {
+        shards: shards(config.chat.shards),
+        chat: chat_limits(config)?,
+        rooms_per_player_max: config.chat.rooms_per_player_max as usize,
+        accounts: accounts_config(config),
+        courier: courier(config)?,
     };
-    let rooms = chat::start(lanes, shards(config.chat.shards), &environment);
-    let (hub, pairs) = Hub::new(Arc::new(rooms.clone()));
-    let inbox_hub = Arc::clone(&hub);
-    ports
-        .inboxes
-        .listen(Box::new(move |user, _| inbox_hub.inbox_grew(user)));
-
-    let friends = Arc::new(FriendService::new(
-        Arc::clone(&ports.friends),
-        Arc::clone(&ports.accounts),
-        hub.clone(),
-        hub.clone(),
-    ));
-    let profile = Arc::new(ProfileService::new(
-        Arc::clone(&ports.accounts),
-        hub.clone(),
-    ));
-    let accounts = open_accounts(config, &ports, &hub).await?;
-    let presence = Arc::new(PresenceService::new(hub.clone(), Arc::clone(&friends)));
-    tokio::spawn(Arc::clone(&presence).run(rooms.clone(), pairs));
-    tokio::spawn(retention::run(Arc::clone(&ports.rooms), rooms.clone()));
-
-    let services = Services {
-        accounts,
-        directory: RoomDirectory::new(
-            Arc::clone(&ports.rooms),
-            rooms.clone(),
-            Arc::clone(&ports.friends),
-            profile.clone(),
-            config.chat.rooms_per_player_max as usize,
-        ),
-        profile,
-        friends,
-        presence,
-        rooms,
-        hub: hub.clone(),
-        store: ports,
-    };
+    let services = Services::start(Ports::all(store.clone()), lanes, services, now_ms())
+        .await
+        .map_err(|error| part("accounts", &error))?;
+    let hub = Arc::clone(&services.hub);
     let context = Arc::new(SessionContext {
         services,
         rates: Rates::new(&allowances(config)),
@@ -165,17 +125,13 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
     Ok(store)
 }
 
-async fn open_accounts(
-    config: &Config,
-    ports: &Ports,
-    hub: &Arc<Hub>,
-) -> Result<AccountService, StartError> {
+fn accounts_config(config: &Config) -> AccountsConfig {
     let settings = &config.accounts;
     let threads = match settings.bcrypt_threads {
         0 => PasswordConfig::default().threads,
         threads => threads,
     };
-    let accounts = AccountsConfig {
+    AccountsConfig {
         passwords: PasswordConfig {
             cost: settings.bcrypt_cost,
             threads,
@@ -194,16 +150,7 @@ async fn open_accounts(
         refresh_life_ms: milliseconds(settings.refresh_life),
         reset_life_ms: milliseconds(settings.reset_life),
         admins: settings.admins.clone(),
-    };
-    AccountService::open(
-        Arc::clone(&ports.accounts),
-        hub.clone(),
-        courier(config)?,
-        accounts,
-        now_ms(),
-    )
-    .await
-    .map_err(|error| part("accounts", &error))
+    }
 }
 
 fn courier(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {

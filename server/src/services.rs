@@ -10,22 +10,29 @@ pub mod profile;
 
 use std::sync::Arc;
 
+use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::Ports;
 
-use crate::chat::RoomOwners;
+use self::accounts::courier::Courier;
+use self::accounts::{AccountService, AccountsConfig, OpenError};
+use self::friends::FriendService;
+use self::presence::PresenceService;
+use self::profile::ProfileService;
 use crate::chat::directory::RoomDirectory;
+use crate::chat::{self, Environment, RoomOwners, retention};
 use crate::connections::registry::Hub;
+use crate::lanes::Lanes;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
     /// The calls of accounts and sign-in.
-    pub accounts: accounts::AccountService,
+    pub accounts: AccountService,
     /// Profiles.
-    pub profile: Arc<profile::ProfileService>,
+    pub profile: Arc<ProfileService>,
     /// Friends and blocks.
-    pub friends: Arc<friends::FriendService>,
+    pub friends: Arc<FriendService>,
     /// Presence.
-    pub presence: Arc<presence::PresenceService>,
+    pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
     pub directory: RoomDirectory,
     /// The owners of rooms.
@@ -34,4 +41,79 @@ pub struct Services {
     pub hub: Arc<Hub>,
     /// The store's ports.
     pub store: Ports,
+}
+
+/// What the services are started with.
+pub struct ServicesConfig {
+    /// Shards that own rooms.
+    pub shards: usize,
+    /// Bounds and defaults of rooms.
+    pub chat: ChatLimits,
+    /// Rooms that one player may belong to.
+    pub rooms_per_player_max: usize,
+    /// Accounts.
+    pub accounts: AccountsConfig,
+    /// How reset tokens reach their players; without it none are sent.
+    pub courier: Option<Arc<dyn Courier>>,
+}
+
+impl Services {
+    /// Starts the owners of rooms on these lanes, and everything above them. What runs in the background ends with the
+    /// runtime.
+    ///
+    /// # Errors
+    /// Those of [`AccountService::open`].
+    pub async fn start(
+        store: Ports,
+        lanes: &Lanes,
+        config: ServicesConfig,
+        now: u64,
+    ) -> Result<Self, OpenError> {
+        let environment = Environment {
+            rooms: Arc::clone(&store.rooms),
+            messages: Arc::clone(&store.messages),
+            friends: Arc::clone(&store.friends),
+            limits: Arc::new(config.chat),
+        };
+        let rooms = chat::start(lanes, config.shards, &environment);
+        let (hub, pairs) = Hub::new(Arc::new(rooms.clone()));
+        let inbox_hub = Arc::clone(&hub);
+        store
+            .inboxes
+            .listen(Box::new(move |user, _| inbox_hub.inbox_grew(user)));
+
+        let friends = Arc::new(FriendService::new(
+            Arc::clone(&store.friends),
+            Arc::clone(&store.accounts),
+            hub.clone(),
+            hub.clone(),
+        ));
+        let profile = Arc::new(ProfileService::new(
+            Arc::clone(&store.accounts),
+            hub.clone(),
+        ));
+        let accounts = Arc::clone(&store.accounts);
+        let accounts =
+            AccountService::open(accounts, hub.clone(), config.courier, config.accounts, now)
+                .await?;
+        let presence = Arc::new(PresenceService::new(hub.clone(), Arc::clone(&friends)));
+        tokio::spawn(Arc::clone(&presence).run(rooms.clone(), pairs));
+        tokio::spawn(retention::run(Arc::clone(&store.rooms), rooms.clone()));
+        Ok(Self {
+            accounts,
+            directory: RoomDirectory::new(
+                Arc::clone(&store.rooms),
+                rooms.clone(),
+                Arc::clone(&store.friends),
+                profile.clone(),
+                config.rooms_per_player_max,
+            ),
+            profile,
+            friends,
+            presence,
+            rooms,
+            hub,
+            store,
+        })
+    }
 }

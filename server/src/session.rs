@@ -57,3 +57,6 @@ impl Default for SessionConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

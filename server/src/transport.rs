@@ -11,3 +11,9 @@ pub mod socket;
 pub mod tls;
 pub mod wire;
 pub mod ws;
+
+/// Where a broadcast keeps what each transport has made of it; see [`Framing`](crate::connections::link::Framing).
+#[repr(usize)]
+enum FramingSlot {
+    WebSocket,
+}

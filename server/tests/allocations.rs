@@ -9,6 +9,7 @@ use bytes::Bytes;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
+use pitturu_protocol::types::presence::PlayerPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
 use pitturu_server::connections::link::{Broadcast, Peer};
@@ -158,7 +159,7 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
             outbox.answer(call, frame.clone());
             outbox.catch_up(&frame).expect("there is room");
             let user = UserId::from_bytes([u8::try_from(call).expect("few calls"); 10]);
-            outbox.latest(LatestKey::PlayerPresence(user), &state);
+            outbox.latest(LatestKey::of::<PlayerPresence>(user), &state);
         }
         outbox.revoke(64, frame.clone());
         outbox.answer(64, frame.clone());

@@ -132,6 +132,9 @@ const BOUNDARIES: &[Boundary] = &[
 
 const RULES: &str = "server/rules/src/";
 
+/// What serves a connection whatever carries it.
+const ANY_TRANSPORT: &[&str] = &["server/src/session", "server/src/connections"];
+
 pub(crate) fn check(source: &Source) -> Vec<Violation> {
     if !source.is_rust() || source.is_test() {
         return Vec::new();
@@ -161,7 +164,24 @@ pub(crate) fn check(source: &Source) -> Vec<Violation> {
             }
         }
     }
+    if begins(source, ANY_TRANSPORT) {
+        violations.extend(check_transport(source, &code));
+    }
     violations
+}
+
+/// Looks at names, text and comments alike: what a reader would take for a rule of every transport.
+fn check_transport(source: &Source, code: &Code) -> Vec<Violation> {
+    let says = |line: &str| line.to_ascii_lowercase().contains("websocket");
+    let is_test = |line: usize| code.test_lines.iter().any(|lines| lines.contains(&line));
+    let lines = (1..).zip(source.text.lines());
+    lines
+        .filter(|&(line, text)| says(text) && !is_test(line))
+        .map(|(line, _)| {
+            let message = "says WebSocket: sessions and connections know no transport, so say it in transport/";
+            Violation::new("boundaries", source, line, message)
+        })
+        .collect()
 }
 
 /// `server/src/store` stands for `store.rs` and for everything in `store/`.
@@ -316,6 +336,39 @@ mod tests {
             found("server/src/services/profile.rs", "async fn f() {}"),
             0
         );
+    }
+
+    #[test]
+    fn sessions_and_connections_know_no_transport() {
+        for text in [
+            "struct WebSocketLink;",
+            "fn on_websocket() {}",
+            "const WEBSOCKET: u16 = 1;",
+            "/// Close code of the WebSocket.\nconst CLOSE: u16 = 1;",
+            "//! Links, such as a websocket.",
+            "// A WebSocket has none.",
+            "const LABEL: &str = \"websocket\";",
+        ] {
+            for path in ["session", "session/driver", "connections/outbox/direct"] {
+                let path = format!("server/src/{path}.rs");
+                assert_eq!(found(&path, text), 1, "{path}: {text}");
+            }
+            assert_eq!(found("server/src/transport/ws.rs", text), 0, "{text}");
+            assert_eq!(found("server/src/session/tests.rs", text), 0, "{text}");
+            let tested = format!("#[cfg(test)]\nmod tests {{\n{text}\nfn f() {{}}\n}}\n");
+            if !text.starts_with("//!") {
+                assert_eq!(
+                    found("server/src/connections/link.rs", &tested),
+                    0,
+                    "{text}"
+                );
+            }
+        }
+        let violations = check(&Source::new(
+            "server/src/session/driver.rs",
+            "const A: u8 = 0;\n// WebSocket\n",
+        ));
+        assert_eq!(violations[0].line, 2);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One connection's messages, whatever carries them.
+//! One connection's messages and datagrams, whatever carries them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,31 +6,65 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use pitturu_protocol::codes::CloseCode;
+
+#[cfg(test)]
+pub(crate) mod memory;
 
 /// Why a link gave no message. Every variant is final.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The peer closed it, with this code if it gave one.
+    /// The peer closed it, with this number of the transport's if it gave one.
     #[error("closed by the peer")]
     Closed(Option<u16>),
-    /// A message longer than the protocol allows; close with 1009.
-    #[error("message too big")]
-    TooBig,
-    /// A text message; close with 1003.
-    #[error("only binary messages are spoken here")]
-    NotBinary,
-    /// The peer broke the transport's own rules; close with this code.
-    #[error("transport violation: {0}")]
-    Violation(&'static str, u16),
+    /// The peer broke the transport's rules, or sent what the transport does not take for the protocol. Close with
+    /// [`CloseReason::Transport`] and this number.
+    #[error("transport violation: {reason}")]
+    Violation {
+        /// What it did, for the log.
+        reason: &'static str,
+        /// A number of the transport's own.
+        close: u16,
+    },
     /// The network failed.
     #[error("network: {0}")]
     Io(std::io::ErrorKind),
 }
 
-/// One connection's messages. Poll-based, so that one task reads while a write waits. Every method is cancel safe.
+/// Why the server closes a connection. The transport tells the peer in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// For a reason of the protocol.
+    Protocol(CloseCode),
+    /// For one of the transport's, which [`LinkError::Violation`] gave.
+    Transport(u16),
+}
+
+impl CloseReason {
+    /// The number, of the protocol or of the transport, for metrics.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Protocol(code) => code.number(),
+            Self::Transport(number) => number,
+        }
+    }
+}
+
+/// What came over a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A whole message. None is lost, and they come in the order in which they were sent.
+    Message(Bytes),
+    /// A datagram. It may be lost, come twice, and overtake others and messages.
+    Datagram(Bytes),
+}
+
+/// One connection's messages, and datagrams where the transport has them. Poll-based, so that one task reads while a write
+/// waits. Every method is cancel safe.
 pub trait Link: Send + Unpin + 'static {
-    /// The next message. Transport-level pings are answered inside.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>>;
+    /// What came next. Transport-level pings are answered inside. A link bounds what it holds of both kinds: beyond the
+    /// bound messages wait in the network and datagrams are dropped.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>>;
 
     /// Whether one more message may be sent: what was sent before has left the link's own buffer.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
@@ -38,7 +72,7 @@ pub trait Link: Send + Unpin + 'static {
     /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
     fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
 
-    /// Sends the rest of a message whose beginning went past the driver.
+    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave a [`Direct`] gets one.
     fn send_rest(&mut self, rest: Bytes);
 
     /// Hands everything to the socket.
@@ -50,8 +84,22 @@ pub trait Link: Send + Unpin + 'static {
     /// The way to send from outside of the driver's task, where there is one. Asked for once.
     fn take_direct(&mut self) -> Option<Arc<dyn Direct>>;
 
+    /// Longest datagram in bytes that can be sent now; none where the link carries no datagrams. It may change with the
+    /// path.
+    fn datagram_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Sends a datagram, which may get lost. Never waits: what there is no room for is dropped. So is one longer than
+    /// [`Self::datagram_bytes_max`], which the transport counts; whoever sends asks first and takes a message instead.
+    ///
+    /// No session sends any yet: `state` frames will be the first to go this way.
+    fn send_datagram(&mut self, datagram: Bytes) {
+        drop(datagram);
+    }
+
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()>;
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()>;
 }
 
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
@@ -61,11 +109,31 @@ pub trait Direct: fmt::Debug + Send + Sync {
     fn try_send(&self, message: &Broadcast) -> Directly;
 }
 
-/// One message for many connections: encoded once, and framed once for each kind of transport that it goes over.
+/// Transports that may frame broadcasts in one process, each with a slot of its own.
+pub const FRAMINGS_MAX: usize = 2;
+
+/// How one transport frames a message. A `static` of that transport.
+#[derive(Debug)]
+pub struct Framing {
+    slot: usize,
+    frame: fn(&Bytes) -> Bytes,
+}
+
+impl Framing {
+    /// Has `frame` make the bytes that a broadcast keeps in `SLOT`, which no other transport uses. It lies below
+    /// [`FRAMINGS_MAX`]: a larger one does not compile.
+    pub const fn in_slot<const SLOT: usize>(frame: fn(&Bytes) -> Bytes) -> Self {
+        const { assert!(SLOT < FRAMINGS_MAX) };
+        Self { slot: SLOT, frame }
+    }
+}
+
+/// One message for many connections: encoded once, and framed once for each kind of transport that it goes over. Making
+/// one allocates nothing.
 #[derive(Debug)]
 pub struct Broadcast {
     message: Bytes,
-    websocket: OnceLock<Bytes>,
+    framed: [OnceLock<Bytes>; FRAMINGS_MAX],
 }
 
 impl Broadcast {
@@ -73,7 +141,7 @@ impl Broadcast {
     pub const fn new(message: Bytes) -> Self {
         Self {
             message,
-            websocket: OnceLock::new(),
+            framed: [const { OnceLock::new() }; FRAMINGS_MAX],
         }
     }
 
@@ -82,9 +150,9 @@ impl Broadcast {
         &self.message
     }
 
-    /// The message as it goes over a WebSocket, made by `frame` for the first one.
-    pub fn on_websocket(&self, frame: impl FnOnce(&Bytes) -> Bytes) -> &Bytes {
-        self.websocket.get_or_init(|| frame(&self.message))
+    /// The message as `framing` makes it, once for all connections.
+    pub fn framed(&self, framing: &Framing) -> &Bytes {
+        self.framed[framing.slot].get_or_init(|| (framing.frame)(&self.message))
     }
 }
 
@@ -104,8 +172,43 @@ pub enum Directly {
 pub struct Peer {
     /// Network address, without the port.
     pub address: IpAddr,
-    /// `ws` or `quic`, for metrics.
+    /// What the transport calls itself. A label: nothing decides by it.
     pub transport: &'static str,
     /// Whether the transport is encrypted.
     pub secure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static FRAMED: AtomicUsize = AtomicUsize::new(0);
+
+    static COUNTED: Framing = Framing::in_slot::<0>(|message| {
+        FRAMED.fetch_add(1, Ordering::Relaxed);
+        [b"counted ", &message[..]].concat().into()
+    });
+
+    static OTHER: Framing =
+        Framing::in_slot::<1>(|message| [b"other ", &message[..]].concat().into());
+
+    #[test]
+    fn each_transport_frames_a_broadcast_once() {
+        let broadcast = Broadcast::new(Bytes::from_static(b"message"));
+        for _ in 0..2 {
+            assert_eq!(broadcast.framed(&COUNTED)[..], *b"counted message");
+            assert_eq!(broadcast.framed(&OTHER)[..], *b"other message");
+        }
+        assert_eq!(FRAMED.load(Ordering::Relaxed), 1);
+        assert_eq!(broadcast.message()[..], *b"message");
+    }
+
+    #[test]
+    fn a_reason_to_close_is_counted_by_its_number() {
+        let reason = CloseReason::Protocol(CloseCode::Flooding);
+        assert_eq!(reason.number(), CloseCode::Flooding.number());
+        assert_eq!(CloseReason::Transport(7).number(), 7);
+    }
 }

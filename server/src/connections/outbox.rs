@@ -13,8 +13,9 @@ use std::task::Context;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::events::{Delivery, Event};
 use pitturu_protocol::frame::{CallId, Cursor};
-use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::ids::{ID_BYTES, RoomId};
 use smallvec::SmallVec;
 
 use super::link::{Broadcast, Direct};
@@ -29,17 +30,34 @@ pub use self::turn::Look;
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
 
-/// What a `latest` event is about: a newer one with the same key replaces it.
+/// What a `latest` event is about: a newer one with the same key replaces it. The key is the event's number with the id of
+/// what it is about, and a second id where that takes two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LatestKey {
-    /// Who is in a room.
-    RoomPresence(RoomId),
-    /// A room's settings.
-    RoomUpdated(RoomId),
-    /// A player's presence.
-    PlayerPresence(UserId),
-    /// A player's read marker in a room.
-    ReadMarker(RoomId, UserId),
+pub struct LatestKey {
+    event: u16,
+    about: [u8; ID_BYTES],
+    and: Option<[u8; ID_BYTES]>,
+}
+
+impl LatestKey {
+    /// The key of `E` about the entity with this id. An event of another class than `latest` does not compile.
+    pub fn of<E: Event>(about: impl Into<[u8; ID_BYTES]>) -> Self {
+        const { assert!(matches!(E::INFO.delivery, Delivery::Latest)) };
+        Self {
+            event: E::NUMBER,
+            about: about.into(),
+            and: None,
+        }
+    }
+
+    /// The same about two: say, a player in a room.
+    #[must_use]
+    pub fn and(self, other: impl Into<[u8; ID_BYTES]>) -> Self {
+        Self {
+            and: Some(other.into()),
+            ..self
+        }
+    }
 }
 
 /// The outbox is full; the stream must be cut and back-filled.
@@ -395,6 +413,10 @@ fn is_revoked(waiting: &mut Waiting, call: CallId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pitturu_protocol::ids::UserId;
+    use pitturu_protocol::types::chat::{ReadMarkerMoved, RoomUpdated};
+    use pitturu_protocol::types::presence::RoomPresence;
+
     use super::*;
 
     pub(super) fn frame(byte: u8, length: usize) -> Bytes {
@@ -407,6 +429,10 @@ mod tests {
 
     fn room(byte: u8) -> RoomId {
         RoomId::from_bytes([byte; 10])
+    }
+
+    fn presence(byte: u8) -> LatestKey {
+        LatestKey::of::<RoomPresence>(room(byte))
     }
 
     #[test]
@@ -426,11 +452,30 @@ mod tests {
     fn the_latest_state_replaces_and_goes_first() {
         let outbox = Outbox::new(100);
         outbox.control(frame(9, 1));
-        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(1, 1));
-        outbox.latest(LatestKey::RoomPresence(room(2)), &broadcast(2, 1));
-        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(3, 1));
+        outbox.latest(presence(1), &broadcast(1, 1));
+        outbox.latest(presence(2), &broadcast(2, 1));
+        outbox.latest(presence(1), &broadcast(3, 1));
         assert_eq!(&outbox.take_batch().expect("three wait")[..], [3, 2, 9]);
         assert_eq!(outbox.take_batch(), None);
+    }
+
+    #[test]
+    fn keys_differ_by_event_and_by_each_id() {
+        let user = |byte| UserId::from_bytes([byte; 10]);
+        let read = LatestKey::of::<ReadMarkerMoved>(room(1));
+        let keys = [
+            presence(1),
+            presence(2),
+            LatestKey::of::<RoomUpdated>(room(1)),
+            read,
+            read.and(user(1)),
+            read.and(user(2)),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            let equal = keys.iter().position(|other| other == key);
+            assert_eq!(equal, Some(index));
+        }
+        assert_eq!(read.and(user(2)), keys[5]);
     }
 
     #[test]
@@ -473,7 +518,7 @@ mod tests {
     fn what_does_not_fit_into_a_batch_goes_with_the_next_in_order() {
         let outbox = Outbox::new(1 << 20);
         let half = BATCH_BYTES / 2;
-        outbox.latest(LatestKey::RoomPresence(room(1)), &broadcast(9, 1));
+        outbox.latest(presence(1), &broadcast(9, 1));
         for (byte, length) in [(1, half), (2, half), (3, half), (4, half + 1), (5, 1)] {
             outbox.control(frame(byte, length));
         }
@@ -492,10 +537,7 @@ mod tests {
     #[test]
     fn states_that_fill_a_batch_leave_the_queue_for_the_next() {
         let outbox = Outbox::new(1 << 20);
-        outbox.latest(
-            LatestKey::RoomPresence(room(1)),
-            &broadcast(9, BATCH_BYTES + 1),
-        );
+        outbox.latest(presence(1), &broadcast(9, BATCH_BYTES + 1));
         outbox.control(frame(1, 1));
         outbox.control(frame(2, 1));
         let states = outbox.take_batch().expect("a state waits");

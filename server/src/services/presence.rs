@@ -116,7 +116,7 @@ impl PresenceService {
         let state = Broadcast::new(frame::event(&event).into());
         counter!("pitturu_presence_events_total").increment(connections.len() as u64);
         for connection in connections {
-            let key = LatestKey::PlayerPresence(presence.user);
+            let key = LatestKey::of::<PlayerPresence>(presence.user);
             connection.outbox.latest(key, &state);
         }
     }

@@ -25,7 +25,7 @@ use super::replies::Replies;
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::connection::Connection;
-use crate::connections::link::{Link, LinkError, Peer};
+use crate::connections::link::{CloseReason, Link, LinkError, Peer};
 use crate::connections::outbox::Look;
 use crate::random::random_bytes;
 
@@ -340,15 +340,16 @@ impl<L: Link> Driver<L> {
 
     /// Sends what still can be sent, says why, and closes.
     async fn say_goodbye(&mut self, ended: Ended) {
-        let (code, reason) = match ended {
+        let reason = match ended {
             Ended::Link(error) => {
                 tracing::debug!(conn = %self.connection.id, %error, "connection ended");
-                let Some(code) = close_code(&error) else {
-                    return;
-                };
-                (code, "")
+                match error {
+                    LinkError::Violation { close, .. } => CloseReason::Transport(close),
+                    // Nobody is left to be told.
+                    LinkError::Closed(_) | LinkError::Io(_) => return,
+                }
             }
-            Ended::Close(code) => (code.number(), code.name()),
+            Ended::Close(code) => CloseReason::Protocol(code),
             Ended::Violation(violation) => {
                 tracing::debug!(conn = %self.connection.id, fault = %violation.fault, "protocol violation");
                 let frame = ServerFrame::Fault {
@@ -356,15 +357,15 @@ impl<L: Link> Driver<L> {
                     fault: violation.fault,
                 };
                 self.connection.outbox.control(frame.encode().into());
-                (violation.close.number(), violation.close.name())
+                CloseReason::Protocol(violation.close)
             }
         };
-        counter!("pitturu_closes_total", "code" => code.to_string()).increment(1);
+        counter!("pitturu_closes_total", "code" => reason.number().to_string()).increment(1);
         let within = self.context.config.close_timeout;
         let goodbye = async {
             let flushed = poll_fn(|cx| self.poll_last_write(cx)).await;
             if flushed.is_ok() {
-                poll_fn(|cx| self.link.poll_close(cx, code, reason)).await;
+                poll_fn(|cx| self.link.poll_close(cx, reason)).await;
             }
         };
         // Whoever takes longer is cut off.
@@ -379,15 +380,5 @@ impl<L: Link> Driver<L> {
                 None => return self.link.poll_flush(cx),
             }
         }
-    }
-}
-
-/// The WebSocket close code that a broken transport deserves, if there is still somebody to tell.
-const fn close_code(error: &LinkError) -> Option<u16> {
-    match error {
-        LinkError::TooBig => Some(1009),
-        LinkError::NotBinary => Some(1003),
-        LinkError::Violation(_, code) => Some(*code),
-        LinkError::Closed(_) | LinkError::Io(_) => None,
     }
 }

@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::connections::link::{Broadcast, Direct, Directly};
+use crate::transport::wire::FRAMING;
+
 /// What carries a WebSocket.
 #[derive(Debug)]
 pub enum Socket {
@@ -51,6 +54,19 @@ impl SharedTcp {
     /// nearly always, and asking costs a look into memory that nothing else here needs.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+}
+
+/// Whole messages, from outside of the connection's task.
+impl Direct for SharedTcp {
+    fn try_send(&self, message: &Broadcast) -> Directly {
+        let framed = message.framed(&FRAMING);
+        match self.send(framed) {
+            Ok(count) if count == framed.len() => Directly::Sent,
+            Ok(count) => Directly::Partly(framed.slice(count..)),
+            // The driver meets an error of the socket by itself.
+            Err(_) => Directly::Refused,
+        }
     }
 }
 

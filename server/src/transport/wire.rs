@@ -17,8 +17,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connections::link::{Broadcast, Direct, Directly};
-use crate::transport::socket::SharedTcp;
+use crate::connections::link::Framing;
+use crate::transport::FramingSlot;
 
 /// Most messages that one write hands to the socket.
 const MESSAGES_PER_WRITE_MAX: usize = 32;
@@ -34,6 +34,9 @@ const IDLE_SLOTS: usize = 4;
 
 /// FIN and the opcode of a binary message.
 const BINARY: u8 = 0x82;
+
+/// A broadcast as one WebSocket frame.
+pub static FRAMING: Framing = Framing::in_slot::<{ FramingSlot::WebSocket as usize }>(framed);
 
 thread_local! {
     static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVE_BYTES].into());
@@ -305,19 +308,6 @@ impl<S: AsyncWrite + Unpin> Write for OnWire<'_, '_, S> {
     }
 }
 
-/// Whole messages, from outside of the connection's task.
-impl Direct for SharedTcp {
-    fn try_send(&self, message: &Broadcast) -> Directly {
-        let framed = message.on_websocket(framed);
-        match self.send(framed) {
-            Ok(count) if count == framed.len() => Directly::Sent,
-            Ok(count) => Directly::Partly(framed.slice(count..)),
-            // The driver meets an error of the socket by itself.
-            Err(_) => Directly::Refused,
-        }
-    }
-}
-
 /// A message with its header.
 fn framed(message: &Bytes) -> Bytes {
     let header = Header::of_message(message.len());
@@ -332,6 +322,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::connections::link::{Broadcast, Direct, Directly};
     use crate::transport::socket::{PlainTcp, Socket};
     use tokio::net::TcpStream;
 

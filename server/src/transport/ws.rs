@@ -6,13 +6,14 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pitturu_protocol::codes;
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
 use tungstenite::Message;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-use crate::connections::link::{Direct, Link, LinkError};
+use crate::connections::link::{CloseReason, Direct, Link, LinkError, Received};
 use crate::lanes::Berth;
 use crate::transport::connections::Place;
 use crate::transport::socket::Socket;
@@ -42,12 +43,22 @@ const BYTES_PER_MESSAGE_MAX: u64 = 8 * MESSAGE_BYTES_MAX as u64;
 /// Bytes thrown away after a violation, so that the peer reads the close frame before the socket goes.
 const DISCARDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Longest reason that fits into a close frame.
-const REASON_BYTES_MAX: usize = 123;
+/// Longest text that fits into a close frame.
+const CLOSE_TEXT_BYTES_MAX: usize = 123;
+
+const _: () = {
+    let mut index = 0;
+    while index < codes::CloseCode::ALL.len() {
+        assert!(codes::CloseCode::ALL[index].name().len() <= CLOSE_TEXT_BYTES_MAX);
+        index += 1;
+    }
+};
 
 const PROTOCOL_ERROR: u16 = 1002;
+const NOT_BINARY: u16 = 1003;
 const NOT_UTF8: u16 = 1007;
-const FLOODING: u16 = pitturu_protocol::codes::CloseCode::Flooding.number();
+const TOO_BIG: u16 = 1009;
+const FLOODING: u16 = codes::CloseCode::Flooding.number();
 
 /// A WebSocket after its handshake.
 #[derive(Debug)]
@@ -123,10 +134,10 @@ impl WebSocketLink {
         let Poll::Ready(read) = pending_if_blocked(read) else {
             let silent = self.socket().received() - self.read_at_message;
             if silent > BYTES_PER_MESSAGE_MAX {
-                return Poll::Ready(Err(LinkError::Violation(
-                    "too many bytes without a message",
-                    FLOODING,
-                )));
+                return Poll::Ready(Err(LinkError::Violation {
+                    reason: "too many bytes without a message",
+                    close: FLOODING,
+                }));
             }
             return Poll::Pending;
         };
@@ -138,7 +149,10 @@ impl WebSocketLink {
                 }
                 Ok(Some(message))
             }
-            Ok(Message::Text(_)) => Err(LinkError::NotBinary),
+            Ok(Message::Text(_)) => Err(LinkError::Violation {
+                reason: "only binary messages are spoken here",
+                close: NOT_BINARY,
+            }),
             Ok(Message::Close(frame)) => {
                 self.peer_close = Some(frame.map(|frame| frame.code.into()));
                 Ok(None)
@@ -157,7 +171,10 @@ impl WebSocketLink {
         }
         self.control_frames += 1;
         if self.control_frames > CONTROL_FRAMES_MAX {
-            return Err(LinkError::Violation("too many control frames", FLOODING));
+            return Err(LinkError::Violation {
+                reason: "too many control frames",
+                close: FLOODING,
+            });
         }
         Ok(())
     }
@@ -167,18 +184,19 @@ impl WebSocketLink {
     }
 
     fn explain(&self, error: &Error) -> LinkError {
-        match error {
+        let (reason, close) = match error {
             Error::ConnectionClosed
             | Error::AlreadyClosed
             | Error::Protocol(
                 ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
-            ) => self.closed(),
-            Error::Io(error) => LinkError::Io(error.kind()),
-            Error::Capacity(_) | Error::WriteBufferFull(_) => LinkError::TooBig,
-            Error::Utf8(_) => LinkError::Violation("text that is not UTF-8", NOT_UTF8),
-            Error::Protocol(violation) => LinkError::Violation(describe(violation), PROTOCOL_ERROR),
-            _ => LinkError::Violation("invalid WebSocket traffic", PROTOCOL_ERROR),
-        }
+            ) => return self.closed(),
+            Error::Io(error) => return LinkError::Io(error.kind()),
+            Error::Capacity(_) | Error::WriteBufferFull(_) => ("message too big", TOO_BIG),
+            Error::Utf8(_) => ("text that is not UTF-8", NOT_UTF8),
+            Error::Protocol(violation) => (describe(violation), PROTOCOL_ERROR),
+            _ => ("invalid WebSocket traffic", PROTOCOL_ERROR),
+        };
+        LinkError::Violation { reason, close }
     }
 
     fn socket(&self) -> &Socket {
@@ -195,16 +213,20 @@ impl WebSocketLink {
         }
     }
 
-    fn begin_close(&mut self, code: u16, reason: &str) -> Closing {
+    fn begin_close(&mut self, reason: CloseReason) -> Closing {
         if let Some(LinkError::Io(_)) = self.failed {
             return Closing::Done;
         }
         if self.peer_close.is_some() || matches!(self.failed, Some(LinkError::Closed(_))) {
             return Closing::Shutdown;
         }
+        let text = match reason {
+            CloseReason::Protocol(code) => code.name(),
+            CloseReason::Transport(_) => "",
+        };
         let frame = CloseFrame {
-            code: CloseCode::from(code),
-            reason: reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].into(),
+            code: CloseCode::from(reason.number()),
+            reason: text.into(),
         };
         // What the socket does not take now is flushed by the next step.
         let mut cx = Context::from_waker(Waker::noop());
@@ -250,13 +272,13 @@ impl WebSocketLink {
 }
 
 impl Link for WebSocketLink {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
         loop {
             if let Some(error) = &self.failed {
                 return Poll::Ready(Err(error.clone()));
             }
             match ready!(self.poll_message(cx)) {
-                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(Some(message)) => return Poll::Ready(Ok(Received::Message(message))),
                 Ok(None) => {}
                 Err(error) => return self.fail(error),
             }
@@ -308,9 +330,9 @@ impl Link for WebSocketLink {
         Some(self.socket().shared()?)
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) -> Poll<()> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
         if self.closing == Closing::No {
-            self.closing = self.begin_close(code, reason);
+            self.closing = self.begin_close(reason);
         }
         while self.closing != Closing::Done {
             self.closing = ready!(self.poll_close_step(cx));

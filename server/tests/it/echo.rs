@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use pitturu_server::connections::link::{Link, LinkError, Peer};
+use pitturu_server::connections::link::{CloseReason, Link, LinkError, Peer, Received};
 use pitturu_server::lanes::Lanes;
 use pitturu_server::transport::connections::Connections;
 use pitturu_server::transport::handshake::Origins;
@@ -64,7 +64,8 @@ pub(crate) fn start(bounds: Bounds) -> SocketAddr {
 async fn echo(mut link: WebSocketLink, _: Peer) {
     let error = loop {
         match poll_fn(|cx| link.poll_receive(cx)).await {
-            Ok(message) => {
+            Ok(Received::Datagram(_)) => unreachable!("a WebSocket has none"),
+            Ok(Received::Message(message)) => {
                 poll_fn(|cx| link.poll_ready(cx)).await.ok();
                 if let Err(error) = link.send(message) {
                     break error;
@@ -76,13 +77,11 @@ async fn echo(mut link: WebSocketLink, _: Peer) {
             Err(error) => break error,
         }
     };
-    let code = match error {
-        LinkError::TooBig => 1009,
-        LinkError::NotBinary => 1003,
-        LinkError::Violation(_, code) => code,
-        LinkError::Closed(_) | LinkError::Io(_) => return,
+    let LinkError::Violation { close, .. } = error else {
+        return;
     };
-    let goodbye = poll_fn(|cx| link.poll_close(cx, code, "violation"));
+    let reason = CloseReason::Transport(close);
+    let goodbye = poll_fn(|cx| link.poll_close(cx, reason));
     tokio::time::timeout(Duration::from_secs(5), goodbye)
         .await
         .ok();

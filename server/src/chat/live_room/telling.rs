@@ -40,7 +40,7 @@ impl LiveRoom {
             Happened::Updated => {
                 let end = self.recent.end();
                 self.followers
-                    .latest_each(LatestKey::RoomUpdated(self.id), |user| {
+                    .latest_each(LatestKey::of::<RoomUpdated>(self.id), |user| {
                         let info = self.room.info(user, end.seq);
                         frame::event(&RoomUpdated { info }).into()
                     });
@@ -82,7 +82,7 @@ impl LiveRoom {
         let frame = Bytes::from(frame::event(&moved));
         let direct = self.room.row().kind == RoomKind::Direct;
         self.followers.latest_where(
-            LatestKey::ReadMarker(self.id, user),
+            LatestKey::of::<ReadMarkerMoved>(self.id).and(user),
             &frame,
             |_, follower| direct || follower == user,
         );
@@ -127,7 +127,7 @@ impl LiveRoom {
         };
         counter!("pitturu_presence_events_total").increment(online as u64);
         self.followers.latest(
-            LatestKey::RoomPresence(self.id),
+            LatestKey::of::<RoomPresence>(self.id),
             frame::event(&presence).into(),
         );
     }

@@ -60,6 +60,7 @@ mod tests {
     use super::super::{Broadcast, LatestKey};
     use super::*;
     use pitturu_protocol::ids::RoomId;
+    use pitturu_protocol::types::chat::RoomUpdated;
 
     fn room() -> RoomId {
         RoomId::from_bytes([1; 10])
@@ -109,7 +110,7 @@ mod tests {
             outbox.control(Bytes::from(vec![0; BATCH_BYTES]));
         }
         outbox.latest(
-            LatestKey::RoomUpdated(room()),
+            LatestKey::of::<RoomUpdated>(room()),
             &Broadcast::new(Bytes::from_static(b"state")),
         );
         let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! Reading: from the link's messages to calls that have begun.
+//! Reading: from the link's messages and datagrams to calls that have begun.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use pitturu_protocol::server::{ClientEvent, Violation};
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
-use crate::connections::link::Link;
+use crate::connections::link::{Link, Received};
 use crate::connections::outbox::BATCH_BYTES;
 use crate::session::calls::{self, Incoming, Plan, Work};
 use crate::session::greeting;
@@ -102,14 +102,17 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// Reads one frame, taking the next message when the last one is used up.
+    /// Reads one frame, taking the next message or datagram when the last message is used up.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: u64) -> Result<Read, Ended> {
         if self.unread.is_empty() {
             match self.link.poll_receive(cx) {
                 Poll::Pending => return Ok(Read::Nothing),
-                Poll::Ready(Ok(message)) => {
+                Poll::Ready(Ok(Received::Message(message))) => {
                     self.received_at = Moment::now();
                     self.unread = message;
+                }
+                Poll::Ready(Ok(Received::Datagram(datagram))) => {
+                    return self.read_datagram(cx, &datagram, now);
                 }
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
             }
@@ -134,6 +137,21 @@ impl<L: Link> Driver<L> {
             self.unread.advance(rest_at);
         }
         Ok(read)
+    }
+
+    /// A datagram counts as a frame, also one that is dropped, so that a flood of them is slowed down like any other.
+    fn read_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+        now: u64,
+    ) -> Result<Read, Ended> {
+        self.count_frame(now);
+        match self.machine.read_datagram(datagram, now) {
+            Ok(Some(said)) => self.handle(cx, said, now),
+            Ok(None) => Ok(Read::Settled),
+            Err(violation) => Err(Ended::Violation(violation)),
+        }
     }
 
     fn handle(

@@ -1,0 +1,387 @@
+//! Sessions with the real services, over a transport in memory.
+//!
+//! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
+//! client goes on.
+
+mod world;
+
+use std::time::Duration;
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::{CloseCode, Code};
+use pitturu_protocol::events::Event as _;
+use pitturu_protocol::frame::{ClientFrame, call};
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
+use pitturu_protocol::server::Timing;
+use pitturu_protocol::types::chat::{EphemeralSent, MessageSent, SendEphemeral};
+use pitturu_protocol::types::profile::GetProfiles;
+use pitturu_protocol::types::system::{Echo, Echoed, Goaway, GoawayReason, StreamPosition};
+use pitturu_store::clock::now_ms;
+
+use self::world::{Came, Client, World, message};
+use super::SessionConfig;
+use crate::connections::link::memory::{Inline, Options};
+use crate::connections::link::{CloseReason, LinkError};
+
+const ROOM: RoomId = RoomId::from_bytes([1; 10]);
+
+const PROTOCOL_ERROR: CloseReason = CloseReason::Protocol(CloseCode::ProtocolError);
+
+/// Turns that a driver gets to do what it must not.
+const TURNS: usize = 100;
+
+fn echo() -> Echo {
+    Echo {
+        data: b"echo".to_vec(),
+    }
+}
+
+fn input(seq: u64) -> Vec<u8> {
+    ClientFrame::Input {
+        room: ROOM,
+        seq,
+        data: b"left",
+    }
+    .encode()
+}
+
+async fn let_others_run() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn answers_calls(client: &mut Client) {
+    let echoed = client.call(&echo()).await.expect("an echo");
+    assert_eq!(echoed.data, echo().data);
+}
+
+#[tokio::test]
+async fn hello_is_welcomed_and_calls_get_their_replies() {
+    let world = World::new().await;
+    let mut client = world.connect(Options::default());
+    let welcome = client.hello().await;
+    assert_eq!((welcome.identity, welcome.refused), (None, None));
+    assert_eq!(welcome.limits.calls as usize, CALLS_IN_FLIGHT_MAX);
+    let (first, mut both) = client.encode(&echo());
+    let (second, frame) = client.encode(&echo());
+    both.extend(frame);
+    client.peer.send(both).await;
+    for call in [first, second] {
+        let Some(Came::Reply(answered, body)) = client.answer().await else {
+            panic!("no reply");
+        };
+        let echoed: Echoed = codec::decode(&body).expect("an echo");
+        assert_eq!((answered, echoed.data), (call, echo().data));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_protocol_is_told_why_and_closed() {
+    let world = World::new().await;
+    let broken = [
+        vec![0xc1],
+        Vec::new(),
+        world::hello(),
+        call(0, &echo(), None),
+    ];
+    for message in broken {
+        let mut client = world.greeted(Options::default()).await;
+        client.peer.send(message).await;
+        let (fault, reason) = client.farewell().await;
+        assert_eq!(fault.map(|fault| fault.code), Some(Code::BadRequest));
+        assert_eq!(reason, Some(PROTOCOL_ERROR));
+    }
+    let mut early = world.connect(Options::default());
+    early.peer.send(call(1, &echo(), None)).await;
+    let (fault, reason) = early.farewell().await;
+    assert_eq!((fault.is_some(), reason), (true, Some(PROTOCOL_ERROR)));
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_transport_is_closed_with_the_transports_number() {
+    let world = World::new().await;
+    let mut client = world.greeted(Options::default()).await;
+    client.peer.end(LinkError::Violation {
+        reason: "a test",
+        close: 77,
+    });
+    let closed = (None, Some(CloseReason::Transport(77)));
+    assert_eq!(client.farewell().await, closed);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_after_a_while() {
+    let world = World::with(SessionConfig {
+        close_timeout: Duration::from_millis(20),
+        ..SessionConfig::default()
+    })
+    .await;
+    let narrow = Options {
+        messages_max: 1,
+        ..Options::default()
+    };
+    let mut client = world.greeted(narrow).await;
+    for _ in 0..3 {
+        client.begin(&echo()).await;
+        client.peer.until_unread(0).await;
+    }
+    client.peer.send(vec![0xc1]).await;
+    assert_eq!(client.peer.closed().await, None);
+}
+
+#[tokio::test]
+async fn datagrams_before_hello_are_dropped() {
+    let world = World::new().await;
+    let mut client = world.connect(Options::default());
+    for datagram in [input(1), call(1, &echo(), None), vec![0xc1], Vec::new()] {
+        client.peer.send_datagram(datagram);
+    }
+    client.peer.until_unread(0).await;
+    client.hello().await;
+    answers_calls(&mut client).await;
+}
+
+#[tokio::test]
+async fn input_comes_by_message_and_by_datagram_however_those_arrive() {
+    let world = World::new().await;
+    let mut client = world.greeted(Options::default()).await;
+    client.peer.send(input(1)).await;
+    for seq in 2..=6 {
+        client.peer.send_datagram(input(seq));
+    }
+    client.peer.change_datagrams(|on_their_way| {
+        on_their_way.remove(1);
+        on_their_way.swap(0, 3);
+        on_their_way.push_back(on_their_way[1].clone());
+    });
+    client.peer.until_unread(0).await;
+    answers_calls(&mut client).await;
+}
+
+#[tokio::test]
+async fn anything_but_one_input_in_a_datagram_is_a_violation() {
+    let world = World::new().await;
+    let two = [input(1), input(2)].concat();
+    let pong = ClientFrame::Pong { nonce: 1 }.encode();
+    for datagram in [call(1, &echo(), None), two, pong, vec![0xc1], Vec::new()] {
+        let mut client = world.greeted(Options::default()).await;
+        client.peer.send_datagram(datagram);
+        let (fault, reason) = client.farewell().await;
+        assert_eq!(fault.map(|fault| fault.code), Some(Code::BadRequest));
+        assert_eq!(reason, Some(PROTOCOL_ERROR));
+    }
+}
+
+/// Two frames fit into a second, and three are sent: so the third is read in another one, whenever they are sent.
+#[tokio::test]
+async fn a_datagram_counts_as_a_frame_of_the_second() {
+    let world = World::with(SessionConfig {
+        frames_per_second: 2,
+        ..SessionConfig::default()
+    })
+    .await;
+    let began = now_ms() / 1_000;
+    let mut client = world.greeted(Options::default()).await;
+    client.peer.send_datagram(input(1));
+    answers_calls(&mut client).await;
+    assert!(now_ms() / 1_000 > began);
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_and_reads_on_from_the_store() {
+    for inline in [None, Some(Inline::All), Some(Inline::Part(100))] {
+        let world = World::with(SessionConfig {
+            outbox_bytes: 4 * 1024,
+            ..SessionConfig::default()
+        })
+        .await;
+        let (mut speaker, _) = world.guest("speaker", Options::default()).await;
+        let room = speaker.create_room().await;
+        let options = Options {
+            messages_max: 2,
+            inline,
+            ..Options::default()
+        };
+        let (mut slow, _) = world.guest("slow", options).await;
+        slow.join(room).await;
+        let sent = 40;
+        for seq in 1..=sent {
+            let reply = speaker.call(&message(room)).await.expect("it is sent");
+            assert_eq!(reply.seq, seq);
+        }
+        let (mut seen, mut live) = (0, false);
+        while !live {
+            match slow.next().await {
+                Some(Came::Event(event, body)) if event == MessageSent::NUMBER => {
+                    let event: MessageSent = codec::decode(&body).expect("the event's type");
+                    assert_eq!(event.msg.seq, seen + 1, "in order, each once");
+                    seen += 1;
+                }
+                Some(Came::Event(event, body)) if event == StreamPosition::NUMBER => {
+                    let position: StreamPosition = codec::decode(&body).expect("its type");
+                    assert_eq!(position.seq, seen);
+                    slow.ack(room, &position).await;
+                    live = position.live;
+                }
+                Some(_) => {}
+                None => panic!("a slow reader is not disconnected"),
+            }
+        }
+        assert_eq!(seen, sent);
+    }
+}
+
+#[tokio::test]
+async fn what_an_inline_writer_leaves_is_sent_by_the_driver() {
+    let world = World::new().await;
+    let (mut speaker, _) = world.guest("speaker", Options::default()).await;
+    let room = speaker.create_room().await;
+    let (mut listener, _) = world.guest("listener", Options::default()).await;
+    listener.join(room).await;
+    for inline in [Inline::All, Inline::Part(3), Inline::Nothing, Inline::All] {
+        listener.peer.set_inline(inline);
+        let before = listener.peer.taken_inline();
+        for text in ["one", "two"] {
+            let said = SendEphemeral {
+                room,
+                text: text.to_owned(),
+            };
+            speaker.call(&said).await.expect("it is said");
+        }
+        for text in ["one", "two"] {
+            assert_eq!(listener.event::<EphemeralSent>().await.text, text);
+        }
+        let is_taken = listener.peer.taken_inline() > before;
+        assert_eq!(is_taken, inline != Inline::Nothing, "{inline:?}");
+    }
+}
+
+#[tokio::test]
+async fn pings_come_until_a_client_is_silent_for_too_long() {
+    let world = World::with(SessionConfig {
+        timing: Timing {
+            ping_ms: 250,
+            ..Timing::default()
+        },
+        ..SessionConfig::default()
+    })
+    .await;
+    let mut client = world.greeted(Options::default()).await;
+    let mut last = None;
+    for _ in 0..3 {
+        let Some(Came::Ping(nonce)) = client.next().await else {
+            panic!("no ping");
+        };
+        assert!(last.is_none_or(|last: u32| nonce == last.wrapping_add(1)));
+        last = Some(nonce);
+        client.peer.send(ClientFrame::Pong { nonce }.encode()).await;
+    }
+    let missed = CloseReason::Protocol(CloseCode::HeartbeatMissed);
+    assert_eq!(client.farewell().await, (None, Some(missed)));
+}
+
+#[tokio::test]
+async fn whoever_says_no_hello_is_closed() {
+    let world = World::with(SessionConfig {
+        timing: Timing {
+            hello_ms: 20,
+            ..Timing::default()
+        },
+        ..SessionConfig::default()
+    })
+    .await;
+    let mut client = world.connect(Options::default());
+    let too_late = CloseReason::Protocol(CloseCode::HandshakeTimeout);
+    assert_eq!(client.farewell().await, (None, Some(too_late)));
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_leaves_the_registry() {
+    let world = World::new().await;
+    let reset = std::io::ErrorKind::ConnectionReset;
+    for error in [LinkError::Closed(Some(7)), LinkError::Io(reset)] {
+        let (mut client, signed_in) = world.guest("ana", Options::default()).await;
+        client.create_room().await;
+        let user = signed_in.identity.user;
+        assert_eq!(world.context.services.hub.connections_of(user).len(), 1);
+        client.peer.end(error);
+        assert_eq!(client.peer.closed().await, None, "nobody is told");
+        assert_eq!(world.context.services.hub.connections_of(user).len(), 0);
+        assert_eq!(world.context.services.hub.player_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn everybody_is_sent_away_with_a_reason() {
+    let world = World::new().await;
+    let mut greeted = world.greeted(Options::default()).await;
+    let (mut guest, _) = world.guest("ana", Options::default()).await;
+    let goaway = Goaway {
+        reason: GoawayReason::Shutdown,
+        reconnect: true,
+        within_ms: 5_000,
+    };
+    world
+        .context
+        .services
+        .hub
+        .goaway(&goaway, CloseCode::ShuttingDown);
+    for client in [&mut greeted, &mut guest] {
+        assert_eq!(client.answer().await, Some(Came::Goaway(goaway.clone())));
+        let reason = CloseReason::Protocol(CloseCode::ShuttingDown);
+        assert_eq!(client.farewell().await, (None, Some(reason)));
+    }
+}
+
+#[tokio::test]
+async fn no_more_calls_are_read_than_may_be_unanswered() {
+    let world = World::new().await;
+    let (mut client, _) = world.guest("ana", Options::default()).await;
+    // The room is not in memory, so the calls wait until it has been read.
+    let held = world.hold_reads().await;
+    let beyond = 6;
+    for _ in 0..CALLS_IN_FLIGHT_MAX + beyond {
+        client.begin(&message(ROOM)).await;
+    }
+    client.peer.until_unread(beyond).await;
+    let_others_run().await;
+    assert_eq!(client.peer.unread(), beyond);
+    drop(held);
+    for _ in 0..CALLS_IN_FLIGHT_MAX + beyond {
+        let Some(Came::Fault(_, fault)) = client.answer().await else {
+            panic!("there is no such room");
+        };
+        assert_eq!(fault.code, Code::RoomNotFound);
+    }
+    assert_eq!(client.peer.unread(), 0);
+}
+
+#[tokio::test]
+async fn a_read_that_is_cancelled_is_answered_at_once_and_only_once() {
+    let world = World::new().await;
+    let (mut client, _) = world.guest("ana", Options::default()).await;
+    let held = world.hold_reads().await;
+    let profiles = GetProfiles {
+        users: vec![UserId::from_bytes([9; 10])],
+    };
+    let cancelled = client.begin(&profiles).await;
+    client.peer.until_unread(0).await;
+    let cancel = ClientFrame::Cancel { call: cancelled };
+    client.peer.send(cancel.encode()).await;
+    match client.answer().await {
+        Some(Came::Fault(call, fault)) => {
+            assert_eq!((call, fault.code), (cancelled, Code::Cancelled));
+        }
+        other => panic!("no fault but {other:?}"),
+    }
+    drop(held);
+    // A second answer to the first call would come in its place.
+    for _ in 0..3 {
+        let found = client.call(&profiles).await.expect("a read");
+        assert!(found.profiles.is_empty());
+    }
+    client.peer.send(cancel.encode()).await;
+    answers_calls(&mut client).await;
+}

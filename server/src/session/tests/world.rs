@@ -1,0 +1,291 @@
+//! A server without sockets, and its clients.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, mpsc};
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::events::Event;
+use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, ServerFrame, Stream, call};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
+use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, SendMessage};
+use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
+use pitturu_rules::rooms::ChatLimits;
+use pitturu_store::embedded::Embedded;
+use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
+use pitturu_store::{Ports, StoreError, clock};
+use tempfile::TempDir;
+
+use crate::connections::link::memory::{self, MemoryPeer, Options};
+use crate::connections::link::{CloseReason, Peer};
+use crate::lanes::{LaneThreads, Lanes};
+use crate::services::accounts::AccountsConfig;
+use crate::services::{Services, ServicesConfig};
+use crate::session::rates::{Allowances, Rates};
+use crate::session::{self, SessionConfig, SessionContext};
+
+/// The real services over a store in a folder of their own.
+pub(super) struct World {
+    pub(super) context: Arc<SessionContext>,
+    store: Embedded,
+    _threads: LaneThreads,
+    _dir: TempDir,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(SessionConfig::default()).await
+    }
+
+    pub(super) async fn with(session: SessionConfig) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
+        let (lanes, threads) = Lanes::start(1).expect("a thread");
+        let services = ServicesConfig {
+            shards: 1,
+            chat: ChatLimits::default(),
+            rooms_per_player_max: 100,
+            accounts: AccountsConfig::default(),
+            courier: None,
+        };
+        let ports = Ports::all(store.clone());
+        let services = Services::start(ports, &lanes, services, clock::now_ms()).await;
+        Self {
+            context: Arc::new(SessionContext {
+                services: services.expect("the accounts open"),
+                rates: Rates::new(&Allowances::default()),
+                config: session,
+            }),
+            store,
+            _threads: threads,
+            _dir: dir,
+        }
+    }
+
+    /// Connects and says nothing.
+    pub(super) fn connect(&self, options: Options) -> Client {
+        let (link, peer) = memory::pair(options);
+        let from = Peer {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            transport: "memory",
+            secure: true,
+        };
+        tokio::spawn(session::serve(link, from, Arc::clone(&self.context)));
+        Client {
+            peer,
+            unread: VecDeque::new(),
+            last_call: 0,
+        }
+    }
+
+    /// Connects and says hello.
+    pub(super) async fn greeted(&self, options: Options) -> Client {
+        let mut client = self.connect(options);
+        client.hello().await;
+        client
+    }
+
+    /// Connects and signs in as a new guest.
+    pub(super) async fn guest(&self, name: &str, options: Options) -> (Client, SignedIn) {
+        let mut client = self.greeted(options).await;
+        let login = LoginGuest {
+            secret: format!("{name:-<32}"),
+            name: Some(name.to_owned()),
+            device: None,
+        };
+        let signed_in = client.call(&login).await.expect("a guest is welcome");
+        (client, signed_in)
+    }
+
+    /// Lets no read get to the disk as long as the result lives.
+    pub(super) async fn hold_reads(&self) -> HeldReads {
+        let mut held = Vec::new();
+        for _ in 0..READS_AT_ONCE_MAX {
+            let (release, released) = mpsc::channel::<()>();
+            let (began, beginning) = tokio::sync::oneshot::channel();
+            let engine = self.store.engine().clone();
+            tokio::spawn(async move {
+                let read = engine.read(move |_| {
+                    began.send(()).expect("the test waits");
+                    // Ends with the sender.
+                    let _ = released.recv();
+                    Ok::<(), StoreError>(())
+                });
+                read.await.expect("it reads nothing");
+            });
+            beginning.await.expect("the read begins");
+            held.push(release);
+        }
+        HeldReads { _held: held }
+    }
+}
+
+/// Places of the store's reads, taken.
+pub(super) struct HeldReads {
+    _held: Vec<mpsc::Sender<()>>,
+}
+
+/// What came to a client.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Came {
+    Welcome(Welcome),
+    Reply(CallId, Vec<u8>),
+    Fault(CallId, Fault),
+    Event(u16, Vec<u8>),
+    Ping(u32),
+    Goaway(Goaway),
+}
+
+/// One client, frame by frame.
+pub(super) struct Client {
+    pub(super) peer: MemoryPeer,
+    unread: VecDeque<Came>,
+    last_call: CallId,
+}
+
+/// The first frame of a client.
+pub(super) fn hello() -> Vec<u8> {
+    ClientFrame::Hello(Hello {
+        v: pitturu_protocol::VERSION,
+        sdk: "test/0".to_owned(),
+        token: None,
+    })
+    .encode()
+}
+
+impl Client {
+    /// Says hello and waits for the welcome.
+    pub(super) async fn hello(&mut self) -> Welcome {
+        self.peer.send(hello()).await;
+        match self.next().await {
+            Some(Came::Welcome(welcome)) => welcome,
+            other => panic!("no welcome but {other:?}"),
+        }
+    }
+
+    /// The next frame; none after the last.
+    pub(super) async fn next(&mut self) -> Option<Came> {
+        while self.unread.is_empty() {
+            let message = self.peer.receive().await?;
+            assert!(!message.is_empty(), "a message holds at least one frame");
+            let mut rest = &message[..];
+            while !rest.is_empty() {
+                let (frame, after) = ServerFrame::read(rest).expect("a frame");
+                rest = after;
+                self.unread.push_back(match frame {
+                    ServerFrame::Welcome(welcome) => Came::Welcome(welcome),
+                    ServerFrame::Reply { call, body } => Came::Reply(call, body.to_vec()),
+                    ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
+                    ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
+                    ServerFrame::Ping { nonce } => Came::Ping(nonce),
+                    ServerFrame::Goaway(goaway) => Came::Goaway(goaway),
+                    other => panic!("nothing asks for {other:?}"),
+                });
+            }
+        }
+        self.unread.pop_front()
+    }
+
+    /// The next frame that is neither an event nor a ping.
+    pub(super) async fn answer(&mut self) -> Option<Came> {
+        loop {
+            match self.next().await {
+                Some(Came::Event(..) | Came::Ping(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The encoded call and its number.
+    pub(super) fn encode<M: Method>(&mut self, request: &M) -> (CallId, Vec<u8>) {
+        self.last_call += 1;
+        (self.last_call, call(self.last_call, request, None))
+    }
+
+    /// Sends a call.
+    pub(super) async fn begin<M: Method>(&mut self, request: &M) -> CallId {
+        let (number, frame) = self.encode(request);
+        self.peer.send(frame).await;
+        number
+    }
+
+    /// Sends a call and waits for its answer. Events and pings that come before it are dropped.
+    pub(super) async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, Fault> {
+        let number = self.begin(request).await;
+        match self.answer().await {
+            Some(Came::Reply(call, body)) if call == number => {
+                Ok(codec::decode(&body).expect("the method's reply"))
+            }
+            Some(Came::Fault(call, fault)) if call == number => Err(fault),
+            other => panic!("no answer to {} but {other:?}", M::NAME),
+        }
+    }
+
+    /// The next event of this kind. Whatever else comes is dropped.
+    pub(super) async fn event<E: Event>(&mut self) -> E {
+        loop {
+            match self.next().await {
+                Some(Came::Event(event, body)) if event == E::NUMBER => {
+                    return codec::decode(&body).expect("the event's type");
+                }
+                Some(_) => {}
+                None => panic!("no {} but the end", E::NAME),
+            }
+        }
+    }
+
+    /// Makes a room that everybody may join.
+    pub(super) async fn create_room(&mut self) -> RoomId {
+        let lobby = CreateRoom {
+            kind: RoomKind::Public,
+            name: "Lobby".to_owned(),
+            topic: None,
+            slow_mode_ms: None,
+            retention: None,
+        };
+        let view = self.call(&lobby).await.expect("the room is made");
+        view.info.room
+    }
+
+    /// Joins a room and waits until its stream is live.
+    pub(super) async fn join(&mut self, room: RoomId) {
+        self.call(&JoinRoom { room }).await.expect("it is public");
+        while !self.event::<StreamPosition>().await.live {}
+    }
+
+    /// Tells the server that a page of a room has been processed.
+    pub(super) async fn ack(&self, room: RoomId, position: &StreamPosition) {
+        let ack = ClientFrame::Ack {
+            stream: Stream::Room(room),
+            cursor: Cursor {
+                seq: position.seq,
+                rev: position.rev,
+            },
+        };
+        self.peer.send(ack.encode()).await;
+    }
+
+    /// Reads until the end: the fault about the connection, if one came, and what the transport was told.
+    pub(super) async fn farewell(&mut self) -> (Option<Fault>, Option<CloseReason>) {
+        let mut fault = None;
+        while let Some(came) = self.next().await {
+            if let Came::Fault(0, about_connection) = came {
+                fault = Some(about_connection);
+            }
+        }
+        (fault, self.peer.closed().await)
+    }
+}
+
+/// A message of 500 bytes.
+pub(super) fn message(room: RoomId) -> SendMessage {
+    SendMessage {
+        room,
+        text: "x".repeat(500),
+        data: None,
+        reply_to: None,
+    }
+}
