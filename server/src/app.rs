@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::config::table::Listen;
 use crate::connections::link::Peer;
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 use crate::ops::health::{Health, Latch};
 use crate::ops::metrics::Metrics;
 use crate::ops::{self, Ops};
@@ -90,7 +90,7 @@ impl StartError {
 pub async fn run<S, F>(config: Config, start: F) -> Result<(), StartError>
 where
     S: Sessions,
-    F: AsyncFnOnce(&Config, &Lanes, &Health) -> Result<S, StartError>,
+    F: AsyncFnOnce(&Config, &IoThreads, &Health) -> Result<S, StartError>,
 {
     let signals = Signals::listen().map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
@@ -98,10 +98,10 @@ where
     let listening = health.latch("listeners");
     raise_open_files(&config);
 
-    let (lanes, _threads) =
-        Lanes::start(config.server.threads).map_err(|error| part("threads", &error))?;
-    let sessions = start(&config, &lanes, &health).await?;
-    let front = Arc::new(front(&config, lanes));
+    let (io_threads, _threads) =
+        IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
+    let sessions = start(&config, &io_threads, &health).await?;
+    let front = Arc::new(front(&config, io_threads));
     let connections = front.connections.clone();
     health.count("connections", move || connections.count() as u64);
 
@@ -167,7 +167,7 @@ async fn shut_down<S: Sessions>(
     sessions.close().await;
 }
 
-fn front(config: &Config, lanes: Lanes) -> Front {
+fn front(config: &Config, io_threads: IoThreads) -> Front {
     let listen = &config.listen;
     let connections = Connections::new(listen.connections_max, listen.connections_per_address_max);
     let origins = match listen.origins.as_slice() {
@@ -180,7 +180,7 @@ fn front(config: &Config, lanes: Lanes) -> Front {
                 .collect(),
         ),
     };
-    Front::new(connections, lanes, origins, listen.handshake_timeout)
+    Front::new(connections, io_threads, origins, listen.handshake_timeout)
 }
 
 /// The listening sockets.

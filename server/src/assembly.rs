@@ -21,7 +21,7 @@ use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
 use crate::connections::link::Peer;
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::courier::hook::{HookConfig, HookCourier};
@@ -71,7 +71,11 @@ impl Sessions for Running {
 }
 
 /// Opens the store and starts the services.
-pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Running, StartError> {
+pub async fn start(
+    config: &Config,
+    io_threads: &IoThreads,
+    health: &Health,
+) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
     let services = ServicesConfig {
         shards: shards(config.chat.shards),
@@ -80,7 +84,7 @@ pub async fn start(config: &Config, lanes: &Lanes, health: &Health) -> Result<Ru
         accounts: accounts_config(config),
         courier: courier(config)?,
     };
-    let services = Services::start(Ports::all(store.clone()), lanes, services, now_ms())
+    let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
         .await
         .map_err(|error| part("accounts", &error))?;
     let hub = Arc::clone(&services.hub);

@@ -24,7 +24,7 @@ use pitturu_store::rooms::{Messages, Rooms};
 use self::command::Command;
 use self::live_room::LiveRoom;
 use crate::connections::registry::Followed;
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 
 /// The owners of all rooms.
@@ -50,9 +50,9 @@ impl Followed for RoomOwners {
     }
 }
 
-/// Starts so many shards of rooms, whose tasks run on these lanes.
-pub fn start(lanes: &Lanes, shards: usize, environment: &Environment) -> RoomOwners {
-    let owners = RoomOwners::start(lanes, shards, environment);
+/// Starts so many shards of rooms, whose tasks run on these I/O threads.
+pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -> RoomOwners {
+    let owners = RoomOwners::start(io_threads, shards, environment);
     let is_first = environment
         .rooms
         .listen_to_reports(Box::new(owners.announcer()));

@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: keys and values; [`app`]: what is started in which order, and the way out;
 //! - [`assembly`]: the services over one store;
-//! - [`lanes`]: the threads that serve connections;
+//! - [`io_threads`]: the threads that serve connections;
 //! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
 //! - [`connections`]: who is connected, and what waits to be sent to them;
 //! - [`chat`]: rooms; [`owners`]: who owns them;
@@ -14,7 +14,7 @@ pub mod assembly;
 pub mod chat;
 pub mod config;
 pub mod connections;
-pub mod lanes;
+pub mod io_threads;
 pub mod ops;
 pub mod owners;
 pub mod random;

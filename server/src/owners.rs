@@ -20,7 +20,7 @@ use std::sync::Arc;
 use self::entity::{Context, Entity, Item};
 use self::executor::Executor;
 use self::shard::{Shard, overloaded};
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 
 /// The owners of one kind of entity. Cheap to clone.
 pub struct Owners<E: Entity> {
@@ -42,12 +42,12 @@ impl<E: Entity> fmt::Debug for Owners<E> {
 }
 
 impl<E: Entity> Owners<E> {
-    /// Starts so many shards, whose tasks run on these lanes. They stop when the last clone is dropped.
-    pub fn start(lanes: &Lanes, shards: usize, environment: &E::Environment) -> Self {
+    /// Starts so many shards, whose tasks run on these I/O threads. They stop when the last clone is dropped.
+    pub fn start(io_threads: &IoThreads, shards: usize, environment: &E::Environment) -> Self {
         let start = |number| {
             let executor =
                 Executor::new(|mailbox| Shard::new(Context::new(environment.clone(), mailbox)));
-            executor.start(lanes.of_task(number));
+            executor.start(io_threads.of_task(number));
             executor
         };
         Self {

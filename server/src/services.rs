@@ -21,7 +21,7 @@ use self::profile::ProfileService;
 use crate::chat::directory::RoomDirectory;
 use crate::chat::{self, Environment, RoomOwners, retention};
 use crate::connections::registry::Hub;
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
@@ -58,14 +58,14 @@ pub struct ServicesConfig {
 }
 
 impl Services {
-    /// Starts the owners of rooms on these lanes, and everything above them. What runs in the background ends with the
+    /// Starts the owners of rooms on these I/O threads, and everything above them. What runs in the background ends with the
     /// runtime.
     ///
     /// # Errors
     /// Those of [`AccountService::open`].
     pub async fn start(
         store: Ports,
-        lanes: &Lanes,
+        io_threads: &IoThreads,
         config: ServicesConfig,
         now: u64,
     ) -> Result<Self, OpenError> {
@@ -75,7 +75,7 @@ impl Services {
             friends: Arc::clone(&store.friends),
             limits: Arc::new(config.chat),
         };
-        let rooms = chat::start(lanes, config.shards, &environment);
+        let rooms = chat::start(io_threads, config.shards, &environment);
         let (hub, pairs) = Hub::new(Arc::new(rooms.clone()));
         let inbox_hub = Arc::clone(&hub);
         store

@@ -40,7 +40,7 @@ const SERVER: Layered = Layered {
         &["chat"],
         &["owners"],
         &["connections"],
-        &["lanes"],
+        &["io_threads"],
         &["random", "sync"],
     ],
 };

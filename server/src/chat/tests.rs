@@ -23,7 +23,7 @@ use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::connection::{Connection, Player};
 use crate::connections::link::{Broadcast, Direct, Directly, Peer};
-use crate::lanes::Lanes;
+use crate::io_threads::IoThreads;
 use crate::owners::executor::OFFLOAD_FANOUT_MIN;
 
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
@@ -65,21 +65,21 @@ fn connection(number: usize) -> Arc<Connection> {
     Arc::new(connection)
 }
 
-/// A socket that first waits until its lane has done something else.
+/// A socket that first waits until its I/O thread has done something else.
 #[derive(Debug)]
 struct Needy {
-    lane: Handle,
-    is_lane_free: Mutex<Option<bool>>,
+    io_thread: Handle,
+    is_thread_free: Mutex<Option<bool>>,
     sent: mpsc::Sender<()>,
 }
 
 impl Direct for Needy {
     fn try_send(&self, _: &Broadcast) -> Directly {
-        let mut is_lane_free = self.is_lane_free.lock().expect("nobody panics");
-        if is_lane_free.is_none() {
+        let mut is_thread_free = self.is_thread_free.lock().expect("nobody panics");
+        if is_thread_free.is_none() {
             let (answer, answered) = mpsc::channel();
-            self.lane.spawn(async move { answer.send(()) });
-            *is_lane_free = Some(answered.recv_timeout(PATIENCE).is_ok());
+            self.io_thread.spawn(async move { answer.send(()) });
+            *is_thread_free = Some(answered.recv_timeout(PATIENCE).is_ok());
         }
         self.sent.send(()).expect("the test counts");
         Directly::Sent
@@ -141,8 +141,8 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
 }
 
 #[tokio::test]
-async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
-    let (lanes, _threads) = Lanes::start(1).expect("a thread");
+async fn a_broadcast_to_many_leaves_its_thread_free_and_the_shard_in_order() {
+    let (io_threads, _threads) = IoThreads::start(1).expect("a thread");
     let dir = TempDir::new().expect("a folder");
     let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
     let ports = Ports::all(store);
@@ -152,14 +152,14 @@ async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
         friends: ports.friends,
         limits: Arc::new(ChatLimits::default()),
     };
-    let rooms = start(&lanes, 1, &environment);
+    let rooms = start(&io_threads, 1, &environment);
     let connections = room_with_connections(&rooms, OFFLOAD_FANOUT_MIN).await;
 
-    let lane = lanes.of_task(0);
+    let io_thread = io_threads.of_task(0);
     let (sent, sending) = mpsc::channel();
     let socket = Arc::new(Needy {
-        lane: lane.clone(),
-        is_lane_free: Mutex::new(None),
+        io_thread: io_thread.clone(),
+        is_thread_free: Mutex::new(None),
         sent,
     });
     for connection in &connections {
@@ -171,7 +171,7 @@ async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
     }
     let speaker = Arc::clone(&connections[0]);
     let speaking = rooms.clone();
-    lane.spawn(async move {
+    io_thread.spawn(async move {
         speaking.send(say(&speaker));
         speaking.send(say(&speaker));
     });
@@ -179,8 +179,8 @@ async fn a_broadcast_to_many_leaves_its_lane_free_and_the_shard_in_order() {
     for _ in 0..connections.len() {
         sending.recv_timeout(2 * PATIENCE).expect("it reaches all");
     }
-    let free = *socket.is_lane_free.lock().expect("nobody panics");
-    assert_eq!(free, Some(true), "the lane went on meanwhile");
+    let free = *socket.is_thread_free.lock().expect("nobody panics");
+    assert_eq!(free, Some(true), "the I/O thread went on meanwhile");
     let answers = || {
         connections[0]
             .outbox

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::connections::link::Peer;
-use crate::lanes::{Berth, Lanes};
+use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::transport::connections::{Connections, Full, Place};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
 use crate::transport::socket::{CountedTcp, PlainTcp, Socket};
@@ -49,7 +49,7 @@ pub struct Front {
     /// Limits and counts.
     pub connections: Connections,
     /// Where connections are served.
-    pub lanes: Lanes,
+    pub io_threads: IoThreads,
     /// Which web pages may connect.
     pub origins: Origins,
     /// Longest time from the accept to the answer of the handshake.
@@ -61,13 +61,13 @@ impl Front {
     /// The shared part of listeners.
     pub fn new(
         connections: Connections,
-        lanes: Lanes,
+        io_threads: IoThreads,
         origins: Origins,
         handshake_timeout: Duration,
     ) -> Self {
         Self {
             connections,
-            lanes,
+            io_threads,
             origins,
             handshake_timeout,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -97,7 +97,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until `stop` turns true. Each connection gets a lane, shakes hands there, and then runs `session` in a task of
+/// Accepts until `stop` turns true. Each connection gets an I/O thread, shakes hands there, and then runs `session` in a task of
 /// its own, so that what the handshake needed is given back before the long life of the connection begins.
 pub async fn serve<F, S>(
     listener: TcpListener,
@@ -115,7 +115,7 @@ pub async fn serve<F, S>(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            // Its own lane listens to the socket, and this thread does not.
+            // Its own I/O thread listens to the socket, and this thread does not.
             Ok((tcp, address)) => match tcp.into_std() {
                 Ok(tcp) => {
                     let arrival = Arrival {
@@ -158,18 +158,23 @@ where
 {
     match front.connections.admit(arrival.address.ip()) {
         Ok(place) => {
-            let berth = front.lanes.board();
-            let lane = berth.runtime().clone();
-            let admission = admit(arrival, place, berth, Arc::clone(front), session.clone());
-            lane.spawn(admission);
+            let slot = front.io_threads.assign();
+            let io_thread = slot.runtime().clone();
+            let admission = admit(arrival, place, slot, Arc::clone(front), session.clone());
+            io_thread.spawn(admission);
         }
         Err(full) => turn_away(arrival, full, front),
     }
 }
 
 /// Shakes hands, then lets go of everything but the link.
-async fn admit<F, S>(arrival: Arrival, place: Place, berth: Berth, front: Arc<Front>, session: F)
-where
+async fn admit<F, S>(
+    arrival: Arrival,
+    place: Place,
+    slot: ThreadSlot,
+    front: Arc<Front>,
+    session: F,
+) where
     F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
@@ -185,7 +190,7 @@ where
     });
     match timeout(front.handshake_timeout, handshake).await {
         Ok(Ok(mut link)) => {
-            link.hold(place, berth);
+            link.hold(place, slot);
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {

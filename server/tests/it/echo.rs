@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pitturu_server::connections::link::{CloseReason, Link, LinkError, Peer, Received};
-use pitturu_server::lanes::Lanes;
+use pitturu_server::io_threads::IoThreads;
 use pitturu_server::transport::connections::Connections;
 use pitturu_server::transport::handshake::Origins;
 use pitturu_server::transport::listener::{Front, bind, serve};
@@ -51,9 +51,9 @@ pub(crate) fn start(bounds: Bounds) -> SocketAddr {
             let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
             address_out.send(listener.local_addr().unwrap()).unwrap();
             let connections = Connections::new(bounds.connections_max, bounds.per_address_max);
-            let (lanes, _threads) = Lanes::start(1).unwrap();
+            let (io_threads, _threads) = IoThreads::start(1).unwrap();
             let (origins, timeout) = (bounds.origins, bounds.handshake_timeout);
-            let front = Front::new(connections, lanes, origins, timeout);
+            let front = Front::new(connections, io_threads, origins, timeout);
             let (_never, stop) = watch::channel(false);
             serve(listener, None, Arc::new(front), echo, stop).await;
         });

@@ -285,7 +285,7 @@ fn the_server_s_layers_say_what_they_are_meant_to() {
         ),
         (
             "connections/outbox.rs",
-            "use crate::lanes::Lanes; use crate::sync;",
+            "use crate::io_threads::IoThreads; use crate::sync;",
         ),
     ] {
         assert_eq!(server(&[(file, text)]), [""; 0], "{file}: {text}");
@@ -298,7 +298,7 @@ fn the_server_s_layers_say_what_they_are_meant_to() {
         ("services/accounts.rs", "use crate::session::calls;"),
         ("chat/rooms.rs", "use crate::services::Services;"),
         ("owners/line.rs", "use crate::chat::Room;"),
-        ("sync/lock.rs", "use crate::lanes;"),
+        ("sync/lock.rs", "use crate::io_threads;"),
     ] {
         assert_eq!(server(&[(file, text)]).len(), 1, "{file}: {text}");
     }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::connections::link::memory::{self, MemoryPeer, Options};
 use crate::connections::link::{CloseReason, Peer};
-use crate::lanes::{LaneThreads, Lanes};
+use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::services::accounts::AccountsConfig;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowances, Rates};
@@ -31,7 +31,7 @@ use crate::session::{self, SessionConfig, SessionContext};
 pub(super) struct World {
     pub(super) context: Arc<SessionContext>,
     store: Embedded,
-    _threads: LaneThreads,
+    _threads: RunningIoThreads,
     _dir: TempDir,
 }
 
@@ -43,7 +43,7 @@ impl World {
     pub(super) async fn with(session: SessionConfig) -> Self {
         let dir = TempDir::new().expect("a folder");
         let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
-        let (lanes, threads) = Lanes::start(1).expect("a thread");
+        let (io_threads, threads) = IoThreads::start(1).expect("a thread");
         let services = ServicesConfig {
             shards: 1,
             chat: ChatLimits::default(),
@@ -52,7 +52,7 @@ impl World {
             courier: None,
         };
         let ports = Ports::all(store.clone());
-        let services = Services::start(ports, &lanes, services, clock::now_ms()).await;
+        let services = Services::start(ports, &io_threads, services, clock::now_ms()).await;
         Self {
             context: Arc::new(SessionContext {
                 services: services.expect("the accounts open"),
