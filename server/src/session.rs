@@ -1,6 +1,6 @@
 //! One connection, from hello to goodbye.
 //!
-//! - [`driver`]: the loop; [`greeting`]: the answer to hello;
+//! - [`driver`]: the loop; [`hello`]: the answer to hello;
 //! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`recall`]: results of
 //!   earlier calls; [`replies`]: what is answered on the spot; [`rates`]: how much each
 //!   caller may call;
@@ -9,8 +9,8 @@
 pub mod backfill;
 pub mod calls;
 pub mod driver;
-pub mod greeting;
 pub mod handlers;
+pub mod hello;
 pub mod rates;
 pub mod recall;
 pub mod replies;

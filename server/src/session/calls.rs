@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span, debug_span};
 
 use super::SessionContext;
 use super::handlers::{Call, Handle};
-use super::rates::{Counted, Who};
+use super::rates::{CachedBuckets, RateKey};
 use super::recall::{of_this_request, recall};
 use super::replies::Replies;
 use crate::chat::command::{Ask, Close, Command, Follow, ReplyTo, RoomCall};
@@ -37,15 +37,15 @@ pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Recalling = BoxFuture<'static, Result<Option<KeyRecord>, StoreError>>;
 
 /// How a call goes on.
-pub enum Plan {
+pub enum Dispatch {
     /// It was answered on the spot.
     Answered,
     /// It is in a room's hands.
-    Given,
+    Routed,
     /// To be finished before the connection's next frame is read: what follows may depend on it.
-    First(Work),
+    Sequential(Work),
     /// To be carried out beside other calls.
-    Beside(Work),
+    Concurrent(Work),
 }
 
 /// One call as it was read.
@@ -65,21 +65,21 @@ pub struct Incoming<'a> {
 pub fn begin(
     context: &Arc<SessionContext>,
     connection: &Arc<Connection>,
-    counted: &mut Counted,
+    buckets: &mut CachedBuckets,
     incoming: Incoming<'_>,
     now: u64,
     replies: &mut Replies,
-) -> Result<Plan, Fault> {
+) -> Result<Dispatch, Fault> {
     let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
     let number = incoming.call.number;
     let span = debug_span!("call", conn = %connection.id, call = number, method = method.name);
     let _entered = span.enter();
     let identity = connection.identity();
     let who = match &identity {
-        Some(identity) => Who::User(identity.user),
-        None => Who::Address(connection.peer.address),
+        Some(identity) => RateKey::User(identity.user),
+        None => RateKey::Address(connection.peer.address),
     };
-    context.rates.admit(counted, who, method.rate)?;
+    context.rates.admit(buckets, who, method.rate)?;
     check_access(
         method.access,
         identity.as_ref().map(|identity| identity.role),
@@ -140,7 +140,7 @@ fn room_call(
     call: Call,
     pending: PendingCall,
     decoded: Decoded,
-) -> Result<Plan, Fault> {
+) -> Result<Dispatch, Fault> {
     let actor = call.actor()?;
     let (room, target) = (decoded.request.room(), decoded.target);
     let ask = match decoded.request {
@@ -156,7 +156,7 @@ fn room_call(
                 span: Span::current(),
             };
             context.services.rooms.send(Command::Close(Box::new(close)));
-            return Ok(Plan::Given);
+            return Ok(Dispatch::Routed);
         }
         RoomRequest::Read(request) => Ask::Read(request),
         RoomRequest::Edit(request) => Ask::Edit(request),
@@ -187,11 +187,11 @@ fn room_call(
                 None => None,
             };
             go_on(&context.services, room_call, found);
-            return Ok(Plan::Given);
+            return Ok(Dispatch::Routed);
         }
     }
     let context = Arc::clone(context);
-    Ok(Plan::First(Box::pin(prepare_and_go_on(
+    Ok(Dispatch::Sequential(Box::pin(prepare_and_go_on(
         context, room_call, target, recalling,
     ))))
 }
@@ -203,7 +203,7 @@ fn follow(
     pending: PendingCall,
     actor: Actor,
     request: FollowRequest,
-) -> Plan {
+) -> Dispatch {
     let joins = match &request {
         FollowRequest::JoinRoom(request) => Some(request.room),
         FollowRequest::OpenRoom(_) => None,
@@ -217,10 +217,10 @@ fn follow(
     });
     let Some(room) = joins else {
         context.services.rooms.send(Command::Follow(follow));
-        return Plan::Given;
+        return Dispatch::Routed;
     };
     let (context, key) = (Arc::clone(context), call.caller.key);
-    Plan::First(Box::pin(async move {
+    Dispatch::Sequential(Box::pin(async move {
         let (services, user) = (&context.services, follow.actor.user);
         let may_join = async {
             if let Some(key) = &key {
@@ -293,7 +293,7 @@ fn carry_out<M: Method>(
     call: Call,
     incoming: Incoming<'_>,
     replies: &mut Replies,
-) -> Result<Plan, Fault>
+) -> Result<Dispatch, Fault>
 where
     Services: Handle<M>,
 {
@@ -305,7 +305,7 @@ where
             Ok(reply) => replies.reply(pending, &reply, incoming.body.len()),
             Err(fault) => replies.refuse(pending, fault),
         }
-        return Ok(Plan::Answered);
+        return Ok(Dispatch::Answered);
     }
     let context = Arc::clone(context);
     let work = async move {
@@ -319,9 +319,9 @@ where
     };
     let work = Box::pin(work.instrument(Span::current()));
     Ok(if M::INFO.changes == Change::Nothing {
-        Plan::Beside(work)
+        Dispatch::Concurrent(work)
     } else {
-        Plan::First(work)
+        Dispatch::Sequential(work)
     })
 }
 
@@ -343,7 +343,7 @@ macro_rules! caller_calls {
             call: Call,
             incoming: Incoming<'_>,
             replies: &mut Replies,
-        ) -> Result<Plan, Fault> {
+        ) -> Result<Dispatch, Fault> {
             use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
             match incoming.method {
                 $(

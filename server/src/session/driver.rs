@@ -20,7 +20,7 @@ use self::reading::Reading;
 use super::SessionContext;
 use super::backfill::Backfill;
 use super::calls::Work;
-use super::rates::Counted;
+use super::rates::CachedBuckets;
 use super::replies::Replies;
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
@@ -106,15 +106,15 @@ struct Driver<L> {
     /// What is left of the message being read.
     unread: Bytes,
     /// A call to finish before anything else is read.
-    first: Option<Work>,
-    beside: Vec<(CallId, tokio::task::JoinHandle<()>)>,
+    sequential: Option<Work>,
+    concurrent: Vec<(CallId, tokio::task::JoinHandle<()>)>,
     reads: Vec<PendingCall>,
     backfill: Backfill,
     /// Frames that answer what this turn has read.
     replies: Replies,
     /// When the message being read came.
     received_at: Moment,
-    counted: Counted,
+    buckets: CachedBuckets,
     refusals: u32,
     window: Window,
     /// The timer was set anew and has to be polled.
@@ -135,13 +135,13 @@ impl<L: Link> Driver<L> {
             context,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             unread: Bytes::new(),
-            first: None,
-            beside: Vec::new(),
+            sequential: None,
+            concurrent: Vec::new(),
             reads: Vec::new(),
             backfill: Backfill::default(),
             replies: Replies::default(),
             received_at: Moment::now(),
-            counted: Counted::default(),
+            buckets: CachedBuckets::default(),
             refusals: 0,
             window: Window::default(),
             is_timer_set: true,
@@ -207,8 +207,8 @@ impl<L: Link> Driver<L> {
                 let sent = self.poll_write(cx, now, look.is_queued)?;
                 above = above && (!sent || self.connection.outbox.is_above_high_water());
             }
-            let is_next = self.poll_first(cx, now);
-            if self.first.is_none() {
+            let is_next = self.poll_sequential(cx, now);
+            if self.sequential.is_none() {
                 if look.has_streams || self.backfill.is_at_work() {
                     self.backfill.poll(cx, &self.connection, &self.context);
                 }
@@ -238,7 +238,7 @@ impl<L: Link> Driver<L> {
         for &call in &look.answered {
             self.machine.answered(call);
             self.reads.retain(|held| held.number != call);
-            self.beside.retain(|(held, _)| *held != call);
+            self.concurrent.retain(|(held, _)| *held != call);
         }
         if let Some(seq) = look.inbox_from
             && let Some(user) = self.connection.user()
@@ -256,7 +256,7 @@ impl<L: Link> Driver<L> {
                     let frame = ServerFrame::Ping { nonce }.encode();
                     self.connection.outbox.control(frame.into());
                     // A connection that rests holds no memory for what it may call later.
-                    self.counted = Counted::default();
+                    self.buckets = CachedBuckets::default();
                 }
                 TimerAction::Close(code) => return Err(Ended::Close(code)),
             }
@@ -323,14 +323,14 @@ impl<L: Link> Driver<L> {
     }
 
     /// True: the call that others wait for is done.
-    fn poll_first(&mut self, cx: &mut Context<'_>, now: u64) -> bool {
-        let Some(first) = self.first.as_mut() else {
+    fn poll_sequential(&mut self, cx: &mut Context<'_>, now: u64) -> bool {
+        let Some(first) = self.sequential.as_mut() else {
             return false;
         };
         if first.as_mut().poll(cx).is_pending() {
             return false;
         }
-        self.first = None;
+        self.sequential = None;
         if self.connection.user().is_none() {
             self.backfill.clear();
         }

@@ -31,7 +31,7 @@ use crate::services::Services;
 
 /// A call on its way to a service.
 pub struct Call {
-    /// Who calls.
+    /// RateKey calls.
     pub caller: Caller,
     /// Where it came from.
     pub connection: Arc<Connection>,

@@ -17,7 +17,7 @@ use pitturu_protocol::methods::Rate;
 
 /// Who a limit counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
+pub enum RateKey {
     /// A signed-in player, over all connections.
     User(UserId),
     /// Everybody at one address who is not signed in.
@@ -74,7 +74,7 @@ impl Default for Allowances {
 /// Number of [`Rate`]s.
 const CLASSES: usize = 5;
 
-/// A caller's tally is kept for so many nanoseconds after its allowance is full again.
+/// A caller's buckets are kept for so many nanoseconds after the last of them is full again.
 const KEPT_NS: u64 = 1_000_000_000;
 
 const fn class(rate: Rate) -> usize {
@@ -89,34 +89,34 @@ const fn class(rate: Rate) -> usize {
 
 /// What one caller has used up: for each class, when the allowance will be full again, in the limiter's nanoseconds.
 #[derive(Clone, Debug, Default)]
-struct Tally(Arc<[AtomicU64; CLASSES]>);
+struct Buckets(Arc<[AtomicU64; CLASSES]>);
 
-impl PartialEq for Tally {
+impl PartialEq for Buckets {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Tally {}
+impl Eq for Buckets {}
 
-impl Hash for Tally {
+impl Hash for Buckets {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.0).hash(state);
     }
 }
 
-/// Where the limiter of one class finds its number in a tally.
+/// Where the limiter of one class finds its bucket.
 #[derive(Debug)]
 struct Place(usize);
 
 impl StateStore for Place {
-    type Key = Tally;
+    type Key = Buckets;
 
-    fn measure_and_replace<T, F, E>(&self, tally: &Tally, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, buckets: &Buckets, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let full_at = &tally.0[self.0];
+        let full_at = &buckets.0[self.0];
         let mut held = full_at.load(Ordering::Acquire);
         loop {
             let before = (held != 0).then(|| Nanos::from(held));
@@ -134,17 +134,17 @@ impl StateStore for Place {
     }
 }
 
-type Limiter = RateLimiter<Tally, Place, DefaultClock>;
+type Limiter = RateLimiter<Buckets, Place, DefaultClock>;
 
-/// Whom a connection's calls count for at present, so that its next call need not look for the tally.
+/// Whom a connection's calls count for at present, so that its next call need not look for their buckets.
 #[derive(Clone, Debug, Default)]
-pub struct Counted(Option<(Who, Tally)>);
+pub struct CachedBuckets(Option<(RateKey, Buckets)>);
 
 /// The limiters of one process.
 #[derive(Debug)]
 pub struct Rates {
     limiters: [Limiter; CLASSES],
-    tallies: DashMap<Who, Tally>,
+    buckets: DashMap<RateKey, Buckets>,
     clock: DefaultClock,
     start: <DefaultClock as Clock>::Instant,
 }
@@ -167,19 +167,19 @@ impl Rates {
                 limiter(Rate::Chat, allowances.chat),
                 limiter(Rate::SignIn, allowances.sign_in),
             ],
-            tallies: DashMap::new(),
+            buckets: DashMap::new(),
             clock,
             start,
         }
     }
 
-    /// Counts one call, or refuses it with the time to wait. `counted` is the connection's own.
-    pub fn admit(&self, counted: &mut Counted, who: Who, rate: Rate) -> Result<(), Fault> {
-        let held = counted.0.take_if(|(held, _)| *held != who);
+    /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
+    pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
+        let held = cached.0.take_if(|(held, _)| *held != who);
         drop(held);
-        let (_, tally) = counted.0.get_or_insert_with(|| (who, self.tally(who)));
+        let (_, buckets) = cached.0.get_or_insert_with(|| (who, self.buckets(who)));
         self.limiters[class(rate)]
-            .check_key(tally)
+            .check_key(buckets)
             .map_err(|refused| {
                 let wait = refused.wait_time_from(self.clock.now());
                 let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -187,21 +187,21 @@ impl Rates {
             })
     }
 
-    fn tally(&self, who: Who) -> Tally {
-        self.tallies.entry(who).or_default().clone()
+    fn buckets(&self, who: RateKey) -> Buckets {
+        self.buckets.entry(who).or_default().clone()
     }
 
     /// Forgets those whose allowance is full again and whom no connection holds. Call every minute, so that memory
     /// follows the number of active callers.
     pub fn forget_idle(&self) {
         let now: u64 = self.clock.now().duration_since(self.start).into();
-        self.tallies.retain(|_, tally| {
+        self.buckets.retain(|_, buckets| {
             let is_full = |full_at: &AtomicU64| {
                 full_at.load(Ordering::Acquire).saturating_add(KEPT_NS) <= now
             };
-            Arc::strong_count(&tally.0) > 1 || !tally.0.iter().all(is_full)
+            Arc::strong_count(&buckets.0) > 1 || !buckets.0.iter().all(is_full)
         });
-        self.tallies.shrink_to_fit();
+        self.buckets.shrink_to_fit();
     }
 }
 
@@ -209,8 +209,8 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn user(byte: u8) -> Who {
-        Who::User(UserId::from_bytes([byte; 10]))
+    fn user(byte: u8) -> RateKey {
+        RateKey::User(UserId::from_bytes([byte; 10]))
     }
 
     fn three_at_once() -> Rates {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_each_caller_waits_alone() {
         let rates = three_at_once();
-        let (mut one, mut other) = (Counted::default(), Counted::default());
+        let (mut one, mut other) = (CachedBuckets::default(), CachedBuckets::default());
         for _ in 0..3 {
             rates
                 .admit(&mut one, user(1), Rate::Chat)
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_player_has_one_allowance_over_all_connections_also_after_they_end() {
         let rates = three_at_once();
-        let mut connections = [Counted::default(), Counted::default()];
+        let mut connections = [CachedBuckets::default(), CachedBuckets::default()];
         for connection in [0, 1, 0] {
             rates
                 .admit(&mut connections[connection], user(1), Rate::Chat)
@@ -263,14 +263,14 @@ mod tests {
         drop(connections);
         rates.forget_idle();
         rates
-            .admit(&mut Counted::default(), user(1), Rate::Chat)
+            .admit(&mut CachedBuckets::default(), user(1), Rate::Chat)
             .expect_err("a new connection brings no new burst");
     }
 
     #[test]
     fn a_connection_counts_for_whoever_is_signed_in() {
         let rates = three_at_once();
-        let mut connection = Counted::default();
+        let mut connection = CachedBuckets::default();
         for who in [user(1), user(2)] {
             for _ in 0..3 {
                 rates
@@ -286,25 +286,25 @@ mod tests {
     #[test]
     fn callers_are_forgotten_once_nobody_holds_them_and_they_have_waited() {
         let rates = three_at_once();
-        let mut connection = Counted::default();
+        let mut connection = CachedBuckets::default();
         rates
             .admit(&mut connection, user(1), Rate::Chat)
             .expect("the first call");
-        let tally = rates.tally(user(1));
-        for full_at in tally.0.iter() {
+        let buckets = rates.buckets(user(1));
+        for full_at in buckets.0.iter() {
             full_at.store(0, Ordering::Release);
         }
-        drop(tally);
+        drop(buckets);
         // So long ago that what was used up has come back.
         let rates = Rates {
             start: rates.start.saturating_sub(Nanos::from(2 * KEPT_NS)),
             ..rates
         };
         rates.forget_idle();
-        assert_eq!(rates.tallies.len(), 1, "the connection holds it");
+        assert_eq!(rates.buckets.len(), 1, "the connection holds it");
         drop(connection);
         rates.forget_idle();
-        assert_eq!(rates.tallies.len(), 0);
+        assert_eq!(rates.buckets.len(), 0);
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
         std::thread::scope(|threads| {
             for _ in 0..4 {
                 threads.spawn(|| {
-                    let mut connection = Counted::default();
+                    let mut connection = CachedBuckets::default();
                     for _ in 0..400 {
                         let outcome = rates.admit(&mut connection, user(1), Rate::Chat);
                         admitted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);

@@ -15,11 +15,11 @@ use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::link::{Link, Received};
 use crate::connections::outbox::BATCH_BYTES;
-use crate::session::calls::{self, Incoming, Plan, Work};
-use crate::session::greeting;
+use crate::session::calls::{self, Dispatch, Incoming, Work};
+use crate::session::hello;
 
 /// Calls that run beside each other for one connection; the next waits.
-const BESIDE_MAX: usize = 8;
+const CONCURRENT_MAX: usize = 8;
 
 /// Reads without an answer; the next waits. Their replies are the large ones, so this bounds what a client that
 /// does not read can make the server hold.
@@ -76,8 +76,8 @@ impl<L: Link> Driver<L> {
 
     /// Whether there is room for another call, apart from that in the outbox.
     fn may_read(&self, now: u64) -> bool {
-        self.first.is_none()
-            && self.beside.len() < BESIDE_MAX
+        self.sequential.is_none()
+            && self.concurrent.len() < CONCURRENT_MAX
             && self.reads.len() < READS_MAX
             && self.machine.calls_in_flight() < CALLS_IN_FLIGHT_MAX
             && !self.window_is_full(now)
@@ -163,8 +163,8 @@ impl<L: Link> Driver<L> {
         match said {
             ClientEvent::Hello(hello) => {
                 let context = Arc::clone(&self.context);
-                let work = greeting::welcome(context, Arc::clone(&self.connection), hello);
-                self.begin_first(cx, work, now);
+                let work = hello::welcome(context, Arc::clone(&self.connection), hello);
+                self.begin_sequential(cx, work, now);
                 return Ok(Read::Begun);
             }
             ClientEvent::Call {
@@ -199,36 +199,36 @@ impl<L: Link> Driver<L> {
     ) -> Result<Read, Ended> {
         let (call, method) = (incoming.call, incoming.method);
         let (context, connection) = (&self.context, &self.connection);
-        let (counted, replies) = (&mut self.counted, &mut self.replies);
-        let plan = match calls::begin(context, connection, counted, incoming, now, replies) {
-            Ok(plan) => plan,
+        let (buckets, replies) = (&mut self.buckets, &mut self.replies);
+        let dispatch = match calls::begin(context, connection, buckets, incoming, now, replies) {
+            Ok(dispatch) => dispatch,
             Err(fault) => return self.refuse(call, fault),
         };
         // A flood gets some calls through, too.
         self.refusals = self.refusals.saturating_sub(1);
-        if matches!(plan, Plan::Answered) {
+        if matches!(dispatch, Dispatch::Answered) {
             self.machine.answered(call.number);
             return Ok(Read::Settled);
         }
         if MethodInfo::of(method).is_some_and(|method| method.effect == Effect::Reads) {
             self.reads.push(call);
         }
-        match plan {
-            Plan::Answered | Plan::Given => {}
-            Plan::First(work) => self.begin_first(cx, work, now),
-            Plan::Beside(mut work) => {
+        match dispatch {
+            Dispatch::Answered | Dispatch::Routed => {}
+            Dispatch::Sequential(work) => self.begin_sequential(cx, work, now),
+            Dispatch::Concurrent(mut work) => {
                 // Most of what needs no store is done at once, without a task.
                 if work.as_mut().poll(cx).is_pending() {
-                    self.beside.push((call.number, tokio::spawn(work)));
+                    self.concurrent.push((call.number, tokio::spawn(work)));
                 }
             }
         }
         Ok(Read::Begun)
     }
 
-    fn begin_first(&mut self, cx: &mut Context<'_>, work: Work, now: u64) {
-        self.first = Some(work);
-        self.poll_first(cx, now);
+    fn begin_sequential(&mut self, cx: &mut Context<'_>, work: Work, now: u64) {
+        self.sequential = Some(work);
+        self.poll_sequential(cx, now);
     }
 
     fn refuse(&mut self, call: PendingCall, fault: Fault) -> Result<Read, Ended> {
