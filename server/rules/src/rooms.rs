@@ -18,5 +18,5 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
-pub use effects::{Effects, Happened};
+pub use effects::{Effects, RoomEvent};
 pub use state::{Actor, ChatLimits, Room, TextFilter, membership};

@@ -92,7 +92,7 @@ pub struct Close {
 
 /// What a new room is made from.
 #[derive(Debug)]
-pub enum Beginning {
+pub enum NewRoom {
     /// A public or private room.
     Room(CreateRoom),
     /// A direct room with this player.
@@ -111,7 +111,7 @@ pub struct Create {
     /// Who is answered.
     pub to: ReplyTo,
     /// What to make.
-    pub beginning: Beginning,
+    pub new_room: NewRoom,
     /// The call's idempotency key, to be kept with the room, so that it is refused for another request.
     pub key: Option<IdempotencyKey>,
 }

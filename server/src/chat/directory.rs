@@ -21,7 +21,7 @@ use pitturu_store::{StoreError, rooms};
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
-use crate::chat::command::{Beginning, Command, Create, ReplyTo};
+use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
 use crate::random::random_bytes;
@@ -190,7 +190,7 @@ impl RoomDirectory {
         };
         self.check_room_for_one_more(actor.user, room).await?;
         let key = caller.key.clone();
-        self.begin(room, actor, connection, Beginning::Room(request), key)
+        self.begin(room, actor, connection, NewRoom::Room(request), key)
             .await
     }
 
@@ -215,8 +215,8 @@ impl RoomDirectory {
             return Err(Fault::of(Code::Blocked));
         }
         self.check_room_for_one_more(actor.user, room).await?;
-        let beginning = Beginning::Direct(peer, name.to_string());
-        self.begin(room, actor, connection, beginning, None).await
+        let new_room = NewRoom::Direct(peer, name.to_string());
+        self.begin(room, actor, connection, new_room, None).await
     }
 
     async fn begin(
@@ -224,7 +224,7 @@ impl RoomDirectory {
         room: RoomId,
         actor: Actor,
         connection: &Arc<Connection>,
-        beginning: Beginning,
+        new_room: NewRoom,
         key: Option<IdempotencyKey>,
     ) -> Result<RoomView, Fault> {
         let (to, view) = oneshot::channel();
@@ -233,7 +233,7 @@ impl RoomDirectory {
             connection: Arc::clone(connection),
             actor,
             to: ReplyTo::Task(to),
-            beginning,
+            new_room,
             key,
         })));
         view.await

@@ -4,12 +4,12 @@
 //! wait in line. The store reports in order, so the line moves from its front: everything that is told has
 //! become durable, in the room's order.
 
+mod broadcast;
 mod calls;
 mod edits;
 mod entity;
 mod following;
 mod retention;
-mod telling;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
-use pitturu_rules::rooms::{Effects, Happened, Room};
+use pitturu_rules::rooms::{Effects, Room, RoomEvent};
 use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
 use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
-use self::edits::Working;
+use self::edits::EditQueue;
 use self::following::Opening;
 use super::Environment;
 use super::command::Fetched;
@@ -44,7 +44,7 @@ type Context = crate::owners::entity::Context<LiveRoom>;
 
 /// Who gets an answer, and under which key it is kept.
 #[derive(Debug)]
-struct Asker {
+struct Requester {
     recipient: Recipient,
     call: PendingCall,
     user: UserId,
@@ -54,7 +54,7 @@ struct Asker {
 #[derive(Debug)]
 enum Answer {
     /// The encoded body of a reply.
-    Body(Asker, Bytes),
+    Body(Requester, Bytes),
     /// An opened room.
     View(Opening),
 }
@@ -63,7 +63,7 @@ enum Answer {
 #[derive(Debug)]
 struct Pending {
     answer: Answer,
-    happened: Vec<Happened>,
+    events: Vec<RoomEvent>,
 }
 
 /// A room in its shard.
@@ -78,7 +78,7 @@ pub struct LiveRoom {
     followers: Followers,
     pending: DurableLine<Pending>,
     keys: Keys,
-    working: HashMap<u64, Working>,
+    edit_queues: HashMap<u64, EditQueue>,
     presence_due_at: Option<u64>,
     presence_sent_at: u64,
     used_at: u64,
@@ -125,7 +125,7 @@ impl LiveRoom {
             followers,
             pending: DurableLine::default(),
             keys: Keys::default(),
-            working: HashMap::new(),
+            edit_queues: HashMap::new(),
             presence_due_at: None,
             presence_sent_at: 0,
             used_at: now,
@@ -153,7 +153,7 @@ impl LiveRoom {
         let is_durable = write.is_empty();
         let pending = Pending {
             answer,
-            happened: effects.happened,
+            events: effects.events,
         };
         self.pending.push(pending, is_durable);
         if is_durable {
@@ -169,15 +169,15 @@ impl LiveRoom {
         &mut self,
         context: &Context,
         effects: Effects,
-        asker: Asker,
+        requester: Requester,
         body: Bytes,
         now: u64,
     ) -> Result<(), StoreError> {
-        let key = asker
+        let key = requester
             .key
             .as_ref()
-            .map(|key| keyed(asker.user, key, body.to_vec(), now));
-        self.commit(context, effects, key, Answer::Body(asker, body), now)
+            .map(|key| keyed(requester.user, key, body.to_vec(), now));
+        self.commit(context, effects, key, Answer::Body(requester, body), now)
     }
 
     fn settle(&mut self, now: u64) {
@@ -188,29 +188,29 @@ impl LiveRoom {
 
     fn complete(&mut self, pending: Pending, now: u64) {
         match pending.answer {
-            Answer::Body(asker, body) => self.answer(asker, &body, now),
+            Answer::Body(requester, body) => self.answer(requester, &body, now),
             Answer::View(opening) => self.open(opening, now),
         }
-        for happened in pending.happened {
-            self.tell(happened, now);
+        for event in pending.events {
+            self.publish(event, now);
         }
     }
 
-    fn answer(&mut self, asker: Asker, body: &Bytes, now: u64) {
-        let frame = reply_frame(asker.call, body);
+    fn answer(&mut self, requester: Requester, body: &Bytes, now: u64) {
+        let frame = reply_frame(requester.call, body);
         self.answered
-            .extend(asker.recipient.reply_held(asker.call, frame));
-        if let Some(key) = asker.key {
-            for (recipient, call) in self.keys.done(asker.user, &key.key, body.clone(), now) {
+            .extend(requester.recipient.reply_held(requester.call, frame));
+        if let Some(key) = requester.key {
+            for (recipient, call) in self.keys.done(requester.user, &key.key, body.clone(), now) {
                 recipient.reply(call, reply_frame(call, body));
             }
         }
     }
 
-    fn refuse_asker(&mut self, asker: &Asker, fault: &Fault) {
-        asker.recipient.refuse(asker.call, fault);
-        if let Some(key) = &asker.key {
-            for (recipient, call) in self.keys.refused(asker.user, &key.key) {
+    fn refuse_requester(&mut self, requester: &Requester, fault: &Fault) {
+        requester.recipient.refuse(requester.call, fault);
+        if let Some(key) = &requester.key {
+            for (recipient, call) in self.keys.refused(requester.user, &key.key) {
                 recipient.refuse(call, fault);
             }
         }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::command::{Ask, Beginning, Command, Create, Follow, ReplyTo, RoomCall};
+use super::command::{Ask, Command, Create, Follow, NewRoom, ReplyTo, RoomCall};
 use super::request::{DecideRequest, FollowRequest};
 use super::{Environment, RoomOwners, start};
 use crate::connections::call::PendingCall;
@@ -112,7 +112,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
         connection: Arc::clone(&connections[0]),
         actor: actor(),
         to: ReplyTo::Task(to),
-        beginning: Beginning::Room(CreateRoom {
+        new_room: NewRoom::Room(CreateRoom {
             kind: RoomKind::Public,
             name: "many".into(),
             topic: None,

@@ -26,11 +26,11 @@ enum Slot<E: Entity> {
 pub struct Shard<E: Entity> {
     context: Context<E>,
     slots: HashMap<E::Id, Slot<E>>,
-    restless: HashSet<E::Id>,
+    entities_with_timers: HashSet<E::Id>,
     /// Entities with something to send at the end of the turn.
-    owing: Vec<E::Id>,
+    entities_to_flush: Vec<E::Id>,
     /// The most connections that one of them has to send to.
-    owing_connections: usize,
+    fanout_max: usize,
     incarnations: u64,
     ticks: u64,
 }
@@ -53,8 +53,8 @@ impl<E: Entity> Worker for Shard<E> {
     /// Sends what the entities told in this turn. A commit reports many messages at once, and while connections are written
     /// to more of them gather: the busier a room, the more of its messages go out in one write.
     fn flush(&mut self) {
-        self.owing_connections = 0;
-        for id in self.owing.drain(..) {
+        self.fanout_max = 0;
+        for id in self.entities_to_flush.drain(..) {
             if let Some(Slot::Live(live)) = self.slots.get_mut(&id) {
                 live.flush();
             }
@@ -62,7 +62,7 @@ impl<E: Entity> Worker for Shard<E> {
     }
 
     fn owes(&self) -> usize {
-        self.owing_connections
+        self.fanout_max
     }
 }
 
@@ -72,21 +72,21 @@ impl<E: Entity> Shard<E> {
         Self {
             context,
             slots: HashMap::new(),
-            restless: HashSet::new(),
-            owing: Vec::new(),
-            owing_connections: 0,
+            entities_with_timers: HashSet::new(),
+            entities_to_flush: Vec::new(),
+            fanout_max: 0,
             incarnations: 0,
             ticks: 0,
         }
     }
 
-    fn note_what_is_owed(&mut self, id: E::Id) {
+    fn note_pending_fanout(&mut self, id: E::Id) {
         if let Some(Slot::Live(live)) = self.slots.get(&id)
             && let Some(connections) = live.owes()
         {
-            self.owing_connections = self.owing_connections.max(connections);
-            if self.owing.last() != Some(&id) {
-                self.owing.push(id);
+            self.fanout_max = self.fanout_max.max(connections);
+            if self.entities_to_flush.last() != Some(&id) {
+                self.entities_to_flush.push(id);
             }
         }
     }
@@ -145,8 +145,8 @@ impl<E: Entity> Shard<E> {
 
     /// Keeps an eye on an entity that was touched, or begins its next incarnation when the store failed it.
     fn after(&mut self, id: E::Id, outcome: Result<(), StoreError>) {
-        self.restless.insert(id);
-        self.note_what_is_owed(id);
+        self.entities_with_timers.insert(id);
+        self.note_pending_fanout(id);
         let Err(error) = outcome else {
             return;
         };
@@ -167,7 +167,7 @@ impl<E: Entity> Shard<E> {
                 self.incarnations += 1;
                 let live = E::take_up(&self.context, self.incarnations, loaded, *kept, now_ms());
                 self.slots.insert(id, Slot::Live(Box::new(live)));
-                self.restless.insert(id);
+                self.entities_with_timers.insert(id);
                 for command in waiting {
                     self.handle(command);
                 }
@@ -215,7 +215,7 @@ impl<E: Entity> Shard<E> {
         self.ticks += 1;
         let now = now_ms();
         let sweep = self.ticks.is_multiple_of(SWEEP_TICKS);
-        for id in std::mem::take(&mut self.restless) {
+        for id in std::mem::take(&mut self.entities_with_timers) {
             let Some(Slot::Live(live)) = self.slots.get_mut(&id) else {
                 continue;
             };
@@ -226,9 +226,9 @@ impl<E: Entity> Shard<E> {
             }
             let is_swept = sweep && live.sweep(&self.context, now);
             if is_swept || !live.is_quiet() {
-                self.restless.insert(id);
+                self.entities_with_timers.insert(id);
             }
-            self.note_what_is_owed(id);
+            self.note_pending_fanout(id);
         }
         if sweep {
             gauge!(E::LIVE_GAUGE).set(self.slots.len() as f64);

@@ -8,7 +8,7 @@ use super::rows::{ChangeRow, RoomRows};
 
 /// Something to tell, once the write that belongs to it is durable.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happened {
+pub enum RoomEvent {
     /// A message entered the room's order.
     Sent(Message),
     /// Something was said that is not stored.
@@ -33,7 +33,7 @@ pub struct Effects {
     /// Rows to store.
     pub rows: RoomRows,
     /// What to tell, in order.
-    pub happened: Vec<Happened>,
+    pub events: Vec<RoomEvent>,
 }
 
 impl Effects {

@@ -10,7 +10,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState};
 use super::state::new_member;
-use super::{Actor, Effects, Happened, Room};
+use super::{Actor, Effects, Room, RoomEvent};
 
 impl Room {
     /// Makes the actor a member. Joining again changes nothing.
@@ -287,7 +287,7 @@ impl Room {
         row.state = state;
         row.role = MemberRole::Member;
         self.save_member(row, effects);
-        effects.happened.push(Happened::Lost(user, reason));
+        effects.events.push(RoomEvent::Lost(user, reason));
         if was_owner && self.owners().next().is_none() {
             self.hand_on(user, now, effects);
         }

@@ -11,7 +11,7 @@ use pitturu_protocol::types::chat::{
 };
 
 use super::rows::{Change, ChangeRow, MessageRow};
-use super::{Actor, Effects, Happened, Room};
+use super::{Actor, Effects, Room, RoomEvent};
 
 /// How often a player's typing is passed on.
 const TYPING_EVERY_MS: u64 = 2_000;
@@ -64,7 +64,7 @@ impl Room {
             msg: message.clone(),
             rev: 0,
         });
-        effects.happened.push(Happened::Sent(message));
+        effects.events.push(RoomEvent::Sent(message));
         Ok(Sent {
             seq: self.head,
             at: self.last_at,
@@ -83,7 +83,7 @@ impl Room {
         self.check_text(&request.text)?;
         self.check_slow_mode(actor)?;
         self.last_at = self.last_at.max(actor.now);
-        effects.happened.push(Happened::Said(EphemeralSent {
+        effects.events.push(RoomEvent::Said(EphemeralSent {
             room: self.row.room,
             from: actor.user,
             name: actor.name.to_string(),
@@ -210,8 +210,8 @@ impl Room {
         effects.rows.updated.push(row.clone());
         effects.rows.change = Some(change.clone());
         effects
-            .happened
-            .push(Happened::Changed(change, row.msg.clone()));
+            .events
+            .push(RoomEvent::Changed(change, row.msg.clone()));
         Changed {
             rev: self.rev,
             at: self.last_at,
@@ -230,7 +230,7 @@ impl Room {
         if read > row.read {
             row.read = read;
             self.save_member(row, effects);
-            effects.happened.push(Happened::ReadMoved(actor.user, read));
+            effects.events.push(RoomEvent::ReadMoved(actor.user, read));
         }
         Ok(ReadMarker {
             read,

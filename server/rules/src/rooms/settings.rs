@@ -10,7 +10,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
 use super::state::new_member;
-use super::{Actor, ChatLimits, Effects, Happened, Room};
+use super::{Actor, ChatLimits, Effects, Room, RoomEvent};
 
 /// Longest pause between two messages that slow mode can ask for.
 const SLOW_MODE_MS_MAX: u32 = 6 * 60 * 60 * 1_000;
@@ -134,7 +134,7 @@ impl Room {
         }
         self.row = row;
         self.save_row(effects);
-        effects.happened.push(Happened::Updated);
+        effects.events.push(RoomEvent::Updated);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Room {
             };
             effects.tell(user, actor.now, entry);
         }
-        effects.happened.push(Happened::Deleted);
+        effects.events.push(RoomEvent::Deleted);
         Ok(())
     }
 

@@ -293,7 +293,7 @@ impl Room {
             } else {
                 self.joined.saturating_sub(1)
             };
-            effects.happened.push(super::Happened::MembersMoved);
+            effects.events.push(super::RoomEvent::MembersMoved);
         }
         effects.rows.members.push(row.clone());
         if row.state == MemberState::Left {

@@ -93,7 +93,7 @@ fn a_refused_message_takes_no_place() {
         .expect_err("no such message");
     assert_eq!(fault.code, Code::MessageNotFound);
     assert_eq!(send(&mut room, 2, 1), Err(Code::NotAMember));
-    assert!(effects.rows.message.is_none() && effects.happened.is_empty());
+    assert!(effects.rows.message.is_none() && effects.events.is_empty());
     assert_eq!(send(&mut room, 1, 1), Ok((1, 1)));
 }
 
@@ -154,10 +154,10 @@ fn say(room: &mut Room, number: u8, now: u64, text: &str) -> Result<EphemeralSen
     let untouched = RoomRows::default();
     assert_eq!(effects.rows, untouched);
     assert_eq!((room.head(), room.rev()), before);
-    match (said, effects.happened.as_slice()) {
-        (Ok(()), [Happened::Said(said)]) => Ok(said.clone()),
+    match (said, effects.events.as_slice()) {
+        (Ok(()), [RoomEvent::Said(said)]) => Ok(said.clone()),
         (Err(fault), []) => Err(fault),
-        (said, happened) => panic!("{said:?} but {happened:?}"),
+        (said, events) => panic!("{said:?} but {events:?}"),
     }
 }
 
@@ -268,9 +268,9 @@ fn bans_keep_out_until_their_time_and_kicks_do_not() {
         .expect("the owner may");
     assert!(
         effects
-            .happened
+            .events
             .iter()
-            .any(|happened| matches!(happened, Happened::Lost(..)))
+            .any(|event| matches!(event, RoomEvent::Lost(..)))
     );
     join(&mut room, 2).expect("a kick is not a ban");
     let ban = BanMember {

@@ -12,7 +12,7 @@ use pitturu_store::StoreError;
 use super::super::command::{Ask, RoomCall};
 use super::super::history;
 use super::super::request::{DecideRequest, ReadRequest};
-use super::{Asker, Context, LiveRoom, body, reply_frame};
+use super::{Context, LiveRoom, Requester, body, reply_frame};
 use crate::owners::keys::Seen;
 
 impl LiveRoom {
@@ -26,53 +26,55 @@ impl LiveRoom {
         self.used_at = now;
         let _entered = call.span.entered();
         let actor = call.actor;
-        let asker = Asker {
+        let requester = Requester {
             recipient: call.recipient,
             call: call.call,
             user: actor.user,
             key: call.key,
         };
         if self.room.is_deleted() {
-            asker.recipient.refuse(asker.call, &super::no_such_room());
+            requester
+                .recipient
+                .refuse(requester.call, &super::no_such_room());
             return Ok(());
         }
-        if let Some(key) = &asker.key {
-            let waiter = (asker.recipient.clone(), asker.call);
-            match self.keys.see(asker.user, key, actor.now, now, waiter) {
+        if let Some(key) = &requester.key {
+            let waiter = (requester.recipient.clone(), requester.call);
+            match self.keys.see(requester.user, key, actor.now, now, waiter) {
                 Ok(Seen::First) => {}
                 Ok(Seen::Waiting) => return Ok(()),
                 Ok(Seen::Before(body)) => {
-                    let frame = reply_frame(asker.call, &body);
-                    asker.recipient.reply(asker.call, frame);
+                    let frame = reply_frame(requester.call, &body);
+                    requester.recipient.reply(requester.call, frame);
                     return Ok(());
                 }
                 Err(fault) => {
-                    asker.recipient.refuse(asker.call, &fault);
+                    requester.recipient.refuse(requester.call, &fault);
                     return Ok(());
                 }
             }
         }
         match call.ask {
             Ask::Read(request) => {
-                self.read(context, asker, request);
+                self.read(context, requester, request);
                 Ok(())
             }
-            Ask::Edit(request) => self.edit(context, asker, actor, request, now),
+            Ask::Edit(request) => self.edit(context, requester, actor, request, now),
             Ask::Decide(request, target_name) => {
-                self.decide(context, asker, &actor, request, target_name, now)
+                self.decide(context, requester, &actor, request, target_name, now)
             }
         }
     }
 
-    fn read(&mut self, context: &Context, asker: Asker, request: ReadRequest) {
+    fn read(&mut self, context: &Context, requester: Requester, request: ReadRequest) {
         let limit = match &request {
             ReadRequest::ReadHistory(request) => page_items(request.limit),
             ReadRequest::ListReactions(request) => page_items(request.limit),
         };
-        let limit = match self.room.member(asker.user).and(limit) {
+        let limit = match self.room.member(requester.user).and(limit) {
             Ok(limit) => limit,
             Err(fault) => {
-                self.refuse_asker(&asker, &fault);
+                self.refuse_requester(&requester, &fault);
                 return;
             }
         };
@@ -87,19 +89,19 @@ impl LiveRoom {
                     from: request.from,
                 };
                 if let Some(history) = read.from_memory(&self.recent) {
-                    let frame = reply_frame(asker.call, &body(&history));
-                    asker.recipient.reply(asker.call, frame);
+                    let frame = reply_frame(requester.call, &body(&history));
+                    requester.recipient.reply(requester.call, frame);
                     return;
                 }
                 tokio::spawn(async move {
                     let outcome = read.from_store(messages.as_ref()).await;
-                    history::answer(&asker.recipient, asker.call, outcome);
+                    history::answer(&requester.recipient, requester.call, outcome);
                 });
             }
             ReadRequest::ListReactions(request) => {
                 tokio::spawn(async move {
                     let outcome = history::reactors(messages.as_ref(), &request, limit).await;
-                    history::answer(&asker.recipient, asker.call, outcome);
+                    history::answer(&requester.recipient, requester.call, outcome);
                 });
             }
         }
@@ -108,7 +110,7 @@ impl LiveRoom {
     fn decide(
         &mut self,
         context: &Context,
-        asker: Asker,
+        requester: Requester,
         actor: &Actor,
         request: DecideRequest,
         target_name: Option<String>,
@@ -123,14 +125,14 @@ impl LiveRoom {
                 let body = match outcome {
                     Outcome::Body(body) => body,
                     Outcome::UpdatedRoom => {
-                        body(&self.room.info(asker.user, self.recent.end().seq))
+                        body(&self.room.info(requester.user, self.recent.end().seq))
                     }
                     Outcome::Done | Outcome::Typed(_) => body(&Done {}),
                 };
-                self.commit_reply(context, effects, asker, body, now)
+                self.commit_reply(context, effects, requester, body, now)
             }
             Err(fault) => {
-                self.refuse_asker(&asker, &fault);
+                self.refuse_requester(&requester, &fault);
                 Ok(())
             }
         }

@@ -14,35 +14,35 @@ use pitturu_store::StoreError;
 
 use super::super::command::{FetchedMessage, Report};
 use super::super::request::EditRequest;
-use super::{Asker, Context, LiveRoom, body};
+use super::{Context, LiveRoom, Requester, body};
 
 /// How long an unused message stays, in milliseconds.
 const KEEP_MS: u64 = 5_000;
 
 #[derive(Debug)]
 struct Edit {
-    asker: Asker,
+    requester: Requester,
     actor: Actor,
     request: EditRequest,
 }
 
 /// A message being changed.
 #[derive(Debug, Default)]
-pub(super) struct Working {
+pub(super) struct EditQueue {
     message: Option<MessageRow>,
     reactions: HashMap<UserId, Vec<String>>,
-    queue: VecDeque<Edit>,
+    calls: VecDeque<Edit>,
     fetching: bool,
     used_at: u64,
 }
 
-impl Working {
+impl EditQueue {
     pub(super) fn is_idle(&self, now: u64) -> bool {
-        self.queue.is_empty() && !self.fetching && now > self.used_at + KEEP_MS
+        self.calls.is_empty() && !self.fetching && now > self.used_at + KEEP_MS
     }
 
-    pub(super) fn into_askers(self) -> impl Iterator<Item = Asker> {
-        self.queue.into_iter().map(|edit| edit.asker)
+    pub(super) fn into_requesters(self) -> impl Iterator<Item = Requester> {
+        self.calls.into_iter().map(|edit| edit.requester)
     }
 }
 
@@ -51,7 +51,7 @@ impl LiveRoom {
     pub(super) fn edit(
         &mut self,
         context: &Context,
-        asker: Asker,
+        requester: Requester,
         actor: Actor,
         request: EditRequest,
         now: u64,
@@ -62,13 +62,13 @@ impl LiveRoom {
             EditRequest::React(request) => request.seq,
         };
         if seq < self.room.first().max(1) || seq > self.recent.end().seq {
-            self.refuse_asker(&asker, &Fault::of(Code::MessageNotFound));
+            self.refuse_requester(&requester, &Fault::of(Code::MessageNotFound));
             return Ok(());
         }
-        let working = self.working.entry(seq).or_default();
-        working.used_at = now;
-        working.queue.push_back(Edit {
-            asker,
+        let queue = self.edit_queues.entry(seq).or_default();
+        queue.used_at = now;
+        queue.calls.push_back(Edit {
+            requester,
             actor,
             request,
         });
@@ -83,25 +83,25 @@ impl LiveRoom {
         result: Result<Box<FetchedMessage>, StoreError>,
         now: u64,
     ) -> Result<(), StoreError> {
-        let Some(working) = self.working.get_mut(&seq) else {
+        let Some(queue) = self.edit_queues.get_mut(&seq) else {
             return Ok(());
         };
-        working.fetching = false;
+        queue.fetching = false;
         let fault = match result.map(|fetched| *fetched) {
             Ok(FetchedMessage {
                 message: Some(message),
                 reactions,
             }) => {
-                working.message.get_or_insert(message);
-                working.reactions.extend(reactions);
+                queue.message.get_or_insert(message);
+                queue.reactions.extend(reactions);
                 return self.edit_on(context, seq, now);
             }
             Ok(_) => Fault::of(Code::MessageNotFound),
             Err(error) => error.into(),
         };
-        if let Some(working) = self.working.remove(&seq) {
-            for asker in working.into_askers() {
-                self.refuse_asker(&asker, &fault);
+        if let Some(queue) = self.edit_queues.remove(&seq) {
+            for requester in queue.into_requesters() {
+                self.refuse_requester(&requester, &fault);
             }
         }
         Ok(())
@@ -111,26 +111,26 @@ impl LiveRoom {
     fn edit_on(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
         loop {
             let recent = &self.recent;
-            let Some(working) = self.working.get_mut(&seq) else {
+            let Some(queue) = self.edit_queues.get_mut(&seq) else {
                 return Ok(());
             };
-            let Some(next) = working.queue.front() else {
+            let Some(next) = queue.calls.front() else {
                 return Ok(());
             };
-            if working.fetching {
+            if queue.fetching {
                 return Ok(());
             }
-            if working.message.is_none() {
-                working.message = recent.message(seq).map(|message| MessageRow {
+            if queue.message.is_none() {
+                queue.message = recent.message(seq).map(|message| MessageRow {
                     msg: message.clone(),
                     rev: 0,
                 });
             }
             let reactor = matches!(next.request, EditRequest::React(_))
                 .then_some(next.actor.user)
-                .filter(|user| !working.reactions.contains_key(user));
-            if working.message.is_none() || reactor.is_some() {
-                working.fetching = true;
+                .filter(|user| !queue.reactions.contains_key(user));
+            if queue.message.is_none() || reactor.is_some() {
+                queue.fetching = true;
                 fetch(context, self, seq, reactor);
                 return Ok(());
             }
@@ -139,8 +139,8 @@ impl LiveRoom {
     }
 
     fn apply_next(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
-        let mut working = self.working.remove(&seq).unwrap_or_default();
-        let (Some(edit), Some(row)) = (working.queue.pop_front(), working.message.as_mut()) else {
+        let mut queue = self.edit_queues.remove(&seq).unwrap_or_default();
+        let (Some(edit), Some(row)) = (queue.calls.pop_front(), queue.message.as_mut()) else {
             return Ok(());
         };
         let mut effects = Effects::default();
@@ -155,18 +155,18 @@ impl LiveRoom {
                 .delete(actor, row, &mut effects)
                 .map(|changed| body(&changed)),
             EditRequest::React(request) => {
-                let mine = working.reactions.entry(actor.user).or_default();
+                let mine = queue.reactions.entry(actor.user).or_default();
                 self.room
                     .react(actor, &request, row, mine, &mut effects)
                     .map(|reacted| body(&reacted))
             }
         };
-        working.used_at = now;
-        self.working.insert(seq, working);
+        queue.used_at = now;
+        self.edit_queues.insert(seq, queue);
         match outcome {
-            Ok(body) => self.commit_reply(context, effects, edit.asker, body, now),
+            Ok(body) => self.commit_reply(context, effects, edit.requester, body, now),
             Err(fault) => {
-                self.refuse_asker(&edit.asker, &fault);
+                self.refuse_requester(&edit.requester, &fault);
                 Ok(())
             }
         }

@@ -189,13 +189,13 @@ impl Entity for LiveRoom {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
-                Answer::Body(asker, _) => self.refuse_asker(&asker, &fault),
+                Answer::Body(requester, _) => self.refuse_requester(&requester, &fault),
                 Answer::View(opening) => opening.refuse(&fault),
             }
         }
-        for (_, working) in std::mem::take(&mut self.working) {
-            for asker in working.into_askers() {
-                self.refuse_asker(&asker, &fault);
+        for (_, queue) in std::mem::take(&mut self.edit_queues) {
+            for requester in queue.into_requesters() {
+                self.refuse_requester(&requester, &fault);
             }
         }
         self.followers.cut_all(self.id, self.recent.end());
@@ -221,7 +221,7 @@ impl Entity for LiveRoom {
     fn tick(&mut self, now: u64) {
         self.keys.forget_old(now);
         if self.pending.is_empty() {
-            self.working.retain(|_, working| !working.is_idle(now));
+            self.edit_queues.retain(|_, queue| !queue.is_idle(now));
         }
         if self.presence_due_at.is_some_and(|due| due <= now) {
             self.send_presence(now);
@@ -240,7 +240,7 @@ impl Entity for LiveRoom {
     fn is_idle(&self, now: u64) -> bool {
         self.followers.is_empty()
             && self.pending.is_empty()
-            && self.working.is_empty()
+            && self.edit_queues.is_empty()
             && self.answered.is_empty()
             && now >= self.used_at + IDLE_MS
     }
@@ -248,7 +248,7 @@ impl Entity for LiveRoom {
     fn is_quiet(&self) -> bool {
         !self.followers.is_empty()
             && self.pending.is_empty()
-            && self.working.is_empty()
+            && self.edit_queues.is_empty()
             && self.keys.is_empty()
             && self.presence_due_at.is_none()
     }

@@ -12,9 +12,9 @@ use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
 
 use super::super::Environment;
-use super::super::command::{Beginning, Close, Create, Follow, ReplyTo};
+use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo};
 use super::super::request::FollowRequest;
-use super::{Answer, Asker, Context, LiveRoom, body, keyed};
+use super::{Answer, Context, LiveRoom, Requester, body, keyed};
 use crate::connections::connection::{Connection, FollowRefused};
 use crate::owners::followers::Followers;
 
@@ -57,9 +57,9 @@ impl LiveRoom {
         let limits = Arc::clone(&environment.limits);
         let fence = environment.rooms.fence();
         let (id, actor) = (create.room, &create.actor);
-        let (room, effects) = match &create.beginning {
-            Beginning::Room(request) => Room::create(id, actor, request.clone(), limits)?,
-            Beginning::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
+        let (room, effects) = match &create.new_room {
+            NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
+            NewRoom::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
         };
         let end = Cursor::default();
         let live = Self::begin(
@@ -169,14 +169,14 @@ impl LiveRoom {
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
         self.detach(connection.id, now);
-        let asker = Asker {
+        let requester = Requester {
             recipient: connection.into(),
             call: close.call,
             user: close.user,
             key: None,
         };
         let done = body(&Done {});
-        self.commit_reply(context, Effects::default(), asker, done, now)
+        self.commit_reply(context, Effects::default(), requester, done, now)
     }
 
     pub(super) fn open(&mut self, opening: Opening, now: u64) {

@@ -1,4 +1,4 @@
-//! Telling the followers what has happened.
+//! Publishing to the followers what has happened.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use pitturu_protocol::types::chat::{
     LostReason, ReadMarkerMoved, RoomKind, RoomLost, RoomUpdated, TypingStarted,
 };
 use pitturu_protocol::types::presence::RoomPresence;
-use pitturu_rules::rooms::{Actor, Happened};
+use pitturu_rules::rooms::{Actor, RoomEvent};
 
 use super::LiveRoom;
 use crate::connections::connection::Connection;
@@ -24,20 +24,20 @@ const PRESENCE_EVERY_MS: u64 = 500;
 const TYPING_ONLINE_MAX: usize = 100;
 
 impl LiveRoom {
-    pub(super) fn tell(&mut self, happened: Happened, now: u64) {
-        match happened {
-            Happened::Sent(message) => {
+    pub(super) fn publish(&mut self, event: RoomEvent, now: u64) {
+        match event {
+            RoomEvent::Sent(message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_message(message);
                 self.followers.deliver(self.id, frame, before);
             }
-            Happened::Said(said) => self.followers.volatile(frame::event(&said).into(), None),
-            Happened::Changed(row, message) => {
+            RoomEvent::Said(said) => self.followers.volatile(frame::event(&said).into(), None),
+            RoomEvent::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
                 self.followers.deliver(self.id, frame, before);
             }
-            Happened::Updated => {
+            RoomEvent::Updated => {
                 let end = self.recent.end();
                 self.followers
                     .latest_each(LatestKey::of::<RoomUpdated>(self.id), |user| {
@@ -45,17 +45,17 @@ impl LiveRoom {
                         frame::event(&RoomUpdated { info }).into()
                     });
             }
-            Happened::MembersMoved => self.presence_changed(now),
-            Happened::Lost(user, reason) => {
+            RoomEvent::MembersMoved => self.presence_changed(now),
+            RoomEvent::Lost(user, reason) => {
                 let gone = self.followers.remove_user(user);
                 self.lose(&gone, reason);
                 self.presence_changed(now);
             }
-            Happened::Deleted => {
+            RoomEvent::Deleted => {
                 let gone = self.followers.remove_all();
                 self.lose(&gone, LostReason::Deleted);
             }
-            Happened::ReadMoved(user, read) => self.tell_read(user, read),
+            RoomEvent::ReadMoved(user, read) => self.tell_read(user, read),
         }
     }
 
