@@ -19,9 +19,9 @@ use crate::io_threads::IoThreads;
 use crate::ops::health::{Health, Latch};
 use crate::ops::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::transport::connections::Connections;
+use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
-use crate::transport::listener::{self, Front};
+use crate::transport::listener::{self, AcceptContext};
 use crate::transport::tls::{self, TlsAcceptor, TlsError};
 use crate::transport::ws::WebSocketLink;
 
@@ -101,25 +101,25 @@ where
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
     let sessions = start(&config, &io_threads, &health).await?;
-    let front = Arc::new(front(&config, io_threads));
-    let connections = front.connections.clone();
+    let context = Arc::new(accept_context(&config, io_threads));
+    let connections = context.connections.clone();
     health.count("connections", move || connections.count() as u64);
 
     let (stop_ops, ops_stopped) = watch::channel(false);
     let (stop_accepting, accepting) = watch::channel(false);
-    let doors = Doors::open(&config).await?;
-    let addresses = doors.addresses.clone();
+    let listeners = Listeners::open(&config).await?;
+    let addresses = listeners.addresses.clone();
     tokio::spawn(metrics.clone().maintain());
     let ops = Arc::new(Ops { health, metrics });
-    tokio::spawn(ops::serve(doors.ops, ops, ops_stopped));
-    for (tcp, acceptor) in doors.players {
+    tokio::spawn(ops::serve(listeners.ops, ops, ops_stopped));
+    for (tcp, acceptor) in listeners.players {
         let sessions = sessions.clone();
         let session = move |link, peer| sessions.clone().serve(link, peer);
-        let front = Arc::clone(&front);
+        let context = Arc::clone(&context);
         tokio::spawn(listener::serve(
             tcp,
             acceptor,
-            front,
+            context,
             session,
             accepting.clone(),
         ));
@@ -131,7 +131,7 @@ where
     shut_down(
         &config,
         &sessions,
-        &front.connections,
+        &context.connections,
         &listening,
         &stop_accepting,
     )
@@ -145,7 +145,7 @@ where
 async fn shut_down<S: Sessions>(
     config: &Config,
     sessions: &S,
-    connections: &Connections,
+    connections: &ConnectionLimiter,
     listening: &Latch,
     stop_accepting: &watch::Sender<bool>,
 ) {
@@ -167,9 +167,10 @@ async fn shut_down<S: Sessions>(
     sessions.close().await;
 }
 
-fn front(config: &Config, io_threads: IoThreads) -> Front {
+fn accept_context(config: &Config, io_threads: IoThreads) -> AcceptContext {
     let listen = &config.listen;
-    let connections = Connections::new(listen.connections_max, listen.connections_per_address_max);
+    let connections =
+        ConnectionLimiter::new(listen.connections_max, listen.connections_per_address_max);
     let origins = match listen.origins.as_slice() {
         [] if config.dev => Origins::Any,
         [] => Origins::SameHost,
@@ -180,11 +181,11 @@ fn front(config: &Config, io_threads: IoThreads) -> Front {
                 .collect(),
         ),
     };
-    Front::new(connections, io_threads, origins, listen.handshake_timeout)
+    AcceptContext::new(connections, io_threads, origins, listen.handshake_timeout)
 }
 
 /// The listening sockets.
-struct Doors {
+struct Listeners {
     ops: TcpListener,
     players: Vec<(TcpListener, Option<TlsAcceptor>)>,
     addresses: Addresses,
@@ -198,7 +199,7 @@ struct Addresses {
     ops: SocketAddr,
 }
 
-impl Doors {
+impl Listeners {
     async fn open(config: &Config) -> Result<Self, StartError> {
         let refused = |key, address| {
             move |source| StartError::Listen {

@@ -1,10 +1,10 @@
 //! Sockets: listeners, TLS, and the WebSocket link of a session.
 //!
 //! Nothing outside this folder names tungstenite or rustls. In reading order: [`listener`] accepts and counts
-//! ([`connections`]), [`handshake`] upgrades a [`socket`], and [`ws`] is the link that a session drives; what it sends
+//! ([`connection_limiter`]), [`handshake`] upgrades a [`socket`], and [`ws`] is the link that a session drives; what it sends
 //! passes through [`wire`], which shares the bytes of a broadcast instead of copying them per connection.
 
-pub mod connections;
+pub mod connection_limiter;
 pub mod handshake;
 pub mod listener;
 pub mod socket;

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use crate::connections::link::Peer;
 use crate::io_threads::{IoThreads, ThreadSlot};
-use crate::transport::connections::{Connections, Full, Place};
+use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Full};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
 use crate::transport::socket::{CountedTcp, PlainTcp, Socket};
 use crate::transport::ws::WebSocketLink;
@@ -45,9 +45,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all listeners of a server share.
 #[derive(Debug)]
-pub struct Front {
+pub struct AcceptContext {
     /// Limits and counts.
-    pub connections: Connections,
+    pub connections: ConnectionLimiter,
     /// Where connections are served.
     pub io_threads: IoThreads,
     /// Which web pages may connect.
@@ -57,10 +57,10 @@ pub struct Front {
     refusals: Arc<Semaphore>,
 }
 
-impl Front {
+impl AcceptContext {
     /// The shared part of listeners.
     pub fn new(
-        connections: Connections,
+        connections: ConnectionLimiter,
         io_threads: IoThreads,
         origins: Origins,
         handshake_timeout: Duration,
@@ -102,7 +102,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<F, S>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    front: Arc<Front>,
+    context: Arc<AcceptContext>,
     session: F,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -123,7 +123,7 @@ pub async fn serve<F, S>(
                         address,
                         tls: tls.clone(),
                     };
-                    receive(arrival, &front, &session);
+                    receive(arrival, &context, &session);
                 }
                 Err(error) => debug!(%address, %error, "connection broke off"),
             },
@@ -151,28 +151,28 @@ struct Arrival {
     tls: Option<TlsAcceptor>,
 }
 
-fn receive<F, S>(arrival: Arrival, front: &Arc<Front>, session: &F)
+fn receive<F, S>(arrival: Arrival, context: &Arc<AcceptContext>, session: &F)
 where
     F: Fn(WebSocketLink, Peer) -> S + Clone + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    match front.connections.admit(arrival.address.ip()) {
-        Ok(place) => {
-            let slot = front.io_threads.assign();
+    match context.connections.admit(arrival.address.ip()) {
+        Ok(permit) => {
+            let slot = context.io_threads.assign();
             let io_thread = slot.runtime().clone();
-            let admission = admit(arrival, place, slot, Arc::clone(front), session.clone());
+            let admission = admit(arrival, permit, slot, Arc::clone(context), session.clone());
             io_thread.spawn(admission);
         }
-        Err(full) => turn_away(arrival, full, front),
+        Err(full) => turn_away(arrival, full, context),
     }
 }
 
 /// Shakes hands, then lets go of everything but the link.
 async fn admit<F, S>(
     arrival: Arrival,
-    place: Place,
+    permit: ConnectionPermit,
     slot: ThreadSlot,
-    front: Arc<Front>,
+    context: Arc<AcceptContext>,
     session: F,
 ) where
     F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
@@ -186,11 +186,11 @@ async fn admit<F, S>(
     };
     let handshake = Box::pin(async {
         let socket = secure(arrival).await?;
-        upgrade(socket, &front.origins).await
+        upgrade(socket, &context.origins).await
     });
-    match timeout(front.handshake_timeout, handshake).await {
+    match timeout(context.handshake_timeout, handshake).await {
         Ok(Ok(mut link)) => {
-            link.hold(place, slot);
+            link.hold(permit, slot);
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
@@ -222,7 +222,7 @@ async fn secure(arrival: Arrival) -> io::Result<Socket> {
 }
 
 /// Tells a connection that there is no place for it, as long as not too many are being told.
-fn turn_away(arrival: Arrival, full: Full, front: &Front) {
+fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
     let refusal = match full {
         Full::Total => Refusal::full(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -236,7 +236,7 @@ fn turn_away(arrival: Arrival, full: Full, front: &Front) {
         ),
     };
     counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);
-    let Ok(permit) = Arc::clone(&front.refusals).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
         return;
     };
     tokio::spawn(async move {

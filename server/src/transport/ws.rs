@@ -15,7 +15,7 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 use crate::connections::link::{CloseReason, Direct, Link, LinkError, Received};
 use crate::io_threads::ThreadSlot;
-use crate::transport::connections::Place;
+use crate::transport::connection_limiter::ConnectionPermit;
 use crate::transport::socket::Socket;
 use crate::transport::wire::Wire;
 
@@ -74,7 +74,7 @@ pub struct WebSocketLink {
     control_since: Instant,
     read_at_message: u64,
     /// Given back with the link.
-    places: Option<(Place, ThreadSlot)>,
+    places: Option<(ConnectionPermit, ThreadSlot)>,
     /// Holds a large message until the next read has replaced the buffer that it lies in.
     large: Option<Bytes>,
 }
@@ -119,8 +119,8 @@ impl WebSocketLink {
     }
 
     /// Keeps a place among the connections, and one on an I/O thread, for as long as the link lives.
-    pub fn hold(&mut self, place: Place, slot: ThreadSlot) {
-        self.places = Some((place, slot));
+    pub fn hold(&mut self, permit: ConnectionPermit, slot: ThreadSlot) {
+        self.places = Some((permit, slot));
     }
 
     fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {

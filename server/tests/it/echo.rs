@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use pitturu_server::connections::link::{CloseReason, Link, LinkError, Peer, Received};
 use pitturu_server::io_threads::IoThreads;
-use pitturu_server::transport::connections::Connections;
+use pitturu_server::transport::connection_limiter::ConnectionLimiter;
 use pitturu_server::transport::handshake::Origins;
-use pitturu_server::transport::listener::{Front, bind, serve};
+use pitturu_server::transport::listener::{AcceptContext, bind, serve};
 use pitturu_server::transport::ws::WebSocketLink;
 use tokio::sync::watch;
 
@@ -50,12 +50,13 @@ pub(crate) fn start(bounds: Bounds) -> SocketAddr {
         runtime.block_on(async {
             let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
             address_out.send(listener.local_addr().unwrap()).unwrap();
-            let connections = Connections::new(bounds.connections_max, bounds.per_address_max);
+            let connections =
+                ConnectionLimiter::new(bounds.connections_max, bounds.per_address_max);
             let (io_threads, _threads) = IoThreads::start(1).unwrap();
             let (origins, timeout) = (bounds.origins, bounds.handshake_timeout);
-            let front = Front::new(connections, io_threads, origins, timeout);
+            let context = AcceptContext::new(connections, io_threads, origins, timeout);
             let (_never, stop) = watch::channel(false);
-            serve(listener, None, Arc::new(front), echo, stop).await;
+            serve(listener, None, Arc::new(context), echo, stop).await;
         });
     });
     address.recv().unwrap()

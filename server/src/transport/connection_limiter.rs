@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Connections {
+pub struct ConnectionLimiter {
     shared: Arc<Shared>,
 }
 
@@ -33,14 +33,14 @@ pub enum Full {
     Address,
 }
 
-/// A connection's place, given back when dropped.
+/// A connection's permit, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPermit {
     shared: Arc<Shared>,
     address: IpAddr,
 }
 
-impl Connections {
+impl ConnectionLimiter {
     /// Limits in total and per address. IPv6 addresses count by their /64 network, which one customer owns whole.
     pub fn new(total_max: usize, per_address_max: usize) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Connections {
     }
 
     /// Takes a place for a connection from `address`.
-    pub fn admit(&self, address: IpAddr) -> Result<Place, Full> {
+    pub fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
         let shared = &self.shared;
         let address = network_of(address);
         shared
@@ -74,7 +74,7 @@ impl Connections {
             shared.leave();
             return Err(Full::Address);
         }
-        Ok(Place {
+        Ok(ConnectionPermit {
             shared: Arc::clone(shared),
             address,
         })
@@ -105,7 +105,7 @@ impl Shared {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if let Some(mut count) = self.shared.by_address.get_mut(&self.address) {
             *count -= 1;
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn places_are_limited_and_come_back() {
-        let connections = Connections::new(3, 2);
+        let connections = ConnectionLimiter::new(3, 2);
         let a1 = connections.admit(address("10.0.0.1")).unwrap();
         let _a2 = connections.admit(address("::ffff:10.0.0.1")).unwrap();
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
-        let connections = Connections::new(10, 1);
+        let connections = ConnectionLimiter::new(10, 1);
         let _first = connections.admit(address("2001:db8::1")).unwrap();
         assert_eq!(
             connections.admit(address("2001:db8::2:1")).unwrap_err(),
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn addresses_that_left_are_forgotten() {
-        let connections = Connections::new(10, 10);
+        let connections = ConnectionLimiter::new(10, 10);
         for host in 0..=255 {
             drop(connections.admit(IpAddr::from([10, 0, 0, host])).unwrap());
         }
@@ -176,15 +176,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_wait_ends_with_the_last() {
-        let connections = Connections::new(10, 10);
-        let place = connections.admit(address("10.0.0.1")).unwrap();
+        let connections = ConnectionLimiter::new(10, 10);
+        let permit = connections.admit(address("10.0.0.1")).unwrap();
         let waiting = tokio::spawn({
             let connections = connections.clone();
             async move { connections.wait_empty().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        drop(place);
+        drop(permit);
         waiting.await.unwrap();
     }
 }
