@@ -24,10 +24,10 @@ use crate::connections::link::Peer;
 use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
 use crate::services::accounts::AccountsConfig;
-use crate::services::accounts::courier::hook::{HookConfig, HookCourier};
-use crate::services::accounts::courier::{Courier, LogCourier};
 use crate::services::accounts::lockout::LockoutConfig;
 use crate::services::accounts::passwords::PasswordConfig;
+use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
+use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
 use crate::services::accounts::signing::SigningConfig;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
@@ -57,7 +57,7 @@ impl Sessions for Running {
         };
         self.context
             .services
-            .hub
+            .registry
             .goaway(&goaway, CloseCode::ShuttingDown);
     }
 
@@ -82,19 +82,19 @@ pub async fn start(
         chat: chat_limits(config)?,
         rooms_per_player_max: config.chat.rooms_per_player_max as usize,
         accounts: accounts_config(config),
-        courier: courier(config)?,
+        reset_delivery: reset_delivery(config)?,
     };
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
         .await
         .map_err(|error| part("accounts", &error))?;
-    let hub = Arc::clone(&services.hub);
+    let registry = Arc::clone(&services.registry);
     let context = Arc::new(SessionContext {
         services,
         rates: Rates::new(&allowances(config)),
         config: session_config(config),
     });
     tokio::spawn(maintain(Arc::clone(&context)));
-    health.count("players", move || hub.player_count() as u64);
+    health.count("players", move || registry.player_count() as u64);
     Ok(Running { context, store })
 }
 
@@ -157,7 +157,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
     }
 }
 
-fn courier(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
+fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, StartError> {
     match &config.accounts.reset_hook {
         Some(url) => {
             let bearer = config.accounts.reset_hook_token.clone().map(Hidden);
@@ -165,12 +165,12 @@ fn courier(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
                 url: url.clone(),
                 bearer,
             };
-            let (courier, posting) =
-                HookCourier::new(hook).map_err(|error| part("accounts.reset_hook", &error))?;
+            let (reset_delivery, posting) =
+                HookDelivery::new(hook).map_err(|error| part("accounts.reset_hook", &error))?;
             tokio::spawn(posting);
-            Ok(Some(Arc::new(courier)))
+            Ok(Some(Arc::new(reset_delivery)))
         }
-        None if config.dev => Ok(Some(Arc::new(LogCourier))),
+        None if config.dev => Ok(Some(Arc::new(LogDelivery))),
         None => Ok(None),
     }
 }

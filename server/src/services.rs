@@ -13,14 +13,14 @@ use std::sync::Arc;
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::Ports;
 
-use self::accounts::courier::Courier;
+use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, OpenError};
 use self::friends::FriendService;
 use self::presence::PresenceService;
 use self::profile::ProfileService;
 use crate::chat::directory::RoomDirectory;
 use crate::chat::{self, Environment, RoomOwners, retention};
-use crate::connections::registry::Hub;
+use crate::connections::registry::Registry;
 use crate::io_threads::IoThreads;
 
 /// Everything that answers calls, shared by all connections.
@@ -38,7 +38,7 @@ pub struct Services {
     /// The owners of rooms.
     pub rooms: RoomOwners,
     /// Open connections.
-    pub hub: Arc<Hub>,
+    pub registry: Arc<Registry>,
     /// The store's ports.
     pub store: Ports,
 }
@@ -54,7 +54,7 @@ pub struct ServicesConfig {
     /// Accounts.
     pub accounts: AccountsConfig,
     /// How reset tokens reach their players; without it none are sent.
-    pub courier: Option<Arc<dyn Courier>>,
+    pub reset_delivery: Option<Arc<dyn ResetDelivery>>,
 }
 
 impl Services {
@@ -76,27 +76,32 @@ impl Services {
             limits: Arc::new(config.chat),
         };
         let rooms = chat::start(io_threads, config.shards, &environment);
-        let (hub, pairs) = Hub::new(Arc::new(rooms.clone()));
-        let inbox_hub = Arc::clone(&hub);
+        let (registry, pairs) = Registry::new(Arc::new(rooms.clone()));
+        let inbox_registry = Arc::clone(&registry);
         store
             .inboxes
-            .listen(Box::new(move |user, _| inbox_hub.inbox_grew(user)));
+            .listen(Box::new(move |user, _| inbox_registry.inbox_grew(user)));
 
         let friends = Arc::new(FriendService::new(
             Arc::clone(&store.friends),
             Arc::clone(&store.accounts),
-            hub.clone(),
-            hub.clone(),
+            registry.clone(),
+            registry.clone(),
         ));
         let profile = Arc::new(ProfileService::new(
             Arc::clone(&store.accounts),
-            hub.clone(),
+            registry.clone(),
         ));
         let accounts = Arc::clone(&store.accounts);
-        let accounts =
-            AccountService::open(accounts, hub.clone(), config.courier, config.accounts, now)
-                .await?;
-        let presence = Arc::new(PresenceService::new(hub.clone(), Arc::clone(&friends)));
+        let accounts = AccountService::open(
+            accounts,
+            registry.clone(),
+            config.reset_delivery,
+            config.accounts,
+            now,
+        )
+        .await?;
+        let presence = Arc::new(PresenceService::new(registry.clone(), Arc::clone(&friends)));
         tokio::spawn(Arc::clone(&presence).run(rooms.clone(), pairs));
         tokio::spawn(retention::run(Arc::clone(&store.rooms), rooms.clone()));
         Ok(Self {
@@ -112,7 +117,7 @@ impl Services {
             friends,
             presence,
             rooms,
-            hub,
+            registry,
             store,
         })
     }

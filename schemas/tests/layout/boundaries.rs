@@ -80,9 +80,9 @@ const BOUNDARIES: &[Boundary] = &[
         ],
     },
     Boundary {
-        reason: "only the courier makes HTTP requests",
+        reason: "only the reset_delivery makes HTTP requests",
         scope: &["server/"],
-        allowed: &["server/src/services/accounts/courier"],
+        allowed: &["server/src/services/accounts/reset_delivery"],
         banned: &["reqwest"],
     },
     Boundary {
@@ -293,7 +293,10 @@ mod tests {
     #[test]
     fn each_secret_and_request_has_one_place() {
         for (text, place) in [
-            ("use reqwest::Client;", "services/accounts/courier/hook"),
+            (
+                "use reqwest::Client;",
+                "services/accounts/reset_delivery/hook",
+            ),
             ("use tokio_rustls::TlsAcceptor;", "transport/tls"),
             ("use bcrypt::hash;", "services/accounts/passwords"),
             ("use jsonwebtoken::encode;", "services/accounts/signing"),

@@ -22,7 +22,7 @@ pub struct Player {
     pub name: Arc<str>,
 }
 
-/// One connection, shared by its driver, the rooms that it has open and the hub.
+/// One connection, shared by its driver, the rooms that it has open and the registry.
 #[derive(Debug)]
 pub struct Connection {
     /// Its name in logs.

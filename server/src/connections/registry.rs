@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::session_notifier::Presences;
 use crate::connections::connection::{Connection, Player};
-use crate::connections::session_notifier::Connections;
+use crate::connections::session_notifier::SessionNotifier;
 use crate::sync::Mutex;
 
 /// A signed-in player's connections, and what others see of them.
@@ -34,7 +34,7 @@ pub trait Followed: Send + Sync {
 }
 
 /// All connections of this process.
-pub struct Hub {
+pub struct Registry {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     players: DashMap<UserId, Present>,
     changed: Mutex<HashSet<UserId>>,
@@ -42,21 +42,21 @@ pub struct Hub {
     followed: Arc<dyn Followed>,
 }
 
-impl Hub {
+impl Registry {
     /// No connections yet. Pairs of players whose friendship or blocks changed come out of the second part; there are never
     /// more of them than calls in flight.
     pub fn new(
         followed: Arc<dyn Followed>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<(UserId, UserId)>) {
         let (pairs, changed_pairs) = mpsc::unbounded_channel();
-        let hub = Self {
+        let registry = Self {
             connections: DashMap::new(),
             players: DashMap::new(),
             changed: Mutex::default(),
             pairs,
             followed,
         };
-        (Arc::new(hub), changed_pairs)
+        (Arc::new(registry), changed_pairs)
     }
 
     /// Adds a connection on which nobody is signed in.
@@ -211,13 +211,13 @@ impl Hub {
     }
 }
 
-impl Presences for Hub {
+impl Presences for Registry {
     fn presence(&self, user: UserId) -> Presence {
         Self::presence(self, user)
     }
 }
 
-impl Connections for Hub {
+impl SessionNotifier for Registry {
     fn session_ended(&self, user: UserId, session: SessionId, by: ConnectionId) {
         self.end(user, by, |held| held == session);
     }

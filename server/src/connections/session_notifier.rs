@@ -6,7 +6,7 @@ use pitturu_protocol::types::presence::Presence;
 
 /// The open connections of this process, and later of others. Calls return at once, may be repeated, and come after the
 /// change is durable.
-pub trait Connections: Send + Sync {
+pub trait SessionNotifier: Send + Sync {
     /// A session has ended: its connections are signed out. `by` is the connection whose call ended it, which still
     /// gets its reply.
     fn session_ended(&self, user: UserId, session: SessionId, by: ConnectionId);

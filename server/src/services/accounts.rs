@@ -4,14 +4,14 @@
 //!   `credentials`: passwords, reset tokens and roles;
 //! - [`passwords`]: bcrypt apart from everything else; [`lockout`]:
 //!   delays that grow with wrong passwords;
-//! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`courier`]: how a reset token
+//! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`reset_delivery`]: how a reset token
 //!   reaches its player.
 
-pub mod courier;
 mod credentials;
 mod devices;
 pub mod lockout;
 pub mod passwords;
+pub mod reset_delivery;
 mod sign_in;
 pub mod signing;
 pub mod tokens;
@@ -34,13 +34,13 @@ use pitturu_store::accounts::{Accounts, SecretHash};
 use pitturu_store::keyed::KeyUse;
 use sha2::{Digest, Sha256};
 
-use self::courier::Courier;
 use self::lockout::{Lockout, LockoutConfig};
 use self::passwords::{PasswordConfig, Passwords};
+use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
-use crate::connections::session_notifier::Connections;
+use crate::connections::session_notifier::SessionNotifier;
 use crate::random::random_bytes;
 
 /// Reset tokens looked at in one step of maintenance.
@@ -103,8 +103,8 @@ pub enum OpenError {
 /// The calls of [`pitturu_protocol::types::accounts`].
 pub struct AccountService {
     store: Arc<dyn Accounts>,
-    connections: Arc<dyn Connections>,
-    courier: Option<Arc<dyn Courier>>,
+    notifier: Arc<dyn SessionNotifier>,
+    reset_delivery: Option<Arc<dyn ResetDelivery>>,
     passwords: Passwords,
     lockout: Lockout,
     reset_requests: Lockout,
@@ -116,14 +116,14 @@ pub struct AccountService {
 }
 
 impl AccountService {
-    /// Loads keys and starts the threads for passwords. Without a courier no reset tokens can be asked for.
+    /// Loads keys and starts the threads for passwords. Without a delivery no reset tokens can be asked for.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(
         store: Arc<dyn Accounts>,
-        connections: Arc<dyn Connections>,
-        courier: Option<Arc<dyn Courier>>,
+        notifier: Arc<dyn SessionNotifier>,
+        reset_delivery: Option<Arc<dyn ResetDelivery>>,
         config: AccountsConfig,
         now: u64,
     ) -> Result<Self, OpenError> {
@@ -139,8 +139,8 @@ impl AccountService {
         let keys = SigningKeys::open(Arc::clone(&store), config.signing, now).await?;
         let master = store.secret("opaque_tokens", random_bytes()).await?;
         Ok(Self {
-            connections,
-            courier,
+            notifier,
+            reset_delivery,
             passwords: Passwords::start(config.passwords)?,
             lockout: Lockout::new(config.lockout),
             reset_requests: Lockout::new(RESET_REQUESTS),

@@ -22,13 +22,13 @@ use pitturu_store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair}
 
 use super::accounts::keyed;
 use crate::connections::caller::Caller;
-use crate::connections::session_notifier::{Connections, Presences};
+use crate::connections::session_notifier::{Presences, SessionNotifier};
 
 /// The calls of [`pitturu_protocol::types::friends`], and who is whose friend for everybody who asks.
 pub struct FriendService {
     store: Arc<dyn Friends>,
     accounts: Arc<dyn Accounts>,
-    connections: Arc<dyn Connections>,
+    notifier: Arc<dyn SessionNotifier>,
     presences: Arc<dyn Presences>,
 }
 
@@ -37,13 +37,13 @@ impl FriendService {
     pub fn new(
         store: Arc<dyn Friends>,
         accounts: Arc<dyn Accounts>,
-        connections: Arc<dyn Connections>,
+        notifier: Arc<dyn SessionNotifier>,
         presences: Arc<dyn Presences>,
     ) -> Self {
         Self {
             store,
             accounts,
-            connections,
+            notifier,
             presences,
         }
     }
@@ -97,7 +97,7 @@ impl FriendService {
             .await?
             .value;
         if row.state == FriendState::Friend {
-            self.connections.friends_changed(pair.user, pair.other);
+            self.notifier.friends_changed(pair.user, pair.other);
         }
         self.shown(row).await
     }
@@ -114,7 +114,7 @@ impl FriendService {
             .accept(pair, keyed(caller, Some(pair.user)))
             .await?
             .value;
-        self.connections.friends_changed(pair.user, pair.other);
+        self.notifier.friends_changed(pair.user, pair.other);
         self.shown(row).await
     }
 
@@ -128,7 +128,7 @@ impl FriendService {
         self.store
             .remove(pair, keyed(caller, Some(pair.user)))
             .await?;
-        self.connections.friends_changed(pair.user, pair.other);
+        self.notifier.friends_changed(pair.user, pair.other);
         Ok(Done {})
     }
 
@@ -138,7 +138,7 @@ impl FriendService {
         self.store
             .block(pair, keyed(caller, Some(pair.user)))
             .await?;
-        self.connections.friends_changed(pair.user, pair.other);
+        self.notifier.friends_changed(pair.user, pair.other);
         Ok(Done {})
     }
 
@@ -159,7 +159,7 @@ impl FriendService {
             }
             unblocked => unblocked?,
         };
-        self.connections.friends_changed(pair.user, pair.other);
+        self.notifier.friends_changed(pair.user, pair.other);
         Ok(Done {})
     }
 

@@ -21,21 +21,21 @@ use crate::chat::command::Command;
 use crate::connections::caller::Caller;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
-use crate::connections::registry::Hub;
+use crate::connections::registry::Registry;
 
 /// How often changes of presence are passed on: many changes of one player become one event.
 const TICK: Duration = Duration::from_millis(500);
 
 /// The calls of [`pitturu_protocol::types::presence`], and news for friends.
 pub struct PresenceService {
-    hub: Arc<Hub>,
+    registry: Arc<Registry>,
     friends: Arc<FriendService>,
 }
 
 impl PresenceService {
-    /// Presence over the connections of `hub`.
-    pub const fn new(hub: Arc<Hub>, friends: Arc<FriendService>) -> Self {
-        Self { hub, friends }
+    /// Presence over the connections of `registry`.
+    pub const fn new(registry: Arc<Registry>, friends: Arc<FriendService>) -> Self {
+        Self { registry, friends }
     }
 
     /// [`SetPresence`].
@@ -49,7 +49,7 @@ impl PresenceService {
             return Err(Fault::invalid("note", range));
         }
         let note = request.note.filter(|note| !note.is_empty());
-        self.hub.set_presence(user, request.status, note);
+        self.registry.set_presence(user, request.status, note);
         Ok(Done {})
     }
 
@@ -66,7 +66,7 @@ impl PresenceService {
             presences.push(if hidden {
                 offline(user)
             } else {
-                self.hub.presence(user)
+                self.registry.presence(user)
             });
         }
         Ok(Presences { presences })
@@ -92,10 +92,10 @@ impl PresenceService {
     }
 
     async fn tell_changes(&self) {
-        for user in self.hub.take_changed() {
+        for user in self.registry.take_changed() {
             match self.friends.friends_of(user).await {
                 Ok(friends) => {
-                    let presence = self.hub.presence(user);
+                    let presence = self.registry.presence(user);
                     for friend in friends {
                         self.tell(friend, &presence);
                     }
@@ -106,7 +106,7 @@ impl PresenceService {
     }
 
     fn tell(&self, friend: UserId, presence: &Presence) {
-        let connections = self.hub.connections_of(friend);
+        let connections = self.registry.connections_of(friend);
         if connections.is_empty() {
             return;
         }
@@ -133,7 +133,7 @@ impl PresenceService {
                 rooms.send(Command::SetBlocked(direct_room(one, other), blocked));
                 for (viewer, seen) in [(one, other), (other, one)] {
                     let presence = if friends {
-                        self.hub.presence(seen)
+                        self.registry.presence(seen)
                     } else {
                         offline(seen)
                     };

@@ -21,7 +21,7 @@ use pitturu_store::accounts::{AccountRow, Accounts, ProfileChange};
 use super::accounts::keyed;
 use crate::chat::directory::DisplayNames;
 use crate::connections::caller::Caller;
-use crate::connections::session_notifier::Connections;
+use crate::connections::session_notifier::SessionNotifier;
 
 /// Most display names that are remembered: one half of them young, one half old.
 const NAMES_REMEMBERED_MAX: usize = 20_000;
@@ -29,16 +29,16 @@ const NAMES_REMEMBERED_MAX: usize = 20_000;
 /// The calls of [`pitturu_protocol::types::profile`], and the names of players for everybody who shows them.
 pub struct ProfileService {
     store: Arc<dyn Accounts>,
-    connections: Arc<dyn Connections>,
+    notifier: Arc<dyn SessionNotifier>,
     names: Mutex<Names>,
 }
 
 impl ProfileService {
     /// Profiles in this store.
-    pub fn new(store: Arc<dyn Accounts>, connections: Arc<dyn Connections>) -> Self {
+    pub fn new(store: Arc<dyn Accounts>, notifier: Arc<dyn SessionNotifier>) -> Self {
         Self {
             store,
-            connections,
+            notifier,
             names: Mutex::default(),
         }
     }
@@ -104,7 +104,7 @@ impl ProfileService {
             .ok_or_else(|| Fault::of(Code::TokenInvalid))?;
         if renamed {
             self.names().forget(user);
-            self.connections.renamed(user, &account.profile.name);
+            self.notifier.renamed(user, &account.profile.name);
         }
         Ok(profile(AccountRow {
             profile: updated.value,

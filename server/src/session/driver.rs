@@ -54,7 +54,7 @@ pub fn serve<L: Link>(
         peer,
         context.config.outbox_bytes,
     ));
-    context.services.hub.add(Arc::clone(&connection));
+    context.services.registry.add(Arc::clone(&connection));
     let guard = Leave {
         connection: Arc::clone(&connection),
         context: Arc::clone(&context),
@@ -67,7 +67,7 @@ pub fn serve<L: Link>(
     }
 }
 
-/// Takes the connection out of the hub and its rooms, also when its task is dropped.
+/// Takes the connection out of the registry and its rooms, also when its task is dropped.
 struct Leave {
     connection: Arc<Connection>,
     context: Arc<SessionContext>,
@@ -76,7 +76,7 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.connection.outbox.plug(None);
-        self.context.services.hub.remove(&self.connection);
+        self.context.services.registry.remove(&self.connection);
     }
 }
 

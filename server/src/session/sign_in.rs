@@ -61,7 +61,7 @@ pub async fn sign_in(
         identity: identity.clone(),
         name: name.unwrap_or_else(|| Arc::from("")),
     };
-    services.hub.sign_in(connection, player);
+    services.registry.sign_in(connection, player);
     // What ended the session before the connection was listed did not reach it.
     match services.accounts.confirm(identity.clone()).await {
         Ok(now) => {
@@ -74,7 +74,7 @@ pub async fn sign_in(
             Ok(())
         }
         Err(fault) => {
-            services.hub.sign_out(connection);
+            services.registry.sign_out(connection);
             Err(fault)
         }
     }

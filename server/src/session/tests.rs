@@ -305,11 +305,17 @@ async fn a_connection_that_ends_leaves_the_registry() {
         let (mut client, signed_in) = world.guest("ana", Options::default()).await;
         client.create_room().await;
         let user = signed_in.identity.user;
-        assert_eq!(world.context.services.hub.connections_of(user).len(), 1);
+        assert_eq!(
+            world.context.services.registry.connections_of(user).len(),
+            1
+        );
         client.peer.end(error);
         assert_eq!(client.peer.closed().await, None, "nobody is told");
-        assert_eq!(world.context.services.hub.connections_of(user).len(), 0);
-        assert_eq!(world.context.services.hub.player_count(), 0);
+        assert_eq!(
+            world.context.services.registry.connections_of(user).len(),
+            0
+        );
+        assert_eq!(world.context.services.registry.player_count(), 0);
     }
 }
 
@@ -326,7 +332,7 @@ async fn everybody_is_sent_away_with_a_reason() {
     world
         .context
         .services
-        .hub
+        .registry
         .goaway(&goaway, CloseCode::ShuttingDown);
     for client in [&mut greeted, &mut guest] {
         assert_eq!(client.answer().await, Some(Came::Goaway(goaway.clone())));

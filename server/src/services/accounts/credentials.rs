@@ -11,8 +11,8 @@ use pitturu_rules::names::{self, Username};
 use pitturu_store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
 use pitturu_store::keyed::KeyUse;
 
-use super::courier::ResetDelivery;
 use super::devices::account;
+use super::reset_delivery::ResetMessage;
 use super::{AccountService, keyed, keyed_without_passwords, locked_out, tokens};
 use crate::connections::caller::Caller;
 use crate::random::random_bytes;
@@ -57,9 +57,9 @@ impl AccountService {
         if upgraded.repeated {
             self.password_is(user, &password).await?;
         }
-        self.connections.upgraded(user);
+        self.notifier.upgraded(user);
         if let Some(role) = role {
-            self.connections.role_changed(user, role);
+            self.notifier.role_changed(user, role);
         }
         Ok(account(self.known_account(user).await?))
     }
@@ -113,7 +113,7 @@ impl AccountService {
         if changed.repeated {
             self.password_is(identity.user, &request.new).await?;
         }
-        self.connections
+        self.notifier
             .sessions_ended(identity.user, Some(identity.session), caller.conn);
         Ok(Done {})
     }
@@ -124,7 +124,7 @@ impl AccountService {
         caller: &Caller,
         request: RequestPasswordReset,
     ) -> Result<Done, Fault> {
-        let Some(courier) = &self.courier else {
+        let Some(reset_delivery) = &self.reset_delivery else {
             return Err(Fault::new(
                 Code::Unavailable,
                 "this server has no way to deliver reset tokens; ask its support",
@@ -153,7 +153,7 @@ impl AccountService {
             .add_reset(made.hash, row, keyed(caller, None))
             .await?;
         if let Some((user, login)) = known.filter(|_| !added.repeated) {
-            courier.deliver(ResetDelivery {
+            reset_delivery.deliver(ResetMessage {
                 user,
                 username: login.username,
                 email: login.email,
@@ -203,7 +203,7 @@ impl AccountService {
             self.password_is(user, &password).await?;
         }
         self.lockout.clear(&login.folded);
-        self.connections.sessions_ended(user, None, caller.conn);
+        self.notifier.sessions_ended(user, None, caller.conn);
         Ok(Done {})
     }
 
@@ -245,7 +245,7 @@ impl AccountService {
             .await?;
         if changed.value && !changed.repeated {
             tracing::info!(%admin, %user, ?role, "set a role");
-            self.connections.role_changed(user, role);
+            self.notifier.role_changed(user, role);
         }
         Ok(Done {})
     }

@@ -28,7 +28,7 @@ impl AccountService {
             Ok(_) | Err(AccountError::NoSession) => {}
             Err(error) => return Err(error.into()),
         }
-        self.connections
+        self.notifier
             .session_ended(identity.user, identity.session, caller.conn);
         Ok(Done {})
     }
@@ -45,7 +45,7 @@ impl AccountService {
             .end_sessions(user, None, keyed(caller, Some(user)))
             .await?;
         if !ended.repeated {
-            self.connections.sessions_ended(user, None, caller.conn);
+            self.notifier.sessions_ended(user, None, caller.conn);
         }
         Ok(Done {})
     }
@@ -82,7 +82,7 @@ impl AccountService {
             Err(AccountError::NoSession) => return Err(Fault::of(Code::NotFound)),
             ended => ended?,
         };
-        self.connections
+        self.notifier
             .session_ended(user, request.session, caller.conn);
         Ok(Done {})
     }

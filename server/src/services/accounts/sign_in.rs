@@ -217,7 +217,7 @@ impl AccountService {
             }
             Rotated::Reused => {
                 tracing::warn!(user = %token.user, session = %token.session, "a refresh token was used twice");
-                self.connections
+                self.notifier
                     .session_ended(token.user, token.session, caller.conn);
                 Err(Fault::of(Code::RefreshReused))
             }
@@ -258,7 +258,7 @@ impl AccountService {
 
     /// The identity with role and kind of account as they are now, when its session has not ended.
     ///
-    /// To be asked once more after a connection was listed as signed in: [`crate::connections::session_notifier::Connections`]
+    /// To be asked once more after a connection was listed as signed in: [`crate::connections::session_notifier::SessionNotifier`]
     /// hears of whatever ends or changes later, and could not reach the connection before.
     ///
     /// # Errors
@@ -336,10 +336,10 @@ impl AccountService {
             opened => opened?,
         };
         for session in ended {
-            self.connections.session_ended(user, session, caller.conn);
+            self.notifier.session_ended(user, session, caller.conn);
         }
         if let Some(role) = role {
-            self.connections.role_changed(user, role);
+            self.notifier.role_changed(user, role);
         }
         Ok(grant)
     }

@@ -22,19 +22,19 @@ use pitturu_store::embedded::engine::EngineOptions;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::courier::{Courier, ResetDelivery};
 use super::lockout::LockoutConfig;
 use super::passwords::PasswordConfig;
+use super::reset_delivery::{ResetDelivery, ResetMessage};
 use super::{AccountService, AccountsConfig};
 use crate::connections::caller::{Caller, IdempotencyKey};
-use crate::connections::session_notifier::Connections;
+use crate::connections::session_notifier::SessionNotifier;
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
 const PASSWORD: &str = "correct horse";
 
-/// What the session layer and the courier were told.
+/// What the connections and the delivery were told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
     Ended(UserId, SessionId),
@@ -48,7 +48,7 @@ pub(crate) enum Told {
 #[derive(Default)]
 pub(crate) struct Recorder {
     told: Mutex<Vec<Told>>,
-    deliveries: Mutex<Vec<ResetDelivery>>,
+    deliveries: Mutex<Vec<ResetMessage>>,
 }
 
 impl Recorder {
@@ -61,7 +61,7 @@ impl Recorder {
     }
 }
 
-impl Connections for Recorder {
+impl SessionNotifier for Recorder {
     fn session_ended(&self, user: UserId, session: SessionId, _: ConnectionId) {
         self.tell(Told::Ended(user, session));
     }
@@ -87,8 +87,8 @@ impl Connections for Recorder {
     }
 }
 
-impl Courier for Recorder {
-    fn deliver(&self, delivery: ResetDelivery) {
+impl ResetDelivery for Recorder {
+    fn deliver(&self, delivery: ResetMessage) {
         self.deliveries.lock().unwrap().push(delivery);
     }
 }

@@ -49,7 +49,7 @@ impl World {
             chat: ChatLimits::default(),
             rooms_per_player_max: 100,
             accounts: AccountsConfig::default(),
-            courier: None,
+            reset_delivery: None,
         };
         let ports = Ports::all(store.clone());
         let services = Services::start(ports, &io_threads, services, clock::now_ms()).await;

@@ -1,4 +1,4 @@
-//! A courier that posts each token to an address of the operator's, who sends the mail or message.
+//! A delivery that posts each token to an address of the operator's, who sends the mail or message.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{Courier, ResetDelivery};
+use super::{ResetDelivery, ResetMessage};
 
 /// Most tokens that wait to be posted. Beyond it a token is dropped and logged, and the player asks again.
 pub const HOOK_QUEUE_MAX: usize = 256;
@@ -28,7 +28,7 @@ pub struct HookConfig {
     pub bearer: Option<Hidden<String>>,
 }
 
-/// Why the courier can't start.
+/// Why the delivery can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// The address is none.
@@ -52,12 +52,12 @@ struct Post<'a> {
 
 /// The queue before the posting task.
 #[derive(Clone, Debug)]
-pub struct HookCourier {
-    queue: mpsc::Sender<ResetDelivery>,
+pub struct HookDelivery {
+    queue: mpsc::Sender<ResetMessage>,
 }
 
-impl HookCourier {
-    /// The courier, and the task that posts, which the caller spawns. The task ends when the last clone is dropped and
+impl HookDelivery {
+    /// The delivery, and the task that posts, which the caller spawns. The task ends when the last clone is dropped and
     /// the queue is empty.
     ///
     /// # Errors
@@ -77,8 +77,8 @@ impl HookCourier {
     }
 }
 
-impl Courier for HookCourier {
-    fn deliver(&self, delivery: ResetDelivery) {
+impl ResetDelivery for HookDelivery {
+    fn deliver(&self, delivery: ResetMessage) {
         let user = delivery.user;
         if self.queue.try_send(delivery).is_err() {
             metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
@@ -91,7 +91,7 @@ async fn run(
     client: Client,
     url: Url,
     bearer: Option<Hidden<String>>,
-    mut deliveries: mpsc::Receiver<ResetDelivery>,
+    mut deliveries: mpsc::Receiver<ResetMessage>,
 ) {
     while let Some(delivery) = deliveries.recv().await {
         let mut pauses = PAUSES.iter();
@@ -120,7 +120,7 @@ async fn post(
     client: &Client,
     url: &Url,
     bearer: Option<&Hidden<String>>,
-    delivery: &ResetDelivery,
+    delivery: &ResetMessage,
 ) -> Result<StatusCode, reqwest::Error> {
     let mut request = client.post(url.clone()).json(&Post {
         event: "password_reset",
@@ -152,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn delivery() -> ResetDelivery {
-        ResetDelivery {
+    fn delivery() -> ResetMessage {
+        ResetMessage {
             user: UserId::from_bytes([1; 10]),
             username: "ana".to_owned(),
             email: Some("a@b.c".to_owned()),
@@ -184,9 +184,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/reset", listener.local_addr().unwrap());
         let bearer = Some(Hidden("let me in".to_owned()));
-        let (courier, task) = HookCourier::new(HookConfig { url, bearer }).unwrap();
-        courier.deliver(delivery());
-        drop(courier);
+        let (reset_delivery, task) = HookDelivery::new(HookConfig { url, bearer }).unwrap();
+        reset_delivery.deliver(delivery());
+        drop(reset_delivery);
         let (asked, ()) = tokio::join!(answer(listener, &["503 Busy", "204 Done"]), task);
         assert_eq!(asked.len(), 2);
         for request in asked {
@@ -207,9 +207,9 @@ mod tests {
     async fn a_refusal_is_final() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let (courier, task) = HookCourier::new(HookConfig { url, bearer: None }).unwrap();
-        courier.deliver(delivery());
-        drop(courier);
+        let (reset_delivery, task) = HookDelivery::new(HookConfig { url, bearer: None }).unwrap();
+        reset_delivery.deliver(delivery());
+        drop(reset_delivery);
         let (asked, ()) = tokio::join!(answer(listener, &["403 No"]), task);
         assert_eq!(asked.len(), 1);
     }
@@ -220,12 +220,12 @@ mod tests {
             url: "http://127.0.0.1:9/".to_owned(),
             bearer: None,
         };
-        let (courier, task) = HookCourier::new(config).unwrap();
+        let (reset_delivery, task) = HookDelivery::new(config).unwrap();
         for _ in 0..HOOK_QUEUE_MAX + 10 {
-            courier.deliver(delivery());
+            reset_delivery.deliver(delivery());
         }
         drop(task);
-        courier.deliver(delivery());
+        reset_delivery.deliver(delivery());
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
                 bearer: None,
             };
             assert!(
-                matches!(HookCourier::new(config), Err(HookError::Url(_))),
+                matches!(HookDelivery::new(config), Err(HookError::Url(_))),
                 "{url}"
             );
         }

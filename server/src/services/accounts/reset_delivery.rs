@@ -7,7 +7,7 @@ use pitturu_store::accounts::Hidden;
 
 /// A reset token on its way.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ResetDelivery {
+pub struct ResetMessage {
     /// The player.
     pub user: UserId,
     /// User name.
@@ -21,19 +21,19 @@ pub struct ResetDelivery {
 }
 
 /// Takes reset tokens to players.
-pub trait Courier: Send + Sync {
+pub trait ResetDelivery: Send + Sync {
     /// Sends a token. Returns at once, so that its time tells nothing about the account; what can't be delivered is
     /// logged, and the player asks again.
-    fn deliver(&self, delivery: ResetDelivery);
+    fn deliver(&self, delivery: ResetMessage);
 }
 
 /// Writes tokens to the log. For development only: whoever reads the log can set passwords.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LogCourier;
+pub struct LogDelivery;
 
-impl Courier for LogCourier {
-    fn deliver(&self, delivery: ResetDelivery) {
-        let ResetDelivery {
+impl ResetDelivery for LogDelivery {
+    fn deliver(&self, delivery: ResetMessage) {
+        let ResetMessage {
             user,
             username,
             token,
