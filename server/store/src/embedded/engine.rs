@@ -32,7 +32,7 @@ use pitturu_protocol::ids::UserId;
 use tokio::sync::Semaphore;
 
 use self::queue::{Call, Queue, Queued, Submission};
-use self::read::Generation;
+use self::read::OpenDatabase;
 use super::tables::Table;
 use crate::{Done, StoreError};
 
@@ -137,7 +137,7 @@ struct Shared {
     dir: PathBuf,
     options: EngineOptions,
     queue: Queue,
-    generation: RwLock<Option<Arc<Generation>>>,
+    database: RwLock<Option<Arc<OpenDatabase>>>,
     health: Mutex<EngineHealth>,
     failing: AtomicBool,
     fence: AtomicU64,
@@ -151,14 +151,14 @@ impl Shared {
     fn new(
         dir: &Path,
         options: EngineOptions,
-        generation: Generation,
+        database: OpenDatabase,
         key_table: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
             dir: dir.to_path_buf(),
             queue: Queue::new(options.queue_jobs_max, options.queue_bytes_max),
             options,
-            generation: RwLock::new(Some(Arc::new(generation))),
+            database: RwLock::new(Some(Arc::new(database))),
             health: Mutex::new(EngineHealth::Ok),
             failing: AtomicBool::new(false),
             fence: AtomicU64::new(1),
@@ -185,8 +185,8 @@ impl Shared {
         }
     }
 
-    fn generation(&self) -> Result<Arc<Generation>, StoreError> {
-        self.generation
+    fn database(&self) -> Result<Arc<OpenDatabase>, StoreError> {
+        self.database
             .read()
             .clone()
             .ok_or_else(|| self.unavailable())
@@ -229,7 +229,7 @@ impl Engine {
     /// schema is left as it is. Of a damaged journal the library cuts off what follows the damage.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
-        let shared = Shared::new(dir, options, opened.generation, opened.keys.table);
+        let shared = Shared::new(dir, options, opened.database, opened.keys.table);
         let writer = writer::spawn(Arc::clone(&shared), opened.lock, opened.commit, opened.keys)
             .map_err(|error| OpenError::Io {
                 dir: dir.to_path_buf(),
@@ -271,7 +271,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError::Unavailable`] while the engine recovers or when it is closed.
     pub fn view(&self) -> Result<View, StoreError> {
-        Ok(View::new(self.handle.shared.generation()?))
+        Ok(View::new(self.handle.shared.database()?))
     }
 
     /// Runs `read` on a thread that may block on the disk, at most [`READS_AT_ONCE_MAX`] at once.

@@ -27,9 +27,9 @@ macro_rules! tables {
 tables! {
     /// The engine's own: name of the value.
     Meta "meta";
-    /// Results of keyed calls, one generation: hash of scope and key.
+    /// Results of keyed calls, one database: hash of scope and key.
     KeysA "keys_a";
-    /// Results of keyed calls, the other generation: hash of scope and key.
+    /// Results of keyed calls, the other database: hash of scope and key.
     KeysB "keys_b";
     /// Rooms: room.
     Rooms "rooms";

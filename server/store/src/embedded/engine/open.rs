@@ -10,7 +10,7 @@ use fjall::{Database, KeyspaceCreateOptions};
 use super::EngineOptions;
 use super::error::{OpenError, Stage, database_refused, refused};
 use super::folder::{self, COMMITS_FILE, check_schema};
-use super::read::Generation;
+use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
 
 const DATABASE_FOLDER: &str = "data";
@@ -58,7 +58,7 @@ impl KeyGeneration {
 
 /// A folder that was opened.
 pub(super) struct Opened {
-    pub(super) generation: Generation,
+    pub(super) database: OpenDatabase,
     /// Holds the lock as long as it lives.
     pub(super) lock: File,
     /// Number of the newest commit.
@@ -75,11 +75,11 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     if expected.is_empty() {
         begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
-    let generation = open_database(dir, options, &expected)?;
+    let database = open_database(dir, options, &expected)?;
     if expected.len() < Table::ALL.len() {
         folder::write_schema(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
-    let commit = commit_number(&generation).map_err(|error| database_refused(dir, &error))?;
+    let commit = commit_number(&database).map_err(|error| database_refused(dir, &error))?;
     if let Some(marked) = folder::read_commit_mark(dir)
         && marked > commit
     {
@@ -91,14 +91,14 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
             ),
         });
     }
-    let keys = generation
+    let keys = database
         .table(Table::Meta)
         .get(KEY_GENERATION_KEY)
         .map_err(|error| database_refused(dir, &error))?
         .and_then(|bytes| KeyGeneration::from_bytes(&bytes))
         .unwrap_or(KeyGeneration { table: 0, since: 0 });
     Ok(Opened {
-        generation,
+        database,
         lock,
         commit,
         keys,
@@ -120,7 +120,7 @@ pub(super) fn open_database(
     dir: &Path,
     options: &EngineOptions,
     expected: &[Table],
-) -> Result<Generation, OpenError> {
+) -> Result<OpenDatabase, OpenError> {
     let path = dir.join(DATABASE_FOLDER);
     if let Some(detail) = missing_part(&path, expected) {
         return Err(OpenError::Damaged {
@@ -131,7 +131,7 @@ pub(super) fn open_database(
     // The library panics on some kinds of damage.
     let opened = catch_unwind(AssertUnwindSafe(|| open_tables(&path, options, expected)));
     match opened {
-        Ok(Ok(Some(generation))) => Ok(generation),
+        Ok(Ok(Some(database))) => Ok(database),
         Ok(Ok(None)) => Err(OpenError::Damaged {
             dir: dir.to_path_buf(),
             detail: "tables are missing".to_owned(),
@@ -175,7 +175,7 @@ fn open_tables(
     path: &Path,
     options: &EngineOptions,
     expected: &[Table],
-) -> Result<Option<Generation>, fjall::Error> {
+) -> Result<Option<OpenDatabase>, fjall::Error> {
     let db = Database::builder(path)
         .cache_size(options.cache_bytes)
         .max_journaling_size(options.journal_bytes_max)
@@ -191,11 +191,11 @@ fn open_tables(
             KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
         })?);
     }
-    Ok(Some(Generation { db, tables }))
+    Ok(Some(OpenDatabase { db, tables }))
 }
 
-pub(super) fn commit_number(generation: &Generation) -> Result<u64, fjall::Error> {
-    let row = generation.table(Table::Meta).get(COMMIT_KEY)?;
+pub(super) fn commit_number(database: &OpenDatabase) -> Result<u64, fjall::Error> {
+    let row = database.table(Table::Meta).get(COMMIT_KEY)?;
     Ok(row
         .and_then(|bytes| <[u8; 8]>::try_from(bytes.as_ref()).ok())
         .map_or(0, u64::from_be_bytes))

@@ -119,12 +119,12 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Vec<u8>> {
 }
 
 /// The database as opened once. After a failure the writer opens another one.
-pub(super) struct Generation {
+pub(super) struct OpenDatabase {
     pub(super) db: Database,
     pub(super) tables: Vec<Keyspace>,
 }
 
-impl Generation {
+impl OpenDatabase {
     pub(super) fn table(&self, table: Table) -> &Keyspace {
         &self.tables[table.index()]
     }
@@ -145,17 +145,14 @@ impl Generation {
 ///
 /// Short-lived: it keeps old rows from being compacted away, and the store from recovering.
 pub struct View {
-    generation: Arc<Generation>,
+    database: Arc<OpenDatabase>,
     snapshot: Snapshot,
 }
 
 impl View {
-    pub(super) fn new(generation: Arc<Generation>) -> Self {
-        let snapshot = generation.db.snapshot();
-        Self {
-            generation,
-            snapshot,
-        }
+    pub(super) fn new(database: Arc<OpenDatabase>) -> Self {
+        let snapshot = database.db.snapshot();
+        Self { database, snapshot }
     }
 
     /// The row under `key`.
@@ -164,7 +161,7 @@ impl View {
     /// [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.snapshot
-            .get(self.generation.table(table), key)
+            .get(self.database.table(table), key)
             .map_err(|error| unreadable(&error))
     }
 
@@ -181,7 +178,7 @@ impl View {
     ) -> Result<Vec<Row>, StoreError> {
         let stored = self
             .snapshot
-            .range::<&[u8], _>(self.generation.table(table), range.checked_bounds());
+            .range::<&[u8], _>(self.database.table(table), range.checked_bounds());
         let pending = std::iter::empty();
         if reverse {
             Merge::new(pending, stored.rev(), true).collect(limit)

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use pitturu_protocol::ids::UserId;
 
-use super::read::{Generation, Limit, Merge, Range, Row};
+use super::read::{Limit, Merge, OpenDatabase, Range, Row};
 use super::{Key, Value};
 use crate::StoreError;
 use crate::embedded::tables::Table;
@@ -103,7 +103,7 @@ impl RecentHeads {
 ///
 /// Nothing of a write that returns an error or panics is kept. Reads are never stale: there is one writer.
 pub struct Tx<'a> {
-    generation: &'a Generation,
+    database: &'a OpenDatabase,
     heads: &'a RecentHeads,
     overlay: &'a mut Overlay,
     fence: u64,
@@ -112,14 +112,14 @@ pub struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     pub(super) fn new(
-        generation: &'a Generation,
+        database: &'a OpenDatabase,
         heads: &'a RecentHeads,
         overlay: &'a mut Overlay,
         fence: u64,
         keys: [Table; 2],
     ) -> Self {
         Self {
-            generation,
+            database,
             heads,
             overlay,
             fence,
@@ -134,7 +134,7 @@ impl<'a> Tx<'a> {
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
         match self.overlay.tables[table.index()].get(key) {
             Some(pending) => Ok(pending.clone()),
-            None => self.generation.get(table, key),
+            None => self.database.get(table, key),
         }
     }
 
@@ -174,7 +174,7 @@ impl<'a> Tx<'a> {
     ) -> Result<Vec<Row>, StoreError> {
         let pending = self.overlay.tables[table.index()]
             .range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(range.checked_bounds());
-        let stored = self.generation.range(table, range);
+        let stored = self.database.range(table, range);
         if reverse {
             Merge::new(pending.rev(), stored.rev(), true).collect(limit)
         } else {

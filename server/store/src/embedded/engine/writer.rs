@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, PersistMode};
 
-use self::recovery::{Doubt, Failure, free_bytes, judge, undo_of};
+use self::recovery::{Failure, UnknownCommit, free_bytes, judge, undo_of};
 use super::folder;
 use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
 use super::queue::Queued;
-use super::read::Generation;
+use super::read::OpenDatabase;
 use super::tx::{Overlay, RecentHeads, Tx};
 use super::{EngineHealth, FULL_GROUP_JOBS, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shared};
 use crate::StoreError;
@@ -40,7 +40,7 @@ struct Writer {
     shared: Arc<Shared>,
     commit: u64,
     keys: KeyGeneration,
-    doubt: Option<Doubt>,
+    unknown: Option<UnknownCommit>,
     heads: RecentHeads,
     space_checked: Option<Instant>,
     marked: u64,
@@ -93,7 +93,7 @@ impl Writer {
             shared,
             commit,
             keys,
-            doubt: None,
+            unknown: None,
             heads: RecentHeads::default(),
             space_checked: None,
             marked: 0,
@@ -140,8 +140,8 @@ impl Writer {
     }
 
     fn write_group(&mut self, mut group: Vec<Queued>) {
-        let generation = match self.shared.generation() {
-            Ok(generation) => generation,
+        let database = match self.shared.database() {
+            Ok(database) => database,
             Err(error) => return report(&self.shared, group, &Err(error)),
         };
         let mut overlay = Overlay::new();
@@ -149,7 +149,7 @@ impl Writer {
         let fence = self.shared.fence.load(Ordering::Acquire);
         for queued in &mut group {
             let run = AssertUnwindSafe(|| {
-                let mut tx = Tx::new(&generation, &self.heads, &mut overlay, fence, keys);
+                let mut tx = Tx::new(&database, &self.heads, &mut overlay, fence, keys);
                 queued.job.run(&mut tx)
             });
             let keep = catch_unwind(run).unwrap_or_else(|_| {
@@ -163,7 +163,7 @@ impl Writer {
             }
         }
         let notes = overlay.take_notes();
-        match self.commit(&generation, overlay) {
+        match self.commit(&database, overlay) {
             Ok(()) => {
                 report(&self.shared, group, &Ok(()));
                 if let Some(listener) = self.shared.inbox_listener.get() {
@@ -186,12 +186,12 @@ impl Writer {
     }
 
     /// Commits the changes and syncs them. Without changes there is nothing to wait for.
-    fn commit(&mut self, generation: &Generation, mut overlay: Overlay) -> Result<(), Failure> {
+    fn commit(&mut self, database: &OpenDatabase, mut overlay: Overlay) -> Result<(), Failure> {
         if overlay.is_empty() {
             return Ok(());
         }
         self.check_space()?;
-        wait_for_workers(generation)?;
+        wait_for_workers(database)?;
         let commit = self.commit + 1;
         overlay.set(
             Table::Meta,
@@ -199,7 +199,7 @@ impl Writer {
             Some(commit.to_be_bytes().into()),
         );
         let started = Instant::now();
-        let result = apply(generation, &overlay);
+        let result = apply(database, &overlay);
         metrics::histogram!("pitturu_store_commit_seconds").record(started.elapsed());
         match result {
             Ok(rows) => {
@@ -212,8 +212,8 @@ impl Writer {
             Err(error) => {
                 let failure = judge(&error);
                 // The failed database still answers reads, without the changes.
-                match undo_of(generation, &overlay) {
-                    Ok(undo) => self.doubt = Some(Doubt { commit, undo }),
+                match undo_of(database, &overlay) {
+                    Ok(undo) => self.unknown = Some(UnknownCommit { commit, undo }),
                     Err(_) => {
                         return Err(Failure {
                             recovers: false,
@@ -277,20 +277,20 @@ impl Writer {
     /// Empties the older table of keyed results and makes it the one that is written; or only notes the time when
     /// the table stays the same.
     fn turn_keys(&mut self, table: u64, now: u64) {
-        let Ok(generation) = self.shared.generation() else {
+        let Ok(database) = self.shared.database() else {
             return;
         };
         let next = KeyGeneration { table, since: now };
         if table != self.keys.table {
             let emptied = self.shared.key_tables()[1];
-            if let Err(error) = generation.table(emptied).clear() {
+            if let Err(error) = database.table(emptied).clear() {
                 return self.fail(&judge(&error));
             }
         }
         let mut overlay = Overlay::new();
         let row = next.to_bytes();
         overlay.set(Table::Meta, KEY_GENERATION_KEY.into(), Some(row.into()));
-        match self.commit(&generation, overlay) {
+        match self.commit(&database, overlay) {
             Ok(()) => {
                 self.keys = next;
                 self.shared.key_table.store(table, Ordering::Release);
@@ -311,15 +311,15 @@ impl Writer {
         if !self.shared.failing.load(Ordering::Acquire) {
             let synced = self
                 .shared
-                .generation()
-                .map(|generation| generation.db.persist(PersistMode::SyncAll));
+                .database()
+                .map(|database| database.db.persist(PersistMode::SyncAll));
             if let Ok(Err(error)) = synced {
                 tracing::error!(%error, "the last sync of the store went wrong");
             }
             self.mark();
         }
         self.shared.set_health(EngineHealth::Closed);
-        if !self.close_generation() {
+        if !self.close_database() {
             tracing::warn!("readers keep the store's files open");
         }
     }
@@ -352,10 +352,10 @@ fn pace(every: Duration, jobs: usize) -> Duration {
 }
 
 /// Commits and syncs; the number of rows.
-fn apply(generation: &Generation, overlay: &Overlay) -> Result<usize, fjall::Error> {
-    let mut batch = generation.db.batch().durability(Some(PersistMode::SyncAll));
+fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Error> {
+    let mut batch = database.db.batch().durability(Some(PersistMode::SyncAll));
     for table in Table::ALL {
-        let keyspace = generation.table(*table);
+        let keyspace = database.table(*table);
         for (key, value) in &overlay.tables[table.index()] {
             match value {
                 Some(value) => batch.insert(keyspace, key.clone(), value.clone()),
@@ -369,15 +369,15 @@ fn apply(generation: &Generation, overlay: &Overlay) -> Result<usize, fjall::Err
 }
 
 /// Waits while the workers are behind, unless they have given up.
-fn wait_for_workers(generation: &Generation) -> Result<(), Failure> {
+fn wait_for_workers(database: &OpenDatabase) -> Result<(), Failure> {
     let behind = || {
-        generation.tables.iter().any(|table| {
+        database.tables.iter().any(|table| {
             table.sealed_memtable_count() > SEALED_MEMTABLES_MAX
                 || table.tree.l0_run_count() > YOUNG_RUNS_MAX
         })
     };
     while behind() {
-        if let Err(error) = generation.db.persist(PersistMode::Buffer) {
+        if let Err(error) = database.db.persist(PersistMode::Buffer) {
             return Err(judge(&error));
         }
         std::thread::sleep(Duration::from_millis(2));

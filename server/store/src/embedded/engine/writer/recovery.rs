@@ -11,7 +11,7 @@ use fjall::PersistMode;
 
 use super::super::error::io_cause;
 use super::super::open::{self, COMMIT_KEY};
-use super::super::read::Generation;
+use super::super::read::OpenDatabase;
 use super::super::tx::Overlay;
 use super::super::{EngineHealth, Key, Value};
 use super::{Writer, apply};
@@ -28,7 +28,7 @@ const READERS_WAIT: Duration = Duration::from_secs(10);
 const READERS_POLL: Duration = Duration::from_millis(2);
 
 /// Changes whose commit failed: they may or may not be in the journal, until the folder is opened again.
-pub(super) struct Doubt {
+pub(super) struct UnknownCommit {
     /// Number of the commit that failed.
     pub(super) commit: u64,
     /// What was there before.
@@ -71,7 +71,7 @@ impl Writer {
         }
         // Which of the last changes are there is found out only now.
         self.heads.forget();
-        if let Err(error) = self.settle_doubt() {
+        if let Err(error) = self.settle_unknown() {
             tracing::warn!(%error, "the store has not recovered yet");
             return;
         }
@@ -82,19 +82,19 @@ impl Writer {
     /// Whether the database that is open takes writes.
     pub(super) fn usable(&self) -> bool {
         self.shared
-            .generation()
-            .is_ok_and(|generation| generation.db.persist(PersistMode::Buffer).is_ok())
+            .database()
+            .is_ok_and(|database| database.db.persist(PersistMode::Buffer).is_ok())
     }
 
     /// Closes the database and opens it again.
     fn reopen(&self) -> bool {
-        if !self.close_generation() {
+        if !self.close_database() {
             tracing::warn!("readers keep the store from opening again");
             return false;
         }
         match open::open_database(&self.shared.dir, &self.shared.options, Table::ALL) {
-            Ok(generation) => {
-                self.set_generation(Arc::new(generation));
+            Ok(database) => {
+                self.set_database(Arc::new(database));
                 true
             }
             Err(error) => {
@@ -106,73 +106,73 @@ impl Writer {
 
     /// Closes the database once its readers are done. False if they take too long; then it stays as it was, or, when the
     /// engine is closed, open for those readers.
-    pub(super) fn close_generation(&self) -> bool {
-        let taken = self.shared.generation.write().take();
-        let Some(mut generation) = taken else {
+    pub(super) fn close_database(&self) -> bool {
+        let taken = self.shared.database.write().take();
+        let Some(mut database) = taken else {
             return true;
         };
         let started = Instant::now();
         loop {
-            match Arc::try_unwrap(generation) {
-                Ok(generation) => {
-                    drop(generation);
+            match Arc::try_unwrap(database) {
+                Ok(database) => {
+                    drop(database);
                     return true;
                 }
                 Err(in_use) if started.elapsed() > READERS_WAIT => {
                     if self.shared.health() != EngineHealth::Closed {
-                        self.set_generation(in_use);
+                        self.set_database(in_use);
                     }
                     return false;
                 }
-                Err(in_use) => generation = in_use,
+                Err(in_use) => database = in_use,
             }
             std::thread::sleep(READERS_POLL);
         }
     }
 
-    fn set_generation(&self, generation: Arc<Generation>) {
-        *self.shared.generation.write() = Some(generation);
+    fn set_database(&self, database: Arc<OpenDatabase>) {
+        *self.shared.database.write() = Some(database);
     }
 
     /// Takes back a commit that was reported as failed and yet reached the journal.
-    pub(super) fn settle_doubt(&mut self) -> Result<(), StoreError> {
-        let Some(doubt) = &self.doubt else {
+    pub(super) fn settle_unknown(&mut self) -> Result<(), StoreError> {
+        let Some(unknown) = &self.unknown else {
             return Ok(());
         };
-        let generation = self.shared.generation()?;
-        let stored = open::commit_number(&generation)
+        let database = self.shared.database()?;
+        let stored = open::commit_number(&database)
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
-        let settled = doubt.commit + 1;
-        if stored == doubt.commit {
+        let settled = unknown.commit + 1;
+        if stored == unknown.commit {
             let mut overlay = Overlay::new();
-            for (table, key, value) in &doubt.undo {
+            for (table, key, value) in &unknown.undo {
                 overlay.set(*table, key.clone(), value.clone());
             }
             let number = settled.to_be_bytes();
             overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
-            apply(&generation, &overlay)
+            apply(&database, &overlay)
                 .map_err(|error| StoreError::unavailable(error.to_string()))?;
-            tracing::warn!(commit = doubt.commit, "a failed commit was taken back");
+            tracing::warn!(commit = unknown.commit, "a failed commit was taken back");
         }
-        self.commit = if stored < doubt.commit {
+        self.commit = if stored < unknown.commit {
             stored
         } else {
             settled
         };
-        self.doubt = None;
+        self.unknown = None;
         Ok(())
     }
 }
 
 /// What the keys of a failed commit held before it.
 pub(super) fn undo_of(
-    generation: &Generation,
+    database: &OpenDatabase,
     overlay: &Overlay,
 ) -> Result<Vec<(Table, Key, Option<Value>)>, StoreError> {
     let mut undo = Vec::new();
     for table in Table::ALL {
         for key in overlay.tables[table.index()].keys() {
-            undo.push((*table, key.clone(), generation.get(*table, key)?));
+            undo.push((*table, key.clone(), database.get(*table, key)?));
         }
     }
     Ok(undo)
@@ -238,29 +238,29 @@ mod tests {
             let options = EngineOptions::default();
             let opened = open::open(dir.path(), &options).unwrap();
             let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
-            apply(&opened.generation, &first).unwrap();
-            let shared = Shared::new(dir.path(), options, opened.generation, 0);
+            apply(&opened.database, &first).unwrap();
+            let shared = Shared::new(dir.path(), options, opened.database, 0);
             let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
 
             let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
-            let generation = writer.shared.generation().unwrap();
-            writer.doubt = Some(Doubt {
+            let database = writer.shared.database().unwrap();
+            writer.unknown = Some(UnknownCommit {
                 commit: 2,
-                undo: undo_of(&generation, &failed).unwrap(),
+                undo: undo_of(&database, &failed).unwrap(),
             });
             if reached {
-                apply(&generation, &failed).unwrap();
+                apply(&database, &failed).unwrap();
             }
-            drop(generation);
+            drop(database);
             assert!(writer.reopen());
-            writer.settle_doubt().unwrap();
+            writer.settle_unknown().unwrap();
 
-            let generation = writer.shared.generation().unwrap();
-            let get = |key: &str| generation.get(Table::Rooms, key.as_bytes()).unwrap();
+            let database = writer.shared.database().unwrap();
+            let get = |key: &str| database.get(Table::Rooms, key.as_bytes()).unwrap();
             assert_eq!(get("a").unwrap(), b"old", "reached: {reached}");
             assert_eq!(get("b").unwrap(), b"old");
             assert!(get("c").is_none());
-            assert_eq!(open::commit_number(&generation).unwrap(), writer.commit);
+            assert_eq!(open::commit_number(&database).unwrap(), writer.commit);
         }
     }
 }
