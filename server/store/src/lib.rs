@@ -1,7 +1,9 @@
 //! What lasts: ports that state their guarantees, and the stores behind them.
 //!
-//! A port is a trait named by a plural noun. No port promises more than a partitioned store can keep: atomic
-//! within one partition, conditional by comparing what is there. [`embedded`] keeps everything in one folder.
+//! A port is a trait named by a plural noun, whose documentation says what it promises: order, atomicity, and what a crash
+//! leaves. [`embedded`] keeps everything in one folder, in one order, and some ports promise what only that can
+//! keep: a room's write is atomic with the entries that it puts into inboxes and with the index of names, a friendship with
+//! the rows of both players, an account with the claim of its name. A store of many partitions can't keep these.
 
 pub mod accounts;
 pub mod clock;
