@@ -2,7 +2,7 @@
 //!
 //! - [`entity`]: what a kind of entity is, and what its owner gives it;
 //! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
-//! - [`line`]: what was decided and is told once it is durable; [`keys`]: idempotency keys in flight;
+//! - [`mod@line`]: what was decided and is told once it is durable; [`keys`]: idempotency keys in flight;
 //! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
 pub mod entity;

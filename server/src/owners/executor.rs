@@ -89,7 +89,7 @@ impl<W: Worker> std::fmt::Debug for Executor<W> {
 }
 
 impl<W: Worker> Executor<W> {
-    /// An executor of what `make` makes for its mailbox. [`run_loop`] has to run beside it.
+    /// An executor of what `make` makes for its mailbox. [`Self::start`] has to follow.
     pub fn new(make: impl FnOnce(Arc<Mailbox<W::Item>>) -> W) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let running = Running {

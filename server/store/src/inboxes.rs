@@ -22,7 +22,7 @@ pub struct InboxHead {
 /// one call may stand for several entries.
 pub type InboxListener = Box<dyn Fn(UserId, u64) + Send + Sync>;
 
-/// Inboxes. Entries are appended by the writes that cause them, in the same commit: [`super::rooms::RoomWrite::inbox`]
+/// Inboxes. Entries are appended by the writes that cause them, in the same commit: [`super::rooms::RoomWrite::rows`]
 /// and the writes of accounts and friends.
 ///
 /// Sequences are dense from 1 for each player. The newest [`INBOX_ENTRIES_MAX`] entries are kept.
