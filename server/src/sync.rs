@@ -1,5 +1,5 @@
 //! What concurrent code is made of: locks, atomics, wake-ups, and threads apart, in one place, so that the model tests
-//! (`tests/model`) put those of a scheduler in their stead and try every order.
+//! (`server/model`) put those of a scheduler in their stead and try every order.
 
 pub use std::sync::atomic::{AtomicBool, Ordering};
 

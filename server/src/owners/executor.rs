@@ -18,7 +18,7 @@
 //! | run by the thread apart | held | yes | the thread, until the mailbox is empty | at rest, after one more look into the mailbox |
 //!
 //! What keeps anything from lying forgotten: whoever puts something in tries the lock *afterwards*, and whoever lets go of the
-//! lock looks into the mailbox *afterwards*. One of the two sees the item. `tests/model` tries the interleavings.
+//! lock looks into the mailbox *afterwards*. One of the two sees the item. `server/model` tries the interleavings.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
