@@ -6,6 +6,22 @@
 //! | durable | refused when full; the room then cuts the stream here and the driver back-fills it later |
 //! | latest | replaces what waits under the same key |
 //! | volatile | dropped above a quarter of the limit |
+//!
+//! # States
+//! The gate's flags and the rest of a torn message say who may write to the socket. All are kept under the one lock.
+//!
+//! | state | flags | a broadcast | an answer | the driver | what ends it |
+//! |---|---|---|---|---|---|
+//! | due, or the socket is full | none | is queued, and wakes the driver | is queued, and wakes the driver | was woken, or sleeps until the socket takes something | it begins a turn |
+//! | turn | `driving` | is queued: `news` | is queued: `news` | looks, sends, reads | the end of the turn; with `news` since the last look it goes on instead: at rest if nothing waits for the socket, otherwise the socket is full |
+//! | at rest | `idle` | goes to the socket at once; refused, it is queued | is queued, and wakes the driver; one to be held is held, unless the driver hears answers | sleeps | held: holding; torn: torn; whatever is queued: due |
+//! | holding | `idle`, `holds` | goes to the socket at once, in one message behind what is held | joins what is held; one that cannot wait is queued behind it | sleeps | the broadcast, or the release: at rest; torn: torn; refused, or something is queued: due |
+//! | torn | a rest | is queued, and wakes the driver | is queued, and wakes the driver | was woken | a turn, which sends the rest before anything else |
+//!
+//! Why no wake-up is lost: whoever puts something in sees, under the lock, either `driving`, and then leaves `news`, for which
+//! the driver looks under the same lock before it rests, or a driver that does not drive, and then wakes it afterwards. The waker
+//! is registered before `driving` is set, so whoever sees the end of a turn wakes whoever polled that turn. `server/model` tries
+//! the interleavings.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -199,7 +199,15 @@ impl<W: Worker> Offloaded<W> {
 
 impl<W: Worker> Drop for Offloaded<W> {
     fn drop(&mut self) {
-        self.0.running.lock().offloaded = false;
+        let mut running = self.0.running.lock();
+        running.offloaded = false;
+        if std::thread::panicking() {
+            // Another panic on the way out would end the process. The next tick goes on, as after a panic of a caller.
+            return;
+        }
+        // A thread that never began has left everything, and it comes before what waits.
+        running.work_off();
+        drop(running);
         self.0.run();
     }
 }

@@ -12,6 +12,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("server/rules", &["protocol"]),
     ("server/store", &["protocol", "server/rules"]),
+    // It borrows the server's files, and so has to do without the rest of the server.
+    ("server/model", &["protocol"]),
     ("client-sdk/rust", &["protocol"]),
 ];
 
