@@ -15,7 +15,7 @@ use pitturu_protocol::types::chat::Message;
 use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
-use pitturu_server::connections::link::{Broadcast, Direct, Directly, Framing, Peer};
+use pitturu_server::connections::link::{Broadcast, Framing, InlineWrite, InlineWriter, Peer};
 use pitturu_server::connections::outbox::{LatestKey, Outbox};
 use pitturu_server::owners::followers::Followers;
 use tikv_jemallocator::Jemalloc;
@@ -58,10 +58,10 @@ static FRAMING: Framing = Framing::in_slot::<0>(Bytes::clone);
 #[derive(Debug)]
 struct Taker;
 
-impl Direct for Taker {
-    fn try_send(&self, message: &Broadcast) -> Directly {
+impl InlineWriter for Taker {
+    fn try_send(&self, message: &Broadcast) -> InlineWrite {
         black_box(message.framed(&FRAMING));
-        Directly::Sent
+        InlineWrite::Sent
     }
 }
 
@@ -103,7 +103,7 @@ impl Rooms {
             match driver {
                 Driver::Asleep => {}
                 Driver::Woken => outbox.catch_up(&self.frame).expect("it is empty"),
-                Driver::Open => outbox.plug(Some(Arc::new(Taker))),
+                Driver::Open => outbox.set_inline_writer(Some(Arc::new(Taker))),
             }
         }
     }
@@ -215,6 +215,6 @@ fn outbox_answer_and_take_answered(bencher: Bencher<'_, '_>) {
     let frame = message_frame(ROOM, &message(16));
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         outbox.answer(black_box(1), frame.clone());
-        (outbox.take_batch(), outbox.look(Bytes::new()).answered)
+        (outbox.take_batch(), outbox.snapshot(Bytes::new()).answered)
     });
 }

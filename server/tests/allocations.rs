@@ -143,7 +143,7 @@ fn an_answer_costs_nothing_beyond_its_bytes() {
         for call in 1..=4 {
             outbox.answer(call, frame.clone());
             assert_eq!(outbox.take_batch().as_ref(), Some(&frame));
-            assert_eq!(outbox.look(Bytes::new()).answered.len(), 1);
+            assert_eq!(outbox.snapshot(Bytes::new()).answered.len(), 1);
         }
     });
     assert_eq!(info.count_total, 0);
@@ -165,7 +165,7 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
         outbox.answer(64, frame.clone());
         outbox.cut(ROOM, Cursor::default());
         while outbox.take_batch().is_some() {}
-        assert_eq!(outbox.look(Bytes::new()).answered.len(), 65);
+        assert_eq!(outbox.snapshot(Bytes::new()).answered.len(), 65);
         assert!(outbox.take_cut().is_some());
     });
     assert!(info.count_total > 0, "the counter counts");

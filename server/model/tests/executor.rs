@@ -136,7 +136,7 @@ impl Worker for Toy {
         };
     }
 
-    fn owes(&self) -> usize {
+    fn pending_fanout(&self) -> usize {
         self.owes
     }
 

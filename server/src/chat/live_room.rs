@@ -199,7 +199,7 @@ impl LiveRoom {
     fn answer(&mut self, requester: Requester, body: &Bytes, now: u64) {
         let frame = reply_frame(requester.call, body);
         self.answered
-            .extend(requester.recipient.reply_held(requester.call, frame));
+            .extend(requester.recipient.reply_corked(requester.call, frame));
         if let Some(key) = requester.key {
             for (recipient, call) in self.keys.done(requester.user, &key.key, body.clone(), now) {
                 recipient.reply(call, reply_frame(call, body));

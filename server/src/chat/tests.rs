@@ -22,7 +22,7 @@ use super::{Environment, RoomOwners, start};
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::connection::{Connection, Player};
-use crate::connections::link::{Broadcast, Direct, Directly, Peer};
+use crate::connections::link::{Broadcast, InlineWrite, InlineWriter, Peer};
 use crate::io_threads::IoThreads;
 use crate::owners::executor::OFFLOAD_FANOUT_MIN;
 
@@ -73,8 +73,8 @@ struct Needy {
     sent: mpsc::Sender<()>,
 }
 
-impl Direct for Needy {
-    fn try_send(&self, _: &Broadcast) -> Directly {
+impl InlineWriter for Needy {
+    fn try_send(&self, _: &Broadcast) -> InlineWrite {
         let mut is_thread_free = self.is_thread_free.lock().expect("nobody panics");
         if is_thread_free.is_none() {
             let (answer, answered) = mpsc::channel();
@@ -82,7 +82,7 @@ impl Direct for Needy {
             *is_thread_free = Some(answered.recv_timeout(PATIENCE).is_ok());
         }
         self.sent.send(()).expect("the test counts");
-        Directly::Sent
+        InlineWrite::Sent
     }
 }
 
@@ -167,7 +167,7 @@ async fn a_broadcast_to_many_leaves_its_thread_free_and_the_shard_in_order() {
         while outbox.take_batch().is_some() {}
         outbox.begin_turn(&Context::from_waker(Waker::noop()));
         assert!(outbox.end_turn(false, false));
-        outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
+        outbox.set_inline_writer(Some(Arc::clone(&socket) as Arc<dyn InlineWriter>));
     }
     let speaker = Arc::clone(&connections[0]);
     let speaking = rooms.clone();
@@ -184,7 +184,7 @@ async fn a_broadcast_to_many_leaves_its_thread_free_and_the_shard_in_order() {
     let answers = || {
         connections[0]
             .outbox
-            .look(bytes::Bytes::new())
+            .snapshot(bytes::Bytes::new())
             .answered
             .len()
     };

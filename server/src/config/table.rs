@@ -294,7 +294,7 @@ settings! {
     log: Log {
         /// Level, or levels by module as in `info,pitturu_server::store=debug`.
         level: String = "info,fjall=warn,lsm_tree=warn",
-        /// Look of the lines.
+        /// DriverView of the lines.
         format: LogFormat = "json" dev "text",
     }
 }

@@ -66,8 +66,8 @@ impl Connection {
 
     /// As [`Self::reply`], when the caller will hear more at once: it goes out together with the next event past the driver,
     /// or when the outbox is released, which has to follow.
-    pub fn reply_held(&self, call: PendingCall, frame: Bytes) {
-        if self.outbox.hold_answer(call.number, frame) {
+    pub fn reply_corked(&self, call: PendingCall, frame: Bytes) {
+        if self.outbox.cork_reply(call.number, frame) {
             call.replied();
         }
     }

@@ -72,7 +72,7 @@ pub trait Link: Send + Unpin + 'static {
     /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
     fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
 
-    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave a [`Direct`] gets one.
+    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave a [`InlineWriter`] gets one.
     fn send_rest(&mut self, rest: Bytes);
 
     /// Hands everything to the socket.
@@ -82,7 +82,7 @@ pub trait Link: Send + Unpin + 'static {
     fn has_unsent(&self) -> bool;
 
     /// The way to send from outside of the driver's task, where there is one. Asked for once.
-    fn take_direct(&mut self) -> Option<Arc<dyn Direct>>;
+    fn take_inline_writer(&mut self) -> Option<Arc<dyn InlineWriter>>;
 
     /// Longest datagram in bytes that can be sent now; none where the link carries no datagrams. It may change with the
     /// path.
@@ -104,9 +104,9 @@ pub trait Link: Send + Unpin + 'static {
 
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
 /// Whoever calls makes sure that the driver rests and that nothing waits before the message.
-pub trait Direct: fmt::Debug + Send + Sync {
+pub trait InlineWriter: fmt::Debug + Send + Sync {
     /// Sends one message if the socket takes it now. Never waits.
-    fn try_send(&self, message: &Broadcast) -> Directly;
+    fn try_send(&self, message: &Broadcast) -> InlineWrite;
 }
 
 /// Transports that may frame broadcasts in one process, each with a slot of its own.
@@ -158,7 +158,7 @@ impl Broadcast {
 
 /// What became of a message sent past the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Directly {
+pub enum InlineWrite {
     /// The socket has it.
     Sent,
     /// The socket has the beginning. The driver must hand this rest to [`Link::send_rest`] before anything else.

@@ -8,17 +8,17 @@
 //! | volatile | dropped above a quarter of the limit |
 //!
 //! # States
-//! The gate's flags and the rest of a torn message say who may write to the socket. All are kept under the one lock.
+//! The driver's state and the rest of a message that was written only partly say who may write to the socket. All are kept under the one lock.
 //!
 //! | state | flags | a broadcast | an answer | the driver | what ends it |
 //! |---|---|---|---|---|---|
 //! | due, or the socket is full | none | is queued, and wakes the driver | is queued, and wakes the driver | was woken, or sleeps until the socket takes something | it begins a turn |
-//! | turn | `driving` | is queued: `news` | is queued: `news` | looks, sends, reads | the end of the turn; with `news` since the last look it goes on instead: at rest if nothing waits for the socket, otherwise the socket is full |
-//! | at rest | `idle` | goes to the socket at once; refused, it is queued | is queued, and wakes the driver; one to be held is held, unless the driver hears answers | sleeps | held: holding; torn: torn; whatever is queued: due |
-//! | holding | `idle`, `holds` | goes to the socket at once, in one message behind what is held | joins what is held; one that cannot wait is queued behind it | sleeps | the broadcast, or the release: at rest; torn: torn; refused, or something is queued: due |
-//! | torn | a rest | is queued, and wakes the driver | is queued, and wakes the driver | was woken | a turn, which sends the rest before anything else |
+//! | turn | `driving` | is queued: `notified` | is queued: `notified` | looks, sends, reads | the end of the turn; with `notified` since the last look it goes on instead: at rest if nothing waits for the socket, otherwise the socket is full |
+//! | at rest | `idle` | goes to the socket at once; refused, it is queued | is queued, and wakes the driver; a corked reply is kept back, unless the driver hears answers | sleeps | a corked reply: corked; a partial write: partly written; whatever is queued: due |
+//! | corked | `idle`, `corked` | goes to the socket at once, in one message behind the replies | joins the replies; one that cannot wait is queued behind them | sleeps | the broadcast, or `uncork`: at rest; a partial write: partly written; refused, or something is queued: due |
+//! | partly written | `partial_write` | is queued, and wakes the driver | is queued, and wakes the driver | was woken | a turn, which sends the rest before anything else |
 //!
-//! Why no wake-up is lost: whoever puts something in sees, under the lock, either `driving`, and then leaves `news`, for which
+//! Why no wake-up is lost: whoever puts something in sees, under the lock, either `driving`, and then leaves `notified`, for which
 //! the driver looks under the same lock before it rests, or a driver that does not drive, and then wakes it afterwards. The waker
 //! is registered before `driving` is set, so whoever sees the end of a turn wakes whoever polled that turn. `server/model` tries
 //! the interleavings.
@@ -34,14 +34,14 @@ use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::{ID_BYTES, RoomId};
 use smallvec::SmallVec;
 
-use super::link::{Broadcast, Direct};
+use super::link::{Broadcast, InlineWriter};
 use crate::sync::AtomicWaker;
 use crate::sync::{Mutex, MutexGuard};
 
-mod direct;
-mod turn;
+mod driver_view;
+mod inline;
 
-pub use self::turn::Look;
+pub use self::driver_view::DriverView;
 
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
@@ -150,28 +150,28 @@ impl Line {
 /// What a broadcast looks at. It goes to thousands of connections that have left the caches since the last one, so
 /// this lies together, next to the lock.
 #[derive(Debug, Default)]
-struct Gate {
+struct DriverState {
     /// The way past the driver.
-    direct: Option<Arc<dyn Direct>>,
+    inline_writer: Option<Arc<dyn InlineWriter>>,
     /// The driver rests and nothing waits, here or for the socket.
     idle: bool,
     /// The driver is at work. It looks here once more before it rests.
     driving: bool,
     /// Something came while it was.
-    news: bool,
+    notified: bool,
     /// The driver reads nothing further until calls are answered.
     hears_answers: bool,
-    /// Answers wait for [`Outbox::release`], and nothing else does.
-    holds: bool,
+    /// Answers wait for [`Outbox::uncork`], and nothing else does.
+    corked: bool,
 }
 
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Waiting {
-    gate: Gate,
+    driver_state: DriverState,
     queue: Line,
     /// The rest of a message that went past the driver only in part.
-    torn: Option<Bytes>,
+    partial_write: Option<Bytes>,
     latest: Vec<(LatestKey, Bytes)>,
     answered: CallIds,
     cuts: Vec<Cut>,
@@ -207,12 +207,12 @@ impl Outbox {
 
     /// Has the driver look, unless it is about to.
     fn notify(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if waiting.gate.driving {
-            waiting.gate.news = true;
+        if waiting.driver_state.driving {
+            waiting.driver_state.notified = true;
         } else {
-            waiting.gate.idle = false;
-            // It sends what is held, too.
-            waiting.gate.holds = false;
+            waiting.driver_state.idle = false;
+            // It sends the corked replies, too.
+            waiting.driver_state.corked = false;
             drop(waiting);
             self.driver.wake();
         }
@@ -224,8 +224,8 @@ impl Outbox {
     }
 
     /// Lets events be sent past the driver.
-    pub fn plug(&self, direct: Option<Arc<dyn Direct>>) {
-        self.lock().gate.direct = direct;
+    pub fn set_inline_writer(&self, inline_writer: Option<Arc<dyn InlineWriter>>) {
+        self.lock().driver_state.inline_writer = inline_writer;
     }
 
     /// The driver begins its turn: until it rests, nobody sends past it, and nobody needs to wake it. Returns the rest of
@@ -233,23 +233,23 @@ impl Outbox {
     pub fn begin_turn(&self, cx: &Context<'_>) -> Option<Bytes> {
         self.driver.register(cx.waker());
         let mut waiting = self.lock();
-        waiting.gate.driving = true;
-        waiting.gate.idle = false;
-        waiting.gate.news = false;
-        waiting.gate.holds = false;
-        waiting.torn.take()
+        waiting.driver_state.driving = true;
+        waiting.driver_state.idle = false;
+        waiting.driver_state.notified = false;
+        waiting.driver_state.corked = false;
+        waiting.partial_write.take()
     }
 
     /// The driver would rest; `unsent` tells whether something waits for its socket, `hears_answers` whether it has to go on
     /// when a call is answered. False: something came meanwhile, and it has to go on now.
     pub fn end_turn(&self, unsent: bool, hears_answers: bool) -> bool {
         let mut waiting = self.lock();
-        if std::mem::take(&mut waiting.gate.news) {
+        if std::mem::take(&mut waiting.driver_state.notified) {
             return false;
         }
-        waiting.gate.driving = false;
-        waiting.gate.hears_answers = hears_answers;
-        waiting.gate.idle = !unsent
+        waiting.driver_state.driving = false;
+        waiting.driver_state.hears_answers = hears_answers;
+        waiting.driver_state.idle = !unsent
             && waiting.queue.is_empty()
             && waiting.latest.is_empty()
             && waiting.closing.is_none();
@@ -298,7 +298,7 @@ impl Outbox {
     /// Sends or queues entries of a live stream that many connections get.
     pub fn durable(&self, entries: &Broadcast) -> Result<(), Full> {
         let mut waiting = self.lock();
-        if self.sends_directly(&mut waiting, entries) {
+        if self.writes_inline(&mut waiting, entries) {
             return Ok(());
         }
         if waiting.queue.bytes + entries.message().len() > self.bytes_max {
@@ -321,7 +321,7 @@ impl Outbox {
     /// Sends the newest state under `key`, or queues it in place of an older one.
     pub fn latest(&self, key: LatestKey, state: &Broadcast) {
         let mut waiting = self.lock();
-        if self.sends_directly(&mut waiting, state) {
+        if self.writes_inline(&mut waiting, state) {
             return;
         }
         let frame = state.message().clone();
@@ -335,7 +335,7 @@ impl Outbox {
     /// Sends or queues an event that nobody misses.
     pub fn volatile(&self, frame: &Broadcast) {
         let mut waiting = self.lock();
-        if !self.sends_directly(&mut waiting, frame) && waiting.queue.bytes <= self.bytes_max / 4 {
+        if !self.writes_inline(&mut waiting, frame) && waiting.queue.bytes <= self.bytes_max / 4 {
             self.enqueue(waiting, frame.message().clone());
         }
     }
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(outbox.durable(&broadcast(2, 60)), Err(Full));
         assert_eq!(outbox.catch_up(&frame(2, 60)), Err(Full));
         outbox.answer(1, frame(3, 60));
-        assert_eq!(outbox.look(Bytes::new()).answered[..], [1]);
+        assert_eq!(outbox.snapshot(Bytes::new()).answered[..], [1]);
         let sent = outbox.take_batch().expect("two frames wait");
         assert_eq!(sent.len(), 120);
         assert_eq!(outbox.durable(&broadcast(2, 60)), Ok(()));

@@ -41,10 +41,10 @@ impl Recipient {
 
     /// Answers a call whose caller will hear more of at once; the reply goes out together with it. Returns the connection whose
     /// outbox has to be released afterwards, if there is one here.
-    pub fn reply_held(self, call: PendingCall, frame: Bytes) -> Option<Arc<Connection>> {
+    pub fn reply_corked(self, call: PendingCall, frame: Bytes) -> Option<Arc<Connection>> {
         match self {
             Self::Local(connection) => {
-                connection.reply_held(call, frame);
+                connection.reply_corked(call, frame);
                 Some(connection)
             }
             Self::Remote(node, id) => {

@@ -121,7 +121,7 @@ pub trait Entity: Sized + Send + 'static {
     fn fail(self, error: &StoreError) -> Self::Kept;
 
     /// Over how many connections [`Self::flush`] has to go; `None` when there is nothing to send.
-    fn owes(&self) -> Option<usize>;
+    fn pending_fanout(&self) -> Option<usize>;
 
     /// Sends what was gathered in this turn.
     fn flush(&mut self);

@@ -52,7 +52,7 @@ pub trait Worker: Send + 'static {
     fn take(&mut self, item: Self::Item);
 
     /// Over how many connections [`Self::flush`] has to go for one broadcast at most.
-    fn owes(&self) -> usize;
+    fn pending_fanout(&self) -> usize;
 
     /// Sends what was gathered.
     fn flush(&mut self);
@@ -157,7 +157,7 @@ impl<W: Worker> Executor<W> {
             let mut items = burst.drain(..);
             for item in items.by_ref() {
                 running.worker.take(item);
-                if running.worker.owes() >= OFFLOAD_FANOUT_MIN {
+                if running.worker.pending_fanout() >= OFFLOAD_FANOUT_MIN {
                     break;
                 }
             }
@@ -168,7 +168,7 @@ impl<W: Worker> Executor<W> {
 
     /// Sends what the turn has brought, or leaves that, and the shard, to a thread apart.
     fn end_turn(self: &Arc<Self>, mut running: MutexGuard<'_, Running<W>>) {
-        let is_long = running.worker.owes() >= OFFLOAD_FANOUT_MIN;
+        let is_long = running.worker.pending_fanout() >= OFFLOAD_FANOUT_MIN;
         // A thread without a runtime serves nobody who would have to wait.
         let Some(offload) = is_long.then(Offload::from_here).flatten() else {
             running.work_off();

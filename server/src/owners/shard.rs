@@ -61,7 +61,7 @@ impl<E: Entity> Worker for Shard<E> {
         }
     }
 
-    fn owes(&self) -> usize {
+    fn pending_fanout(&self) -> usize {
         self.fanout_max
     }
 }
@@ -82,7 +82,7 @@ impl<E: Entity> Shard<E> {
 
     fn note_pending_fanout(&mut self, id: E::Id) {
         if let Some(Slot::Live(live)) = self.slots.get(&id)
-            && let Some(connections) = live.owes()
+            && let Some(connections) = live.pending_fanout()
         {
             self.fanout_max = self.fanout_max.max(connections);
             if self.entities_to_flush.last() != Some(&id) {

@@ -26,7 +26,7 @@ use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::connection::Connection;
 use crate::connections::link::{CloseReason, Link, LinkError, Peer};
-use crate::connections::outbox::Look;
+use crate::connections::outbox::DriverView;
 use crate::random::random_bytes;
 
 mod reading;
@@ -75,7 +75,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.connection.outbox.plug(None);
+        self.connection.outbox.set_inline_writer(None);
         self.context.services.registry.remove(&self.connection);
     }
 }
@@ -148,7 +148,10 @@ impl<L: Link> Driver<L> {
             was_blocked: false,
             unflushed: false,
         };
-        driver.connection.outbox.plug(driver.link.take_direct());
+        driver
+            .connection
+            .outbox
+            .set_inline_writer(driver.link.take_inline_writer());
         driver.set_timer(now);
         driver
     }
@@ -178,7 +181,7 @@ impl<L: Link> Driver<L> {
             Ok(()) => Poll::Pending,
             Err(ended) => {
                 let replies = self.replies.take();
-                self.connection.outbox.look(replies);
+                self.connection.outbox.snapshot(replies);
                 Poll::Ready(ended)
             }
         }
@@ -197,7 +200,7 @@ impl<L: Link> Driver<L> {
         self.is_timer_set = true;
         loop {
             let replies = self.replies.take();
-            let look = self.connection.outbox.look(replies);
+            let look = self.connection.outbox.snapshot(replies);
             self.settle(&look);
             if self.is_timer_set {
                 self.poll_time(cx)?;
@@ -234,7 +237,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// Settles what was answered, so that the next calls may come.
-    fn settle(&mut self, look: &Look) {
+    fn settle(&mut self, look: &DriverView) {
         for &call in &look.answered {
             self.machine.answered(call);
             self.reads.retain(|held| held.number != call);

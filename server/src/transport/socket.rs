@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::connections::link::{Broadcast, Direct, Directly};
+use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use crate::transport::wire::FRAMING;
 
 /// What carries a WebSocket.
@@ -58,14 +58,14 @@ impl SharedTcp {
 }
 
 /// Whole messages, from outside of the connection's task.
-impl Direct for SharedTcp {
-    fn try_send(&self, message: &Broadcast) -> Directly {
+impl InlineWriter for SharedTcp {
+    fn try_send(&self, message: &Broadcast) -> InlineWrite {
         let framed = message.framed(&FRAMING);
         match self.send(framed) {
-            Ok(count) if count == framed.len() => Directly::Sent,
-            Ok(count) => Directly::Partly(framed.slice(count..)),
+            Ok(count) if count == framed.len() => InlineWrite::Sent,
+            Ok(count) => InlineWrite::Partly(framed.slice(count..)),
             // The driver meets an error of the socket by itself.
-            Err(_) => Directly::Refused,
+            Err(_) => InlineWrite::Refused,
         }
     }
 }

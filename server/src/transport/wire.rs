@@ -322,7 +322,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::connections::link::{Broadcast, Direct, Directly};
+    use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
     use crate::transport::socket::{PlainTcp, Socket};
     use tokio::net::TcpStream;
 
@@ -382,13 +382,13 @@ mod tests {
         let mut sent = 0;
         let rest = loop {
             match sender.try_send(&message) {
-                Directly::Sent => sent += 1,
-                Directly::Partly(rest) => break rest,
-                Directly::Refused => break Bytes::new(),
+                InlineWrite::Sent => sent += 1,
+                InlineWrite::Partly(rest) => break rest,
+                InlineWrite::Refused => break Bytes::new(),
             }
         };
         assert!(sent > 0);
-        assert_eq!(sender.try_send(&message), Directly::Refused);
+        assert_eq!(sender.try_send(&message), InlineWrite::Refused);
         let mut expected = framed(message.message()).repeat(sent);
         if !rest.is_empty() {
             expected.extend_from_slice(&framed(message.message()));

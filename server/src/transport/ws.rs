@@ -13,7 +13,7 @@ use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-use crate::connections::link::{CloseReason, Direct, Link, LinkError, Received};
+use crate::connections::link::{CloseReason, InlineWriter, Link, LinkError, Received};
 use crate::io_threads::ThreadSlot;
 use crate::transport::connection_limiter::ConnectionPermit;
 use crate::transport::socket::Socket;
@@ -326,7 +326,7 @@ impl Link for WebSocketLink {
         self.wire.has_unsent()
     }
 
-    fn take_direct(&mut self) -> Option<Arc<dyn Direct>> {
+    fn take_inline_writer(&mut self) -> Option<Arc<dyn InlineWriter>> {
         Some(self.socket().shared()?)
     }
 

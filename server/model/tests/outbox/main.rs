@@ -7,18 +7,18 @@
 //!
 //! | done otherwise in the outbox | what the model finds |
 //! |---|---|
-//! | `end_turn` ignores `news`; `notify` does not wake; `begin_turn` registers no waker | deadlock: something waits and the driver sleeps |
-//! | `begin_turn` does not set `driving`, or `end_turn` takes it back before it looks for `news` | a driver in its turn was woken |
-//! | `begin_turn` leaves `holds` | an answer is held in a turn: the release wakes the driver |
+//! | `end_turn` ignores `notified`; `notify` does not wake; `begin_turn` registers no waker | deadlock: something waits and the driver sleeps |
+//! | `begin_turn` does not set `driving`, or `end_turn` takes it back before it looks for `notified` | a driver in its turn was woken |
+//! | `begin_turn` leaves `corked` | a reply is corked in a turn: `uncork` wakes the driver |
 //! | `begin_turn` or `notify` leaves `idle`, or nobody asks for it | a frame overtakes those that wait |
 //! | `end_turn` forgets what waits for the socket | something goes between the parts of a message, or overtakes them |
 //! | a torn message leaves `idle`, past the driver or with held answers; `begin_turn` forgets the rest | something goes between the parts of a message |
 //! | a torn message, or a refusal of held answers, does not wake the driver | deadlock: the rest waits |
-//! | `release` does nothing | deadlock: an answer is held without end |
-//! | `hold_answer` does so though the driver hears answers | deadlock: the next call is not read |
-//! | `hold_answer` does so though the driver does not rest, an event goes past what is held, or held answers stay queued once sent | an answer is overtaken, or sent twice |
+//! | `uncork` does nothing | deadlock: a reply stays corked without end |
+//! | `cork_reply` does so though the driver hears answers | deadlock: the next call is not read |
+//! | `cork_reply` does so though the driver does not rest, an event goes past what is held, or held answers stay queued once sent | an answer is overtaken, or sent twice |
 //!
-//! Left out without harm, and so not found: `notify` leaves `holds` (until the driver's turn, the release then sends what is queued, in
+//! Left out without harm, and so not found: `notify` leaves `corked` (until the driver's turn, `uncork` then sends what is queued, in
 //! order), and `end_turn` does not look into the queue (a driver never rests before it is empty, unless the socket is full).
 
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use pitturu_model::explore;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
 use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::types::chat::RoomUpdated;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread::{self, JoinHandle};
@@ -128,7 +129,7 @@ impl Filler {
                 assert!(self.put(|outbox| outbox.answer(call, answer)));
                 continue;
             }
-            assert!(self.put(|outbox| outbox.hold_answer(call, answer)));
+            assert!(self.put(|outbox| outbox.cork_reply(call, answer)));
             if by_chance(0.5) {
                 number += 1;
                 let event = broadcast(From::Room, number);
@@ -136,7 +137,7 @@ impl Filler {
                     due.push(number);
                 }
             }
-            self.put(Outbox::release);
+            self.put(Outbox::uncork);
         }
         due
     }
@@ -175,7 +176,7 @@ impl Filler {
     fn state(self) {
         for number in 1..=STATES {
             let state = broadcast(From::State, number);
-            self.put(|outbox| outbox.latest(LatestKey::RoomUpdated(STREAM), &state));
+            self.put(|outbox| outbox.latest(LatestKey::of::<RoomUpdated>(STREAM), &state));
             if number <= CUTS {
                 self.put(|outbox| outbox.cut(OTHER, cursor(number)));
             }
@@ -188,7 +189,7 @@ fn everything_arrives(is_wide: bool, is_plugged: bool) {
     let outbox = Arc::new(Outbox::new(if is_wide { WIDE } else { NARROW }));
     let socket = Arc::new(Socket::default());
     if is_plugged {
-        outbox.plug(Some(Arc::new(Past(Arc::clone(&socket)))));
+        outbox.set_inline_writer(Some(Arc::new(Past(Arc::clone(&socket)))));
     }
     let watch = Arc::new(Watch::default());
     let calls = Arc::new(Calls::default());
@@ -245,7 +246,7 @@ fn assert_nothing_is_left(outbox: &Outbox, socket: &Socket) {
     assert!(socket.is_between_messages());
     assert_eq!(outbox.take_batch(), None);
     assert_eq!(outbox.take_cut(), None);
-    assert!(outbox.look(Bytes::new()).answered.is_empty());
+    assert!(outbox.snapshot(Bytes::new()).answered.is_empty());
 }
 
 #[test]

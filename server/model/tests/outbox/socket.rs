@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use pitturu_model::connections::link::{Broadcast, Direct, Directly};
+use pitturu_model::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use pitturu_model::sync::{Mutex, Notify};
 use shuttle::rand::{Rng, thread_rng};
 
@@ -180,13 +180,13 @@ impl Came<'_> {
 #[derive(Debug)]
 pub(crate) struct Past(pub(crate) Arc<Socket>);
 
-impl Direct for Past {
-    fn try_send(&self, message: &Broadcast) -> Directly {
+impl InlineWriter for Past {
+    fn try_send(&self, message: &Broadcast) -> InlineWrite {
         let message = framed(message.message());
         match self.0.write(&message) {
-            0 => Directly::Refused,
-            taken if taken == message.len() => Directly::Sent,
-            taken => Directly::Partly(message.slice(taken..)),
+            0 => InlineWrite::Refused,
+            taken if taken == message.len() => InlineWrite::Sent,
+            taken => InlineWrite::Partly(message.slice(taken..)),
         }
     }
 }

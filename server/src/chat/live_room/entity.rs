@@ -202,7 +202,7 @@ impl Entity for LiveRoom {
         self.followers
     }
 
-    fn owes(&self) -> Option<usize> {
+    fn pending_fanout(&self) -> Option<usize> {
         if self.followers.has_unsent() {
             return Some(self.followers.len());
         }
@@ -213,7 +213,7 @@ impl Entity for LiveRoom {
     fn flush(&mut self) {
         self.followers.flush();
         for connection in self.answered.drain(..) {
-            connection.outbox.release();
+            connection.outbox.uncork();
         }
     }
 

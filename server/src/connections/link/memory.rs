@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Broadcast, CloseReason, Direct, Directly, Link, LinkError, Received};
+use super::{Broadcast, CloseReason, InlineWrite, InlineWriter, Link, LinkError, Received};
 
 /// Datagrams that each direction holds. What comes on top is lost.
 pub(crate) const DATAGRAMS_MAX: usize = 16;
@@ -61,7 +61,7 @@ struct State {
     datagrams_to_client: VecDeque<Bytes>,
     datagrams_dropped: usize,
     /// The beginning of a message of which the inline writer took a part.
-    torn: Option<Bytes>,
+    partial_write: Option<Bytes>,
     taken_inline: usize,
     /// What the link meets once it has read what came before.
     ended: Option<LinkError>,
@@ -121,7 +121,7 @@ pub(crate) fn pair(options: Options) -> (MemoryLink, MemoryPeer) {
             to_client: VecDeque::new(),
             datagrams_to_client: VecDeque::new(),
             datagrams_dropped: 0,
-            torn: None,
+            partial_write: None,
             taken_inline: 0,
             ended: None,
             closed: None,
@@ -165,7 +165,7 @@ impl Link for MemoryLink {
         if let Some(error) = state.send_error() {
             return Err(error);
         }
-        assert_eq!(state.torn, None, "a message inside of another one");
+        assert_eq!(state.partial_write, None, "a message inside of another one");
         state.unsent.push_back(message);
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Link for MemoryLink {
     fn send_rest(&mut self, rest: Bytes) {
         let mut state = self.0.lock();
         assert!(state.unsent.is_empty(), "the rest comes first");
-        let beginning = state.torn.take().expect("a message has begun");
+        let beginning = state.partial_write.take().expect("a message has begun");
         state.unsent.push_back([beginning, rest].concat().into());
     }
 
@@ -200,7 +200,7 @@ impl Link for MemoryLink {
         !self.0.lock().unsent.is_empty()
     }
 
-    fn take_direct(&mut self) -> Option<Arc<dyn Direct>> {
+    fn take_inline_writer(&mut self) -> Option<Arc<dyn InlineWriter>> {
         self.0.lock().options.inline?;
         Some(Arc::new(MemoryWriter(Arc::clone(&self.0))))
     }
@@ -236,25 +236,28 @@ impl Drop for MemoryLink {
     }
 }
 
-impl Direct for MemoryWriter {
-    fn try_send(&self, message: &Broadcast) -> Directly {
+impl InlineWriter for MemoryWriter {
+    fn try_send(&self, message: &Broadcast) -> InlineWrite {
         let mut state = self.0.lock();
-        assert_eq!(state.torn, None, "nothing goes past the rest of a message");
+        assert_eq!(
+            state.partial_write, None,
+            "nothing goes past the rest of a message"
+        );
         assert!(state.unsent.is_empty(), "nothing goes past what waits");
         if !state.has_room_to_client() || state.ended.is_some() || state.is_link_gone {
-            return Directly::Refused;
+            return InlineWrite::Refused;
         }
         let message = message.message();
         let sent = match state.options.inline {
             Some(Inline::Part(bytes)) if bytes < message.len() => {
-                state.torn = Some(message.slice(..bytes));
-                Directly::Partly(message.slice(bytes..))
+                state.partial_write = Some(message.slice(..bytes));
+                InlineWrite::Partly(message.slice(bytes..))
             }
             Some(Inline::All | Inline::Part(_)) => {
                 state.to_client.push_back(message.clone());
-                Directly::Sent
+                InlineWrite::Sent
             }
-            Some(Inline::Nothing) | None => return Directly::Refused,
+            Some(Inline::Nothing) | None => return InlineWrite::Refused,
         };
         state.taken_inline += 1;
         self.0.changed.notify_waiters();
@@ -466,10 +469,10 @@ mod tests {
             messages_max: 1,
             ..Options::default()
         });
-        let writer = link.take_direct().expect("it has one");
+        let writer = link.take_inline_writer().expect("it has one");
         let message = Broadcast::new(datagram(1));
-        assert_eq!(writer.try_send(&message), Directly::Sent);
-        assert_eq!(writer.try_send(&message), Directly::Refused);
+        assert_eq!(writer.try_send(&message), InlineWrite::Sent);
+        assert_eq!(writer.try_send(&message), InlineWrite::Refused);
         assert!(link.poll_ready(&mut noop()).is_ready());
         link.send(datagram(2)).expect("it is open");
         assert!(link.poll_flush(&mut noop()).is_pending() && link.has_unsent());

@@ -5,23 +5,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::frame::CallId;
 
-use super::{Gate, Line, Outbox, Waiting, is_revoked};
-use crate::connections::link::{Broadcast, Direct, Directly};
+use super::{DriverState, Line, Outbox, Waiting, is_revoked};
+use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use crate::sync::MutexGuard;
 
 impl Outbox {
     /// Queues the answer to a call that the caller will hear more of at once: it goes out together with the next event past
-    /// the driver, or with [`Self::release`], which has to follow. The driver learns of it in its next turn. False: it was answered
+    /// the driver, or with [`Self::uncork`], which has to follow. The driver learns of it in its next turn. False: it was answered
     /// already.
-    pub fn hold_answer(&self, call: CallId, frame: Bytes) -> bool {
+    pub fn cork_reply(&self, call: CallId, frame: Bytes) -> bool {
         let mut waiting = self.lock();
         if is_revoked(&mut waiting, call) {
             return false;
         }
         waiting.answered.push(call);
-        let gate = &mut waiting.gate;
-        if gate.idle && gate.direct.is_some() && !gate.hears_answers {
-            gate.holds = true;
+        let driver_state = &mut waiting.driver_state;
+        if driver_state.idle && driver_state.inline_writer.is_some() && !driver_state.hears_answers
+        {
+            driver_state.corked = true;
             waiting.queue.push(frame);
         } else {
             self.enqueue(waiting, frame);
@@ -29,56 +30,56 @@ impl Outbox {
         true
     }
 
-    /// Sends the answers that are still held.
-    pub fn release(&self) {
+    /// Sends the replies that are still corked.
+    pub fn uncork(&self) {
         let mut waiting = self.lock();
-        if waiting.gate.holds
-            && let Some(direct) = waiting.gate.direct.clone()
+        if waiting.driver_state.corked
+            && let Some(writer) = waiting.driver_state.inline_writer.clone()
         {
-            self.sends_held(&mut waiting, direct.as_ref(), None);
+            self.writes_corked(&mut waiting, writer.as_ref(), None);
         }
     }
 
-    /// Sends an event past the driver, after the answers that are held. False: it has to be queued.
-    pub(super) fn sends_directly(
+    /// Sends an event past the driver, after the replies that are corked. False: it has to be queued.
+    pub(super) fn writes_inline(
         &self,
         waiting: &mut MutexGuard<'_, Waiting>,
         event: &Broadcast,
     ) -> bool {
-        let Gate {
-            direct,
+        let DriverState {
+            inline_writer,
             idle,
-            holds,
+            corked,
             ..
-        } = &waiting.gate;
-        let Some(direct) = direct.as_ref().filter(|_| *idle) else {
+        } = &waiting.driver_state;
+        let Some(writer) = inline_writer.as_ref().filter(|_| *idle) else {
             return false;
         };
-        if *holds {
-            let direct = Arc::clone(direct);
-            return self.sends_held(waiting, direct.as_ref(), Some(event.message()));
+        if *corked {
+            let writer = Arc::clone(writer);
+            return self.writes_corked(waiting, writer.as_ref(), Some(event.message()));
         }
-        match direct.try_send(event) {
-            Directly::Sent => true,
-            Directly::Refused => false,
-            Directly::Partly(rest) => {
-                waiting.torn = Some(rest);
-                waiting.gate.idle = false;
+        match writer.try_send(event) {
+            InlineWrite::Sent => true,
+            InlineWrite::Refused => false,
+            InlineWrite::Partly(rest) => {
+                waiting.partial_write = Some(rest);
+                waiting.driver_state.idle = false;
                 self.driver.wake();
                 true
             }
         }
     }
 
-    /// Sends the answers that are held and what follows them as one message. False: nothing of it was sent, and the
-    /// driver sends the answers.
-    fn sends_held(
+    /// Sends the replies that are corked and what follows them as one message. False: nothing of it was sent, and the
+    /// driver sends the replies.
+    fn writes_corked(
         &self,
         waiting: &mut MutexGuard<'_, Waiting>,
-        direct: &dyn Direct,
+        writer: &dyn InlineWriter,
         after: Option<&Bytes>,
     ) -> bool {
-        waiting.gate.holds = false;
+        waiting.driver_state.corked = false;
         let queue = &waiting.queue;
         let frames = queue.first.iter().chain(&queue.rest).chain(after);
         let message = match (queue.len(), after, &queue.first) {
@@ -90,15 +91,15 @@ impl Outbox {
                 message.into()
             }
         };
-        let sent = direct.try_send(&Broadcast::new(message));
-        if sent == Directly::Sent {
+        let sent = writer.try_send(&Broadcast::new(message));
+        if sent == InlineWrite::Sent {
             waiting.queue = Line::default();
             return true;
         }
-        waiting.gate.idle = false;
-        let begun = if let Directly::Partly(rest) = sent {
+        waiting.driver_state.idle = false;
+        let begun = if let InlineWrite::Partly(rest) = sent {
             waiting.queue = Line::default();
-            waiting.torn = Some(rest);
+            waiting.partial_write = Some(rest);
             true
         } else {
             false
@@ -118,20 +119,20 @@ mod tests {
 
     /// A socket that answers what it is told to, and keeps what it is asked to send.
     #[derive(Debug)]
-    struct Scripted(Mutex<(Vec<Directly>, Vec<Bytes>)>);
+    struct Scripted(Mutex<(Vec<InlineWrite>, Vec<Bytes>)>);
 
-    impl Direct for Scripted {
-        fn try_send(&self, message: &Broadcast) -> Directly {
+    impl InlineWriter for Scripted {
+        fn try_send(&self, message: &Broadcast) -> InlineWrite {
             let mut script = self.0.lock().expect("nobody panics");
             script.1.push(message.message().clone());
-            script.0.pop().unwrap_or(Directly::Sent)
+            script.0.pop().unwrap_or(InlineWrite::Sent)
         }
     }
 
-    fn plugged(answers: Vec<Directly>) -> (Outbox, Arc<Scripted>) {
+    fn plugged(answers: Vec<InlineWrite>) -> (Outbox, Arc<Scripted>) {
         let outbox = Outbox::new(100);
         let socket = Arc::new(Scripted(Mutex::new((answers, Vec::new()))));
-        outbox.plug(Some(Arc::clone(&socket) as Arc<dyn Direct>));
+        outbox.set_inline_writer(Some(Arc::clone(&socket) as Arc<dyn InlineWriter>));
         (outbox, socket)
     }
 
@@ -172,14 +173,17 @@ mod tests {
     #[test]
     fn what_a_full_socket_refuses_is_queued_and_what_it_tore_comes_first() {
         let rest = frame(9, 3);
-        let (outbox, socket) = plugged(vec![Directly::Partly(rest.clone()), Directly::Refused]);
+        let (outbox, socket) = plugged(vec![
+            InlineWrite::Partly(rest.clone()),
+            InlineWrite::Refused,
+        ]);
         turn(&outbox, false);
         outbox.volatile(&broadcast(1, 5));
         assert_eq!(outbox.take_batch().expect("it was refused").len(), 5);
         turn(&outbox, false);
         outbox.volatile(&broadcast(2, 5));
         outbox.volatile(&broadcast(3, 5));
-        assert_eq!(asked(&socket), 2, "nothing goes past a torn message");
+        assert_eq!(asked(&socket), 2, "nothing goes past a partial write");
         assert_eq!(turn(&outbox, false), Some(rest));
         assert_eq!(outbox.take_batch().expect("the one after").as_ref(), [3; 5]);
     }
@@ -199,76 +203,76 @@ mod tests {
     fn an_answer_goes_out_with_the_event_that_follows_it() {
         let (outbox, socket) = plugged(vec![]);
         turn(&outbox, false);
-        outbox.hold_answer(1, frame(1, 2));
-        outbox.hold_answer(2, frame(2, 1));
+        outbox.cork_reply(1, frame(1, 2));
+        outbox.cork_reply(2, frame(2, 1));
         assert_eq!(asked(&socket), 0, "more may follow");
         assert_eq!(outbox.durable(&broadcast(3, 2)), Ok(()));
         assert_eq!(last_asked(&socket)[..], [1, 1, 2, 3, 3]);
-        outbox.release();
+        outbox.uncork();
         assert_eq!(outbox.durable(&broadcast(4, 1)), Ok(()));
         assert_eq!(last_asked(&socket)[..], [4]);
         assert_eq!((asked(&socket), outbox.take_batch()), (2, None));
-        assert_eq!(outbox.look(Bytes::new()).answered[..], [1, 2]);
+        assert_eq!(outbox.snapshot(Bytes::new()).answered[..], [1, 2]);
     }
 
     #[test]
     fn an_answer_that_nothing_follows_is_released() {
         let (outbox, socket) = plugged(vec![]);
         turn(&outbox, false);
-        outbox.hold_answer(1, frame(1, 2));
-        outbox.release();
-        outbox.release();
+        outbox.cork_reply(1, frame(1, 2));
+        outbox.uncork();
+        outbox.uncork();
         assert_eq!((asked(&socket), outbox.take_batch()), (1, None));
         assert_eq!(last_asked(&socket)[..], [1, 1]);
     }
 
     #[test]
-    fn an_answer_is_not_held_from_a_driver_that_needs_it_or_is_at_work() {
+    fn an_answer_is_not_corked_before_a_driver_that_needs_it_or_is_at_work() {
         let (outbox, socket) = plugged(vec![]);
         outbox.begin_turn(&Context::from_waker(std::task::Waker::noop()));
-        outbox.hold_answer(1, frame(1, 1));
+        outbox.cork_reply(1, frame(1, 1));
         assert!(!outbox.end_turn(false, true), "there is news");
         assert_eq!(outbox.take_batch().expect("it waits")[..], [1]);
         assert!(outbox.end_turn(false, true));
-        outbox.hold_answer(2, frame(2, 1));
-        outbox.release();
+        outbox.cork_reply(2, frame(2, 1));
+        outbox.uncork();
         assert_eq!(asked(&socket), 0);
         assert_eq!(outbox.take_batch().expect("the driver is woken")[..], [2]);
     }
 
     #[test]
-    fn what_a_full_socket_leaves_of_held_answers_is_the_drivers() {
+    fn what_a_full_socket_leaves_of_corked_replies_is_the_drivers() {
         let rest = frame(9, 1);
         let (outbox, socket) = plugged(vec![
-            Directly::Refused,
-            Directly::Partly(rest.clone()),
-            Directly::Refused,
+            InlineWrite::Refused,
+            InlineWrite::Partly(rest.clone()),
+            InlineWrite::Refused,
         ]);
         turn(&outbox, false);
-        outbox.hold_answer(1, frame(1, 1));
+        outbox.cork_reply(1, frame(1, 1));
         outbox.volatile(&broadcast(2, 1));
         assert_eq!(&outbox.take_batch().expect("both wait")[..], [1, 2]);
         turn(&outbox, false);
-        outbox.hold_answer(2, frame(3, 1));
+        outbox.cork_reply(2, frame(3, 1));
         assert_eq!(outbox.durable(&broadcast(4, 1)), Ok(()));
         assert_eq!(
             (turn(&outbox, false), outbox.take_batch()),
             (Some(rest), None)
         );
-        outbox.hold_answer(3, frame(5, 1));
-        outbox.release();
+        outbox.cork_reply(3, frame(5, 1));
+        outbox.uncork();
         assert_eq!(asked(&socket), 3);
         assert_eq!(&outbox.take_batch().expect("it was refused")[..], [5]);
     }
 
     #[test]
-    fn whatever_else_comes_leaves_held_answers_to_the_driver_in_order() {
+    fn whatever_else_comes_leaves_corked_replies_to_the_driver_in_order() {
         let (outbox, socket) = plugged(vec![]);
         turn(&outbox, false);
-        outbox.hold_answer(1, frame(1, 1));
+        outbox.cork_reply(1, frame(1, 1));
         outbox.control(frame(2, 1));
         assert_eq!(outbox.durable(&broadcast(3, 1)), Ok(()));
-        outbox.release();
+        outbox.uncork();
         assert_eq!(asked(&socket), 0);
         assert_eq!(&outbox.take_batch().expect("three wait")[..], [1, 2, 3]);
     }

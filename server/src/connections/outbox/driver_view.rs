@@ -7,7 +7,7 @@ use super::{BATCH_BYTES, CallIds, Outbox};
 
 /// What the driver has to see to, as of one moment. Whatever comes later keeps the turn from ending.
 #[derive(Debug)]
-pub struct Look {
+pub struct DriverView {
     /// Calls answered since the last look.
     pub answered: CallIds,
     /// Where to begin to follow the inbox, if that was asked for since the last look.
@@ -24,13 +24,13 @@ pub struct Look {
 
 impl Outbox {
     /// Queues what the driver has answered by itself, any number of frames or none, and looks.
-    pub fn look(&self, replies: Bytes) -> Look {
+    pub fn snapshot(&self, replies: Bytes) -> DriverView {
         let mut waiting = self.lock();
-        waiting.gate.news = false;
+        waiting.driver_state.notified = false;
         if !replies.is_empty() {
             waiting.queue.push(replies);
         }
-        Look {
+        DriverView {
             answered: std::mem::take(&mut waiting.answered),
             inbox_from: waiting.inbox_from.take(),
             closing: waiting.closing,
@@ -73,18 +73,18 @@ mod tests {
         outbox.follow_inbox(3);
         outbox.inbox_grew();
         outbox.close(CloseCode::Flooding);
-        let first = outbox.look(Bytes::from(vec![1; 60]));
+        let first = outbox.snapshot(Bytes::from(vec![1; 60]));
         assert_eq!(first.answered[..], [7]);
         assert_eq!(first.inbox_from, Some(3));
         assert!(first.is_queued && first.has_streams && first.is_above_high_water);
-        let second = outbox.look(Bytes::new());
+        let second = outbox.snapshot(Bytes::new());
         assert!(second.answered.is_empty());
         assert_eq!(second.inbox_from, None);
         assert_eq!(second.closing, Some(CloseCode::Flooding));
         assert!(second.is_queued && second.has_streams);
         let message = outbox.take_batch().expect("two frames wait");
         assert_eq!(message.len(), 66);
-        assert!(!outbox.look(Bytes::new()).is_queued);
+        assert!(!outbox.snapshot(Bytes::new()).is_queued);
     }
 
     #[test]
@@ -92,10 +92,10 @@ mod tests {
         let outbox = Outbox::new(100);
         assert_eq!(outbox.begin_turn(&Context::from_waker(Waker::noop())), None);
         outbox.control(Bytes::from_static(b"before"));
-        assert!(outbox.look(Bytes::new()).is_queued);
+        assert!(outbox.snapshot(Bytes::new()).is_queued);
         outbox.control(Bytes::from_static(b"after"));
         assert!(!outbox.end_turn(false, false));
-        assert!(outbox.look(Bytes::from_static(b"reply")).is_queued);
+        assert!(outbox.snapshot(Bytes::from_static(b"reply")).is_queued);
         assert!(outbox.end_turn(false, false));
     }
 
