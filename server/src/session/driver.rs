@@ -21,9 +21,7 @@ use super::SessionContext;
 use super::backfill::Backfill;
 use super::calls::Work;
 use super::rates::CachedBuckets;
-use super::replies::Replies;
 use crate::connections::call::PendingCall;
-use crate::connections::call_metrics::Moment;
 use crate::connections::connection::Connection;
 use crate::connections::link::{CloseReason, Link, LinkError, Peer};
 use crate::connections::outbox::DriverView;
@@ -110,10 +108,6 @@ struct Driver<L> {
     concurrent: Vec<(CallId, tokio::task::JoinHandle<()>)>,
     reads: Vec<PendingCall>,
     backfill: Backfill,
-    /// Frames that answer what this turn has read.
-    replies: Replies,
-    /// When the message being read came.
-    received_at: Moment,
     buckets: CachedBuckets,
     refusals: u32,
     window: Window,
@@ -139,8 +133,6 @@ impl<L: Link> Driver<L> {
             concurrent: Vec::new(),
             reads: Vec::new(),
             backfill: Backfill::default(),
-            replies: Replies::default(),
-            received_at: Moment::now(),
             buckets: CachedBuckets::default(),
             refusals: 0,
             window: Window::default(),
@@ -177,10 +169,11 @@ impl<L: Link> Driver<L> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        match self.turn(cx) {
+        let mut reading = Reading::default();
+        match self.turn(cx, &mut reading) {
             Ok(()) => Poll::Pending,
             Err(ended) => {
-                let replies = self.replies.take();
+                let replies = reading.replies.take();
                 self.connection.outbox.snapshot(replies);
                 Poll::Ready(ended)
             }
@@ -189,17 +182,16 @@ impl<L: Link> Driver<L> {
 
     /// Goes on until the connection has nothing to do, or others have to get their turn. The link is asked for
     /// messages until it has none, and then not again: it wakes the connection when the next one comes.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+    fn turn(&mut self, cx: &mut Context<'_>, reading: &mut Reading) -> Result<(), Ended> {
         if let Some(rest) = self.connection.outbox.begin_turn(cx) {
             self.link.send_rest(rest);
             self.unflushed = true;
         }
         let mut now = now_ms();
-        let mut reading = Reading::default();
         // Whoever polls now is the one to wake.
         self.is_timer_set = true;
         loop {
-            let replies = self.replies.take();
+            let replies = reading.replies.take();
             let look = self.connection.outbox.snapshot(replies);
             self.settle(&look);
             if self.is_timer_set {
@@ -215,12 +207,12 @@ impl<L: Link> Driver<L> {
                 if look.has_streams || self.backfill.is_at_work() {
                     self.backfill.poll(cx, &self.connection, &self.context);
                 }
-                self.read_frames(cx, now, above, &mut reading)?;
+                self.read_frames(cx, now, above, reading)?;
             }
             if let Some(code) = look.closing {
                 return Err(Ended::Close(code));
             }
-            if is_next || self.is_timer_set || !self.replies.is_empty() {
+            if is_next || self.is_timer_set || !reading.replies.is_empty() {
                 now = now_ms();
             } else {
                 let (unsent, waits) = (self.link.has_unsent(), !reading.is_drained);

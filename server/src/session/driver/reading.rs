@@ -17,6 +17,7 @@ use crate::connections::link::{Link, Received};
 use crate::connections::outbox::BATCH_BYTES;
 use crate::session::calls::{self, Dispatch, Incoming, Work};
 use crate::session::hello;
+use crate::session::replies::Replies;
 
 /// Calls that run beside each other for one connection; the next waits.
 const CONCURRENT_MAX: usize = 8;
@@ -39,9 +40,13 @@ enum Read {
     Begun,
 }
 
-/// How far a turn has read.
-#[derive(Clone, Copy, Debug, Default)]
+/// How far a turn has read. It lies on the stack: a connection that rests holds none of it.
+#[derive(Debug, Default)]
 pub(super) struct Reading {
+    /// Frames that answer what was read.
+    pub(super) replies: Replies,
+    /// When the message being read came, or when the turn began to read on in it.
+    received_at: Option<Moment>,
     pub(super) frames: usize,
     /// The link has no message and wakes the connection when one comes.
     pub(super) is_drained: bool,
@@ -59,10 +64,10 @@ impl<L: Link> Driver<L> {
         while !above
             && !reading.is_drained
             && reading.frames < FRAMES_PER_TURN
-            && self.replies.len() < BATCH_BYTES
+            && reading.replies.len() < BATCH_BYTES
             && self.may_read(now)
         {
-            match self.poll_read(cx, now)? {
+            match self.poll_read(cx, now, reading)? {
                 Read::Nothing => reading.is_drained = true,
                 Read::Settled => reading.frames += 1,
                 Read::Begun => {
@@ -103,16 +108,21 @@ impl<L: Link> Driver<L> {
     }
 
     /// Reads one frame, taking the next message or datagram when the last message is used up.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: u64) -> Result<Read, Ended> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: u64,
+        reading: &mut Reading,
+    ) -> Result<Read, Ended> {
         if self.unread.is_empty() {
             match self.link.poll_receive(cx) {
                 Poll::Pending => return Ok(Read::Nothing),
                 Poll::Ready(Ok(Received::Message(message))) => {
-                    self.received_at = Moment::now();
+                    reading.received_at = Some(Moment::now());
                     self.unread = message;
                 }
                 Poll::Ready(Ok(Received::Datagram(datagram))) => {
-                    return self.read_datagram(cx, &datagram, now);
+                    return self.read_datagram(cx, &datagram, now, reading);
                 }
                 Poll::Ready(Err(error)) => return Err(Ended::Link(error)),
             }
@@ -131,7 +141,7 @@ impl<L: Link> Driver<L> {
             Err(violation) => return Err(Ended::Violation(violation)),
         };
         let rest_at = message.len() - rest.len();
-        let read = self.handle(cx, said, now)?;
+        let read = self.handle(cx, said, now, reading)?;
         if rest_at < message.len() {
             self.unread = message;
             self.unread.advance(rest_at);
@@ -145,10 +155,11 @@ impl<L: Link> Driver<L> {
         cx: &mut Context<'_>,
         datagram: &[u8],
         now: u64,
+        reading: &mut Reading,
     ) -> Result<Read, Ended> {
         self.count_frame(now);
         match self.machine.read_datagram(datagram, now) {
-            Ok(Some(said)) => self.handle(cx, said, now),
+            Ok(Some(said)) => self.handle(cx, said, now, reading),
             Ok(None) => Ok(Read::Settled),
             Err(violation) => Err(Ended::Violation(violation)),
         }
@@ -159,6 +170,7 @@ impl<L: Link> Driver<L> {
         cx: &mut Context<'_>,
         said: ClientEvent<'_>,
         now: u64,
+        reading: &mut Reading,
     ) -> Result<Read, Ended> {
         match said {
             ClientEvent::Hello(hello) => {
@@ -173,13 +185,14 @@ impl<L: Link> Driver<L> {
                 body,
                 key,
             } => {
+                let received_at = reading.received_at.get_or_insert_with(Moment::now);
                 let incoming = Incoming {
-                    call: PendingCall::new(call, method, self.received_at),
+                    call: PendingCall::new(call, method, *received_at),
                     method,
                     body,
                     key,
                 };
-                return self.begin(cx, incoming, now);
+                return self.begin(cx, incoming, now, reading);
             }
             ClientEvent::Cancel(call) => self.cancel(call),
             ClientEvent::Ack { stream, cursor } => {
@@ -196,13 +209,14 @@ impl<L: Link> Driver<L> {
         cx: &mut Context<'_>,
         incoming: Incoming<'_>,
         now: u64,
+        reading: &mut Reading,
     ) -> Result<Read, Ended> {
         let (call, method) = (incoming.call, incoming.method);
         let (context, connection) = (&self.context, &self.connection);
-        let (buckets, replies) = (&mut self.buckets, &mut self.replies);
+        let (buckets, replies) = (&mut self.buckets, &mut reading.replies);
         let dispatch = match calls::begin(context, connection, buckets, incoming, now, replies) {
             Ok(dispatch) => dispatch,
-            Err(fault) => return self.refuse(call, fault),
+            Err(fault) => return self.refuse(call, fault, &mut reading.replies),
         };
         // A flood gets some calls through, too.
         self.refusals = self.refusals.saturating_sub(1);
@@ -231,11 +245,16 @@ impl<L: Link> Driver<L> {
         self.poll_sequential(cx, now);
     }
 
-    fn refuse(&mut self, call: PendingCall, fault: Fault) -> Result<Read, Ended> {
+    fn refuse(
+        &mut self,
+        call: PendingCall,
+        fault: Fault,
+        replies: &mut Replies,
+    ) -> Result<Read, Ended> {
         if fault.code == Code::RateLimited {
             self.refusals += 1;
         }
-        self.replies.refuse(call, fault);
+        replies.refuse(call, fault);
         self.machine.answered(call.number);
         if self.refusals > REFUSALS_MAX {
             return Err(Ended::Close(CloseCode::Flooding));
