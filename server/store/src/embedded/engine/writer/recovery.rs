@@ -66,12 +66,12 @@ impl Writer {
         if free_bytes(dir).is_some_and(|free| free < reserve) || probe(dir).is_err() {
             return;
         }
-        if !self.usable() && !self.reopen() {
-            return;
-        }
-        // Which of the last changes are there is found out only now.
-        self.heads.forget();
-        if let Err(error) = self.settle_unknown() {
+        let recovered = if self.usable() {
+            self.go_on()
+        } else {
+            self.reopen()
+        };
+        if let Err(error) = recovered {
             tracing::warn!(%error, "the store has not recovered yet");
             return;
         }
@@ -86,22 +86,29 @@ impl Writer {
             .is_ok_and(|database| database.db.persist(PersistMode::Buffer).is_ok())
     }
 
-    /// Closes the database and opens it again.
-    fn reopen(&self) -> bool {
+    /// Goes on with the database that is open. It shows nothing of a commit that failed: changes are synced before they
+    /// are shown.
+    fn go_on(&mut self) -> Result<(), StoreError> {
+        let database = self.shared.database()?;
+        self.heads.forget();
+        self.settle_unknown(&database)
+    }
+
+    /// Closes the database, opens it again, and settles what is in doubt before anybody can read it: a commit that was
+    /// reported as failed may be in the journal, and must not be seen before it is taken back.
+    fn reopen(&mut self) -> Result<(), StoreError> {
         if !self.close_database() {
-            tracing::warn!("readers keep the store from opening again");
-            return false;
+            return Err(StoreError::unavailable(
+                "readers keep the store from opening again",
+            ));
         }
-        match open::open_database(&self.shared.dir, &self.shared.options, Table::ALL) {
-            Ok(database) => {
-                self.set_database(Arc::new(database));
-                true
-            }
-            Err(error) => {
-                tracing::error!(%error, "the store does not open again");
-                false
-            }
-        }
+        let database = open::open_database(&self.shared.dir, &self.shared.options, Table::ALL)
+            .map_err(|error| StoreError::unavailable(error.to_string()))?;
+        // Which of the last changes are there is found out only now.
+        self.heads.forget();
+        self.settle_unknown(&database)?;
+        self.set_database(Arc::new(database));
+        Ok(())
     }
 
     /// Closes the database once its readers are done. False if they take too long; then it stays as it was, or, when the
@@ -135,12 +142,11 @@ impl Writer {
     }
 
     /// Takes back a commit that was reported as failed and yet reached the journal.
-    pub(super) fn settle_unknown(&mut self) -> Result<(), StoreError> {
+    fn settle_unknown(&mut self, database: &OpenDatabase) -> Result<(), StoreError> {
         let Some(unknown) = &self.unknown else {
             return Ok(());
         };
-        let database = self.shared.database()?;
-        let stored = open::commit_number(&database)
+        let stored = open::commit_number(database)
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         let settled = unknown.commit + 1;
         if stored == unknown.commit {
@@ -150,7 +156,7 @@ impl Writer {
             }
             let number = settled.to_be_bytes();
             overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
-            apply(&database, &overlay)
+            apply(database, &overlay)
                 .map_err(|error| StoreError::unavailable(error.to_string()))?;
             tracing::warn!(commit = unknown.commit, "a failed commit was taken back");
         }
@@ -230,30 +236,56 @@ mod tests {
         overlay
     }
 
+    /// A writer of a folder with the rows `a` and `b`, whose second commit was reported as failed.
+    fn writer_in_doubt(dir: &Path, reached: bool) -> Writer {
+        let options = EngineOptions::default();
+        let opened = open::open(dir, &options).unwrap();
+        let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
+        apply(&opened.database, &first).unwrap();
+        let shared = Shared::new(dir, options, opened.database, 0);
+        let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
+
+        let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
+        let database = writer.shared.database().unwrap();
+        writer.unknown = Some(UnknownCommit {
+            commit: 2,
+            undo: undo_of(&database, &failed).unwrap(),
+        });
+        if reached {
+            apply(&database, &failed).unwrap();
+        }
+        writer
+    }
+
+    /// Whoever reads while the store recovers sees what was there before the failed commit, or that the store is not
+    /// available: never what is about to be taken back.
+    #[test]
+    fn what_is_taken_back_is_shown_to_nobody() {
+        for _ in 0..5 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut writer = writer_in_doubt(dir.path(), true);
+            assert!(writer.close_database());
+            let shared = Arc::clone(&writer.shared);
+            let reader = std::thread::spawn(move || {
+                loop {
+                    // Looks as often as it can: it is there before the one who opens.
+                    if let Ok(database) = shared.database() {
+                        return database.get(Table::Rooms, b"a").unwrap();
+                    }
+                }
+            });
+            writer.reopen().unwrap();
+            assert_eq!(reader.join().unwrap().unwrap(), b"old");
+        }
+    }
+
     /// What a failed commit left in the journal is taken back when the folder is opened again, and what it did not is not.
     #[test]
     fn a_failed_commit_leaves_nothing_whether_it_reached_the_journal_or_not() {
         for reached in [true, false] {
             let dir = tempfile::tempdir().unwrap();
-            let options = EngineOptions::default();
-            let opened = open::open(dir.path(), &options).unwrap();
-            let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
-            apply(&opened.database, &first).unwrap();
-            let shared = Shared::new(dir.path(), options, opened.database, 0);
-            let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
-
-            let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
-            let database = writer.shared.database().unwrap();
-            writer.unknown = Some(UnknownCommit {
-                commit: 2,
-                undo: undo_of(&database, &failed).unwrap(),
-            });
-            if reached {
-                apply(&database, &failed).unwrap();
-            }
-            drop(database);
-            assert!(writer.reopen());
-            writer.settle_unknown().unwrap();
+            let mut writer = writer_in_doubt(dir.path(), reached);
+            writer.reopen().unwrap();
 
             let database = writer.shared.database().unwrap();
             let get = |key: &str| database.get(Table::Rooms, key.as_bytes()).unwrap();
