@@ -21,8 +21,8 @@ use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::Message;
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
-use pitturu_store::StoreError;
 use pitturu_store::idempotency::KeyRecord;
+use pitturu_store::reservation::Reservation;
 use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
@@ -38,6 +38,10 @@ use crate::connections::recipient::Recipient;
 use crate::owners::followers::Followers;
 use crate::owners::keys::Keys;
 use crate::owners::line::DurableLine;
+
+/// Bytes that a write of a room takes in the store's queue, about: a message of the longest kind is a few times this, and most
+/// are less.
+const WRITE_BYTES: usize = 4 * 1024;
 
 /// What a room's owner works with.
 type Context = crate::owners::entity::Context<LiveRoom>;
@@ -134,16 +138,24 @@ impl LiveRoom {
         }
     }
 
-    /// Hands the rows of a decision to the store, and puts its answer and events in line. `Err`: the store did not take
-    /// them, so the state in memory is ahead of it, and the room must begin a new incarnation.
+    /// Room in the store for what a call may write. Asked before the rules decide: a call that is refused here has changed
+    /// nothing.
+    fn reserve(context: &Context) -> Result<Reservation, Fault> {
+        let reserved = context.environment.rooms.reserve(WRITE_BYTES);
+        reserved.map_err(Fault::from)
+    }
+
+    /// Hands the rows of a decision to the store, and puts its answer and events in line. Whatever may write has
+    /// reserved room for it.
     fn commit(
         &mut self,
         context: &Context,
+        reservation: Option<Reservation>,
         effects: Effects,
         key: Option<Keyed>,
         answer: Answer,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
         let write = RoomWrite {
             room: self.id,
             fence: self.fence,
@@ -158,26 +170,31 @@ impl LiveRoom {
         self.pending.push(pending, is_durable);
         if is_durable {
             self.settle(now);
-            return Ok(());
+            return;
         }
+        let reservation = reservation.expect("what writes has reserved room for it");
         let rooms = &context.environment.rooms;
-        context.hand_over(self.id, self.incarnation, |done| rooms.write(write, done))
+        context.hand_over(self.id, self.incarnation, |done| {
+            rooms.write(reservation, write, done);
+        });
     }
 
     /// As [`Self::commit`], for a call that is answered with `body`, which is stored under its key.
     fn commit_reply(
         &mut self,
         context: &Context,
+        reservation: Option<Reservation>,
         effects: Effects,
         requester: Requester,
         body: Bytes,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
         let key = requester
             .key
             .as_ref()
             .map(|key| keyed(requester.user, key, body.to_vec(), now));
-        self.commit(context, effects, key, Answer::Body(requester, body), now)
+        let answer = Answer::Body(requester, body);
+        self.commit(context, reservation, effects, key, answer, now);
     }
 
     fn settle(&mut self, now: u64) {

@@ -2,6 +2,7 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
+use pitturu_protocol::methods::{Effect, MethodInfo};
 
 use super::call_metrics::{self, Moment, Outcome};
 
@@ -42,6 +43,11 @@ impl PendingCall {
     /// Whether both are of one method.
     pub const fn is_alike(self, other: Self) -> bool {
         self.method == other.method
+    }
+
+    /// Whether it may make a durable change.
+    pub fn writes(self) -> bool {
+        MethodInfo::of(self.method).is_some_and(|method| method.effect == Effect::Writes)
     }
 
     /// The frame that refuses it.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_store::{Done, StoreError};
@@ -59,6 +60,9 @@ pub trait Entity: Sized + Send + 'static {
     /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
     fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
 
+    /// Whether somebody waits for the next incarnation, though no command does.
+    fn is_awaited(kept: &Self::Kept) -> bool;
+
     /// Refuses a command, if somebody waits for it.
     fn refuse(command: Self::Command, fault: &Fault);
 
@@ -80,39 +84,23 @@ pub trait Entity: Sized + Send + 'static {
         now: u64,
     ) -> Self;
 
-    /// Makes an entity, and hands its first rows to the store; the second part says whether the store took them. `None`: the
-    /// command was refused.
+    /// Makes an entity, and hands its first rows to the store. `None`: the command was refused.
     fn create(
         context: &Context<Self>,
         incarnation: u64,
         creation: Self::Creation,
         now: u64,
-    ) -> Option<(Self, Result<(), StoreError>)>;
+    ) -> Option<Self>;
 
     /// Which stay in memory this is. Reports to an earlier one are dropped.
     fn incarnation(&self) -> u64;
 
-    /// Carries a command out.
-    ///
-    /// # Errors
-    /// The store did not take the rows, so the state in memory is ahead of it: the shard ends this incarnation.
-    fn handle(
-        &mut self,
-        context: &Context<Self>,
-        command: Self::Command,
-        now: u64,
-    ) -> Result<(), StoreError>;
+    /// Carries a command out. Whatever may write reserves room in the store first, and refuses before anything has changed
+    /// when there is none.
+    fn handle(&mut self, context: &Context<Self>, command: Self::Command, now: u64);
 
     /// Takes what work has brought back.
-    ///
-    /// # Errors
-    /// As [`Self::handle`].
-    fn report(
-        &mut self,
-        context: &Context<Self>,
-        report: Self::Report,
-        now: u64,
-    ) -> Result<(), StoreError>;
+    fn report(&mut self, context: &Context<Self>, report: Self::Report, now: u64);
 
     /// The oldest write that was handed over is durable.
     fn written(&mut self, now: u64);
@@ -189,22 +177,14 @@ impl<E: Entity> Context<E> {
 
     /// Hands a write of the entity to the store by `write`, and counts it until the store reports. Reports come in the order in
     /// which an entity's writes were handed over.
-    ///
-    /// # Errors
-    /// Those of `write`: nothing was handed over.
-    pub fn hand_over(
-        &self,
-        id: E::Id,
-        incarnation: u64,
-        write: impl FnOnce(Done) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub fn hand_over(&self, id: E::Id, incarnation: u64, write: impl FnOnce(Done)) {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::clone(&self.mailbox);
         let report = move |result| {
             let completion = Completion::Written(id, incarnation, result);
             mailbox.report_write(Item::Completion(completion));
         };
-        write(Box::new(report)).inspect_err(|_| self.write_ends())
+        write(Box::new(report));
     }
 
     /// Counts a write that was reported.
@@ -226,11 +206,14 @@ impl<E: Entity> Context<E> {
         }
     }
 
-    /// Loads the entity in a task of its own and reports it.
-    pub(super) fn load(&self, id: E::Id) {
+    /// Loads the entity, after a pause, in a task of its own and reports it.
+    pub(super) fn load(&self, id: E::Id, pause: Duration) {
         let loading = E::load(self.environment.clone(), id);
         let mailbox = Arc::clone(&self.mailbox);
         tokio::spawn(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let completion = Completion::Loaded(id, loading.await);
             mailbox.report(Item::Completion(completion));
         });

@@ -1,6 +1,7 @@
 //! A shard: it owns some of the entities of a kind, and does one thing after the other. It never waits for the store.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
@@ -12,6 +13,9 @@ use super::executor::Worker;
 
 /// Calls that wait while one entity is read from the store. Beyond it, they are refused as overloaded.
 const LOADING_WAIT_MAX: usize = 65_536;
+
+/// Pause before an entity that somebody follows is read again when the store could not read it.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a shard looks for upkeep and entities to let go, in ticks: every five seconds.
 const SWEEP_TICKS: u64 = 20;
@@ -95,8 +99,8 @@ impl<E: Entity> Shard<E> {
         let id = E::id_of(&command);
         match self.slots.get_mut(&id) {
             Some(Slot::Live(live)) => {
-                let outcome = live.handle(&self.context, command, now_ms());
-                self.after(id, outcome);
+                live.handle(&self.context, command, now_ms());
+                self.after(id);
             }
             Some(Slot::Loading(waiting, kept)) => {
                 E::note_while_loading(kept, &command);
@@ -107,54 +111,62 @@ impl<E: Entity> Shard<E> {
                 }
             }
             None if E::is_worth_loading(&command) => {
-                self.load(id, VecDeque::from([command]), E::Kept::default());
+                self.load(
+                    id,
+                    VecDeque::from([command]),
+                    E::Kept::default(),
+                    Duration::ZERO,
+                );
             }
             None => {}
         }
     }
 
-    fn load(&mut self, id: E::Id, waiting: VecDeque<E::Command>, kept: E::Kept) {
+    fn load(&mut self, id: E::Id, waiting: VecDeque<E::Command>, kept: E::Kept, pause: Duration) {
         self.slots
             .insert(id, Slot::Loading(waiting, Box::new(kept)));
-        self.context.load(id);
+        self.context.load(id, pause);
     }
 
     fn complete(&mut self, completion: Completion<E>) {
         let now = now_ms();
-        let (id, outcome) = match completion {
-            Completion::Loaded(id, result) => return self.loaded(id, result),
+        match completion {
+            Completion::Loaded(id, result) => self.loaded(id, result),
             Completion::Written(id, incarnation, result) => {
                 self.context.write_ends();
                 let Some(live) = live(&mut self.slots, id, incarnation) else {
                     return;
                 };
-                if result.is_ok() {
-                    live.written(now);
+                match result {
+                    Ok(()) => {
+                        live.written(now);
+                        self.after(id);
+                    }
+                    Err(error) => self.begin_again(id, &error),
                 }
-                (id, result)
             }
             Completion::Work(id, incarnation, report) => {
-                let Some(live) = live(&mut self.slots, id, incarnation) else {
-                    return;
-                };
-                (id, live.report(&self.context, report, now))
+                if let Some(live) = live(&mut self.slots, id, incarnation) {
+                    live.report(&self.context, report, now);
+                    self.after(id);
+                }
             }
-        };
-        self.after(id, outcome);
+        }
     }
 
-    /// Keeps an eye on an entity that was touched, or begins its next incarnation when the store failed it.
-    fn after(&mut self, id: E::Id, outcome: Result<(), StoreError>) {
+    /// Keeps an eye on an entity that was touched.
+    fn after(&mut self, id: E::Id) {
         self.entities_with_timers.insert(id);
         self.note_pending_fanout(id);
-        let Err(error) = outcome else {
-            return;
-        };
+    }
+
+    /// Ends an incarnation that the store failed, and begins the next.
+    fn begin_again(&mut self, id: E::Id, error: &StoreError) {
         tracing::warn!(%id, %error, "read again after a failed write");
         counter!(E::RELOADS_COUNTER).increment(1);
         if let Some(Slot::Live(live)) = self.slots.remove(&id) {
-            let kept = live.fail(&error);
-            self.load(id, VecDeque::new(), kept);
+            let kept = live.fail(error);
+            self.load(id, VecDeque::new(), kept, Duration::ZERO);
         }
     }
 
@@ -177,6 +189,11 @@ impl<E: Entity> Shard<E> {
                 let fault = Fault::from(error);
                 for command in waiting {
                     E::refuse(command, &fault);
+                }
+                if E::is_awaited(&kept) {
+                    // Those who follow hear nothing until it is loaded, and ask for nothing either.
+                    tracing::warn!(%id, %fault, "read again after a pause");
+                    self.load(id, VecDeque::new(), *kept, RELOAD_PAUSE);
                 }
             }
         }
@@ -205,9 +222,9 @@ impl<E: Entity> Shard<E> {
         }
         self.incarnations += 1;
         let created = E::create(&self.context, self.incarnations, creation, now_ms());
-        if let Some((live, handed_over)) = created {
+        if let Some(live) = created {
             self.slots.insert(id, Slot::Live(Box::new(live)));
-            self.after(id, handed_over);
+            self.after(id);
         }
     }
 

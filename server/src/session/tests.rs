@@ -3,20 +3,25 @@
 //! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
 //! client goes on.
 
+mod faulty;
 mod world;
 
 use std::time::Duration;
 
 use pitturu_protocol::codec;
-use pitturu_protocol::codes::{CloseCode, Code};
+use pitturu_protocol::codes::{CloseCode, Code, Fault};
 use pitturu_protocol::events::Event as _;
 use pitturu_protocol::frame::{ClientFrame, call};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::server::Timing;
-use pitturu_protocol::types::chat::{EphemeralSent, MessageSent, SendEphemeral};
+use pitturu_protocol::types::chat::{
+    CreateRoom, EditMessage, EphemeralSent, JoinRoom, KickMember, MessageSent, OpenRoom,
+    ReadHistory, RoomKind, SendEphemeral,
+};
 use pitturu_protocol::types::profile::GetProfiles;
 use pitturu_protocol::types::system::{Echo, Echoed, Goaway, GoawayReason, StreamPosition};
+use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 
 use self::world::{Came, Client, World, message};
@@ -27,6 +32,9 @@ use crate::connections::link::{CloseReason, LinkError};
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
 
 const PROTOCOL_ERROR: CloseReason = CloseReason::Protocol(CloseCode::ProtocolError);
+
+/// Longest wait for what has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Turns that a driver gets to do what it must not.
 const TURNS: usize = 100;
@@ -390,4 +398,101 @@ async fn a_read_that_is_cancelled_is_answered_at_once_and_only_once() {
     }
     client.peer.send(cancel.encode()).await;
     answers_calls(&mut client).await;
+}
+
+#[tokio::test]
+async fn what_the_store_has_no_room_for_has_not_happened() {
+    let world = World::new().await;
+    let (mut owner, _) = world.guest("owner", Options::default()).await;
+    let room = owner.create_room().await;
+    let (mut member, signed_in) = world.guest("member", Options::default()).await;
+    member.join(room).await;
+    let (mut stranger, _) = world.guest("stranger", Options::default()).await;
+    owner.call(&message(room)).await.expect("it is sent");
+    assert_eq!(member.event::<MessageSent>().await.msg.seq, 1);
+    let loads = world.rooms.loads();
+    let broken = StoreError::unavailable("a test");
+    for (refusal, code) in [
+        (StoreError::Busy, Code::Overloaded),
+        (broken, Code::StorageUnavailable),
+    ] {
+        world.rooms.refuse(Some(refusal));
+        let code_of = |fault: Option<Fault>| fault.map(|fault| fault.code);
+        for _ in 0..10 {
+            let sent = owner.call(&message(room)).await;
+            assert_eq!(code_of(sent.err()), Some(code));
+        }
+        let joined = stranger.call(&JoinRoom { room }).await;
+        assert_eq!(code_of(joined.err()), Some(code));
+        let edit = EditMessage {
+            room,
+            seq: 1,
+            text: "changed".to_owned(),
+        };
+        assert_eq!(code_of(owner.call(&edit).await.err()), Some(code));
+        let kick = KickMember {
+            room,
+            user: signed_in.identity.user,
+            reason: None,
+        };
+        assert_eq!(code_of(owner.call(&kick).await.err()), Some(code));
+        let other_room = CreateRoom {
+            kind: RoomKind::Public,
+            name: "Other".to_owned(),
+            topic: None,
+            slow_mode_ms: None,
+            retention: None,
+        };
+        assert_eq!(code_of(stranger.call(&other_room).await.err()), Some(code));
+        // What needs no room goes on.
+        let said = SendEphemeral {
+            room,
+            text: "still here".to_owned(),
+        };
+        owner.call(&said).await.expect("it is not stored");
+        assert_eq!(member.event::<EphemeralSent>().await.text, "still here");
+    }
+    world.rooms.refuse(None);
+    let sent = owner.call(&message(room)).await.expect("it is sent");
+    assert_eq!(sent.seq, 2, "nothing that was refused took a place");
+    assert_eq!(member.event::<MessageSent>().await.msg.seq, 2);
+    let read = ReadHistory {
+        room,
+        from: None,
+        limit: None,
+    };
+    let history = member.call(&read).await.expect("a member still");
+    assert_eq!(history.messages.len(), 2);
+    assert_eq!(history.messages[0].text, message(room).text);
+    let open = OpenRoom {
+        room,
+        seq: None,
+        rev: None,
+    };
+    let refused = stranger.call(&open).await.err().map(|fault| fault.code);
+    assert_eq!(refused, Some(Code::NotAMember));
+    // The other room was asked for and is not there; this one was not loaded again.
+    assert_eq!(world.rooms.loads(), loads + 2);
+}
+
+#[tokio::test]
+async fn followers_outlive_a_store_that_fails_writes_and_then_loads() {
+    let world = World::new().await;
+    let (mut owner, _) = world.guest("owner", Options::default()).await;
+    let room = owner.create_room().await;
+    let (mut member, _) = world.guest("member", Options::default()).await;
+    member.join(room).await;
+    world.rooms.fail(1, 2);
+    let failed = owner.call(&message(room)).await.err();
+    let failed = failed.map(|fault| fault.code);
+    assert_eq!(failed, Some(Code::StorageUnavailable));
+    let sent = loop {
+        match owner.call(&message(room)).await {
+            Ok(sent) => break sent.seq,
+            Err(fault) => assert_eq!(fault.code, Code::StorageUnavailable),
+        }
+    };
+    assert_eq!(sent, 1, "the failed one took no place");
+    let heard = tokio::time::timeout(PATIENCE, member.event::<MessageSent>());
+    assert_eq!(heard.await.expect("it still follows").msg.seq, 1);
 }

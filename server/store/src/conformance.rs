@@ -147,7 +147,12 @@ pub(crate) fn message(seq: u64, text: &str) -> MessageRow {
 /// Writes and waits for the outcome.
 pub(crate) async fn write<S: Rooms>(store: &S, write: RoomWrite) -> Result<(), StoreError> {
     let (report, outcome) = oneshot::channel();
-    store.write(write, Box::new(move |result| report.send(result).unwrap()))?;
+    let reservation = store.reserve(0)?;
+    store.write(
+        reservation,
+        write,
+        Box::new(move |result| report.send(result).unwrap()),
+    );
     outcome.await.unwrap()
 }
 
@@ -172,9 +177,12 @@ pub(crate) async fn send_many<S: Rooms>(store: &S, room: RoomId, count: u64) {
         let mut next = RoomWrite::new(room, store.fence());
         next.rows.message = Some(message(seq, &format!("text {seq}")));
         let (report, outcome) = oneshot::channel();
-        store
-            .write(next, Box::new(move |result| report.send(result).unwrap()))
-            .unwrap();
+        let reservation = store.reserve(0).unwrap();
+        store.write(
+            reservation,
+            next,
+            Box::new(move |result| report.send(result).unwrap()),
+        );
         outcomes.push(outcome);
     }
     for outcome in outcomes {

@@ -15,6 +15,7 @@ pub mod friends;
 pub mod idempotency;
 pub mod inboxes;
 pub mod keyed;
+pub mod reservation;
 pub mod rooms;
 
 pub use error::StoreError;

@@ -7,6 +7,7 @@ use pitturu_rules::rooms::rows::{
 };
 
 use super::idempotency::KeyRecord;
+use super::reservation::Reservation;
 use super::{Done, StoreError};
 
 /// Most rows that one page of the store holds, whatever the caller asks for.
@@ -94,19 +95,26 @@ pub trait Rooms: Send + Sync {
     /// The owner loads while none of its own writes is under way.
     fn load(&self, room: RoomId) -> BoxFuture<'static, Result<Option<LoadedRoom>, StoreError>>;
 
+    /// Keeps room for one write of about so many bytes. Asked before anything is decided: then a refusal has changed
+    /// nothing, and handing over can't fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`]: too much waits. [`StoreError::Unavailable`]: the store can't write now.
+    fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError>;
+
     /// Hands a write over without waiting.
     ///
-    /// - `done` is called exactly once if and only if this returns `Ok`, on a thread where it must not block, after
-    ///   the write is on disk. The writes of one room take effect and report in the order of the calls.
+    /// - `done` is called exactly once, on a thread where it must not block, after the write is on disk or has failed. The
+    ///   writes of one room take effect and report in the order of the calls.
     /// - All rows of one write are there or none, after a crash too. Readers of other rooms' lists and of inboxes may
     ///   see them a moment apart.
     /// - After a write has failed with [`StoreError::Unavailable`], every later write under the same fence fails as
     ///   well, so that nothing rests on what was lost. The owner refuses what waits and loads again.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], [`StoreError::Unavailable`]: nothing was handed over and `done` is dropped. Through `done`
-    /// also [`StoreError::Conflict`]: wrong sequence, revision or fence, room deleted or unknown; nothing was changed.
-    fn write(&self, write: RoomWrite, done: Done) -> Result<(), StoreError>;
+    /// Through `done`: [`StoreError::Unavailable`], and [`StoreError::Conflict`]: wrong sequence, revision or fence, room
+    /// deleted or unknown; nothing was changed.
+    fn write(&self, reservation: Reservation, write: RoomWrite, done: Done);
 
     /// Names the one listener that is called after outcomes of writes were reported: once for all that came together, on
     /// a thread where it must not block. False if there is one already.

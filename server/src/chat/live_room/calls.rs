@@ -7,7 +7,6 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::pages::page_items;
 use pitturu_rules::rooms::{Actor, Effects};
-use pitturu_store::StoreError;
 
 use super::super::command::{Ask, RoomCall};
 use super::super::history;
@@ -16,13 +15,8 @@ use super::{Context, LiveRoom, Requester, body, reply_frame};
 use crate::owners::keys::Seen;
 
 impl LiveRoom {
-    /// Takes a call. `Err`: the store did not take its rows, and the room must begin a new incarnation.
-    pub(super) fn handle_call(
-        &mut self,
-        context: &Context,
-        call: RoomCall,
-        now: u64,
-    ) -> Result<(), StoreError> {
+    /// Takes a call.
+    pub(super) fn handle_call(&mut self, context: &Context, call: RoomCall, now: u64) {
         self.used_at = now;
         let _entered = call.span.entered();
         let actor = call.actor;
@@ -36,29 +30,26 @@ impl LiveRoom {
             requester
                 .recipient
                 .refuse(requester.call, &super::no_such_room());
-            return Ok(());
+            return;
         }
         if let Some(key) = &requester.key {
             let waiter = (requester.recipient.clone(), requester.call);
             match self.keys.see(requester.user, key, actor.now, now, waiter) {
                 Ok(Seen::First) => {}
-                Ok(Seen::Waiting) => return Ok(()),
+                Ok(Seen::Waiting) => return,
                 Ok(Seen::Before(body)) => {
                     let frame = reply_frame(requester.call, &body);
                     requester.recipient.reply(requester.call, frame);
-                    return Ok(());
+                    return;
                 }
                 Err(fault) => {
                     requester.recipient.refuse(requester.call, &fault);
-                    return Ok(());
+                    return;
                 }
             }
         }
         match call.ask {
-            Ask::Read(request) => {
-                self.read(context, requester, request);
-                Ok(())
-            }
+            Ask::Read(request) => self.read(context, requester, request),
             Ask::Edit(request) => self.edit(context, requester, actor, request, now),
             Ask::Decide(request, target_name) => {
                 self.decide(context, requester, &actor, request, target_name, now)
@@ -115,7 +106,15 @@ impl LiveRoom {
         request: DecideRequest,
         target_name: Option<String>,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
+        let reservation = match requester.call.writes().then(|| Self::reserve(context)) {
+            None => None,
+            Some(Ok(reservation)) => Some(reservation),
+            Some(Err(fault)) => {
+                self.refuse_requester(&requester, &fault);
+                return;
+            }
+        };
         let mut effects = Effects::default();
         match self.outcome(actor, request, target_name, &mut effects) {
             Ok(outcome) => {
@@ -129,12 +128,9 @@ impl LiveRoom {
                     }
                     Outcome::Done | Outcome::Typed(_) => body(&Done {}),
                 };
-                self.commit_reply(context, effects, requester, body, now)
+                self.commit_reply(context, reservation, effects, requester, body, now);
             }
-            Err(fault) => {
-                self.refuse_requester(&requester, &fault);
-                Ok(())
-            }
+            Err(fault) => self.refuse_requester(&requester, &fault),
         }
     }
 

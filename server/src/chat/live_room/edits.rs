@@ -55,7 +55,7 @@ impl LiveRoom {
         actor: Actor,
         request: EditRequest,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
         let seq = match &request {
             EditRequest::EditMessage(request) => request.seq,
             EditRequest::DeleteMessage(request) => request.seq,
@@ -63,7 +63,7 @@ impl LiveRoom {
         };
         if seq < self.room.first().max(1) || seq > self.recent.end().seq {
             self.refuse_requester(&requester, &Fault::of(Code::MessageNotFound));
-            return Ok(());
+            return;
         }
         let queue = self.edit_queues.entry(seq).or_default();
         queue.used_at = now;
@@ -72,7 +72,7 @@ impl LiveRoom {
             actor,
             request,
         });
-        self.edit_on(context, seq, now)
+        self.edit_on(context, seq, now);
     }
 
     /// A message has come from the store.
@@ -82,9 +82,9 @@ impl LiveRoom {
         seq: u64,
         result: Result<Box<FetchedMessage>, StoreError>,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
         let Some(queue) = self.edit_queues.get_mut(&seq) else {
-            return Ok(());
+            return;
         };
         queue.fetching = false;
         let fault = match result.map(|fetched| *fetched) {
@@ -94,7 +94,8 @@ impl LiveRoom {
             }) => {
                 queue.message.get_or_insert(message);
                 queue.reactions.extend(reactions);
-                return self.edit_on(context, seq, now);
+                self.edit_on(context, seq, now);
+                return;
             }
             Ok(_) => Fault::of(Code::MessageNotFound),
             Err(error) => error.into(),
@@ -104,21 +105,20 @@ impl LiveRoom {
                 self.refuse_requester(&requester, &fault);
             }
         }
-        Ok(())
     }
 
     /// Carries out what waits for the message, as far as what it needs is here.
-    fn edit_on(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
+    fn edit_on(&mut self, context: &Context, seq: u64, now: u64) {
         loop {
             let recent = &self.recent;
             let Some(queue) = self.edit_queues.get_mut(&seq) else {
-                return Ok(());
+                return;
             };
             let Some(next) = queue.calls.front() else {
-                return Ok(());
+                return;
             };
             if queue.fetching {
-                return Ok(());
+                return;
             }
             if queue.message.is_none() {
                 queue.message = recent.message(seq).map(|message| MessageRow {
@@ -132,16 +132,24 @@ impl LiveRoom {
             if queue.message.is_none() || reactor.is_some() {
                 queue.fetching = true;
                 fetch(context, self, seq, reactor);
-                return Ok(());
+                return;
             }
-            self.apply_next(context, seq, now)?;
+            self.apply_next(context, seq, now);
         }
     }
 
-    fn apply_next(&mut self, context: &Context, seq: u64, now: u64) -> Result<(), StoreError> {
+    fn apply_next(&mut self, context: &Context, seq: u64, now: u64) {
         let mut queue = self.edit_queues.remove(&seq).unwrap_or_default();
         let (Some(edit), Some(row)) = (queue.calls.pop_front(), queue.message.as_mut()) else {
-            return Ok(());
+            return;
+        };
+        let reservation = match Self::reserve(context) {
+            Ok(reservation) => reservation,
+            Err(fault) => {
+                self.edit_queues.insert(seq, queue);
+                self.refuse_requester(&edit.requester, &fault);
+                return;
+            }
         };
         let mut effects = Effects::default();
         let actor = &edit.actor;
@@ -164,11 +172,11 @@ impl LiveRoom {
         queue.used_at = now;
         self.edit_queues.insert(seq, queue);
         match outcome {
-            Ok(body) => self.commit_reply(context, effects, edit.requester, body, now),
-            Err(fault) => {
-                self.refuse_requester(&edit.requester, &fault);
-                Ok(())
+            Ok(body) => {
+                let requester = edit.requester;
+                self.commit_reply(context, Some(reservation), effects, requester, body, now);
             }
+            Err(fault) => self.refuse_requester(&edit.requester, &fault),
         }
     }
 }

@@ -57,6 +57,10 @@ impl Entity for LiveRoom {
         }
     }
 
+    fn is_awaited(followers: &Followers) -> bool {
+        !followers.is_empty()
+    }
+
     fn refuse(command: Command, fault: &Fault) {
         match command {
             Command::Call(call) => call.recipient.refuse(call.call, fault),
@@ -108,16 +112,15 @@ impl Entity for LiveRoom {
         Self::new(&context.environment, incarnation, *fetched, followers, now)
     }
 
-    fn create(
-        context: &Context,
-        incarnation: u64,
-        create: Box<Create>,
-        now: u64,
-    ) -> Option<(Self, Result<(), StoreError>)> {
-        match Self::begin_new(&context.environment, incarnation, &create, now) {
-            Ok((mut live, effects)) => {
-                let handed_over = live.commit_new(context, effects, *create, now);
-                Some((live, handed_over))
+    fn create(context: &Context, incarnation: u64, create: Box<Create>, now: u64) -> Option<Self> {
+        let begun = Self::reserve(context).and_then(|reservation| {
+            let (live, effects) = Self::begin_new(&context.environment, incarnation, &create, now)?;
+            Ok((reservation, live, effects))
+        });
+        match begun {
+            Ok((reservation, mut live, effects)) => {
+                live.commit_new(context, effects, reservation, *create, now);
+                Some(live)
             }
             Err(fault) => {
                 refuse_follow((*create).into(), &fault);
@@ -130,44 +133,30 @@ impl Entity for LiveRoom {
         self.incarnation
     }
 
-    fn handle(&mut self, context: &Context, command: Command, now: u64) -> Result<(), StoreError> {
+    fn handle(&mut self, context: &Context, command: Command, now: u64) {
         match command {
             Command::Call(_) | Command::Close(_) if context.is_full() => {
                 Self::refuse(command, &overloaded());
-                Ok(())
             }
             Command::Follow(follow)
                 if context.is_full() && matches!(follow.to, ReplyTo::Call(_)) =>
             {
                 refuse_follow(*follow, &overloaded());
-                Ok(())
             }
             Command::Call(call) => self.handle_call(context, *call, now),
             Command::Follow(follow) => self.handle_follow(context, *follow, now),
             Command::Close(close) => self.handle_close(context, *close, now),
             Command::Create(create) => self.handle_follow(context, (*create).into(), now),
-            Command::Attach(_, connection, cursor) => {
-                self.attach(&connection, cursor);
-                Ok(())
-            }
-            Command::Detach(_, connection) => {
-                self.detach(connection, now);
-                Ok(())
-            }
-            Command::SetBlocked(_, blocked) => {
-                self.room.set_blocked(blocked);
-                Ok(())
-            }
-            Command::Retain(_) => {
-                self.retain(context, now);
-                Ok(())
-            }
+            Command::Attach(_, connection, cursor) => self.attach(&connection, cursor),
+            Command::Detach(_, connection) => self.detach(connection, now),
+            Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
+            Command::Retain(_) => self.retain(context, now),
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, now: u64) -> Result<(), StoreError> {
+    fn report(&mut self, context: &Context, report: Report, now: u64) {
         match report {
-            Report::Message(seq, result) => return self.fetched(context, seq, result, now),
+            Report::Message(seq, result) => self.fetched(context, seq, result, now),
             Report::Retained(Ok((first, changes_first))) => self.retained(first, changes_first),
             Report::Retained(Err(error)) => {
                 let room = self.id;
@@ -175,7 +164,6 @@ impl Entity for LiveRoom {
                 self.retention_failed();
             }
         }
-        Ok(())
     }
 
     fn written(&mut self, now: u64) {

@@ -9,7 +9,7 @@ use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::chat::{OpenRoom, RoomView};
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::{Actor, Effects, Room};
-use pitturu_store::StoreError;
+use pitturu_store::reservation::Reservation;
 
 use super::super::Environment;
 use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo};
@@ -79,9 +79,10 @@ impl LiveRoom {
         &mut self,
         context: &Context,
         effects: Effects,
+        reservation: Reservation,
         create: Create,
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) {
         let user = create.actor.user;
         // A repetition finds the room by its id and needs no stored reply.
         let key = create
@@ -94,77 +95,68 @@ impl LiveRoom {
             cursor: None,
             to: create.to,
         };
-        self.commit(context, effects, key, Answer::View(opening), now)
+        let answer = Answer::View(opening);
+        self.commit(context, Some(reservation), effects, key, answer, now);
     }
 
     /// Opens or joins. Answers once everything decided before is durable.
-    pub(super) fn handle_follow(
-        &mut self,
-        context: &Context,
-        follow: Follow,
-        now: u64,
-    ) -> Result<(), StoreError> {
+    pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: u64) {
         self.used_at = now;
         let _entered = follow.span.clone().entered();
         if self.room.is_deleted() {
             refuse_follow(follow, &super::no_such_room());
-            return Ok(());
+            return;
         }
         let (user, connection) = (follow.actor.user, follow.connection);
         let allowed = match &follow.request {
-            FollowRequest::OpenRoom(request) => self.open_at(user, request),
-            FollowRequest::JoinRoom(_) => self.join(&follow.actor).map(|effects| (effects, None)),
+            FollowRequest::OpenRoom(request) => self
+                .open_at(user, request)
+                .map(|cursor| (None, Effects::default(), cursor)),
+            FollowRequest::JoinRoom(_) => self
+                .join(context, &follow.actor)
+                .map(|(reservation, effects)| (Some(reservation), effects, None)),
         };
         match allowed {
-            Ok((effects, cursor)) => {
+            Ok((reservation, effects, cursor)) => {
                 let opening = Opening {
                     connection,
                     user,
                     cursor,
                     to: follow.to,
                 };
-                self.commit(context, effects, None, Answer::View(opening), now)
+                let answer = Answer::View(opening);
+                self.commit(context, reservation, effects, None, answer, now);
             }
-            Err(fault) => {
-                refuse(&connection, follow.to, &fault);
-                Ok(())
-            }
+            Err(fault) => refuse(&connection, follow.to, &fault),
         }
     }
 
-    fn open_at(
-        &self,
-        user: UserId,
-        request: &OpenRoom,
-    ) -> Result<(Effects, Option<Cursor>), Fault> {
+    fn open_at(&self, user: UserId, request: &OpenRoom) -> Result<Option<Cursor>, Fault> {
         self.room.member(user)?;
         let end = self.recent.end();
-        let cursor = (request.seq.is_some() || request.rev.is_some()).then(|| Cursor {
-            seq: request.seq.unwrap_or(end.seq),
-            rev: request.rev.unwrap_or(end.rev),
-        });
-        Ok((Effects::default(), cursor))
+        Ok(
+            (request.seq.is_some() || request.rev.is_some()).then(|| Cursor {
+                seq: request.seq.unwrap_or(end.seq),
+                rev: request.rev.unwrap_or(end.rev),
+            }),
+        )
     }
 
-    fn join(&mut self, actor: &Actor) -> Result<Effects, Fault> {
+    fn join(&mut self, context: &Context, actor: &Actor) -> Result<(Reservation, Effects), Fault> {
+        let reservation = Self::reserve(context)?;
         let mut effects = Effects::default();
         self.room.join(actor, &mut effects)?;
-        Ok(effects)
+        Ok((reservation, effects))
     }
 
     /// Ends following at once, and answers once everything decided before is durable.
-    pub(super) fn handle_close(
-        &mut self,
-        context: &Context,
-        close: Close,
-        now: u64,
-    ) -> Result<(), StoreError> {
+    pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: u64) {
         self.used_at = now;
         let _entered = close.span.entered();
         let connection = close.connection;
         if self.room.is_deleted() {
             connection.refuse(close.call, &super::no_such_room());
-            return Ok(());
+            return;
         }
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
@@ -176,7 +168,7 @@ impl LiveRoom {
             key: None,
         };
         let done = body(&Done {});
-        self.commit_reply(context, Effects::default(), requester, done, now)
+        self.commit_reply(context, None, Effects::default(), requester, done, now);
     }
 
     pub(super) fn open(&mut self, opening: Opening, now: u64) {

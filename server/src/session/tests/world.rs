@@ -19,17 +19,19 @@ use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
 use pitturu_store::{Ports, StoreError, clock};
 use tempfile::TempDir;
 
+use super::faulty::FaultyRooms;
 use crate::connections::link::memory::{self, MemoryPeer, Options};
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::services::accounts::AccountsConfig;
 use crate::services::{Services, ServicesConfig};
-use crate::session::rates::{Allowances, Rates};
+use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
 
 /// The real services over a store in a folder of their own.
 pub(super) struct World {
     pub(super) context: Arc<SessionContext>,
+    pub(super) rooms: Arc<FaultyRooms>,
     store: Embedded,
     _threads: RunningIoThreads,
     _dir: TempDir,
@@ -51,14 +53,22 @@ impl World {
             accounts: AccountsConfig::default(),
             reset_delivery: None,
         };
-        let ports = Ports::all(store.clone());
+        let mut ports = Ports::all(store.clone());
+        let rooms = Arc::new(FaultyRooms::new(ports.rooms));
+        ports.rooms = rooms.clone();
         let services = Services::start(ports, &io_threads, services, clock::now_ms()).await;
         Self {
             context: Arc::new(SessionContext {
                 services: services.expect("the accounts open"),
-                rates: Rates::new(&Allowances::default()),
+                rates: Rates::new(&Allowances {
+                    chat: Allowance::new(100_000, 100_000),
+                    read: Allowance::new(100_000, 100_000),
+                    free: Allowance::new(100_000, 100_000),
+                    ..Allowances::default()
+                }),
                 config: session,
             }),
+            rooms,
             store,
             _threads: threads,
             _dir: dir,

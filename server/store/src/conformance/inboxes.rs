@@ -37,12 +37,11 @@ pub(crate) async fn inboxes_are_dense_and_bounded(mut harness: impl Harness) {
                 .inbox
                 .push((user(2), InboxEntry::FriendRemoved { user: user(1) }, at));
         }
-        store
-            .write(
-                invite,
-                Box::new(|outcome: Result<(), StoreError>| outcome.unwrap()),
-            )
-            .unwrap();
+        store.write(
+            store.reserve(0).unwrap(),
+            invite,
+            Box::new(|outcome: Result<(), StoreError>| outcome.unwrap()),
+        );
     }
     write(store, RoomWrite::new(room(1), fence)).await.unwrap();
     let full = InboxHead {

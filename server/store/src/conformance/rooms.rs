@@ -223,7 +223,7 @@ pub(crate) async fn writes_report_in_order(harness: impl Harness) {
                 last.send(()).unwrap();
             }
         };
-        store.write(next, Box::new(report)).unwrap();
+        store.write(store.reserve(0).unwrap(), next, Box::new(report));
     }
     done.await.unwrap();
     let expected: Vec<_> = (1..=WRITES).map(|seq| (seq, Ok(()))).collect();

@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::OpenDatabase;
 use super::tables::Table;
+use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
 pub use self::error::OpenError;
@@ -145,6 +146,12 @@ struct Shared {
     key_table: AtomicU64,
     inbox_listener: OnceLock<Listener>,
     report_listener: OnceLock<ReportListener>,
+}
+
+impl Reserved for Shared {
+    fn release(&self, bytes: usize) {
+        self.queue.release(bytes);
+    }
 }
 
 impl Shared {
@@ -352,20 +359,43 @@ impl Engine {
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Unavailable`]; then `job` and `done` are dropped without a call.
     pub fn submit(&self, bytes: usize, job: SubmittedJob, done: Done) -> Result<(), StoreError> {
+        let reservation = self.reserve(bytes)?;
+        self.submit_reserved(reservation, bytes, job, done);
+        Ok(())
+    }
+
+    /// Keeps room in the queue for a write of about so many bytes, until it is handed over by [`Self::submit_reserved`] or
+    /// the result is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         self.admit()?;
+        let shared = &self.handle.shared;
+        shared.queue.reserve(bytes).inspect_err(|_| {
+            metrics::counter!("pitturu_store_refused_total").increment(1);
+        })?;
+        Ok(Reservation::new(
+            Arc::clone(shared) as Arc<dyn Reserved>,
+            bytes,
+        ))
+    }
+
+    /// As [`Self::submit`], with room that was kept: it is taken in any case. What the store can't write any more is
+    /// reported by `done`.
+    pub fn submit_reserved(
+        &self,
+        reservation: Reservation,
+        bytes: usize,
+        job: SubmittedJob,
+        done: Done,
+    ) {
         let queued = Queued {
             job: Box::new(Submission::new(job, done)),
             bytes,
         };
-        self.handle
-            .shared
-            .queue
-            .push(queued)
-            .map_err(|(mut queued, error)| {
-                queued.job.disarm();
-                metrics::counter!("pitturu_store_refused_total").increment(1);
-                error
-            })
+        let queue = &self.handle.shared.queue;
+        queue.push_reserved(queued, reservation.into_bytes());
     }
 
     /// The number of failures so far, plus one. It grows before the first write of a failed group is reported.

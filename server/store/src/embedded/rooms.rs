@@ -15,6 +15,7 @@ use super::engine::{Limit, Range, Row, Tx, View};
 use super::keys::{KeyBuilder, id_at_end};
 use super::rows;
 use super::tables::Table;
+use crate::reservation::Reservation;
 use crate::rooms::{Fence, LoadedRoom, PAGE_ROWS_MAX, RoomSummary, RoomWrite, Rooms, RoomsPage};
 use crate::{Done, StoreError};
 
@@ -262,10 +263,14 @@ impl Rooms for Embedded {
         async move { engine.read(move |view| load(view, room, fence)).await }.boxed()
     }
 
-    fn write(&self, write: RoomWrite, done: Done) -> Result<(), StoreError> {
+    fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
+        self.engine().reserve(bytes)
+    }
+
+    fn write(&self, reservation: Reservation, write: RoomWrite, done: Done) {
         let bytes = write::weight(&write);
-        self.engine()
-            .submit(bytes, Box::new(move |tx| write::apply(tx, &write)), done)
+        let job = Box::new(move |tx: &mut Tx<'_>| write::apply(tx, &write));
+        self.engine().submit_reserved(reservation, bytes, job, done);
     }
 
     fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {

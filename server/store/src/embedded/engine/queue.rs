@@ -16,9 +16,6 @@ pub(super) trait Job: Send {
 
     /// Reports the outcome of the commit that the write was part of.
     fn finish(self: Box<Self>, committed: Result<(), StoreError>);
-
-    /// Makes dropping the write report nothing: its caller has been told already.
-    fn disarm(&mut self) {}
 }
 
 /// A write whose caller awaits its result.
@@ -103,10 +100,6 @@ impl Job for Submission {
             done(outcome);
         }
     }
-
-    fn disarm(&mut self) {
-        self.done = None;
-    }
 }
 
 impl Drop for Submission {
@@ -126,7 +119,32 @@ pub(super) struct Queued {
 struct State {
     jobs: VecDeque<Queued>,
     bytes: usize,
+    /// Jobs for which room is kept, and their bytes.
+    reserved: usize,
+    reserved_bytes: usize,
     closed: bool,
+}
+
+impl State {
+    /// Refuses when one more job of so many bytes has no room.
+    fn check(&self, bytes: usize, jobs_max: usize, bytes_max: usize) -> Result<(), StoreError> {
+        if self.closed {
+            return Err(StoreError::unavailable("the store is closed"));
+        }
+        let jobs = self.jobs.len() + self.reserved;
+        // A job heavier than the whole queue is taken when it is alone.
+        let over_bytes = self.bytes + self.reserved_bytes + bytes > bytes_max && jobs > 0;
+        if jobs >= jobs_max || over_bytes {
+            return Err(StoreError::Busy);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, queued: Queued) -> bool {
+        self.bytes += queued.bytes;
+        self.jobs.push_back(queued);
+        self.jobs.len() == 1
+    }
 }
 
 /// First in, first out; refuses rather than waits.
@@ -143,6 +161,8 @@ impl Queue {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 bytes: 0,
+                reserved: 0,
+                reserved_bytes: 0,
                 closed: false,
             }),
             wake: Condvar::new(),
@@ -154,16 +174,10 @@ impl Queue {
     /// Appends a job, or hands it back with the reason. A job heavier than the whole queue is taken when it is alone.
     pub(super) fn push(&self, queued: Queued) -> Result<(), (Queued, StoreError)> {
         let mut state = self.lock();
-        if state.closed {
-            return Err((queued, StoreError::unavailable("the store is closed")));
+        if let Err(error) = state.check(queued.bytes, self.jobs_max, self.bytes_max) {
+            return Err((queued, error));
         }
-        let over_bytes = state.bytes + queued.bytes > self.bytes_max && !state.jobs.is_empty();
-        if state.jobs.len() >= self.jobs_max || over_bytes {
-            return Err((queued, StoreError::Busy));
-        }
-        state.bytes += queued.bytes;
-        state.jobs.push_back(queued);
-        let was_empty = state.jobs.len() == 1;
+        let was_empty = state.append(queued);
         drop(state);
         if was_empty {
             self.wake.notify_one();
@@ -171,10 +185,44 @@ impl Queue {
         Ok(())
     }
 
+    /// Keeps room for a job of about so many bytes, until [`Self::push_reserved`] or [`Self::release`].
+    pub(super) fn reserve(&self, bytes: usize) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.check(bytes, self.jobs_max, self.bytes_max)?;
+        state.reserved += 1;
+        state.reserved_bytes += bytes;
+        Ok(())
+    }
+
+    /// Appends a job for which room was kept, whatever it weighs, also when the queue has been closed meanwhile.
+    pub(super) fn push_reserved(&self, queued: Queued, reserved_bytes: usize) {
+        let mut state = self.lock();
+        state.reserved -= 1;
+        state.reserved_bytes -= reserved_bytes;
+        let was_empty = state.append(queued);
+        drop(state);
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Keeps the room no longer.
+    pub(super) fn release(&self, reserved_bytes: usize) {
+        let mut state = self.lock();
+        state.reserved -= 1;
+        state.reserved_bytes -= reserved_bytes;
+        let is_last = state.closed && state.reserved == 0;
+        drop(state);
+        if is_last {
+            self.wake.notify_all();
+        }
+    }
+
     /// Waits until there are jobs, the queue is closed, or the time is over; takes up to the two bounds, at least one job.
     pub(super) fn take(&self, jobs_max: usize, bytes_max: usize, wait: Duration) -> Vec<Queued> {
         let mut state = self.lock();
-        let nothing_to_do = |state: &mut State| state.jobs.is_empty() && !state.closed;
+        let nothing_to_do =
+            |state: &mut State| state.jobs.is_empty() && !(state.closed && state.reserved == 0);
         self.wake.wait_while_for(&mut state, nothing_to_do, wait);
         let mut group = Vec::with_capacity(state.jobs.len().min(jobs_max));
         let mut bytes = 0;
@@ -199,10 +247,10 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    /// Whether it is closed and everything has been handed out.
+    /// Whether it is closed, everything has been handed out, and nothing can come any more.
     pub(super) fn finished(&self) -> bool {
         let state = self.lock();
-        state.closed && state.jobs.is_empty()
+        state.closed && state.jobs.is_empty() && state.reserved == 0
     }
 
     /// Jobs and bytes waiting.

@@ -78,12 +78,11 @@ fn writes_until_it_is_killed() {
     let mut under_way = 0;
     for seq in head + 1.. {
         let done = done.clone();
-        store
-            .write(
-                nth_write(&store, seq),
-                Box::new(move |outcome| done.send(outcome.map(|()| seq)).unwrap()),
-            )
-            .unwrap();
+        store.write(
+            store.reserve(0).unwrap(),
+            nth_write(&store, seq),
+            Box::new(move |outcome| done.send(outcome.map(|()| seq)).unwrap()),
+        );
         under_way += 1;
         if under_way == UNDER_WAY {
             let seq = outcomes.recv().unwrap().unwrap();
