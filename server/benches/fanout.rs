@@ -16,6 +16,7 @@ use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
 use pitturu_server::connections::link::{Broadcast, Framing, InlineWrite, InlineWriter, Peer};
+use pitturu_server::connections::opening::Opening;
 use pitturu_server::connections::outbox::{LatestKey, Outbox};
 use pitturu_server::owners::followers::Followers;
 use tikv_jemallocator::Jemalloc;
@@ -80,7 +81,8 @@ impl Rooms {
             for _ in 0..members {
                 let number = u32::try_from(connections.len()).expect("few connections");
                 let connection = Arc::new(connection(number));
-                followers.add(Arc::clone(&connection), UserId::from_bytes(id(number)));
+                let user = UserId::from_bytes(id(number));
+                followers.add(Arc::clone(&connection), user, Opening::numbered(0));
                 followers.catch_up(connection.id, ROOM, Cursor::default(), &[]);
                 connections.push(connection);
             }

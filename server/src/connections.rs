@@ -1,6 +1,7 @@
 //! Who is connected, and what waits to be sent to them.
 //!
-//! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection;
+//! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection; [`opening`]: one opening
+//!   of a room on it;
 //! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
 //! - [`registry`]: all connections of this process, by player;
 //! - [`caller`]: who calls; [`call`]: a call without an answer; [`call_metrics`]: what is counted of calls;
@@ -11,6 +12,7 @@ pub mod call_metrics;
 pub mod caller;
 pub mod connection;
 pub mod link;
+pub mod opening;
 pub mod outbox;
 pub mod recipient;
 pub mod registry;

@@ -13,6 +13,7 @@ use pitturu_protocol::types::presence::PlayerPresence;
 use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
 use pitturu_server::connections::link::{Broadcast, Peer};
+use pitturu_server::connections::opening::Opening;
 use pitturu_server::connections::outbox::{LatestKey, Outbox};
 use pitturu_server::owners::followers::{Delivered, Followers};
 
@@ -51,8 +52,11 @@ impl Room {
             };
             let id_of_connection = ConnectionId::from_bytes(id);
             let connection = Arc::new(Connection::new(id_of_connection, peer, OUTBOX_BYTES));
-            room.followers
-                .add(Arc::clone(&connection), UserId::from_bytes(id));
+            room.followers.add(
+                Arc::clone(&connection),
+                UserId::from_bytes(id),
+                Opening::numbered(0),
+            );
             room.followers
                 .catch_up(connection.id, ROOM, Cursor::default(), &[]);
             room.connections.push(connection);
@@ -163,7 +167,7 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
         }
         outbox.revoke(64, frame.clone());
         outbox.answer(64, frame.clone());
-        outbox.cut(ROOM, Cursor::default());
+        outbox.cut(ROOM, Opening::numbered(0), Cursor::default());
         while outbox.take_batch().is_some() {}
         assert_eq!(outbox.snapshot(Bytes::new()).answered.len(), 65);
         assert!(outbox.take_cut().is_some());

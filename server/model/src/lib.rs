@@ -20,6 +20,7 @@ pub mod sync;
 #[path = "../../src/connections"]
 pub mod connections {
     pub mod link;
+    pub mod opening;
     pub mod outbox;
 }
 

@@ -17,6 +17,7 @@ use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
+use crate::connections::opening::Opening;
 use crate::connections::recipient::Recipient;
 
 /// Who is answered.
@@ -128,7 +129,7 @@ pub enum Command {
     /// Make a room.
     Create(Box<Create>),
     /// A connection has processed its back-fill up to the cursor and may become live.
-    Attach(RoomId, Arc<Connection>, Cursor),
+    Attach(RoomId, Arc<Connection>, Opening, Cursor),
     /// A connection follows the room no longer.
     Detach(RoomId, ConnectionId),
     /// A direct room's players blocked each other, or no longer do.

@@ -27,7 +27,7 @@ use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
 use self::edits::EditQueue;
-use self::following::Opening;
+use self::following::{Closing, Opening};
 use super::Environment;
 use super::command::Fetched;
 use super::recent::Recent;
@@ -61,6 +61,8 @@ enum Answer {
     Body(Requester, Bytes),
     /// An opened room.
     View(Opening),
+    /// A connection that follows no longer.
+    Closed(Closing),
 }
 
 /// A decision on its way to the disk.
@@ -207,6 +209,7 @@ impl LiveRoom {
         match pending.answer {
             Answer::Body(requester, body) => self.answer(requester, &body, now),
             Answer::View(opening) => self.open(opening, now),
+            Answer::Closed(closing) => self.close(closing, now),
         }
         for event in pending.events {
             self.publish(event, now);

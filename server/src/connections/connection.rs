@@ -1,6 +1,7 @@
 //! What everybody may know of one connection, and the handle to reach it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
@@ -10,6 +11,7 @@ use pitturu_protocol::types::accounts::Identity;
 
 use super::call::PendingCall;
 use super::link::Peer;
+use super::opening::Opening;
 use super::outbox::Outbox;
 use crate::sync::Mutex;
 
@@ -32,8 +34,9 @@ pub struct Connection {
     /// What waits to be sent on it.
     pub outbox: Outbox,
     player: Mutex<Option<Player>>,
-    /// Rooms that follow this connection; absent once it is gone.
-    rooms: Mutex<Option<Vec<RoomId>>>,
+    /// Rooms that are open here; absent once the connection is gone.
+    rooms: Mutex<Option<Vec<(RoomId, Opening)>>>,
+    openings: AtomicU32,
 }
 
 /// Why a room could not be opened on a connection.
@@ -54,6 +57,7 @@ impl Connection {
             outbox: Outbox::new(outbox_bytes),
             player: Mutex::new(None),
             rooms: Mutex::new(Some(Vec::new())),
+            openings: AtomicU32::new(0),
         }
     }
 
@@ -83,38 +87,77 @@ impl Connection {
 
     /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
     /// whoever signs out or goes away meanwhile finds the room among those to leave.
-    pub fn follow(&self, room: RoomId, user: UserId) -> Result<(), FollowRefused> {
+    pub fn follow(&self, room: RoomId, user: UserId) -> Result<Opening, FollowRefused> {
+        let opening = Opening::numbered(self.openings.fetch_add(1, Ordering::Relaxed));
         let mut rooms = self.rooms.lock();
         match rooms.as_mut() {
             None => Err(FollowRefused::Gone),
             Some(_) if self.user() != Some(user) => Err(FollowRefused::Gone),
-            Some(open) if open.contains(&room) => Ok(()),
-            Some(open) if open.len() >= ROOMS_OPEN_MAX => Err(FollowRefused::TooMany),
             Some(open) => {
-                open.push(room);
-                Ok(())
+                if let Some((_, held)) = open.iter_mut().find(|(held, _)| *held == room) {
+                    *held = opening;
+                } else if open.len() >= ROOMS_OPEN_MAX {
+                    return Err(FollowRefused::TooMany);
+                } else {
+                    open.push((room, opening));
+                }
+                Ok(opening)
             }
         }
+    }
+
+    /// Whether the room is still open as it was.
+    pub fn is_open(&self, room: RoomId, opening: Opening) -> bool {
+        is_open(self.rooms.lock().as_ref(), room, opening)
+    }
+
+    /// Does `act` if the room is still open as it was. Meanwhile it can't be closed or lost. False: it is not.
+    pub fn while_open(&self, room: RoomId, opening: Opening, act: impl FnOnce()) -> bool {
+        let rooms = self.rooms.lock();
+        let is_open = is_open(rooms.as_ref(), room, opening);
+        if is_open {
+            act();
+        }
+        is_open
+    }
+
+    /// Does `act` if this player is signed in. Meanwhile nobody else can be. False: it is not.
+    pub fn while_signed_in(&self, user: UserId, act: impl FnOnce()) -> bool {
+        let player = self.player.lock();
+        let is_here = player
+            .as_ref()
+            .is_some_and(|player| player.identity.user == user);
+        if is_here {
+            act();
+        }
+        is_here
     }
 
     /// Notes that a room is no longer open here.
     pub fn unfollow(&self, room: RoomId) {
         let mut rooms = self.rooms.lock();
         if let Some(open) = rooms.as_mut() {
-            open.retain(|&held| held != room);
+            open.retain(|(held, _)| *held != room);
         }
     }
 
     /// Takes all rooms away: the player signed out.
     pub fn take_rooms(&self) -> Vec<RoomId> {
         let mut rooms = self.rooms.lock();
-        rooms.as_mut().map(std::mem::take).unwrap_or_default()
+        let taken = rooms.as_mut().map(std::mem::take).unwrap_or_default();
+        taken.into_iter().map(|(room, _)| room).collect()
     }
 
     /// Takes all rooms away for good: the connection is gone, and no room may add it any more.
     pub fn end_rooms(&self) -> Vec<RoomId> {
         let mut rooms = self.rooms.lock();
-        rooms.take().unwrap_or_default()
+        let taken = rooms.take().unwrap_or_default();
+        taken.into_iter().map(|(room, _)| room).collect()
+    }
+
+    /// Whether the connection is gone: nothing may be listed for it any more.
+    pub fn is_gone(&self) -> bool {
+        self.rooms.lock().is_none()
     }
 
     /// Who is signed in.
@@ -146,4 +189,8 @@ impl Connection {
             change(player);
         }
     }
+}
+
+fn is_open(rooms: Option<&Vec<(RoomId, Opening)>>, room: RoomId, opening: Opening) -> bool {
+    rooms.is_some_and(|open| open.contains(&(room, opening)))
 }

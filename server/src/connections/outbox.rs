@@ -35,6 +35,7 @@ use pitturu_protocol::ids::{ID_BYTES, RoomId};
 use smallvec::SmallVec;
 
 use super::link::{Broadcast, InlineWriter};
+use super::opening::Opening;
 use crate::sync::AtomicWaker;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -85,6 +86,8 @@ pub struct Full;
 pub struct Cut {
     /// The room.
     pub room: RoomId,
+    /// As what it was open.
+    pub opening: Opening,
     /// Everything up to here is in the outbox or was sent.
     pub cursor: Cursor,
 }
@@ -341,10 +344,14 @@ impl Outbox {
     }
 
     /// Marks a room's stream as stopped after `cursor`.
-    pub fn cut(&self, room: RoomId, cursor: Cursor) {
+    pub fn cut(&self, room: RoomId, opening: Opening, cursor: Cursor) {
         let mut waiting = self.lock();
         waiting.cuts.retain(|cut| cut.room != room);
-        waiting.cuts.push(Cut { room, cursor });
+        waiting.cuts.push(Cut {
+            room,
+            opening,
+            cursor,
+        });
         self.notify(waiting);
     }
 
@@ -507,14 +514,16 @@ mod tests {
         let outbox = Outbox::new(100);
         outbox.control(frame(1, 60));
         let cursor = Cursor { seq: 7, rev: 2 };
-        outbox.cut(room(1), Cursor::default());
-        outbox.cut(room(1), cursor);
+        let opening = Opening::numbered(1);
+        outbox.cut(room(1), Opening::numbered(0), Cursor::default());
+        outbox.cut(room(1), opening, cursor);
         assert_eq!(outbox.take_cut(), None);
         outbox.take_batch();
         assert_eq!(
             outbox.take_cut(),
             Some(Cut {
                 room: room(1),
+                opening,
                 cursor
             })
         );

@@ -67,8 +67,10 @@ impl Registry {
 
     /// Forgets a connection, signs it out and takes it out of its rooms.
     pub fn remove(&self, connection: &Arc<Connection>) {
+        // First nothing more is listed for it, then what is listed goes.
+        let rooms = connection.end_rooms();
         self.sign_out(connection);
-        self.detach(connection, connection.end_rooms());
+        self.detach(connection, rooms);
         if self.connections.remove(&connection.id).is_some() {
             gauge!("pitturu_connections").decrement(1.0);
         }
@@ -102,6 +104,10 @@ impl Registry {
         drop(present);
         if first {
             self.mark_changed(user);
+        }
+        if connection.is_gone() {
+            // A call that ended after its connection has listed it; nobody else would take it out.
+            self.sign_out(connection);
         }
     }
 

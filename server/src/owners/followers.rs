@@ -13,6 +13,7 @@ use smallvec::{SmallVec, smallvec};
 use super::spread;
 use crate::connections::connection::Connection;
 use crate::connections::link::Broadcast;
+use crate::connections::opening::Opening;
 use crate::connections::outbox::{BATCH_BYTES, LatestKey};
 
 /// One entry to send, with the cursor after it.
@@ -28,6 +29,7 @@ pub struct Step {
 struct Follower {
     connection: Arc<Connection>,
     user: UserId,
+    opening: Opening,
     live: bool,
 }
 
@@ -94,10 +96,11 @@ impl Followers {
         self.online.keys().copied()
     }
 
-    /// Adds a connection, not live yet. False: it was there.
-    pub fn add(&mut self, connection: Arc<Connection>, user: UserId) -> bool {
+    /// Adds a connection, not live yet. False: it was there, as another opening.
+    pub fn add(&mut self, connection: Arc<Connection>, user: UserId, opening: Opening) -> bool {
         self.flush();
         if let Some(&place) = self.places.get(&connection.id) {
+            self.list[place].opening = opening;
             self.list[place].live = false;
             return false;
         }
@@ -106,6 +109,7 @@ impl Followers {
         self.list.push(Follower {
             connection,
             user,
+            opening,
             live: false,
         });
         true
@@ -156,9 +160,10 @@ impl Followers {
             .collect()
     }
 
-    /// Whether the connection follows.
-    pub fn contains(&self, conn: ConnectionId) -> bool {
-        self.places.contains_key(&conn)
+    /// Whether the connection follows by this opening.
+    pub fn is_open(&self, conn: ConnectionId, opening: Opening) -> bool {
+        let place = self.places.get(&conn);
+        place.is_some_and(|&place| self.list[place].opening == opening)
     }
 
     /// Sends what a connection lacks and makes it live, or cuts it where its outbox filled up.
@@ -177,7 +182,7 @@ impl Followers {
         let mut at = from;
         for step in steps {
             if follower.connection.outbox.catch_up(&step.frame).is_err() {
-                follower.connection.outbox.cut(room, at);
+                follower.connection.outbox.cut(room, follower.opening, at);
                 follower.live = false;
                 return false;
             }
@@ -275,7 +280,7 @@ impl Followers {
                     here_sent += entries;
                 } else {
                     follower.live = false;
-                    outbox.cut(room, before);
+                    outbox.cut(room, follower.opening, before);
                     here_cut += 1;
                 }
             }
@@ -298,7 +303,8 @@ impl Followers {
         self.flush();
         for follower in &mut self.list {
             if std::mem::take(&mut follower.live) {
-                follower.connection.outbox.cut(room, cursor);
+                let opening = follower.opening;
+                follower.connection.outbox.cut(room, opening, cursor);
             }
         }
     }

@@ -19,6 +19,8 @@ use super::SessionContext;
 use crate::chat::command::Command;
 use crate::chat::history::{self, FillPage};
 use crate::connections::connection::Connection;
+use crate::connections::opening::Opening;
+use crate::connections::outbox::Cut;
 
 /// Entries in one page of the inbox.
 const INBOX_ITEMS: usize = 100;
@@ -30,8 +32,42 @@ const RETRY: Duration = Duration::from_secs(1);
 /// the connection waits for a call that needs one, too.
 type Reading = JoinHandle<Page>;
 
+/// What is read on, and by which right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A room, as long as it is open as this.
+    Room(RoomId, Opening),
+    /// The inbox of the player, as long as that player is signed in.
+    Inbox(UserId),
+}
+
+impl Source {
+    const fn stream(self) -> Stream {
+        match self {
+            Self::Room(room, _) => Stream::Room(room),
+            Self::Inbox(_) => Stream::Inbox,
+        }
+    }
+
+    /// Does `act` if the right still holds; it holds until `act` is done.
+    fn while_allowed(self, connection: &Connection, act: impl FnOnce()) -> bool {
+        match self {
+            Self::Room(room, opening) => connection.while_open(room, opening, act),
+            Self::Inbox(user) => connection.while_signed_in(user, act),
+        }
+    }
+
+    /// Has it read on from there.
+    fn read_on(self, connection: &Connection, from: Cursor) {
+        match self {
+            Self::Room(room, opening) => connection.outbox.cut(room, opening, from),
+            Self::Inbox(_) => connection.outbox.inbox_grew(),
+        }
+    }
+}
+
 struct Page {
-    stream: Stream,
+    source: Source,
     from: Cursor,
     result: Result<FillPage, StoreError>,
 }
@@ -40,7 +76,7 @@ struct Page {
 #[derive(Default)]
 pub struct Backfill {
     reading: Option<Reading>,
-    awaiting: Vec<(Stream, Cursor)>,
+    awaiting: Vec<(Source, Cursor)>,
     inbox: Option<Inbox>,
 }
 
@@ -55,7 +91,8 @@ struct Inbox {
 impl Backfill {
     /// Follows the player's inbox from the cursor on.
     pub fn follow_inbox(&mut self, user: UserId, seq: u64) {
-        self.awaiting.retain(|(stream, _)| *stream != Stream::Inbox);
+        self.awaiting
+            .retain(|(source, _)| source.stream() != Stream::Inbox);
         self.inbox = Some(Inbox {
             user,
             seq,
@@ -75,17 +112,15 @@ impl Backfill {
 
     /// The client has processed a page.
     pub fn acked(&mut self, stream: Stream, cursor: Cursor, connection: &Connection) {
-        let Some(index) = self
-            .awaiting
-            .iter()
-            .position(|(held, at)| *held == stream && cursor.seq >= at.seq && cursor.rev >= at.rev)
-        else {
+        let Some(index) = self.awaiting.iter().position(|(source, at)| {
+            source.stream() == stream && cursor.seq >= at.seq && cursor.rev >= at.rev
+        }) else {
             return;
         };
-        let (_, at) = self.awaiting.swap_remove(index);
-        match stream {
-            Stream::Room(room) => connection.outbox.cut(room, at),
-            Stream::Inbox => connection.outbox.inbox_grew(),
+        let (source, at) = self.awaiting.swap_remove(index);
+        // What was closed or lost meanwhile is not read on.
+        if source.while_allowed(connection, || ()) {
+            source.read_on(connection, at);
         }
     }
 
@@ -118,10 +153,19 @@ impl Backfill {
     }
 
     fn next(&mut self, connection: &Connection, context: &Arc<SessionContext>) -> Option<Reading> {
-        if let Some(cut) = connection.outbox.take_cut() {
+        while let Some(cut) = connection.outbox.take_cut() {
             self.awaiting
-                .retain(|(stream, _)| *stream != Stream::Room(cut.room));
-            return Some(read_room(Arc::clone(context), cut.room, cut.cursor));
+                .retain(|(source, _)| source.stream() != Stream::Room(cut.room));
+            if connection.is_open(cut.room, cut.opening) {
+                return Some(read_room(Arc::clone(context), cut));
+            }
+        }
+        let user = connection.user();
+        if self.inbox.is_some_and(|inbox| Some(inbox.user) != user) {
+            // Another player has signed in here, or nobody: what was followed was the other one's.
+            self.inbox = None;
+            self.awaiting
+                .retain(|(source, _)| source.stream() != Stream::Inbox);
         }
         if connection.outbox.take_inbox_grew()
             && let Some(inbox) = self.inbox.as_mut()
@@ -131,7 +175,7 @@ impl Backfill {
         let waits = self
             .awaiting
             .iter()
-            .any(|(stream, _)| *stream == Stream::Inbox);
+            .any(|(source, _)| source.stream() == Stream::Inbox);
         match self.inbox.as_mut() {
             Some(inbox) if inbox.grew && !waits && !connection.outbox.is_above_high_water() => {
                 inbox.grew = false;
@@ -142,45 +186,47 @@ impl Backfill {
     }
 
     fn take(&mut self, page: Page, connection: &Arc<Connection>, context: &SessionContext) {
-        let stream = page.stream;
+        let source = page.source;
         let fill = match page.result {
             Ok(fill) => fill,
             Err(error) => {
-                tracing::warn!(%stream, %error, "a back-fill is tried again");
-                match stream {
-                    Stream::Room(room) => connection.outbox.cut(room, page.from),
-                    Stream::Inbox => connection.outbox.inbox_grew(),
-                }
+                tracing::warn!(stream = %source.stream(), %error, "a back-fill is tried again");
+                source.read_on(connection, page.from);
                 return;
             }
         };
-        counter!("pitturu_backfilled_total").increment(fill.frames.len() as u64);
-        for frame in fill.frames {
-            connection.outbox.control(frame);
+        let entries = fill.frames.len() as u64;
+        // The right to the page is checked again as it is sent: whoever takes it away waits until the page is queued.
+        let sent = source.while_allowed(connection, || {
+            for frame in fill.frames {
+                connection.outbox.control(frame);
+            }
+        });
+        if !sent {
+            return;
         }
-        match (stream, fill.complete) {
-            (Stream::Room(room), true) => {
-                context.services.rooms.send(Command::Attach(
-                    room,
-                    Arc::clone(connection),
-                    fill.cursor,
-                ));
+        counter!("pitturu_backfilled_total").increment(entries);
+        match (source, fill.complete) {
+            (Source::Room(room, opening), true) => {
+                let attach = Command::Attach(room, Arc::clone(connection), opening, fill.cursor);
+                context.services.rooms.send(attach);
             }
             (_, complete) => {
-                let frame = frame::position(stream, fill.cursor, fill.head, complete);
+                let frame = frame::position(source.stream(), fill.cursor, fill.head, complete);
                 connection.outbox.control(frame.into());
                 if !complete {
-                    self.awaiting.push((stream, fill.cursor));
+                    self.awaiting.push((source, fill.cursor));
                 }
             }
         }
-        if let (Stream::Inbox, Some(inbox)) = (stream, self.inbox.as_mut()) {
+        if let (Source::Inbox(_), Some(inbox)) = (source, self.inbox.as_mut()) {
             inbox.seq = fill.cursor.seq;
         }
     }
 }
 
-fn read_room(context: Arc<SessionContext>, room: RoomId, from: Cursor) -> Reading {
+fn read_room(context: Arc<SessionContext>, cut: Cut) -> Reading {
+    let (room, from) = (cut.room, cut.cursor);
     tokio::spawn(async move {
         let store = &context.services.store;
         let result = history::fill(store.rooms.as_ref(), store.messages.as_ref(), room, from).await;
@@ -188,7 +234,7 @@ fn read_room(context: Arc<SessionContext>, room: RoomId, from: Cursor) -> Readin
             tokio::time::sleep(RETRY).await;
         }
         Page {
-            stream: Stream::Room(room),
+            source: Source::Room(room, cut.opening),
             from,
             result,
         }
@@ -202,7 +248,7 @@ fn read_inbox(context: Arc<SessionContext>, user: UserId, seq: u64) -> Reading {
             tokio::time::sleep(RETRY).await;
         }
         Page {
-            stream: Stream::Inbox,
+            source: Source::Inbox(user),
             from: Cursor { seq, rev: 0 },
             result,
         }

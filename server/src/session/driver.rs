@@ -173,6 +173,10 @@ impl<L: Link> Driver<L> {
         match self.turn(cx, &mut reading) {
             Ok(()) => Poll::Pending,
             Err(ended) => {
+                if let Some(work) = self.sequential.take() {
+                    // What it has stored may have to be told to other connections: it ends without this one.
+                    tokio::spawn(work);
+                }
                 let replies = reading.replies.take();
                 self.connection.outbox.snapshot(replies);
                 Poll::Ready(ended)

@@ -15,12 +15,15 @@ use pitturu_protocol::frame::{ClientFrame, call};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::server::Timing;
+use pitturu_protocol::types::accounts::{LoginGuest, RevokeSession};
 use pitturu_protocol::types::chat::{
-    CreateRoom, EditMessage, EphemeralSent, JoinRoom, KickMember, MessageSent, OpenRoom,
-    ReadHistory, RoomKind, SendEphemeral,
+    BanMember, CloseRoom, CreateRoom, DeleteRoom, EditMessage, EphemeralSent, JoinRoom, KickMember,
+    LeaveRoom, MessageSent, OpenRoom, ReadHistory, RoomKind, RoomLost, SendEphemeral,
 };
+use pitturu_protocol::types::friends::RequestFriend;
+use pitturu_protocol::types::inbox::InboxAdded;
 use pitturu_protocol::types::profile::GetProfiles;
-use pitturu_protocol::types::system::{Echo, Echoed, Goaway, GoawayReason, StreamPosition};
+use pitturu_protocol::types::system::{Echo, Echoed, Goaway, GoawayReason, Resume, StreamPosition};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 
@@ -495,4 +498,239 @@ async fn followers_outlive_a_store_that_fails_writes_and_then_loads() {
     assert_eq!(sent, 1, "the failed one took no place");
     let heard = tokio::time::timeout(PATIENCE, member.event::<MessageSent>());
     assert_eq!(heard.await.expect("it still follows").msg.seq, 1);
+}
+
+/// Bans a player from a room.
+async fn ban(owner: &mut Client, room: RoomId, user: UserId) {
+    let ban = BanMember {
+        room,
+        user,
+        until: None,
+        reason: None,
+    };
+    owner.call(&ban).await.expect("the owner may");
+}
+
+/// Opens a room from its first message and reads up to the end of the first page.
+async fn first_page(client: &mut Client, room: RoomId) -> StreamPosition {
+    let from_the_first = OpenRoom {
+        room,
+        seq: Some(0),
+        rev: Some(0),
+    };
+    client.call(&from_the_first).await.expect("a member may");
+    let page = client.event::<StreamPosition>().await;
+    assert!(!page.live, "there is more");
+    page
+}
+
+/// A room with more messages than fit into a page and into memory, of which the reader has had the first page.
+async fn room_with_a_page_read(world: &World) -> (Client, Client, UserId, RoomId, StreamPosition) {
+    let (mut owner, _) = world.guest("owner", Options::default()).await;
+    let room = owner.create_room().await;
+    let (mut reader, signed_in) = world.guest("reader", Options::default()).await;
+    reader.join(room).await;
+    reader.call(&CloseRoom { room }).await.expect("it is open");
+    for _ in 0..250 {
+        owner.call(&message(room)).await.expect("it is sent");
+    }
+    let page = first_page(&mut reader, room).await;
+    (owner, reader, signed_in.identity.user, room, page)
+}
+
+/// Everything that comes to a client until it has an answer to a call made now.
+async fn until_now(client: &mut Client) -> Vec<u16> {
+    let call = client.begin(&echo()).await;
+    let mut events = Vec::new();
+    loop {
+        match client.next().await {
+            Some(Came::Event(event, _)) => events.push(event),
+            Some(Came::Reply(answered, _)) if answered == call => return events,
+            Some(_) => {}
+            None => panic!("the connection stays"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_loses_a_room_reads_no_further_page_of_it() {
+    for way in ["ban", "leave", "close", "delete"] {
+        let world = World::with(SessionConfig::default()).await;
+        let (mut owner, mut reader, user, room, page) = room_with_a_page_read(&world).await;
+        match way {
+            "ban" => ban(&mut owner, room, user).await,
+            "leave" => drop(reader.call(&LeaveRoom { room }).await.expect("it may")),
+            "close" => drop(reader.call(&CloseRoom { room }).await.expect("it may")),
+            _ => drop(
+                owner
+                    .call(&DeleteRoom { room })
+                    .await
+                    .expect("the owner may"),
+            ),
+        }
+        if way != "close" {
+            reader.event::<RoomLost>().await;
+        }
+        owner.call(&message(room)).await.ok();
+        reader.ack(room, &page).await;
+        // Reads that begin after the page would have been read, if it were.
+        for _ in 0..10 {
+            let profiles = GetProfiles { users: vec![user] };
+            let call = reader.begin(&profiles).await;
+            loop {
+                match reader.next().await {
+                    Some(Came::Event(event, _)) => {
+                        assert_ne!(event, MessageSent::NUMBER, "{way}");
+                    }
+                    Some(Came::Reply(answered, _)) if answered == call => break,
+                    Some(_) => {}
+                    None => panic!("the connection stays"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_an_earlier_opening_moves_nothing() {
+    let world = World::new().await;
+    let (_owner, mut reader, _, room, old) = room_with_a_page_read(&world).await;
+    reader.call(&CloseRoom { room }).await.expect("it is open");
+    let again = first_page(&mut reader, room).await;
+    assert_eq!(again.seq, old.seq);
+    // Both acknowledgements name the same place: the page after it comes once.
+    reader.ack(room, &old).await;
+    reader.ack(room, &again).await;
+    let mut last = again.seq;
+    loop {
+        match reader.next().await {
+            Some(Came::Event(event, body)) if event == MessageSent::NUMBER => {
+                let event: MessageSent = codec::decode(&body).expect("the event's type");
+                assert_eq!(event.msg.seq, last + 1);
+                last = event.msg.seq;
+            }
+            Some(Came::Event(event, body)) if event == StreamPosition::NUMBER => {
+                let position: StreamPosition = codec::decode(&body).expect("its type");
+                if position.live {
+                    break;
+                }
+                reader.ack(room, &position).await;
+            }
+            Some(_) => {}
+            None => panic!("the connection stays"),
+        }
+    }
+    assert_eq!(last, 250);
+}
+
+#[tokio::test]
+async fn opening_and_closing_in_one_message_leaves_a_room_closed() {
+    let world = World::new().await;
+    let (mut owner, _) = world.guest("owner", Options::default()).await;
+    let room = owner.create_room().await;
+    let (mut reader, _) = world.guest("reader", Options::default()).await;
+    reader.join(room).await;
+    reader.call(&CloseRoom { room }).await.expect("it is open");
+    for _ in 0..10 {
+        // A message before them keeps both waiting for the disk.
+        let (_, mut frames) = reader.encode(&message(room));
+        let open = OpenRoom {
+            room,
+            seq: None,
+            rev: None,
+        };
+        frames.extend(reader.encode(&open).1);
+        let (close, frame) = reader.encode(&CloseRoom { room });
+        frames.extend(frame);
+        reader.peer.send(frames).await;
+        while !matches!(reader.answer().await, Some(Came::Reply(call, _)) if call == close) {}
+        until_now(&mut reader).await;
+        owner.call(&message(room)).await.expect("it is sent");
+        let came = until_now(&mut reader).await;
+        assert!(!came.contains(&MessageSent::NUMBER), "{came:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_goes_though_its_ender_goes_first() {
+    let world = World::new().await;
+    let (mut ender, _) = world.guest("both", Options::default()).await;
+    let (mut other, signed_in) = world.guest("both", Options::default()).await;
+    let revoke = RevokeSession {
+        session: signed_in.identity.session,
+    };
+    let held = world.hold_writes().await;
+    ender.begin(&revoke).await;
+    ender.peer.until_unread(0).await;
+    ender.peer.end(LinkError::Closed(None));
+    assert_eq!(ender.peer.closed().await, None);
+    drop(held);
+    let ended = CloseReason::Protocol(CloseCode::SessionEnded);
+    let farewell = tokio::time::timeout(PATIENCE, other.farewell());
+    assert_eq!(farewell.await.expect("it is ended"), (None, Some(ended)));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_outlives_its_connection_lists_nobody() {
+    let world = World::new().await;
+    let mut client = world.greeted(Options::default()).await;
+    let login = LoginGuest {
+        secret: "a secret of 32 bytes or a bit more".to_owned(),
+        name: Some("Ana".to_owned()),
+        device: None,
+    };
+    let held = world.hold_writes().await;
+    client.begin(&login).await;
+    client.peer.until_unread(0).await;
+    client.peer.end(LinkError::Closed(None));
+    assert_eq!(client.peer.closed().await, None);
+    drop(held);
+    // Its writes were handed over before this one's.
+    let (mut after, _) = world.guest("after", Options::default()).await;
+    answers_calls(&mut after).await;
+    let_others_run().await;
+    let registry = &world.context.services.registry;
+    assert_eq!(registry.player_count(), 1);
+}
+
+#[tokio::test]
+async fn nobody_hears_of_the_inbox_of_who_was_signed_in_before() {
+    let world = World::new().await;
+    let (mut client, before) = world.guest("before", Options::default()).await;
+    let before = before.identity.user;
+    let resume = Resume {
+        inbox: Some(0),
+        rooms: Vec::new(),
+    };
+    client.call(&resume).await.expect("the inbox is followed");
+    // As when a password is reset on another connection of a player who is signed in here.
+    let registry = &world.context.services.registry;
+    for connection in registry.connections_of(before) {
+        registry.sign_out(&connection);
+    }
+    let login = LoginGuest {
+        secret: "after---------------------------".to_owned(),
+        name: Some("After".to_owned()),
+        device: None,
+    };
+    let after = client.call(&login).await.expect("a guest is welcome");
+    let (mut friend, _) = world.guest("friend", Options::default()).await;
+    for user in [before, after.identity.user] {
+        let request = RequestFriend { user };
+        friend.call(&request).await.expect("both are there");
+    }
+    for _ in 0..10 {
+        let profiles = GetProfiles {
+            users: vec![before],
+        };
+        let call = client.begin(&profiles).await;
+        loop {
+            match client.next().await {
+                Some(Came::Event(event, _)) => assert_ne!(event, InboxAdded::NUMBER),
+                Some(Came::Reply(answered, _)) if answered == call => break,
+                Some(_) => {}
+                None => panic!("the connection stays"),
+            }
+        }
+    }
 }

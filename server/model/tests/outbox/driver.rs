@@ -193,7 +193,7 @@ impl Driver {
 
     /// The rest of a stream that was cut comes from elsewhere, as far as there is room.
     fn read_streams(&mut self) {
-        while let Some(Cut { room, cursor }) = self.outbox.take_cut() {
+        while let Some(Cut { room, cursor, .. }) = self.outbox.take_cut() {
             if room == STREAM {
                 self.behind = Some(number_of(cursor));
             } else {

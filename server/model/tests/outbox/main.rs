@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use pitturu_model::connections::link::Broadcast;
+use pitturu_model::connections::opening::Opening;
 use pitturu_model::connections::outbox::{LatestKey, Outbox};
 use pitturu_model::explore;
 use pitturu_protocol::codes::CloseCode;
@@ -64,6 +65,8 @@ const CUTS: u8 = 2;
 const STREAM: RoomId = RoomId::from_bytes([1; 10]);
 
 /// The one that is cut without need.
+const OPENING: Opening = Opening::numbered(0);
+
 const OTHER: RoomId = RoomId::from_bytes([2; 10]);
 
 /// Room for everything.
@@ -148,7 +151,7 @@ impl Filler {
             let event = broadcast(From::Stream, number);
             if self.put(|outbox| outbox.durable(&event)).is_err() {
                 assert!(!self.is_wide, "there is room");
-                self.put(|outbox| outbox.cut(STREAM, cursor(number - 1)));
+                self.put(|outbox| outbox.cut(STREAM, OPENING, cursor(number - 1)));
                 return;
             }
         }
@@ -178,7 +181,7 @@ impl Filler {
             let state = broadcast(From::State, number);
             self.put(|outbox| outbox.latest(LatestKey::of::<RoomUpdated>(STREAM), &state));
             if number <= CUTS {
-                self.put(|outbox| outbox.cut(OTHER, cursor(number)));
+                self.put(|outbox| outbox.cut(OTHER, OPENING, cursor(number)));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metrics::counter;
 use pitturu_protocol::frame;
-use pitturu_protocol::ids::UserId;
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PRESENCE_NAMED_MAX;
 use pitturu_protocol::types::chat::{
     LostReason, ReadMarkerMoved, RoomKind, RoomLost, RoomUpdated, TypingStarted,
@@ -48,27 +48,14 @@ impl LiveRoom {
             RoomEvent::MembersMoved => self.presence_changed(now),
             RoomEvent::Lost(user, reason) => {
                 let gone = self.followers.remove_user(user);
-                self.lose(&gone, reason);
+                lose(self.id, &gone, reason);
                 self.presence_changed(now);
             }
             RoomEvent::Deleted => {
                 let gone = self.followers.remove_all();
-                self.lose(&gone, LostReason::Deleted);
+                lose(self.id, &gone, LostReason::Deleted);
             }
             RoomEvent::ReadMoved(user, read) => self.tell_read(user, read),
-        }
-    }
-
-    fn lose(&self, connections: &[Arc<Connection>], reason: LostReason) {
-        let lost = RoomLost {
-            room: self.id,
-            reason,
-        };
-        let frame = Bytes::from(frame::event(&lost));
-        for connection in connections {
-            connection.unfollow(self.id);
-            connection.outbox.forget_cut(self.id);
-            connection.outbox.control(frame.clone());
         }
     }
 
@@ -130,5 +117,15 @@ impl LiveRoom {
             LatestKey::of::<RoomPresence>(self.id),
             frame::event(&presence).into(),
         );
+    }
+}
+
+/// Tells connections that a room is no longer theirs, and ends what they read of it.
+pub(super) fn lose(room: RoomId, connections: &[Arc<Connection>], reason: LostReason) {
+    let frame = Bytes::from(frame::event(&RoomLost { room, reason }));
+    for connection in connections {
+        connection.unfollow(room);
+        connection.outbox.forget_cut(room);
+        connection.outbox.control(frame.clone());
     }
 }

@@ -3,12 +3,14 @@
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
-use pitturu_protocol::types::chat::RoomKind;
+use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
+use pitturu_store::clock::now_ms;
 
 use super::super::Environment;
 use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
+use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
@@ -67,8 +69,14 @@ impl Entity for LiveRoom {
             Command::Create(create) => refuse_follow((*create).into(), fault),
             Command::Follow(follow) => refuse_follow(*follow, fault),
             Command::Close(close) => close.connection.refuse(close.call, fault),
+            Command::Attach(room, connection, ..) if fault.code == Code::RoomNotFound => {
+                // It was deleted, and its rows are gone: there is nothing to read on.
+                lose(room, &[connection], LostReason::Deleted);
+            }
             // The driver tries again after a pause.
-            Command::Attach(room, connection, cursor) => connection.outbox.cut(room, cursor),
+            Command::Attach(room, connection, opening, cursor) => {
+                connection.outbox.cut(room, opening, cursor);
+            }
             Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
         }
     }
@@ -147,7 +155,9 @@ impl Entity for LiveRoom {
             Command::Follow(follow) => self.handle_follow(context, *follow, now),
             Command::Close(close) => self.handle_close(context, *close, now),
             Command::Create(create) => self.handle_follow(context, (*create).into(), now),
-            Command::Attach(_, connection, cursor) => self.attach(&connection, cursor),
+            Command::Attach(_, connection, opening, cursor) => {
+                self.attach(&connection, opening, cursor);
+            }
             Command::Detach(_, connection) => self.detach(connection, now),
             Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
             Command::Retain(_) => self.retain(context, now),
@@ -175,10 +185,13 @@ impl Entity for LiveRoom {
     fn fail(mut self, error: &StoreError) -> Followers {
         self.flush();
         let fault = Fault::from(error.clone());
+        let mut closed = Vec::new();
         for pending in self.pending.take_all() {
             match pending.answer {
                 Answer::Body(requester, _) => self.refuse_requester(&requester, &fault),
                 Answer::View(opening) => opening.refuse(&fault),
+                // The store has no part in it.
+                Answer::Closed(closing) => closed.push(closing),
             }
         }
         for (_, queue) in std::mem::take(&mut self.edit_queues) {
@@ -186,6 +199,10 @@ impl Entity for LiveRoom {
                 self.refuse_requester(&requester, &fault);
             }
         }
+        for closing in closed {
+            self.close(closing, now_ms());
+        }
+        self.flush();
         self.followers.cut_all(self.id, self.recent.end());
         self.followers
     }

@@ -14,8 +14,10 @@ use pitturu_store::reservation::Reservation;
 use super::super::Environment;
 use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo};
 use super::super::request::FollowRequest;
-use super::{Answer, Context, LiveRoom, Requester, body, keyed};
+use super::{Answer, Context, LiveRoom, body, keyed, reply_frame};
+use crate::connections::call::PendingCall;
 use crate::connections::connection::{Connection, FollowRefused};
+use crate::connections::opening;
 use crate::owners::followers::Followers;
 
 /// A connection about to follow the room.
@@ -25,6 +27,13 @@ pub(super) struct Opening {
     pub(super) user: UserId,
     pub(super) cursor: Option<Cursor>,
     pub(super) to: ReplyTo,
+}
+
+/// A connection about to follow the room no longer.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) connection: Arc<Connection>,
+    pub(super) call: PendingCall,
 }
 
 impl Opening {
@@ -149,26 +158,28 @@ impl LiveRoom {
         Ok((reservation, effects))
     }
 
-    /// Ends following at once, and answers once everything decided before is durable.
+    /// Ends following once everything decided before is durable: an opening that waits for that is closed as well.
     pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: u64) {
         self.used_at = now;
         let _entered = close.span.entered();
-        let connection = close.connection;
         if self.room.is_deleted() {
-            connection.refuse(close.call, &super::no_such_room());
+            close.connection.refuse(close.call, &super::no_such_room());
             return;
         }
+        let answer = Answer::Closed(Closing {
+            connection: close.connection,
+            call: close.call,
+        });
+        self.commit(context, None, Effects::default(), None, answer, now);
+    }
+
+    pub(super) fn close(&mut self, closing: Closing, now: u64) {
+        let Closing { connection, call } = closing;
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
         self.detach(connection.id, now);
-        let requester = Requester {
-            recipient: connection.into(),
-            call: close.call,
-            user: close.user,
-            key: None,
-        };
-        let done = body(&Done {});
-        self.commit_reply(context, None, Effects::default(), requester, done, now);
+        connection.reply_corked(call, reply_frame(call, &body(&Done {})));
+        self.answered.push(connection);
     }
 
     pub(super) fn open(&mut self, opening: Opening, now: u64) {
@@ -176,17 +187,17 @@ impl LiveRoom {
             Ok(me) => me,
             Err(fault) => return opening.refuse(&fault),
         };
-        match opening.connection.follow(self.id, opening.user) {
-            Ok(()) => {}
+        let number = match opening.connection.follow(self.id, opening.user) {
+            Ok(number) => number,
             Err(FollowRefused::Gone) => return opening.refuse(&Fault::of(Code::Unauthenticated)),
             Err(FollowRefused::TooMany) => {
                 let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
                 return opening.refuse(&Fault::new(Code::LimitReached, text));
             }
-        }
+        };
         if self
             .followers
-            .add(Arc::clone(&opening.connection), opening.user)
+            .add(Arc::clone(&opening.connection), opening.user, number)
         {
             self.presence_changed(now);
         }
@@ -205,22 +216,27 @@ impl LiveRoom {
             ReplyTo::Call(call) => {
                 let frame = frame::reply(call.number, &view);
                 opening.connection.reply(call, frame.into());
-                self.attach(&opening.connection, from);
+                self.attach(&opening.connection, number, from);
             }
             ReplyTo::Task(to) => {
-                opening.connection.outbox.cut(self.id, from);
+                opening.connection.outbox.cut(self.id, number, from);
                 drop(to.send(Ok(view)));
             }
         }
     }
 
     /// Makes a connection live if what it lacks is still in memory; otherwise its driver reads on from the store.
-    pub(super) fn attach(&mut self, connection: &Arc<Connection>, cursor: Cursor) {
-        if !self.followers.contains(connection.id) {
+    pub(super) fn attach(
+        &mut self,
+        connection: &Arc<Connection>,
+        opening: opening::Opening,
+        cursor: Cursor,
+    ) {
+        if !self.followers.is_open(connection.id, opening) {
             return;
         }
         match self.recent.after(cursor) {
-            None => connection.outbox.cut(self.id, cursor),
+            None => connection.outbox.cut(self.id, opening, cursor),
             Some(steps) => {
                 if self
                     .followers

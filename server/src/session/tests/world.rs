@@ -110,6 +110,24 @@ impl World {
         (client, signed_in)
     }
 
+    /// Lets no write get to the disk as long as the result lives.
+    pub(super) async fn hold_writes(&self) -> HeldWrites {
+        let (release, released) = mpsc::channel::<()>();
+        let (began, beginning) = tokio::sync::oneshot::channel();
+        let engine = self.store.engine().clone();
+        tokio::spawn(async move {
+            let write = engine.write(move |_| {
+                began.send(()).expect("the test waits");
+                // Ends with the sender.
+                let _ = released.recv();
+                Ok::<(), StoreError>(())
+            });
+            write.await.expect("it writes nothing");
+        });
+        beginning.await.expect("the write begins");
+        HeldWrites { _held: release }
+    }
+
     /// Lets no read get to the disk as long as the result lives.
     pub(super) async fn hold_reads(&self) -> HeldReads {
         let mut held = Vec::new();
@@ -131,6 +149,11 @@ impl World {
         }
         HeldReads { _held: held }
     }
+}
+
+/// The store's writer, kept from writing.
+pub(super) struct HeldWrites {
+    _held: mpsc::Sender<()>,
 }
 
 /// Places of the store's reads, taken.

@@ -1,0 +1,14 @@
+//! One opening of a room on a connection.
+
+/// One opening of a room on a connection, until it is closed, lost or opened again. Whatever belongs to it carries its number,
+/// so that nothing of an earlier right is sent: a room that was closed or lost, or whose player has signed out, is not open
+/// as anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening(u32);
+
+impl Opening {
+    /// The opening with this number, unique on its connection.
+    pub const fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+}
