@@ -16,7 +16,7 @@ pub struct PendingCall {
 }
 
 impl PendingCall {
-    /// A call of the method with this number, brought by a message that came at `began`.
+    /// A call of the method with this number, read at `began`.
     pub const fn new(number: CallId, method: u16, began: Moment) -> Self {
         Self {
             number,

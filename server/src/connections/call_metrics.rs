@@ -138,7 +138,7 @@ pub fn count(method: u16, began: Moment, outcome: Outcome, count: u64) {
 pub fn append(page: &mut String) {
     let mut calls = String::new();
     page.push_str(
-        "# HELP pitturu_call_seconds Time from the message that brought a call to its answer.\n\
+        "# HELP pitturu_call_seconds Time from when a call was read to its answer.\n\
          # TYPE pitturu_call_seconds histogram\n",
     );
     for method in METHODS {

@@ -45,7 +45,8 @@ enum Read {
 pub(super) struct Reading {
     /// Frames that answer what was read.
     pub(super) replies: Replies,
-    /// When the message being read came, or when the turn began to read on in it.
+    /// When the turn began to read calls. What comes together is timed together: a look at the clock for each message
+    /// would cost as much as a tenth of its answer.
     received_at: Option<Moment>,
     pub(super) frames: usize,
     /// The link has no message and wakes the connection when one comes.
@@ -117,10 +118,7 @@ impl<L: Link> Driver<L> {
         if self.unread.is_empty() {
             match self.link.poll_receive(cx) {
                 Poll::Pending => return Ok(Read::Nothing),
-                Poll::Ready(Ok(Received::Message(message))) => {
-                    reading.received_at = Some(Moment::now());
-                    self.unread = message;
-                }
+                Poll::Ready(Ok(Received::Message(message))) => self.unread = message,
                 Poll::Ready(Ok(Received::Datagram(datagram))) => {
                     return self.read_datagram(cx, &datagram, now, reading);
                 }
