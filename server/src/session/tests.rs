@@ -662,8 +662,12 @@ async fn a_session_that_is_ended_goes_though_its_ender_goes_first() {
     let held = world.hold_writes().await;
     ender.begin(&revoke).await;
     ender.peer.until_unread(0).await;
-    ender.peer.end(LinkError::Closed(None));
-    assert_eq!(ender.peer.closed().await, None);
+    // The end of a link is not noticed while nothing is read; that the server closes is.
+    let user = signed_in.identity.user;
+    let connections = world.context.services.registry.connections_of(user);
+    connections[0].outbox.close(CloseCode::ShuttingDown);
+    let closed = CloseReason::Protocol(CloseCode::ShuttingDown);
+    assert_eq!(ender.peer.closed().await, Some(closed));
     drop(held);
     let ended = CloseReason::Protocol(CloseCode::SessionEnded);
     let farewell = tokio::time::timeout(PATIENCE, other.farewell());
@@ -682,14 +686,20 @@ async fn a_sign_in_that_outlives_its_connection_lists_nobody() {
     let held = world.hold_writes().await;
     client.begin(&login).await;
     client.peer.until_unread(0).await;
-    client.peer.end(LinkError::Closed(None));
-    assert_eq!(client.peer.closed().await, None);
+    let goaway = Goaway {
+        reason: GoawayReason::Shutdown,
+        reconnect: true,
+        within_ms: 0,
+    };
+    let registry = &world.context.services.registry;
+    registry.goaway(&goaway, CloseCode::ShuttingDown);
+    let closed = CloseReason::Protocol(CloseCode::ShuttingDown);
+    assert_eq!(client.peer.closed().await, Some(closed));
     drop(held);
     // Its writes were handed over before this one's.
     let (mut after, _) = world.guest("after", Options::default()).await;
     answers_calls(&mut after).await;
     let_others_run().await;
-    let registry = &world.context.services.registry;
     assert_eq!(registry.player_count(), 1);
 }
 
