@@ -27,7 +27,7 @@ use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
 use self::edits::EditQueue;
-use self::following::{Closing, Opening};
+use self::following::{PendingClose, PendingOpen};
 use super::Environment;
 use super::command::Fetched;
 use super::recent::Recent;
@@ -60,9 +60,9 @@ enum Answer {
     /// The encoded body of a reply.
     Body(Requester, Bytes),
     /// An opened room.
-    View(Opening),
+    View(PendingOpen),
     /// A connection that follows no longer.
-    Closed(Closing),
+    Closed(PendingClose),
 }
 
 /// A decision on its way to the disk.

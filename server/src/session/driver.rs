@@ -196,24 +196,24 @@ impl<L: Link> Driver<L> {
         self.is_timer_set = true;
         loop {
             let replies = reading.replies.take();
-            let look = self.connection.outbox.snapshot(replies);
-            self.settle(&look);
+            let view = self.connection.outbox.snapshot(replies);
+            self.settle(&view);
             if self.is_timer_set {
                 self.poll_time(cx)?;
             }
-            let mut above = look.is_above_high_water;
-            if look.is_queued || self.unflushed {
-                let sent = self.poll_write(cx, now, look.is_queued)?;
+            let mut above = view.is_above_high_water;
+            if view.is_queued || self.unflushed {
+                let sent = self.poll_write(cx, now, view.is_queued)?;
                 above = above && (!sent || self.connection.outbox.is_above_high_water());
             }
             let is_next = self.poll_sequential(cx, now);
             if self.sequential.is_none() {
-                if look.has_streams || self.backfill.is_at_work() {
+                if view.has_streams || self.backfill.is_at_work() {
                     self.backfill.poll(cx, &self.connection, &self.context);
                 }
                 self.read_frames(cx, now, above, reading)?;
             }
-            if let Some(code) = look.closing {
+            if let Some(code) = view.closing {
                 return Err(Ended::Close(code));
             }
             if is_next || self.is_timer_set || !reading.replies.is_empty() {
@@ -233,13 +233,13 @@ impl<L: Link> Driver<L> {
     }
 
     /// Settles what was answered, so that the next calls may come.
-    fn settle(&mut self, look: &DriverView) {
-        for &call in &look.answered {
+    fn settle(&mut self, view: &DriverView) {
+        for &call in &view.answered {
             self.machine.answered(call);
             self.reads.retain(|held| held.number != call);
             self.concurrent.retain(|(held, _)| *held != call);
         }
-        if let Some(seq) = look.inbox_from
+        if let Some(seq) = view.inbox_from
             && let Some(user) = self.connection.user()
         {
             self.backfill.follow_inbox(user, seq);
@@ -323,10 +323,10 @@ impl<L: Link> Driver<L> {
 
     /// True: the call that others wait for is done.
     fn poll_sequential(&mut self, cx: &mut Context<'_>, now: u64) -> bool {
-        let Some(first) = self.sequential.as_mut() else {
+        let Some(work) = self.sequential.as_mut() else {
             return false;
         };
-        if first.as_mut().poll(cx).is_pending() {
+        if work.as_mut().poll(cx).is_pending() {
             return false;
         }
         self.sequential = None;

@@ -17,12 +17,12 @@ use super::super::request::FollowRequest;
 use super::{Answer, Context, LiveRoom, body, keyed, reply_frame};
 use crate::connections::call::PendingCall;
 use crate::connections::connection::{Connection, FollowRefused};
-use crate::connections::opening;
+use crate::connections::opening::Opening;
 use crate::owners::followers::Followers;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct PendingOpen {
     pub(super) connection: Arc<Connection>,
     pub(super) user: UserId,
     pub(super) cursor: Option<Cursor>,
@@ -31,12 +31,12 @@ pub(super) struct Opening {
 
 /// A connection about to follow the room no longer.
 #[derive(Debug)]
-pub(super) struct Closing {
+pub(super) struct PendingClose {
     pub(super) connection: Arc<Connection>,
     pub(super) call: PendingCall,
 }
 
-impl Opening {
+impl PendingOpen {
     pub(super) fn refuse(self, fault: &Fault) {
         refuse(&self.connection, self.to, fault);
     }
@@ -98,13 +98,13 @@ impl LiveRoom {
             .key
             .as_ref()
             .map(|key| keyed(user, key, Vec::new(), now));
-        let opening = Opening {
+        let open = PendingOpen {
             user,
             connection: create.connection,
             cursor: None,
             to: create.to,
         };
-        let answer = Answer::View(opening);
+        let answer = Answer::View(open);
         self.commit(context, Some(reservation), effects, key, answer, now);
     }
 
@@ -127,13 +127,13 @@ impl LiveRoom {
         };
         match allowed {
             Ok((reservation, effects, cursor)) => {
-                let opening = Opening {
+                let open = PendingOpen {
                     connection,
                     user,
                     cursor,
                     to: follow.to,
                 };
-                let answer = Answer::View(opening);
+                let answer = Answer::View(open);
                 self.commit(context, reservation, effects, None, answer, now);
             }
             Err(fault) => refuse(&connection, follow.to, &fault),
@@ -166,15 +166,15 @@ impl LiveRoom {
             close.connection.refuse(close.call, &super::no_such_room());
             return;
         }
-        let answer = Answer::Closed(Closing {
+        let answer = Answer::Closed(PendingClose {
             connection: close.connection,
             call: close.call,
         });
         self.commit(context, None, Effects::default(), None, answer, now);
     }
 
-    pub(super) fn close(&mut self, closing: Closing, now: u64) {
-        let Closing { connection, call } = closing;
+    pub(super) fn close(&mut self, closing: PendingClose, now: u64) {
+        let PendingClose { connection, call } = closing;
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
         self.detach(connection.id, now);
@@ -182,44 +182,44 @@ impl LiveRoom {
         self.answered.push(connection);
     }
 
-    pub(super) fn open(&mut self, opening: Opening, now: u64) {
-        let me = match self.room.membership(opening.user) {
+    pub(super) fn open(&mut self, open: PendingOpen, now: u64) {
+        let me = match self.room.membership(open.user) {
             Ok(me) => me,
-            Err(fault) => return opening.refuse(&fault),
+            Err(fault) => return open.refuse(&fault),
         };
-        let number = match opening.connection.follow(self.id, opening.user) {
+        let number = match open.connection.follow(self.id, open.user) {
             Ok(number) => number,
-            Err(FollowRefused::Gone) => return opening.refuse(&Fault::of(Code::Unauthenticated)),
+            Err(FollowRefused::Gone) => return open.refuse(&Fault::of(Code::Unauthenticated)),
             Err(FollowRefused::TooMany) => {
                 let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
-                return opening.refuse(&Fault::new(Code::LimitReached, text));
+                return open.refuse(&Fault::new(Code::LimitReached, text));
             }
         };
         if self
             .followers
-            .add(Arc::clone(&opening.connection), opening.user, number)
+            .add(Arc::clone(&open.connection), open.user, number)
         {
             self.presence_changed(now);
         }
         let end = self.recent.end();
         let view = RoomView {
-            info: self.room.info(opening.user, end.seq),
+            info: self.room.info(open.user, end.seq),
             me,
             rev: end.rev,
             online: u32::try_from(self.followers.online()).unwrap_or(u32::MAX),
         };
-        let from = opening.cursor.map_or(end, |cursor| Cursor {
+        let from = open.cursor.map_or(end, |cursor| Cursor {
             seq: cursor.seq.min(end.seq),
             rev: cursor.rev.min(end.rev),
         });
-        match opening.to {
+        match open.to {
             ReplyTo::Call(call) => {
                 let frame = frame::reply(call.number, &view);
-                opening.connection.reply(call, frame.into());
-                self.attach(&opening.connection, number, from);
+                open.connection.reply(call, frame.into());
+                self.attach(&open.connection, number, from);
             }
             ReplyTo::Task(to) => {
-                opening.connection.outbox.cut(self.id, number, from);
+                open.connection.outbox.cut(self.id, number, from);
                 drop(to.send(Ok(view)));
             }
         }
@@ -229,7 +229,7 @@ impl LiveRoom {
     pub(super) fn attach(
         &mut self,
         connection: &Arc<Connection>,
-        opening: opening::Opening,
+        opening: Opening,
         cursor: Cursor,
     ) {
         if !self.followers.is_open(connection.id, opening) {

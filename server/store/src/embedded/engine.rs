@@ -351,21 +351,8 @@ impl Engine {
             .unwrap_or_else(|_| Err(StoreError::unavailable("the store is closed").into()))
     }
 
-    /// Queues `job`, which holds about `bytes` of memory, and returns at once.
-    ///
-    /// `done` is called exactly once if and only if this returns `Ok`: on the writer thread, after the fsync, in the
-    /// order of submission. It must not block. A job that returns an error changes nothing and `done` gets the error.
-    ///
-    /// # Errors
-    /// [`StoreError::Busy`] or [`StoreError::Unavailable`]; then `job` and `done` are dropped without a call.
-    pub fn submit(&self, bytes: usize, job: SubmittedJob, done: Done) -> Result<(), StoreError> {
-        let reservation = self.reserve(bytes)?;
-        self.submit_reserved(reservation, bytes, job, done);
-        Ok(())
-    }
-
-    /// Keeps room in the queue for a write of about so many bytes, until it is handed over by [`Self::submit_reserved`] or
-    /// the result is dropped.
+    /// Keeps room in the queue for a write of about so many bytes, until it is handed over by [`Self::submit`] or the
+    /// result is dropped.
     ///
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
@@ -381,15 +368,11 @@ impl Engine {
         ))
     }
 
-    /// As [`Self::submit`], with room that was kept: it is taken in any case. What the store can't write any more is
-    /// reported by `done`.
-    pub fn submit_reserved(
-        &self,
-        reservation: Reservation,
-        bytes: usize,
-        job: SubmittedJob,
-        done: Done,
-    ) {
+    /// Queues `job`, which holds about `bytes` of memory, in room that was kept, and returns at once.
+    ///
+    /// `done` is called exactly once: on the writer thread, after the fsync, in the order of submission. It must not block.
+    /// A job that returns an error changes nothing and `done` gets the error, as it does if the store can write no more.
+    pub fn submit(&self, reservation: Reservation, bytes: usize, job: SubmittedJob, done: Done) {
         let queued = Queued {
             job: Box::new(Submission::new(job, done)),
             bytes,

@@ -270,7 +270,7 @@ impl Rooms for Embedded {
     fn write(&self, reservation: Reservation, write: RoomWrite, done: Done) {
         let bytes = write::weight(&write);
         let job = Box::new(move |tx: &mut Tx<'_>| write::apply(tx, &write));
-        self.engine().submit_reserved(reservation, bytes, job, done);
+        self.engine().submit(reservation, bytes, job, done);
     }
 
     fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {

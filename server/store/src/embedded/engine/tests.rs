@@ -126,11 +126,10 @@ fn submissions_report_in_order_and_a_full_queue_refuses() {
     let (report, reports) = mpsc::channel();
     let submit = |number: u32, job: super::SubmittedJob| {
         let report = report.clone();
-        engine.submit(
-            1,
-            job,
-            Box::new(move |outcome| report.send((number, outcome)).unwrap()),
-        )
+        let reservation = engine.reserve(1)?;
+        let done = Box::new(move |outcome| report.send((number, outcome)).unwrap());
+        engine.submit(reservation, 1, job, done);
+        Ok(())
     };
     submit(
         0,
