@@ -10,6 +10,7 @@ pub mod clock;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod embedded;
+pub mod entities;
 pub mod error;
 pub mod friends;
 pub mod idempotency;

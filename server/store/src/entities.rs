@@ -1,0 +1,438 @@
+//! Entities: what the owner of one writes, and what anyone reads of it.
+//!
+//! An entity is whatever has an order of its own: a room, a player. The store knows neither kinds nor rules. It keeps of each
+//! entity a [`Head`], rows under keys of the kind's choice, and streams of rows under dense numbers, and takes
+//! [`Commit`]s, each to one entity and resting on the version before it.
+//!
+//! - Beside the rows a commit carries what belongs to its moment: the result of a keyed call, [`Signal`]s to other entities, and
+//!   which signals of another entity it has applied.
+//! - **Lists** find entities by something other than their id, in one order, for anyone: rooms by name. Their rows are absolute
+//!   values that the commits of their entities write.
+//! - **Claims** are single rows that one entity has and no other can get meanwhile: a user name.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use pitturu_protocol::ids::{ID_BYTES, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::reservation::Reservation;
+use super::{Done, StoreError};
+
+/// Most rows that one page of the store holds, whatever the caller asks for.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Streams that an entity can have, numbered from 0.
+pub const STREAMS: usize = 2;
+
+/// Bytes of an entity's id in the store.
+pub const ENTITY_BYTES: usize = 1 + ID_BYTES;
+
+/// A kind of entity. Its number is part of what is stored and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Kind(pub u8);
+
+/// Names one entity: its kind, and its id among those of the kind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityId([u8; ENTITY_BYTES]);
+
+impl EntityId {
+    /// The entity of this kind with this id.
+    pub fn new(kind: Kind, id: impl Into<[u8; ID_BYTES]>) -> Self {
+        let mut bytes = [kind.0; ENTITY_BYTES];
+        bytes[1..].copy_from_slice(&id.into());
+        Self(bytes)
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        Kind(self.0[0])
+    }
+
+    /// Its id among those of its kind.
+    pub fn id(&self) -> [u8; ID_BYTES] {
+        *self.0.last_chunk().expect("it is longer")
+    }
+
+    /// As stores keep it: the kind, then the id.
+    pub const fn as_bytes(&self) -> &[u8; ENTITY_BYTES] {
+        &self.0
+    }
+
+    /// The entity that these bytes name, if they are as many as a name has.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind().0, UserId::from_bytes(self.id()))
+    }
+}
+
+impl fmt::Debug for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntityId({self})")
+    }
+}
+
+impl Serialize for EntityId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntityId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes: serde_bytes::ByteArray<ENTITY_BYTES> = Deserialize::deserialize(deserializer)?;
+        Ok(Self(bytes.into_array()))
+    }
+}
+
+/// Which state of the store an entity was loaded from: a commit that rests on an older one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(pub(crate) u64);
+
+/// Key of a row among those of its entity: 1 to 200 bytes, the first of which tells families of rows apart.
+pub type RowKey = Vec<u8>;
+
+/// Where one stream of an entity stands. Its numbers are dense from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamHead {
+    /// The newest; 0 before the first.
+    pub head: u64,
+    /// The oldest that is kept; `head + 1` when none is. Readers see nothing before it.
+    pub first: u64,
+}
+
+impl Default for StreamHead {
+    fn default() -> Self {
+        Self { head: 0, first: 1 }
+    }
+}
+
+/// Where an entity stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// How many commits it has taken.
+    pub version: u64,
+    /// Tells it from an entity with the same id that ended before: drawn at random with the first commit.
+    pub incarnation: u64,
+    /// Its streams.
+    pub streams: [StreamHead; STREAMS],
+    /// When it ended, in milliseconds since 1970: its rows are gone for readers, and it takes no commits. Known for 48 hours.
+    pub ended_at: Option<u64>,
+}
+
+/// One row of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The stream.
+    pub stream: u8,
+    /// Its number: the stream's head plus one appends, one that is kept replaces, one before the first is dropped.
+    pub number: u64,
+    /// The row.
+    pub row: Vec<u8>,
+}
+
+/// Which list. Its number is part of what is stored and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct List(pub u8);
+
+/// The result of a keyed call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyedResult {
+    /// Whose key it is.
+    pub user: UserId,
+    /// The client's key, 1 to 64 bytes.
+    pub key: String,
+    /// Number of the method.
+    pub method: u16,
+    /// First 16 bytes of the SHA-256 of the request, to refuse the key for another one.
+    #[serde(with = "serde_bytes")]
+    pub request_hash: [u8; 16],
+    /// Body of the reply.
+    #[serde(with = "serde_bytes")]
+    pub reply: Vec<u8>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// What one entity tells another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Whom it tells.
+    pub to: EntityId,
+    /// What: the kinds agree on it.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+}
+
+/// Up to which version of a sender an entity has applied the signals to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Who sent them.
+    pub from: EntityId,
+    /// The sender's [`Head::incarnation`].
+    pub incarnation: u64,
+    /// The sender's version with the newest of them.
+    pub version: u64,
+}
+
+/// A signal that its target has not been seen to apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The sender's version that it was decided with.
+    pub version: u64,
+    /// Its place among the signals of that version.
+    pub index: u16,
+    /// The signal.
+    pub signal: Signal,
+}
+
+/// Everything that one decision changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// The entity.
+    pub entity: EntityId,
+    /// From [`Loaded::fence`], or [`Entities::fence`] for an entity that is being created.
+    pub fence: Fence,
+    /// The version before it plus one. 1 creates the entity.
+    pub version: u64,
+    /// With version 1 a random number, then [`Head::incarnation`].
+    pub incarnation: u64,
+    /// Rows that change, and what they become: `None` is removed.
+    pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
+    /// Rows of streams, in order.
+    pub entries: Vec<Entry>,
+    /// Streams whose oldest rows are kept no longer, and the oldest that is. Bounds behind those stored do nothing, bounds
+    /// past the head mean everything. The rows themselves go with [`Entities::trim`].
+    pub firsts: Vec<(u8, u64)>,
+    /// Rows of lists that change, and what they become.
+    pub lists: Vec<(List, RowKey, Option<Vec<u8>>)>,
+    /// The result of the call, under its player and key.
+    pub result: Option<KeyedResult>,
+    /// What it tells other entities.
+    pub signals: Vec<Signal>,
+    /// What it has applied.
+    pub applied: Option<Applied>,
+    /// Ends the entity, now, in milliseconds since 1970. Its rows go with [`Entities::sweep`]; rows of lists have to be among
+    /// `lists`.
+    pub ends_at: Option<u64>,
+}
+
+impl Commit {
+    /// A commit that changes nothing yet.
+    pub const fn new(entity: EntityId, fence: Fence, version: u64, incarnation: u64) -> Self {
+        Self {
+            entity,
+            fence,
+            version,
+            incarnation,
+            rows: Vec::new(),
+            entries: Vec::new(),
+            firsts: Vec::new(),
+            lists: Vec::new(),
+            result: None,
+            signals: Vec::new(),
+            applied: None,
+            ends_at: None,
+        }
+    }
+}
+
+/// A part of an entity's rows, or of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowRange {
+    /// Keys that begin with this.
+    pub prefix: Vec<u8>,
+    /// Only those behind this one.
+    pub after: Option<RowKey>,
+    /// Only those before this one.
+    pub before: Option<RowKey>,
+}
+
+impl RowRange {
+    /// Keys that begin with `prefix`.
+    pub fn prefix(prefix: impl Into<Vec<u8>>) -> Self {
+        Self {
+            prefix: prefix.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, without `key` and what is before it.
+    #[must_use]
+    pub fn after(self, key: Option<RowKey>) -> Self {
+        Self { after: key, ..self }
+    }
+}
+
+/// A key and its row.
+pub type Row = (RowKey, Vec<u8>);
+
+/// A number and the row of a stream.
+pub type Numbered = (u64, Vec<u8>);
+
+/// A part of a stream, towards its end or its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// The oldest kept rows behind this number.
+    After(u64),
+    /// The newest rows before this number.
+    Before(u64),
+}
+
+/// Bounds of one read. At least one row is returned, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most rows. Above [`PAGE_ROWS_MAX`] it counts as that, except in [`Entities::load`].
+    pub rows: usize,
+    /// About the most bytes.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// At most so many rows, of at most 4 MiB.
+    pub const fn rows(rows: usize) -> Self {
+        Self {
+            rows,
+            bytes: 4 * 1024 * 1024,
+        }
+    }
+
+    /// Everything: for an owner whose rules bound what it has.
+    pub const ALL: Self = Self {
+        rows: usize::MAX,
+        bytes: usize::MAX,
+    };
+}
+
+/// What of an entity is to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Rows.
+    Rows(RowRange),
+    /// The newest rows of a stream, oldest first.
+    Newest(u8, Bounds),
+}
+
+/// What was loaded of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadedPart {
+    /// Rows in the order of their keys.
+    Rows(Vec<Row>),
+    /// Rows of a stream, oldest first.
+    Newest(Vec<Numbered>),
+}
+
+/// An entity as its owner takes it up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// To be carried by every commit that rests on this state.
+    pub fence: Fence,
+    /// Where it stands.
+    pub head: Head,
+    /// The parts asked for, in their order; empty ones when it has ended.
+    pub parts: Vec<LoadedPart>,
+}
+
+/// What anyone may know of an entity at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Where it stands.
+    pub head: Head,
+    /// The rows asked for, in their order.
+    pub rows: Vec<Option<Vec<u8>>>,
+    /// The newest kept row of stream 0.
+    pub newest: Option<Numbered>,
+}
+
+/// A result that some time later is there.
+pub type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+/// Entities: one owner commits to each, anyone reads.
+///
+/// Reads show decided commits only, and every commit whose outcome was reported before they began. Entities that are unknown or
+/// have ended have no rows and no entries.
+pub trait Entities: Send + Sync {
+    /// The fence for an entity that is being created; see [`Commit::fence`].
+    fn fence(&self) -> Fence;
+
+    /// Keeps room for one commit of about so many bytes. Asked before anything is decided: then a refusal has changed nothing,
+    /// and handing over can't fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`]: too much waits. [`StoreError::Unavailable`]: the store can't write now.
+    fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError>;
+
+    /// Hands a commit over without waiting.
+    ///
+    /// - `done` is called exactly once, on a thread where it must not block, after the commit is on disk or has failed. The
+    ///   commits to one entity take effect and report in the order of the calls.
+    /// - All of one commit is there or nothing of it, after a crash too.
+    /// - After a commit has failed with [`StoreError::Unavailable`], every later one under the same fence fails as well, so that
+    ///   nothing rests on what was lost. The owner refuses what waits and loads again.
+    ///
+    /// # Errors
+    /// Through `done`: [`StoreError::Unavailable`], and [`StoreError::Conflict`]: another version, incarnation, number or
+    /// fence, or the entity has ended; nothing was changed.
+    fn commit(&self, reservation: Reservation, commit: Commit, done: Done);
+
+    /// Names the one listener that is called after outcomes were reported: once for all that came together, on a thread where it
+    /// must not block. False if there is one already.
+    fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool;
+
+    /// The entity as of one moment, which every commit that was handed over before this call has come to: a new life of an entity
+    /// loads behind the writes of the one before it.
+    fn load(&self, entity: EntityId, parts: Vec<Part>) -> Reading<Option<Loaded>>;
+
+    /// Some entities at a glance: for each, in order, its head, these of its rows, and its newest entry in stream 0. None for one
+    /// that is unknown or has ended.
+    fn glances(&self, entities: Vec<EntityId>, rows: Vec<RowKey>) -> Reading<Vec<Option<Glance>>>;
+
+    /// One row of each of these entities, in order.
+    fn rows_of(&self, wanted: Vec<(EntityId, RowKey)>) -> Reading<Vec<Option<Vec<u8>>>>;
+
+    /// Rows of an entity, in the order of their keys.
+    fn rows(&self, entity: EntityId, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>>;
+
+    /// Rows of a stream, oldest first.
+    fn entries(
+        &self,
+        entity: EntityId,
+        stream: u8,
+        span: Span,
+        bounds: Bounds,
+    ) -> Reading<Vec<Numbered>>;
+
+    /// The result under a player's key at this entity, found for 24 to 48 hours after it.
+    fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>>;
+
+    /// Rows of a list, in the order of their keys.
+    fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>>;
+
+    /// Removes rows of an entity for good, in pieces between other writes. What a crash leaves, the next call removes.
+    fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()>;
+
+    /// Removes the rows of streams that are no longer kept, in pieces between other writes. What a crash leaves, the next call
+    /// removes.
+    fn trim(&self, entity: EntityId) -> Reading<()>;
+
+    /// Removes a bounded number of rows of entities that have ended, between other writes, and forgets those that ended 48 hours
+    /// before `now`. True when there is more to do at once. To be called now and then by one caller.
+    fn sweep(&self, now: u64) -> Reading<bool>;
+
+    /// Up to where `target` has applied the signals of `from`.
+    fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>>;
+
+    /// Signals of an entity that are not known to be applied, oldest first, at most so many.
+    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>>;
+
+    /// Notes that these signals, by version and index, were applied. They are undelivered no longer.
+    fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()>;
+
+    /// Entities with undelivered signals, in the order of their ids, behind `after`.
+    fn senders(&self, after: Option<EntityId>, limit: usize) -> Reading<Vec<EntityId>>;
+}
