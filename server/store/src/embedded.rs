@@ -7,6 +7,7 @@
 
 mod accounts;
 pub mod engine;
+mod entities;
 mod friends;
 mod idempotency;
 pub(crate) mod inboxes;

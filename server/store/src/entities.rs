@@ -101,8 +101,10 @@ pub type RowKey = Vec<u8>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamHead {
     /// The newest; 0 before the first.
+    #[serde(rename = "h")]
     pub head: u64,
     /// The oldest that is kept; `head + 1` when none is. Readers see nothing before it.
+    #[serde(rename = "f")]
     pub first: u64,
 }
 
@@ -116,12 +118,16 @@ impl Default for StreamHead {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// How many commits it has taken.
+    #[serde(rename = "v")]
     pub version: u64,
     /// Tells it from an entity with the same id that ended before: drawn at random with the first commit.
+    #[serde(rename = "i")]
     pub incarnation: u64,
     /// Its streams.
+    #[serde(rename = "s")]
     pub streams: [StreamHead; STREAMS],
     /// When it ended, in milliseconds since 1970: its rows are gone for readers, and it takes no commits. Known for 48 hours.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
 }
 

@@ -351,6 +351,17 @@ impl Engine {
             .unwrap_or_else(|_| Err(StoreError::unavailable("the store is closed").into()))
     }
 
+    /// Resolves when the writes that were queued before have been reported, whatever became of them.
+    pub async fn behind_queued_writes(&self) {
+        let (call, reply) = Call::<_, (), StoreError>::new(|_: &mut Tx<'_>| Ok(()));
+        self.handle.shared.queue.push_behind(Queued {
+            job: Box::new(call),
+            bytes: 0,
+        });
+        // Dropped at once when nothing is ahead; failed when what is ahead failed.
+        let _ = reply.await;
+    }
+
     /// Keeps room in the queue for a write of about so many bytes, until it is handed over by [`Self::submit`] or the
     /// result is dropped.
     ///

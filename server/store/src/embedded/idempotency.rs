@@ -5,12 +5,19 @@ use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::UserId;
 
 use super::Embedded;
-use super::engine::{Engine, Tx};
+use super::engine::{Engine, Tx, Value};
 use super::rows;
+use super::tables::Table;
 use crate::StoreError;
 use crate::idempotency::{KeyRecord, KeyedResults, key_id};
 
 impl Tx<'_> {
+    /// Keeps a result under this id, which stands for who called whom under which key.
+    pub(super) fn remember(&mut self, id: [u8; 16], result: Value) {
+        let [young, _] = self.key_tables();
+        self.put(young, id, result);
+    }
+
     /// Keeps the result of a keyed call, in the same commit as the call's effect.
     pub fn remember_key(&mut self, scope: Option<UserId>, key: &str, record: &KeyRecord) {
         let [young, _] = self.key_tables();
@@ -37,6 +44,17 @@ impl Tx<'_> {
 }
 
 impl Engine {
+    /// The committed result under this id, and the table that it is in.
+    pub(super) fn result(&self, id: [u8; 16]) -> Result<Option<(Table, Value)>, StoreError> {
+        let view = self.view()?;
+        for table in self.key_tables() {
+            if let Some(row) = view.get(table, &id)? {
+                return Ok(Some((table, row)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The committed result under `key`.
     ///
     /// # Errors

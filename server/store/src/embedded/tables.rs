@@ -31,6 +31,22 @@ tables! {
     KeysA "keys_a";
     /// Results of keyed calls, the other database: hash of scope and key.
     KeysB "keys_b";
+    /// Where entities stand: entity.
+    EntityHeads "entity_heads";
+    /// Rows of entities: entity, key of the row.
+    EntityRows "entity_rows";
+    /// Rows of streams, behind the version that they were last written with: entity, stream, number.
+    Entries "entries";
+    /// Entities that have ended, while their rows are being removed: entity.
+    EntitiesEnded "entities_ended";
+    /// Entities that have ended and whose rows are gone: when they ended, entity.
+    EntityMarkers "entity_markers";
+    /// Rows of lists: list, key of the row.
+    Lists "lists";
+    /// Signals that are not known to be applied: sender, version, index.
+    Signals "signals";
+    /// Up to where signals were applied: target, sender.
+    Applied "applied";
     /// Rooms: room.
     Rooms "rooms";
     /// Where a room's sequences stand: room.

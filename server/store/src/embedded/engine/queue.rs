@@ -122,6 +122,8 @@ struct State {
     /// Jobs for which room is kept, and their bytes.
     reserved: usize,
     reserved_bytes: usize,
+    /// What was taken last is being written.
+    is_writing: bool,
     closed: bool,
 }
 
@@ -163,6 +165,7 @@ impl Queue {
                 bytes: 0,
                 reserved: 0,
                 reserved_bytes: 0,
+                is_writing: false,
                 closed: false,
             }),
             wake: Condvar::new(),
@@ -206,6 +209,19 @@ impl Queue {
         }
     }
 
+    /// Appends a job however full the queue is, unless nothing is ahead of it: then, or when the queue is closed, it is dropped.
+    pub(super) fn push_behind(&self, queued: Queued) {
+        let mut state = self.lock();
+        if state.closed || (state.jobs.is_empty() && !state.is_writing) {
+            return;
+        }
+        let was_empty = state.append(queued);
+        drop(state);
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
     /// Keeps the room no longer.
     pub(super) fn release(&self, reserved_bytes: usize) {
         let mut state = self.lock();
@@ -221,6 +237,7 @@ impl Queue {
     /// Waits until there are jobs, the queue is closed, or the time is over; takes up to the two bounds, at least one job.
     pub(super) fn take(&self, jobs_max: usize, bytes_max: usize, wait: Duration) -> Vec<Queued> {
         let mut state = self.lock();
+        state.is_writing = false;
         let nothing_to_do =
             |state: &mut State| state.jobs.is_empty() && !(state.closed && state.reserved == 0);
         self.wake.wait_while_for(&mut state, nothing_to_do, wait);
@@ -238,6 +255,7 @@ impl Queue {
             group.push(next);
         }
         state.bytes -= bytes;
+        state.is_writing = !group.is_empty();
         group
     }
 
