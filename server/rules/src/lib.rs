@@ -4,9 +4,11 @@
 //! a clock, starts a task or draws a random number, so a rule is tested by calling it.
 //!
 //! - [`rooms`]: the rules of a room, and its rows;
+//! - [`friends`]: friendship, requests and blocks, one player's side;
 //! - [`names`]: what players may call themselves; [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
 
+pub mod friends;
 pub mod names;
 pub mod pages;
 pub mod rooms;
