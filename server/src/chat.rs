@@ -4,6 +4,7 @@
 //! - [`live_room`]: a room at its owner: rules, recent messages, followers, and what waits for the disk;
 //! - [`recent`]: its newest messages, ready to send; [`history`]: pages of the past, for readers and for back-fill;
 //! - [`directory`]: finding rooms, and making them;
+//! - [`store`]: how rooms are stored;
 //! - [`retention`]: the walk that removes what is past its time.
 
 pub mod command;
@@ -13,19 +14,21 @@ pub mod live_room;
 pub mod recent;
 pub mod request;
 pub mod retention;
+pub mod store;
 
 use std::sync::Arc;
 
 use pitturu_protocol::ids::{ConnectionId, RoomId};
 use pitturu_rules::rooms::ChatLimits;
-use pitturu_store::friends::Friends;
-use pitturu_store::rooms::{Messages, Rooms};
 
 use self::command::Command;
 use self::live_room::LiveRoom;
+use self::store::RoomStore;
 use crate::connections::registry::Followed;
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
+use crate::owners::signals::Routes;
+use crate::players::store::PlayerStore;
 
 /// The owners of all rooms.
 pub type RoomOwners = Owners<LiveRoom>;
@@ -33,12 +36,12 @@ pub type RoomOwners = Owners<LiveRoom>;
 /// What all rooms work with.
 #[derive(Clone)]
 pub struct Environment {
-    /// Their rows.
-    pub rooms: Arc<dyn Rooms>,
-    /// Their messages.
-    pub messages: Arc<dyn Messages>,
+    /// What is stored of them.
+    pub rooms: RoomStore,
     /// Who blocked whom, as direct rooms need to know.
-    pub friends: Arc<dyn Friends>,
+    pub players: PlayerStore,
+    /// How to reach players.
+    pub routes: Arc<Routes>,
     /// Bounds and defaults.
     pub limits: Arc<ChatLimits>,
 }
@@ -53,10 +56,7 @@ impl Followed for RoomOwners {
 /// Starts so many shards of rooms, whose tasks run on these I/O threads.
 pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -> RoomOwners {
     let owners = RoomOwners::start(io_threads, shards, environment);
-    let is_first = environment
-        .rooms
-        .listen_to_reports(Box::new(owners.announcer()));
-    assert!(is_first, "a store has one server");
+    owners.route(&environment.routes);
     owners
 }
 

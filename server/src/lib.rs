@@ -5,7 +5,7 @@
 //! - [`io_threads`]: the threads that serve connections;
 //! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
 //! - [`connections`]: who is connected, and what waits to be sent to them;
-//! - [`chat`]: rooms; [`owners`]: who owns them;
+//! - [`chat`]: rooms; [`players`]: what players keep; [`owners`]: who owns both;
 //! - [`services`]: the product's rules;
 //! - [`ops`]: health, metrics, logs.
 
@@ -17,6 +17,7 @@ pub mod connections;
 pub mod io_threads;
 pub mod ops;
 pub mod owners;
+pub mod players;
 pub mod random;
 pub mod services;
 pub mod session;

@@ -2,16 +2,19 @@
 //!
 //! - [`entity`]: what a kind of entity is, and what its owner gives it;
 //! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
-//! - [`mod@line`]: what was decided and is told once it is durable; [`keys`]: idempotency keys in flight;
+//! - [`journal`]: where an entity stands in its log; [`mod@line`]: what was decided and is told once it is durable;
+//! - [`keys`]: idempotency keys in flight; [`signals`]: what one entity tells another;
 //! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
 pub mod entity;
 pub mod executor;
 pub mod followers;
+pub mod journal;
 pub mod keys;
 pub mod line;
 pub mod mailbox;
 pub mod shard;
+pub mod signals;
 pub mod spread;
 
 use std::fmt;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 use self::entity::{Context, Entity, Item};
 use self::executor::Executor;
 use self::shard::{Shard, overloaded};
+use self::signals::Routes;
 use crate::io_threads::IoThreads;
 
 /// The owners of one kind of entity. Cheap to clone.
@@ -53,6 +57,18 @@ impl<E: Entity> Owners<E> {
         Self {
             shards: (0..shards.max(1)).map(start).collect(),
         }
+    }
+
+    /// Has what is sent to entities of this kind reach these owners, as long as they are there.
+    pub fn route(&self, routes: &Routes) {
+        let shards = Arc::downgrade(&self.shards);
+        routes.add(E::KIND, move |delivery| {
+            // Nobody applies anything once the owners have stopped; the store keeps what is not applied.
+            if let Some(shards) = shards.upgrade() {
+                // Bounded: one batch from each sender to each target.
+                Self { shards }.send_unbounded(delivery.into());
+            }
+        });
     }
 
     /// To be called after outcomes of writes were reported: has the shards look that got some.

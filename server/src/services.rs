@@ -10,18 +10,24 @@ pub mod profile;
 
 use std::sync::Arc;
 
+use pitturu_protocol::ids::UserId;
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::Ports;
+use tokio::sync::mpsc;
 
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, OpenError};
 use self::friends::FriendService;
 use self::presence::PresenceService;
 use self::profile::ProfileService;
-use crate::chat::directory::RoomDirectory;
-use crate::chat::{self, Environment, RoomOwners, retention};
+use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
+use crate::chat::store::RoomStore;
+use crate::chat::{self, RoomOwners, retention};
 use crate::connections::registry::Registry;
 use crate::io_threads::IoThreads;
+use crate::owners::signals::{Routes, wake_senders};
+use crate::players::store::PlayerStore;
+use crate::players::{self, PlayerOwners};
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
@@ -37,15 +43,17 @@ pub struct Services {
     pub directory: RoomDirectory,
     /// The owners of rooms.
     pub rooms: RoomOwners,
+    /// What is stored of rooms.
+    pub room_store: RoomStore,
+    /// What is stored of players.
+    pub players: PlayerStore,
     /// Open connections.
     pub registry: Arc<Registry>,
-    /// The store's ports.
-    pub store: Ports,
 }
 
 /// What the services are started with.
 pub struct ServicesConfig {
-    /// Shards that own rooms.
+    /// Shards that own rooms, and as many that own players.
     pub shards: usize,
     /// Bounds and defaults of rooms.
     pub chat: ChatLimits,
@@ -69,23 +77,15 @@ impl Services {
         config: ServicesConfig,
         now: u64,
     ) -> Result<Self, OpenError> {
-        let environment = Environment {
-            rooms: Arc::clone(&store.rooms),
-            messages: Arc::clone(&store.messages),
-            friends: Arc::clone(&store.friends),
-            limits: Arc::new(config.chat),
-        };
-        let rooms = chat::start(io_threads, config.shards, &environment);
-        let (registry, pairs) = Registry::new(Arc::new(rooms.clone()));
-        let inbox_registry = Arc::clone(&registry);
-        store
-            .inboxes
-            .listen(Box::new(move |user, _| inbox_registry.inbox_grew(user)));
+        let room_store = RoomStore::new(Arc::clone(&store.entities));
+        let player_store = PlayerStore::new(Arc::clone(&store.entities));
+        let owners = Owned::start(&store, io_threads, config.shards, config.chat);
+        let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
 
         let friends = Arc::new(FriendService::new(
-            Arc::clone(&store.friends),
+            player_store.clone(),
+            player_owners.clone(),
             Arc::clone(&store.accounts),
-            registry.clone(),
             registry.clone(),
         ));
         let profile = Arc::new(ProfileService::new(
@@ -96,20 +96,25 @@ impl Services {
         let accounts = AccountService::open(
             accounts,
             registry.clone(),
+            player_owners.clone(),
             config.reset_delivery,
             config.accounts,
             now,
         )
         .await?;
         let presence = Arc::new(PresenceService::new(registry.clone(), Arc::clone(&friends)));
-        tokio::spawn(Arc::clone(&presence).run(rooms.clone(), pairs));
-        tokio::spawn(retention::run(Arc::clone(&store.rooms), rooms.clone()));
+        tokio::spawn(Arc::clone(&presence).run(rooms.clone(), owners.pairs));
+        tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         Ok(Self {
             accounts,
             directory: RoomDirectory::new(
-                Arc::clone(&store.rooms),
-                rooms.clone(),
-                Arc::clone(&store.friends),
+                RoomsAndPlayers {
+                    rooms: room_store.clone(),
+                    owners: rooms.clone(),
+                    players: player_store.clone(),
+                    player_owners,
+                },
+                registry.clone(),
                 profile.clone(),
                 config.rooms_per_player_max,
             ),
@@ -117,8 +122,54 @@ impl Services {
             friends,
             presence,
             rooms,
+            room_store,
+            players: player_store,
             registry,
-            store,
         })
+    }
+}
+
+/// The owners of all entities, and the connections that they tell.
+struct Owned {
+    rooms: RoomOwners,
+    players: PlayerOwners,
+    registry: Arc<Registry>,
+    /// Pairs of players whose friendship or blocks changed.
+    pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
+}
+
+impl Owned {
+    /// Starts them, and has them go on with what an earlier process did not see applied.
+    fn start(store: &Ports, io_threads: &IoThreads, shards: usize, limits: ChatLimits) -> Self {
+        let entities = &store.entities;
+        let routes = Arc::new(Routes::default());
+        let players = PlayerStore::new(Arc::clone(entities));
+        let environment = chat::Environment {
+            rooms: RoomStore::new(Arc::clone(entities)),
+            players: players.clone(),
+            routes: Arc::clone(&routes),
+            limits: Arc::new(limits),
+        };
+        let rooms = chat::start(io_threads, shards, &environment);
+        let (registry, pairs) = Registry::new(Arc::new(rooms.clone()));
+        let environment = players::Environment {
+            players,
+            routes: Arc::clone(&routes),
+            notifier: registry.clone(),
+        };
+        let players = players::start(io_threads, shards, &environment);
+        let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
+        let is_first = entities.listen_to_reports(Box::new(move || {
+            announce_rooms();
+            announce_players();
+        }));
+        assert!(is_first, "a store has one server");
+        tokio::spawn(wake_senders(Arc::clone(entities), routes));
+        Self {
+            rooms,
+            players,
+            registry,
+            pairs,
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! One connection, from hello to goodbye.
 //!
-//! - [`driver`]: the loop; [`hello`]: the answer to hello;
-//! - [`calls`]: from bytes to whoever answers; [`handlers`]: which service answers which call; [`sign_in`]; [`recall`]: results of
-//!   earlier calls; [`replies`]: what is answered on the spot; [`rates`]: how much each
-//!   caller may call;
+//! - [`driver`]: the loop; [`hello`]: the answer to hello; [`sign_in`]: who is signed in by a reply;
+//! - [`calls`]: from a call's bytes to whoever answers it; [`handlers`]: which service that is; [`replies`]: what is answered
+//!   on the spot; [`rates`]: how much each caller may call;
 //! - [`backfill`]: streams read on from the store.
 
 pub mod backfill;
@@ -12,7 +11,6 @@ pub mod driver;
 pub mod handlers;
 pub mod hello;
 pub mod rates;
-pub mod recall;
 pub mod replies;
 pub mod sign_in;
 

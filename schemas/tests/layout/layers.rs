@@ -38,6 +38,8 @@ const SERVER: Layered = Layered {
         &["session"],
         &["services"],
         &["chat"],
+        // Rooms tell players what they keep.
+        &["players"],
         &["owners"],
         &["connections"],
         &["io_threads"],

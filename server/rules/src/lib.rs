@@ -5,6 +5,7 @@
 //!
 //! - [`rooms`]: the rules of a room, and its rows;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
+//! - [`signals`]: what one entity tells another;
 //! - [`names`]: what players may call themselves; [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
 
@@ -12,4 +13,5 @@ pub mod friends;
 pub mod names;
 pub mod pages;
 pub mod rooms;
+pub mod signals;
 pub mod word_list;

@@ -9,16 +9,18 @@ use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomView};
 use pitturu_rules::rooms::Actor;
 use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_store::StoreError;
-use pitturu_store::rooms::LoadedRoom;
+use pitturu_store::entities::{KeyedResult, Undelivered};
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
+use super::store::LoadedRoom;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::opening::Opening;
 use crate::connections::recipient::Recipient;
+use crate::owners::signals::Delivery;
 
 /// Who is answered.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub struct RoomCall {
     pub call: PendingCall,
     /// What is asked.
     pub ask: Ask,
-    /// Its idempotency key. A stored result was looked for before, at `actor.now`.
+    /// Its idempotency key.
     pub key: Option<IdempotencyKey>,
     /// What its log lines belong to.
     pub span: Span,
@@ -70,6 +72,8 @@ pub struct Follow {
     pub actor: Actor,
     /// What is asked.
     pub request: FollowRequest,
+    /// The idempotency key of a call that joins or makes the room.
+    pub key: Option<IdempotencyKey>,
     /// Who is answered.
     pub to: ReplyTo,
     /// What its log lines belong to.
@@ -136,11 +140,13 @@ pub enum Command {
     SetBlocked(RoomId, bool),
     /// Remove what retention allows no longer.
     Retain(RoomId),
+    /// From the owner of another entity.
+    Delivery(Delivery),
 }
 
 impl Command {
     /// The room it is about.
-    pub const fn room(&self) -> RoomId {
+    pub fn room(&self) -> RoomId {
         match self {
             Self::Call(call) => call.room,
             Self::Follow(follow) => follow.request.room(),
@@ -150,6 +156,7 @@ impl Command {
             | Self::Detach(room, _)
             | Self::SetBlocked(room, _)
             | Self::Retain(room) => *room,
+            Self::Delivery(delivery) => RoomId::from_bytes(delivery.to().id()),
         }
     }
 }
@@ -166,12 +173,12 @@ pub struct FetchedMessage {
 /// A room from the store, ready to be taken up.
 #[derive(Debug)]
 pub struct Fetched {
-    /// Its rows.
-    pub loaded: LoadedRoom,
-    /// Its newest messages.
-    pub recent: Vec<MessageRow>,
+    /// The room.
+    pub room: LoadedRoom,
     /// Whether a direct room's players have blocked each other.
     pub blocked: bool,
+    /// What it has told players and does not know to be applied.
+    pub undelivered: Vec<Undelivered>,
 }
 
 /// What a room hears back from work that it gave away.
@@ -179,8 +186,20 @@ pub struct Fetched {
 pub enum Report {
     /// The message of this sequence was read from the store.
     Message(u64, Result<Box<FetchedMessage>, StoreError>),
-    /// The store has removed messages and changes before these bounds.
-    Retained(Result<(u64, u64), StoreError>),
+    /// Whether this call was carried out before.
+    Recalled(Box<RoomCall>, Result<Option<KeyedResult>, StoreError>),
+    /// Whether this call that makes or joins the room was carried out before.
+    FollowRecalled(Box<Follow>, Result<Option<KeyedResult>, StoreError>),
+    /// Messages and changes before these bounds are past their time.
+    Outlived(Result<(u64, u64), StoreError>),
+    /// The store has removed what is kept no longer.
+    Removed(Result<(), StoreError>),
+}
+
+impl From<Delivery> for Command {
+    fn from(delivery: Delivery) -> Self {
+        Self::Delivery(delivery)
+    }
 }
 
 impl From<Box<Create>> for Command {
@@ -201,6 +220,7 @@ impl From<Create> for Follow {
             connection: create.connection,
             actor: create.actor,
             request: FollowRequest::OpenRoom(open),
+            key: create.key,
             to: create.to,
             span: Span::none(),
         }

@@ -1,5 +1,6 @@
 //! Finding rooms, and making them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,15 +16,21 @@ use pitturu_rules::rooms::identity::{direct_room, keyed_room};
 use pitturu_rules::rooms::messages::unread;
 use pitturu_rules::rooms::rows::{MemberRow, MemberState};
 use pitturu_rules::rooms::{Actor, membership};
-use pitturu_store::friends::Friends;
-use pitturu_store::rooms::{PAGE_ROWS_MAX, RoomSummary, RoomsPage};
-use pitturu_store::{StoreError, rooms};
+use pitturu_store::StoreError;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::PAGE_ROWS_MAX;
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
+use super::store::names::RoomsPage;
+use super::store::{RoomStore, RoomSummary, entity};
 use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
+use crate::connections::registry::Registry;
+use crate::players::PlayerOwners;
+use crate::players::command::Ask;
+use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
 
 /// Longest `next` of a page that is taken back.
@@ -39,28 +46,49 @@ pub trait DisplayNames: Send + Sync {
     async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError>;
 }
 
+/// Rooms and players, stored and owned.
+pub struct RoomsAndPlayers {
+    /// What is stored of rooms.
+    pub rooms: RoomStore,
+    /// Who owns them.
+    pub owners: RoomOwners,
+    /// What is stored of players.
+    pub players: PlayerStore,
+    /// Who owns those.
+    pub player_owners: PlayerOwners,
+}
+
 /// Lists and beginnings of rooms.
 pub struct RoomDirectory {
-    rooms: Arc<dyn rooms::Rooms>,
+    rooms: RoomStore,
     owners: RoomOwners,
-    friends: Arc<dyn Friends>,
+    players: PlayerStore,
+    player_owners: PlayerOwners,
+    registry: Arc<Registry>,
     names: Arc<dyn DisplayNames>,
     rooms_per_player_max: usize,
 }
 
 impl RoomDirectory {
     /// A directory of the rooms in the store.
-    pub const fn new(
-        rooms: Arc<dyn rooms::Rooms>,
-        owners: RoomOwners,
-        friends: Arc<dyn Friends>,
+    pub fn new(
+        environment: RoomsAndPlayers,
+        registry: Arc<Registry>,
         names: Arc<dyn DisplayNames>,
         rooms_per_player_max: usize,
     ) -> Self {
+        let RoomsAndPlayers {
+            rooms,
+            owners,
+            players,
+            player_owners,
+        } = environment;
         Self {
             rooms,
             owners,
-            friends,
+            players,
+            player_owners,
+            registry,
             names,
             rooms_per_player_max,
         }
@@ -70,7 +98,7 @@ impl RoomDirectory {
     pub async fn list(&self, caller: &Caller, request: ListRooms) -> Result<Rooms, Fault> {
         let after = check_position(request.after)?;
         let limit = page_items(request.limit)?;
-        let page = self.rooms.public_rooms(after, limit).await?;
+        let page = self.rooms.public_rooms(after.as_deref(), limit).await?;
         self.page(caller, page).await
     }
 
@@ -83,7 +111,10 @@ impl RoomDirectory {
         }
         let after = check_position(request.after)?;
         let limit = page_items(request.limit)?;
-        let page = self.rooms.search(request.query, after, limit).await?;
+        let page = self
+            .rooms
+            .search(&request.query, after.as_deref(), limit)
+            .await?;
         self.page(caller, page).await
     }
 
@@ -91,7 +122,7 @@ impl RoomDirectory {
         let viewer = caller.user()?;
         let rooms = self
             .rooms
-            .summaries(page.rooms)
+            .summaries(&page.rooms)
             .await?
             .iter()
             .map(|summary| info(summary, viewer))
@@ -106,11 +137,11 @@ impl RoomDirectory {
     pub async fn mine(&self, caller: &Caller, request: ListMyRooms) -> Result<MyRooms, Fault> {
         let user = caller.user()?;
         let limit = page_items(request.limit)?;
-        let mut places = self.rooms.rooms_of(user, request.after, limit + 1).await?;
+        let mut places = self.places(user, request.after, limit + 1).await?;
         let mut more = places.len() > limit;
         places.truncate(limit);
-        let ids = places.iter().map(|(room, _)| *room).collect();
-        let mut summaries = self.rooms.summaries(ids).await?.into_iter().peekable();
+        let ids: Vec<RoomId> = places.iter().map(|(room, _)| *room).collect();
+        let mut summaries = self.rooms.summaries(&ids).await?.into_iter().peekable();
         let mut rooms = Vec::with_capacity(places.len());
         let mut bytes = 0;
         for (room, place) in places {
@@ -128,6 +159,68 @@ impl RoomDirectory {
             rooms.push(self.my_room(user, summary, &place).await?);
         }
         Ok(MyRooms { rooms, more })
+    }
+
+    /// The rooms that the player belongs to or is invited to, in the order of their ids, with the player's place.
+    ///
+    /// A room that was joined a moment ago may not be in the player's list yet; it is open on the connection that joined it.
+    async fn places(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<(RoomId, MemberRow)>, StoreError> {
+        let open = self.registry.open_rooms_of(user);
+        let mut found = Vec::new();
+        let mut after = after;
+        loop {
+            let page = self.players.rooms(user, after, limit).await?;
+            let is_last = page.len() < limit;
+            let end = page.last().copied().filter(|_| !is_last);
+            let within = |room: &RoomId| {
+                after.is_none_or(|after| *room > after) && end.is_none_or(|end| *room <= end)
+            };
+            let mut ids: Vec<RoomId> = open.iter().copied().filter(within).collect();
+            ids.extend(&page);
+            ids.sort_unstable();
+            ids.dedup();
+            let mut gone = Vec::new();
+            for (room, place) in ids.iter().zip(self.rooms.places(user, &ids).await?) {
+                match place {
+                    Some(place) if place.state.is_listed() => found.push((*room, place)),
+                    _ if page.contains(room) => gone.push(*room),
+                    _ => {}
+                }
+            }
+            self.forget_ended(user, gone).await?;
+            if found.len() >= limit || is_last {
+                found.truncate(limit);
+                return Ok(found);
+            }
+            after = end;
+        }
+    }
+
+    /// Rooms that have ended tell nobody, however many members they had: whoever meets one in a list takes it out.
+    async fn forget_ended(&self, user: UserId, rooms: Vec<RoomId>) -> Result<(), StoreError> {
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let entities = rooms.iter().map(|room| entity(*room)).collect();
+        let glances = self.rooms.entities().glances(entities, Vec::new()).await?;
+        let ended = rooms.into_iter().zip(glances);
+        let ended: Vec<RoomId> = ended
+            .filter_map(|(room, glance)| glance.is_none().then_some(room))
+            .collect();
+        if !ended.is_empty() {
+            let owners = self.player_owners.clone();
+            tokio::spawn(async move {
+                let ask = Ask::ForgetRooms(ended);
+                // What fails is met again by the next list.
+                drop(owners.ask(user, ask, None, now_ms()).await);
+            });
+        }
+        Ok(())
     }
 
     async fn my_room(
@@ -157,20 +250,20 @@ impl RoomDirectory {
 
     /// Refuses when the player is in as many rooms as may be, this one aside.
     pub async fn check_room_for_one_more(&self, user: UserId, room: RoomId) -> Result<(), Fault> {
-        let mut counted = 0;
+        let mut listed: BTreeSet<RoomId> = self.registry.open_rooms_of(user).into_iter().collect();
         let mut after = None;
         loop {
-            let page = self.rooms.rooms_of(user, after, PAGE_ROWS_MAX).await?;
-            if page.iter().any(|(held, _)| *held == room) {
+            let page = self.players.rooms(user, after, PAGE_ROWS_MAX).await?;
+            listed.extend(&page);
+            if listed.contains(&room) {
                 return Ok(());
             }
-            counted += page.len();
-            if counted >= self.rooms_per_player_max {
+            if listed.len() >= self.rooms_per_player_max {
                 let text = format!("at most {} rooms for one player", self.rooms_per_player_max);
                 return Err(Fault::new(Code::LimitReached, text));
             }
             match page.last() {
-                Some((last, _)) if page.len() == PAGE_ROWS_MAX => after = Some(*last),
+                Some(last) if page.len() == PAGE_ROWS_MAX => after = Some(*last),
                 _ => return Ok(()),
             }
         }
@@ -185,7 +278,7 @@ impl RoomDirectory {
         request: CreateRoom,
     ) -> Result<RoomView, Fault> {
         let room = match &caller.key {
-            Some(key) => keyed_room(actor.user, &key.key, &key.request_hash),
+            Some(key) => keyed_room(actor.user, &key.key),
             None => RoomId::from_bytes(random_bytes()),
         };
         self.check_room_for_one_more(actor.user, room).await?;
@@ -197,6 +290,7 @@ impl RoomDirectory {
     /// [`OpenDirect`].
     pub async fn open_direct(
         &self,
+        caller: &Caller,
         actor: Actor,
         connection: &Arc<Connection>,
         request: OpenDirect,
@@ -209,14 +303,15 @@ impl RoomDirectory {
             return Err(Fault::of(Code::NotFound));
         };
         let room = direct_room(actor.user, peer);
-        if self.friends.blocked_either(actor.user, peer).await?
-            && self.rooms.summaries(vec![room]).await?.is_empty()
+        if self.players.blocked_either(actor.user, peer).await?
+            && self.rooms.summaries(&[room]).await?.is_empty()
         {
             return Err(Fault::of(Code::Blocked));
         }
         self.check_room_for_one_more(actor.user, room).await?;
         let new_room = NewRoom::Direct(peer, name.to_string());
-        self.begin(room, actor, connection, new_room, None).await
+        self.begin(room, actor, connection, new_room, caller.key.clone())
+            .await
     }
 
     async fn begin(

@@ -10,10 +10,10 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_rules::rooms::rows::{ChangeRow, MessageRow};
 use pitturu_store::StoreError;
-use pitturu_store::rooms::{Messages, Rooms};
 use serde::Serialize;
 
 use super::recent::{Recent, change_frame, message_frame};
+use super::store::RoomStore;
 use crate::connections::call::PendingCall;
 use crate::connections::recipient::Recipient;
 
@@ -76,20 +76,20 @@ impl Read {
     }
 
     /// The page from the store.
-    pub async fn from_store(&self, messages: &dyn Messages) -> Result<History, Fault> {
+    pub async fn from_store(&self, rooms: &RoomStore) -> Result<History, Fault> {
         let before =
-            |before: u64| messages.messages_before(self.room, before, self.limit, PAGE_BYTES_MAX);
+            |before: u64| rooms.messages_before(self.room, before, self.limit, PAGE_BYTES_MAX);
         let end = self.end.seq + 1;
         let rows = match self.from {
             None => before(end).await?,
             Some(HistoryFrom::Before(seq)) => before(seq.min(end)).await?,
-            Some(HistoryFrom::After(seq)) => self.after(messages, seq).await?,
+            Some(HistoryFrom::After(seq)) => self.after(rooms, seq).await?,
             Some(HistoryFrom::Since(time)) => {
-                let seq = messages.seq_at_time(self.room, time).await?;
-                self.after(messages, seq.saturating_sub(1)).await?
+                let seq = rooms.seq_at_time(self.room, time).await?;
+                self.after(rooms, seq.saturating_sub(1)).await?
             }
             Some(HistoryFrom::Until(time)) => {
-                let seq = messages.seq_at_time(self.room, time).await?;
+                let seq = rooms.seq_at_time(self.room, time).await?;
                 before(seq.min(end)).await?
             }
         };
@@ -105,13 +105,9 @@ impl Read {
         Ok(self.history(page))
     }
 
-    async fn after(
-        &self,
-        messages: &dyn Messages,
-        seq: u64,
-    ) -> Result<Vec<MessageRow>, StoreError> {
+    async fn after(&self, rooms: &RoomStore, seq: u64) -> Result<Vec<MessageRow>, StoreError> {
         let after = seq.max(self.first.saturating_sub(1));
-        messages
+        rooms
             .messages_after(self.room, after, self.limit, PAGE_BYTES_MAX)
             .await
     }
@@ -152,14 +148,14 @@ fn keep_newest(messages: &mut Vec<Message>) {
 
 /// Who reacted to a message.
 pub async fn reactors(
-    messages: &dyn Messages,
+    rooms: &RoomStore,
     request: &ListReactions,
     limit: usize,
 ) -> Result<Reactors, Fault> {
-    if messages.message(request.room, request.seq).await?.is_none() {
+    if rooms.message(request.room, request.seq).await?.is_none() {
         return Err(Fault::of(Code::MessageNotFound));
     }
-    let mut found = messages
+    let mut found = rooms
         .reactions(request.room, request.seq, request.after, limit + 1)
         .await?;
     let more = found.len() > limit;
@@ -198,13 +194,8 @@ pub struct FillPage {
 /// Reads the page after the cursor.
 ///
 /// Changes are read before messages, so that every message that a change follows is found.
-pub async fn fill(
-    rooms: &dyn Rooms,
-    messages: &dyn Messages,
-    room: RoomId,
-    from: Cursor,
-) -> Result<FillPage, StoreError> {
-    let Some(summary) = rooms.summaries(vec![room]).await?.pop() else {
+pub async fn fill(rooms: &RoomStore, room: RoomId, from: Cursor) -> Result<FillPage, StoreError> {
+    let Some(summary) = rooms.summaries(&[room]).await?.pop() else {
         return Ok(FillPage {
             frames: Vec::new(),
             cursor: from,
@@ -212,10 +203,10 @@ pub async fn fill(
             complete: true,
         });
     };
-    let changes = messages
+    let changes = rooms
         .changes_after(room, from.rev, FILL_ITEMS, PAGE_BYTES_MAX)
         .await?;
-    let rows = messages
+    let rows = rooms
         .messages_after(room, from.seq, FILL_ITEMS, PAGE_BYTES_MAX)
         .await?;
     let head = rows

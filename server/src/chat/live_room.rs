@@ -11,7 +11,7 @@ mod entity;
 mod following;
 mod retention;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,25 +19,28 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::chat::Message;
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
-use pitturu_store::idempotency::KeyRecord;
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::entities::{Commit, KeyedResult, Signal};
 use pitturu_store::reservation::Reservation;
-use pitturu_store::rooms::{Fence, LoadedRoom, RoomWrite};
 use serde::Serialize;
 
 use self::edits::EditQueue;
-use self::following::{PendingClose, PendingOpen};
+use self::following::{PendingClose, PendingOpen, refuse_follow};
 use super::Environment;
-use super::command::Fetched;
+use super::command::{Fetched, Follow, RoomCall};
 use super::recent::Recent;
+use super::store;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::recipient::Recipient;
 use crate::owners::followers::Followers;
-use crate::owners::keys::Keys;
+use crate::owners::journal::Journal;
+use crate::owners::keys::{self, Keys};
 use crate::owners::line::DurableLine;
+use crate::owners::signals::Outgoing;
+use crate::players;
 
 /// Bytes that a write of a room takes in the store's queue, about: a message of the longest kind is a few times this, and most
 /// are less.
@@ -63,6 +66,8 @@ enum Answer {
     View(PendingOpen),
     /// A connection that follows no longer.
     Closed(PendingClose),
+    /// Messages before this sequence are kept no longer.
+    Retained(u64),
 }
 
 /// A decision on its way to the disk.
@@ -70,20 +75,41 @@ enum Answer {
 struct Pending {
     answer: Answer,
     events: Vec<RoomEvent>,
+    /// The room's newest message before the decision.
+    head: u64,
+    /// Its version, if it is a commit.
+    version: u64,
+    /// What its commit tells players.
+    signals: Vec<Signal>,
+}
+
+/// Who waits for the first call under a key.
+#[derive(Debug)]
+enum Waiter {
+    /// To be answered as it is.
+    Call(Recipient, PendingCall),
+    /// To open the room then.
+    Follow(Box<Follow>),
 }
 
 /// A room in its shard.
 #[derive(Debug)]
 pub struct LiveRoom {
     id: RoomId,
-    incarnation: u64,
-    /// Which state of the store this incarnation was loaded from.
-    fence: Fence,
+    life: u64,
+    journal: Journal,
     room: Room,
     recent: Recent,
     followers: Followers,
     pending: DurableLine<Pending>,
-    keys: Keys,
+    keys: Keys<Waiter>,
+    /// Calls of players whose earlier call is being looked up: they keep their order.
+    behind_look_up: HashMap<UserId, VecDeque<RoomCall>>,
+    /// Repetitions of calls that made or joined the room, to open it as soon as what runs now is done.
+    follow_again: Vec<Follow>,
+    outgoing: Outgoing,
+    /// How many members the followers were last told of.
+    members_told: u32,
     edit_queues: HashMap<u64, EditQueue>,
     presence_due_at: Option<u64>,
     presence_sent_at: u64,
@@ -94,43 +120,64 @@ pub struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Takes a room up as the store has it. `followers` stayed from an earlier incarnation, cut.
+    /// Takes a room up as the store has it. `followers` stayed from an earlier life, cut.
     fn new(
         environment: &Environment,
-        incarnation: u64,
+        life: u64,
         fetched: Fetched,
         followers: Followers,
         now: u64,
     ) -> Self {
+        let room = fetched.room;
         let end = Cursor {
-            seq: fetched.loaded.stored.head,
-            rev: fetched.loaded.stored.rev,
+            seq: room.stored.head,
+            rev: room.stored.rev,
         };
-        let newest = fetched.recent.into_iter().map(|row| row.msg).collect();
-        let LoadedRoom { fence, stored } = fetched.loaded;
-        let room = Room::load(stored, fetched.blocked, Arc::clone(&environment.limits));
-        Self::begin(room, incarnation, fence, end, newest, followers, now)
+        let id = room.stored.row.room;
+        let newest = room.recent.into_iter().map(|row| row.msg).collect();
+        let journal = Journal::of(store::entity(id), &room.loaded);
+        let keys = Keys::new(Some(end.seq));
+        let outgoing = Outgoing::new(
+            journal.entity(),
+            journal.incarnation(),
+            fetched.undelivered,
+            Arc::clone(&environment.routes),
+        );
+        let rules = Room::load(
+            room.stored,
+            fetched.blocked,
+            Arc::clone(&environment.limits),
+        );
+        let recent = Recent::new(id, end, newest);
+        let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
+        live.followers = followers;
+        live.drop_strangers();
+        live.outgoing.send_all(now);
+        live
     }
 
     fn begin(
         room: Room,
-        incarnation: u64,
-        fence: Fence,
-        end: Cursor,
-        newest: Vec<Message>,
-        followers: Followers,
+        life: u64,
+        journal: Journal,
+        recent: Recent,
+        keys: Keys<Waiter>,
+        outgoing: Outgoing,
         now: u64,
     ) -> Self {
-        let id = room.id();
         Self {
-            id,
-            incarnation,
-            fence,
-            recent: Recent::new(id, end, newest),
+            id: room.id(),
+            life,
+            journal,
+            recent,
+            members_told: room.member_count(),
             room,
-            followers,
+            followers: Followers::default(),
             pending: DurableLine::default(),
-            keys: Keys::default(),
+            keys,
+            behind_look_up: HashMap::new(),
+            follow_again: Vec::new(),
+            outgoing,
             edit_queues: HashMap::new(),
             presence_due_at: None,
             presence_sent_at: 0,
@@ -143,41 +190,54 @@ impl LiveRoom {
     /// Room in the store for what a call may write. Asked before the rules decide: a call that is refused here has changed
     /// nothing.
     fn reserve(context: &Context) -> Result<Reservation, Fault> {
-        let reserved = context.environment.rooms.reserve(WRITE_BYTES);
+        let reserved = context.environment.rooms.entities().reserve(WRITE_BYTES);
         reserved.map_err(Fault::from)
     }
 
-    /// Hands the rows of a decision to the store, and puts its answer and events in line. Whatever may write has
-    /// reserved room for it.
+    /// Hands a decision to the store, and puts its answer and events in line. Whatever may write has reserved room for it.
     fn commit(
         &mut self,
         context: &Context,
         reservation: Option<Reservation>,
         effects: Effects,
-        key: Option<Keyed>,
+        result: Option<KeyedResult>,
         answer: Answer,
         now: u64,
     ) {
-        let write = RoomWrite {
-            room: self.id,
-            fence: self.fence,
-            rows: effects.rows,
-            key,
-        };
-        let is_durable = write.is_empty();
-        let pending = Pending {
+        let appended = u64::from(effects.rows.message.is_some());
+        let mut pending = Pending {
             answer,
             events: effects.events,
+            head: self.room.head() - appended,
+            version: 0,
+            signals: Vec::new(),
         };
-        self.pending.push(pending, is_durable);
-        if is_durable {
-            self.settle(now);
+        if effects.rows.is_empty() && effects.signals.is_empty() && result.is_none() {
+            self.pending.push(pending, true);
+            self.settle(context, now);
             return;
         }
+        let mut commit = self.journal.next();
+        store::put(&mut commit, self.id, &effects.rows, now);
+        commit.result = result;
+        commit.signals = effects.signals.iter().map(signal).collect();
+        pending.version = commit.version;
+        pending.signals.clone_from(&commit.signals);
+        self.hand_over(context, reservation, commit, pending);
+    }
+
+    fn hand_over(
+        &mut self,
+        context: &Context,
+        reservation: Option<Reservation>,
+        commit: Commit,
+        pending: Pending,
+    ) {
+        self.pending.push(pending, false);
         let reservation = reservation.expect("what writes has reserved room for it");
-        let rooms = &context.environment.rooms;
-        context.hand_over(self.id, self.incarnation, |done| {
-            rooms.write(reservation, write, done);
+        let entities = context.environment.rooms.entities();
+        context.hand_over(self.id, self.life, |done| {
+            entities.commit(reservation, commit, done);
         });
     }
 
@@ -191,63 +251,82 @@ impl LiveRoom {
         body: Bytes,
         now: u64,
     ) {
-        let key = requester
+        let result = requester
             .key
             .as_ref()
-            .map(|key| keyed(requester.user, key, body.to_vec(), now));
+            .map(|key| keys::result(requester.user, key, body.to_vec(), now));
         let answer = Answer::Body(requester, body);
-        self.commit(context, reservation, effects, key, answer, now);
+        self.commit(context, reservation, effects, result, answer, now);
     }
 
-    fn settle(&mut self, now: u64) {
+    fn settle(&mut self, context: &Context, now: u64) {
         while let Some(pending) = self.pending.next_durable() {
-            self.complete(pending, now);
+            self.complete(context, pending, now);
+        }
+        for follow in std::mem::take(&mut self.follow_again) {
+            self.open_again(context, follow, now);
         }
     }
 
-    fn complete(&mut self, pending: Pending, now: u64) {
+    fn complete(&mut self, context: &Context, pending: Pending, now: u64) {
         match pending.answer {
-            Answer::Body(requester, body) => self.answer(requester, &body, now),
-            Answer::View(opening) => self.open(opening, now),
-            Answer::Closed(closing) => self.close(closing, now),
+            Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
+            Answer::View(open) => self.open(open, pending.head, now),
+            Answer::Closed(close) => self.close(close, now),
+            Answer::Retained(first) => self.retained(context, first),
         }
         for event in pending.events {
             self.publish(event, now);
         }
+        self.outgoing.decided(pending.version, pending.signals, now);
     }
 
-    fn answer(&mut self, requester: Requester, body: &Bytes, now: u64) {
+    fn answer(&mut self, requester: Requester, body: &Bytes, head: u64, now: u64) {
         let frame = reply_frame(requester.call, body);
         self.answered
             .extend(requester.recipient.reply_corked(requester.call, frame));
         if let Some(key) = requester.key {
-            for (recipient, call) in self.keys.done(requester.user, &key.key, body.clone(), now) {
-                recipient.reply(call, reply_frame(call, body));
-            }
+            let waiters = self
+                .keys
+                .done(requester.user, &key, body.clone(), head, now);
+            self.answer_waiters(waiters, body);
         }
     }
 
     fn refuse_requester(&mut self, requester: &Requester, fault: &Fault) {
         requester.recipient.refuse(requester.call, fault);
         if let Some(key) = &requester.key {
-            for (recipient, call) in self.keys.refused(requester.user, &key.key) {
-                recipient.refuse(call, fault);
+            self.refuse_waiters(requester.user, key, fault);
+        }
+    }
+
+    /// Answers those who waited for the first call under their key.
+    fn answer_waiters(&mut self, waiters: Vec<Waiter>, body: &Bytes) {
+        for waiter in waiters {
+            match waiter {
+                Waiter::Call(recipient, call) => recipient.reply(call, reply_frame(call, body)),
+                Waiter::Follow(follow) => self.follow_again.push(*follow),
+            }
+        }
+    }
+
+    /// Refuses those who waited for the first call under this key.
+    fn refuse_waiters(&mut self, user: UserId, key: &IdempotencyKey, fault: &Fault) {
+        for waiter in self.keys.refused(user, key) {
+            match waiter {
+                Waiter::Call(recipient, call) => recipient.refuse(call, fault),
+                Waiter::Follow(follow) => refuse_follow(*follow, fault),
             }
         }
     }
 }
 
-/// The result to store under a call's key: player, key and record.
-type Keyed = (UserId, String, KeyRecord);
-
-fn keyed(user: UserId, key: &IdempotencyKey, reply: Vec<u8>, now: u64) -> Keyed {
-    let record = KeyRecord {
-        method: key.method,
-        request_hash: key.request_hash,
-        reply,
-        at: now,
-    };
-    (user, key.key.clone(), record)
+/// What a room tells a player.
+fn signal((user, signal): &(UserId, PlayerSignal)) -> Signal {
+    Signal {
+        to: players::entity(*user),
+        body: codec::encode(signal),
+    }
 }
 
 fn body<T: Serialize>(reply: &T) -> Bytes {

@@ -1,12 +1,12 @@
 //! The slow walk over all rooms that removes what is past its time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_store::StoreError;
-use pitturu_store::rooms::Rooms;
+use pitturu_store::clock::now_ms;
 
 use super::RoomOwners;
+use super::store::RoomStore;
 use crate::chat::command::Command;
 
 /// Pause between two walks.
@@ -19,18 +19,18 @@ const STEP: usize = 100;
 const REST: Duration = Duration::from_millis(100);
 
 /// Walks until the process ends.
-pub async fn run(rooms: Arc<dyn Rooms>, owners: RoomOwners) {
+pub async fn run(rooms: RoomStore, owners: RoomOwners) {
     let mut tick = tokio::time::interval(WALK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = walk(rooms.as_ref(), &owners).await {
+        if let Err(error) = walk(&rooms, &owners).await {
             tracing::warn!(%error, "the walk of retention begins again later");
         }
     }
 }
 
-async fn walk(rooms: &dyn Rooms, owners: &RoomOwners) -> Result<(), StoreError> {
+async fn walk(rooms: &RoomStore, owners: &RoomOwners) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = rooms.rooms_page(after, STEP).await?;
@@ -46,7 +46,7 @@ async fn walk(rooms: &dyn Rooms, owners: &RoomOwners) -> Result<(), StoreError> 
         }
         tokio::time::sleep(REST).await;
     }
-    while rooms.sweep().await? {
+    while rooms.entities().sweep(now_ms()).await? {
         tokio::time::sleep(REST).await;
     }
     Ok(())

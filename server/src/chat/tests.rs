@@ -18,6 +18,7 @@ use tracing::Span;
 
 use super::command::{Ask, Command, Create, Follow, NewRoom, ReplyTo, RoomCall};
 use super::request::{DecideRequest, FollowRequest};
+use super::store::RoomStore;
 use super::{Environment, RoomOwners, start};
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
@@ -25,6 +26,7 @@ use crate::connections::connection::{Connection, Player};
 use crate::connections::link::{Broadcast, InlineWrite, InlineWriter, Peer};
 use crate::io_threads::IoThreads;
 use crate::owners::executor::OFFLOAD_FANOUT_MIN;
+use crate::players::store::PlayerStore;
 
 const ROOM: RoomId = RoomId::from_bytes([1; 10]);
 
@@ -132,6 +134,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
                 seq: None,
                 rev: None,
             }),
+            key: None,
             to: ReplyTo::Task(to),
             span: Span::none(),
         })));
@@ -147,12 +150,14 @@ async fn a_broadcast_to_many_leaves_its_thread_free_and_the_shard_in_order() {
     let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
     let ports = Ports::all(store);
     let environment = Environment {
-        rooms: ports.rooms,
-        messages: ports.messages,
-        friends: ports.friends,
+        rooms: RoomStore::new(Arc::clone(&ports.entities)),
+        players: PlayerStore::new(Arc::clone(&ports.entities)),
+        routes: Arc::default(),
         limits: Arc::new(ChatLimits::default()),
     };
     let rooms = start(&io_threads, 1, &environment);
+    let announcer = Box::new(rooms.announcer());
+    assert!(ports.entities.listen_to_reports(announcer));
     let connections = room_with_connections(&rooms, OFFLOAD_FANOUT_MIN).await;
 
     let io_thread = io_threads.of_task(0);

@@ -15,6 +15,8 @@ pub struct IdempotencyKey {
     pub method: u16,
     /// First 16 bytes of the SHA-256 of the encoded request.
     pub request_hash: [u8; 16],
+    /// The room's newest sequence that the client had seen when it made the call, if this is its first attempt.
+    pub first_head: Option<u64>,
 }
 
 /// One call's caller.

@@ -106,6 +106,13 @@ impl Connection {
         }
     }
 
+    /// The rooms that are open here.
+    pub fn open_rooms(&self) -> Vec<RoomId> {
+        let rooms = self.rooms.lock();
+        let open = rooms.iter().flatten();
+        open.map(|(room, _)| *room).collect()
+    }
+
     /// Whether the room is still open as it was.
     pub fn is_open(&self, room: RoomId, opening: Opening) -> bool {
         is_open(self.rooms.lock().as_ref(), room, opening)

@@ -145,6 +145,15 @@ impl Registry {
             .unwrap_or_default()
     }
 
+    /// The rooms that are open on the player's connections. Some may be there twice.
+    pub fn open_rooms_of(&self, user: UserId) -> Vec<RoomId> {
+        let connections = self.connections_of(user);
+        connections
+            .iter()
+            .flat_map(|held| held.open_rooms())
+            .collect()
+    }
+
     /// What others see of the player.
     pub fn presence(&self, user: UserId) -> Presence {
         match self.players.get(&user) {
@@ -178,13 +187,6 @@ impl Registry {
     /// Players whose presence changed since the last time.
     pub fn take_changed(&self) -> HashSet<UserId> {
         std::mem::take(&mut *self.changed.lock())
-    }
-
-    /// Tells a player's connections that the inbox has grown.
-    pub fn inbox_grew(&self, user: UserId) {
-        for connection in self.connections_of(user) {
-            connection.outbox.inbox_grew();
-        }
     }
 
     /// Sends every client away.
@@ -248,5 +250,11 @@ impl SessionNotifier for Registry {
     fn friends_changed(&self, one: UserId, other: UserId) {
         // Nobody listens once the server has stopped.
         self.pairs.send((one, other)).ok();
+    }
+
+    fn inbox_grew(&self, user: UserId) {
+        for connection in self.connections_of(user) {
+            connection.outbox.inbox_grew();
+        }
     }
 }

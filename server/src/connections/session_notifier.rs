@@ -25,6 +25,9 @@ pub trait SessionNotifier: Send + Sync {
 
     /// Two players have become friends, are friends no longer, or a block between them was set or taken back.
     fn friends_changed(&self, one: UserId, other: UserId);
+
+    /// A player's inbox has grown.
+    fn inbox_grew(&self, user: UserId);
 }
 
 /// Knows what others see of a player.

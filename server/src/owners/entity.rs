@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pitturu_protocol::codes::Fault;
+use pitturu_store::entities::Kind;
 use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
+use super::signals::Delivery;
 
 /// Writes that one shard may have on their way to the disk. Beyond it, what would write is refused as overloaded before it
 /// changes anything.
@@ -26,7 +28,7 @@ pub trait Entity: Sized + Send + 'static {
     /// Names one entity.
     type Id: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static;
     /// What is asked of one.
-    type Command: From<Self::Creation> + Send + 'static;
+    type Command: From<Self::Creation> + From<Delivery> + Send + 'static;
     /// A command that makes one that the store does not have.
     type Creation: Send + 'static;
     /// What all of the kind work with: ports of the store, limits. Cheap to clone.
@@ -35,9 +37,11 @@ pub trait Entity: Sized + Send + 'static {
     type Loaded: Send + 'static;
     /// What work that one gave away brings back.
     type Report: Send + 'static;
-    /// What outlives an incarnation that the store failed, such as the followers.
+    /// What outlives a life that the store failed, such as the followers.
     type Kept: Default + Send + 'static;
 
+    /// The kind's number in the store.
+    const KIND: Kind;
     /// The gauge of how many there are in memory.
     const LIVE_GAUGE: &'static str;
     /// The counter of how often one was loaded again after a failed write.
@@ -60,7 +64,7 @@ pub trait Entity: Sized + Send + 'static {
     /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
     fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
 
-    /// Whether somebody waits for the next incarnation, though no command does.
+    /// Whether somebody waits for the next life, though no command does.
     fn is_awaited(kept: &Self::Kept) -> bool;
 
     /// Refuses a command, if somebody waits for it.
@@ -69,7 +73,7 @@ pub trait Entity: Sized + Send + 'static {
     /// Why a command for an entity that the store does not have is refused.
     fn missing() -> Fault;
 
-    /// Reads an entity. Runs in a task of its own.
+    /// Reads an entity, behind the commits of the life before it. Runs in a task of its own.
     fn load(
         environment: Self::Environment,
         id: Self::Id,
@@ -78,7 +82,7 @@ pub trait Entity: Sized + Send + 'static {
     /// Takes an entity up as the store has it.
     fn take_up(
         context: &Context<Self>,
-        incarnation: u64,
+        life: u64,
         loaded: Self::Loaded,
         kept: Self::Kept,
         now: u64,
@@ -87,13 +91,13 @@ pub trait Entity: Sized + Send + 'static {
     /// Makes an entity, and hands its first rows to the store. `None`: the command was refused.
     fn create(
         context: &Context<Self>,
-        incarnation: u64,
+        life: u64,
         creation: Self::Creation,
         now: u64,
     ) -> Option<Self>;
 
-    /// Which stay in memory this is. Reports to an earlier one are dropped.
-    fn incarnation(&self) -> u64;
+    /// Which life in memory this is. Reports to an earlier one are dropped.
+    fn life(&self) -> u64;
 
     /// Carries a command out. Whatever may write reserves room in the store first, and refuses before anything has changed
     /// when there is none.
@@ -102,10 +106,13 @@ pub trait Entity: Sized + Send + 'static {
     /// Takes what work has brought back.
     fn report(&mut self, context: &Context<Self>, report: Self::Report, now: u64);
 
-    /// The oldest write that was handed over is durable.
-    fn written(&mut self, now: u64);
+    /// Work has come back for a life that has ended: refuses whoever waits for it.
+    fn refuse_report(report: Self::Report);
 
-    /// Ends this incarnation after a failed write: refuses what waits.
+    /// The oldest write that was handed over is durable.
+    fn written(&mut self, context: &Context<Self>, now: u64);
+
+    /// Ends this life after a failed write: refuses what waits.
     fn fail(self, error: &StoreError) -> Self::Kept;
 
     /// Over how many connections [`Self::flush`] has to go; `None` when there is nothing to send.
@@ -137,7 +144,7 @@ pub enum Item<E: Entity> {
     Tick,
 }
 
-/// What a shard hears back from work that was given away. The number is the incarnation that gave it away.
+/// What a shard hears back from work that was given away. The number is the life that gave it away.
 pub enum Completion<E: Entity> {
     /// An entity was read from the store.
     Loaded(E::Id, Result<Option<E::Loaded>, StoreError>),
@@ -177,11 +184,11 @@ impl<E: Entity> Context<E> {
 
     /// Hands a write of the entity to the store by `write`, and counts it until the store reports. Reports come in the order in
     /// which an entity's writes were handed over.
-    pub fn hand_over(&self, id: E::Id, incarnation: u64, write: impl FnOnce(Done)) {
+    pub fn hand_over(&self, id: E::Id, life: u64, write: impl FnOnce(Done)) {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::clone(&self.mailbox);
         let report = move |result| {
-            let completion = Completion::Written(id, incarnation, result);
+            let completion = Completion::Written(id, life, result);
             mailbox.report_write(Item::Completion(completion));
         };
         write(Box::new(report));
@@ -198,10 +205,10 @@ impl<E: Entity> Context<E> {
     }
 
     /// The way back for work that the entity gives away. Bounded by the work in flight.
-    pub fn reporter(&self, id: E::Id, incarnation: u64) -> Reporter<E> {
+    pub fn reporter(&self, id: E::Id, life: u64) -> Reporter<E> {
         Reporter {
             id,
-            incarnation,
+            life,
             mailbox: Arc::clone(&self.mailbox),
         }
     }
@@ -223,14 +230,14 @@ impl<E: Entity> Context<E> {
 /// Brings one report back to the entity that gave the work away.
 pub struct Reporter<E: Entity> {
     id: E::Id,
-    incarnation: u64,
+    life: u64,
     mailbox: Arc<Mailbox<Item<E>>>,
 }
 
 impl<E: Entity> Reporter<E> {
     /// Reports, and has the shard look.
     pub fn report(self, report: E::Report) {
-        let completion = Completion::Work(self.id, self.incarnation, report);
+        let completion = Completion::Work(self.id, self.life, report);
         self.mailbox.report(Item::Completion(completion));
     }
 }

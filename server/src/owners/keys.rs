@@ -1,103 +1,148 @@
 //! Idempotency keys that an entity has seen a moment ago.
 //!
-//! The store keeps results for a day, and a connection's driver asks it before routing. This memory covers what the store
-//! can't: calls whose write is in flight, and those that became durable between the driver's look and the call's
-//! arrival here.
+//! The store keeps results for a day. This memory covers calls whose commit is in flight, and spares the look into the store for
+//! first attempts: their client had seen the entity's stream up to some number when it made the call, so that an earlier attempt,
+//! if there were one, would have been decided since; and here is every key decided since [`Keys::known_from`].
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_store::idempotency::key_id;
+use pitturu_store::entities::KeyedResult;
 
-use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
-use crate::connections::recipient::Recipient;
 
 /// How long a durable result is remembered here, in milliseconds.
-pub const REMEMBER_MS: u64 = 20_000;
-
-/// Oldest look at the store that is still trusted, in milliseconds. Half of [`REMEMBER_MS`], so that the two overlap.
-pub const LOOK_MS_MAX: u64 = 10_000;
-
-const _: () = assert!(LOOK_MS_MAX * 2 <= REMEMBER_MS);
-
-/// A call that waits for the first one with the same key.
-pub type Waiter = (Recipient, PendingCall);
+const REMEMBER_MS: u64 = 20_000;
 
 #[derive(Debug)]
-enum State {
-    InFlight(Vec<Waiter>),
+enum State<W> {
+    /// It is being looked up or carried out; these wait for the first one's answer.
+    InFlight(Vec<W>),
     Done(Bytes),
 }
 
 /// What to do with a call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// It is the first: carry it out.
+    /// Nothing was carried out under this key: carry it out.
     First,
     /// The first one is in flight and will answer this one too.
     Waiting,
     /// The first one's reply.
     Before(Bytes),
+    /// The store has to be asked whether the call was carried out before. Until then it is in flight.
+    LookUp,
 }
 
-type KeyId = [u8; 16];
+#[derive(Debug)]
+struct Held<W> {
+    method: u16,
+    request_hash: [u8; 16],
+    state: State<W>,
+}
+
+impl<W> Held<W> {
+    const fn of(key: &IdempotencyKey) -> Self {
+        Self {
+            method: key.method,
+            request_hash: key.request_hash,
+            state: State::InFlight(Vec::new()),
+        }
+    }
+}
+
+type KeyId = (UserId, String);
 
 /// The keys of one entity.
-#[derive(Debug, Default)]
-pub struct Keys {
-    states: HashMap<KeyId, ([u8; 16], State)>,
-    done: VecDeque<(u64, KeyId)>,
+#[derive(Debug)]
+pub struct Keys<W> {
+    held: HashMap<KeyId, Held<W>>,
+    /// When, and at which number of the stream, keys were done.
+    done: VecDeque<(u64, u64, KeyId)>,
+    known_from: u64,
 }
 
-impl Keys {
-    /// Notes a call. A key that came with another request is refused, and so is one that waited too long on its way here.
+impl<W> Keys<W> {
+    /// The keys of an entity whose stream stands at `head`: those decided up to there are in the store alone. None: the entity is
+    /// new.
+    pub fn new(head: Option<u64>) -> Self {
+        Self {
+            held: HashMap::new(),
+            done: VecDeque::new(),
+            known_from: head.map_or(0, |head| head + 1),
+        }
+    }
+
+    /// Every key that was decided while the stream's head was this or more is known here.
+    pub const fn known_from(&self) -> u64 {
+        self.known_from
+    }
+
+    /// Notes a call, and who waits for its answer if another one is in flight. A key that came with another request is
+    /// refused.
     pub fn see(
         &mut self,
         user: UserId,
         key: &IdempotencyKey,
-        looked_at: u64,
-        now: u64,
-        waiter: Waiter,
+        waiter: impl FnOnce() -> W,
     ) -> Result<Seen, Fault> {
-        let id = key_id(Some(user), &key.key);
-        match self.states.get_mut(&id) {
-            Some((hash, _)) if *hash != key.request_hash => Err(Fault::of(Code::KeyReused)),
-            Some((_, State::InFlight(waiters))) => {
-                waiters.push(waiter);
+        let id = (user, key.key.clone());
+        let held = match self.held.entry(id) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Held::of(key));
+                let is_first = key.first_head.is_some_and(|head| head >= self.known_from);
+                return Ok(if is_first { Seen::First } else { Seen::LookUp });
+            }
+        };
+        if held.method != key.method || held.request_hash != key.request_hash {
+            return Err(Fault::of(Code::KeyReused));
+        }
+        match &mut held.state {
+            State::InFlight(waiters) => {
+                waiters.push(waiter());
                 Ok(Seen::Waiting)
             }
-            Some((_, State::Done(reply))) => Ok(Seen::Before(reply.clone())),
-            None if now > looked_at + LOOK_MS_MAX => {
-                Err(Fault::of(Code::Overloaded).retry_after_ms(100))
-            }
-            None => {
-                let state = (key.request_hash, State::InFlight(Vec::new()));
-                self.states.insert(id, state);
-                Ok(Seen::First)
-            }
+            State::Done(reply) => Ok(Seen::Before(reply.clone())),
         }
     }
 
-    /// The first call is durable. Returns those who wait for its reply.
-    pub fn done(&mut self, user: UserId, key: &str, reply: Bytes, now: u64) -> Vec<Waiter> {
-        let id = key_id(Some(user), key);
-        let Some((_, state)) = self.states.get_mut(&id) else {
+    /// Notes a call that is the first under its key, as its caller knows.
+    pub fn begin(&mut self, user: UserId, key: &IdempotencyKey) {
+        let id = (user, key.key.clone());
+        self.held.entry(id).or_insert_with(|| Held::of(key));
+    }
+
+    /// The first call is durable, decided while the stream's head was `head`. Returns those who wait for its reply.
+    pub fn done(
+        &mut self,
+        user: UserId,
+        key: &IdempotencyKey,
+        reply: Bytes,
+        head: u64,
+        now: u64,
+    ) -> Vec<W> {
+        let id = (user, key.key.clone());
+        let Some(held) = self.held.get_mut(&id) else {
             return Vec::new();
         };
-        self.done.push_back((now, id));
-        match std::mem::replace(state, State::Done(reply)) {
+        self.done.push_back((now, head, id));
+        match std::mem::replace(&mut held.state, State::Done(reply)) {
             State::InFlight(waiters) => waiters,
             State::Done(_) => Vec::new(),
         }
     }
 
     /// The first call was refused. Returns those who wait, to be refused too.
-    pub fn refused(&mut self, user: UserId, key: &str) -> Vec<Waiter> {
-        match self.states.remove(&key_id(Some(user), key)) {
-            Some((_, State::InFlight(waiters))) => waiters,
+    pub fn refused(&mut self, user: UserId, key: &IdempotencyKey) -> Vec<W> {
+        match self.held.remove(&(user, key.key.clone())) {
+            Some(Held {
+                state: State::InFlight(waiters),
+                ..
+            }) => waiters,
             _ => Vec::new(),
         }
     }
@@ -107,16 +152,109 @@ impl Keys {
         while self
             .done
             .front()
-            .is_some_and(|(at, _)| *at + REMEMBER_MS < now)
+            .is_some_and(|(at, ..)| *at + REMEMBER_MS < now)
         {
-            if let Some((_, id)) = self.done.pop_front() {
-                self.states.remove(&id);
+            if let Some((_, head, id)) = self.done.pop_front() {
+                self.held.remove(&id);
+                self.known_from = self.known_from.max(head + 1);
             }
         }
     }
 
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty()
+        self.held.is_empty()
+    }
+}
+
+/// The result that the store has under a call's key, unless it belongs to another request.
+pub fn of_this_request(
+    found: Option<KeyedResult>,
+    key: &IdempotencyKey,
+) -> Result<Option<Bytes>, Fault> {
+    match found {
+        Some(result) if result.method != key.method || result.request_hash != key.request_hash => {
+            Err(Fault::of(Code::KeyReused))
+        }
+        found => Ok(found.map(|result| result.reply.into())),
+    }
+}
+
+/// What to store of a keyed call.
+pub fn result(user: UserId, key: &IdempotencyKey, reply: Vec<u8>, now: u64) -> KeyedResult {
+    KeyedResult {
+        user,
+        key: key.key.clone(),
+        method: key.method,
+        request_hash: key.request_hash,
+        reply,
+        at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: UserId = UserId::from_bytes([1; 10]);
+
+    fn key(text: &str, first_head: Option<u64>) -> IdempotencyKey {
+        IdempotencyKey {
+            key: text.to_owned(),
+            method: 8,
+            request_hash: [1; 16],
+            first_head,
+        }
+    }
+
+    #[test]
+    fn a_first_attempt_is_looked_up_when_an_earlier_one_could_have_been_forgotten() {
+        let mut keys = Keys::new(Some(7));
+        for (head, seen) in [
+            (None, Seen::LookUp),
+            (Some(7), Seen::LookUp),
+            (Some(8), Seen::First),
+        ] {
+            let key = key(&format!("{head:?}"), head);
+            assert_eq!(keys.see(USER, &key, || ()), Ok(seen));
+        }
+        let first = key("Some(8)", Some(8));
+        keys.done(USER, &first, Bytes::new(), 9, 1_000);
+        keys.forget_old(1_000 + REMEMBER_MS);
+        assert_eq!(
+            keys.see(USER, &first, || ()),
+            Ok(Seen::Before(Bytes::new()))
+        );
+        keys.forget_old(1_001 + REMEMBER_MS);
+        assert_eq!(keys.known_from(), 10);
+        assert_eq!(keys.see(USER, &first, || ()), Ok(Seen::LookUp));
+        let mut new = Keys::new(None);
+        assert_eq!(new.see(USER, &key("k", Some(0)), || ()), Ok(Seen::First));
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_request() {
+        let mut keys = Keys::new(None);
+        let first = key("k", Some(0));
+        assert_eq!(keys.see(USER, &first, || 1), Ok(Seen::First));
+        assert_eq!(keys.see(USER, &first, || 2), Ok(Seen::Waiting));
+        let other_method = IdempotencyKey {
+            method: 9,
+            ..first.clone()
+        };
+        let other_request = IdempotencyKey {
+            request_hash: [2; 16],
+            ..first.clone()
+        };
+        for other in [other_method, other_request] {
+            let refused = keys.see(USER, &other, || 3).map_err(|fault| fault.code);
+            assert_eq!(refused, Err(Code::KeyReused));
+            let stored = result(USER, &first, vec![1], 5);
+            let found = of_this_request(Some(stored), &other);
+            assert_eq!(found.map_err(|fault| fault.code), Err(Code::KeyReused));
+        }
+        let reply = Bytes::from_static(b"r");
+        assert_eq!(keys.done(USER, &first, reply.clone(), 0, 1), [2]);
+        assert_eq!(keys.see(USER, &first, || 4), Ok(Seen::Before(reply)));
     }
 }

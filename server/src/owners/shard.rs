@@ -21,7 +21,7 @@ const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 const SWEEP_TICKS: u64 = 20;
 
 enum Slot<E: Entity> {
-    /// The store is reading. The second part stayed from an earlier incarnation.
+    /// The store is reading. The second part stayed from an earlier life.
     Loading(VecDeque<E::Command>, Box<E::Kept>),
     Live(Box<E>),
 }
@@ -35,7 +35,7 @@ pub struct Shard<E: Entity> {
     entities_to_flush: Vec<E::Id>,
     /// The most connections that one of them has to send to.
     fanout_max: usize,
-    incarnations: u64,
+    lives: u64,
     ticks: u64,
 }
 
@@ -79,7 +79,7 @@ impl<E: Entity> Shard<E> {
             entities_with_timers: HashSet::new(),
             entities_to_flush: Vec::new(),
             fanout_max: 0,
-            incarnations: 0,
+            lives: 0,
             ticks: 0,
         }
     }
@@ -132,23 +132,25 @@ impl<E: Entity> Shard<E> {
         let now = now_ms();
         match completion {
             Completion::Loaded(id, result) => self.loaded(id, result),
-            Completion::Written(id, incarnation, result) => {
+            Completion::Written(id, life, result) => {
                 self.context.write_ends();
-                let Some(live) = live(&mut self.slots, id, incarnation) else {
+                let Some(live) = live(&mut self.slots, id, life) else {
                     return;
                 };
                 match result {
                     Ok(()) => {
-                        live.written(now);
+                        live.written(&self.context, now);
                         self.after(id);
                     }
                     Err(error) => self.begin_again(id, &error),
                 }
             }
-            Completion::Work(id, incarnation, report) => {
-                if let Some(live) = live(&mut self.slots, id, incarnation) {
+            Completion::Work(id, life, report) => {
+                if let Some(live) = live(&mut self.slots, id, life) {
                     live.report(&self.context, report, now);
                     self.after(id);
+                } else {
+                    E::refuse_report(report);
                 }
             }
         }
@@ -160,7 +162,7 @@ impl<E: Entity> Shard<E> {
         self.note_pending_fanout(id);
     }
 
-    /// Ends an incarnation that the store failed, and begins the next.
+    /// Ends a life that the store failed, and begins the next.
     fn begin_again(&mut self, id: E::Id, error: &StoreError) {
         tracing::warn!(%id, %error, "read again after a failed write");
         counter!(E::RELOADS_COUNTER).increment(1);
@@ -176,8 +178,8 @@ impl<E: Entity> Shard<E> {
         };
         match result {
             Ok(Some(loaded)) => {
-                self.incarnations += 1;
-                let live = E::take_up(&self.context, self.incarnations, loaded, *kept, now_ms());
+                self.lives += 1;
+                let live = E::take_up(&self.context, self.lives, loaded, *kept, now_ms());
                 self.slots.insert(id, Slot::Live(Box::new(live)));
                 self.entities_with_timers.insert(id);
                 for command in waiting {
@@ -220,8 +222,8 @@ impl<E: Entity> Shard<E> {
             E::refuse(creation.into(), &overloaded());
             return;
         }
-        self.incarnations += 1;
-        let created = E::create(&self.context, self.incarnations, creation, now_ms());
+        self.lives += 1;
+        let created = E::create(&self.context, self.lives, creation, now_ms());
         if let Some(live) = created {
             self.slots.insert(id, Slot::Live(Box::new(live)));
             self.after(id);
@@ -253,14 +255,10 @@ impl<E: Entity> Shard<E> {
     }
 }
 
-/// The entity, if this incarnation of it is still in memory.
-fn live<E: Entity>(
-    slots: &mut HashMap<E::Id, Slot<E>>,
-    id: E::Id,
-    incarnation: u64,
-) -> Option<&mut E> {
+/// The entity, if this life of it is still in memory.
+fn live<E: Entity>(slots: &mut HashMap<E::Id, Slot<E>>, id: E::Id, life: u64) -> Option<&mut E> {
     match slots.get_mut(&id) {
-        Some(Slot::Live(live)) if live.incarnation() == incarnation => Some(live),
+        Some(Slot::Live(live)) if live.life() == life => Some(live),
         _ => None,
     }
 }

@@ -41,6 +41,7 @@ use self::signing::{SigningConfig, SigningKeys};
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
+use crate::players::PlayerOwners;
 use crate::random::random_bytes;
 
 /// Reset tokens looked at in one step of maintenance.
@@ -104,6 +105,7 @@ pub enum OpenError {
 pub struct AccountService {
     store: Arc<dyn Accounts>,
     notifier: Arc<dyn SessionNotifier>,
+    players: PlayerOwners,
     reset_delivery: Option<Arc<dyn ResetDelivery>>,
     passwords: Passwords,
     lockout: Lockout,
@@ -123,6 +125,7 @@ impl AccountService {
     pub async fn open(
         store: Arc<dyn Accounts>,
         notifier: Arc<dyn SessionNotifier>,
+        players: PlayerOwners,
         reset_delivery: Option<Arc<dyn ResetDelivery>>,
         config: AccountsConfig,
         now: u64,
@@ -140,6 +143,7 @@ impl AccountService {
         let master = store.secret("opaque_tokens", random_bytes()).await?;
         Ok(Self {
             notifier,
+            players,
             reset_delivery,
             passwords: Passwords::start(config.passwords)?,
             lockout: Lockout::new(config.lockout),

@@ -15,35 +15,38 @@ use pitturu_protocol::types::friends::{
     RemoveFriend, RequestFriend, UnblockPlayer,
 };
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::friends::{FRIENDS_MAX, FriendRefusal, Other};
 use pitturu_rules::pages::page_items;
 use pitturu_store::StoreError;
 use pitturu_store::accounts::Accounts;
-use pitturu_store::friends::{FRIENDS_MAX, FriendError, FriendRow, Friends, Pair};
+use serde::de::DeserializeOwned;
 
-use super::accounts::keyed;
 use crate::connections::caller::Caller;
-use crate::connections::session_notifier::{Presences, SessionNotifier};
+use crate::connections::session_notifier::Presences;
+use crate::players::PlayerOwners;
+use crate::players::command::Ask;
+use crate::players::store::{FriendRow, PlayerStore};
 
 /// The calls of [`pitturu_protocol::types::friends`], and who is whose friend for everybody who asks.
 pub struct FriendService {
-    store: Arc<dyn Friends>,
+    players: PlayerStore,
+    owners: PlayerOwners,
     accounts: Arc<dyn Accounts>,
-    notifier: Arc<dyn SessionNotifier>,
     presences: Arc<dyn Presences>,
 }
 
 impl FriendService {
-    /// Friends in this store.
-    pub fn new(
-        store: Arc<dyn Friends>,
+    /// Friends of these players.
+    pub const fn new(
+        players: PlayerStore,
+        owners: PlayerOwners,
         accounts: Arc<dyn Accounts>,
-        notifier: Arc<dyn SessionNotifier>,
         presences: Arc<dyn Presences>,
     ) -> Self {
         Self {
-            store,
+            players,
+            owners,
             accounts,
-            notifier,
             presences,
         }
     }
@@ -57,8 +60,8 @@ impl FriendService {
         let user = caller.user()?;
         let limit = page_items(request.limit)?;
         let rows = self
-            .store
-            .list(user, request.state, request.after, limit + 1)
+            .players
+            .friends(user, request.state, request.after, limit + 1)
             .await?;
         let mut more = rows.len() > limit;
         let users = rows.iter().take(limit).map(|row| row.user).collect();
@@ -90,16 +93,9 @@ impl FriendService {
         caller: &Caller,
         request: RequestFriend,
     ) -> Result<Friend, Fault> {
-        let pair = pair(caller, request.user)?;
-        let row = self
-            .store
-            .request(pair, keyed(caller, Some(pair.user)))
-            .await?
-            .value;
-        if row.state == FriendState::Friend {
-            self.notifier.friends_changed(pair.user, pair.other);
-        }
-        self.shown(row).await
+        let (user, other) = pair(caller, request.user)?;
+        let ask = Ask::Request(self.other(user, other).await?, self.name(user).await?);
+        self.shown(self.ask(caller, ask).await?).await
     }
 
     /// [`AcceptFriend`].
@@ -108,14 +104,9 @@ impl FriendService {
         caller: &Caller,
         request: AcceptFriend,
     ) -> Result<Friend, Fault> {
-        let pair = pair(caller, request.user)?;
-        let row = self
-            .store
-            .accept(pair, keyed(caller, Some(pair.user)))
-            .await?
-            .value;
-        self.notifier.friends_changed(pair.user, pair.other);
-        self.shown(row).await
+        let (user, other) = pair(caller, request.user)?;
+        let ask = Ask::Accept(self.other(user, other).await?, self.name(user).await?);
+        self.shown(self.ask(caller, ask).await?).await
     }
 
     /// [`RemoveFriend`].
@@ -124,21 +115,16 @@ impl FriendService {
         caller: &Caller,
         request: RemoveFriend,
     ) -> Result<Done, Fault> {
-        let pair = pair(caller, request.user)?;
-        self.store
-            .remove(pair, keyed(caller, Some(pair.user)))
-            .await?;
-        self.notifier.friends_changed(pair.user, pair.other);
+        let (_, other) = pair(caller, request.user)?;
+        self.ask::<FriendState>(caller, Ask::Remove(other)).await?;
         Ok(Done {})
     }
 
     /// [`BlockPlayer`].
     pub async fn block_player(&self, caller: &Caller, request: BlockPlayer) -> Result<Done, Fault> {
-        let pair = pair(caller, request.user)?;
-        self.store
-            .block(pair, keyed(caller, Some(pair.user)))
-            .await?;
-        self.notifier.friends_changed(pair.user, pair.other);
+        let (user, other) = pair(caller, request.user)?;
+        let ask = Ask::Block(self.other(user, other).await?);
+        self.ask::<Option<FriendState>>(caller, ask).await?;
         Ok(Done {})
     }
 
@@ -148,19 +134,31 @@ impl FriendService {
         caller: &Caller,
         request: UnblockPlayer,
     ) -> Result<Done, Fault> {
-        let pair = pair(caller, request.user)?;
-        match self
-            .store
-            .unblock(pair, keyed(caller, Some(pair.user)))
-            .await
-        {
-            Err(FriendError::NotFriends) => {
-                return Err(Fault::new(Code::NotFound, "the player is not blocked"));
-            }
-            unblocked => unblocked?,
-        };
-        self.notifier.friends_changed(pair.user, pair.other);
+        let (_, other) = pair(caller, request.user)?;
+        self.ask::<()>(caller, Ask::Unblock(other)).await?;
         Ok(Done {})
+    }
+
+    /// Has the caller's entity decide.
+    async fn ask<T: DeserializeOwned>(&self, caller: &Caller, ask: Ask) -> Result<T, Fault> {
+        let key = caller.key.clone();
+        let body = self
+            .owners
+            .ask(caller.user()?, ask, key, caller.now)
+            .await?;
+        codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
+    }
+
+    /// What the caller's entity has to know of another player.
+    async fn other(&self, user: UserId, other: UserId) -> Result<Other, Fault> {
+        let exists = self.accounts.account(other).await?.is_some();
+        Ok(self.players.other(user, other, exists).await?)
+    }
+
+    async fn name(&self, user: UserId) -> Result<String, Fault> {
+        let account = self.accounts.account(user).await?;
+        let account = account.ok_or_else(|| Fault::of(Code::Unauthenticated))?;
+        Ok(account.profile.name)
     }
 
     /// The friends of a player, at most [`FRIENDS_MAX`].
@@ -169,8 +167,8 @@ impl FriendService {
     /// Those of the store.
     pub async fn friends_of(&self, user: UserId) -> Result<Vec<UserId>, StoreError> {
         let rows = self
-            .store
-            .list(user, Some(FriendState::Friend), None, FRIENDS_MAX as usize)
+            .players
+            .friends(user, Some(FriendState::Friend), None, FRIENDS_MAX as usize)
             .await?;
         Ok(rows.into_iter().map(|row| row.user).collect())
     }
@@ -180,7 +178,7 @@ impl FriendService {
     /// # Errors
     /// Those of the store.
     pub async fn is_blocked_either(&self, one: UserId, other: UserId) -> Result<bool, StoreError> {
-        self.store.blocked_either(one, other).await
+        self.players.blocked_either(one, other).await
     }
 
     async fn shown(&self, row: FriendRow) -> Result<Friend, Fault> {
@@ -204,14 +202,11 @@ impl FriendService {
     }
 }
 
-fn pair(caller: &Caller, other: UserId) -> Result<Pair, Fault> {
+/// The caller, and the other player.
+fn pair(caller: &Caller, other: UserId) -> Result<(UserId, UserId), Fault> {
     let user = caller.user()?;
     if user == other {
-        return Err(Fault::invalid("user", "that is you"));
+        return Err(FriendRefusal::Yourself.into());
     }
-    Ok(Pair {
-        user,
-        other,
-        at: caller.now,
-    })
+    Ok((user, other))
 }

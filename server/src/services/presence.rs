@@ -130,7 +130,8 @@ impl PresenceService {
         };
         match standing.await {
             Ok((blocked, friends)) => {
-                rooms.send(Command::SetBlocked(direct_room(one, other), blocked));
+                // Bounded: one for each change of a friendship or block.
+                rooms.send_unbounded(Command::SetBlocked(direct_room(one, other), blocked));
                 for (viewer, seen) in [(one, other), (other, one)] {
                     let presence = if friends {
                         self.registry.presence(seen)

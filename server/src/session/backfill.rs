@@ -228,8 +228,7 @@ impl Backfill {
 fn read_room(context: Arc<SessionContext>, cut: Cut) -> Reading {
     let (room, from) = (cut.room, cut.cursor);
     tokio::spawn(async move {
-        let store = &context.services.store;
-        let result = history::fill(store.rooms.as_ref(), store.messages.as_ref(), room, from).await;
+        let result = history::fill(&context.services.room_store, room, from).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;
         }
@@ -260,9 +259,9 @@ async fn inbox_page(
     user: UserId,
     after: u64,
 ) -> Result<FillPage, StoreError> {
-    let inboxes = &context.services.store.inboxes;
-    let head = inboxes.head(user).await?.head;
-    let entries = inboxes.entries_after(user, after, INBOX_ITEMS).await?;
+    let players = &context.services.players;
+    let head = players.inbox(user).await?.head;
+    let entries = players.inbox_after(user, after, INBOX_ITEMS).await?;
     let mut page = FillPage {
         frames: Vec::new(),
         cursor: Cursor { seq: after, rev: 0 },

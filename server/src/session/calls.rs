@@ -6,23 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{self, ServerFrame};
+use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::rooms::Actor;
-use pitturu_store::StoreError;
-use pitturu_store::idempotency::KeyRecord;
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
 
 use super::SessionContext;
 use super::handlers::{Call, Handle};
 use super::rates::{CachedBuckets, RateKey};
-use super::recall::{of_this_request, recall};
 use super::replies::Replies;
 use crate::chat::command::{Ask, Close, Command, Follow, ReplyTo, RoomCall};
 use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
@@ -33,8 +29,6 @@ use crate::services::Services;
 
 /// A call being carried out; it answers by the connection's outbox.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-type Recalling = BoxFuture<'static, Result<Option<KeyRecord>, StoreError>>;
 
 /// How a call goes on.
 pub enum Dispatch {
@@ -89,6 +83,7 @@ pub fn begin(
             key: key.to_owned(),
             method: incoming.method,
             request_hash: request_hash(incoming.body),
+            first_head: None,
         }),
         _ => None,
     };
@@ -171,29 +166,13 @@ fn room_call(
         key: call.caller.key,
         span: Span::current(),
     });
-    let mut recalling = room_call.key.as_ref().map(|key| {
-        let results = &context.services.store.keyed_results;
-        results.recall(Some(room_call.actor.user), &key.key)
-    });
-    if target.is_none() {
-        // A store that answers from memory costs the call neither a task nor its turn.
-        let found = match recalling.as_mut() {
-            None => Some(Ok(None)),
-            Some(recalling) => recalling.now_or_never(),
-        };
-        if let Some(found) = found {
-            let found = match &room_call.key {
-                Some(key) => of_this_request(found?, key)?,
-                None => None,
-            };
-            go_on(&context.services, room_call, found);
-            return Ok(Dispatch::Routed);
-        }
-    }
+    let Some((other, must)) = target else {
+        context.services.rooms.send(Command::Call(room_call));
+        return Ok(Dispatch::Routed);
+    };
     let context = Arc::clone(context);
-    Ok(Dispatch::Sequential(Box::pin(prepare_and_go_on(
-        context, room_call, target, recalling,
-    ))))
+    let work = async move { look_at_target(&context.services, room_call, other, must).await };
+    Ok(Dispatch::Sequential(Box::pin(work)))
 }
 
 /// Hands a call that begins following to its room. A player who joins is counted first.
@@ -212,6 +191,7 @@ fn follow(
         connection: call.connection,
         actor,
         request,
+        key: joins.and(call.caller.key),
         to: ReplyTo::Call(pending),
         span: Span::current(),
     });
@@ -219,73 +199,40 @@ fn follow(
         context.services.rooms.send(Command::Follow(follow));
         return Dispatch::Routed;
     };
-    let (context, key) = (Arc::clone(context), call.caller.key);
+    let context = Arc::clone(context);
     Dispatch::Sequential(Box::pin(async move {
         let (services, user) = (&context.services, follow.actor.user);
-        let may_join = async {
-            if let Some(key) = &key {
-                // No result of joining is kept: this refuses a key that came with another request.
-                recall(services, user, key).await?;
-            }
-            services.directory.check_room_for_one_more(user, room).await
-        };
-        match may_join.await {
+        match services.directory.check_room_for_one_more(user, room).await {
             Ok(()) => services.rooms.send(Command::Follow(follow)),
             Err(fault) => follow.connection.refuse(pending, &fault),
         }
     }))
 }
 
-/// Repeats the result of an earlier call with the same key, or hands the call to its room.
-fn go_on(services: &Services, room_call: Box<RoomCall>, found: Option<KeyRecord>) {
-    match found {
-        None => services.rooms.send(Command::Call(room_call)),
-        Some(record) => {
-            let (call, body) = (room_call.call.number, &record.reply);
-            let frame = ServerFrame::Reply { call, body }.encode();
-            room_call.recipient.reply(room_call.call, frame.into());
-        }
-    }
-}
-
-async fn prepare_and_go_on(
-    context: Arc<SessionContext>,
+/// Looks up what the room must know of the player whom the call is about, and hands the call on.
+async fn look_at_target(
+    services: &Services,
     mut room_call: Box<RoomCall>,
-    target: Option<(UserId, Target)>,
-    recalling: Option<Recalling>,
+    other: UserId,
+    must: Target,
 ) {
-    let services = &context.services;
-    match prepare(services, &mut room_call, target, recalling).await {
-        Ok(found) => go_on(services, room_call, found),
+    let user = room_call.actor.user;
+    let name = async {
+        if must == Target::Unblocked && services.friends.is_blocked_either(user, other).await? {
+            return Err(Fault::of(Code::Blocked));
+        }
+        let name = services.profile.display_name(other).await?;
+        name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))
+    };
+    match name.await {
+        Ok(name) => {
+            if let Ask::Decide(_, target_name) = &mut room_call.ask {
+                *target_name = Some(name.to_string());
+            }
+            services.rooms.send(Command::Call(room_call));
+        }
         Err(fault) => room_call.recipient.refuse(room_call.call, &fault),
     }
-}
-
-/// Looks up what the room must know, unless the call was carried out before: then returns that result.
-async fn prepare(
-    services: &Services,
-    room_call: &mut RoomCall,
-    target: Option<(UserId, Target)>,
-    recalling: Option<Recalling>,
-) -> Result<Option<KeyRecord>, Fault> {
-    let user = room_call.actor.user;
-    if let (Some(recalling), Some(key)) = (recalling, &room_call.key)
-        && let Some(record) = of_this_request(recalling.await?, key)?
-    {
-        return Ok(Some(record));
-    }
-    let Some((other, must)) = target else {
-        return Ok(None);
-    };
-    if must == Target::Unblocked && services.friends.is_blocked_either(user, other).await? {
-        return Err(Fault::of(Code::Blocked));
-    }
-    let name = services.profile.display_name(other).await?;
-    let name = name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))?;
-    if let Ask::Decide(_, target_name) = &mut room_call.ask {
-        *target_name = Some(name.to_string());
-    }
-    Ok(None)
 }
 
 fn carry_out<M: Method>(

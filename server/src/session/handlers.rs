@@ -22,7 +22,6 @@ use pitturu_rules::rooms::Actor;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::recall::recall;
 use crate::chat::command::{Command, Follow, ReplyTo};
 use crate::chat::request::FollowRequest;
 use crate::connections::caller::Caller;
@@ -158,13 +157,8 @@ impl Handle<ListMyRooms> for Services {
 
 impl Handle<CreateRoom> for Services {
     async fn handle(&self, call: &Call, request: CreateRoom) -> Result<RoomView, Fault> {
-        let actor = call.actor()?;
-        if let Some(key) = &call.caller.key {
-            // A repetition goes on, and opens the room that it finds.
-            recall(self, actor.user, key).await?;
-        }
         self.directory
-            .create(&call.caller, actor, &call.connection, request)
+            .create(&call.caller, call.actor()?, &call.connection, request)
             .await
     }
 }
@@ -172,7 +166,7 @@ impl Handle<CreateRoom> for Services {
 impl Handle<OpenDirect> for Services {
     async fn handle(&self, call: &Call, request: OpenDirect) -> Result<RoomView, Fault> {
         self.directory
-            .open_direct(call.actor()?, &call.connection, request)
+            .open_direct(&call.caller, call.actor()?, &call.connection, request)
             .await
     }
 }
@@ -184,7 +178,7 @@ impl Handle<Resume> for Services {
             let range = format!("at most {ROOMS_OPEN_MAX} rooms");
             return Err(Fault::invalid("rooms", range));
         }
-        let head = self.store.inboxes.head(actor.user).await?.head;
+        let head = self.players.inbox(actor.user).await?.head;
         let mut views = Vec::with_capacity(request.rooms.len());
         for held in request.rooms {
             let (to, view) = oneshot::channel();
@@ -197,6 +191,7 @@ impl Handle<Resume> for Services {
                 connection: Arc::clone(&call.connection),
                 actor: actor.clone(),
                 request: FollowRequest::OpenRoom(open),
+                key: None,
                 to: ReplyTo::Task(to),
                 span: Span::current(),
             })));

@@ -413,13 +413,13 @@ async fn what_the_store_has_no_room_for_has_not_happened() {
     let (mut stranger, _) = world.guest("stranger", Options::default()).await;
     owner.call(&message(room)).await.expect("it is sent");
     assert_eq!(member.event::<MessageSent>().await.msg.seq, 1);
-    let loads = world.rooms.loads();
+    let loads = world.entities.loads();
     let broken = StoreError::unavailable("a test");
     for (refusal, code) in [
         (StoreError::Busy, Code::Overloaded),
         (broken, Code::StorageUnavailable),
     ] {
-        world.rooms.refuse(Some(refusal));
+        world.entities.refuse(Some(refusal));
         let code_of = |fault: Option<Fault>| fault.map(|fault| fault.code);
         for _ in 0..10 {
             let sent = owner.call(&message(room)).await;
@@ -455,7 +455,7 @@ async fn what_the_store_has_no_room_for_has_not_happened() {
         owner.call(&said).await.expect("it is not stored");
         assert_eq!(member.event::<EphemeralSent>().await.text, "still here");
     }
-    world.rooms.refuse(None);
+    world.entities.refuse(None);
     let sent = owner.call(&message(room)).await.expect("it is sent");
     assert_eq!(sent.seq, 2, "nothing that was refused took a place");
     assert_eq!(member.event::<MessageSent>().await.msg.seq, 2);
@@ -475,7 +475,7 @@ async fn what_the_store_has_no_room_for_has_not_happened() {
     let refused = stranger.call(&open).await.err().map(|fault| fault.code);
     assert_eq!(refused, Some(Code::NotAMember));
     // The other room was asked for and is not there; this one was not loaded again.
-    assert_eq!(world.rooms.loads(), loads + 2);
+    assert_eq!(world.entities.loads(), loads + 2);
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn followers_outlive_a_store_that_fails_writes_and_then_loads() {
     let room = owner.create_room().await;
     let (mut member, _) = world.guest("member", Options::default()).await;
     member.join(room).await;
-    world.rooms.fail(1, 2);
+    world.entities.fail(1, 2);
     let failed = owner.call(&message(room)).await.err();
     let failed = failed.map(|fault| fault.code);
     assert_eq!(failed, Some(Code::StorageUnavailable));

@@ -402,12 +402,11 @@ pub trait Accounts: Send + Sync {
         now: u64,
     ) -> Result<Option<SecretHash>, StoreError>;
 
-    /// Sets a role and, when it changes, tells the player's inbox. Returns whether it changed.
+    /// Sets a role. Returns whether it changed.
     async fn set_role(
         &self,
         user: UserId,
         role: Role,
-        now: u64,
         key: Option<KeyUse>,
     ) -> Result<Stored<bool>, AccountError>;
 

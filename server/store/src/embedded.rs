@@ -8,12 +8,8 @@
 mod accounts;
 pub mod engine;
 mod entities;
-mod friends;
 mod idempotency;
-pub(crate) mod inboxes;
 pub mod keys;
-mod messages;
-mod rooms;
 pub mod rows;
 pub mod tables;
 

@@ -1,11 +1,8 @@
 //! Results of calls that carried an idempotency key.
 
-use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::UserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use super::StoreError;
 
 /// The result of a keyed call, kept so that a repetition gets it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +29,4 @@ pub fn key_id(scope: Option<UserId>, key: &str) -> [u8; 16] {
         .chain_update(key);
     let whole: [u8; 32] = digest.finalize().into();
     *whole.first_chunk().expect("it is longer")
-}
-
-/// Stored results of keyed calls, under the player (none before sign-in) and the key.
-///
-/// A result is written in the same commit as the effect of its call and is found for 24 to 48 hours after it.
-pub trait KeyedResults: Send + Sync {
-    /// The result under `key`, if the call has been carried out.
-    fn recall(
-        &self,
-        scope: Option<UserId>,
-        key: &str,
-    ) -> BoxFuture<'static, Result<Option<KeyRecord>, StoreError>>;
 }

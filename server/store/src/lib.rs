@@ -1,9 +1,9 @@
 //! What lasts: ports that state their guarantees, and the stores behind them.
 //!
 //! A port is a trait named by a plural noun, whose documentation says what it promises: order, atomicity, and what a crash
-//! leaves. [`embedded`] keeps everything in one folder, in one order, and some ports promise what only that can
-//! keep: a room's write is atomic with the entries that it puts into inboxes and with the index of names, a friendship with
-//! the rows of both players, an account with the claim of its name. A store of many partitions can't keep these.
+//! leaves. [`entities`] knows neither kinds nor rules, and promises nothing beyond one entity: a store of many partitions can
+//! keep it. [`accounts`] still promises what only [`embedded`] can keep, which has everything in one folder, in one order: an account
+//! is written together with the claim of its name, and the last admin is known.
 
 pub mod accounts;
 pub mod clock;
@@ -12,12 +12,9 @@ pub(crate) mod conformance;
 pub mod embedded;
 pub mod entities;
 pub mod error;
-pub mod friends;
 pub mod idempotency;
-pub mod inboxes;
 pub mod keyed;
 pub mod reservation;
-pub mod rooms;
 
 pub use error::StoreError;
 
@@ -26,40 +23,21 @@ use std::sync::Arc;
 /// The ports of one store.
 #[derive(Clone)]
 pub struct Ports {
+    /// Entities: rooms and players.
+    pub entities: Arc<dyn entities::Entities>,
     /// Accounts, sessions, keys.
     pub accounts: Arc<dyn accounts::Accounts>,
-    /// Friendships and blocks.
-    pub friends: Arc<dyn friends::Friends>,
-    /// Rooms.
-    pub rooms: Arc<dyn rooms::Rooms>,
-    /// Messages.
-    pub messages: Arc<dyn rooms::Messages>,
-    /// Inboxes.
-    pub inboxes: Arc<dyn inboxes::Inboxes>,
-    /// Results under idempotency keys.
-    pub keyed_results: Arc<dyn idempotency::KeyedResults>,
 }
 
 impl Ports {
     /// All ports on one store that implements each.
     pub fn all<S>(store: S) -> Self
     where
-        S: accounts::Accounts
-            + friends::Friends
-            + rooms::Rooms
-            + rooms::Messages
-            + inboxes::Inboxes
-            + idempotency::KeyedResults
-            + Clone
-            + 'static,
+        S: entities::Entities + accounts::Accounts + Clone + 'static,
     {
         Self {
-            accounts: Arc::new(store.clone()),
-            friends: Arc::new(store.clone()),
-            rooms: Arc::new(store.clone()),
-            messages: Arc::new(store.clone()),
-            inboxes: Arc::new(store.clone()),
-            keyed_results: Arc::new(store),
+            entities: Arc::new(store.clone()),
+            accounts: Arc::new(store),
         }
     }
 }

@@ -24,7 +24,8 @@ pub fn direct_room(one: UserId, other: UserId) -> RoomId {
     ])
 }
 
-/// The room that a player creates under an idempotency key: a repetition of the request meets the same room.
-pub fn keyed_room(user: UserId, key: &str, request_hash: &[u8; 16]) -> RoomId {
-    derived(&[b"room", user.as_bytes(), key.as_bytes(), request_hash])
+/// The room that a player makes under an idempotency key: a repetition meets the same room, and so does another request under
+/// the same key, which the room refuses.
+pub fn keyed_room(user: UserId, key: &str) -> RoomId {
+    derived(&[b"room", user.as_bytes(), key.as_bytes()])
 }

@@ -2,7 +2,6 @@
 
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
-use pitturu_protocol::types::inbox::InboxEntry;
 use serde::{Deserialize, Serialize};
 
 /// A room's settings.
@@ -167,8 +166,12 @@ pub struct StoredRoom {
 /// The rows that one action in a room changes: all of them are stored, or none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoomRows {
-    /// The settings, when the room is created or they changed. The index of names follows.
+    /// The settings, when the room is created or they changed. The lists of rooms follow.
     pub row: Option<RoomRow>,
+    /// The settings before, when they changed.
+    pub row_before: Option<RoomRow>,
+    /// How many players are in state [`MemberState::Member`], when that changed.
+    pub joined: Option<u32>,
     /// Places that changed.
     pub members: Vec<MemberRow>,
     /// The next message: its sequence is the stored head plus one.
@@ -179,8 +182,13 @@ pub struct RoomRows {
     pub change: Option<ChangeRow>,
     /// Message, player, and all that the player now reacts with; nothing removes the row.
     pub reactions: Vec<(u64, UserId, Vec<String>)>,
-    /// Entries for inboxes: player, entry, when.
-    pub inbox: Vec<(UserId, InboxEntry, u64)>,
+}
+
+impl MemberState {
+    /// Whether the player's list of rooms shows a room where they stand so.
+    pub const fn is_listed(&self) -> bool {
+        matches!(self, Self::Member | Self::Invited)
+    }
 }
 
 impl RoomRows {
@@ -192,6 +200,5 @@ impl RoomRows {
             && self.updated.is_empty()
             && self.change.is_none()
             && self.reactions.is_empty()
-            && self.inbox.is_empty()
     }
 }

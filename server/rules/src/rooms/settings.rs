@@ -132,9 +132,10 @@ impl Room {
             check_retention(&retention)?;
             row.retention = retention;
         }
-        self.row = row;
+        effects.rows.row_before = Some(std::mem::replace(&mut self.row, row));
         self.save_row(effects);
-        effects.events.push(RoomEvent::Updated);
+        let info = self.info(actor.user, self.head);
+        effects.events.push(RoomEvent::Updated(info));
         Ok(())
     }
 
@@ -147,6 +148,7 @@ impl Room {
             ));
         }
         self.require(actor, MemberRole::Owner)?;
+        effects.rows.row_before = Some(self.row.clone());
         self.row.deleted = true;
         self.save_row(effects);
         let told: Vec<UserId> = self

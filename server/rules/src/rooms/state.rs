@@ -13,6 +13,7 @@ use pitturu_protocol::types::chat::{
 
 use super::Effects;
 use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
+use crate::signals::PlayerSignal;
 
 /// Who acts, and when.
 #[derive(Clone, Debug)]
@@ -293,7 +294,17 @@ impl Room {
             } else {
                 self.joined.saturating_sub(1)
             };
-            effects.events.push(super::RoomEvent::MembersMoved);
+            effects.rows.joined = Some(self.joined);
+            effects
+                .events
+                .push(super::RoomEvent::MembersMoved(self.joined));
+        }
+        let before = self.members.get(&row.user);
+        let is_listed = row.state.is_listed();
+        if before.is_some_and(|row| row.state.is_listed()) != is_listed {
+            let room = self.row.room;
+            let signal = PlayerSignal::Room { room, is_listed };
+            effects.signals.push((row.user, signal));
         }
         effects.rows.members.push(row.clone());
         if row.state == MemberState::Left {

@@ -37,15 +37,15 @@ impl LiveRoom {
                 let frame = self.recent.push_change(&row, &message);
                 self.followers.deliver(self.id, frame, before);
             }
-            RoomEvent::Updated => {
-                let end = self.recent.end();
-                self.followers
-                    .latest_each(LatestKey::of::<RoomUpdated>(self.id), |user| {
-                        let info = self.room.info(user, end.seq);
-                        frame::event(&RoomUpdated { info }).into()
-                    });
+            RoomEvent::Updated(info) => {
+                let key = LatestKey::of::<RoomUpdated>(self.id);
+                let frame = frame::event(&RoomUpdated { info });
+                self.followers.latest(key, frame.into());
             }
-            RoomEvent::MembersMoved => self.presence_changed(now),
+            RoomEvent::MembersMoved(members) => {
+                self.members_told = members;
+                self.presence_changed(now);
+            }
             RoomEvent::Lost(user, reason) => {
                 let gone = self.followers.remove_user(user);
                 lose(self.id, &gone, reason);
@@ -109,7 +109,7 @@ impl LiveRoom {
         let presence = RoomPresence {
             room: self.id,
             online: u32::try_from(online).unwrap_or(u32::MAX),
-            members: self.room.member_count(),
+            members: self.members_told,
             users,
         };
         counter!("pitturu_presence_events_total").increment(online as u64);

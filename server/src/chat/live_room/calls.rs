@@ -1,58 +1,122 @@
 //! Calls that a room answers without being followed by them: decided by its rules, or read.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::pages::page_items;
 use pitturu_rules::rooms::{Actor, Effects};
+use pitturu_store::StoreError;
+use pitturu_store::entities::KeyedResult;
 
-use super::super::command::{Ask, RoomCall};
+use super::super::command::{Ask, Report, RoomCall};
 use super::super::history;
 use super::super::request::{DecideRequest, ReadRequest};
-use super::{Context, LiveRoom, Requester, body, reply_frame};
-use crate::owners::keys::Seen;
+use super::{Context, LiveRoom, Requester, Waiter, body, reply_frame};
+use crate::owners::keys::{Seen, of_this_request};
 
 impl LiveRoom {
     /// Takes a call.
     pub(super) fn handle_call(&mut self, context: &Context, call: RoomCall, now: u64) {
         self.used_at = now;
-        let _entered = call.span.entered();
-        let actor = call.actor;
-        let requester = Requester {
-            recipient: call.recipient,
-            call: call.call,
-            user: actor.user,
-            key: call.key,
+        let Some(key) = &call.key else {
+            self.carry_out(context, call, now);
+            return;
         };
-        if self.room.is_deleted() {
-            requester
-                .recipient
-                .refuse(requester.call, &super::no_such_room());
+        let user = call.actor.user;
+        if let Some(waiting) = self.behind_look_up.get_mut(&user) {
+            waiting.push_back(call);
             return;
         }
-        if let Some(key) = &requester.key {
-            let waiter = (requester.recipient.clone(), requester.call);
-            match self.keys.see(requester.user, key, actor.now, now, waiter) {
-                Ok(Seen::First) => {}
-                Ok(Seen::Waiting) => return,
-                Ok(Seen::Before(body)) => {
-                    let frame = reply_frame(requester.call, &body);
-                    requester.recipient.reply(requester.call, frame);
-                    return;
-                }
-                Err(fault) => {
-                    requester.recipient.refuse(requester.call, &fault);
-                    return;
-                }
+        let waiter = || Waiter::Call(call.recipient.clone(), call.call);
+        match self.keys.see(user, key, waiter) {
+            Ok(Seen::First) => self.carry_out(context, call, now),
+            Ok(Seen::Waiting) => {}
+            Ok(Seen::Before(body)) => {
+                call.recipient
+                    .reply(call.call, reply_frame(call.call, &body));
             }
+            Ok(Seen::LookUp) => self.look_up(context, call, now),
+            Err(fault) => call.recipient.refuse(call.call, &fault),
         }
-        match call.ask {
+    }
+
+    /// Asks the store whether a call was carried out before. A store that answers from memory costs neither a task nor a turn.
+    fn look_up(&mut self, context: &Context, call: RoomCall, now: u64) {
+        let Some(key) = &call.key else {
+            return;
+        };
+        let user = call.actor.user;
+        let entities = context.environment.rooms.entities();
+        let mut recalling = entities.recall(self.journal.entity(), user, &key.key);
+        if let Some(found) = (&mut recalling).now_or_never() {
+            self.recalled(context, call, found, now);
+            return;
+        }
+        self.behind_look_up.insert(user, VecDeque::new());
+        let reporter = context.reporter(self.id, self.life);
+        tokio::spawn(async move {
+            let found = recalling.await;
+            reporter.report(Report::Recalled(Box::new(call), found));
+        });
+    }
+
+    /// The store has answered; calls of the same player that came meanwhile go on behind this one.
+    pub(super) fn looked_up(
+        &mut self,
+        context: &Context,
+        call: RoomCall,
+        found: Result<Option<KeyedResult>, StoreError>,
+        now: u64,
+    ) {
+        let user = call.actor.user;
+        let behind = self.behind_look_up.remove(&user).unwrap_or_default();
+        self.recalled(context, call, found, now);
+        for call in behind {
+            self.handle_call(context, call, now);
+        }
+    }
+
+    fn recalled(
+        &mut self,
+        context: &Context,
+        call: RoomCall,
+        found: Result<Option<KeyedResult>, StoreError>,
+        now: u64,
+    ) {
+        let Some(key) = &call.key else {
+            return;
+        };
+        let found = found.map_err(Fault::from);
+        match found.and_then(|found| of_this_request(found, key)) {
+            Ok(None) => self.carry_out(context, call, now),
+            Ok(Some(body)) => {
+                let head = self.room.head();
+                let user = call.actor.user;
+                let waiters = self.keys.done(user, key, body.clone(), head, now);
+                call.recipient
+                    .reply(call.call, reply_frame(call.call, &body));
+                self.answer_waiters(waiters, &body);
+            }
+            Err(fault) => self.refuse_requester(&requester(call).0, &fault),
+        }
+    }
+
+    fn carry_out(&mut self, context: &Context, call: RoomCall, now: u64) {
+        let span = call.span.clone();
+        let _entered = span.entered();
+        let (requester, actor, ask) = requester(call);
+        if self.room.is_deleted() {
+            self.refuse_requester(&requester, &super::no_such_room());
+            return;
+        }
+        match ask {
             Ask::Read(request) => self.read(context, requester, request),
             Ask::Edit(request) => self.edit(context, requester, actor, request, now),
             Ask::Decide(request, target_name) => {
-                self.decide(context, requester, &actor, request, target_name, now)
+                self.decide(context, requester, &actor, request, target_name, now);
             }
         }
     }
@@ -69,7 +133,7 @@ impl LiveRoom {
                 return;
             }
         };
-        let messages = Arc::clone(&context.environment.messages);
+        let rooms = context.environment.rooms.clone();
         match request {
             ReadRequest::ReadHistory(request) => {
                 let read = history::Read {
@@ -85,13 +149,13 @@ impl LiveRoom {
                     return;
                 }
                 tokio::spawn(async move {
-                    let outcome = read.from_store(messages.as_ref()).await;
+                    let outcome = read.from_store(&rooms).await;
                     history::answer(&requester.recipient, requester.call, outcome);
                 });
             }
             ReadRequest::ListReactions(request) => {
                 tokio::spawn(async move {
-                    let outcome = history::reactors(messages.as_ref(), &request, limit).await;
+                    let outcome = history::reactors(&rooms, &request, limit).await;
                     history::answer(&requester.recipient, requester.call, outcome);
                 });
             }
@@ -193,6 +257,17 @@ impl LiveRoom {
                 .map(|bans| Outcome::Body(body(&bans))),
         }
     }
+}
+
+/// Who gets the answer to a call, who acts, and what is asked.
+fn requester(call: RoomCall) -> (Requester, Actor, Ask) {
+    let requester = Requester {
+        recipient: call.recipient,
+        call: call.call,
+        user: call.actor.user,
+        key: call.key,
+    };
+    (requester, call.actor, call.ask)
 }
 
 enum Outcome {

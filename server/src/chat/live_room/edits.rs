@@ -4,7 +4,6 @@
 //! never older than what was decided. Once here, the message stays until nothing is on its way to the disk.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -183,13 +182,13 @@ impl LiveRoom {
 
 fn fetch(context: &Context, live: &LiveRoom, seq: u64, reactor: Option<UserId>) {
     let room = live.id;
-    let messages = Arc::clone(&context.environment.messages);
-    let reporter = context.reporter(room, live.incarnation);
+    let rooms = context.environment.rooms.clone();
+    let reporter = context.reporter(room, live.life);
     tokio::spawn(async move {
         let result = async {
-            let message = messages.message(room, seq).await?;
+            let message = rooms.message(room, seq).await?;
             let reactions = match reactor {
-                Some(user) => Some((user, messages.reaction_of(room, seq, user).await?)),
+                Some(user) => Some((user, rooms.reaction_of(room, seq, user).await?)),
                 None => None,
             };
             Ok(Box::new(FetchedMessage { message, reactions }))

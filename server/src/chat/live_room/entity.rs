@@ -1,24 +1,30 @@
 //! A room as its owner runs it.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Bounds, Kind, PAGE_ROWS_MAX};
 
 use super::super::Environment;
 use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
+use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::shard::overloaded;
+use crate::owners::signals::{Delivery, Receipt};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
+
+/// When a call is worth another try whose room has been loaded anew meanwhile, in milliseconds.
+const AGAIN_MS: u64 = 100;
 
 impl Entity for LiveRoom {
     type Id = RoomId;
@@ -29,6 +35,7 @@ impl Entity for LiveRoom {
     type Report = Report;
     type Kept = Followers;
 
+    const KIND: Kind = ROOM;
     const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
     const RELOADS_COUNTER: &'static str = "pitturu_room_reloads_total";
 
@@ -77,7 +84,12 @@ impl Entity for LiveRoom {
             Command::Attach(room, connection, opening, cursor) => {
                 connection.outbox.cut(room, opening, cursor);
             }
-            Command::Detach(..) | Command::SetBlocked(..) | Command::Retain(_) => {}
+            // Nothing is told to rooms.
+            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            Command::Detach(..)
+            | Command::SetBlocked(..)
+            | Command::Retain(_)
+            | Command::Delivery(Delivery::Receipt(_) | Delivery::Wake(_)) => {}
         }
     }
 
@@ -89,40 +101,41 @@ impl Entity for LiveRoom {
         environment: Environment,
         room: RoomId,
     ) -> Result<Option<Box<Fetched>>, StoreError> {
-        let Some(loaded) = environment.rooms.load(room).await? else {
+        let recent = Bounds {
+            rows: RECENT_MAX,
+            bytes: PAGE_BYTES_MAX,
+        };
+        let Some(loaded) = environment.rooms.load(room, recent).await? else {
             return Ok(None);
         };
-        let newest = loaded.stored.head + 1;
-        let recent = environment
-            .messages
-            .messages_before(room, newest, RECENT_MAX, PAGE_BYTES_MAX)
-            .await?;
         let blocked = match (loaded.stored.row.kind, &loaded.stored.row.peers) {
             (RoomKind::Direct, Some([one, other])) => {
-                environment.friends.blocked_either(*one, *other).await?
+                environment.players.blocked_either(*one, *other).await?
             }
             _ => false,
         };
+        let entities = environment.rooms.entities();
+        let undelivered = entities.undelivered(entity(room), PAGE_ROWS_MAX).await?;
         Ok(Some(Box::new(Fetched {
-            loaded,
-            recent,
+            room: loaded,
             blocked,
+            undelivered,
         })))
     }
 
     fn take_up(
         context: &Context,
-        incarnation: u64,
+        life: u64,
         fetched: Box<Fetched>,
         followers: Followers,
         now: u64,
     ) -> Self {
-        Self::new(&context.environment, incarnation, *fetched, followers, now)
+        Self::new(&context.environment, life, *fetched, followers, now)
     }
 
-    fn create(context: &Context, incarnation: u64, create: Box<Create>, now: u64) -> Option<Self> {
+    fn create(context: &Context, life: u64, create: Box<Create>, now: u64) -> Option<Self> {
         let begun = Self::reserve(context).and_then(|reservation| {
-            let (live, effects) = Self::begin_new(&context.environment, incarnation, &create, now)?;
+            let (live, effects) = Self::begin_new(&context.environment, life, &create, now)?;
             Ok((reservation, live, effects))
         });
         match begun {
@@ -137,8 +150,8 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn incarnation(&self) -> u64 {
-        self.incarnation
+    fn life(&self) -> u64 {
+        self.life
     }
 
     fn handle(&mut self, context: &Context, command: Command, now: u64) {
@@ -161,24 +174,37 @@ impl Entity for LiveRoom {
             Command::Detach(_, connection) => self.detach(connection, now),
             Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
             Command::Retain(_) => self.retain(context, now),
+            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            Command::Delivery(Delivery::Receipt(receipt)) => self.answered(context, &receipt, now),
+            // It has been loaded by this, and sends.
+            Command::Delivery(Delivery::Wake(_)) => {}
         }
     }
 
     fn report(&mut self, context: &Context, report: Report, now: u64) {
         match report {
             Report::Message(seq, result) => self.fetched(context, seq, result, now),
-            Report::Retained(Ok((first, changes_first))) => self.retained(first, changes_first),
-            Report::Retained(Err(error)) => {
-                let room = self.id;
-                tracing::warn!(%room, %error, "old messages remain for the next sweep");
-                self.retention_failed();
+            Report::Recalled(call, found) => self.looked_up(context, *call, found, now),
+            Report::FollowRecalled(follow, found) => {
+                self.follow_looked_up(context, *follow, found, now);
             }
+            Report::Outlived(bounds) => self.outlived(context, bounds, now),
+            Report::Removed(result) => self.removed(&result),
         }
     }
 
-    fn written(&mut self, now: u64) {
+    fn refuse_report(report: Report) {
+        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
+        match report {
+            Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
+            Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
+            Report::Message(..) | Report::Outlived(_) | Report::Removed(_) => {}
+        }
+    }
+
+    fn written(&mut self, context: &Context, now: u64) {
         self.pending.written();
-        self.settle(now);
+        self.settle(context, now);
     }
 
     /// The followers are cut where they stand, so that they continue from what the store turns out to hold.
@@ -189,9 +215,20 @@ impl Entity for LiveRoom {
         for pending in self.pending.take_all() {
             match pending.answer {
                 Answer::Body(requester, _) => self.refuse_requester(&requester, &fault),
-                Answer::View(opening) => opening.refuse(&fault),
+                Answer::View(open) => {
+                    if let Some(key) = &open.key {
+                        self.refuse_waiters(open.user, key, &fault);
+                    }
+                    open.refuse(&fault);
+                }
                 // The store has no part in it.
                 Answer::Closed(closing) => closed.push(closing),
+                Answer::Retained(_) => {}
+            }
+        }
+        for (_, calls) in std::mem::take(&mut self.behind_look_up) {
+            for call in calls {
+                call.recipient.refuse(call.call, &fault);
             }
         }
         for (_, queue) in std::mem::take(&mut self.edit_queues) {
@@ -231,6 +268,7 @@ impl Entity for LiveRoom {
         if self.presence_due_at.is_some_and(|due| due <= now) {
             self.send_presence(now);
         }
+        self.outgoing.tick(now);
     }
 
     fn sweep(&mut self, context: &Context, now: u64) -> bool {
@@ -247,6 +285,8 @@ impl Entity for LiveRoom {
             && self.pending.is_empty()
             && self.edit_queues.is_empty()
             && self.answered.is_empty()
+            && self.outgoing.is_empty()
+            && self.behind_look_up.is_empty()
             && now >= self.used_at + IDLE_MS
     }
 
@@ -255,6 +295,41 @@ impl Entity for LiveRoom {
             && self.pending.is_empty()
             && self.edit_queues.is_empty()
             && self.keys.is_empty()
+            && self.outgoing.is_empty()
             && self.presence_due_at.is_none()
+    }
+}
+
+impl LiveRoom {
+    /// A player has applied what the room told them, or can't now.
+    fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
+        let applied = self.outgoing.answered(receipt, now);
+        if applied.is_empty() {
+            return;
+        }
+        let forgetting = context
+            .environment
+            .rooms
+            .entities()
+            .delivered(self.journal.entity(), applied);
+        // What fails here is told again by a later life, and known to its target.
+        tokio::spawn(forgetting);
+    }
+
+    /// Followers from an earlier life who are no members, as it turns out, lose the room.
+    pub(super) fn drop_strangers(&mut self) {
+        let strangers: Vec<UserId> = self
+            .followers
+            .users()
+            .filter(|user| self.room.member(*user).is_err())
+            .collect();
+        for user in strangers {
+            let reason = if self.room.is_deleted() {
+                LostReason::Deleted
+            } else {
+                LostReason::Kicked
+            };
+            lose(self.id, &self.followers.remove_user(user), reason);
+        }
     }
 }

@@ -2,23 +2,32 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, Cursor, Stream};
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
-use pitturu_protocol::types::chat::{OpenRoom, RoomView};
+use pitturu_protocol::types::chat::{Membership, OpenRoom, RoomInfo, RoomView};
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::{Actor, Effects, Room};
+use pitturu_store::StoreError;
+use pitturu_store::entities::KeyedResult;
 use pitturu_store::reservation::Reservation;
 
 use super::super::Environment;
-use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo};
+use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo, Report};
+use super::super::recent::Recent;
 use super::super::request::FollowRequest;
-use super::{Answer, Context, LiveRoom, body, keyed, reply_frame};
+use super::super::store;
+use super::{Answer, Context, LiveRoom, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
+use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::{Connection, FollowRefused};
 use crate::connections::opening::Opening;
-use crate::owners::followers::Followers;
+use crate::owners::journal::Journal;
+use crate::owners::keys::{self, Keys, Seen, of_this_request};
+use crate::owners::signals::Outgoing;
 
 /// A connection about to follow the room.
 #[derive(Debug)]
@@ -26,6 +35,10 @@ pub(super) struct PendingOpen {
     pub(super) connection: Arc<Connection>,
     pub(super) user: UserId,
     pub(super) cursor: Option<Cursor>,
+    /// What the room was when this was decided, and the player's place in it.
+    pub(super) shown: (RoomInfo, Membership),
+    /// The key of the call, if a result is stored under it.
+    pub(super) key: Option<IdempotencyKey>,
     pub(super) to: ReplyTo,
 }
 
@@ -59,27 +72,28 @@ impl LiveRoom {
     /// A new room, to be committed by [`Self::commit_new`].
     pub(super) fn begin_new(
         environment: &Environment,
-        incarnation: u64,
+        life: u64,
         create: &Create,
         now: u64,
     ) -> Result<(Self, Effects), Fault> {
         let limits = Arc::clone(&environment.limits);
-        let fence = environment.rooms.fence();
         let (id, actor) = (create.room, &create.actor);
         let (room, effects) = match &create.new_room {
             NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
             NewRoom::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
         };
-        let end = Cursor::default();
-        let live = Self::begin(
-            room,
-            incarnation,
-            fence,
-            end,
+        let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());
+        let outgoing = Outgoing::new(
+            journal.entity(),
+            journal.incarnation(),
             Vec::new(),
-            Followers::default(),
-            now,
+            Arc::clone(&environment.routes),
         );
+        let (recent, keys) = (
+            Recent::new(id, Cursor::default(), Vec::new()),
+            Keys::new(None),
+        );
+        let live = Self::begin(room, life, journal, recent, keys, outgoing, now);
         Ok((live, effects))
     }
 
@@ -93,50 +107,178 @@ impl LiveRoom {
         now: u64,
     ) {
         let user = create.actor.user;
-        // A repetition finds the room by its id and needs no stored reply.
-        let key = create
-            .key
-            .as_ref()
-            .map(|key| keyed(user, key, Vec::new(), now));
+        let place = self.room.membership(user);
+        let Ok(place) = place else {
+            // Whoever makes a room is a member.
+            return refuse_follow(create.into(), &super::no_such_room());
+        };
+        if let Some(key) = &create.key {
+            // Nobody can wait: the room did not exist.
+            // Nothing was carried out under it: the store does not know the room.
+            self.keys.begin(user, key);
+        }
         let open = PendingOpen {
             user,
             connection: create.connection,
             cursor: None,
+            shown: (self.room.info(user, self.room.head()), place),
+            key: create.key,
             to: create.to,
         };
-        let answer = Answer::View(open);
-        self.commit(context, Some(reservation), effects, key, answer, now);
+        self.commit_open(context, Some(reservation), effects, open, now);
+    }
+
+    /// Puts an opening in line. A call that made or joined the room leaves an empty result under its key: what it shows a
+    /// repetition is the room as it is then.
+    fn commit_open(
+        &mut self,
+        context: &Context,
+        reservation: Option<Reservation>,
+        effects: Effects,
+        open: PendingOpen,
+        now: u64,
+    ) {
+        // What only opens leaves nothing.
+        let key = open.key.as_ref().filter(|_| reservation.is_some());
+        let result = key.map(|key| keys::result(open.user, key, Vec::new(), now));
+        self.commit(
+            context,
+            reservation,
+            effects,
+            result,
+            Answer::View(open),
+            now,
+        );
     }
 
     /// Opens or joins. Answers once everything decided before is durable.
     pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: u64) {
         self.used_at = now;
-        let _entered = follow.span.clone().entered();
-        if self.room.is_deleted() {
-            refuse_follow(follow, &super::no_such_room());
+        let user = follow.actor.user;
+        let Some(key) = follow.key.clone() else {
+            self.begin_following(context, follow, now);
             return;
-        }
-        let (user, connection) = (follow.actor.user, follow.connection);
-        let allowed = match &follow.request {
-            FollowRequest::OpenRoom(request) => self
-                .open_at(user, request)
-                .map(|cursor| (None, Effects::default(), cursor)),
-            FollowRequest::JoinRoom(_) => self
-                .join(context, &follow.actor)
-                .map(|(reservation, effects)| (Some(reservation), effects, None)),
         };
-        match allowed {
-            Ok((reservation, effects, cursor)) => {
+        let mut follow = Some(Box::new(follow));
+        let seen = self.keys.see(user, &key, || {
+            Waiter::Follow(follow.take().expect("it is taken once"))
+        });
+        let Some(follow) = follow else {
+            return;
+        };
+        match seen {
+            Ok(Seen::First | Seen::Waiting) => self.begin_following(context, *follow, now),
+            Ok(Seen::Before(_)) => self.open_again(context, *follow, now),
+            Ok(Seen::LookUp) => {
+                let entities = context.environment.rooms.entities();
+                let mut recalling = entities.recall(self.journal.entity(), user, &key.key);
+                if let Some(found) = (&mut recalling).now_or_never() {
+                    self.follow_looked_up(context, *follow, found, now);
+                    return;
+                }
+                let reporter = context.reporter(self.id, self.life);
+                tokio::spawn(async move {
+                    let found = recalling.await;
+                    reporter.report(Report::FollowRecalled(follow, found));
+                });
+            }
+            Err(fault) => refuse_follow(*follow, &fault),
+        }
+    }
+
+    /// The store has said whether a call that makes or joins the room was carried out before.
+    pub(super) fn follow_looked_up(
+        &mut self,
+        context: &Context,
+        follow: Follow,
+        found: Result<Option<KeyedResult>, StoreError>,
+        now: u64,
+    ) {
+        let Some(key) = follow.key.clone() else {
+            return;
+        };
+        let user = follow.actor.user;
+        let found = found.map_err(Fault::from);
+        match found.and_then(|found| of_this_request(found, &key)) {
+            Ok(None) => self.begin_following(context, follow, now),
+            Ok(Some(body)) => {
+                let waiters = self
+                    .keys
+                    .done(user, &key, body.clone(), self.room.head(), now);
+                self.open_again(context, follow, now);
+                self.answer_waiters(waiters, &body);
+                self.settle(context, now);
+            }
+            Err(fault) => {
+                self.refuse_waiters(user, &key, &fault);
+                refuse_follow(follow, &fault);
+            }
+        }
+    }
+
+    /// A repetition of a call that made or joined the room: what it did is not done again. It opens the room as it is now.
+    pub(super) fn open_again(&mut self, context: &Context, follow: Follow, now: u64) {
+        let open = OpenRoom {
+            room: self.id,
+            seq: None,
+            rev: None,
+        };
+        let again = Follow {
+            request: FollowRequest::OpenRoom(open),
+            key: None,
+            ..follow
+        };
+        self.begin_following(context, again, now);
+    }
+
+    fn begin_following(&mut self, context: &Context, follow: Follow, now: u64) {
+        let _entered = follow.span.clone().entered();
+        let user = follow.actor.user;
+        let allowed = self.allowed(context, &follow);
+        let shown = allowed.and_then(|(reservation, effects, cursor)| {
+            let place = self.room.membership(user)?;
+            let shown = (self.room.info(user, self.room.head()), place);
+            Ok((reservation, effects, cursor, shown))
+        });
+        match shown {
+            Ok((reservation, effects, cursor, shown)) => {
                 let open = PendingOpen {
-                    connection,
+                    connection: follow.connection,
                     user,
                     cursor,
+                    shown,
+                    key: follow.key,
                     to: follow.to,
                 };
-                let answer = Answer::View(open);
-                self.commit(context, reservation, effects, None, answer, now);
+                self.commit_open(context, reservation, effects, open, now);
             }
-            Err(fault) => refuse(&connection, follow.to, &fault),
+            Err(fault) => {
+                if let Some(key) = &follow.key {
+                    self.refuse_waiters(user, key, &fault);
+                }
+                refuse(&follow.connection, follow.to, &fault);
+            }
+        }
+    }
+
+    /// What following asks for, if it is allowed: room in the store and what changes, and where to begin.
+    fn allowed(
+        &mut self,
+        context: &Context,
+        follow: &Follow,
+    ) -> Result<(Option<Reservation>, Effects, Option<Cursor>), Fault> {
+        if self.room.is_deleted() {
+            return Err(super::no_such_room());
+        }
+        match &follow.request {
+            FollowRequest::OpenRoom(request) => {
+                let cursor = self.open_at(follow.actor.user, request)?;
+                Ok((None, Effects::default(), cursor))
+            }
+            FollowRequest::JoinRoom(_) => {
+                let (reservation, effects) = self.join(context, &follow.actor)?;
+                Ok((Some(reservation), effects, None))
+            }
         }
     }
 
@@ -182,11 +324,12 @@ impl LiveRoom {
         self.answered.push(connection);
     }
 
-    pub(super) fn open(&mut self, open: PendingOpen, now: u64) {
-        let me = match self.room.membership(open.user) {
-            Ok(me) => me,
-            Err(fault) => return open.refuse(&fault),
-        };
+    /// Tells an opening's outcome: the room as it was when that was decided. What was decided after it follows as events.
+    pub(super) fn open(&mut self, open: PendingOpen, head: u64, now: u64) {
+        if let Some(key) = &open.key {
+            let waiters = self.keys.done(open.user, key, Bytes::new(), head, now);
+            self.answer_waiters(waiters, &Bytes::new());
+        }
         let number = match open.connection.follow(self.id, open.user) {
             Ok(number) => number,
             Err(FollowRefused::Gone) => return open.refuse(&Fault::of(Code::Unauthenticated)),
@@ -202,8 +345,9 @@ impl LiveRoom {
             self.presence_changed(now);
         }
         let end = self.recent.end();
+        let (info, me) = open.shown;
         let view = RoomView {
-            info: self.room.info(open.user, end.seq),
+            info,
             me,
             rev: end.rev,
             online: u32::try_from(self.followers.online()).unwrap_or(u32::MAX),

@@ -1,9 +1,11 @@
 //! What a room no longer keeps.
 
-use std::sync::Arc;
+use pitturu_protocol::codes::Fault;
+use pitturu_store::StoreError;
 
 use super::super::command::Report;
-use super::{Context, LiveRoom};
+use super::super::store::{CHANGES, MESSAGES};
+use super::{Answer, Context, LiveRoom, Pending};
 
 /// Changes kept one by one. A client that was away for longer reads its screen again.
 const CHANGES_KEPT: u64 = 10_000;
@@ -22,8 +24,7 @@ impl LiveRoom {
         messages || self.room.rev() > changes_bound
     }
 
-    /// Has the store remove what is past the bounds. The room hears of it by [`Self::retained`]. Only durable
-    /// messages are removed.
+    /// Finds out what is past the bounds; the room hears of it by [`Self::outlived`]. Only durable messages are.
     pub(super) fn retain(&mut self, context: &Context, now: u64) {
         let row = self.room.row();
         if self.retaining || row.deleted {
@@ -39,34 +40,78 @@ impl LiveRoom {
         self.retaining = true;
 
         let id = self.id;
-        let rooms = Arc::clone(&context.environment.rooms);
-        let messages = Arc::clone(&context.environment.messages);
-        let reporter = context.reporter(id, self.incarnation);
+        let rooms = context.environment.rooms.clone();
+        let reporter = context.reporter(id, self.life);
         tokio::spawn(async move {
-            let work = async {
-                let by_age = match oldest {
-                    Some(time) => messages.seq_at_time(id, time).await?,
-                    None => 0,
-                };
-                let kept = by_age.max(by_count).max(first).min(end.seq + 1);
-                if kept > first || kept_changes > changes_first {
-                    rooms.remove_before(id, kept, kept_changes).await?;
-                }
-                Ok((kept, kept_changes))
+            let by_age = match oldest {
+                Some(time) => rooms.seq_at_time(id, time).await,
+                None => Ok(0),
             };
-            reporter.report(Report::Retained(work.await));
+            let bounds = by_age.map(|by_age| {
+                let kept = by_age.max(by_count).max(first).min(end.seq + 1);
+                (kept, kept_changes)
+            });
+            reporter.report(Report::Outlived(bounds));
         });
     }
 
-    /// The store has removed what lies before these bounds.
-    pub(super) fn retained(&mut self, first: u64, changes_first: u64) {
-        self.retaining = false;
+    /// What lies before these bounds is past its time: a decision as any other.
+    pub(super) fn outlived(
+        &mut self,
+        context: &Context,
+        bounds: Result<(u64, u64), StoreError>,
+        now: u64,
+    ) {
+        let reserved = bounds.map_err(Fault::from).and_then(|bounds| {
+            // The next sweep tries again.
+            Ok((bounds, Self::reserve(context)?))
+        });
+        let ((first, changes_first), reservation) = match reserved {
+            Ok(reserved) if !self.room.is_deleted() => reserved,
+            _ => {
+                self.retaining = false;
+                return;
+            }
+        };
+        if first <= self.room.first() && changes_first <= self.room.changes_first() {
+            // Nothing to decide, and perhaps something that an earlier process left to remove.
+            self.remove(context);
+            return;
+        }
         self.room.retain_from(first, changes_first);
-        self.recent.drop_before(first);
+        let mut commit = self.journal.next();
+        commit.firsts = vec![(MESSAGES, first), (CHANGES, changes_first)];
+        let pending = Pending {
+            answer: Answer::Retained(first),
+            events: Vec::new(),
+            head: self.room.head(),
+            version: commit.version,
+            signals: Vec::new(),
+        };
+        self.hand_over(context, Some(reservation), commit, pending);
+        self.used_at = now;
     }
 
-    /// The removal failed; the next sweep tries again.
-    pub(super) fn retention_failed(&mut self) {
+    /// Nobody sees what lies before this sequence any more: its rows can go.
+    pub(super) fn retained(&mut self, context: &Context, first: u64) {
+        self.recent.drop_before(first);
+        self.remove(context);
+    }
+
+    fn remove(&self, context: &Context) {
+        let (id, first) = (self.id, self.room.first());
+        let rooms = context.environment.rooms.clone();
+        let reporter = context.reporter(id, self.life);
+        tokio::spawn(async move {
+            reporter.report(Report::Removed(rooms.remove_before(id, first).await));
+        });
+    }
+
+    /// The rows are gone, or remain for the next sweep.
+    pub(super) fn removed(&mut self, result: &Result<(), StoreError>) {
         self.retaining = false;
+        if let Err(error) = result {
+            tracing::warn!(room = %self.id, %error, "old messages remain for the next sweep");
+        }
     }
 }

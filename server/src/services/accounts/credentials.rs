@@ -6,6 +6,7 @@ use pitturu_protocol::types::accounts::{
     Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset,
     ResetPassword, SetRole, UpgradeGuest,
 };
+use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::names::{self, Username};
 use pitturu_store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
@@ -241,8 +242,13 @@ impl AccountService {
         let SetRole { user, role } = request;
         let changed = self
             .store
-            .set_role(user, role, caller.now, keyed(caller, Some(admin)))
+            .set_role(user, role, keyed(caller, Some(admin)))
             .await?;
+        if changed.value {
+            // A call that is repeated because the process ended here tells again, under its key once.
+            let (entry, key) = (InboxEntry::RoleChanged { role }, caller.key.clone());
+            self.players.tell(user, entry, key, caller.now).await?;
+        }
         if changed.value && !changed.repeated {
             tracing::info!(%admin, %user, ?role, "set a role");
             self.notifier.role_changed(user, role);

@@ -19,6 +19,7 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
+use pitturu_store::entities::Entities as _;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -28,6 +29,10 @@ use super::reset_delivery::{ResetDelivery, ResetMessage};
 use super::{AccountService, AccountsConfig};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
+use crate::io_threads::{IoThreads, RunningIoThreads};
+use crate::owners::signals::Routes;
+use crate::players::store::PlayerStore;
+use crate::players::{self, PlayerOwners};
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;
@@ -85,6 +90,8 @@ impl SessionNotifier for Recorder {
     fn friends_changed(&self, one: UserId, other: UserId) {
         self.tell(Told::Friends(one, other));
     }
+
+    fn inbox_grew(&self, _: UserId) {}
 }
 
 impl ResetDelivery for Recorder {
@@ -97,9 +104,13 @@ impl ResetDelivery for Recorder {
 pub(crate) struct World {
     pub(crate) accounts: AccountService,
     pub(crate) store: Embedded,
+    pub(crate) players: PlayerStore,
+    pub(crate) player_owners: PlayerOwners,
     pub(crate) recorder: Arc<Recorder>,
     config: AccountsConfig,
     dir: TempDir,
+    io_threads: IoThreads,
+    _threads: RunningIoThreads,
     pub(crate) now: u64,
 }
 
@@ -126,10 +137,16 @@ impl World {
     async fn with(config: AccountsConfig) -> Self {
         let dir = TempDir::new().unwrap();
         let recorder = Arc::new(Recorder::default());
-        let (store, accounts) = open(&dir, &recorder, &config, START).await;
+        let (io_threads, threads) = IoThreads::start(1).unwrap();
+        let (store, players, player_owners, accounts) =
+            open(&dir, &io_threads, &recorder, &config, START).await;
         Self {
             accounts,
             store,
+            players,
+            player_owners,
+            io_threads,
+            _threads: threads,
             recorder,
             config,
             dir,
@@ -140,8 +157,12 @@ impl World {
     /// Stops the server and starts it again on the same folder.
     async fn restart(&mut self) {
         self.store.engine().close();
-        let (store, accounts) = open(&self.dir, &self.recorder, &self.config, self.now).await;
+        let (recorder, config) = (&self.recorder, &self.config);
+        let (store, players, player_owners, accounts) =
+            open(&self.dir, &self.io_threads, recorder, config, self.now).await;
         self.store = store;
+        self.players = players;
+        self.player_owners = player_owners;
         self.accounts = accounts;
     }
 
@@ -199,21 +220,31 @@ impl World {
 
 async fn open(
     dir: &TempDir,
+    io_threads: &IoThreads,
     recorder: &Arc<Recorder>,
     config: &AccountsConfig,
     now: u64,
-) -> (Embedded, AccountService) {
+) -> (Embedded, PlayerStore, PlayerOwners, AccountService) {
     let store = Embedded::open(dir.path(), EngineOptions::default()).unwrap();
+    let players = PlayerStore::new(Arc::new(store.clone()));
+    let environment = players::Environment {
+        players: players.clone(),
+        routes: Arc::new(Routes::default()),
+        notifier: Arc::clone(recorder) as _,
+    };
+    let owners = players::start(io_threads, 1, &environment);
+    assert!(store.listen_to_reports(Box::new(owners.announcer())));
     let accounts = AccountService::open(
         Arc::new(store.clone()),
         Arc::clone(recorder) as _,
+        owners.clone(),
         Some(Arc::clone(recorder) as _),
         config.clone(),
         now,
     )
     .await
     .unwrap();
-    (store, accounts)
+    (store, players, owners, accounts)
 }
 
 /// The caller with a key for this request, as the dispatcher makes it.
@@ -224,6 +255,7 @@ pub(crate) fn keyed<M: Method>(caller: Caller, key: &str, request: &M) -> Caller
             key: key.to_owned(),
             method: M::NUMBER,
             request_hash: digest[..16].try_into().unwrap(),
+            first_head: None,
         }),
         ..caller
     }

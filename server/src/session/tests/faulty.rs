@@ -1,53 +1,54 @@
-//! Rooms of a store that refuses and fails when it is told to.
+//! Entities of a store that refuses and fails when it is told to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_rules::rooms::rows::{MemberRow, RoomRow};
+use pitturu_protocol::ids::UserId;
+use pitturu_store::entities::{
+    Applied, Bounds, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
+    Numbered, Part, Reading, Row, RowKey, RowRange, Span, Undelivered,
+};
 use pitturu_store::reservation::Reservation;
-use pitturu_store::rooms::{Fence, LoadedRoom, RoomSummary, RoomWrite, Rooms, RoomsPage};
 use pitturu_store::{Done, StoreError};
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
-/// Passes on to real rooms what it is not told to refuse or to fail.
-pub(super) struct FaultyRooms {
-    rooms: Arc<dyn Rooms>,
+/// Passes on to real entities what it is not told to refuse or to fail.
+pub(super) struct FaultyEntities {
+    entities: Arc<dyn Entities>,
     refusal: Mutex<Option<StoreError>>,
-    writes_to_fail: AtomicUsize,
+    commits_to_fail: AtomicUsize,
     loads_to_fail: AtomicUsize,
     loads: AtomicUsize,
     listener: Mutex<Option<Listener>>,
 }
 
-impl FaultyRooms {
-    pub(super) fn new(rooms: Arc<dyn Rooms>) -> Self {
+impl FaultyEntities {
+    pub(super) fn new(entities: Arc<dyn Entities>) -> Self {
         Self {
-            rooms,
+            entities,
             refusal: Mutex::new(None),
-            writes_to_fail: AtomicUsize::new(0),
+            commits_to_fail: AtomicUsize::new(0),
             loads_to_fail: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
             listener: Mutex::new(None),
         }
     }
 
-    /// From now on no room is kept for writes, for this reason; `None`: it is.
+    /// From now on no room is kept for commits, for this reason; `None`: it is.
     pub(super) fn refuse(&self, refusal: Option<StoreError>) {
         *self.refusal.lock() = refusal;
     }
 
-    /// The next writes fail after they were handed over, and so do the next loads.
-    pub(super) fn fail(&self, writes: usize, loads: usize) {
+    /// The next commits fail after they were handed over, and so do the next loads.
+    pub(super) fn fail(&self, commits: usize, loads: usize) {
         self.loads_to_fail.store(loads, Ordering::SeqCst);
-        self.writes_to_fail.store(writes, Ordering::SeqCst);
+        self.commits_to_fail.store(commits, Ordering::SeqCst);
     }
 
-    /// How often a room was loaded, or was to be.
+    /// How often an entity was loaded, or was to be.
     pub(super) fn loads(&self) -> usize {
         self.loads.load(Ordering::SeqCst)
     }
@@ -63,29 +64,21 @@ fn broken() -> StoreError {
     StoreError::unavailable("a test")
 }
 
-impl Rooms for FaultyRooms {
+impl Entities for FaultyEntities {
     fn fence(&self) -> Fence {
-        self.rooms.fence()
-    }
-
-    fn load(&self, room: RoomId) -> BoxFuture<'static, Result<Option<LoadedRoom>, StoreError>> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        if fails(&self.loads_to_fail) {
-            return async { Err(broken()) }.boxed();
-        }
-        self.rooms.load(room)
+        self.entities.fence()
     }
 
     fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         match &*self.refusal.lock() {
             Some(refusal) => Err(refusal.clone()),
-            None => self.rooms.reserve(bytes),
+            None => self.entities.reserve(bytes),
         }
     }
 
-    fn write(&self, reservation: Reservation, write: RoomWrite, done: Done) {
-        if !fails(&self.writes_to_fail) {
-            return self.rooms.write(reservation, write, done);
+    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+        if !fails(&self.commits_to_fail) {
+            return self.entities.commit(reservation, commit, done);
         }
         let listener = self.listener.lock().clone();
         std::thread::spawn(move || {
@@ -99,68 +92,73 @@ impl Rooms for FaultyRooms {
     fn listen_to_reports(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {
         let listener: Listener = listener.into();
         *self.listener.lock() = Some(Arc::clone(&listener));
-        self.rooms.listen_to_reports(Box::new(move || listener()))
+        self.entities
+            .listen_to_reports(Box::new(move || listener()))
     }
 
-    fn summaries(
+    fn load(&self, entity: EntityId, parts: Vec<Part>) -> Reading<Option<Loaded>> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        if fails(&self.loads_to_fail) {
+            return async { Err(broken()) }.boxed();
+        }
+        self.entities.load(entity, parts)
+    }
+
+    fn glances(&self, entities: Vec<EntityId>, rows: Vec<RowKey>) -> Reading<Vec<Option<Glance>>> {
+        self.entities.glances(entities, rows)
+    }
+
+    fn rows_of(&self, wanted: Vec<(EntityId, RowKey)>) -> Reading<Vec<Option<Vec<u8>>>> {
+        self.entities.rows_of(wanted)
+    }
+
+    fn rows(&self, entity: EntityId, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
+        self.entities.rows(entity, range, bounds)
+    }
+
+    fn entries(
         &self,
-        rooms: Vec<RoomId>,
-    ) -> BoxFuture<'static, Result<Vec<RoomSummary>, StoreError>> {
-        self.rooms.summaries(rooms)
+        entity: EntityId,
+        stream: u8,
+        span: Span,
+        bounds: Bounds,
+    ) -> Reading<Vec<Numbered>> {
+        self.entities.entries(entity, stream, span, bounds)
     }
 
-    fn public_rooms(
-        &self,
-        after: Option<String>,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<RoomsPage, StoreError>> {
-        self.rooms.public_rooms(after, limit)
+    fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>> {
+        self.entities.recall(entity, user, key)
     }
 
-    fn search(
-        &self,
-        query: String,
-        after: Option<String>,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<RoomsPage, StoreError>> {
-        self.rooms.search(query, after, limit)
+    fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
+        self.entities.list(list, range, bounds)
     }
 
-    fn rooms_of(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Vec<(RoomId, MemberRow)>, StoreError>> {
-        self.rooms.rooms_of(user, after, limit)
+    fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {
+        self.entities.remove(entity, range)
     }
 
-    fn member(
-        &self,
-        room: RoomId,
-        user: UserId,
-    ) -> BoxFuture<'static, Result<Option<MemberRow>, StoreError>> {
-        self.rooms.member(room, user)
+    fn trim(&self, entity: EntityId) -> Reading<()> {
+        self.entities.trim(entity)
     }
 
-    fn rooms_page(
-        &self,
-        after: Option<RoomId>,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Vec<RoomRow>, StoreError>> {
-        self.rooms.rooms_page(after, limit)
+    fn sweep(&self, now: u64) -> Reading<bool> {
+        self.entities.sweep(now)
     }
 
-    fn remove_before(
-        &self,
-        room: RoomId,
-        first: u64,
-        changes_first: u64,
-    ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.rooms.remove_before(room, first, changes_first)
+    fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {
+        self.entities.applied(target, from)
     }
 
-    fn sweep(&self) -> BoxFuture<'static, Result<bool, StoreError>> {
-        self.rooms.sweep()
+    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
+        self.entities.undelivered(entity, limit)
+    }
+
+    fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {
+        self.entities.delivered(entity, signals)
+    }
+
+    fn senders(&self, after: Option<EntityId>, limit: usize) -> Reading<Vec<EntityId>> {
+        self.entities.senders(after, limit)
     }
 }

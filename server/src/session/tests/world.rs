@@ -19,7 +19,7 @@ use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
 use pitturu_store::{Ports, StoreError, clock};
 use tempfile::TempDir;
 
-use super::faulty::FaultyRooms;
+use super::faulty::FaultyEntities;
 use crate::connections::link::memory::{self, MemoryPeer, Options};
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, RunningIoThreads};
@@ -31,7 +31,7 @@ use crate::session::{self, SessionConfig, SessionContext};
 /// The real services over a store in a folder of their own.
 pub(super) struct World {
     pub(super) context: Arc<SessionContext>,
-    pub(super) rooms: Arc<FaultyRooms>,
+    pub(super) entities: Arc<FaultyEntities>,
     store: Embedded,
     _threads: RunningIoThreads,
     _dir: TempDir,
@@ -54,8 +54,8 @@ impl World {
             reset_delivery: None,
         };
         let mut ports = Ports::all(store.clone());
-        let rooms = Arc::new(FaultyRooms::new(ports.rooms));
-        ports.rooms = rooms.clone();
+        let entities = Arc::new(FaultyEntities::new(ports.entities));
+        ports.entities = entities.clone();
         let services = Services::start(ports, &io_threads, services, clock::now_ms()).await;
         Self {
             context: Arc::new(SessionContext {
@@ -68,7 +68,7 @@ impl World {
                 }),
                 config: session,
             }),
-            rooms,
+            entities,
             store,
             _threads: threads,
             _dir: dir,

@@ -22,7 +22,7 @@ use crate::accounts::{
 use crate::keyed::{KeyUse, Stored};
 
 /// Runs `job`, or finds what it returned when it ran under this key before.
-pub(super) fn once<T, E>(
+fn once<T, E>(
     tx: &mut Tx<'_>,
     key: Option<KeyUse>,
     reused: E,
@@ -65,7 +65,7 @@ fn get_now<T: DeserializeOwned>(
 }
 
 /// The account inside a write.
-pub(super) fn account_now(tx: &Tx<'_>, user: UserId) -> Result<AccountRow, AccountError> {
+fn account_now(tx: &Tx<'_>, user: UserId) -> Result<AccountRow, AccountError> {
     get_now(tx, Table::Accounts, user.as_bytes())?.ok_or(AccountError::NoAccount)
 }
 
@@ -295,13 +295,12 @@ impl Accounts for Embedded {
         &self,
         user: UserId,
         role: Role,
-        now: u64,
         key: Option<KeyUse>,
     ) -> Result<Stored<bool>, AccountError> {
         self.engine()
             .write(move |tx| {
                 once(tx, key, AccountError::KeyReused, |tx| {
-                    credentials::set_role(tx, user, role, now)
+                    credentials::set_role(tx, user, role)
                 })
             })
             .await

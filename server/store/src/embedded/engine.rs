@@ -28,7 +28,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use pitturu_protocol::ids::UserId;
 use tokio::sync::Semaphore;
 
 use self::queue::{Call, Queue, Queued, Submission};
@@ -129,8 +128,6 @@ pub enum EngineHealth {
     Closed,
 }
 
-type Listener = Box<dyn Fn(UserId, u64) + Send + Sync>;
-
 type ReportListener = Box<dyn Fn() + Send + Sync>;
 
 /// What the handles and the writer thread share.
@@ -144,7 +141,6 @@ struct Shared {
     fence: AtomicU64,
     /// 0 or 1: which of the tables of keyed results is written.
     key_table: AtomicU64,
-    inbox_listener: OnceLock<Listener>,
     report_listener: OnceLock<ReportListener>,
 }
 
@@ -170,7 +166,6 @@ impl Shared {
             failing: AtomicBool::new(false),
             fence: AtomicU64::new(1),
             key_table: AtomicU64::new(key_table),
-            inbox_listener: OnceLock::new(),
             report_listener: OnceLock::new(),
         })
     }
@@ -403,19 +398,6 @@ impl Engine {
     /// Whether the engine can write now.
     pub fn health(&self) -> EngineHealth {
         self.handle.shared.health()
-    }
-
-    /// Names the one listener of [`Tx::inbox_appended`]. It is called on the writer thread after the fsync, after the
-    /// outcome of the write was reported, and must not block. False if there is a listener already.
-    pub fn listen_to_inboxes(
-        &self,
-        listener: impl Fn(UserId, u64) + Send + Sync + 'static,
-    ) -> bool {
-        self.handle
-            .shared
-            .inbox_listener
-            .set(Box::new(listener))
-            .is_ok()
     }
 
     /// Names the one listener that hears, on the writer thread, that the outcomes of a group were reported. It must not

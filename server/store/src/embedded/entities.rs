@@ -135,7 +135,7 @@ fn limit_of(bounds: Bounds) -> Limit {
 
 /// Where an entity stands inside a write.
 fn head_in(tx: &Tx<'_>, entity: EntityId) -> Result<Option<HeadRow>, StoreError> {
-    if let Some(noted) = tx.noted_heads(entity.as_bytes()) {
+    if let Some(noted) = tx.noted_head(entity.as_bytes()) {
         return rows::decode(Table::EntityHeads, &noted).map(Some);
     }
     let Some(row) = tx.get(Table::EntityHeads, entity.as_bytes())? else {
@@ -150,7 +150,7 @@ fn head_in(tx: &Tx<'_>, entity: EntityId) -> Result<Option<HeadRow>, StoreError>
 
 fn put_head(tx: &mut Tx<'_>, entity: EntityId, head: &HeadRow) {
     let row = rows::encode(head);
-    tx.note_heads(entity.as_bytes().as_slice(), Some(row.clone()));
+    tx.note_head(entity.as_bytes().as_slice(), Some(row.clone()));
     tx.put(Table::EntityHeads, entity.as_bytes().as_slice(), row);
 }
 

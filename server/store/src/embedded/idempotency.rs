@@ -1,15 +1,12 @@
 //! Keyed results in two generations: the young one is written, both are read, the old one is emptied as a whole.
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::UserId;
 
-use super::Embedded;
 use super::engine::{Engine, Tx, Value};
 use super::rows;
 use super::tables::Table;
 use crate::StoreError;
-use crate::idempotency::{KeyRecord, KeyedResults, key_id};
+use crate::idempotency::{KeyRecord, key_id};
 
 impl Tx<'_> {
     /// Keeps a result under this id, which stands for who called whom under which key.
@@ -72,17 +69,5 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-}
-
-impl KeyedResults for Embedded {
-    fn recall(
-        &self,
-        scope: Option<UserId>,
-        key: &str,
-    ) -> BoxFuture<'static, Result<Option<KeyRecord>, StoreError>> {
-        // One look at memory and a filter in nearly every case: not worth a thread.
-        let found = self.engine().recall_key(scope, key);
-        std::future::ready(found).boxed()
     }
 }

@@ -47,30 +47,6 @@ tables! {
     Signals "signals";
     /// Up to where signals were applied: target, sender.
     Applied "applied";
-    /// Rooms: room.
-    Rooms "rooms";
-    /// Where a room's sequences stand: room.
-    RoomHeads "room_heads";
-    /// Members of a room: room, user.
-    Members "members";
-    /// Rooms of a player: user, room.
-    UserRooms "user_rooms";
-    /// Messages: room, seq.
-    Messages "messages";
-    /// Changes to messages: room, rev.
-    Changes "changes";
-    /// Reactions to messages: room, seq, user.
-    Reactions "reactions";
-    /// Public rooms by name: folded name, room.
-    RoomNames "room_names";
-    /// Public rooms by the words of their names: word, room.
-    RoomWords "room_words";
-    /// Deleted rooms whose rows are still being removed: room.
-    RoomsDeleted "rooms_deleted";
-    /// Inbox entries: user, seq.
-    Inbox "inbox";
-    /// Where a player's inbox stands: user.
-    InboxHeads "inbox_heads";
     /// Accounts with their profiles: user.
     Accounts "accounts";
     /// Who has a user name: folded name.
@@ -87,8 +63,4 @@ tables! {
     SigningKeys "signing_keys";
     /// Master keys of other tokens: name.
     Secrets "secrets";
-    /// How players stand to each other: user, user.
-    Friends "friends";
-    /// How many friends, requests and blocks a player has: user.
-    FriendCounts "friend_counts";
 }

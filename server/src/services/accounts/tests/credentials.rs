@@ -5,7 +5,6 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_store::accounts::Accounts;
-use pitturu_store::inboxes::Inboxes;
 
 use super::{MINUTE, PASSWORD, Told, World, code, keyed};
 use crate::services::accounts::AccountService;
@@ -329,6 +328,7 @@ async fn without_a_courier_resets_are_unavailable() {
     let accounts = AccountService::open(
         std::sync::Arc::new(world.store.clone()),
         std::sync::Arc::clone(&world.recorder) as _,
+        world.player_owners.clone(),
         None,
         super::config(),
         world.now,
@@ -410,8 +410,8 @@ async fn roles_change_at_once_and_the_last_admin_stays() {
     let unknown = pitturu_protocol::ids::UserId::from_bytes([5; 10]);
     assert_eq!(code(set(unknown, Role::Player).await), Code::NotFound);
     let inbox = world
-        .store
-        .entries_after(ana.identity.user, 0, 10)
+        .players
+        .inbox_after(ana.identity.user, 0, 10)
         .await
         .unwrap();
     assert_eq!(inbox.len(), 1);

@@ -2,13 +2,11 @@
 
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::Role;
-use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::{account_now, claim_name, put_account, sessions};
 use crate::StoreError;
 use crate::accounts::{AccountError, GuestRow, Login, PasswordChange, ResetRow, SecretHash};
 use crate::embedded::engine::{Limit, Range, Tx};
-use crate::embedded::inboxes;
 use crate::embedded::rows;
 use crate::embedded::tables::Table;
 
@@ -87,12 +85,7 @@ pub(super) fn sweep_resets(
     Ok(next)
 }
 
-pub(super) fn set_role(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    role: Role,
-    now: u64,
-) -> Result<bool, AccountError> {
+pub(super) fn set_role(tx: &mut Tx<'_>, user: UserId, role: Role) -> Result<bool, AccountError> {
     let mut account = account_now(tx, user)?;
     if account.role == role {
         return Ok(false);
@@ -106,7 +99,6 @@ pub(super) fn set_role(
     account.role = role;
     note_admin(tx, user, role);
     put_account(tx, &account);
-    inboxes::append(tx, user, &InboxEntry::RoleChanged { role }, now)?;
     Ok(true)
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::{Engine, EngineHealth, EngineOptions, Limit, Range};
 use crate::StoreError;
+use crate::embedded::Embedded;
 use crate::embedded::tables::Table;
+use crate::entities::{Commit, Entities as _};
 use crate::idempotency::KeyRecord;
 
 /// Options that fit a test's small disk.
@@ -22,6 +24,15 @@ fn small() -> EngineOptions {
     }
 }
 
+/// Commits and waits for the outcome.
+async fn commit(store: &Embedded, commit: Commit) -> Result<(), StoreError> {
+    let (report, outcome) = tokio::sync::oneshot::channel();
+    let reservation = store.reserve(0)?;
+    let done = Box::new(move |result| report.send(result).unwrap());
+    store.commit(reservation, commit, done);
+    outcome.await.unwrap()
+}
+
 fn keys(rows: &[super::Row]) -> Vec<&[u8]> {
     rows.iter().map(|(key, _)| key.as_ref()).collect()
 }
@@ -32,24 +43,24 @@ async fn writes_last_and_refused_ones_leave_nothing() {
     let engine = Engine::open(dir.path(), small()).unwrap();
     engine
         .write::<_, StoreError>(|tx| {
-            tx.put(Table::Rooms, b"a", b"1");
-            tx.put(Table::Members, b"a", b"2");
+            tx.put(Table::EntityRows, b"a", b"1");
+            tx.put(Table::Lists, b"a", b"2");
             Ok(())
         })
         .await
         .unwrap();
     let refused = engine
         .write::<(), StoreError>(|tx| {
-            tx.put(Table::Rooms, b"a", b"changed");
-            tx.delete(Table::Members, b"a");
-            tx.put(Table::Rooms, b"b", b"new");
+            tx.put(Table::EntityRows, b"a", b"changed");
+            tx.delete(Table::Lists, b"a");
+            tx.put(Table::EntityRows, b"b", b"new");
             Err(StoreError::Conflict("test"))
         })
         .await;
     assert_eq!(refused, Err(StoreError::Conflict("test")));
     let panicked = engine
         .write::<(), StoreError>(|tx| {
-            tx.put(Table::Rooms, b"c", b"new");
+            tx.put(Table::EntityRows, b"c", b"new");
             panic!("a write of this test breaks off");
         })
         .await;
@@ -57,15 +68,15 @@ async fn writes_last_and_refused_ones_leave_nothing() {
 
     engine.close();
     assert!(matches!(
-        engine.get(Table::Rooms, b"a"),
+        engine.get(Table::EntityRows, b"a"),
         Err(StoreError::Unavailable(_))
     ));
     assert_eq!(engine.health(), EngineHealth::Closed);
     let engine = Engine::open(dir.path(), small()).unwrap();
-    assert_eq!(engine.get(Table::Rooms, b"a").unwrap().unwrap(), b"1");
-    assert_eq!(engine.get(Table::Members, b"a").unwrap().unwrap(), b"2");
-    assert!(engine.get(Table::Rooms, b"b").unwrap().is_none());
-    assert!(engine.get(Table::Rooms, b"c").unwrap().is_none());
+    assert_eq!(engine.get(Table::EntityRows, b"a").unwrap().unwrap(), b"1");
+    assert_eq!(engine.get(Table::Lists, b"a").unwrap().unwrap(), b"2");
+    assert!(engine.get(Table::EntityRows, b"b").unwrap().is_none());
+    assert!(engine.get(Table::EntityRows, b"c").unwrap().is_none());
 }
 
 #[tokio::test]
@@ -75,7 +86,7 @@ async fn a_write_sees_its_own_changes_over_the_committed_ones() {
     engine
         .write::<_, StoreError>(|tx| {
             for key in ["a1", "a3", "a5", "b1"] {
-                tx.put(Table::Rooms, key, "old");
+                tx.put(Table::EntityRows, key, "old");
             }
             Ok(())
         })
@@ -83,25 +94,25 @@ async fn a_write_sees_its_own_changes_over_the_committed_ones() {
         .unwrap();
     engine
         .write::<_, StoreError>(|tx| {
-            tx.put(Table::Rooms, "a2", "new");
-            tx.put(Table::Rooms, "a3", "new");
-            tx.delete(Table::Rooms, "a5");
-            tx.put(Table::Rooms, "a6", "new");
+            tx.put(Table::EntityRows, "a2", "new");
+            tx.put(Table::EntityRows, "a3", "new");
+            tx.delete(Table::EntityRows, "a5");
+            tx.put(Table::EntityRows, "a6", "new");
             let prefix = Range::prefix(b"a");
-            let rows = tx.scan(Table::Rooms, &prefix, false, Limit::rows(9))?;
+            let rows = tx.scan(Table::EntityRows, &prefix, false, Limit::rows(9))?;
             assert_eq!(keys(&rows), [b"a1", b"a2", b"a3", b"a6"]);
             assert_eq!(rows[2].1, b"new");
-            let rows = tx.scan(Table::Rooms, &prefix, true, Limit::rows(2))?;
+            let rows = tx.scan(Table::EntityRows, &prefix, true, Limit::rows(2))?;
             assert_eq!(keys(&rows), [b"a6", b"a3"]);
             let after = prefix.clone().after(b"a2".to_vec());
-            let rows = tx.scan(Table::Rooms, &after, false, Limit::rows(9))?;
+            let rows = tx.scan(Table::EntityRows, &after, false, Limit::rows(9))?;
             assert_eq!(keys(&rows), [b"a3", b"a6"]);
             let none = prefix.after(b"z".to_vec());
             assert!(
-                tx.scan(Table::Rooms, &none, false, Limit::rows(9))?
+                tx.scan(Table::EntityRows, &none, false, Limit::rows(9))?
                     .is_empty()
             );
-            let rows = tx.scan(Table::Rooms, &Range::all(), false, Limit::new(9, 1))?;
+            let rows = tx.scan(Table::EntityRows, &Range::all(), false, Limit::new(9, 1))?;
             assert_eq!(
                 rows.len(),
                 1,
@@ -145,7 +156,7 @@ fn submissions_report_in_order_and_a_full_queue_refuses() {
         submit(
             number,
             Box::new(move |tx| {
-                tx.put(Table::Rooms, number.to_be_bytes(), b"row");
+                tx.put(Table::EntityRows, number.to_be_bytes(), b"row");
                 if number == 2 {
                     return Err(StoreError::Conflict("test"));
                 }

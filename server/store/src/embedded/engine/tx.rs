@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use pitturu_protocol::ids::UserId;
-
 use super::read::{Limit, Merge, OpenDatabase, Range, Row};
 use super::{Key, Value};
 use crate::StoreError;
@@ -14,12 +12,10 @@ use crate::embedded::tables::Table;
 #[derive(Default)]
 pub(super) struct Overlay {
     pub(super) tables: Vec<BTreeMap<Key, Option<Value>>>,
-    /// Heads of rooms as they are after the changes, by the key of their row.
+    /// Heads of entities as they are after the changes, by the key of their row.
     heads: BTreeMap<Key, Option<Value>>,
     /// What was there before: in this table, or among the heads.
     undo: Vec<(Option<Table>, Key, Option<Option<Value>>)>,
-    notes: Vec<(UserId, u64)>,
-    notes_kept: usize,
 }
 
 impl Overlay {
@@ -43,7 +39,6 @@ impl Overlay {
     /// Makes everything since the last call final within the group.
     pub(super) fn keep(&mut self) {
         self.undo.clear();
-        self.notes_kept = self.notes.len();
     }
 
     /// Takes back everything since the last [`Self::keep`].
@@ -58,23 +53,18 @@ impl Overlay {
                 None => changes.remove(&key),
             };
         }
-        self.notes.truncate(self.notes_kept);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.tables.iter().all(BTreeMap::is_empty)
-    }
-
-    pub(super) fn take_notes(&mut self) -> Vec<(UserId, u64)> {
-        std::mem::take(&mut self.notes)
     }
 }
 
 /// Heads that are kept in memory at most; beyond it, all are forgotten.
 const RECENT_HEADS_MAX: usize = 16_384;
 
-/// Heads of rooms that were written to lately, as committed. Each message looks its room's up, and moves them, without
-/// writing their row: the newest message says where they are.
+/// Heads of entities that were written to lately, as committed. Each commit looks its entity's up and moves it, and one that only
+/// appends does not write its row: the newest entry says where it is.
 #[derive(Default)]
 pub(super) struct RecentHeads(HashMap<Key, Value>);
 
@@ -138,16 +128,16 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// A room's heads as [`Self::note_heads`] has it; none when they have to be read.
-    pub(crate) fn noted_heads(&self, key: &[u8]) -> Option<Value> {
+    /// An entity's head as [`Self::note_head`] has it; none when it has to be read.
+    pub(crate) fn noted_head(&self, key: &[u8]) -> Option<Value> {
         match self.overlay.heads.get(key) {
             Some(pending) => pending.clone(),
             None => self.heads.0.get(key).cloned(),
         }
     }
 
-    /// Notes where a room's heads are after this write, or that they have to be read. Kept in memory only, and not for ever.
-    pub(crate) fn note_heads(&mut self, key: impl Into<Key>, heads: Option<Value>) {
+    /// Notes where an entity is after this write, or that it has to be read. Kept in memory only, and not for ever.
+    pub(crate) fn note_head(&mut self, key: impl Into<Key>, heads: Option<Value>) {
         self.overlay.set_heads(key.into(), heads);
     }
 
@@ -180,11 +170,6 @@ impl<'a> Tx<'a> {
         } else {
             Merge::new(pending, stored, false).collect(limit)
         }
-    }
-
-    /// Tells the engine's listener, once the write is durable, that this player's inbox has grown to `seq`.
-    pub fn inbox_appended(&mut self, user: UserId, seq: u64) {
-        self.overlay.notes.push((user, seq));
     }
 
     /// The fence now in force; see [`super::Engine::fence`].

@@ -162,16 +162,8 @@ impl Writer {
                 overlay.roll_back();
             }
         }
-        let notes = overlay.take_notes();
         match self.commit(&database, overlay) {
-            Ok(()) => {
-                report(&self.shared, group, &Ok(()));
-                if let Some(listener) = self.shared.inbox_listener.get() {
-                    for (user, seq) in notes {
-                        listener(user, seq);
-                    }
-                }
-            }
+            Ok(()) => report(&self.shared, group, &Ok(())),
             Err(failure) => {
                 self.fail(&failure);
                 report(&self.shared, group, &Err(self.shared.unavailable()));

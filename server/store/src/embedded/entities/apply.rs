@@ -43,7 +43,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
     let before = head_in(tx, entity)?;
     let mut next = next_head(before, &commit)?;
     let is_only_appended = is_only_appended(before.as_ref(), &commit);
-    for entry in commit.entries {
+    for entry in &commit.entries {
         put_entry(tx, entity, &mut next, entry, commit.version)?;
     }
     for (stream, first) in commit.firsts {
@@ -71,7 +71,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
         tx.put(Table::EntitiesEnded, entity.as_bytes().as_slice(), b"");
     }
     if is_only_appended {
-        tx.note_heads(entity.as_bytes().as_slice(), Some(rows::encode(&next)));
+        tx.note_head(entity.as_bytes().as_slice(), Some(rows::encode(&next)));
     } else {
         put_head(tx, entity, &next);
     }
@@ -130,7 +130,7 @@ fn put_entry(
     tx: &mut Tx<'_>,
     entity: crate::entities::EntityId,
     next: &mut HeadRow,
-    entry: Entry,
+    entry: &Entry,
     version: u64,
 ) -> Result<(), StoreError> {
     let stream = stream_of(&mut next.head, entry.stream)?;

@@ -151,7 +151,7 @@ fn forget(tx: &mut Tx<'_>, now: u64) -> Result<bool, StoreError> {
     for (key, _) in found {
         if let Some(entity) = key.get(8..).and_then(EntityId::from_bytes) {
             let head = entity.as_bytes().as_slice();
-            tx.note_heads(head, None);
+            tx.note_head(head, None);
             tx.delete(Table::EntityHeads, head);
         }
         tx.delete(Table::EntityMarkers, key);

@@ -6,16 +6,20 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_rules::rooms::rows::MemberState;
+use pitturu_protocol::ids::UserId;
 
 use super::super::EngineOptions;
 use super::small;
-use crate::conformance::{create, member, message, room, room_row, user};
 use crate::embedded::Embedded;
-use crate::idempotency::{KeyRecord, KeyedResults as _};
-use crate::inboxes::{INBOX_ENTRIES_MAX, Inboxes as _};
-use crate::rooms::{Messages as _, RoomWrite, Rooms as _};
+use crate::entities::{
+    Applied, Bounds, Commit, Entities as _, EntityId, Entry, Head, KeyedResult, Kind, List,
+    RowRange, Signal, Span,
+};
+
+const USER: UserId = UserId::from_bytes([1; 10]);
+
+/// How far back the list is looked at.
+const KEPT: u64 = 1_000;
 
 /// Names the folder to the process that writes.
 const FOLDER: &str = "PITTURU_TEST_CRASH_FOLDER";
@@ -34,26 +38,45 @@ fn options() -> EngineOptions {
     }
 }
 
-fn text(seq: u64) -> String {
-    format!("{seq} ").repeat(20 + usize::try_from(seq % 50).unwrap())
+fn entity(number: u8) -> EntityId {
+    EntityId::new(Kind(number), [number; 10])
 }
 
-/// Everything that one write of the test changes.
-fn nth_write(store: &Embedded, seq: u64) -> RoomWrite {
-    let mut next = RoomWrite::new(room(1), store.fence());
-    next.rows.message = Some(message(seq, &text(seq)));
-    let mut reader = member(user(1), MemberState::Member);
-    reader.read = seq;
-    next.rows.members = vec![reader];
-    next.rows.reactions = vec![(seq, user(1), vec!["👍".to_owned()])];
-    let record = KeyRecord {
+fn text(seq: u64) -> Vec<u8> {
+    let times = 20 + usize::try_from(seq % 50).unwrap();
+    format!("{seq} ").repeat(times).into_bytes()
+}
+
+/// Everything that one commit of the test changes. Every third does nothing but append, and leave a result.
+fn nth_commit(store: &Embedded, seq: u64) -> Commit {
+    let mut next = Commit::new(entity(1), store.fence(), seq, 9);
+    let row = text(seq);
+    next.entries = vec![Entry {
+        stream: 0,
+        number: seq,
+        row: row.clone(),
+    }];
+    next.result = Some(KeyedResult {
+        user: USER,
+        key: format!("key {seq}"),
         method: 1,
         request_hash: [0; 16],
         reply: seq.to_be_bytes().to_vec(),
         at: seq,
-    };
-    next.key = Some((user(1), format!("key {seq}"), record));
-    next.rows.inbox = vec![(user(1), InboxEntry::FriendRemoved { user: user(2) }, seq)];
+    });
+    if !seq.is_multiple_of(3) {
+        next.rows = vec![(b"newest".to_vec(), Some(seq.to_be_bytes().to_vec()))];
+        next.lists = vec![(List(9), seq.to_be_bytes().to_vec(), Some(Vec::new()))];
+        next.signals = vec![Signal {
+            to: entity(2),
+            body: row,
+        }];
+        next.applied = Some(Applied {
+            from: entity(3),
+            incarnation: 1,
+            version: seq,
+        });
+    }
     next
 }
 
@@ -66,21 +89,18 @@ fn writes_until_it_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = Embedded::open(Path::new(&dir), options()).unwrap();
     let head = runtime.block_on(async {
-        match store.load(room(1)).await.unwrap() {
-            Some(loaded) => loaded.stored.head,
-            None => {
-                create(&store, room_row(room(1), "hall")).await;
-                0
-            }
-        }
+        let loaded = store.load(entity(1), Vec::new()).await.unwrap();
+        loaded
+            .map_or_else(Head::default, |loaded| loaded.head)
+            .version
     });
     let (done, outcomes) = mpsc::channel();
     let mut under_way = 0;
     for seq in head + 1.. {
         let done = done.clone();
-        store.write(
+        store.commit(
             store.reserve(0).unwrap(),
-            nth_write(&store, seq),
+            nth_commit(&store, seq),
             Box::new(move |outcome| done.send(outcome.map(|()| seq)).unwrap()),
         );
         under_way += 1;
@@ -156,37 +176,62 @@ fn run_and_kill(dir: &Path, wait: Duration) -> u64 {
 }
 
 async fn check(store: &Embedded, acknowledged: u64, place: &str) {
-    let loaded = store.load(room(1)).await.unwrap().unwrap();
-    let head = loaded.stored.head;
-    assert!(head >= acknowledged, "{place}: {head} < {acknowledged}");
+    let loaded = store.load(entity(1), Vec::new()).await.unwrap().unwrap();
+    let version = loaded.head.version;
+    assert!(
+        version >= acknowledged,
+        "{place}: {version} < {acknowledged}"
+    );
+    assert_eq!(loaded.head.streams[0].head, version, "{place}");
     let mut after = 0;
-    while after < head {
-        let page = store
-            .messages_after(room(1), after, 500, 1 << 20)
-            .await
-            .unwrap();
-        for row in page {
+    while after < version {
+        let (span, bounds) = (Span::After(after), Bounds::rows(500));
+        for (number, row) in store.entries(entity(1), 0, span, bounds).await.unwrap() {
             after += 1;
-            assert_eq!((row.msg.seq, row.msg.text), (after, text(after)), "{place}");
+            assert_eq!((number, row), (after, text(after)), "{place}");
         }
     }
-    assert_eq!(loaded.stored.members[0].read, head, "{place}");
-    let inbox = store.head(user(1)).await.unwrap();
-    assert_eq!(inbox.head, head, "{place}");
-    let entries = store.entries_after(user(1), 0, 1_000).await.unwrap();
-    assert_eq!(entries.len() as u64, head.min(INBOX_ENTRIES_MAX), "{place}");
-    for seq in [1, head / 2 + 1, acknowledged, head] {
+    let newest = (1..=version).rev().find(|seq| !seq.is_multiple_of(3));
+    let newest = newest.unwrap_or_default();
+    let row = store
+        .rows_of(vec![(entity(1), b"newest".to_vec())])
+        .await
+        .unwrap();
+    let row = row[0].clone().unwrap_or_default();
+    assert_eq!(row, newest.to_be_bytes(), "{place}");
+    let applied = store.applied(entity(1), entity(3)).await.unwrap();
+    assert_eq!(
+        applied.map(|applied| applied.version),
+        Some(newest),
+        "{place}"
+    );
+    let behind = newest.saturating_sub(KEPT);
+    let listed = (behind + 1..=newest)
+        .filter(|seq| !seq.is_multiple_of(3))
+        .count();
+    let range = RowRange::default().after(Some(behind.to_be_bytes().to_vec()));
+    let found = store
+        .list(List(9), range, Bounds::rows(1_000))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), listed, "{place}");
+    let waiting = store.undelivered(entity(1), 1_000).await.unwrap();
+    let told: Vec<_> = (1..=version)
+        .filter(|seq| !seq.is_multiple_of(3))
+        .take(1_000)
+        .collect();
+    let versions: Vec<_> = waiting.iter().map(|found| found.version).collect();
+    assert_eq!(versions, told, "{place}");
+    for seq in [1, version / 2 + 1, acknowledged, version] {
         let kept = store
-            .recall(Some(user(1)), &format!("key {seq}"))
+            .recall(entity(1), USER, &format!("key {seq}"))
             .await
             .unwrap();
         assert_eq!(kept.unwrap().reply, seq.to_be_bytes(), "{place}");
-        let reacted = store.reaction_of(room(1), seq, user(1)).await.unwrap();
-        assert_eq!(reacted.len(), 1, "{place}");
     }
-    let beyond = format!("key {}", head + 1);
+    let beyond = format!("key {}", version + 1);
     assert_eq!(
-        store.recall(Some(user(1)), &beyond).await.unwrap(),
+        store.recall(entity(1), USER, &beyond).await.unwrap(),
         None,
         "{place}"
     );

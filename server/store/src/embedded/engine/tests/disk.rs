@@ -13,12 +13,11 @@ use futures_util::future::join_all;
 use pitturu_protocol::codes::{Code, Fault};
 
 use super::super::{Engine, EngineHealth, EngineOptions, OpenError};
-use super::small;
+use super::{commit, small};
 use crate::StoreError;
-use crate::conformance::{create, message, room, room_row, write};
 use crate::embedded::Embedded;
 use crate::embedded::tables::Table;
-use crate::rooms::{RoomWrite, Rooms as _};
+use crate::entities::{Commit, Entities as _, EntityId, Kind};
 
 const MIB: usize = 1024 * 1024;
 
@@ -129,11 +128,11 @@ const ROWS_KEPT: u64 = 1_500;
 async fn put(engine: &Engine, number: u64) -> Result<(), StoreError> {
     engine
         .write(move |tx| {
-            tx.put(Table::Messages, number.to_be_bytes(), noise(number, 2_000));
-            tx.put(Table::Changes, number.to_be_bytes(), b"beside it");
+            tx.put(Table::Entries, number.to_be_bytes(), noise(number, 2_000));
+            tx.put(Table::Signals, number.to_be_bytes(), b"beside it");
             if let Some(old) = number.checked_sub(ROWS_KEPT) {
-                tx.delete(Table::Messages, old.to_be_bytes());
-                tx.delete(Table::Changes, old.to_be_bytes());
+                tx.delete(Table::Entries, old.to_be_bytes());
+                tx.delete(Table::Signals, old.to_be_bytes());
             }
             Ok(())
         })
@@ -182,11 +181,11 @@ impl Ledger {
 
     fn check(&self, engine: &Engine, place: &str) {
         for &number in &self.there {
-            let row = engine.get(Table::Messages, &number.to_be_bytes()).unwrap();
+            let row = engine.get(Table::Entries, &number.to_be_bytes()).unwrap();
             assert_eq!(row.unwrap(), noise(number, 2_000), "{place}: row {number}");
         }
         for &number in &self.refused {
-            for table in [Table::Messages, Table::Changes] {
+            for table in [Table::Entries, Table::Signals] {
                 let row = engine.get(table, &number.to_be_bytes()).unwrap();
                 assert!(
                     row.is_none(),
@@ -292,7 +291,7 @@ async fn what_full_disks_left_over_does_not_add_up() {
         engine.write::<_, StoreError>(move |tx| {
             let start = number * 997 % (MIB - ROW_BYTES);
             let row = &bytes[start..start + ROW_BYTES];
-            tx.put(Table::Messages, (number % 64).to_be_bytes(), row);
+            tx.put(Table::Entries, (number % 64).to_be_bytes(), row);
             Ok(())
         })
     };
@@ -332,19 +331,21 @@ async fn a_reserve_is_kept_and_owners_load_again() {
         ..small()
     };
     let store = Embedded::open(&disk.path().join("store"), options).unwrap();
-    let old = create(&store, room_row(room(1), "hall")).await;
+    let entity = EntityId::new(Kind(1), [1; 10]);
+    let first = Commit::new(entity, store.fence(), 1, 7);
+    commit(&store, first).await.unwrap();
     assert!(disk.take("ballast", 12 * MIB));
-    let mut next = RoomWrite::new(room(1), old);
-    next.rows.message = Some(message(1, "lost"));
+    let mut next = Commit::new(entity, store.fence(), 2, 7);
+    next.rows.push((b"k".to_vec(), Some(b"lost".to_vec())));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let lost = write(&store, next.clone()).await;
+    let lost = commit(&store, next.clone()).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
     disk.free("ballast");
     until_healthy(store.engine()).await;
-    let late = write(&store, next.clone()).await;
+    let late = commit(&store, next.clone()).await;
     assert!(matches!(late, Err(StoreError::Conflict(_))), "{late:?}");
-    next.fence = store.load(room(1)).await.unwrap().unwrap().fence;
-    write(&store, next).await.unwrap();
+    next.fence = store.load(entity, Vec::new()).await.unwrap().unwrap().fence;
+    commit(&store, next).await.unwrap();
     store.engine().close();
 }
 

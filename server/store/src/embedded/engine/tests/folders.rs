@@ -41,7 +41,7 @@ async fn filled() -> tempfile::TempDir {
         }
         engine
             .write::<_, StoreError>(move |tx| {
-                tx.put(Table::Rooms, [number], vec![number; 1_000]);
+                tx.put(Table::EntityRows, [number], vec![number; 1_000]);
                 Ok(())
             })
             .await
@@ -176,7 +176,7 @@ async fn damage_is_noticed_or_harmless() {
                 Ok(engine) => {
                     let mut unreadable = false;
                     for number in 0..ROWS {
-                        match engine.get(Table::Rooms, &[number]) {
+                        match engine.get(Table::EntityRows, &[number]) {
                             Ok(Some(row)) => assert_eq!(row, [number; 1_000], "{place}"),
                             Ok(None) => panic!("{place}: row {number} is lost"),
                             Err(StoreError::Damaged(_)) => unreadable = true,
@@ -205,6 +205,6 @@ async fn a_first_start_that_was_cut_short_is_begun_again() {
     fs::remove_file(dir.path().join("data/version")).unwrap();
     fs::remove_file(dir.path().join("pitturu.commits")).unwrap();
     let engine = Engine::open(dir.path(), small()).unwrap();
-    assert!(engine.get(Table::Rooms, &[1]).unwrap().is_none());
+    assert!(engine.get(Table::EntityRows, &[1]).unwrap().is_none());
     engine.close();
 }

@@ -229,7 +229,7 @@ mod tests {
     fn changes(rows: &[(&str, Option<&str>)], commit: u64) -> Overlay {
         let mut overlay = Overlay::new();
         for &(key, value) in rows {
-            overlay.set(Table::Rooms, key.into(), value.map(Value::from));
+            overlay.set(Table::EntityRows, key.into(), value.map(Value::from));
         }
         let number = commit.to_be_bytes();
         overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
@@ -270,7 +270,7 @@ mod tests {
                 loop {
                     // Looks as often as it can: it is there before the one who opens.
                     if let Ok(database) = shared.database() {
-                        return database.get(Table::Rooms, b"a").unwrap();
+                        return database.get(Table::EntityRows, b"a").unwrap();
                     }
                 }
             });
@@ -288,7 +288,7 @@ mod tests {
             writer.reopen().unwrap();
 
             let database = writer.shared.database().unwrap();
-            let get = |key: &str| database.get(Table::Rooms, key.as_bytes()).unwrap();
+            let get = |key: &str| database.get(Table::EntityRows, key.as_bytes()).unwrap();
             assert_eq!(get("a").unwrap(), b"old", "reached: {reached}");
             assert_eq!(get("b").unwrap(), b"old");
             assert!(get("c").is_none());

@@ -1,0 +1,224 @@
+//! Finding public rooms by name: an index of whole names and one of their words.
+
+use pitturu_protocol::ids::{ID_CHARS, RoomId};
+use pitturu_protocol::types::chat::RoomKind;
+use pitturu_rules::rooms::rows::RoomRow;
+use pitturu_store::StoreError;
+use pitturu_store::entities::{Bounds, List, Row, RowKey, RowRange};
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::RoomStore;
+
+/// Public rooms by name: folded name, a zero byte, room.
+const NAMES: List = List(2);
+
+/// Public rooms by the words of their names: word, a zero byte, room; of each its folded name.
+const WORDS: List = List(3);
+
+/// A page of rooms and where the next one begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomsPage {
+    /// The rooms, in the order of the list.
+    pub rooms: Vec<RoomId>,
+    /// Position for the next page; absent on the last. A page may be empty and yet have a next one.
+    pub next: Option<String>,
+}
+
+/// Index rows that one page of a search looks at; a page may end early, and then says where to go on.
+const SEARCH_ROWS_MAX: usize = 4_096;
+
+/// Index rows that a search reads at a time.
+const SEARCH_ROWS: usize = 256;
+
+/// Longest text in a position: a name of 64 characters grows by folding, yet not beyond this.
+const POSITION_BYTES_MAX: usize = 8 * 1024;
+
+/// A name as it is compared: compatibility forms made equal, lower case.
+fn fold(name: &str) -> String {
+    let lower = name.nfkc().collect::<String>().to_lowercase();
+    // Lower case can undo the normal form, and a zero byte would end the text of a key.
+    lower.nfkc().filter(|&letter| letter != '\0').collect()
+}
+
+/// The words of a folded name. A word without letters or digits, such as an emoji, counts as it is.
+fn words(folded: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = folded
+        .split_whitespace()
+        .flat_map(|part| {
+            let plain: Vec<&str> = part
+                .split(|letter: char| !letter.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .collect();
+            if plain.is_empty() { vec![part] } else { plain }
+        })
+        .collect();
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+fn index_key(text: &str, room: RoomId) -> RowKey {
+    [text.as_bytes(), &[0], room.as_bytes()].concat()
+}
+
+/// Text and room of an index key.
+fn parse_key(key: &[u8]) -> Option<(&str, RoomId)> {
+    let room = RoomId::from_bytes(*key.last_chunk()?);
+    let text = key.get(..key.len().checked_sub(room.as_bytes().len() + 1)?)?;
+    Some((std::str::from_utf8(text).ok()?, room))
+}
+
+fn position(text: &str, room: RoomId) -> String {
+    format!("{room}{text}")
+}
+
+fn key_at(position: &str) -> Result<RowKey, StoreError> {
+    let (room, text) = position
+        .split_at_checked(ID_CHARS)
+        .filter(|(_, text)| text.len() <= POSITION_BYTES_MAX)
+        .ok_or(StoreError::InvalidPosition)?;
+    let room = room.parse().map_err(|_| StoreError::InvalidPosition)?;
+    Ok(index_key(text, room))
+}
+
+/// What brings the lists in line with a room that is created, renamed or deleted.
+pub(super) fn changes(
+    before: Option<&RoomRow>,
+    row: &RoomRow,
+) -> Vec<(List, RowKey, Option<Vec<u8>>)> {
+    let listed = |row: &&RoomRow| row.kind == RoomKind::Public && !row.deleted;
+    let old = before.filter(listed).map(|row| fold(&row.name));
+    let new = Some(row).filter(listed).map(|row| fold(&row.name));
+    let mut changes = Vec::new();
+    if old == new {
+        return changes;
+    }
+    if let Some(old) = old {
+        changes.push((NAMES, index_key(&old, row.room), None));
+        let words = words(&old).into_iter();
+        changes.extend(words.map(|word| (WORDS, index_key(word, row.room), None)));
+    }
+    if let Some(new) = new {
+        changes.push((NAMES, index_key(&new, row.room), Some(Vec::new())));
+        let words = words(&new).into_iter();
+        let name = || Some(new.clone().into_bytes());
+        changes.extend(words.map(|word| (WORDS, index_key(word, row.room), name())));
+    }
+    changes
+}
+
+impl RoomStore {
+    /// One page of all public rooms, in the order of their folded names.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
+    pub async fn public_rooms(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RoomsPage, StoreError> {
+        let range = RowRange::default().after(after.map(key_at).transpose()?);
+        let bounds = Bounds::rows(limit + 1);
+        let mut found = self.entities().list(NAMES, range, bounds).await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let parsed: Vec<_> = found.iter().filter_map(|(key, _)| parse_key(key)).collect();
+        Ok(RoomsPage {
+            next: parsed
+                .last()
+                .filter(|_| more)
+                .map(|(text, room)| position(text, *room)),
+            rooms: parsed.into_iter().map(|(_, room)| room).collect(),
+        })
+    }
+
+    /// One page of the public rooms whose name has, for each word of the query, a word that begins with it. Case and
+    /// compatibility forms (NFKC) do not matter. A query without words finds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
+    pub async fn search(
+        &self,
+        query: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RoomsPage, StoreError> {
+        let folded = fold(query);
+        let words = words(&folded);
+        let mut page = RoomsPage::default();
+        // The longest word leaves the fewest rows to look at.
+        let Some(lead) = words.iter().max_by_key(|word| word.len()).copied() else {
+            return Ok(page);
+        };
+        let mut after = after.map(key_at).transpose()?;
+        let mut looked_at = 0;
+        while looked_at < SEARCH_ROWS_MAX {
+            let range = RowRange::prefix(lead).after(after.take());
+            let bounds = Bounds::rows(SEARCH_ROWS);
+            let rows = self.entities().list(WORDS, range, bounds).await?;
+            for row in &rows {
+                if page.rooms.len() == limit {
+                    return Ok(page);
+                }
+                looked_at += 1;
+                let Some((word, room)) = parse_key(&row.0) else {
+                    continue;
+                };
+                page.next = Some(position(word, room));
+                if matches(row, word, lead, &words) {
+                    page.rooms.push(room);
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == SEARCH_ROWS => after = Some(key.clone()),
+                _ => {
+                    page.next = None;
+                    return Ok(page);
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Whether the room of this index row matches all words, and this is the first of its rows that the search meets.
+fn matches((_, name): &Row, word: &str, lead: &str, query: &[&str]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return false;
+    };
+    let name_words = words(name);
+    let first = name_words.iter().find(|word| word.starts_with(lead));
+    first == Some(&word)
+        && query
+            .iter()
+            .all(|wanted| name_words.iter().any(|word| word.starts_with(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fold_and_split() {
+        assert_eq!(fold("ＡＢＣ Straße"), "abc straße");
+        assert_eq!(
+            words(&fold("Boss-Raid, boss raid 2")),
+            ["2", "boss", "raid"]
+        );
+        assert_eq!(words(&fold("길드 모집!")), ["길드", "모집"]);
+        assert_eq!(words(&fold("🎮 🎮")), ["🎮"]);
+        assert!(words(&fold(" \t")).is_empty());
+        assert_eq!(fold("a\0b"), "ab");
+    }
+
+    #[test]
+    fn positions_survive_and_others_are_refused() {
+        let room = RoomId::from_bytes([7; 10]);
+        let key = index_key("a b", room);
+        assert_eq!(parse_key(&key), Some(("a b", room)));
+        assert_eq!(key_at(&position("a b", room)), Ok(key));
+        for bad in ["", "x", "가나다라마바사아", "000000000000000!x"] {
+            assert_eq!(key_at(bad), Err(StoreError::InvalidPosition), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What anyone reads of rooms.
+
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_rules::rooms::rows::{ChangeRow, MemberRow, MessageRow, ReactionRow, RoomRow};
+use pitturu_store::StoreError;
+use pitturu_store::entities::{Bounds, RowRange, Span};
+
+use super::{
+    CHANGES, JOINED, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary, SETTINGS, decode, entity,
+    member_key, reaction_key, reactions_of, summary,
+};
+
+impl RoomStore {
+    /// Summaries, in the order of `rooms`. Unknown and deleted rooms are left out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn summaries(&self, rooms: &[RoomId]) -> Result<Vec<RoomSummary>, StoreError> {
+        let entities = rooms.iter().map(|room| entity(*room)).collect();
+        let rows = vec![SETTINGS.to_vec(), JOINED.to_vec()];
+        let glances = self.entities.glances(entities, rows).await?;
+        let known = glances.iter().flatten();
+        known
+            .filter_map(|glance| summary(glance).transpose())
+            .collect()
+    }
+
+    /// One player's place in each of these rooms, in their order; none in unknown and deleted ones.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn places(
+        &self,
+        user: UserId,
+        rooms: &[RoomId],
+    ) -> Result<Vec<Option<MemberRow>>, StoreError> {
+        let wanted = rooms.iter().map(|room| (entity(*room), member_key(user)));
+        let rows = self.entities.rows_of(wanted.collect()).await?;
+        let place =
+            |row: &Option<Vec<u8>>| row.as_ref().map(|row| decode("member", row)).transpose();
+        rows.iter().map(place).collect()
+    }
+
+    /// All rooms in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rooms_page(
+        &self,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomRow>, StoreError> {
+        let range = RowRange::default().after(after.map(|room| room.as_bytes().to_vec()));
+        let found = self
+            .entities
+            .list(ROOMS, range, Bounds::rows(limit))
+            .await?;
+        found.iter().map(|(_, row)| decode("room", row)).collect()
+    }
+
+    /// The oldest kept messages after `after`, oldest first: at most `limit` and about `bytes`, at least one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn messages_after(
+        &self,
+        room: RoomId,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        self.messages(room, Span::After(after), limit, bytes).await
+    }
+
+    /// The newest messages before `before`, oldest first: at most `limit` and about `bytes`, at least one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn messages_before(
+        &self,
+        room: RoomId,
+        before: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        self.messages(room, Span::Before(before), limit, bytes)
+            .await
+    }
+
+    async fn messages(
+        &self,
+        room: RoomId,
+        span: Span,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let bounds = Bounds { rows, bytes };
+        let found = self.entities.entries(entity(room), MESSAGES, span, bounds);
+        let found = found.await?;
+        found
+            .iter()
+            .map(|(_, row)| decode("message", row))
+            .collect()
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn message(&self, room: RoomId, seq: u64) -> Result<Option<MessageRow>, StoreError> {
+        let span = Span::After(seq.saturating_sub(1));
+        let found = self.messages(room, span, 1, 0).await?;
+        Ok(found.into_iter().find(|row| row.msg.seq == seq))
+    }
+
+    /// The oldest kept changes after `after`, oldest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn changes_after(
+        &self,
+        room: RoomId,
+        after: u64,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        let (span, bounds) = (Span::After(after), Bounds { rows, bytes });
+        let found = self.entities.entries(entity(room), CHANGES, span, bounds);
+        let found = found.await?;
+        found.iter().map(|(_, row)| decode("change", row)).collect()
+    }
+
+    /// Sequence of the first kept message sent at `at` or later; head + 1 if there is none. Times never go back in a room.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn seq_at_time(&self, room: RoomId, at: u64) -> Result<u64, StoreError> {
+        let glances = self
+            .entities
+            .glances(vec![entity(room)], Vec::new())
+            .await?;
+        let Some(glance) = glances.into_iter().flatten().next() else {
+            return Ok(1);
+        };
+        let stream = glance.head.streams[usize::from(MESSAGES)];
+        let (mut low, mut high) = (stream.first, stream.head + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.message(room, middle).await? {
+                Some(row) if row.msg.at >= at => high = middle,
+                Some(_) => low = middle + 1,
+                // Retention has come past it meanwhile.
+                None => low = middle + 1,
+            }
+        }
+        Ok(low)
+    }
+
+    /// Who reacted to a message, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reactions(
+        &self,
+        room: RoomId,
+        seq: u64,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<ReactionRow>, StoreError> {
+        let after = after.map(|user| reaction_key(seq, user));
+        let range = RowRange::prefix(reactions_of(seq)).after(after);
+        let found = self.entities.rows(entity(room), range, Bounds::rows(limit));
+        let user = |key: &[u8]| key.last_chunk().copied().map(UserId::from_bytes);
+        let found = found.await?;
+        found
+            .iter()
+            .filter_map(|(key, row)| Some((user(key)?, row)))
+            .map(|(user, row)| {
+                let emoji = decode("reactions", row)?;
+                Ok(ReactionRow { user, emoji })
+            })
+            .collect()
+    }
+
+    /// What one player reacted with; nothing if they did not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reaction_of(
+        &self,
+        room: RoomId,
+        seq: u64,
+        user: UserId,
+    ) -> Result<Vec<String>, StoreError> {
+        let wanted = vec![(entity(room), reaction_key(seq, user))];
+        let found = self.entities.rows_of(wanted).await?;
+        let row = found.into_iter().next().flatten();
+        row.map_or(Ok(Vec::new()), |row| decode("reactions", &row))
+    }
+
+    /// Removes for good what a room keeps no longer: reactions to messages before `first`, and the rows behind the ends of
+    /// its streams.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_before(&self, room: RoomId, first: u64) -> Result<(), StoreError> {
+        // Reactions first, so that none is left without its message.
+        let range = RowRange {
+            before: Some(reactions_of(first)),
+            ..RowRange::prefix(REACTIONS)
+        };
+        self.entities.remove(entity(room), range).await?;
+        self.entities.trim(entity(room)).await
+    }
+}

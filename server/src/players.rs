@@ -1,0 +1,98 @@
+//! Players as entities: what a player keeps beside the account.
+//!
+//! A player's entity has the inbox, how the player stands to others, and the list of rooms. It is loaded by a command or a
+//! signal, and leaves memory right after it; a connection that rests keeps none.
+//!
+//! - [`command`]: what is asked of a player's entity;
+//! - [`live_player`]: one at its owner; [`store`]: how players are stored, and what anyone reads of them.
+
+pub mod command;
+pub mod live_player;
+pub mod store;
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_store::entities::{EntityId, Kind};
+use tokio::sync::oneshot;
+
+use self::command::{Ask, Command, PlayerCall};
+use self::live_player::LivePlayer;
+use self::store::PlayerStore;
+use crate::connections::caller::IdempotencyKey;
+use crate::connections::session_notifier::SessionNotifier;
+use crate::io_threads::IoThreads;
+use crate::owners::Owners;
+use crate::owners::signals::Routes;
+
+/// Players among the kinds of entities.
+pub const PLAYER: Kind = Kind(2);
+
+/// The player among entities.
+pub fn entity(user: UserId) -> EntityId {
+    EntityId::new(PLAYER, user)
+}
+
+/// The owners of all players.
+pub type PlayerOwners = Owners<LivePlayer>;
+
+/// What all players work with.
+#[derive(Clone)]
+pub struct Environment {
+    /// What is stored of them.
+    pub players: PlayerStore,
+    /// How to reach other entities.
+    pub routes: Arc<Routes>,
+    /// The players' connections.
+    pub notifier: Arc<dyn SessionNotifier>,
+}
+
+/// Starts so many shards of players, whose tasks run on these I/O threads.
+pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -> PlayerOwners {
+    let owners = PlayerOwners::start(io_threads, shards, environment);
+    owners.route(&environment.routes);
+    owners
+}
+
+impl PlayerOwners {
+    /// Has a player's entity do something, and waits for its answer, which is durable: the encoded result, or that of the first
+    /// call under the key.
+    ///
+    /// # Errors
+    /// Those of the rules and of the store.
+    pub async fn ask(
+        &self,
+        user: UserId,
+        ask: Ask,
+        key: Option<IdempotencyKey>,
+        now: u64,
+    ) -> Result<Vec<u8>, Fault> {
+        let (to, answer) = oneshot::channel();
+        self.send(Command::Call(Box::new(PlayerCall {
+            user,
+            ask,
+            key,
+            now,
+            to,
+        })));
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))
+    }
+
+    /// Puts an entry into a player's inbox, once for each key.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn tell(
+        &self,
+        user: UserId,
+        entry: InboxEntry,
+        key: Option<IdempotencyKey>,
+        now: u64,
+    ) -> Result<(), Fault> {
+        self.ask(user, Ask::Tell(entry), key, now).await.map(drop)
+    }
+}

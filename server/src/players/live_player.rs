@@ -1,0 +1,235 @@
+//! A player's entity at its owner.
+
+mod calls;
+mod entity;
+mod telling;
+
+use bytes::Bytes;
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
+use pitturu_rules::friends::{FriendEffects, Relations};
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Applied, Commit, EntityId, Entry, KeyedResult, Signal, StreamHead};
+use pitturu_store::reservation::Reservation;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::store::{INBOX, INBOX_ENTRIES_MAX, counts_row, relation_row, room_row};
+use crate::connections::caller::IdempotencyKey;
+use crate::owners::journal::Journal;
+use crate::owners::keys::Keys;
+use crate::owners::line::DurableLine;
+use crate::owners::signals::{Batch, Incoming, Outgoing};
+
+/// Bytes that a commit of a player takes in the store's queue, about.
+const COMMIT_BYTES: usize = 1_024;
+
+/// Entries after which the rows of those that an inbox keeps no longer are removed.
+const TRIM_EVERY: u64 = 64;
+
+/// How long an answer is held at most, in milliseconds.
+const HOLD_MS: u64 = 250;
+
+/// What a player's owner works with.
+type Context = crate::owners::entity::Context<LivePlayer>;
+
+/// Where an answer goes.
+type Asker = oneshot::Sender<Result<Vec<u8>, Fault>>;
+
+/// What a decision changes.
+#[derive(Debug, Default)]
+struct Effects {
+    friends: FriendEffects,
+    rooms: Vec<(RoomId, bool)>,
+    inbox: Vec<(InboxEntry, u64)>,
+}
+
+impl Effects {
+    fn is_empty(&self) -> bool {
+        self.friends == FriendEffects::default() && self.rooms.is_empty() && self.inbox.is_empty()
+    }
+}
+
+/// What is told when a decision is durable.
+#[derive(Debug)]
+enum Answer {
+    /// A call's result.
+    Call(Asker, Option<IdempotencyKey>, Vec<u8>),
+    /// That signals are applied.
+    Applied(Batch),
+}
+
+/// A decision on its way to the disk.
+#[derive(Debug)]
+struct Pending {
+    answer: Answer,
+    /// Others to whom the player now stands in another way.
+    changed: Vec<UserId>,
+    has_inbox_grown: bool,
+    version: u64,
+    signals: Vec<Signal>,
+}
+
+/// An answer that is durable, and held until the other player's entity has applied what the call tells it: whoever hears the
+/// answer finds the other in line with it.
+#[derive(Debug)]
+struct Held {
+    by: EntityId,
+    version: u64,
+    until: u64,
+    to: Asker,
+    body: Vec<u8>,
+}
+
+/// A player's entity in its shard.
+#[derive(Debug)]
+pub struct LivePlayer {
+    user: UserId,
+    life: u64,
+    journal: Journal,
+    relations: Relations,
+    inbox: StreamHead,
+    pending: DurableLine<Pending>,
+    keys: Keys<Asker>,
+    looking_up: usize,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    held: Vec<Held>,
+}
+
+impl LivePlayer {
+    fn reserve(context: &Context) -> Result<Reservation, Fault> {
+        let reserved = context.environment.players.entities().reserve(COMMIT_BYTES);
+        reserved.map_err(Fault::from)
+    }
+
+    /// Hands a decision to the store, and puts in line what is told of it.
+    fn commit(
+        &mut self,
+        context: &Context,
+        reservation: Reservation,
+        effects: Effects,
+        result: Option<KeyedResult>,
+        applied: Option<Applied>,
+        answer: Answer,
+    ) {
+        let mut pending = Pending {
+            answer,
+            changed: Vec::new(),
+            has_inbox_grown: false,
+            version: 0,
+            signals: Vec::new(),
+        };
+        if effects.is_empty() && result.is_none() && applied.is_none() {
+            self.pending.push(pending, true);
+            self.settle(context);
+            return;
+        }
+        let mut commit = self.journal.next();
+        commit.result = result;
+        commit.applied = applied;
+        self.put(&mut commit, &effects);
+        pending.version = commit.version;
+        pending.signals.clone_from(&commit.signals);
+        pending.has_inbox_grown = !commit.entries.is_empty();
+        pending.changed = effects.friends.changed;
+        self.pending.push(pending, false);
+        let entities = context.environment.players.entities();
+        context.hand_over(self.user, self.life, |done| {
+            entities.commit(reservation, commit, done);
+        });
+    }
+
+    fn put(&mut self, commit: &mut Commit, effects: &Effects) {
+        let relations = effects.friends.rows.iter();
+        commit
+            .rows
+            .extend(relations.map(|(other, row)| relation_row(*other, row.as_ref())));
+        if !effects.friends.rows.is_empty() {
+            commit.rows.push(counts_row(&self.relations));
+        }
+        let rooms = effects.rooms.iter();
+        commit
+            .rows
+            .extend(rooms.map(|(room, is_listed)| room_row(*room, *is_listed)));
+        for (entry, at) in &effects.inbox {
+            self.inbox.head += 1;
+            let added = InboxAdded {
+                seq: self.inbox.head,
+                at: *at,
+                entry: entry.clone(),
+            };
+            commit.entries.push(Entry {
+                stream: INBOX,
+                number: added.seq,
+                row: encoded(&added),
+            });
+        }
+        let first = (self.inbox.head + 1).saturating_sub(INBOX_ENTRIES_MAX);
+        if first > self.inbox.first {
+            self.inbox.first = first;
+            commit.firsts.push((INBOX, first));
+        }
+        let signals = effects.friends.signals.iter();
+        commit.signals.extend(signals.map(|(to, signal)| Signal {
+            to: super::entity(*to),
+            body: encoded(&PlayerSignal::Friend(signal.clone())),
+        }));
+    }
+
+    fn settle(&mut self, context: &Context) {
+        while let Some(pending) = self.pending.next_durable() {
+            self.complete(context, pending);
+        }
+    }
+
+    fn complete(&mut self, context: &Context, pending: Pending) {
+        let now = now_ms();
+        let notifier = &context.environment.notifier;
+        for other in &pending.changed {
+            notifier.friends_changed(self.user, *other);
+        }
+        match pending.answer {
+            Answer::Call(to, key, body) => {
+                if let Some(key) = &key {
+                    let reply = Bytes::from(body.clone());
+                    for to in self.keys.done(self.user, key, reply, 0, now) {
+                        drop(to.send(Ok(body.clone())));
+                    }
+                }
+                match pending.signals.last() {
+                    Some(signal) => self.held.push(Held {
+                        by: signal.to,
+                        version: pending.version,
+                        until: now + HOLD_MS,
+                        to,
+                        body,
+                    }),
+                    None => drop(to.send(Ok(body))),
+                }
+            }
+            Answer::Applied(batch) => batch.applied(),
+        }
+        if pending.has_inbox_grown {
+            notifier.inbox_grew(self.user);
+            self.trim_inbox(context);
+        }
+        self.outgoing.decided(pending.version, pending.signals, now);
+    }
+
+    /// Now and then removes the rows of entries that are kept no longer.
+    fn trim_inbox(&self, context: &Context) {
+        if self.inbox.first > 1 && self.inbox.head.is_multiple_of(TRIM_EVERY) {
+            let entities = context.environment.players.entities();
+            // What fails here is removed the next time.
+            tokio::spawn(entities.trim(self.journal.entity()));
+        }
+    }
+}
+
+fn encoded<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    codec::encode(value)
+}

@@ -1,0 +1,131 @@
+//! What a player asks of their own entity.
+
+use futures_util::FutureExt as _;
+use pitturu_protocol::codes::Fault;
+use pitturu_rules::friends;
+use pitturu_store::StoreError;
+use pitturu_store::entities::KeyedResult;
+
+use super::super::command::{Ask, PlayerCall, Report};
+use super::super::store::FriendRow;
+use super::{Answer, Context, Effects, LivePlayer, encoded};
+use crate::owners::keys::{self, Seen, of_this_request};
+
+impl LivePlayer {
+    pub(super) fn handle_call(&mut self, context: &Context, call: PlayerCall) {
+        let Some(key) = call.key.clone() else {
+            self.carry_out(context, call);
+            return;
+        };
+        let (user, mut call) = (self.user, Some(call));
+        let seen = self
+            .keys
+            .see(user, &key, || call.take().expect("it is taken once").to);
+        let Some(call) = call else {
+            return;
+        };
+        match seen {
+            Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
+            Ok(Seen::Before(body)) => drop(call.to.send(Ok(body.into()))),
+            Ok(Seen::LookUp) => {
+                let entities = context.environment.players.entities();
+                let mut recalling = entities.recall(self.journal.entity(), user, &key.key);
+                if let Some(found) = (&mut recalling).now_or_never() {
+                    self.recalled(context, call, found);
+                    return;
+                }
+                self.looking_up += 1;
+                let reporter = context.reporter(user, self.life);
+                tokio::spawn(async move {
+                    let found = recalling.await;
+                    reporter.report(Report::Recalled(Box::new(call), found));
+                });
+            }
+            Err(fault) => call.refuse(&fault),
+        }
+    }
+
+    pub(super) fn recalled(
+        &mut self,
+        context: &Context,
+        call: PlayerCall,
+        found: Result<Option<KeyedResult>, StoreError>,
+    ) {
+        let Some(key) = &call.key else {
+            return;
+        };
+        let found = found.map_err(Fault::from);
+        match found.and_then(|found| of_this_request(found, key)) {
+            Ok(None) => self.carry_out(context, call),
+            Ok(Some(body)) => {
+                let now = call.now;
+                let waiters = self.keys.done(self.user, key, body.clone(), 0, now);
+                for to in waiters.into_iter().chain([call.to]) {
+                    drop(to.send(Ok(body.clone().into())));
+                }
+            }
+            Err(fault) => self.refuse_call(call, &fault),
+        }
+    }
+
+    fn refuse_call(&mut self, call: PlayerCall, fault: &Fault) {
+        if let Some(key) = &call.key {
+            for to in self.keys.refused(self.user, key) {
+                drop(to.send(Err(fault.clone())));
+            }
+        }
+        call.refuse(fault);
+    }
+
+    fn carry_out(&mut self, context: &Context, call: PlayerCall) {
+        let decided = Self::reserve(context).and_then(|reservation| {
+            let mut effects = Effects::default();
+            let body = self.decide(&call, &mut effects)?;
+            Ok((reservation, effects, body))
+        });
+        match decided {
+            Ok((reservation, effects, body)) => {
+                let result = call
+                    .key
+                    .as_ref()
+                    .map(|key| keys::result(self.user, key, body.clone(), call.now));
+                let answer = Answer::Call(call.to, call.key, body);
+                self.commit(context, reservation, effects, result, None, answer);
+            }
+            Err(fault) => self.refuse_call(call, &fault),
+        }
+    }
+
+    /// Decides what is asked. The encoded result.
+    fn decide(&mut self, call: &PlayerCall, effects: &mut Effects) -> Result<Vec<u8>, Fault> {
+        let commit = |name| friends::Commit {
+            version: self.journal.version() + 1,
+            name,
+            at: call.now,
+        };
+        let (relations, friends) = (&mut self.relations, &mut effects.friends);
+        Ok(match &call.ask {
+            Ask::Request(other, name) => {
+                let row = relations.request(&commit(name.as_str()), other, friends)?;
+                encoded(&FriendRow::of(other.user, row))
+            }
+            Ask::Accept(other, name) => {
+                let row = relations.accept(&commit(name.as_str()), other, friends)?;
+                encoded(&FriendRow::of(other.user, row))
+            }
+            Ask::Remove(other) => encoded(&relations.remove(*other, friends)?),
+            Ask::Block(other) => encoded(&relations.block(&commit(""), other, friends)?),
+            Ask::Unblock(other) => encoded(&relations.unblock(*other, friends)?),
+            Ask::Tell(entry) => {
+                effects.inbox.push((entry.clone(), call.now));
+                Vec::new()
+            }
+            Ask::ForgetRooms(rooms) => {
+                effects
+                    .rooms
+                    .extend(rooms.iter().map(|room| (*room, false)));
+                Vec::new()
+            }
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! What others tell a player's entity, and what becomes of what it tells them.
+
+use pitturu_protocol::codec;
+use pitturu_protocol::ids::UserId;
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Applied, EntityId};
+
+use super::super::command::Report;
+use super::{Answer, Context, Effects, Held, LivePlayer, Pending};
+use crate::owners::signals::{Batch, Numbered, Receipt, Taken};
+
+impl LivePlayer {
+    pub(super) fn take_batch(&mut self, context: &Context, batch: Batch) {
+        match self.incoming.take(batch) {
+            Taken::Waiting => {}
+            Taken::LookUp(from) => {
+                let entities = context.environment.players.entities();
+                let looking = entities.applied(self.journal.entity(), from);
+                let reporter = context.reporter(self.user, self.life);
+                tokio::spawn(async move {
+                    let found = looking.await;
+                    reporter.report(Report::Applied(from, found));
+                });
+            }
+            Taken::Known(batch) => {
+                // The commit that applied it may be on its way still.
+                let pending = Pending {
+                    answer: Answer::Applied(batch),
+                    changed: Vec::new(),
+                    has_inbox_grown: false,
+                    version: 0,
+                    signals: Vec::new(),
+                };
+                self.pending.push(pending, true);
+                self.settle(context);
+            }
+            Taken::Apply(batch, applied) => self.apply(context, batch, applied),
+        }
+    }
+
+    fn apply(&mut self, context: &Context, batch: Batch, applied: Applied) {
+        let reservation = match Self::reserve(context) {
+            Ok(reservation) => reservation,
+            Err(_) => {
+                self.incoming.forget(batch.from);
+                batch.refused();
+                return;
+            }
+        };
+        let mut effects = Effects::default();
+        for signal in &batch.signals {
+            self.apply_one(batch.from, signal, &mut effects);
+        }
+        let answer = Answer::Applied(batch);
+        self.commit(context, reservation, effects, None, Some(applied), answer);
+    }
+
+    fn apply_one(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
+        match codec::decode(&signal.body) {
+            Ok(PlayerSignal::Inbox { entry, at }) => effects.inbox.push((entry, at)),
+            Ok(PlayerSignal::Room { room, is_listed }) => effects.rooms.push((room, is_listed)),
+            Ok(PlayerSignal::Friend(signal)) => {
+                let at = now_ms();
+                let friends = &mut effects.friends;
+                self.relations
+                    .apply(UserId::from_bytes(from.id()), signal, friends);
+                effects
+                    .inbox
+                    .extend(friends.inbox.drain(..).map(|entry| (entry, at)));
+            }
+            // It would be no better the next time.
+            Err(error) => {
+                tracing::error!(%from, version = signal.version, %error, "a signal is damaged");
+            }
+        }
+    }
+
+    /// Gives the answers that are held no longer.
+    pub(super) fn release(&mut self, is_over: impl Fn(&Held) -> bool) {
+        for held in self.held.extract_if(.., |held| is_over(held)) {
+            drop(held.to.send(Ok(held.body)));
+        }
+    }
+
+    /// Another player has applied what this one told them, or can't now.
+    pub(super) fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
+        self.release(|held| {
+            held.by == receipt.by && receipt.up_to.is_none_or(|up_to| up_to >= held.version)
+        });
+        let applied = self.outgoing.answered(receipt, now);
+        if !applied.is_empty() {
+            let entities = context.environment.players.entities();
+            // What fails here is told again by a later life, and known to its target.
+            tokio::spawn(entities.delivered(self.journal.entity(), applied));
+        }
+    }
+}

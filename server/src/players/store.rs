@@ -1,0 +1,311 @@
+//! How players are stored: their rows, and what anyone reads of them.
+//!
+//! Stream 0 of a player's entity is the inbox. Its rows are how the player stands to others, with two numbers of them for whoever
+//! asks before a request, and the list of rooms.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codec;
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::friends::FriendState;
+use pitturu_protocol::types::inbox::InboxAdded;
+use pitturu_rules::friends::{
+    FRIEND_REQUESTS_MAX, FRIENDS_MAX, Other, Relation, Relations, Standing,
+};
+use pitturu_store::StoreError;
+use pitturu_store::entities::{
+    Bounds, Entities, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Span, StreamHead,
+    Undelivered,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::entity;
+use crate::owners::journal::Journal;
+
+/// Entries that an inbox keeps; older ones go as new ones come.
+pub const INBOX_ENTRIES_MAX: u64 = 1_000;
+
+/// The stream of the inbox.
+pub(super) const INBOX: u8 = 0;
+
+/// Rows of relations: the other player.
+const RELATIONS: &[u8] = b"f";
+
+/// The row of what others have to know before a request.
+const COUNTS: &[u8] = b"c";
+
+/// Rows of the list of rooms: room.
+const ROOMS: &[u8] = b"o";
+
+/// How one player stands to another, as lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FriendRow {
+    /// The other player.
+    pub user: UserId,
+    /// How they stand.
+    pub state: FriendState,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+}
+
+impl FriendRow {
+    /// What a relation shows.
+    pub const fn of(user: UserId, relation: Relation) -> Self {
+        Self {
+            user,
+            state: relation.standing.state(),
+            since: relation.since,
+        }
+    }
+}
+
+/// What others have to know before a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct CountsRow {
+    #[serde(rename = "f")]
+    friends: u32,
+    #[serde(rename = "r")]
+    received: u32,
+}
+
+fn relation_key(other: UserId) -> RowKey {
+    [RELATIONS, other.as_bytes()].concat()
+}
+
+fn room_key(room: RoomId) -> RowKey {
+    [ROOMS, room.as_bytes()].concat()
+}
+
+fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    codec::decode(bytes).map_err(|error| {
+        tracing::error!(what, %error, "a stored row is damaged");
+        StoreError::damaged(format!("{what}: {error}"))
+    })
+}
+
+/// The row of a relation, as a change of a commit.
+pub(super) fn relation_row(other: UserId, row: Option<&Relation>) -> (RowKey, Option<Vec<u8>>) {
+    (relation_key(other), row.map(codec::encode))
+}
+
+/// The row of the counts, as a change of a commit.
+pub(super) fn counts_row(relations: &Relations) -> (RowKey, Option<Vec<u8>>) {
+    let counts = relations.counts();
+    let row = CountsRow {
+        friends: counts.friends,
+        received: counts.received,
+    };
+    (COUNTS.to_vec(), Some(codec::encode(&row)))
+}
+
+/// The row of a room in the list of rooms, as a change of a commit.
+pub(super) fn room_row(room: RoomId, is_listed: bool) -> (RowKey, Option<Vec<u8>>) {
+    (room_key(room), is_listed.then(Vec::new))
+}
+
+/// A player's entity as its owner takes it up.
+#[derive(Debug)]
+pub struct LoadedPlayer {
+    /// Whose.
+    pub user: UserId,
+    /// Where it stands. A player of whom nothing is stored yet begins with the next commit.
+    pub journal: Journal,
+    /// How the player stands to others.
+    pub relations: Relations,
+    /// Where the inbox stands.
+    pub inbox: StreamHead,
+    /// What it has told others and does not know to be applied.
+    pub undelivered: Vec<Undelivered>,
+}
+
+/// The players of a store.
+#[derive(Clone)]
+pub struct PlayerStore {
+    entities: Arc<dyn Entities>,
+}
+
+impl PlayerStore {
+    /// The players among these entities.
+    pub fn new(entities: Arc<dyn Entities>) -> Self {
+        Self { entities }
+    }
+
+    /// The entities underneath.
+    pub fn entities(&self) -> &Arc<dyn Entities> {
+        &self.entities
+    }
+
+    /// A player's entity as its owner takes it up.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn load(&self, user: UserId) -> Result<LoadedPlayer, StoreError> {
+        let entity = entity(user);
+        // Before the read: a failure in between makes the fence old, not the state.
+        let fence = self.entities.fence();
+        let parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
+        let loaded = self.entities.load(entity, parts).await?;
+        let undelivered = self.entities.undelivered(entity, PAGE_ROWS_MAX).await?;
+        let Some(loaded) = loaded else {
+            return Ok(LoadedPlayer {
+                user,
+                journal: Journal::begin(entity, fence),
+                relations: Relations::load(user, []),
+                inbox: StreamHead::default(),
+                undelivered,
+            });
+        };
+        let rows = match loaded.parts.as_slice() {
+            [LoadedPart::Rows(rows)] => relations(rows)?,
+            _ => return Err(StoreError::damaged("a player was loaded in other parts")),
+        };
+        Ok(LoadedPlayer {
+            user,
+            journal: Journal::of(entity, &loaded),
+            relations: Relations::load(user, rows),
+            inbox: loaded.head.streams[usize::from(INBOX)],
+            undelivered,
+        })
+    }
+
+    /// What `caller` may know of `other` before asking. `exists`: whether there is such a player.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn other(
+        &self,
+        caller: UserId,
+        other: UserId,
+        exists: bool,
+    ) -> Result<Other, StoreError> {
+        let of_other = |key| (entity(other), key);
+        let wanted = vec![of_other(relation_key(caller)), of_other(COUNTS.to_vec())];
+        let found = self.entities.rows_of(wanted).await?;
+        let [relation, counts] = found.as_slice() else {
+            return Err(StoreError::damaged("other rows than asked for"));
+        };
+        let relation: Option<Relation> = optional("relation", relation.as_deref())?;
+        let counts: CountsRow = optional("counts", counts.as_deref())?.unwrap_or_default();
+        Ok(Other {
+            user: other,
+            exists,
+            reachable: !is_block(relation),
+            room_for_request: counts.received < FRIEND_REQUESTS_MAX,
+            room_for_friend: counts.friends < FRIENDS_MAX,
+        })
+    }
+
+    /// Whether one of the two has blocked the other.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn blocked_either(&self, one: UserId, other: UserId) -> Result<bool, StoreError> {
+        let wanted = vec![
+            (entity(one), relation_key(other)),
+            (entity(other), relation_key(one)),
+        ];
+        for row in self.entities.rows_of(wanted).await? {
+            if is_block(optional("relation", row.as_deref())?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How a player stands to others, in the order of their ids: those in this state, or all.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn friends(
+        &self,
+        user: UserId,
+        state: Option<FriendState>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<FriendRow>, StoreError> {
+        let mut page = Vec::new();
+        let mut after = after.map(relation_key);
+        loop {
+            let range = RowRange::prefix(RELATIONS).after(after.take());
+            let bounds = Bounds::rows(PAGE_ROWS_MAX);
+            let rows = self.entities.rows(entity(user), range, bounds).await?;
+            let is_last = rows.len() < PAGE_ROWS_MAX;
+            after = rows.last().map(|(key, _)| key.clone());
+            let shown = relations(&rows)?.into_iter();
+            let shown = shown.map(|(other, relation)| FriendRow::of(other, relation));
+            page.extend(shown.filter(|row| state.is_none_or(|state| state == row.state)));
+            if page.len() >= limit || is_last {
+                page.truncate(limit);
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Where a player's inbox stands.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn inbox(&self, user: UserId) -> Result<StreamHead, StoreError> {
+        let glances = self
+            .entities
+            .glances(vec![entity(user)], Vec::new())
+            .await?;
+        let head = glances.into_iter().flatten().next();
+        Ok(head.map_or_else(StreamHead::default, |glance| {
+            glance.head.streams[usize::from(INBOX)]
+        }))
+    }
+
+    /// The oldest kept entries of an inbox after `after`, oldest first. A first entry later than `after + 1` means a gap.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn inbox_after(
+        &self,
+        user: UserId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<InboxAdded>, StoreError> {
+        let (span, bounds) = (Span::After(after), Bounds::rows(limit));
+        let found = self.entities.entries(entity(user), INBOX, span, bounds);
+        let found = found.await?;
+        found.iter().map(|(_, row)| decode("inbox", row)).collect()
+    }
+
+    /// The rooms of a player's list, in the order of their ids. Some may have ended.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rooms(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        let range = RowRange::prefix(ROOMS).after(after.map(room_key));
+        let rows = self
+            .entities
+            .rows(entity(user), range, Bounds::rows(limit))
+            .await?;
+        let room = |(key, _): &Row| key.last_chunk().copied().map(RoomId::from_bytes);
+        Ok(rows.iter().filter_map(room).collect())
+    }
+}
+
+fn relations(rows: &[Row]) -> Result<Vec<(UserId, Relation)>, StoreError> {
+    let relation = |(key, row): &Row| {
+        let other = key.last_chunk().copied().map(UserId::from_bytes);
+        let other = other.ok_or_else(|| StoreError::damaged("a key of relations is none"))?;
+        Ok((other, decode("relation", row)?))
+    };
+    rows.iter().map(relation).collect()
+}
+
+fn optional<T: DeserializeOwned>(what: &str, row: Option<&[u8]>) -> Result<Option<T>, StoreError> {
+    row.map(|row| decode(what, row)).transpose()
+}
+
+fn is_block(relation: Option<Relation>) -> bool {
+    relation.is_some_and(|relation| relation.standing == Standing::Blocked)
+}
