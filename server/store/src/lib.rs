@@ -16,6 +16,8 @@ pub mod friends;
 pub mod idempotency;
 pub mod inboxes;
 pub mod keyed;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 pub mod reservation;
 pub mod rooms;
 
