@@ -17,6 +17,8 @@
 //! | [`Memory::crash`] | is told that it failed, and may be found or not |
 
 mod state;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;
