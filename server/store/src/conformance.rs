@@ -3,6 +3,7 @@
 //! An implementation supplies a [`Harness`] and calls [`conformance_suite`], which makes one test of each case.
 
 pub(crate) mod accounts;
+pub(crate) mod entities;
 
 use pitturu_protocol::ids::UserId;
 

@@ -126,7 +126,8 @@ pub struct Head {
     /// Its streams.
     #[serde(rename = "s")]
     pub streams: [StreamHead; STREAMS],
-    /// When it ended, in milliseconds since 1970: its rows are gone for readers, and it takes no commits. Known for 48 hours.
+    /// When it ended, in milliseconds since 1970: its rows are gone for readers, and it takes no commits. Its streams say where
+    /// it stood. Known for 48 hours, and longer while it has undelivered signals.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
 }
@@ -208,20 +209,21 @@ pub struct Commit {
     pub version: u64,
     /// With version 1 a random number, then [`Head::incarnation`].
     pub incarnation: u64,
-    /// Rows that change, and what they become: `None` is removed.
+    /// Rows that change, and what they become: `None` is removed. Of a key that is there twice the last counts.
     pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
-    /// Rows of streams, in order.
+    /// Rows of streams, in order. A stream that there is not, or a number behind the next one, refuses the commit.
     pub entries: Vec<Entry>,
-    /// Streams whose oldest rows are kept no longer, and the oldest that is. Bounds behind those stored do nothing, bounds
-    /// past the head mean everything. The rows themselves go with [`Entities::trim`].
+    /// Streams whose oldest rows are kept no longer, and the oldest that is, as of the heads behind `entries`. Bounds behind
+    /// those stored do nothing, bounds past the head mean everything. The rows themselves go with [`Entities::trim`].
     pub firsts: Vec<(u8, u64)>,
-    /// Rows of lists that change, and what they become.
+    /// Rows of lists that change, and what they become; as with `rows`.
     pub lists: Vec<(List, RowKey, Option<Vec<u8>>)>,
-    /// The result of the call, under its player and key.
+    /// The result of the call, under its player and key. It outlives the entity.
     pub result: Option<KeyedResult>,
-    /// What it tells other entities.
+    /// What it tells other entities, at most 65,536. Undelivered ones outlive it.
     pub signals: Vec<Signal>,
-    /// What it has applied.
+    /// What it has applied. A version behind the one stored for the same incarnation of the sender does nothing; another
+    /// incarnation takes its place.
     pub applied: Option<Applied>,
     /// Ends the entity, now, in milliseconds since 1970. Its rows go with [`Entities::sweep`]; rows of lists have to be among
     /// `lists`.
@@ -361,7 +363,10 @@ pub type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
 /// Entities: one owner commits to each, anyone reads.
 ///
 /// Reads show decided commits only, and every commit whose outcome was reported before they began. Entities that are unknown or
-/// have ended have no rows and no entries.
+/// have ended have no rows, no entries, and have applied nothing.
+///
+/// What removes or notes ([`Entities::remove`], [`Entities::trim`], [`Entities::sweep`], [`Entities::delivered`]) is on disk when it
+/// succeeds, takes its place among the commits, and may be refused with [`StoreError::Busy`].
 pub trait Entities: Send + Sync {
     /// The fence for an entity that is being created; see [`Commit::fence`].
     fn fence(&self) -> Fence;
@@ -419,15 +424,17 @@ pub trait Entities: Send + Sync {
     /// Rows of a list, in the order of their keys.
     fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>>;
 
-    /// Removes rows of an entity for good, in pieces between other writes. What a crash leaves, the next call removes.
+    /// Removes rows of an entity for good, in pieces between other writes. What a crash leaves, the next call removes. Of an
+    /// entity that is unknown there is nothing to remove; so with [`Entities::trim`].
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()>;
 
     /// Removes the rows of streams that are no longer kept, in pieces between other writes. What a crash leaves, the next call
     /// removes.
     fn trim(&self, entity: EntityId) -> Reading<()>;
 
-    /// Removes a bounded number of rows of entities that have ended, between other writes, and forgets those that ended 48 hours
-    /// before `now`. True when there is more to do at once. To be called now and then by one caller.
+    /// Removes a bounded number of rows of entities that have ended, between other writes, and forgets those that ended more than
+    /// 48 hours before `now` and have no undelivered signals: the entity can be created anew. True when there is more to do at
+    /// once. To be called now and then by one caller.
     fn sweep(&self, now: u64) -> Reading<bool>;
 
     /// Up to where `target` has applied the signals of `from`.
@@ -436,7 +443,8 @@ pub trait Entities: Send + Sync {
     /// Signals of an entity that are not known to be applied, oldest first, at most so many.
     fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>>;
 
-    /// Notes that these signals, by version and index, were applied. They are undelivered no longer.
+    /// Notes that these signals, by version and index, were applied. They are undelivered no longer. Does nothing for those
+    /// that are not undelivered.
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()>;
 
     /// Entities with undelivered signals, in the order of their ids, behind `after`.

@@ -14,6 +14,8 @@ pub mod entities;
 pub mod error;
 pub mod idempotency;
 pub mod keyed;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 pub mod reservation;
 
 pub use error::StoreError;

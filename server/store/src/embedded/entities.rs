@@ -130,7 +130,7 @@ fn in_stream(entity: EntityId, stream: u8) -> Range {
 }
 
 fn limit_of(bounds: Bounds) -> Limit {
-    Limit::new(bounds.rows.min(PAGE_ROWS_MAX), bounds.bytes)
+    Limit::new(bounds.rows.clamp(1, PAGE_ROWS_MAX), bounds.bytes)
 }
 
 /// Where an entity stands inside a write.
@@ -237,7 +237,7 @@ fn load(
             rows_in(view, entity, range, all).map(LoadedPart::Rows)
         }
         Part::Newest(stream, bounds) => {
-            let limit = Limit::new(bounds.rows, bounds.bytes);
+            let limit = Limit::new(bounds.rows.max(1), bounds.bytes);
             let (first, span) = (first_of(&head, *stream), Span::Before(u64::MAX));
             entries_in(view, entity, *stream, first, span, limit).map(LoadedPart::Newest)
         }
@@ -378,7 +378,10 @@ impl Entities for Embedded {
     }
 
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {
-        read!(self, |view| signals::applied(view, target, from))
+        read!(self, |view| match live(view, target)? {
+            Some(_) => signals::applied(view, target, from),
+            None => Ok(None),
+        })
     }
 
     fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
@@ -394,7 +397,7 @@ impl Entities for Embedded {
         async move {
             let note = move |tx: &mut Tx<'_>| {
                 signals::delivered(tx, entity, &signals);
-                Ok(())
+                removal::signals_applied(tx, entity)
             };
             engine.write(note).await
         }

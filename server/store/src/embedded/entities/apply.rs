@@ -64,7 +64,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
     }
     super::signals::put(tx, entity, commit.version, &commit.signals)?;
     if let Some(applied) = &commit.applied {
-        super::signals::put_applied(tx, entity, applied);
+        super::signals::put_applied(tx, entity, applied)?;
     }
     if commit.ends_at.is_some() {
         next.head.ended_at = commit.ends_at;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{entry_key, head_in, in_entity, put_head};
+use super::{entry_key, head_in, in_entity, put_head, signals};
 use crate::StoreError;
 use crate::embedded::engine::{Engine, Limit, Range, Tx};
 use crate::embedded::keys::number_at_end;
@@ -15,6 +15,9 @@ const ROWS_PER_WRITE: usize = 500;
 
 /// How long it is known that an entity has ended, in milliseconds.
 const MARKER_MS: u64 = 48 * 60 * 60 * 1_000;
+
+/// In place of a time in the markers of those that are kept for their signals alone.
+const WAITING: u64 = u64::MAX;
 
 /// Tables with rows of an entity, in the order in which they are emptied. Its undelivered signals outlive it.
 const TABLES: [Table; 3] = [Table::EntityRows, Table::Entries, Table::Applied];
@@ -150,13 +153,28 @@ fn forget(tx: &mut Tx<'_>, now: u64) -> Result<bool, StoreError> {
     let is_full = found.len() == ROWS_PER_WRITE;
     for (key, _) in found {
         if let Some(entity) = key.get(8..).and_then(EntityId::from_bytes) {
-            let head = entity.as_bytes().as_slice();
-            tx.note_head(head, None);
-            tx.delete(Table::EntityHeads, head);
+            if signals::is_waiting(tx, entity)? {
+                // Out of the way of the others, until the last of its signals is applied.
+                tx.put(Table::EntityMarkers, marker_key(WAITING, entity), b"");
+            } else {
+                let head = entity.as_bytes().as_slice();
+                tx.note_head(head, None);
+                tx.delete(Table::EntityHeads, head);
+            }
         }
         tx.delete(Table::EntityMarkers, key);
     }
     Ok(is_full)
+}
+
+/// Signals of an entity were applied. If it ended long ago and none is left, the next sweep forgets it.
+pub(super) fn signals_applied(tx: &mut Tx<'_>, entity: EntityId) -> Result<(), StoreError> {
+    let waiting = marker_key(WAITING, entity);
+    if tx.get(Table::EntityMarkers, &waiting)?.is_some() && !signals::is_waiting(tx, entity)? {
+        tx.delete(Table::EntityMarkers, waiting);
+        tx.put(Table::EntityMarkers, marker_key(0, entity), b"");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -36,9 +36,31 @@ pub(super) fn put(
     Ok(())
 }
 
-pub(super) fn put_applied(tx: &mut Tx<'_>, target: EntityId, applied: &Applied) {
+/// A version behind the one stored for the same incarnation of the sender does nothing.
+pub(super) fn put_applied(
+    tx: &mut Tx<'_>,
+    target: EntityId,
+    applied: &Applied,
+) -> Result<(), StoreError> {
     let key = applied_key(target, applied.from);
-    tx.put(Table::Applied, key, rows::encode(applied));
+    let before = tx.get(Table::Applied, &key)?;
+    let before: Option<Applied> = before
+        .map(|row| rows::decode(Table::Applied, &row))
+        .transpose()?;
+    let is_behind = before.is_some_and(|before| {
+        before.incarnation == applied.incarnation && before.version > applied.version
+    });
+    if !is_behind {
+        tx.put(Table::Applied, key, rows::encode(applied));
+    }
+    Ok(())
+}
+
+/// Whether a sender has signals that are not known to be applied.
+pub(super) fn is_waiting(tx: &Tx<'_>, sender: EntityId) -> Result<bool, StoreError> {
+    let range = Range::prefix(sender.as_bytes());
+    let found = tx.scan(Table::Signals, &range, false, Limit::rows(1))?;
+    Ok(!found.is_empty())
 }
 
 pub(super) fn applied(
