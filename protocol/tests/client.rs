@@ -140,6 +140,7 @@ impl Test {
                         method,
                         body,
                         key,
+                        ..
                     } => Said::Call(call, method, key.map(str::to_owned), body.to_vec()),
                     ClientFrame::Cancel { call } => Said::Cancel(call),
                     ClientFrame::Ack { stream, cursor } => {

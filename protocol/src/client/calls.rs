@@ -215,6 +215,7 @@ impl Calls {
             method: pending.request.method,
             body: &pending.request.body,
             key: pending.request.key.as_deref(),
+            head: None,
         };
         Some(frame.encode())
     }

@@ -277,6 +277,7 @@ impl Server {
                     method,
                     body,
                     key,
+                    ..
                 } => {
                     assert!(session.connection.calls_in_flight() <= limits::CALLS_IN_FLIGHT_MAX);
                     let key = key.map(str::to_owned);

@@ -163,6 +163,7 @@ impl Peer {
                     method,
                     body,
                     key,
+                    ..
                 } => Said::Call {
                     call,
                     method,

@@ -194,6 +194,7 @@ export class Calls {
       method: METHODS[pending.method].number,
       body: pending.body,
       key: pending.key,
+      head: undefined,
     });
   }
 

@@ -224,6 +224,7 @@ pub(crate) fn keyed<M: Method>(caller: Caller, key: &str, request: &M) -> Caller
             key: key.to_owned(),
             method: M::NUMBER,
             request_hash: digest[..16].try_into().unwrap(),
+            first_head: None,
         }),
         ..caller
     }
