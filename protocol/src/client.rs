@@ -297,7 +297,7 @@ impl ClientConnection {
             return Err(Refused::Stopped);
         }
         let too_early = request.is_momentary() && !self.is_connected();
-        let ticket = self.calls.take(request)?;
+        let ticket = self.calls.take(request, |room| self.streams.head(room))?;
         if too_early {
             self.drop_call(ticket);
             self.answer(ticket, Err(Fault::of(Code::Disconnected)));

@@ -104,6 +104,9 @@ pub enum ClientFrame<'a> {
         body: &'a [u8],
         /// Idempotency key: a repetition with the same key gets the first result.
         key: Option<&'a str>,
+        /// On the first attempt of a call and on no repetition: the newest sequence of the call's room that its client had
+        /// seen when it made the call. Without a key it is not sent.
+        head: Option<u64>,
     },
     /// The answer to this call is no longer wanted.
     Cancel {
@@ -216,12 +219,17 @@ impl<'a> ClientFrame<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), InvalidFrame> {
         read(bytes, |kind, fields| match kind {
             kind::HELLO => Ok(Self::Hello(fields.body()?)),
-            kind::CALL => Ok(Self::Call {
-                call: fields.u32()?,
-                method: fields.u16()?,
-                body: fields.raw_body()?,
-                key: fields.key()?,
-            }),
+            kind::CALL => {
+                let (call, method) = (fields.u32()?, fields.u16()?);
+                let (body, key) = (fields.raw_body()?, fields.key()?);
+                Ok(Self::Call {
+                    call,
+                    method,
+                    body,
+                    key,
+                    head: fields.head(key.is_some())?,
+                })
+            }
             kind::CANCEL => Ok(Self::Cancel {
                 call: fields.u32()?,
             }),
@@ -256,13 +264,19 @@ impl<'a> ClientFrame<'a> {
                 method,
                 body,
                 key,
+                head,
             } => {
-                array(out, kind::CALL, 3 + u32::from(key.is_some()));
+                let head = head.filter(|_| key.is_some());
+                let optional = u32::from(key.is_some()) + u32::from(head.is_some());
+                array(out, kind::CALL, 3 + optional);
                 uint(out, u64::from(*call));
                 uint(out, u64::from(*method));
                 out.extend_from_slice(body);
                 if let Some(key) = key {
                     text(out, key);
+                }
+                if let Some(head) = head {
+                    uint(out, head);
                 }
             }
             Self::Cancel { call } => {
@@ -395,7 +409,7 @@ impl<'a> ServerFrame<'a> {
     }
 }
 
-/// Encodes a call of `request`'s method.
+/// Encodes a call of `request`'s method, without saying whether it is the first attempt.
 pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> {
     let body = codec::encode(request);
     let frame = ClientFrame::Call {
@@ -403,6 +417,7 @@ pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> 
         method: M::NUMBER,
         body: &body,
         key,
+        head: None,
     };
     frame.encode()
 }

@@ -67,6 +67,15 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 
+    /// Reads an unsigned integer of at most 53 bits, or nil.
+    pub fn optional_uint(&mut self) -> Result<Option<u64>, Malformed> {
+        if self.rest.first() == Some(&0xc0) {
+            self.rest = &self.rest[1..];
+            return Ok(None);
+        }
+        self.uint().map(Some)
+    }
+
     /// Reads text.
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = match self.byte()? {

@@ -41,6 +41,9 @@ pub enum ClientEvent<'a> {
         body: &'a [u8],
         /// Idempotency key.
         key: Option<&'a str>,
+        /// With a key, on the first attempt of a call alone: the newest sequence of the call's room that its client had seen
+        /// when it made the call.
+        head: Option<u64>,
     },
     /// The answer to this call, which is still in flight, is not wanted any more.
     Cancel(CallId),
@@ -164,6 +167,7 @@ impl ServerConnection {
                 method,
                 body,
                 key,
+                head,
             } => {
                 self.begin(call)?;
                 ClientEvent::Call {
@@ -171,6 +175,7 @@ impl ServerConnection {
                     method,
                     body,
                     key,
+                    head,
                 }
             }
             ClientFrame::Cancel { call } if self.in_flight.contains(&call) => {
@@ -300,6 +305,7 @@ mod tests {
             method: 0,
             body: &[0x80],
             key: None,
+            head: None,
         }
         .encode()
     }

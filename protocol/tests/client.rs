@@ -13,14 +13,14 @@ use pitturu_protocol::events::{EVENTS, Entry, Event};
 use pitturu_protocol::frame::{self, CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::limits::{CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX};
-use pitturu_protocol::methods::{Change, METHODS, Method, MethodInfo, Order};
+use pitturu_protocol::methods::{Change, Effect, METHODS, Method, MethodInfo, Order, Place};
 use pitturu_protocol::types::accounts::{
     GetAccount, Identity, LoginGuest, Logout, RefreshTokens, Role, SignedIn,
 };
 use pitturu_protocol::types::chat::{
-    CloseRoom, JoinRoom, LostReason, MemberRole, Membership, Message, MessageSent, OpenRoom,
-    ReactionChanged, Retention, RoomInfo, RoomKind, RoomLost, RoomView, SendEphemeral, SendMessage,
-    Sent, Typing,
+    CloseRoom, History, JoinRoom, LostReason, MemberRole, Membership, Message, MessageSent,
+    OpenRoom, ReactionChanged, ReadHistory, Retention, RoomInfo, RoomKind, RoomLost, RoomView,
+    SendEphemeral, SendMessage, Sent, Typing,
 };
 use pitturu_protocol::types::system::{
     Done, Echo, Goaway, GoawayReason, Limits, Resume, Resumed, ResumedRoom, RoomCursor,
@@ -35,7 +35,7 @@ const PING_MS: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
     Hello(Option<String>),
-    Call(CallId, u16, Option<String>, Vec<u8>),
+    Call(CallId, u16, Option<String>, Vec<u8>, Option<u64>),
     Cancel(CallId),
     Ack(Stream, u64, u64),
     Pong(u32),
@@ -44,6 +44,7 @@ enum Said {
 struct Test {
     machine: ClientConnection,
     now: u64,
+    drawn: u32,
 }
 
 impl Test {
@@ -51,6 +52,7 @@ impl Test {
         Self {
             machine: ClientConnection::new(config, 1),
             now: 10_000,
+            drawn: 0,
         }
     }
 
@@ -140,7 +142,8 @@ impl Test {
                         method,
                         body,
                         key,
-                    } => Said::Call(call, method, key.map(str::to_owned), body.to_vec()),
+                        head,
+                    } => Said::Call(call, method, key.map(str::to_owned), body.to_vec(), head),
                     ClientFrame::Cancel { call } => Said::Cancel(call),
                     ClientFrame::Ack { stream, cursor } => {
                         Said::Ack(stream, cursor.seq, cursor.rev)
@@ -158,10 +161,30 @@ impl Test {
         self.said()
             .into_iter()
             .filter_map(|said| match said {
-                Said::Call(call, method, key, _) => Some((call, method, key)),
+                Said::Call(call, method, key, ..) => Some((call, method, key)),
                 _ => None,
             })
             .collect()
+    }
+
+    /// The calls with a key on the wire since the last look: number, key, and head if they are first attempts.
+    fn attempts(&mut self) -> Vec<(CallId, String, Option<u64>)> {
+        self.said()
+            .into_iter()
+            .filter_map(|said| match said {
+                Said::Call(call, _, key, _, head) => Some((call, key?, head)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Makes a call under a key that nothing was sent under before, which goes out at once. Returns its number and head.
+    fn first<M: Method>(&mut self, request: &M) -> (CallId, Option<u64>) {
+        self.drawn += 1;
+        self.machine.call(drawn(request, self.drawn)).unwrap();
+        let attempts = self.attempts();
+        assert_eq!(attempts.len(), 1, "{attempts:?}");
+        (attempts[0].0, attempts[0].2)
     }
 
     fn send(&mut self, key: &str) -> Ticket {
@@ -315,6 +338,15 @@ fn send(text: &str) -> SendMessage {
     }
 }
 
+/// A call under a key that nothing was sent under before.
+fn drawn<M: Method>(request: &M, key: u32) -> Request {
+    Request {
+        key: Some(format!("drawn {key}")),
+        key_is_new: true,
+        ..Request::of(request)
+    }
+}
+
 fn sent() -> Sent {
     Sent { seq: 1, at: 0 }
 }
@@ -357,14 +389,14 @@ fn hello_resume_and_calls_go_out_without_waiting_for_the_welcome() {
     test.machine.connected(test.now);
     let said = test.said();
     assert_eq!(said[0], Said::Hello(Some("access 1".into())));
-    let Said::Call(1, Resume::NUMBER, None, body) = &said[1] else {
+    let Said::Call(1, Resume::NUMBER, None, body, None) = &said[1] else {
         panic!("{said:?}");
     };
     assert_eq!(
         codec::decode::<Resume>(body).unwrap(),
         test.machine.cursors()
     );
-    assert!(matches!(&said[2], Said::Call(2, SendMessage::NUMBER, Some(key), _) if key == "k1"));
+    assert!(matches!(&said[2], Said::Call(2, SendMessage::NUMBER, Some(key), ..) if key == "k1"));
     assert_eq!(said.len(), 3);
 }
 
@@ -725,7 +757,7 @@ fn a_hole_opens_the_room_again_from_the_cursor() {
     assert_eq!(test.machine.stats().holes, 1);
     assert_eq!(test.machine.connection(), Connection::CatchingUp);
     let said = test.said();
-    let [Said::Call(call, OpenRoom::NUMBER, None, body)] = &said[..] else {
+    let [Said::Call(call, OpenRoom::NUMBER, None, body, None)] = &said[..] else {
         panic!("{said:?}");
     };
     let open: OpenRoom = codec::decode(body).unwrap();
@@ -896,7 +928,7 @@ fn a_repeated_join_opens_the_room_from_its_stored_reply() {
     let call = test.calls()[0].0;
     test.receive(&frame::reply(call, &view(cursor(5, 2))));
     let said = test.said();
-    let [Said::Call(_, OpenRoom::NUMBER, None, body)] = &said[..] else {
+    let [Said::Call(_, OpenRoom::NUMBER, None, body, None)] = &said[..] else {
         panic!("{said:?}");
     };
     let open: OpenRoom = codec::decode(body).unwrap();
@@ -922,7 +954,7 @@ fn while_paused_entries_wait_at_the_server_and_answers_come() {
     assert_eq!(test.calls(), []);
     test.machine.pause(false);
     let said = test.said();
-    let [Said::Call(call, OpenRoom::NUMBER, None, _)] = &said[..] else {
+    let [Said::Call(call, OpenRoom::NUMBER, None, ..)] = &said[..] else {
         panic!("{said:?}");
     };
     test.receive(&frame::reply(*call, &view(cursor(7, 2))));
@@ -1056,7 +1088,7 @@ fn a_session_that_ended_elsewhere_renews_its_tokens_or_signs_out() {
     assert_eq!(said[0], Said::Hello(None));
     assert!(matches!(
         &said[1],
-        Said::Call(_, RefreshTokens::NUMBER, Some(_), _)
+        Said::Call(_, RefreshTokens::NUMBER, Some(_), _, None)
     ));
 
     let mut config = player();
@@ -1221,6 +1253,7 @@ fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
             rev: 1,
         }),
         key: key.map(str::to_owned),
+        key_is_new: false,
         deadline: None,
     }
 }
@@ -1343,5 +1376,214 @@ fn an_event_moves_the_cursor_that_the_table_says_and_comes_once_if_it_is_an_entr
             None => (2, 5, 2, Some(0)),
         };
         assert_eq!(stands, expected, "{}", event.name);
+    }
+}
+
+#[test]
+fn a_first_attempt_says_what_the_server_had_told_of_its_room() {
+    let mut test = Test::with_room(cursor(5, 2));
+    let (call, head) = test.first(&send("after the view"));
+    assert_eq!(head, Some(5));
+    test.receive(&frame::reply(call, &Sent { seq: 6, at: 0 }));
+    assert_eq!(test.first(&send("after a reply")).1, Some(6));
+    test.receive(&message(6));
+    test.receive(&message(7));
+    assert_eq!(test.first(&send("after a message")).1, Some(7));
+    test.receive(&change(3));
+    assert_eq!(test.first(&send("after a change")).1, Some(7));
+    let page = StreamPosition {
+        stream: ROOM.to_string(),
+        seq: 7,
+        rev: 3,
+        head: 40,
+        live: false,
+    };
+    test.receive(&frame::event(&page));
+    assert_eq!(test.first(&send("after a page")).1, Some(40));
+    let gap = |missing, from, to| ServerFrame::Gap {
+        stream: Stream::Room(ROOM),
+        missing,
+        from,
+        to,
+    };
+    test.receive(&gap(Missing::Messages, 8, 41).encode());
+    assert_eq!(test.first(&send("after a gap")).1, Some(41));
+    test.receive(&gap(Missing::Changes, 4, 90).encode());
+    assert_eq!(test.first(&send("after a gap of changes")).1, Some(41));
+
+    let read = ReadHistory {
+        room: ROOM,
+        from: None,
+        limit: None,
+    };
+    test.call(&read, None, None).unwrap();
+    let call = test.calls()[0].0;
+    let history = History {
+        messages: Vec::new(),
+        first: 1,
+        head: 50,
+        rev: 9,
+    };
+    test.receive(&frame::reply(call, &history));
+    assert_eq!(test.first(&send("after history")).1, Some(50));
+
+    test.machine.pause(true);
+    test.receive(&message(51));
+    assert_eq!(test.first(&send("of a message held back")).1, Some(51));
+    test.receive(&message(49));
+    assert_eq!(test.first(&send("after an old message")).1, Some(51));
+}
+
+#[test]
+fn a_repetition_says_nothing_of_what_was_seen() {
+    let mut test = Test::with_room(cursor(5, 2));
+    let (call, head) = test.first(&send("a"));
+    assert_eq!(head, Some(5));
+    let mut number = call;
+    for code in [Code::RateLimited, Code::Overloaded] {
+        test.fault(number, Fault::of(code).retry_after_ms(0));
+        test.pass(10);
+        let again = test.attempts();
+        assert_eq!(again.len(), 1);
+        assert_eq!((again[0].1.as_str(), again[0].2), ("drawn 1", None));
+        number = again[0].0;
+    }
+    test.machine.disconnected(test.now, Some(1006));
+    test.reconnect();
+    let again = test.attempts();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].1.as_str(), again[0].2), ("drawn 1", None));
+
+    let mut test = Test::with_room(cursor(5, 2));
+    let (call, _) = test.first(&send("a"));
+    test.fault(call, Fault::of(Code::Unauthenticated));
+    let refresh = test.calls()[0].0;
+    test.receive(&frame::reply(refresh, &signed_in(1, 2, 1_000_000)));
+    let again = test.attempts();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].1.as_str(), again[0].2), ("drawn 1", None));
+}
+
+#[test]
+fn a_call_that_waited_for_a_connection_is_a_first_attempt_as_of_its_making() {
+    let mut test = Test::with_room(cursor(5, 2));
+    test.machine.disconnected(test.now, Some(1006));
+    test.machine.call(drawn(&send("offline"), 1)).unwrap();
+    test.reconnect();
+    let attempts = test.attempts();
+    assert_eq!(attempts, [(2, "drawn 1".to_owned(), Some(5))]);
+
+    let mut test = Test::with_room(cursor(5, 2));
+    for number in 0..CALLS_IN_FLIGHT_MAX {
+        test.send(&format!("k{number}"));
+    }
+    let on_wire = test.calls();
+    assert!(on_wire.len() < CALLS_IN_FLIGHT_MAX);
+    test.machine.call(drawn(&send("behind"), 1)).unwrap();
+    for seq in 6..20 {
+        test.receive(&message(seq));
+    }
+    for (call, ..) in on_wire {
+        test.receive(&frame::reply(call, &Sent { seq: 19, at: 0 }));
+    }
+    let attempts = test.attempts();
+    let behind = attempts.iter().find(|(_, key, _)| key == "drawn 1");
+    assert_eq!(behind.map(|(.., head)| *head), Some(Some(5)));
+    assert_eq!(test.first(&send("now")).1, Some(19));
+}
+
+#[test]
+fn nothing_is_said_of_a_room_that_is_not_followed() {
+    let mut test = Test::online(player());
+    assert_eq!(test.first(&send("nowhere")).1, None);
+
+    let mut test = Test::with_room(cursor(5, 2));
+    test.call(&CloseRoom { room: ROOM }, None, None).unwrap();
+    let close = test.calls()[0].0;
+    test.receive(&frame::reply(close, &Done {}));
+    assert_eq!(test.first(&send("closed")).1, None);
+    test.receive(&message(6));
+    assert_eq!(test.first(&send("closed")).1, None);
+    test.call(&JoinRoom { room: ROOM }, Some("j"), None)
+        .unwrap();
+    let join = test.calls()[0].0;
+    test.receive(&frame::reply(join, &view(cursor(8, 2))));
+    assert_eq!(test.first(&send("joined")).1, Some(8));
+
+    test.receive(&frame::event(&RoomLost {
+        room: ROOM,
+        reason: LostReason::Kicked,
+    }));
+    assert_eq!(test.first(&send("kicked")).1, None);
+
+    let mut test = Test::with_room(cursor(5, 2));
+    test.machine.disconnected(test.now, None);
+    test.reconnect();
+    test.receive(&welcome(true, None));
+    let mut lost = resumed(cursor(5, 2));
+    lost.rooms[0].view = None;
+    lost.rooms[0].fault = Some(Fault::of(Code::NotAMember));
+    test.receive(&frame::reply(1, &lost));
+    test.said();
+    assert_eq!(test.first(&send("put out")).1, None);
+}
+
+#[test]
+fn what_the_application_kept_counts_once_the_server_has_told_it() {
+    let mut config = player();
+    config.resume.rooms = vec![RoomCursor {
+        room: ROOM,
+        seq: 9,
+        rev: 4,
+    }];
+    let mut test = Test::new(config);
+    test.machine.start(test.now);
+    test.machine.connected(test.now);
+    test.receive(&welcome(true, None));
+    test.said();
+    assert_eq!(test.first(&send("early")).1, None);
+    test.receive(&frame::reply(1, &resumed(cursor(6, 4))));
+    assert_eq!(test.first(&send("resumed")).1, Some(6));
+}
+
+#[test]
+fn what_a_server_has_forgotten_was_not_seen() {
+    let mut test = Test::with_room(cursor(5, 2));
+    let page = StreamPosition {
+        stream: ROOM.to_string(),
+        seq: 5,
+        rev: 2,
+        head: 40,
+        live: false,
+    };
+    test.receive(&frame::event(&page));
+    test.machine.disconnected(test.now, Some(1006));
+    test.reconnect();
+    test.receive(&welcome(true, None));
+    test.said();
+    test.receive(&frame::reply(1, &resumed(cursor(7, 2))));
+    assert_eq!(test.first(&send("anew")).1, Some(7));
+}
+
+#[test]
+fn exactly_writes_at_a_room_under_a_key_of_their_own_say_what_was_seen() {
+    for method in METHODS {
+        for (key, key_is_new) in [(Some("a"), true), (Some("a"), false), (None, true)] {
+            let mut test = Test::with_room(cursor(5, 2));
+            let call = Request {
+                key_is_new,
+                ..any_call(method, key)
+            };
+            test.machine.call(call).unwrap();
+            let said = test.said();
+            let [Said::Call(.., head)] = &said[..] else {
+                panic!("{said:?}");
+            };
+            let tells = key.is_some()
+                && key_is_new
+                && method.place == Place::Room
+                && method.effect == Effect::Writes;
+            assert_eq!(*head, tells.then_some(5), "{} {key:?}", method.name);
+        }
     }
 }

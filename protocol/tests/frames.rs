@@ -92,7 +92,7 @@ fn message_sent() -> impl Strategy<Value = MessageSent> {
 #[derive(Clone, Debug)]
 enum Client {
     Hello(String, Option<String>),
-    Call(u32, u16, SendMessage, Option<String>),
+    Call(u32, u16, SendMessage, Option<(String, Option<u64>)>),
     Cancel(u32),
     Ack(Stream, u64, u64),
     Pong(u32),
@@ -114,7 +114,8 @@ impl Client {
                     call: *call,
                     method: *method,
                     body: &body,
-                    key: key.as_deref(),
+                    key: key.as_ref().map(|(key, _)| key.as_str()),
+                    head: key.as_ref().and_then(|(_, head)| *head),
                 }
             }
             Self::Cancel(call) => ClientFrame::Cancel { call: *call },
@@ -146,7 +147,7 @@ impl Client {
 }
 
 fn client() -> impl Strategy<Value = Client> {
-    let key = option::of("[a-z0-9]{1,64}");
+    let key = option::of(("[a-z0-9]{1,64}", option::of(integer())));
     prop_oneof![
         (text(), option::of(text())).prop_map(|(sdk, token)| Client::Hello(sdk, token)),
         (any::<u32>(), any::<u16>(), send_message(), key)
@@ -421,6 +422,7 @@ fn keys_integers_and_kinds_have_their_bounds() {
             method: 0,
             body: &[0x80],
             key: Some(key),
+            head: None,
         }
         .encode()
     };
@@ -448,4 +450,63 @@ fn keys_integers_and_kinds_have_their_bounds() {
     assert!(ClientFrame::read(&[]).is_err());
     assert!(ClientFrame::read(&[0x90]).is_err());
     assert!(ClientFrame::read(&[0xc1]).is_err());
+}
+
+#[test]
+fn a_head_stands_behind_a_key_alone_and_has_the_bounds_of_integers() {
+    let read = |key_and_head: &[u8]| {
+        let bytes = [&[0x96, 2, 1, 0, 0x80], key_and_head].concat();
+        match ClientFrame::read(&bytes) {
+            Ok((ClientFrame::Call { key, head, .. }, [])) => Ok((key.map(str::to_owned), head)),
+            Ok(other) => panic!("a call became {other:?}"),
+            Err(error) => Err(error),
+        }
+    };
+    let keyed = |head: &[u8]| read(&[&[0xa1, b'k'], head].concat());
+    let k = || Some("k".to_owned());
+    assert_eq!(keyed(&[0]), Ok((k(), Some(0))));
+    assert_eq!(keyed(&[0xc0]), Ok((k(), None)));
+    assert_eq!(read(&[0xc0, 0xc0]), Ok((None, None)));
+    let mut largest = Vec::new();
+    rmp_uint(&mut largest, INTEGER_MAX);
+    assert_eq!(keyed(&largest), Ok((k(), Some(INTEGER_MAX))));
+
+    let mut too_large = Vec::new();
+    rmp_uint(&mut too_large, INTEGER_MAX + 1);
+    let negative: [&[u8]; 2] = [&[0xff], &[0xd0, 0x80]];
+    let others: [&[u8]; 5] = [
+        &[0xa1, b'5'],
+        &[0xc3],
+        &[0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0],
+        &[0x80],
+        &too_large,
+    ];
+    for head in negative.into_iter().chain(others) {
+        let refused = keyed(head);
+        assert!(
+            matches!(
+                refused,
+                Err(InvalidFrame::Malformed(Malformed::Expected(_)))
+            ),
+            "{head:x?}: {refused:?}"
+        );
+    }
+    assert_eq!(
+        read(&[0xc0, 5]),
+        Err(InvalidFrame::Malformed(Malformed::Expected(
+            "a key before the head"
+        )))
+    );
+}
+
+#[test]
+fn a_head_without_a_key_is_not_written() {
+    let call = |head| ClientFrame::Call {
+        call: 1,
+        method: 0,
+        body: &[0x80],
+        key: None,
+        head,
+    };
+    assert_eq!(call(Some(5)).encode(), call(None).encode());
 }

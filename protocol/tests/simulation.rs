@@ -412,6 +412,7 @@ impl World {
         client.keys += 1;
         let mut call = Request::of(request);
         call.key = Some(format!("{index}-{}", client.keys));
+        call.key_is_new = true;
         if let Asked::Send { bound: true, .. } = asked {
             call.deadline = Some(self.now + 200);
         }
@@ -613,7 +614,7 @@ fn brief(output: &Output) -> String {
     }
 }
 
-fn run(seed: u64) -> [u64; 3] {
+fn run(seed: u64) -> [u64; 4] {
     let mut world = World::new(seed);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     if let Err(panic) = outcome {
@@ -623,17 +624,19 @@ fn run(seed: u64) -> [u64; 3] {
         eprintln!("failed with PITTURU_SIM_SEED={seed}");
         std::panic::resume_unwind(panic);
     }
-    world
-        .clients
-        .iter()
-        .fold([0; 3], |[welcomes, holes, cuts], client| {
+    let first_attempts = world.server.first_attempts;
+    world.clients.iter().fold(
+        [0, 0, 0, first_attempts],
+        |[welcomes, holes, cuts, first_attempts], client| {
             let stats = client.machine.stats();
             [
                 welcomes + stats.welcomes,
                 holes + stats.holes,
                 cuts + stats.cuts,
+                first_attempts,
             ]
-        })
+        },
+    )
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -651,17 +654,23 @@ fn sends_take_effect_once_and_streams_are_dense_whatever_the_network_does() {
         return;
     }
     let seeds = setting("PITTURU_SIM_SEEDS").unwrap_or(10);
-    let mut totals = [0; 3];
+    let mut totals = [0; 4];
     for seed in 1..=seeds {
         let counts = run(seed);
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }
     }
-    let [welcomes, holes, cuts] = totals;
-    println!("{seeds} seeds: {welcomes} connections, {holes} holes, {cuts} cuts");
+    let [welcomes, holes, cuts, first_attempts] = totals;
+    println!(
+        "{seeds} seeds: {welcomes} connections, {holes} holes, {cuts} cuts, {first_attempts} first attempts"
+    );
     assert!(
         welcomes > 5 * seeds && holes > 0 && cuts > 0,
         "the storm was too calm: {totals:?}"
+    );
+    assert!(
+        first_attempts > 100 * seeds,
+        "only {first_attempts} first attempts said so"
     );
 }

@@ -152,7 +152,7 @@ fn payload(frame: &FrameEntry, number: Option<u16>, body: Option<&str>) -> Value
     let optional = frame
         .fields
         .iter()
-        .filter(|field| field.element == Element::Key)
+        .filter(|field| field.element.is_optional())
         .count();
     let least = items.len() - optional;
     json!({ "type": "array", "items": items, "minItems": least })

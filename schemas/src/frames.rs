@@ -40,6 +40,8 @@ pub enum Element {
     Bin,
     /// An idempotency key; absent or nil for none.
     Key,
+    /// An integer below 2^53 behind a key; absent or nil for none.
+    Head,
     /// 0 for messages, 1 for changes.
     Missing,
     /// A map of the named type.
@@ -85,12 +87,12 @@ macro_rules! frames {
     };
 }
 
-use Element::{Bin, Body, Integer, Key, Missing, Room, Stream, TableBody, U16, U32};
+use Element::{Bin, Body, Head, Integer, Key, Missing, Room, Stream, TableBody, U16, U32};
 
 frames! {
     1 "hello" Client "First frame of a connection." (body: Body("Hello"));
     2 "call" Client "A request that wants exactly one reply or fault."
-        (call: U32, method: U16, body: TableBody, key: Key);
+        (call: U32, method: U16, body: TableBody, key: Key, head: Head);
     3 "cancel" Client "The answer to this call is no longer wanted." (call: U32);
     4 "ack" Client "Everything of the stream up to the cursor has been processed; the next page of a back-fill may come."
         (stream: Stream, seq: Integer, rev: Integer);
@@ -128,6 +130,11 @@ impl FrameEntry {
 }
 
 impl Element {
+    /// Whether it may be left out, with all that follow it.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Key | Head)
+    }
+
     /// JSON Schema of what stands there; `reference` makes the reference to a named type.
     pub fn schema(self, reference: impl Fn(&str) -> Value) -> Value {
         let integer = |maximum: u64| json!({ "type": "integer", "minimum": 0, "maximum": maximum });
@@ -143,6 +150,12 @@ impl Element {
                 "minLength": 1,
                 "maxLength": pitturu_protocol::limits::KEY_BYTES_MAX,
                 "description": "Idempotency key; may be left out.",
+            }),
+            Head => json!({
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": INTEGER_MAX,
+                "description": "First attempt only: newest sequence of the room that the client had seen; may be left out.",
             }),
             Missing => json!({ "enum": [0, 1], "description": "0 messages, 1 changes." }),
             Body(name) => reference(name),

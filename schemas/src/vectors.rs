@@ -257,6 +257,9 @@ fn call_fields(catalog: &Catalog) -> Vec<Value> {
     fields.push(json!({
         "call": u32::MAX, "method": u16::MAX, "body": {}, "key": "k".repeat(KEY_BYTES_MAX),
     }));
+    let first_attempts = [0, 127, 128, 65_536, (1u64 << 53) - 1]
+        .map(|head| json!({ "call": 1, "method": number, "body": {}, "key": "k", "head": head }));
+    fields.extend(first_attempts);
     fields
 }
 
@@ -353,6 +356,7 @@ fn client_faults() -> Vec<(&'static str, Vec<u8>)> {
         let fields = json!({ "call": 1, "method": 0, "body": {}, "key": key });
         to_bytes(&call.array(fields.as_object().expect("a map")))
     };
+    let head = |bytes: &[u8]| [&[0x96, 2, 1, 0, 0x80, 0xa1, b'k'], bytes].concat();
     vec![
         ("a call without a body", vec![0x93, 2, 1, 0]),
         ("a call whose body is text", vec![0x94, 2, 1, 0, 0xa0]),
@@ -369,6 +373,14 @@ fn client_faults() -> Vec<(&'static str, Vec<u8>)> {
             "a key that is too long",
             key(&"k".repeat(KEY_BYTES_MAX + 1)),
         ),
+        ("a head that is text", head(&[0xa1, b'5'])),
+        ("a head that is a boolean", head(&[0xc3])),
+        ("a negative head", head(&[0xff])),
+        ("a head with a fraction", {
+            head(&[0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0])
+        }),
+        ("a head of 2^53", head(&[0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0])),
+        ("a head without a key", vec![0x96, 2, 1, 0, 0x80, 0xc0, 5]),
         ("a hello whose version is text", {
             to_bytes(&json!([1, { "v": "1", "sdk": "x" }]))
         }),

@@ -49,6 +49,7 @@ impl<M: Method> Call<M> {
             Effect::Writes => match random_text() {
                 Ok(key) => {
                     request.key = Some(key);
+                    request.key_is_new = true;
                     Stage::Made(request, Some(timeout))
                 }
                 Err(error) => Stage::Failed(error),
@@ -77,10 +78,12 @@ impl<M: Method> Call<M> {
         self
     }
 
-    /// Uses this idempotency key instead of a drawn one, to repeat an action of an earlier run of the program. Without effect once it is sent.
+    /// Uses this idempotency key instead of a drawn one, to repeat an action of an earlier run of the program. The server then
+    /// looks for an earlier result, which it need not do for a drawn one. Without effect once it is sent.
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         if let Stage::Made(request, _) = &mut self.stage {
             request.key = Some(key.into());
+            request.key_is_new = false;
         }
         self
     }

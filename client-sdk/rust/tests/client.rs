@@ -126,6 +126,28 @@ async fn a_call_whose_connection_is_dropped_is_repeated_under_its_key() {
 }
 
 #[tokio::test]
+async fn a_drawn_key_is_new_and_a_given_one_may_not_be() {
+    let server = Server::start().await;
+    let (client, mut peer) = in_room(&server, 7).await;
+    let room = client.room(ROOM);
+    let _drawn = room.send("a").send();
+    let (_, _, key, head) = peer.attempt::<SendMessage>().await;
+    assert!(key.is_some());
+    assert_eq!(head, Some(7));
+    let _given = room.send("b").with_key("of an earlier run").send();
+    let (_, _, key, head) = peer.attempt::<SendMessage>().await;
+    assert_eq!((key.as_deref(), head), (Some("of an earlier run"), None));
+    drop(peer);
+    let (mut peer, _) = server.welcome().await;
+    peer.call::<Resume>().await;
+    for _ in 0..2 {
+        let (_, _, key, head) = peer.attempt::<SendMessage>().await;
+        assert!(key.is_some());
+        assert_eq!(head, None);
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_for_the_moment_is_not_kept_for_another_connection() {
     let server = Server::start().await;
     let (client, mut peer) = in_room(&server, 0).await;

@@ -50,7 +50,10 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Time after which the call ends with `deadline`; `Infinity` for never. */
   deadlineMs?: number;
-  /** Idempotency key; drawn at random for each writing call unless given. */
+  /**
+   * Idempotency key, to repeat an action of an earlier run of the program; drawn at random for each writing call unless given.
+   * For a given one the server looks for an earlier result, which it need not do for a drawn one.
+   */
   key?: string;
 }
 
@@ -297,8 +300,12 @@ export class Client {
       const call: Parameters<Machine['call']>[0] = { method, request: { ...request } };
       const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs ?? DEADLINE_MS;
       if (deadlineMs !== Infinity) call.deadline = now() + deadlineMs;
-      if (options.key !== undefined) call.key = options.key;
-      else if (METHODS[method].effect === 'writes') call.key = this.#newKey();
+      if (options.key !== undefined) {
+        call.key = options.key;
+      } else if (METHODS[method].effect === 'writes') {
+        call.key = this.#newKey();
+        call.keyIsNew = true;
+      }
       return this.#machine.call(call);
     } catch (error) {
       reject(asCallError(error));

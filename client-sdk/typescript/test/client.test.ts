@@ -70,6 +70,16 @@ describe('calls', () => {
     expect(heard[0]?.msg.text).toBe('hello');
   });
 
+  test('have keys that are new, unless they are given', async () => {
+    const client = await player();
+    const { info } = await client.call('CreateRoom', { kind: 'public', name: 'lobby' });
+    await client.call('SendMessage', { room: info.room, text: 'a' });
+    await client.call('SendMessage', { room: info.room, text: 'b' }, { key: 'of an earlier run' });
+    const [drawn, given] = server.world.attempts.slice(-2);
+    expect(drawn?.[2]).toBe(0);
+    expect(given).toStrictEqual(['SendMessage', 'of an earlier run']);
+  });
+
   test('have the types of the table', () => {
     expectTypeOf<Methods['SendMessage']['reply']>().toEqualTypeOf<Sent>();
     const client = new Client({ url: 'ws://localhost' });

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 
 import { codeName } from '../src/errors.js';
 import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
+import { METHODS } from '../src/generated/tables.js';
 import { LIMITS } from '../src/generated/wire.js';
+import type { MethodName } from '../src/machine/calls.js';
 import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
 import { reconnectAfter } from '../src/machine/machine.js';
 import { refreshKey } from '../src/machine/sign-in.js';
@@ -10,6 +12,8 @@ import { backOffMs } from '../src/machine/types.js';
 import { encode } from '../src/wire/writer.js';
 import { Pair } from './support/driver.js';
 import { idOf, Refusal } from './support/model.js';
+
+type Line = (typeof METHODS)[MethodName];
 
 const SECRET = 'a secret of sixteen';
 
@@ -292,6 +296,146 @@ describe('calls', () => {
     pair.receive(encode([9, 3, { seq: 'one', at: 1 }]));
     expect(codeName(pair.fault(ticket).code)).toBe('internal');
     expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.protocol_error });
+  });
+});
+
+describe('first attempts', () => {
+  const follows = (): { pair: Pair; room: string } => {
+    const at = inRoom();
+    for (const text of ['1', '2', '3']) at.pair.world.post(at.pair.world.room(at.room), text);
+    at.pair.world.attempts.length = 0;
+    return at;
+  };
+
+  test('say what the server had told of their room', () => {
+    const { pair, room } = follows();
+    send(pair, room, 'a');
+    pair.world.edit(pair.world.room(room), 1, 'edited');
+    send(pair, room, 'b');
+    pair.machine.pause(true);
+    pair.world.post(pair.world.room(room), 'held back');
+    send(pair, room, 'c');
+    expect(pair.world.attempts).toStrictEqual([
+      ['SendMessage', 'send a', 3],
+      ['SendMessage', 'send b', 4],
+      ['SendMessage', 'send c', 6],
+    ]);
+  });
+
+  test('hear of the newest message from replies and positions too', () => {
+    const { pair, room } = follows();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    pair.world.room(room).head = 100;
+    send(pair, room, 'x');
+    const number = pair.world.calls.length;
+    pair.receive(encode([9, number, { seq: 30, at: 1 }]));
+    send(pair, room, 'a', 'after a reply');
+    pair.call('ReadHistory', { room });
+    pair.receive(encode([9, number + 2, { messages: [], first: 1, head: 40, rev: 0 }]));
+    send(pair, room, 'b', 'after history');
+    pair.receive(encode([11, 16, { stream: room, seq: 3, rev: 0, head: 50, live: false }]));
+    send(pair, room, 'c', 'after a page');
+    pair.receive(encode([15, room, 0, 4, 60]));
+    send(pair, room, 'd', 'after a gap');
+    pair.receive(encode([15, room, 1, 1, 90]));
+    send(pair, room, 'e', 'after a gap of changes');
+    expect(pair.world.attempts.map(([, , head]) => head)).toStrictEqual([3, 30, 40, 50, 60, 60]);
+  });
+
+  test('are not repetitions: those say nothing', () => {
+    const { pair, room } = follows();
+    const refusals: ('rate_limited' | 'overloaded')[] = ['rate_limited', 'overloaded'];
+    pair.world.before = () => {
+      const code = refusals.shift();
+      if (code !== undefined) throw new Refusal(code, { retry_after_ms: 10 });
+    };
+    pair.call('EditMessage', { room, seq: 1, text: 'anew' }, 'edit');
+    pair.advance(1_000);
+    if (pair.connection !== undefined) pair.connection.held = true;
+    send(pair, room, 'c');
+    pair.cut();
+    pair.advance(1_000);
+    expect(pair.world.attempts.filter(([, key]) => key === 'edit')).toStrictEqual([
+      ['EditMessage', 'edit', 3],
+      ['EditMessage', 'edit'],
+      ['EditMessage', 'edit'],
+    ]);
+    expect(pair.world.attempts.filter(([, key]) => key === 'send c')).toStrictEqual([
+      ['SendMessage', 'send c', 3],
+      ['SendMessage', 'send c'],
+    ]);
+  });
+
+  test('that wait for a connection or a place on the wire say what was seen when they were made', () => {
+    const { pair, room } = follows();
+    pair.cut();
+    send(pair, room, 'offline');
+    pair.world.post(pair.world.room(room), 'meanwhile');
+    pair.advance(1_000);
+    expect(pair.world.attempts).toStrictEqual([['SendMessage', 'send offline', 3]]);
+    if (pair.connection !== undefined) pair.connection.held = true;
+    for (let n = 0; n < LIMITS.CALLS_IN_FLIGHT_MAX - 4; n += 1) pair.call('Echo', { data: new Uint8Array() });
+    send(pair, room, 'behind');
+    if (pair.connection !== undefined) pair.connection.held = false;
+    pair.world.post(pair.world.room(room), 'ahead');
+    expect(pair.world.attempts.at(-1)).toStrictEqual(['SendMessage', 'send behind', 5]);
+    send(pair, room, 'now');
+    expect(pair.world.attempts.at(-1)).toStrictEqual(['SendMessage', 'send now', 7]);
+  });
+
+  test('say nothing of a room that is not followed', () => {
+    const { pair, room } = follows();
+    const heads = (): (number | undefined)[] => pair.world.attempts.splice(0).map(([, , head]) => head);
+    const other = pair.world.createRoom();
+    send(pair, other.id, 'elsewhere');
+    pair.reply(pair.call('CloseRoom', { room }));
+    send(pair, room, 'closed');
+    expect(heads()).toStrictEqual([undefined, undefined]);
+    pair.reply(pair.call('JoinRoom', { room }, 'join'));
+    send(pair, room, 'joined');
+    expect(heads()).toStrictEqual([undefined, 4]);
+    pair.connection?.event('RoomLost', { room, reason: 'kicked' });
+    pair.connection?.flush();
+    send(pair, room, 'kicked');
+    expect(heads()).toStrictEqual([undefined]);
+  });
+
+  test('take back what the server has forgotten, and believe the application nothing', () => {
+    const { pair, room } = follows();
+    const there = pair.world.room(room);
+    there.head = 1;
+    there.log.length = 1;
+    pair.cut();
+    pair.advance(1_000);
+    send(pair, room, 'anew');
+    expect(pair.world.attempts.at(-1)).toStrictEqual(['SendMessage', 'send anew', 1]);
+
+    const later = new Pair({ resume: { rooms: [{ room, seq: 9, rev: 0 }] } });
+    send(later, room, 'early');
+    later.world.rooms.set(room, there);
+    later.start();
+    later.call('LoginGuest', { secret: SECRET }, 'login');
+    send(later, room, 'resumed');
+    const sends = later.world.attempts.filter(([method]) => method === 'SendMessage');
+    expect(sends).toStrictEqual([
+      ['SendMessage', 'send early'],
+      ['SendMessage', 'send resumed', 3],
+    ]);
+  });
+
+  test('are the writes at rooms, under a key that is new', () => {
+    for (const [method, { place, effect }] of Object.entries(METHODS) as [MethodName, Line][]) {
+      for (const keyIsNew of [true, false]) {
+        const { pair, room } = follows();
+        if (pair.connection !== undefined) pair.connection.held = true;
+        const request = { room, user: idOf(1), access: 'access', refresh: 'refresh', seq: 1 };
+        pair.machine.call({ method, request, key: 'k', keyIsNew });
+        pair.pump();
+        const tells = keyIsNew && place === 'room' && effect === 'writes';
+        const expected = tells ? [method, 'k', 3] : [method, 'k'];
+        expect(pair.world.attempts[0], method).toStrictEqual(expected);
+      }
+    }
   });
 });
 

@@ -231,6 +231,7 @@ function simulate(seed: number): void {
           method: 'SendMessage',
           request: { room: room.id, text },
           key: `k${text}`,
+          keyIsNew: true,
         });
         sends.push({ player, ticket, text });
         if (random() < 0.2) world.edit(room, Math.max(1, room.head), 'edited');
@@ -265,6 +266,9 @@ function simulate(seed: number): void {
   });
 
   while (agenda.next(TROUBLE_MS + 30_000));
+  const told = world.attempts.filter(([, , head]) => head !== undefined);
+  expect(told.length, 'first attempts say so').toBeGreaterThan(SENDS);
+  expect(world.attempts.length, 'some are repeated').toBeGreaterThan(CLIENTS * (SENDS + 1));
   judge(world, room.id, players, sends);
 }
 

@@ -57,7 +57,13 @@ describe('golden vectors', () => {
 function clientFrame(frame: string, fields: Record<string, unknown>): ClientFrame {
   switch (frame) {
     case 'call':
-      return { kind: 'call', key: undefined, ...fields, body: encode(fields['body']) } as ClientFrame;
+      return {
+        kind: 'call',
+        key: undefined,
+        head: undefined,
+        ...fields,
+        body: encode(fields['body']),
+      } as ClientFrame;
     case 'ack': {
       const { stream, seq, rev } = fields;
       return { kind: 'ack', stream, cursor: { seq, rev } } as ClientFrame;

@@ -1,6 +1,7 @@
 //! What replies and faults change.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec;
@@ -8,8 +9,9 @@ use crate::codes::{Fault, Retry};
 use crate::frame::{CallId, Cursor, Stream};
 use crate::ids::RoomId;
 use crate::limits::ROOMS_OPEN_MAX;
+use crate::methods::Method;
 use crate::types::accounts::SignedIn;
-use crate::types::chat::{CloseRoom, RoomView};
+use crate::types::chat::{CloseRoom, ReadHistory, RoomView, SendMessage};
 use crate::types::system::{Resume, Resumed};
 
 use super::calls::{AfterFault, Owner, Pending};
@@ -29,6 +31,7 @@ impl ClientConnection {
         };
         match pending.owner {
             Owner::App => {
+                self.told_by_reply(&pending, &body);
                 let consequence = self.consequence(now, &pending, &body);
                 self.answer(ticket, Ok(body));
                 consequence
@@ -67,6 +70,23 @@ impl ClientConnection {
             Consequence::SignsOut => self.signed_out(None),
         }
         Ok(())
+    }
+
+    /// The reply of a call in a room may tell of the room's newest message.
+    fn told_by_reply(&mut self, pending: &Pending, body: &[u8]) {
+        #[derive(Deserialize)]
+        struct Told {
+            seq: Option<u64>,
+            head: Option<u64>,
+        }
+        let method = pending.request.method;
+        if let Some(room) = pending.room
+            && matches!(method, SendMessage::NUMBER | ReadHistory::NUMBER)
+            && let Ok(Told { seq, head }) = codec::decode(body)
+            && let Some(newest) = seq.max(head)
+        {
+            self.streams.told(Stream::Room(room), newest);
+        }
     }
 
     /// After a reply that is distrusted, the room is opened anew from where that reply stands.

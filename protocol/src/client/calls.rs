@@ -46,8 +46,12 @@ pub(super) struct Pending {
     /// Its reply may not say what is open on this connection: it may be the stored one of an earlier connection, or the
     /// room may have been closed after it.
     pub(super) distrusted: bool,
+    /// The room that it is about, if its method runs there.
+    pub(super) room: Option<RoomId>,
     /// Calls with the same key go out in their order.
     ordering_key: Option<RoomId>,
+    /// The newest sequence of its room that was known when the call was made, until it is put on the wire for the first time.
+    first_head: Option<u64>,
     state: State,
     refusals: u32,
     sign_in_refusals: u32,
@@ -85,8 +89,12 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Takes a call of the application's.
-    pub(super) fn take(&mut self, request: Request) -> Result<Ticket, Refused> {
+    /// Takes a call of the application's. `head` gives the newest sequence that is known of a room.
+    pub(super) fn take(
+        &mut self,
+        request: Request,
+        head: impl FnOnce(RoomId) -> Option<u64>,
+    ) -> Result<Ticket, Refused> {
         request.check()?;
         if self.pending.len() >= CALLS_HELD_MAX
             || self.bytes + request.body.len() > CALLS_HELD_BYTES_MAX
@@ -94,8 +102,13 @@ impl Calls {
             return Err(Refused::QueueFull);
         }
         let consequence = Consequence::of(&request)?;
-        let ordering_key = request.ordering_key()?;
-        Ok(self.insert(request, Owner::App, consequence, ordering_key))
+        let room = request.room()?;
+        let first_head = room.filter(|_| request.is_first_write()).and_then(head);
+        let ticket = self.insert(request, Owner::App, consequence, room);
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.first_head = first_head;
+        }
+        Ok(ticket)
     }
 
     /// Adds a call of the machine's own.
@@ -127,7 +140,7 @@ impl Calls {
         request: Request,
         owner: Owner,
         consequence: Consequence,
-        ordering_key: Option<RoomId>,
+        room: Option<RoomId>,
     ) -> Ticket {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
@@ -135,12 +148,15 @@ impl Calls {
         if let Some(deadline) = request.deadline {
             self.deadlines.insert((deadline, ticket));
         }
+        let ordering_key = room.filter(|_| request.keeps_order());
         let pending = Pending {
             request,
             owner,
             consequence,
             distrusted: false,
+            room,
             ordering_key,
+            first_head: None,
             state: State::Waiting,
             refusals: 0,
             sign_in_refusals: 0,
@@ -215,6 +231,7 @@ impl Calls {
             method: pending.request.method,
             body: &pending.request.body,
             key: pending.request.key.as_deref(),
+            head: pending.first_head.take(),
         };
         Some(frame.encode())
     }

@@ -59,6 +59,9 @@ fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, Broken> {
 impl ClientConnection {
     pub(super) fn event(&mut self, event: u16, body: Bytes) -> Result<(), Broken> {
         if let Some((stream, place)) = place(event, &body)? {
+            if let Place::Seq(seq) = place {
+                self.streams.told(stream, seq);
+            }
             if self.cut_by_pause(stream) {
                 return Ok(());
             }
@@ -86,6 +89,9 @@ impl ClientConnection {
         from: u64,
         to: u64,
     ) -> Result<(), Broken> {
+        if missing == Missing::Messages {
+            self.streams.told(stream, to);
+        }
         if self.cut_by_pause(stream) {
             return Ok(());
         }
@@ -104,6 +110,7 @@ impl ClientConnection {
     fn position(&mut self, body: &[u8]) -> Result<(), Broken> {
         let position: StreamPosition = codec::decode(body).map_err(|_| Broken::Protocol)?;
         let stream: Stream = position.stream.parse().map_err(|_| Broken::Protocol)?;
+        self.streams.told(stream, position.head);
         if !position.live && self.cut_by_pause(stream) {
             return Ok(());
         }

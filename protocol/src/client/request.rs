@@ -3,7 +3,7 @@
 use crate::codec::{self, InvalidBody};
 use crate::ids::RoomId;
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
-use crate::methods::{Change, Method, MethodInfo, Order};
+use crate::methods::{Change, Effect, Method, MethodInfo, Order, Place};
 
 /// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
 pub const CALLS_HELD_MAX: usize = 1024;
@@ -27,6 +27,10 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection.
     pub key: Option<String>,
+    /// Whether the key was drawn for this call, so that nothing was ever sent under it. The machine then tells the server how
+    /// far it had seen the call's room, which spares the room's owner to look the key up. Must be false for a key
+    /// that another call may have had, also one of an earlier run: the action could take effect twice.
+    pub key_is_new: bool,
     /// Time after which the call is answered with [`Code::Deadline`](crate::codes::Code::Deadline). Absent: it waits for as long as it takes.
     pub deadline: Option<u64>,
 }
@@ -38,6 +42,7 @@ impl Request {
             method: M::NUMBER,
             body: codec::encode(request),
             key: None,
+            key_is_new: false,
             deadline: None,
         }
     }
@@ -60,12 +65,26 @@ impl Request {
         MethodInfo::of(self.method).is_some_and(|info| info.momentary)
     }
 
-    /// What it shares with the calls that it must not overtake: the room, if its method keeps a room's order.
-    pub(super) fn ordering_key(&self) -> Result<Option<RoomId>, InvalidBody> {
-        match MethodInfo::of(self.method).and_then(|info| info.order) {
-            Some(Order::Room) => room(&self.body).map(Some),
-            None => Ok(None),
+    /// The room that it is about, if its method runs there or keeps the order of its room.
+    pub(super) fn room(&self) -> Result<Option<RoomId>, InvalidBody> {
+        match MethodInfo::of(self.method) {
+            Some(info) if info.place == Place::Room || info.order == Some(Order::Room) => {
+                room(&self.body).map(Some)
+            }
+            _ => Ok(None),
         }
+    }
+
+    /// Whether it must not overtake other calls of its room.
+    pub(super) fn keeps_order(&self) -> bool {
+        MethodInfo::of(self.method).is_some_and(|info| info.order == Some(Order::Room))
+    }
+
+    /// Whether the room's owner would look its key up, and would find nothing.
+    pub(super) fn is_first_write(&self) -> bool {
+        let new = self.key.is_some() && self.key_is_new;
+        new && MethodInfo::of(self.method)
+            .is_some_and(|info| info.place == Place::Room && info.effect == Effect::Writes)
     }
 }
 

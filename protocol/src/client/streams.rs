@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::frame::{Cursor, Missing, Stream};
+use crate::ids::RoomId;
 use crate::limits::ROOMS_OPEN_MAX;
 use crate::types::chat::RoomView;
 use crate::types::system::{Resume, RoomCursor, StreamPosition};
@@ -30,6 +31,9 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug)]
 struct Followed {
     cursor: Cursor,
+    /// Newest sequence that the server has told of, also of what has not arrived. Absent while only the application has told
+    /// of any.
+    head: Option<u64>,
     /// The server has said that it follows from the cursor.
     open: bool,
     /// Everything up to now has arrived.
@@ -44,10 +48,19 @@ impl Followed {
     fn shut(cursor: Cursor) -> Self {
         Self {
             cursor,
+            head: None,
             open: false,
             live: false,
             cut: false,
             reopened_from: None,
+        }
+    }
+
+    /// What is left of it when the server does not follow any more.
+    fn shut_again(&self) -> Self {
+        Self {
+            head: self.head,
+            ..Self::shut(self.cursor)
         }
     }
 
@@ -115,6 +128,18 @@ impl Streams {
         self.followed.get(&stream).map(|followed| followed.cursor)
     }
 
+    /// The newest sequence of a followed room that the server has told of.
+    pub(super) fn head(&self, room: RoomId) -> Option<u64> {
+        self.followed.get(&Stream::Room(room))?.head
+    }
+
+    /// The server has told of this sequence of a stream.
+    pub(super) fn told(&mut self, stream: Stream, seq: u64) {
+        if let Some(followed) = self.followed.get_mut(&stream) {
+            followed.head = followed.head.max(Some(seq));
+        }
+    }
+
     pub(super) fn all_live(&self) -> bool {
         self.followed.values().all(|followed| followed.live)
     }
@@ -144,7 +169,7 @@ impl Streams {
 
     pub(super) fn disconnected(&mut self) {
         for followed in self.followed.values_mut() {
-            *followed = Followed::shut(followed.cursor);
+            *followed = followed.shut_again();
         }
     }
 
@@ -161,6 +186,7 @@ impl Streams {
         };
         let caught_up = from.seq >= view.info.head && from.rev >= view.rev;
         let followed = Followed {
+            head: Some(view.info.head),
             open: true,
             live: caught_up,
             ..Followed::shut(from)
@@ -171,11 +197,12 @@ impl Streams {
     /// Takes no entries of the stream until it has been opened from its cursor.
     pub(super) fn shut(&mut self, stream: Stream) {
         if let Some(followed) = self.followed.get_mut(&stream) {
-            *followed = Followed::shut(followed.cursor);
+            *followed = followed.shut_again();
         }
     }
 
-    /// The room was opened from its cursor; `(seq, rev)` are its newest. Returns what the cursor was ahead of them.
+    /// The room was opened from its cursor. Returns what the cursor was ahead of its newest, which counts also when it is
+    /// below what was told before: the server has forgotten the rest.
     pub(super) fn reopened(&mut self, stream: Stream, newest: Cursor) -> Vec<Rewound> {
         let Some(followed) = self.followed.get_mut(&stream) else {
             return Vec::new();
@@ -190,6 +217,7 @@ impl Streams {
             rewound.push((Missing::Changes, newest.rev + 1, rev));
             followed.cursor.rev = newest.rev;
         }
+        followed.head = Some(newest.seq);
         followed.open = true;
         followed.cut = false;
         followed.live = followed.cursor == newest;

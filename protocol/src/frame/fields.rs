@@ -79,4 +79,15 @@ impl<'a> Fields<'a> {
             key => Ok(key),
         }
     }
+
+    /// The sequence that stands behind an idempotency key.
+    pub(super) fn head(&mut self, after_a_key: bool) -> Result<Option<u64>, Malformed> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        match self.next()?.optional_uint()? {
+            Some(_) if !after_a_key => Err(Malformed::Expected("a key before the head")),
+            head => Ok(head),
+        }
+    }
 }

@@ -98,6 +98,12 @@ pub(crate) struct Server {
     /// Whether no send is given up, so that the ones behind a refused one must wait for it.
     pub(crate) sends_wait: bool,
     pub(crate) reused_refresh_tokens: u32,
+    /// The keys of all frames that any connection has brought.
+    keys: HashSet<String>,
+    /// What the first attempts had seen of their room, until they are decided.
+    first_heads: HashMap<String, u64>,
+    /// Calls that were decided and whose first attempt had told what it had seen.
+    pub(crate) first_attempts: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -172,6 +178,9 @@ impl Server {
             loses_entries: false,
             sends_wait: false,
             reused_refresh_tokens: 0,
+            keys: HashSet::new(),
+            first_heads: HashMap::new(),
+            first_attempts: 0,
         }
     }
 
@@ -277,7 +286,9 @@ impl Server {
                     method,
                     body,
                     key,
+                    head,
                 } => {
+                    self.attempted(key, head);
                     assert!(session.connection.calls_in_flight() <= limits::CALLS_IN_FLIGHT_MAX);
                     let key = key.map(str::to_owned);
                     let result = self.call(now, session, (call, method, body, key), random);
@@ -306,6 +317,30 @@ impl Server {
                 }
                 ClientEvent::Cancel(_) | ClientEvent::Input { .. } | ClientEvent::Nothing => {}
             }
+        }
+    }
+
+    /// A call that says that it is the first attempt is one: no frame with its key has come before.
+    fn attempted(&mut self, key: Option<&str>, head: Option<u64>) {
+        let Some(key) = key else { return };
+        let is_new = self.keys.insert(key.to_owned());
+        if let Some(head) = head {
+            assert!(is_new, "{key} was sent before");
+            self.first_heads.insert(key.to_owned(), head);
+        }
+    }
+
+    /// A call was decided for the first time. Its client had seen nothing that came later.
+    fn decided(&mut self, key: &str, body: &[u8]) {
+        #[derive(serde::Deserialize)]
+        struct InRoom {
+            room: RoomId,
+        }
+        let InRoom { room } = codec::decode(body).unwrap();
+        let seq = self.rooms[&room].head().seq;
+        if let Some(head) = self.first_heads.remove(key) {
+            assert!(head <= seq, "{key} had seen {head} of {seq}");
+            self.first_attempts += 1;
         }
     }
 
@@ -393,6 +428,7 @@ impl Server {
         if let Some(key) = key
             && stores
         {
+            self.decided(&key.1, body);
             self.stored.insert(key, (body.to_vec(), reply.clone()));
         }
         Ok(Some(reply))

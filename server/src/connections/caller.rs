@@ -15,7 +15,10 @@ pub struct IdempotencyKey {
     pub method: u16,
     /// First 16 bytes of the SHA-256 of the encoded request.
     pub request_hash: [u8; 16],
-    /// The room's newest sequence that the client had seen when it made the call, if this is its first attempt.
+    /// On the first attempt of the call alone: the newest sequence of its room that the client had seen when it made the
+    /// call. Whatever was decided under the key was decided when the room had come that far, so a room that remembers every
+    /// key decided since then need not look this one up. It is the client's word, and may lie above the room's
+    /// newest. Absent: a result may be of any time within which results are kept.
     pub first_head: Option<u64>,
 }
 

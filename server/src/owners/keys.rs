@@ -83,10 +83,14 @@ impl<W> Keys<W> {
 
     /// Notes a call, and who waits for its answer if another one is in flight. A key that came with another request is
     /// refused.
+    ///
+    /// `head` is where the entity's stream stands. A client that has seen more, of an entity that was restored from a backup or
+    /// in a lie, says nothing about earlier attempts.
     pub fn see(
         &mut self,
         user: UserId,
         key: &IdempotencyKey,
+        head: u64,
         waiter: impl FnOnce() -> W,
     ) -> Result<Seen, Fault> {
         let id = (user, key.key.clone());
@@ -94,7 +98,8 @@ impl<W> Keys<W> {
             Entry::Occupied(held) => held.into_mut(),
             Entry::Vacant(vacant) => {
                 vacant.insert(Held::of(key));
-                let is_first = key.first_head.is_some_and(|head| head >= self.known_from);
+                let known = self.known_from..=head;
+                let is_first = key.first_head.is_some_and(|seen| known.contains(&seen));
                 return Ok(if is_first { Seen::First } else { Seen::LookUp });
             }
         };
@@ -214,30 +219,32 @@ mod tests {
             (None, Seen::LookUp),
             (Some(7), Seen::LookUp),
             (Some(8), Seen::First),
+            (Some(20), Seen::First),
+            (Some(21), Seen::LookUp),
         ] {
             let key = key(&format!("{head:?}"), head);
-            assert_eq!(keys.see(USER, &key, || ()), Ok(seen));
+            assert_eq!(keys.see(USER, &key, 20, || ()), Ok(seen));
         }
         let first = key("Some(8)", Some(8));
         keys.done(USER, &first, Bytes::new(), 9, 1_000);
         keys.forget_old(1_000 + REMEMBER_MS);
         assert_eq!(
-            keys.see(USER, &first, || ()),
+            keys.see(USER, &first, 20, || ()),
             Ok(Seen::Before(Bytes::new()))
         );
         keys.forget_old(1_001 + REMEMBER_MS);
         assert_eq!(keys.known_from(), 10);
-        assert_eq!(keys.see(USER, &first, || ()), Ok(Seen::LookUp));
+        assert_eq!(keys.see(USER, &first, 20, || ()), Ok(Seen::LookUp));
         let mut new = Keys::new(None);
-        assert_eq!(new.see(USER, &key("k", Some(0)), || ()), Ok(Seen::First));
+        assert_eq!(new.see(USER, &key("k", Some(0)), 0, || ()), Ok(Seen::First));
     }
 
     #[test]
     fn a_key_belongs_to_one_request() {
         let mut keys = Keys::new(None);
         let first = key("k", Some(0));
-        assert_eq!(keys.see(USER, &first, || 1), Ok(Seen::First));
-        assert_eq!(keys.see(USER, &first, || 2), Ok(Seen::Waiting));
+        assert_eq!(keys.see(USER, &first, 0, || 1), Ok(Seen::First));
+        assert_eq!(keys.see(USER, &first, 0, || 2), Ok(Seen::Waiting));
         let other_method = IdempotencyKey {
             method: 9,
             ..first.clone()
@@ -247,7 +254,7 @@ mod tests {
             ..first.clone()
         };
         for other in [other_method, other_request] {
-            let refused = keys.see(USER, &other, || 3).map_err(|fault| fault.code);
+            let refused = keys.see(USER, &other, 0, || 3).map_err(|fault| fault.code);
             assert_eq!(refused, Err(Code::KeyReused));
             let stored = result(USER, &first, vec![1], 5);
             let found = of_this_request(Some(stored), &other);
@@ -255,6 +262,6 @@ mod tests {
         }
         let reply = Bytes::from_static(b"r");
         assert_eq!(keys.done(USER, &first, reply.clone(), 0, 1), [2]);
-        assert_eq!(keys.see(USER, &first, || 4), Ok(Seen::Before(reply)));
+        assert_eq!(keys.see(USER, &first, 0, || 4), Ok(Seen::Before(reply)));
     }
 }

@@ -53,6 +53,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     /// Idempotency key.
     pub key: Option<&'a str>,
+    /// With a key, on the first attempt alone: the newest sequence of the call's room that its client had seen.
+    pub first_head: Option<u64>,
 }
 
 /// Begins a call. What is answered on the spot is appended to `replies`. A refusal is for the caller to send.
@@ -83,7 +85,7 @@ pub fn begin(
             key: key.to_owned(),
             method: incoming.method,
             request_hash: request_hash(incoming.body),
-            first_head: None,
+            first_head: incoming.first_head,
         }),
         _ => None,
     };

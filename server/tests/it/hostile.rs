@@ -220,6 +220,7 @@ fn unknown_methods_and_bad_bodies_are_refused_without_closing() {
             method,
             body,
             key: None,
+            head: None,
         };
         player.send(&frame.encode());
         match player.next() {

@@ -85,6 +85,7 @@ pub(crate) enum Said {
         method: u16,
         body: Vec<u8>,
         key: Option<String>,
+        head: Option<u64>,
     },
     Cancel(CallId),
     Ack(Cursor),
@@ -163,11 +164,13 @@ impl Peer {
                     method,
                     body,
                     key,
+                    head,
                 } => Said::Call {
                     call,
                     method,
                     body: body.to_vec(),
                     key: key.map(str::to_owned),
+                    head,
                 },
                 ClientFrame::Cancel { call } => Said::Cancel(call),
                 ClientFrame::Ack { cursor, .. } => Said::Ack(cursor),
@@ -186,13 +189,20 @@ impl Peer {
 
     /// The next call, which must be of method `M`.
     pub(crate) async fn call<M: Method>(&mut self) -> (CallId, M, Option<String>) {
+        let (call, request, key, _) = self.attempt().await;
+        (call, request, key)
+    }
+
+    /// The next call, which must be of method `M`, with the head that a first attempt tells.
+    pub(crate) async fn attempt<M: Method>(&mut self) -> (CallId, M, Option<String>, Option<u64>) {
         match self.next().await {
             Said::Call {
                 call,
                 method,
                 body,
                 key,
-            } if method == M::NUMBER => (call, codec::decode(&body).unwrap(), key),
+                head,
+            } if method == M::NUMBER => (call, codec::decode(&body).unwrap(), key, head),
             other => panic!("not {} but {other:?}", M::NAME),
         }
     }

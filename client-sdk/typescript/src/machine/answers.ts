@@ -1,6 +1,6 @@
 import { faultOf, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
-import type { Fault, Identity, Resumed, RoomView, SignedIn } from '../generated/types.js';
+import type { Fault, History, Identity, Resumed, RoomView, Sent, SignedIn } from '../generated/types.js';
 import { LIMITS } from '../generated/wire.js';
 import type { Cursor, Stream } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
@@ -28,6 +28,7 @@ export function replied(state: State, now: number, call: number, body: Body): vo
   }
   switch (pending.owner) {
     case 'app':
+      toldByReply(state, pending, body);
       // Whoever waits learns of it first: a consequence that breaks the connection does not undo the call.
       state.answer(pending.ticket, { reply: body });
       return consequence(state, now, pending, body);
@@ -67,6 +68,13 @@ function consequence(state: State, now: number, pending: Pending, body: Body): v
   }
 }
 
+/** The reply of a call in a room may tell of the room's newest message. The reply's shape has been checked. */
+function toldByReply(state: State, { method, room }: Pending, body: Body): void {
+  if (room === undefined) return;
+  if (method === 'SendMessage') state.streams.told(room, (body as unknown as Sent).seq);
+  if (method === 'ReadHistory') state.streams.told(room, (body as unknown as History).head);
+}
+
 /**
  * The reply to a repeated call may be the stored one of an earlier connection, which opens nothing on this one. So the room
  * is opened anew from where that reply stands.
@@ -80,6 +88,7 @@ function opened(state: State, view: RoomView, asked: Partial<Cursor>, repeated: 
     state.streams.opened(view, asked);
   } else if (!state.streams.follows(stream)) {
     state.streams.follow(stream, newestOf(view));
+    state.streams.told(stream, view.info.head);
     reopen(state, stream);
   }
 }

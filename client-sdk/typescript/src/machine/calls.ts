@@ -32,6 +32,12 @@ export interface Request {
   request: Readonly<Record<string, unknown>>;
   /** Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection. */
   key?: string;
+  /**
+   * Whether the key was drawn for this call, so that nothing was ever sent under it. The machine then tells the server how far
+   * it had seen the call's room, which spares the room's owner to look the key up. Not for a key that another call may
+   * have had, also one of an earlier run: the action could take effect twice.
+   */
+  keyIsNew?: boolean;
   /** Time after which the call is answered with `deadline`. Absent: it waits for as long as it takes. */
   deadline?: number;
 }
@@ -65,6 +71,10 @@ export interface Pending {
   readonly consequence: Consequence;
   /** It was on the wire of an earlier connection, so its answer may be a stored one. */
   repeated: boolean;
+  /** The room that it is about, if its method runs there. */
+  readonly room: string | undefined;
+  /** The newest sequence of its room that was known when the call was made, until it is put on the wire for the first time. */
+  firstHead: number | undefined;
   /** Calls with the same key go out in their order. */
   readonly orderingKey: string | undefined;
   state: CallState;
@@ -116,8 +126,8 @@ export class Calls {
   #lastTicket = 0;
   #lastCall = 0;
 
-  /** Takes a call of the application's. */
-  take(call: Request): Ticket {
+  /** Takes a call of the application's. `head` gives the newest sequence that is known of a room. */
+  take(call: Request, head: (room: string) => number | undefined): Ticket {
     const body = encode(call.request);
     if (body.byteLength + FRAME_OVERHEAD_BYTES > LIMITS.FRAME_BYTES_MAX) {
       throw new Refused('too_long', `a call is at most ${String(LIMITS.FRAME_BYTES_MAX)} bytes`);
@@ -131,6 +141,7 @@ export class Calls {
         `${String(CALLS_HELD_MAX)} calls or ${String(CALLS_HELD_BYTES_MAX)} bytes have no answer yet`,
       );
     }
+    const room = roomOf(call);
     return this.#insert({
       owner: 'app',
       method: call.method,
@@ -140,6 +151,8 @@ export class Calls {
       rooms: [],
       inbox: false,
       consequence: consequenceOf(call),
+      room,
+      firstHead: room !== undefined && isFirstWrite(call) ? head(room) : undefined,
       orderingKey: orderingKeyOf(call),
     });
   }
@@ -155,6 +168,8 @@ export class Calls {
       rooms: own.rooms ?? [],
       inbox: own.inbox ?? false,
       consequence: { kind: 'none' },
+      room: undefined,
+      firstHead: undefined,
       orderingKey: undefined,
     });
     const pending = this.#pending.get(ticket);
@@ -188,12 +203,15 @@ export class Calls {
     this.#lastCall += 1;
     this.#move(pending, { in: 'wire', call: this.#lastCall });
     pending.signIn = signIn ?? 0;
+    const head = pending.firstHead;
+    pending.firstHead = undefined;
     return encodeClientFrame({
       kind: 'call',
       call: this.#lastCall,
       method: METHODS[pending.method].number,
       body: pending.body,
       key: pending.key,
+      head,
     });
   }
 
@@ -423,6 +441,16 @@ function textOf(value: unknown): string {
 
 function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined;
+}
+
+/** The room that it is about, if its method runs there. */
+function roomOf({ method, request }: Request): string | undefined {
+  return METHODS[method].place === 'room' ? textOf(request['room']) : undefined;
+}
+
+/** Whether the room's owner would look its key up, and would find nothing. */
+function isFirstWrite({ method, key, keyIsNew }: Request): boolean {
+  return key !== undefined && keyIsNew === true && METHODS[method].effect === 'writes';
 }
 
 /** What it shares with the calls that it must not overtake: the room, if its method keeps a room's order. */

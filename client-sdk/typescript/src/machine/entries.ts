@@ -33,6 +33,7 @@ export function happened(state: State, event: number, body: Body): void {
   const name = EVENT_NAMES.get(event);
   const entry = name && placeOf(name, body);
   if (entry !== undefined) {
+    if (entry.place.in === 'seq') state.streams.told(entry.stream, entry.place.number);
     if (cutByPause(state, entry.stream)) return;
     if (!settle(state, entry.stream, state.streams.entry(entry.stream, entry.place))) return;
   }
@@ -43,6 +44,7 @@ export function happened(state: State, event: number, body: Body): void {
 
 /** Part of a stream no longer exists. */
 export function missed(state: State, stream: Stream, missing: Missing, from: number, to: number): void {
+  if (missing === 'messages') state.streams.told(stream, to);
   if (cutByPause(state, stream)) return;
   if (settle(state, stream, state.streams.gap(stream, missing, from, to))) {
     state.out({ kind: 'gap', stream, missing, from, to });
@@ -52,6 +54,7 @@ export function missed(state: State, stream: Stream, missing: Missing, from: num
 function positioned(state: State, position: StreamPosition): void {
   const { stream, live } = position;
   if (stream !== 'inbox' && !isId(stream)) throw new Broken('protocol', 'unknown stream');
+  state.streams.told(stream, position.head);
   if (!live && cutByPause(state, stream)) return;
   const settled = settle(state, stream, state.streams.position(position));
   const cursor = state.streams.cursor(stream);

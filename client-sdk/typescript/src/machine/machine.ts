@@ -165,7 +165,7 @@ export class Machine extends State {
    */
   call(request: Request): Ticket {
     if (this.phase.is === 'stopped') throw new Refused('stopped', 'the connection has been closed for good');
-    const ticket = this.calls.take(request);
+    const ticket = this.calls.take(request, (room) => this.streams.head(room));
     if (METHODS[request.method].momentary === true && !this.isConnected()) {
       this.#drop(ticket);
       this.answer(ticket, { fault: faultOf('disconnected') });

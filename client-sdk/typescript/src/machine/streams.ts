@@ -24,6 +24,11 @@ export interface Rewound {
 
 interface Followed {
   cursor: Cursor;
+  /**
+   * Newest sequence that the server has told of, also of what has not arrived. Absent while only the application has told of
+   * any.
+   */
+  head: number | undefined;
   /** The server has said that it follows from the cursor. */
   open: boolean;
   /** Everything up to now has arrived. */
@@ -34,8 +39,8 @@ interface Followed {
   reopenedFrom: Cursor | undefined;
 }
 
-function shut(cursor: Cursor): Followed {
-  return { cursor: { ...cursor }, open: false, live: false, cut: false, reopenedFrom: undefined };
+function shut(cursor: Cursor, head?: number): Followed {
+  return { cursor: { ...cursor }, head, open: false, live: false, cut: false, reopenedFrom: undefined };
 }
 
 function equal(left: Cursor, right: Cursor): boolean {
@@ -96,6 +101,17 @@ export class Streams {
     return followed && { ...followed.cursor };
   }
 
+  /** The newest sequence of a followed room that the server has told of. */
+  head(room: string): number | undefined {
+    return this.#followed.get(room)?.head;
+  }
+
+  /** The server has told of this sequence of a stream. */
+  told(stream: Stream, seq: number): void {
+    const followed = this.#followed.get(stream);
+    if (followed !== undefined) followed.head = Math.max(followed.head ?? 0, seq);
+  }
+
   allLive(): boolean {
     for (const followed of this.#followed.values()) if (!followed.live) return false;
     return true;
@@ -123,7 +139,7 @@ export class Streams {
   }
 
   disconnected(): void {
-    for (const [stream, { cursor }] of this.#followed) this.#followed.set(stream, shut(cursor));
+    for (const [stream, { cursor, head }] of this.#followed) this.#followed.set(stream, shut(cursor, head));
   }
 
   /**
@@ -136,10 +152,13 @@ export class Streams {
     const newest = newestOf(view);
     const cursor = keeps ? known.cursor : { seq: asked.seq ?? newest.seq, rev: asked.rev ?? newest.rev };
     const live = cursor.seq >= newest.seq && cursor.rev >= newest.rev;
-    this.#followed.set(view.info.room, { ...shut(cursor), open: true, live });
+    this.#followed.set(view.info.room, { ...shut(cursor, newest.seq), open: true, live });
   }
 
-  /** The stream was opened from its cursor. Returns what the cursor was ahead of the newest. */
+  /**
+   * The stream was opened from its cursor. Returns what the cursor was ahead of the newest, which counts also when it is below
+   * what was told before: the server has forgotten the rest.
+   */
   reopened(stream: Stream, newest: Cursor): Rewound[] {
     const followed = this.#followed.get(stream);
     if (followed === undefined) return [];
@@ -148,6 +167,7 @@ export class Streams {
     if (seq > newest.seq) rewound.push({ missing: 'messages', from: newest.seq + 1, to: seq });
     if (rev > newest.rev) rewound.push({ missing: 'changes', from: newest.rev + 1, to: rev });
     followed.cursor = { seq: Math.min(seq, newest.seq), rev: Math.min(rev, newest.rev) };
+    followed.head = newest.seq;
     followed.open = true;
     followed.cut = false;
     followed.live = equal(followed.cursor, newest);

@@ -23,7 +23,18 @@ export type Missing = 'messages' | 'changes';
 /** A frame from a client. Bodies of calls are encoded already. */
 export type ClientFrame =
   | { kind: 'hello'; body: Hello }
-  | { kind: 'call'; call: number; method: number; body: Uint8Array; key: string | undefined }
+  | {
+      kind: 'call';
+      call: number;
+      method: number;
+      body: Uint8Array;
+      key: string | undefined;
+      /**
+       * On the first attempt of a call and on no repetition: the newest sequence of the call's room that had been seen when the
+       * call was made. Without a key it is not sent.
+       */
+      head: number | undefined;
+    }
   | { kind: 'cancel'; call: number }
   | { kind: 'ack'; stream: Stream; cursor: Cursor }
   | { kind: 'pong'; nonce: number }
@@ -62,7 +73,10 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array {
       return encode([KIND.hello, frame.body]);
     case 'call': {
       const elements = [encode(KIND.call), encode(frame.call), encode(frame.method), frame.body];
-      if (frame.key !== undefined) elements.push(encode(frame.key));
+      if (frame.key !== undefined) {
+        elements.push(encode(frame.key));
+        if (frame.head !== undefined) elements.push(encode(frame.head));
+      }
       return arrayOf(elements);
     }
     case 'cancel':

@@ -53,9 +53,13 @@ export class Pair {
     return this;
   }
 
+  /** A call under a key that nothing was sent under before. */
   call(method: Request['method'], request: Request['request'], key?: string): Ticket {
     const call: Request = { method, request };
-    if (key !== undefined) call.key = key;
+    if (key !== undefined) {
+      call.key = key;
+      call.keyIsNew = true;
+    }
     const ticket = this.machine.call(call);
     this.pump();
     return ticket;

@@ -70,6 +70,10 @@ export class World {
   before: (method: keyof Methods, body: Body) => void = () => undefined;
   /** Names of the calls that arrived, in order. */
   readonly calls: string[] = [];
+  /** The calls that arrived with a key, in order: their method, key, and head if they are first attempts. */
+  readonly attempts: [method: string, key: string, head?: number][] = [];
+  /** Heads of the first attempts that have not taken effect. */
+  readonly #firstHeads = new Map<string, number>();
   #ids = 1;
   #tokens = 0;
 
@@ -88,6 +92,23 @@ export class World {
     const room: Room = { id: this.newId(), name, log: [], head: 0, rev: 0, first: 1 };
     this.rooms.set(room.id, room);
     return room;
+  }
+
+  /** Throws when a call says that it is the first attempt, and is not. */
+  arrived(method: string, key: string, head: number | undefined): void {
+    if (head !== undefined) {
+      if (this.attempts.some(([, earlier]) => earlier === key)) throw new Error(`${key} is no first attempt`);
+      this.#firstHeads.set(key, head);
+    }
+    this.attempts.push(head === undefined ? [method, key] : [method, key, head]);
+  }
+
+  /** Throws when the first attempt of a call knew more than there was when the call took effect. */
+  decided(key: string, { head }: Room): void {
+    const seen = this.#firstHeads.get(key);
+    this.#firstHeads.delete(key);
+    if (seen !== undefined && seen > head)
+      throw new Error(`${key} had seen ${String(seen)} of ${String(head)}`);
   }
 
   /** Adds a message as if somebody had sent it. */
@@ -256,7 +277,7 @@ export class ModelConnection {
       case KIND.hello:
         return this.#hello(fields[0] as { token?: string });
       case KIND.call:
-        return this.#call(fields as [number, number, Body, string | undefined]);
+        return this.#call(fields as [number, number, Body, string?, number?]);
       case KIND.cancel:
         this.cancelled.push(fields[0] as number);
         return;
@@ -293,9 +314,10 @@ export class ModelConnection {
     this.frame('welcome', welcome);
   }
 
-  #call([call, number, body, key]: [number, number, Body, string | undefined]): void {
+  #call([call, number, body, key, head]: [number, number, Body, string?, number?]): void {
     const method = NUMBERS.get(number);
     this.#world.calls.push(method ?? String(number));
+    if (key !== undefined) this.#world.arrived(method ?? String(number), key, head);
     try {
       if (method === undefined) throw new Refusal('unknown_method');
       if (METHODS[method].access !== 'anyone' && this.user === undefined)
@@ -309,6 +331,8 @@ export class ModelConnection {
         return;
       }
       const after: (() => void)[] = [];
+      const room = this.#world.rooms.get(body['room'] as string);
+      if (key !== undefined && room !== undefined) this.#world.decided(key, room);
       const reply = this.#do(method, body, after);
       if (key !== undefined) this.#world.results.set(key, reply);
       this.frame('reply', call, reply);

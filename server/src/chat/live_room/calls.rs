@@ -31,7 +31,7 @@ impl LiveRoom {
             return;
         }
         let waiter = || Waiter::Call(call.recipient.clone(), call.call);
-        match self.keys.see(user, key, waiter) {
+        match self.keys.see(user, key, self.room.head(), waiter) {
             Ok(Seen::First) => self.carry_out(context, call, now),
             Ok(Seen::Waiting) => {}
             Ok(Seen::Before(body)) => {

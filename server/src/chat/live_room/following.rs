@@ -160,7 +160,7 @@ impl LiveRoom {
             return;
         };
         let mut follow = Some(Box::new(follow));
-        let seen = self.keys.see(user, &key, || {
+        let seen = self.keys.see(user, &key, self.room.head(), || {
             Waiter::Follow(follow.take().expect("it is taken once"))
         });
         let Some(follow) = follow else {

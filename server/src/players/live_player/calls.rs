@@ -20,7 +20,7 @@ impl LivePlayer {
         let (user, mut call) = (self.user, Some(call));
         let seen = self
             .keys
-            .see(user, &key, || call.take().expect("it is taken once").to);
+            .see(user, &key, 0, || call.take().expect("it is taken once").to);
         let Some(call) = call else {
             return;
         };

@@ -182,6 +182,7 @@ impl<L: Link> Driver<L> {
                 method,
                 body,
                 key,
+                head,
             } => {
                 let received_at = reading.received_at.get_or_insert_with(Moment::now);
                 let incoming = Incoming {
@@ -189,6 +190,7 @@ impl<L: Link> Driver<L> {
                     method,
                     body,
                     key,
+                    first_head: head,
                 };
                 return self.begin(cx, incoming, now, reading);
             }
