@@ -8,10 +8,12 @@
 //!
 //! What fails: a full queue refuses new writes ([`StoreError::Busy`]). When the disk is full or breaks, the whole group
 //! fails, reads go on, later writes fail at once, and the writer opens the folder again when there is space;
-//! see [`Engine::health`] and [`Engine::fence`].
+//! see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
+//! is read, and never served; [`integrity`] says what is found when, and what is not.
 
 mod error;
 mod folder;
+mod integrity;
 mod open;
 mod queue;
 mod read;
@@ -228,7 +230,7 @@ impl Engine {
     ///
     /// # Errors
     /// Each variant of [`OpenError`] names the folder and what to do. A folder that is not ours, locked or of another
-    /// schema is left as it is. Of a damaged journal the library cuts off what follows the damage.
+    /// schema is left as it is, and so is one whose journal or lists of files are damaged.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
         let shared = Shared::new(dir, options, opened.database, opened.keys.table);

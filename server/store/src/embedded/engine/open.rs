@@ -10,10 +10,11 @@ use fjall::{Database, KeyspaceCreateOptions};
 use super::EngineOptions;
 use super::error::{OpenError, Stage, database_refused, refused};
 use super::folder::{self, COMMITS_FILE, check_schema};
+use super::integrity::{self, Flaw};
 use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
 
-const DATABASE_FOLDER: &str = "data";
+pub(super) const DATABASE_FOLDER: &str = "data";
 
 /// The file by which the library knows a database of its own.
 const DATABASE_MARKER: &str = "version";
@@ -75,21 +76,19 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     if expected.is_empty() {
         begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
+    let marked = folder::read_commit_mark(dir);
+    let journaled = check_files(dir, &expected)?;
+    // Before the library opens its files, which cuts a journal off where it can't read on.
+    check_mark(dir, marked, journaled)?;
     let database = open_database(dir, options, &expected)?;
     if expected.len() < Table::ALL.len() {
         folder::write_schema(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
     let commit = commit_number(&database).map_err(|error| database_refused(dir, &error))?;
-    if let Some(marked) = folder::read_commit_mark(dir)
-        && marked > commit
-    {
-        return Err(OpenError::Damaged {
-            dir: dir.to_path_buf(),
-            detail: format!(
-                "{} commits that were reported as done are missing from it; to go on without them, delete the file {COMMITS_FILE} in it",
-                marked - commit
-            ),
-        });
+    check_mark(dir, marked, Some(commit))?;
+    if marked.is_some() && journaled.is_some_and(|journaled| journaled != commit) {
+        let detail = "its journals do not end where its tables do".to_owned();
+        return Err(damaged(dir, detail));
     }
     let keys = database
         .table(Table::Meta)
@@ -105,6 +104,45 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     })
 }
 
+fn damaged(dir: &Path, detail: String) -> OpenError {
+    OpenError::Damaged {
+        dir: dir.to_path_buf(),
+        detail,
+    }
+}
+
+/// Refuses a folder whose newest commit comes before the mark.
+fn check_mark(dir: &Path, marked: Option<u64>, newest: Option<u64>) -> Result<(), OpenError> {
+    match (marked, newest) {
+        (Some(marked), Some(newest)) if marked > newest => {
+            let missing = marked - newest;
+            Err(damaged(
+                dir,
+                format!(
+                    "{missing} commits that were reported as done are missing from it; to go on without them, delete the file {COMMITS_FILE} in it"
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the library's files in a folder that is locked, before the library opens them. The newest commit in its journals,
+/// if there is one.
+pub(super) fn check_files(dir: &Path, expected: &[Table]) -> Result<Option<u64>, OpenError> {
+    let path = dir.join(DATABASE_FOLDER);
+    if expected.is_empty() {
+        return Ok(None);
+    }
+    if let Some(detail) = missing_part(&path, expected) {
+        return Err(damaged(dir, detail));
+    }
+    integrity::check(&path, &path.join(TABLES_FOLDER)).map_err(|flaw| match flaw {
+        Flaw::Io(error) => refused(dir, &error, Stage::Database),
+        Flaw::Damaged(detail) => damaged(dir, detail),
+    })
+}
+
 /// Marks the folder as being created, and clears what an earlier start left that was cut short: no write was ever
 /// accepted there.
 fn begin(dir: &Path) -> io::Result<()> {
@@ -115,32 +153,20 @@ fn begin(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the database in a folder that is already locked.
+/// Opens the database in a folder that is locked and was checked by [`check_files`].
 pub(super) fn open_database(
     dir: &Path,
     options: &EngineOptions,
     expected: &[Table],
 ) -> Result<OpenDatabase, OpenError> {
     let path = dir.join(DATABASE_FOLDER);
-    if let Some(detail) = missing_part(&path, expected) {
-        return Err(OpenError::Damaged {
-            dir: dir.to_path_buf(),
-            detail,
-        });
-    }
     // The library panics on some kinds of damage.
     let opened = catch_unwind(AssertUnwindSafe(|| open_tables(&path, options, expected)));
     match opened {
         Ok(Ok(Some(database))) => Ok(database),
-        Ok(Ok(None)) => Err(OpenError::Damaged {
-            dir: dir.to_path_buf(),
-            detail: "tables are missing".to_owned(),
-        }),
+        Ok(Ok(None)) => Err(damaged(dir, "tables are missing".to_owned())),
         Ok(Err(error)) => Err(database_refused(dir, &error)),
-        Err(_) => Err(OpenError::Damaged {
-            dir: dir.to_path_buf(),
-            detail: "its files contradict each other".to_owned(),
-        }),
+        Err(_) => Err(damaged(dir, "its files contradict each other".to_owned())),
     }
 }
 

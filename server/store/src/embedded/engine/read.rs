@@ -1,6 +1,7 @@
 //! Reading: one opened database, ranges, limits, and consistent views.
 
 use std::cmp::Ordering;
+use std::io::ErrorKind;
 use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -192,6 +193,10 @@ impl View {
 pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
     tracing::error!(%error, "the store cannot be read");
     match io_cause(error) {
+        // The file is there, and shorter than its index says or not what it should be.
+        Some(io) if matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
+            StoreError::damaged(error.to_string())
+        }
         Some(io) => StoreError::unavailable(format!("it cannot be read: {io}")),
         None => StoreError::damaged(error.to_string()),
     }

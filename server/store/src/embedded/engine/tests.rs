@@ -1,6 +1,7 @@
 //! Tests of the engine as a whole.
 
 mod crash;
+mod damage;
 mod disk;
 mod folders;
 

@@ -102,7 +102,9 @@ impl Writer {
                 "readers keep the store from opening again",
             ));
         }
-        let database = open::open_database(&self.shared.dir, &self.shared.options, Table::ALL)
+        let dir = &self.shared.dir;
+        let database = open::check_files(dir, Table::ALL)
+            .and_then(|_| open::open_database(dir, &self.shared.options, Table::ALL))
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         // Which of the last changes are there is found out only now.
         self.heads.forget();
