@@ -9,7 +9,8 @@
 //! - each **list of table files** against the checksum that is kept beside it;
 //! - each **journal** from its first byte to its last: every batch is whole, in the order of time, and holds the commit
 //!   after the one before it. Only the last batch of the last journal may be cut short, by a crash: it was never reported
-//!   as done. If the journal ends before the mark of durable commits ([`super::folder`]), the folder is refused.
+//!   as done. If the journals end before the mark of durable commits ([`super::folder`]), or before a row that is in a table
+//!   file, the folder is refused.
 //!
 //! | damage | found | what is said |
 //! |---|---|---|
@@ -58,8 +59,17 @@ impl From<io::Error> for Flaw {
     }
 }
 
+/// The newest commit in the journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    /// Its number.
+    pub(super) commit: u64,
+    /// Its place in time, which no row in a table file is behind.
+    pub(super) seqno: u64,
+}
+
 /// Checks the files of the library's database in `data`. The newest commit in its journals, if there is one.
-pub(super) fn check(data: &Path, tables: &Path) -> Result<Option<u64>, Flaw> {
+pub(super) fn check(data: &Path, tables: &Path) -> Result<Option<Newest>, Flaw> {
     match fs::read(data.join(FORMAT_FILE)) {
         Ok(format) if format == FORMAT => {}
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),

@@ -5,12 +5,12 @@ use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use fjall::{Database, KeyspaceCreateOptions};
+use fjall::{AbstractTree, Database, KeyspaceCreateOptions};
 
 use super::EngineOptions;
 use super::error::{OpenError, Stage, database_refused, refused};
 use super::folder::{self, COMMITS_FILE, check_schema};
-use super::integrity::{self, Flaw};
+use super::integrity::{self, Flaw, Newest};
 use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
 
@@ -79,14 +79,15 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     let marked = folder::read_commit_mark(dir);
     let journaled = check_files(dir, &expected)?;
     // Before the library opens its files, which cuts a journal off where it can't read on.
-    check_mark(dir, marked, journaled)?;
+    check_mark(dir, marked, journaled.map(|newest| newest.commit))?;
     let database = open_database(dir, options, &expected)?;
     if expected.len() < Table::ALL.len() {
         folder::write_schema(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
     let commit = commit_number(&database).map_err(|error| database_refused(dir, &error))?;
     check_mark(dir, marked, Some(commit))?;
-    if marked.is_some() && journaled.is_some_and(|journaled| journaled != commit) {
+    // Without a mark somebody has decided to go on with what is left.
+    if marked.is_some() && journaled.is_some_and(|newest| contradicts(&database, commit, newest)) {
         let detail = "its journals do not end where its tables do".to_owned();
         return Err(damaged(dir, detail));
     }
@@ -127,9 +128,19 @@ fn check_mark(dir: &Path, marked: Option<u64>, newest: Option<u64>) -> Result<()
     }
 }
 
+/// Whether a table has rows of a commit that the journals do not have: they have lost their end, and with it the rows
+/// of other tables.
+fn contradicts(database: &OpenDatabase, commit: u64, newest: Newest) -> bool {
+    let written = database
+        .tables
+        .iter()
+        .filter_map(|table| table.tree.get_highest_persisted_seqno());
+    commit != newest.commit || written.max() > Some(newest.seqno)
+}
+
 /// Checks the library's files in a folder that is locked, before the library opens them. The newest commit in its journals,
 /// if there is one.
-pub(super) fn check_files(dir: &Path, expected: &[Table]) -> Result<Option<u64>, OpenError> {
+pub(super) fn check_files(dir: &Path, expected: &[Table]) -> Result<Option<Newest>, OpenError> {
     let path = dir.join(DATABASE_FOLDER);
     if expected.is_empty() {
         return Ok(None);

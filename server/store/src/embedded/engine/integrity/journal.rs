@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::open::COMMIT_KEY;
-use super::{Flaw, damaged};
+use super::{Flaw, Newest, damaged};
 
 const HEAD: u8 = 1;
 const ITEM: u8 = 2;
@@ -89,7 +89,7 @@ impl Chain {
 }
 
 /// Checks the journals in `data`. The newest commit in them, if there is one.
-pub(super) fn check(data: &Path) -> Result<Option<u64>, Flaw> {
+pub(super) fn check(data: &Path) -> Result<Option<Newest>, Flaw> {
     let journals = journals(data)?;
     let mut chain = Chain::default();
     for (place, path) in journals.iter().enumerate() {
@@ -99,7 +99,7 @@ pub(super) fn check(data: &Path) -> Result<Option<u64>, Flaw> {
         let last = place + 1 == journals.len();
         check_journal(path, before, last, &mut chain)?;
     }
-    Ok(chain.newest.map(|(commit, _)| commit))
+    Ok(chain.newest.map(|(commit, seqno)| Newest { commit, seqno }))
 }
 
 /// Journals in the order in which they were written.
