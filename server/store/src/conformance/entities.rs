@@ -131,6 +131,7 @@ macro_rules! entities_suite {
             signals::signals_are_delivered_in_any_order,
             signals::senders_come_in_pages,
             signals::the_highest_applied_version_counts,
+            random::appending_and_one_thing_more_matches_memory,
             random::random_histories_match_memory,
         }
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -9,7 +10,9 @@ use tokio::sync::Notify;
 
 use super::seen::seen;
 use super::{Harness, Owner, STALE, append, commit, entity, fill, hand_over, is_conflict, put};
-use crate::entities::{Bounds, Commit, Entities, Head, LoadedPart, Part, RowRange, StreamHead};
+use crate::entities::{
+    Bounds, Commit, Entities, Head, List, LoadedPart, Part, RowRange, StreamHead,
+};
 
 pub(crate) async fn versions_are_dense(mut harness: impl Harness) {
     let store = harness.store();
@@ -230,6 +233,9 @@ pub(crate) async fn commits_report_in_order_and_once(harness: impl Harness) {
     }
 }
 
+/// Far longer than a commit takes.
+pub(super) const HEARD_WITHIN: Duration = Duration::from_secs(20);
+
 pub(crate) async fn the_listener_hears_of_reports(harness: impl Harness) {
     let store = harness.store();
     let (heard, reported) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -257,7 +263,8 @@ pub(crate) async fn the_listener_hears_of_reports(harness: impl Harness) {
         }
         let expected = usize::try_from(owner.version).unwrap();
         while heard.load(Ordering::SeqCst) < expected {
-            told.notified().await;
+            let is_told = tokio::time::timeout(HEARD_WITHIN, told.notified()).await;
+            is_told.expect("the listener is called behind the reports");
         }
     }
 }
@@ -345,11 +352,7 @@ pub(crate) async fn reported_commits_are_read(harness: impl Harness) {
         assert_eq!(applied.unwrap().version, number + 1);
         let undelivered = store.undelivered(entity(0), 1_000).await.unwrap();
         assert_eq!(undelivered.last().unwrap().signal.body, text);
-        let list = store.list(
-            crate::entities::List(1),
-            RowRange::default(),
-            Bounds::rows(9),
-        );
+        let list = store.list(List(1), RowRange::default(), Bounds::rows(9));
         assert_eq!(list.await.unwrap()[0].1, text);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
+use super::commits::HEARD_WITHIN;
 use super::{HeldWriter, Owner, entity, hand_over, put};
 use crate::StoreError;
 use crate::entities::{Bounds, LoadedPart, Part, Reading, RowRange};
@@ -115,7 +116,7 @@ pub(crate) async fn reports_that_come_together_are_told_once(harness: impl HeldW
     }
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     harness.release();
-    told.recv().unwrap();
+    told.recv_timeout(HEARD_WITHIN).unwrap();
     let calls = calls.load(Ordering::SeqCst);
     assert!(calls < COMMITS / 5, "{calls} calls for {COMMITS} commits");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::seen::{ENTITIES, KEYS, LISTS, ROWS, Seen, entities, seen};
-use super::{Harness, STALE, append, entity, hand_over, keyed_result};
+use super::{Harness, STALE, append, entity, fill, hand_over, keyed_result, put};
 use crate::StoreError;
 use crate::entities::{
     Applied, Bounds, Commit, Entities, EntityId, Head, List, RowKey, RowRange, Signal, Span,
@@ -46,6 +46,79 @@ pub(crate) async fn random_histories_match_memory(harness: impl Harness) {
         if step % 25 == 0 || step + 1 == STEPS {
             pair.compare().await;
         }
+    }
+}
+
+type Change = fn(&mut Commit);
+
+/// What a commit may have beside an entry that it appends, each alone: a store may keep one that only appends in another way.
+const ONE_THING: [(&str, Change); 13] = [
+    ("nothing", |_| {}),
+    ("a row", |commit| put(commit, b"a", b"1")),
+    ("a removed row", |commit| {
+        commit.rows.push((b"same".to_vec(), None));
+    }),
+    ("an entry elsewhere", |commit| append(commit, 1, 3..4, "")),
+    ("an entry elsewhere in its place", |commit| {
+        commit.entries[0].stream = 1;
+    }),
+    ("the end", |commit| commit.ends_at = Some(5)),
+    ("a replaced entry", |commit| append(commit, 0, 2..3, "new")),
+    ("a bound", |commit| commit.firsts.push((0, 3))),
+    ("a bound elsewhere", |commit| commit.firsts.push((1, 2))),
+    ("a row of a list", |commit| {
+        commit
+            .lists
+            .push((List(0), b"a".to_vec(), Some(Vec::new())));
+    }),
+    ("a result", |commit| {
+        commit.result = Some(keyed_result(2, "key", b"new"));
+    }),
+    ("a signal", |commit| {
+        let body = b"new".to_vec();
+        commit.signals.push(Signal {
+            to: entity(2),
+            body,
+        });
+    }),
+    ("what was applied", |commit| {
+        commit.applied = Some(Applied {
+            from: entity(5),
+            incarnation: 2,
+            version: 1,
+        });
+    }),
+];
+
+pub(crate) async fn appending_and_one_thing_more_matches_memory(mut harness: impl Harness) {
+    let mut memory = Memory::new();
+    // As many at a time as are looked at.
+    for some in ONE_THING.chunks(usize::from(ENTITIES)) {
+        let incarnation = fastrand::u64(..);
+        for (id, (what, change)) in (0..).zip(some) {
+            let mut first = Commit::new(entity(id), memory.fence(), 1, incarnation);
+            fill(&mut first, 0);
+            let mut next = Commit::new(entity(id), memory.fence(), 2, incarnation);
+            append(&mut next, 0, 3..4, what);
+            change(&mut next);
+            for commit in [first, next] {
+                hand_over(&memory, commit.clone()).await.unwrap().unwrap();
+                let store = harness.store();
+                let there = Commit {
+                    fence: store.fence(),
+                    ..commit
+                };
+                hand_over(&*store, there).await.unwrap().unwrap();
+            }
+            let there = seen(&*harness.store()).await;
+            assert_eq!(there, seen(&memory).await, "{what}");
+        }
+        harness.restart();
+        memory = memory.restart();
+        assert_eq!(seen(&*harness.store()).await, seen(&memory).await);
+        // Anew for the rest.
+        harness = Harness::new();
+        memory = Memory::new();
     }
 }
 

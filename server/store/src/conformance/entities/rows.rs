@@ -2,7 +2,8 @@
 
 use super::{Harness, Owner, append, entity, numbered, put};
 use crate::entities::{
-    Bounds, Commit, EntityId, Glance, Kind, List, PAGE_ROWS_MAX, Row, RowKey, RowRange,
+    Bounds, Commit, EntityId, Glance, Kind, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey,
+    RowRange, Span,
 };
 
 async fn all(harness: &impl Harness, entity: EntityId) -> Vec<Row> {
@@ -32,7 +33,7 @@ pub(crate) async fn rows_of_all_sizes_come_back(mut harness: impl Harness) {
         for (number, size) in (0..).zip(sizes) {
             let wanted = vec![(entity(1), vec![number; 200])];
             assert_eq!(store.rows_of(wanted).await.unwrap(), [Some(row(size))]);
-            let span = crate::entities::Span::After(number.into());
+            let span = Span::After(number.into());
             let entries = store.entries(entity(1), 1, span, Bounds::rows(1));
             assert_eq!(entries.await.unwrap()[0].1, row(size));
             let range = RowRange::prefix([number]);
@@ -162,10 +163,10 @@ pub(crate) async fn pages_of_rows_are_bounded(harness: impl Harness) {
         found += page.len();
     }
     assert_eq!(found, 1_100);
-    let parts = vec![crate::entities::Part::Rows(RowRange::default())];
+    let parts = vec![Part::Rows(RowRange::default())];
     let loaded = store.load(entity(1), parts).await.unwrap().unwrap();
     match &loaded.parts[..] {
-        [crate::entities::LoadedPart::Rows(rows)] => assert_eq!(rows.len(), 1_100),
+        [LoadedPart::Rows(rows)] => assert_eq!(rows.len(), 1_100),
         other => panic!("{} parts", other.len()),
     }
 }
@@ -285,6 +286,11 @@ pub(crate) async fn removal_lets_other_writes_through(mut harness: impl Harness)
             }
         })
         .await;
+    // Of an unknown one nothing is removed, and nothing of its neighbours.
+    store.remove(entity(0), RowRange::default()).await.unwrap();
+    let parts = vec![Part::Rows(RowRange::default())];
+    let loaded = store.load(entity(1), parts).await.unwrap().unwrap();
+    assert!(matches!(&loaded.parts[..], [LoadedPart::Rows(rows)] if rows.len() == ROWS.into()));
     let removal = tokio::spawn(store.remove(entity(1), RowRange::prefix(*b"old")));
     let mut between = 0;
     for number in 0..20_u8 {
