@@ -137,12 +137,8 @@ impl LiveRoom {
         let newest = room.recent.into_iter().map(|row| row.msg).collect();
         let journal = Journal::of(store::entity(id), &room.loaded);
         let keys = Keys::new(Some(end.seq));
-        let outgoing = Outgoing::new(
-            journal.entity(),
-            journal.incarnation(),
-            fetched.undelivered,
-            Arc::clone(&environment.routes),
-        );
+        let routes = Arc::clone(&environment.routes);
+        let outgoing = Outgoing::new(&journal, fetched.undelivered, routes);
         let rules = Room::load(
             room.stored,
             fetched.blocked,

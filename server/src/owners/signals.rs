@@ -26,6 +26,8 @@ use pitturu_store::entities::{
     Applied, Entities, EntityId, Kind, PAGE_ROWS_MAX, Signal, Undelivered,
 };
 
+use super::journal::Journal;
+
 /// Most signals that are on their way from one entity to another at a time. Those of one commit are never parted.
 const BATCH_MAX: usize = 64;
 
@@ -195,29 +197,59 @@ pub struct Outgoing {
     incarnation: u64,
     queues: BTreeMap<EntityId, Queue>,
     routes: Arc<Routes>,
-    /// There may be more in the store than was loaded.
-    has_more: bool,
+    /// The last that was loaded, if the store may have more of earlier lives.
+    loaded_to: Option<(u64, u16)>,
+    /// The entity's version when this life began: what is newer was decided in this life.
+    began_at: u64,
 }
 
 impl Outgoing {
-    /// What was loaded of an entity, at most [`PAGE_ROWS_MAX`].
-    pub fn new(
-        from: EntityId,
-        incarnation: u64,
-        undelivered: Vec<Undelivered>,
-        routes: Arc<Routes>,
-    ) -> Self {
+    /// What was loaded of an entity at this version, at most [`PAGE_ROWS_MAX`].
+    pub fn new(journal: &Journal, undelivered: Vec<Undelivered>, routes: Arc<Routes>) -> Self {
         let mut outgoing = Self {
-            from,
-            incarnation,
+            from: journal.entity(),
+            incarnation: journal.incarnation(),
             queues: BTreeMap::new(),
             routes,
-            has_more: undelivered.len() >= PAGE_ROWS_MAX,
+            loaded_to: None,
+            began_at: journal.version(),
         };
-        for found in undelivered {
-            outgoing.put(found.version, found.index, found.signal);
-        }
+        outgoing.load(undelivered);
         outgoing
+    }
+
+    fn load(&mut self, found: Vec<Undelivered>) {
+        if found.len() >= PAGE_ROWS_MAX {
+            self.loaded_to = found.last().map(|found| (found.version, found.index));
+        }
+        for found in found {
+            self.put(found.version, found.index, found.signal);
+        }
+    }
+
+    /// Whether the store has signals of earlier lives that were not loaded, and everything that was is applied: then they are
+    /// to be read, for [`Self::loaded_more`].
+    pub fn reads_on(&self) -> bool {
+        self.loaded_to.is_some() && self.queues.is_empty()
+    }
+
+    /// Takes the oldest signals that the store has now, at most [`PAGE_ROWS_MAX`].
+    pub fn loaded_more(&mut self, mut found: Vec<Undelivered>, now: u64) {
+        let (began_at, loaded_to) = (self.began_at, self.loaded_to);
+        let is_all = found.len() < PAGE_ROWS_MAX;
+        // The store may not have forgotten yet what was applied, and what was decided in this life is here.
+        found.retain(|found| {
+            found.version <= began_at && Some((found.version, found.index)) > loaded_to
+        });
+        if is_all {
+            self.loaded_to = None;
+        } else if let Some(last) = found.last() {
+            self.loaded_to = Some((last.version, last.index));
+        }
+        for found in found {
+            self.put(found.version, found.index, found.signal);
+        }
+        self.send_all(now);
     }
 
     fn put(&mut self, version: u64, index: u16, signal: Signal) {
@@ -232,12 +264,7 @@ impl Outgoing {
 
     /// Whether everything is known to be applied.
     pub fn is_empty(&self) -> bool {
-        self.queues.is_empty()
-    }
-
-    /// Whether the store has more, which an entity that is loaded again finds.
-    pub const fn has_more(&self) -> bool {
-        self.has_more
+        self.queues.is_empty() && self.loaded_to.is_none()
     }
 
     /// The signals of a commit that has become durable. Commits come in order.
@@ -419,6 +446,8 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use pitturu_store::memory::Memory;
+
     use super::*;
     use crate::sync::Mutex;
 
@@ -446,7 +475,8 @@ mod tests {
                 other => panic!("no target is sent {other:?}"),
             });
         }
-        (Outgoing::new(entity(1), 7, Vec::new(), routes), sent)
+        let journal = Journal::begin(entity(1), Memory::new().fence());
+        (Outgoing::new(&journal, Vec::new(), routes), sent)
     }
 
     fn receipt(by: u8, up_to: Option<u64>) -> Receipt {
@@ -553,5 +583,45 @@ mod tests {
             Taken::Known(_)
         ));
         assert_eq!(versions(incoming.take(batch(1, 8, &routes))), [1]);
+    }
+
+    #[test]
+    fn more_than_a_page_is_read_on() {
+        let (routes, sent) = (
+            Arc::new(Routes::default()),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let into = Arc::clone(&sent);
+        routes.add(Kind(2), move |delivery| match delivery {
+            Delivery::Signals(batch) => into.lock().push(batch),
+            other => panic!("no target is sent {other:?}"),
+        });
+        let undelivered = |version: u64| Undelivered {
+            version,
+            index: 0,
+            signal: signal(2, 1),
+        };
+        let page = PAGE_ROWS_MAX as u64;
+        let mut journal = Journal::begin(entity(1), Memory::new().fence());
+        (0..page + 3).for_each(|_| drop(journal.next()));
+        let loaded = (1..=page).map(undelivered).collect();
+        let mut outgoing = Outgoing::new(&journal, loaded, routes);
+        outgoing.send_all(0);
+        assert!(!outgoing.reads_on(), "some are not applied yet");
+        outgoing.answered(&receipt(2, Some(page)), 0);
+        assert!(outgoing.reads_on() && !outgoing.is_empty());
+        // The store has not forgotten any of them yet.
+        outgoing.loaded_more((1..=page).map(undelivered).collect(), 0);
+        assert!(outgoing.reads_on());
+        sent.lock().clear();
+        outgoing.loaded_more((page - 1..=page + 4).map(undelivered).collect(), 0);
+        let versions = [vec![(page + 1, 0), (page + 2, 0), (page + 3, 0)]];
+        assert_eq!(
+            numbers(&sent),
+            versions,
+            "what is newer was decided in this life"
+        );
+        outgoing.answered(&receipt(2, Some(page + 3)), 0);
+        assert!(outgoing.is_empty());
     }
 }

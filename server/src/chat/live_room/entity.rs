@@ -188,6 +188,10 @@ impl Entity for LiveRoom {
             Report::FollowRecalled(follow, found) => {
                 self.follow_looked_up(context, *follow, found, now);
             }
+            Report::Undelivered(Ok(found)) => self.outgoing.loaded_more(found, now),
+            Report::Undelivered(Err(error)) => {
+                tracing::warn!(entity = %self.journal.entity(), %error, "signals wait for the next sweep");
+            }
             Report::Outlived(bounds) => self.outlived(context, bounds, now),
             Report::Removed(result) => self.removed(&result),
         }
@@ -198,7 +202,10 @@ impl Entity for LiveRoom {
         match report {
             Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
             Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
-            Report::Message(..) | Report::Outlived(_) | Report::Removed(_) => {}
+            Report::Message(..)
+            | Report::Undelivered(_)
+            | Report::Outlived(_)
+            | Report::Removed(_) => {}
         }
     }
 
@@ -276,7 +283,14 @@ impl Entity for LiveRoom {
         if wanted {
             self.retain(context, now);
         }
-        wanted
+        let reads_on = self.outgoing.reads_on();
+        if reads_on {
+            let entities = context.environment.rooms.entities();
+            let reading = entities.undelivered(self.journal.entity(), PAGE_ROWS_MAX);
+            let reporter = context.reporter(self.id, self.life);
+            tokio::spawn(async move { reporter.report(Report::Undelivered(reading.await)) });
+        }
+        wanted || reads_on
     }
 
     /// Nobody follows it, nothing waits, and it was not used for a while.

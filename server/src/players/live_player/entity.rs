@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
-use pitturu_store::entities::Kind;
+use pitturu_store::entities::{Kind, PAGE_ROWS_MAX};
 
 use super::super::command::{Command, NoCreation, Report};
 use super::super::store::LoadedPlayer;
@@ -93,8 +93,7 @@ impl Entity for LivePlayer {
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(
-                journal.entity(),
-                journal.incarnation(),
+                &journal,
                 loaded.undelivered,
                 Arc::clone(&context.environment.routes),
             ),
@@ -126,11 +125,15 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, _: u64) {
+    fn report(&mut self, context: &Context, report: Report, now: u64) {
         match report {
             Report::Recalled(call, found) => {
                 self.looking_up -= 1;
                 self.recalled(context, *call, found);
+            }
+            Report::Undelivered(Ok(found)) => self.outgoing.loaded_more(found, now),
+            Report::Undelivered(Err(error)) => {
+                tracing::warn!(entity = %self.journal.entity(), %error, "signals wait for the next sweep");
             }
             Report::Applied(from, found) => {
                 for batch in self.incoming.looked_up(from, found) {
@@ -144,7 +147,7 @@ impl Entity for LivePlayer {
         let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
         match report {
             Report::Recalled(call, _) => call.refuse(&fault),
-            Report::Applied(..) => {}
+            Report::Applied(..) | Report::Undelivered(_) => {}
         }
     }
 
@@ -182,8 +185,15 @@ impl Entity for LivePlayer {
         self.release(|held| now >= held.until);
     }
 
-    fn sweep(&mut self, _: &Context, _: u64) -> bool {
-        false
+    fn sweep(&mut self, context: &Context, _: u64) -> bool {
+        let reads_on = self.outgoing.reads_on();
+        if reads_on {
+            let entities = context.environment.players.entities();
+            let reading = entities.undelivered(self.journal.entity(), PAGE_ROWS_MAX);
+            let reporter = context.reporter(self.user, self.life);
+            tokio::spawn(async move { reporter.report(Report::Undelivered(reading.await)) });
+        }
+        reads_on
     }
 
     fn is_idle(&self, _: u64) -> bool {
