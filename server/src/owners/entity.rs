@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pitturu_protocol::codes::Fault;
+use pitturu_store::fail_points::pass;
 use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
@@ -184,7 +185,9 @@ impl<E: Entity> Context<E> {
             let completion = Completion::Written(id, incarnation, result);
             mailbox.report_write(Item::Completion(completion));
         };
+        pass("owner.decided");
         write(Box::new(report));
+        pass("owner.handed_over");
     }
 
     /// Counts a write that was reported.

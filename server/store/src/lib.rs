@@ -11,6 +11,7 @@ pub mod clock;
 pub(crate) mod conformance;
 pub mod embedded;
 pub mod error;
+pub mod fail_points;
 pub mod friends;
 pub mod idempotency;
 pub mod inboxes;

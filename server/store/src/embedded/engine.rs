@@ -10,6 +10,7 @@
 //! fails, reads go on, later writes fail at once, and the writer opens the folder again when there is space;
 //! see [`Engine::health`] and [`Engine::fence`].
 
+mod broken;
 mod error;
 mod folder;
 mod open;
@@ -34,6 +35,7 @@ use tokio::sync::Semaphore;
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::OpenDatabase;
 use super::tables::Table;
+use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
@@ -359,7 +361,11 @@ impl Engine {
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         self.admit()?;
         let shared = &self.handle.shared;
-        shared.queue.reserve(bytes).inspect_err(|_| {
+        let reserved = match is_undone("reserve_then_decide") {
+            true => shared.queue.reserve_unchecked(bytes),
+            false => shared.queue.reserve(bytes),
+        };
+        reserved.inspect_err(|_| {
             metrics::counter!("pitturu_store_refused_total").increment(1);
         })?;
         Ok(Reservation::new(
@@ -378,6 +384,13 @@ impl Engine {
             bytes,
         };
         let queue = &self.handle.shared.queue;
+        if is_undone("reserve_then_decide") {
+            drop(reservation);
+            if let Err((queued, error)) = queue.push(queued) {
+                queued.job.finish(Err(error));
+            }
+            return;
+        }
         queue.push_reserved(queued, reservation.into_bytes());
     }
 

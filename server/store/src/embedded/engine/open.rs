@@ -8,10 +8,12 @@ use std::path::Path;
 use fjall::{Database, KeyspaceCreateOptions};
 
 use super::EngineOptions;
+use super::broken::Broken;
 use super::error::{OpenError, Stage, database_refused, refused};
 use super::folder::{self, COMMITS_FILE, check_schema};
 use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
+use crate::fail_points::pass;
 
 const DATABASE_FOLDER: &str = "data";
 
@@ -79,6 +81,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     if expected.len() < Table::ALL.len() {
         folder::write_schema(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
+    pass("store.opened");
     let commit = commit_number(&database).map_err(|error| database_refused(dir, &error))?;
     if let Some(marked) = folder::read_commit_mark(dir)
         && marked > commit
@@ -191,7 +194,11 @@ fn open_tables(
             KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
         })?);
     }
-    Ok(Some(OpenDatabase { db, tables }))
+    Ok(Some(OpenDatabase {
+        db,
+        tables,
+        broken: Broken::default(),
+    }))
 }
 
 pub(super) fn commit_number(database: &OpenDatabase) -> Result<u64, fjall::Error> {

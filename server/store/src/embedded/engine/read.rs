@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fjall::{Database, Keyspace, Readable, Snapshot};
 
+use super::broken::Broken;
 use super::error::io_cause;
 use super::{Key, Value};
 use crate::StoreError;
@@ -122,6 +123,7 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Vec<u8>> {
 pub(super) struct OpenDatabase {
     pub(super) db: Database,
     pub(super) tables: Vec<Keyspace>,
+    pub(super) broken: Broken,
 }
 
 impl OpenDatabase {
@@ -131,9 +133,11 @@ impl OpenDatabase {
 
     /// The newest row: for the writer, which alone may read beside an ongoing commit.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.table(table)
-            .get(key)
-            .map_err(|error| unreadable(&error))
+        let row = match self.broken.shown() {
+            Some(shown) => shown.get(self.table(table), key),
+            None => self.table(table).get(key),
+        };
+        row.map_err(|error| unreadable(&error))
     }
 
     pub(super) fn range(&self, table: Table, range: &Range) -> fjall::Iter {
@@ -151,7 +155,8 @@ pub struct View {
 
 impl View {
     pub(super) fn new(database: Arc<OpenDatabase>) -> Self {
-        let snapshot = database.db.snapshot();
+        let shown = database.broken.shown();
+        let snapshot = shown.unwrap_or_else(|| database.db.snapshot());
         Self { database, snapshot }
     }
 
