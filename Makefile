@@ -70,6 +70,8 @@ deny: ## Check licences, sources and banned crates of the dependencies
 .PHONY: clippy
 clippy: ## Lint all Rust code; a warning is an error
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package pitturu-chaos --package pitturu-server --package pitturu-store \
+		--features pitturu-chaos/server --all-targets -- -D warnings
 
 .PHONY: layout
 layout: ## Test who may name what, and the length of files and functions
@@ -127,6 +129,11 @@ bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks b
 loadtest: ## Build server and load generator like a release, and run the generator: ARGS="run --help"
 	cargo build --locked --release --bin pitturu --bin loadtest
 	@exec $(TARGET)/release/loadtest $(ARGS)
+
+.PHONY: chaos
+chaos: ## Break a server by seed, and check all that its clients were told: ARGS="--minutes 60 --seed 7"
+	cargo build --locked --package pitturu-chaos --features server
+	@exec $(TARGET)/debug/pitturu-chaos $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)
