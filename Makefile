@@ -11,6 +11,7 @@ TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
 # Built together, and so with the same features as the tests: nothing is compiled a second time for them.
 PROGRAMS := --bin pitturu --example terminal
+CHAOS := --workspace --bin pitturu-chaos --example terminal --features pitturu-chaos/server
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 ARGS ?=
@@ -132,8 +133,14 @@ loadtest: ## Build server and load generator like a release, and run the generat
 
 .PHONY: chaos
 chaos: ## Break a server by seed, and check all that its clients were told: ARGS="--minutes 60 --seed 7"
-	cargo build --locked --package pitturu-chaos --features server
+	cargo build --locked $(CHAOS)
 	@exec $(TARGET)/debug/pitturu-chaos $(ARGS)
+
+.PHONY: chaos-undone
+chaos-undone: ## Leave protections of the server out one by one, and see that make chaos would notice
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo settle_before_publish --only full-sync,slow-sync,reset,pause"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide --only short-queue,slow-sync"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo numbered_openings --only reset,stall,pause"
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::chat::{
@@ -128,6 +129,7 @@ struct Worker<'a> {
     rng: &'a mut Rng,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as every reader of replies")]
 fn view<M>(_: &M, view: RoomView) -> Reply {
     Reply::View(view.info.room, view.info.head, view.rev)
 }
@@ -171,9 +173,13 @@ impl<'a> Worker<'a> {
     /// A room: the busiest one half of the time.
     fn room(&mut self) -> KnownRoom {
         let rooms = self.world.rooms.read();
-        match self.rng.bool() {
+        let any = rooms[self.rng.usize(..rooms.len())];
+        let is_others = any
+            .pair
+            .is_some_and(|pair| !pair.contains(&self.player.user));
+        match is_others || self.rng.bool() {
             true => rooms[0],
-            false => rooms[self.rng.usize(..rooms.len())],
+            false => any,
         }
     }
 
@@ -226,7 +232,7 @@ impl<'a> Worker<'a> {
                     .rooms
                     .read()
                     .iter()
-                    .filter(|known| !known.direct)
+                    .filter(|known| known.pair.is_none())
                     .count()
                     < ROOMS_MAX
                 {
@@ -260,8 +266,13 @@ impl<'a> Worker<'a> {
         let outcome = self
             .call(ask, request, |_, sent| Reply::Sent(sent.seq))
             .await;
-        if let Outcome::Done(Reply::Sent(seq)) = outcome {
-            self.player.has_sent(room, seq);
+        match outcome {
+            Outcome::Done(Reply::Sent(seq)) => self.player.has_sent(room, seq),
+            // Who was put out comes back soon, or there would be nobody to talk.
+            Outcome::Refused(Code::NotAMember) if self.rng.bool() => {
+                self.join(room).await;
+            }
+            _ => {}
         }
     }
 
@@ -402,8 +413,7 @@ impl<'a> Worker<'a> {
         if let Outcome::Done(Reply::View(room, ..)) = outcome {
             self.world.know(KnownRoom {
                 room,
-                owner: self.player.number,
-                direct: true,
+                pair: Some([self.player.user, peer]),
             });
         }
     }
@@ -419,11 +429,7 @@ impl<'a> Worker<'a> {
         };
         let outcome = self.call(Ask::Create { name }, request, view).await;
         if let Outcome::Done(Reply::View(room, ..)) = outcome {
-            self.world.know(KnownRoom {
-                room,
-                owner: self.player.number,
-                direct: false,
-            });
+            self.world.know(KnownRoom { room, pair: None });
         }
     }
 }

@@ -78,6 +78,10 @@ pub struct Arguments {
     #[arg(long)]
     pub short: bool,
 
+    /// Fails when nothing was found: for protections that are left out.
+    #[arg(long)]
+    pub must_find: bool,
+
     /// Goes on after a round with violations.
     #[arg(long)]
     pub keep_going: bool,

@@ -13,7 +13,7 @@ use crate::record::{READY, What};
 use crate::server::{Installation, Server, ServerError, Start, StoreHealth};
 
 /// Longest pause between two faults.
-const PAUSE_MS: u64 = 500;
+const PAUSE_MS: u64 = 800;
 
 /// How long a store that only a restart mends is left alone.
 const OPERATOR_SLEEPS: Duration = Duration::from_millis(400);
@@ -52,6 +52,8 @@ pub enum Kind {
     AbortRecovery,
     /// A write finds no space.
     FullDisk,
+    /// Files may not grow for a while: writes fail half-way, those of the store's own background work among them.
+    FileLimit,
     /// A write fails.
     FailingWrite,
     /// A sync finds no space.
@@ -80,6 +82,7 @@ const WEIGHTS: &[(u32, Kind)] = &[
     (12, Kind::Abort),
     (3, Kind::AbortRecovery),
     (4, Kind::FullDisk),
+    (3, Kind::FileLimit),
     (2, Kind::FailingWrite),
     (5, Kind::FullSync),
     (2, Kind::FailingSync),
@@ -106,6 +109,7 @@ impl Kind {
             Self::Abort => "abort",
             Self::AbortRecovery => "abort-recovery",
             Self::FullDisk => "full-disk",
+            Self::FileLimit => "file-limit",
             Self::FailingWrite => "failing-write",
             Self::FullSync => "full-sync",
             Self::FailingSync => "failing-sync",
@@ -289,6 +293,14 @@ impl Breaker {
             }
             Kind::AbortRecovery => self.abort_recovery().await?,
             Kind::FullDisk => self.arm_some("store.write=no_space"),
+            Kind::FileLimit => {
+                let (bytes, time) = (self.rng.u64(4_096..400_000), self.rng.u64(20..600));
+                if let Some(server) = &self.server {
+                    server.limit_files(Some(bytes));
+                    sleep(Duration::from_millis(time)).await;
+                    server.limit_files(None);
+                }
+            }
             Kind::FailingWrite => self.arm("store.write=io:1"),
             Kind::FullSync => self.arm_some("store.sync=no_space"),
             Kind::FailingSync => self.arm("store.sync=io:1"),

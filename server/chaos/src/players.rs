@@ -38,10 +38,8 @@ const BACK_OFF: BackOff = BackOff {
 pub struct KnownRoom {
     /// The room.
     pub room: RoomId,
-    /// Who made it.
-    pub owner: PlayerNo,
-    /// Whether it is between two players.
-    pub direct: bool,
+    /// The two whose room it is, if it is between two.
+    pub pair: Option<[UserId; 2]>,
 }
 
 /// By what a player calls.
@@ -314,6 +312,17 @@ impl Player {
                 *client.connection().borrow() == pitturu_client::ConnectionState::Online
             }
             Link::Raw(raw) => raw.standing().online,
+        }
+    }
+
+    /// Where their connection stands, for reports.
+    pub fn state(&self) -> String {
+        match &self.link {
+            Link::Sdk(client, _) => {
+                let state = client.connection().borrow().clone();
+                format!("{} is {state:?}, {:?}", self.name, client.stats())
+            }
+            Link::Raw(raw) => format!("{} is {:?}", self.name, raw.standing()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::faults::Breaker;
 use crate::model::{Violation, check};
 use crate::players::World;
 use crate::proxy::Proxy;
-use crate::record::Record;
+use crate::record::{Line, Record, What};
 use crate::report::{Report, Shown};
 use crate::server::{Installation, Start};
 use crate::tokens::drill;
@@ -175,8 +175,8 @@ impl Round<'_> {
         while !world.players.iter().all(|player| player.is_online()) {
             if began.elapsed() > SETTLED_WITHIN {
                 let away = world.players.iter().filter(|player| !player.is_online());
-                let names: Vec<&str> = away.map(|player| player.name.as_str()).collect();
-                violations.push(violation("everybody comes back", &names.join(", ")));
+                let states: Vec<String> = away.map(|player| player.state()).collect();
+                violations.push(violation("everybody comes back", &states.join(", ")));
                 break;
             }
             sleep(Duration::from_millis(20)).await;
@@ -193,7 +193,7 @@ impl Round<'_> {
         world: &World,
         violations: &mut Vec<Violation>,
         breaker: &Breaker,
-    ) -> Vec<crate::record::Line> {
+    ) -> Vec<Line> {
         let Some(address) = breaker.address() else {
             return world.record.take();
         };
@@ -208,13 +208,16 @@ impl Round<'_> {
         let lines = world.record.take();
         violations.extend(check(&lines, world, &audit));
         if !violations.is_empty() {
+            let faults = lines.iter().filter_map(|line| match &line.what {
+                What::Fault(fault) => Some(format!("{:9.3} {fault}", line.at.as_secs_f64())),
+                _ => None,
+            });
             let log = self.installation.last_lines();
-            let trace = log.lines().map(str::to_owned).collect();
             violations.push(Violation {
                 rule: "log",
                 subject: "the server".to_owned(),
-                message: "its last lines".to_owned(),
-                trace,
+                message: "all faults of the round, and the last lines of its log".to_owned(),
+                trace: faults.chain(log.lines().map(str::to_owned)).collect(),
             });
         }
         lines

@@ -224,6 +224,22 @@ impl Server {
         self.signal(if paused { Signal::STOP } else { Signal::CONT });
     }
 
+    /// Has its writes beyond this place of any file fail half-way, or lets files grow again. Only Linux can do that to another
+    /// process.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::prlimit(
+            Some(Pid::from_child(&self.child)),
+            rustix::process::Resource::Fsize,
+            rustix::process::Rlimit {
+                current: bytes,
+                maximum: None,
+            },
+        );
+        #[cfg(not(target_os = "linux"))]
+        drop(bytes);
+    }
+
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

@@ -10,8 +10,10 @@ use std::process::Command;
 fn program() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--quiet", "--package", "pitturu-chaos"])
-        .args(["--features", "server", "--target-dir"])
+        .args(["build", "--locked", "--quiet", "--workspace"])
+        // The example comes along because it needs what the tests need: so nothing is compiled a second time.
+        .args(["--bin", "pitturu-chaos", "--example", "terminal"])
+        .args(["--features", "pitturu-chaos/server", "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

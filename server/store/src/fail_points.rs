@@ -14,7 +14,11 @@
 //! A protection can be left out by its name (`CHAOS_UNDO`, or `undo/NAME`), so that a chaos run can show that it would be missed.
 //! What a point has done is written to standard error, one line each: `chaos: POINT ACTION`.
 
-#[cfg(feature = "chaos")]
+#[cfg(any(feature = "chaos", test))]
+#[cfg_attr(
+    not(feature = "chaos"),
+    allow(dead_code, reason = "only its tests run without the feature")
+)]
 mod armed;
 
 #[cfg(feature = "chaos")]

@@ -16,11 +16,13 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
     let mut begun: HashMap<CallNo, (RoomId, u64, u64)> = HashMap::new();
     for (place, line) in evidence.lines.iter().enumerate() {
         match &line.what {
-            What::Asked(call, ask, _) => {
-                if let Ask::History { room } | Ask::Join { room } | Ask::Open { room, .. } = ask {
-                    let (head, rev) = known.get(room).copied().unwrap_or_default();
-                    begun.insert(*call, (*room, head, rev));
-                }
+            What::Asked(
+                call,
+                Ask::History { room } | Ask::Join { room } | Ask::Open { room, .. },
+                _,
+            ) => {
+                let (head, rev) = known.get(room).copied().unwrap_or_default();
+                begun.insert(*call, (*room, head, rev));
             }
             What::Answered(call, Outcome::Done(reply)) => {
                 let shown = match reply {

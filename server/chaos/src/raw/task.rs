@@ -290,17 +290,20 @@ impl Task {
             MessageSent::NUMBER => {
                 let sent: MessageSent = decode(body)?;
                 let cursor = standing.rooms.entry(sent.room);
-                cursor.and_modify(|at| at.seq = sent.msg.seq);
+                cursor.and_modify(|at| at.seq = at.seq.max(sent.msg.seq));
                 Heard::Message(sent.room, sent.msg)
             }
             MessageEdited::NUMBER | MessageDeleted::NUMBER | ReactionChanged::NUMBER => {
                 let (room, rev, change) = change(event, body)?;
-                standing.rooms.entry(room).and_modify(|at| at.rev = rev);
+                standing
+                    .rooms
+                    .entry(room)
+                    .and_modify(|at| at.rev = at.rev.max(rev));
                 Heard::Change(room, rev, change)
             }
             InboxAdded::NUMBER => {
                 let added: InboxAdded = decode(body)?;
-                standing.inbox = added.seq;
+                standing.inbox = standing.inbox.max(added.seq);
                 Heard::Inbox(added.seq, added.entry)
             }
             RoomUpdated::NUMBER => Heard::Info(Box::new(decode::<RoomUpdated>(body)?.info)),
