@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_store::entities::Kind;
+use pitturu_store::fail_points::pass;
 use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
@@ -191,7 +192,9 @@ impl<E: Entity> Context<E> {
             let completion = Completion::Written(id, life, result);
             mailbox.report_write(Item::Completion(completion));
         };
+        pass("owner.decided");
         write(Box::new(report));
+        pass("owner.handed_over");
     }
 
     /// Counts a write that was reported.

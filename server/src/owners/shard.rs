@@ -7,6 +7,7 @@ use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
+use pitturu_store::fail_points::pass;
 
 use super::entity::{Completion, Context, Entity, Item};
 use super::executor::Worker;
@@ -133,6 +134,7 @@ impl<E: Entity> Shard<E> {
         match completion {
             Completion::Loaded(id, result) => self.loaded(id, result),
             Completion::Written(id, life, result) => {
+                pass("owner.reported");
                 self.context.write_ends();
                 let Some(live) = live(&mut self.slots, id, life) else {
                     return;

@@ -25,6 +25,7 @@ use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Applied, Entities, EntityId, Kind, PAGE_ROWS_MAX, Signal, Undelivered,
 };
+use pitturu_store::fail_points::pass;
 
 use super::journal::Journal;
 
@@ -92,6 +93,7 @@ impl Batch {
 
     /// Tells the sender's owner that they were applied, durably, or that there is nobody to apply them.
     pub fn applied(&self) {
+        pass("signal.applied");
         self.answer(Some(self.version()));
     }
 
@@ -311,6 +313,7 @@ impl Outgoing {
         queue.in_flight = count;
         queue.retry_at = now + RETRY_MS;
         counter!("pitturu_signals_sent_total").increment(count as u64);
+        pass("signal.sent");
         let batch = Batch {
             to,
             from: self.from,
@@ -329,6 +332,7 @@ impl Outgoing {
         let Some(up_to) = receipt.up_to else {
             return Vec::new();
         };
+        pass("signal.answered");
         let mut applied = Vec::new();
         while let Some(signal) = queue.waiting.pop_front_if(|signal| signal.version <= up_to) {
             applied.push((signal.version, signal.index));

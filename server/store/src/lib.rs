@@ -12,6 +12,7 @@ pub(crate) mod conformance;
 pub mod embedded;
 pub mod entities;
 pub mod error;
+pub mod fail_points;
 pub mod idempotency;
 pub mod keyed;
 #[cfg(any(test, feature = "memory"))]

@@ -7,6 +7,7 @@ use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Bounds, Kind, PAGE_ROWS_MAX};
+use pitturu_store::fail_points::pass;
 
 use super::super::Environment;
 use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
@@ -211,7 +212,9 @@ impl Entity for LiveRoom {
 
     fn written(&mut self, context: &Context, now: u64) {
         self.pending.written();
+        pass("room.durable");
         self.settle(context, now);
+        pass("room.told");
     }
 
     /// The followers are cut where they stand, so that they continue from what the store turns out to hold.

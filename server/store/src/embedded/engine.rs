@@ -11,6 +11,7 @@
 //! see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
 //! is read, and never served; [`integrity`] says what is found when, and what is not.
 
+mod broken;
 mod error;
 mod folder;
 mod integrity;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::OpenDatabase;
 use super::tables::Table;
+use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
@@ -367,7 +369,11 @@ impl Engine {
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         self.admit()?;
         let shared = &self.handle.shared;
-        shared.queue.reserve(bytes).inspect_err(|_| {
+        let reserved = match is_undone("reserve_then_decide") {
+            true => shared.queue.reserve_unchecked(bytes),
+            false => shared.queue.reserve(bytes),
+        };
+        reserved.inspect_err(|_| {
             metrics::counter!("pitturu_store_refused_total").increment(1);
         })?;
         Ok(Reservation::new(
@@ -386,6 +392,13 @@ impl Engine {
             bytes,
         };
         let queue = &self.handle.shared.queue;
+        if is_undone("reserve_then_decide") {
+            drop(reservation);
+            if let Err((queued, error)) = queue.push(queued) {
+                queued.job.finish(Err(error));
+            }
+            return;
+        }
         queue.push_reserved(queued, reservation.into_bytes());
     }
 

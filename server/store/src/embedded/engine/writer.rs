@@ -22,6 +22,7 @@ use super::{EngineHealth, FULL_GROUP_JOBS, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shar
 use crate::StoreError;
 use crate::clock::now_ms;
 use crate::embedded::tables::Table;
+use crate::fail_points::pass;
 
 /// How often free space is looked at and the commit mark written, and how often a failing store tries again.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -140,6 +141,7 @@ impl Writer {
     }
 
     fn write_group(&mut self, mut group: Vec<Queued>) {
+        pass("store.group");
         let database = match self.shared.database() {
             Ok(database) => database,
             Err(error) => return report(&self.shared, group, &Err(error)),
@@ -163,7 +165,11 @@ impl Writer {
             }
         }
         match self.commit(&database, overlay) {
-            Ok(()) => report(&self.shared, group, &Ok(())),
+            Ok(()) => {
+                pass("store.synced");
+                report(&self.shared, group, &Ok(()));
+                pass("store.reported");
+            }
             Err(failure) => {
                 self.fail(&failure);
                 report(&self.shared, group, &Err(self.shared.unavailable()));
@@ -191,6 +197,7 @@ impl Writer {
             Some(commit.to_be_bytes().into()),
         );
         let started = Instant::now();
+        pass("store.commit");
         let result = apply(database, &overlay);
         metrics::histogram!("pitturu_store_commit_seconds").record(started.elapsed());
         match result {
@@ -356,7 +363,10 @@ fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Err
         }
     }
     let rows = batch.len();
+    database.broken.fail("store.write", &database.db)?;
+    let synced = database.broken.fail("store.sync", &database.db);
     batch.commit()?;
+    synced?;
     Ok(rows)
 }
 

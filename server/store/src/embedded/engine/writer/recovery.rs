@@ -17,6 +17,7 @@ use super::super::{EngineHealth, Key, Value};
 use super::{Writer, apply};
 use crate::StoreError;
 use crate::embedded::tables::Table;
+use crate::fail_points::{is_undone, pass};
 
 /// Bytes written to see whether there is space again.
 const PROBE_BYTES: usize = 512 * 1024;
@@ -81,9 +82,9 @@ impl Writer {
 
     /// Whether the database that is open takes writes.
     pub(super) fn usable(&self) -> bool {
-        self.shared
-            .database()
-            .is_ok_and(|database| database.db.persist(PersistMode::Buffer).is_ok())
+        self.shared.database().is_ok_and(|database| {
+            database.db.persist(PersistMode::Buffer).is_ok() && database.broken.shown().is_none()
+        })
     }
 
     /// Goes on with the database that is open. It shows nothing of a commit that failed: changes are synced before they
@@ -97,6 +98,7 @@ impl Writer {
     /// Closes the database, opens it again, and settles what is in doubt before anybody can read it: a commit that was
     /// reported as failed may be in the journal, and must not be seen before it is taken back.
     fn reopen(&mut self) -> Result<(), StoreError> {
+        pass("store.reopen");
         if !self.close_database() {
             return Err(StoreError::unavailable(
                 "readers keep the store from opening again",
@@ -108,8 +110,14 @@ impl Writer {
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         // Which of the last changes are there is found out only now.
         self.heads.forget();
+        let database = Arc::new(database);
+        if is_undone("settle_before_publish") {
+            self.set_database(Arc::clone(&database));
+        }
+        pass("store.reopened");
         self.settle_unknown(&database)?;
-        self.set_database(Arc::new(database));
+        pass("store.undone");
+        self.set_database(database);
         Ok(())
     }
 
