@@ -200,6 +200,7 @@ impl Breaker {
     /// # Errors
     /// A server that does not start.
     pub async fn make_whole(&mut self) -> Result<(), ServerError> {
+        self.proxy.flow();
         if let Some(server) = self.server.as_mut() {
             let is_well = !server.has_ended()
                 && server.order("disarm")

@@ -87,6 +87,13 @@ impl Proxy {
         true
     }
 
+    /// Ends all stalls, so that nothing is left on its way.
+    pub fn flow(&self) {
+        for link in self.shared.links.lock().iter() {
+            link.stalled_until.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Takes nothing over on one of the connections for so long; false if there is none.
     pub fn stall(&self, any: usize, time: Duration) -> bool {
         let mut links = self.shared.links.lock();

@@ -2,7 +2,7 @@
 //!
 //! They exist with the feature `chaos` only. Without it every function here is empty, and the compiler leaves nothing of a call.
 //! With it a point is armed by a text, at the start by the variable `CHAOS_ARM` (several with commas between), later by
-//! [`control`]:
+//! `GET /chaos/arm/TEXT` of the operations port:
 //!
 //! | text | what happens |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `store.sync=io:1` | the next passage fails with another error of the disk |
 //! | `store.sync=delay:100:20` | each of the next twenty passages takes 100 ms longer |
 //!
-//! A protection can be left out by its name (`CHAOS_UNDO`, or `undo/NAME`), so that a chaos run can show that it would be missed.
+//! A protection can be left out by its name (`CHAOS_UNDO`, or `GET /chaos/undo/NAME`), so that a chaos run can show that it would be missed.
 //! What a point has done is written to standard error, one line each: `chaos: POINT ACTION`.
 
 #[cfg(any(feature = "chaos", test))]
