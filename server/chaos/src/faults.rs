@@ -35,7 +35,7 @@ const POINTS_OF_WRITES: &[&str] = &[
 ];
 
 /// Points at which it can die while it recovers from a failure, or starts.
-const POINTS_OF_RECOVERY: &[&str] = &["store.reopen", "store.reopened", "store.undone"];
+const POINTS_OF_RECOVERY: &[&str] = &["store.reopen", "store.reopened", "store.repeated"];
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use fjall::PersistMode;
 
 use super::super::EngineHealth;
 use super::super::error::io_cause;
-use super::super::open;
+use super::super::open::{self, COMMIT_KEY};
 use super::super::queue::Queued;
 use super::super::read::OpenDatabase;
 use super::super::tx::Overlay;
@@ -100,8 +100,10 @@ impl Writer {
         if free_bytes(dir).is_some_and(|free| free < reserve) || probe(dir).is_err() {
             return;
         }
-        let recovered = if self.usable() {
-            self.go_on()
+        // Behind a batch that was cut short nothing may be written: the folder is opened again, and the batch goes.
+        let recovered = if self.in_doubt.is_none() && self.usable() {
+            self.heads.forget();
+            Ok(())
         } else {
             self.reopen()
         };
@@ -121,14 +123,6 @@ impl Writer {
         self.shared.database().is_ok_and(|database| {
             database.db.persist(PersistMode::Buffer).is_ok() && database.broken.shown().is_none()
         })
-    }
-
-    /// Goes on with the database that is open. It shows nothing of a commit in doubt: changes are synced before they are
-    /// shown.
-    fn go_on(&mut self) -> Result<(), StoreError> {
-        let database = self.shared.database()?;
-        self.heads.forget();
-        self.repeat(&database)
     }
 
     /// Closes the database, opens it again, and decides what is in doubt before anybody can read it: it may be in the journal and
@@ -183,21 +177,30 @@ impl Writer {
         *self.shared.database.write() = Some(database);
     }
 
-    /// Writes what is in doubt once more: the same changes under the same number, whatever of them is there.
+    /// Writes what is in doubt once more: the same changes, under the number behind the newest commit that is there. That may be the
+    /// one in doubt, read from a journal that never was synced.
     fn repeat(&mut self, database: &OpenDatabase) -> Result<(), StoreError> {
-        let Some(in_doubt) = self.in_doubt.take() else {
+        let Some(mut in_doubt) = self.in_doubt.take() else {
             return Ok(());
         };
-        let applied = apply(database, &in_doubt.overlay);
-        if applied.is_ok() {
+        let applied = open::commit_number(database)
+            .map_err(|error| StoreError::unavailable(error.to_string()))
+            .and_then(|stored| {
+                let number = (stored + 1).to_be_bytes();
+                let row = Some(number.into());
+                in_doubt.overlay.set(Table::Meta, COMMIT_KEY.into(), row);
+                apply(database, &in_doubt.overlay)
+                    .map_err(|error| StoreError::unavailable(error.to_string()))?;
+                Ok(stored)
+            });
+        if let Ok(stored) = applied {
+            self.commit = stored;
             self.committed(&in_doubt.overlay);
             tracing::warn!(commit = self.commit, "a commit in doubt was repeated");
         }
         // Reported once the store is healthy again.
         self.in_doubt = Some(in_doubt);
-        applied
-            .map(drop)
-            .map_err(|error| StoreError::unavailable(error.to_string()))
+        applied.map(drop)
     }
 }
 
@@ -244,7 +247,6 @@ mod tests {
 
     use super::*;
     use crate::Done;
-    use crate::embedded::engine::open::COMMIT_KEY;
     use crate::embedded::engine::queue::Submission;
     use crate::embedded::engine::{EngineOptions, Shared, Value};
 
@@ -306,8 +308,9 @@ mod tests {
                 }
             });
             writer.reopen().unwrap();
-            assert_eq!(reader.join().unwrap(), 2);
-            assert_eq!(writer.commit, 2, "decided before it was shown");
+            // The second commit was there, and is repeated as the third.
+            assert_eq!(reader.join().unwrap(), 3);
+            assert_eq!(writer.commit, 3, "decided before it was shown");
         }
     }
 
@@ -315,25 +318,25 @@ mod tests {
     #[test]
     fn a_commit_in_doubt_is_repeated_and_then_reported() {
         for reached in [true, false] {
-            for is_reopened in [true, false] {
-                let dir = tempfile::tempdir().unwrap();
-                let (mut writer, mut outcome) = writer_in_doubt(dir.path(), reached);
-                assert!(outcome.try_recv().is_err(), "nobody is told yet");
-                if is_reopened {
-                    assert!(writer.close_database());
-                }
-                writer.recover();
-                assert_eq!(outcome.try_recv(), Ok(Ok(())));
-                assert!(writer.in_doubt.is_none());
-                assert_eq!(writer.shared.health(), EngineHealth::Ok);
+            let dir = tempfile::tempdir().unwrap();
+            let (mut writer, mut outcome) = writer_in_doubt(dir.path(), reached);
+            assert!(outcome.try_recv().is_err(), "nobody is told yet");
+            writer.recover();
+            assert_eq!(outcome.try_recv(), Ok(Ok(())));
+            assert!(writer.in_doubt.is_none());
+            assert_eq!(writer.shared.health(), EngineHealth::Ok);
 
-                let database = writer.shared.database().unwrap();
-                let get = |key: &str| database.get(Table::EntityRows, key.as_bytes()).unwrap();
-                assert_eq!(get("a").unwrap(), b"new", "reached: {reached}");
-                assert!(get("b").is_none());
-                assert_eq!(get("c").unwrap(), b"new");
-                assert_eq!(open::commit_number(&database).unwrap(), writer.commit);
-            }
+            let database = writer.shared.database().unwrap();
+            let get = |key: &str| database.get(Table::EntityRows, key.as_bytes()).unwrap();
+            assert_eq!(get("a").unwrap(), b"new", "reached: {reached}");
+            assert!(get("b").is_none());
+            assert_eq!(get("c").unwrap(), b"new");
+            assert_eq!(writer.commit, if reached { 3 } else { 2 });
+            assert_eq!(open::commit_number(&database).unwrap(), writer.commit);
+            drop(database);
+            writer.mark();
+            assert!(writer.close_database());
+            open::check_files(dir.path(), Table::ALL).expect("the journals are in order");
         }
     }
 }
