@@ -141,6 +141,8 @@ chaos-undone: ## Leave protections of the server out one by one, and see that ma
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo settle_before_publish --only full-sync,slow-sync,reset,pause"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide --only short-queue,slow-sync"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo numbered_openings --only reset,stall,pause"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo signal_deduplication --only abort,kill,slow-sync"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide,load_barrier --only short-queue,slow-sync"
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)

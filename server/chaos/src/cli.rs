@@ -69,7 +69,8 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = kind)]
     pub without: Vec<Kind>,
 
-    /// Leaves protections out, to see that they would be missed: settle_before_publish, reserve_then_decide, numbered_openings.
+    /// Leaves protections out, to see that they would be missed: settle_before_publish, reserve_then_decide, load_barrier,
+    /// numbered_openings, signal_deduplication.
     #[arg(long, value_delimiter = ',')]
     pub undo: Vec<String>,
 

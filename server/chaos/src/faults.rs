@@ -32,6 +32,9 @@ const POINTS_OF_WRITES: &[&str] = &[
     "owner.reported",
     "room.durable",
     "room.told",
+    "signal.sent",
+    "signal.applied",
+    "signal.answered",
 ];
 
 /// Points at which it can die while it recovers from a failure, or starts.

@@ -25,7 +25,7 @@ use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Applied, Entities, EntityId, Kind, PAGE_ROWS_MAX, Signal, Undelivered,
 };
-use pitturu_store::fail_points::pass;
+use pitturu_store::fail_points::{is_undone, pass};
 
 use super::journal::Journal;
 
@@ -396,7 +396,10 @@ impl Incoming {
             },
         };
         let known = applied.filter(|known| known.incarnation == batch.incarnation);
-        let up_to = known.map_or(0, |known| known.version);
+        let up_to = match known {
+            Some(known) if !is_undone("signal_deduplication") => known.version,
+            _ => 0,
+        };
         if batch.version() <= up_to {
             return Taken::Known(batch);
         }

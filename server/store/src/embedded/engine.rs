@@ -355,7 +355,7 @@ impl Engine {
     /// Resolves when the writes that were queued before have been reported, whatever became of them.
     /// While the store can't write it does not wait: what is in doubt stays in its owner's memory until it is decided.
     pub async fn behind_queued_writes(&self) {
-        if self.handle.shared.failing.load(Ordering::Acquire) {
+        if self.handle.shared.failing.load(Ordering::Acquire) || is_undone("load_barrier") {
             return;
         }
         let (call, reply) = Call::<_, (), StoreError>::new(|_: &mut Tx<'_>| Ok(()));
