@@ -140,6 +140,8 @@ impl Writer {
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         // Which of the last changes are there is found out only now.
         self.heads.forget();
+        self.commit = open::commit_number(&database)
+            .map_err(|error| StoreError::unavailable(error.to_string()))?;
         pass("store.reopened");
         self.repeat(&database)?;
         pass("store.repeated");
@@ -183,24 +185,19 @@ impl Writer {
         let Some(mut in_doubt) = self.in_doubt.take() else {
             return Ok(());
         };
-        let applied = open::commit_number(database)
-            .map_err(|error| StoreError::unavailable(error.to_string()))
-            .and_then(|stored| {
-                let number = (stored + 1).to_be_bytes();
-                let row = Some(number.into());
-                in_doubt.overlay.set(Table::Meta, COMMIT_KEY.into(), row);
-                apply(database, &in_doubt.overlay)
-                    .map_err(|error| StoreError::unavailable(error.to_string()))?;
-                Ok(stored)
-            });
-        if let Ok(stored) = applied {
-            self.commit = stored;
+        let number = (self.commit + 1).to_be_bytes();
+        let row = Some(number.into());
+        in_doubt.overlay.set(Table::Meta, COMMIT_KEY.into(), row);
+        let applied = apply(database, &in_doubt.overlay);
+        if applied.is_ok() {
             self.committed(&in_doubt.overlay);
             tracing::warn!(commit = self.commit, "a commit in doubt was repeated");
         }
         // Reported once the store is healthy again.
         self.in_doubt = Some(in_doubt);
-        applied.map(drop)
+        applied
+            .map(drop)
+            .map_err(|error| StoreError::unavailable(error.to_string()))
     }
 }
 
