@@ -178,6 +178,27 @@ pub async fn wake_senders(entities: Arc<dyn Entities>, routes: Arc<Routes>) {
     }
 }
 
+/// Everything that an entity has told and does not know to be applied, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn undelivered(
+    entities: &Arc<dyn Entities>,
+    entity: EntityId,
+) -> Result<Vec<Undelivered>, StoreError> {
+    let mut found = Vec::new();
+    loop {
+        let last = found.last();
+        let after = last.map(|last: &Undelivered| (last.version, last.index));
+        let page = entities.undelivered(entity, after, PAGE_ROWS_MAX).await?;
+        let is_last = page.len() < PAGE_ROWS_MAX;
+        found.extend(page);
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
 /// Signals to one target.
 #[derive(Debug, Default)]
 struct Queue {
@@ -195,12 +216,10 @@ pub struct Outgoing {
     incarnation: u64,
     queues: BTreeMap<EntityId, Queue>,
     routes: Arc<Routes>,
-    /// There may be more in the store than was loaded.
-    has_more: bool,
 }
 
 impl Outgoing {
-    /// What was loaded of an entity, at most [`PAGE_ROWS_MAX`].
+    /// What [`undelivered`] has found of an entity. All of it: what is decided later must not come before it.
     pub fn new(
         from: EntityId,
         incarnation: u64,
@@ -212,7 +231,6 @@ impl Outgoing {
             incarnation,
             queues: BTreeMap::new(),
             routes,
-            has_more: undelivered.len() >= PAGE_ROWS_MAX,
         };
         for found in undelivered {
             outgoing.put(found.version, found.index, found.signal);
@@ -233,11 +251,6 @@ impl Outgoing {
     /// Whether everything is known to be applied.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
-    }
-
-    /// Whether the store has more, which an entity that is loaded again finds.
-    pub const fn has_more(&self) -> bool {
-        self.has_more
     }
 
     /// The signals of a commit that has become durable. Commits come in order.

@@ -6,7 +6,7 @@ use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Bounds, Kind, PAGE_ROWS_MAX};
+use pitturu_store::entities::{Bounds, Kind};
 
 use super::super::Environment;
 use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
@@ -18,7 +18,7 @@ use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::shard::overloaded;
-use crate::owners::signals::{Delivery, Receipt};
+use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
@@ -115,7 +115,7 @@ impl Entity for LiveRoom {
             _ => false,
         };
         let entities = environment.rooms.entities();
-        let undelivered = entities.undelivered(entity(room), PAGE_ROWS_MAX).await?;
+        let undelivered = undelivered(entities, entity(room)).await?;
         Ok(Some(Box::new(Fetched {
             room: loaded,
             blocked,

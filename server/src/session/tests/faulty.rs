@@ -150,8 +150,13 @@ impl Entities for FaultyEntities {
         self.entities.applied(target, from)
     }
 
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
-        self.entities.undelivered(entity, limit)
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>> {
+        self.entities.undelivered(entity, after, limit)
     }
 
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {

@@ -215,7 +215,10 @@ async fn writes_are_whole_or_refused(store: impl Stored) {
         assert!(reaction.is_empty());
         let recalled = entities.recall(entity(room(1)), user(5), "key").await;
         assert_eq!(recalled.unwrap(), None);
-        let told = entities.undelivered(entity(room(1)), 9).await.unwrap();
+        let told = entities
+            .undelivered(entity(room(1)), None, 9)
+            .await
+            .unwrap();
         assert!(told.is_empty());
         assert_eq!(rooms.places(user(5), &[room(1)]).await.unwrap(), [None]);
         let found = rooms.search("renamed", None, 9).await.unwrap();
@@ -231,7 +234,10 @@ async fn writes_are_whole_or_refused(store: impl Stored) {
     assert_eq!(after.row.name, "renamed");
     let one = rooms.message(room(1), 1).await.unwrap().unwrap();
     assert_eq!(one.msg.text, "changed");
-    let told = entities.undelivered(entity(room(1)), 9).await.unwrap();
+    let told = entities
+        .undelivered(entity(room(1)), None, 9)
+        .await
+        .unwrap();
     assert_eq!((told.len(), told[0].signal.body.as_slice()), (1, &[7][..]));
     let recalled = entities.recall(entity(room(1)), user(5), "key").await;
     assert!(recalled.unwrap().is_some());

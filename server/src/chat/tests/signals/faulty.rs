@@ -349,8 +349,13 @@ impl Entities for Faulty {
         self.read(|memory| memory.applied(target, from))
     }
 
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
-        self.read(|memory| memory.undelivered(entity, limit))
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>> {
+        self.read(|memory| memory.undelivered(entity, after, limit))
     }
 
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {
