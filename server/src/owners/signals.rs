@@ -361,7 +361,8 @@ impl Incoming {
         self.senders.values().all(looked_up)
     }
 
-    /// Takes a batch. What it decides to apply counts as applied from now on.
+    /// Takes a batch. What is to be applied counts as applied from now on: room for the commit is reserved before. The store
+    /// is asked once for each sender, as it does not know yet what is on its way.
     pub fn take(&mut self, mut batch: Batch) -> Taken {
         let from = batch.from;
         let applied = match self.senders.entry(from) {
@@ -390,11 +391,6 @@ impl Incoming {
         };
         *applied = Some(now_applied);
         Taken::Apply(batch, now_applied)
-    }
-
-    /// What was taken last of a sender was not decided: it is looked up again.
-    pub fn forget(&mut self, from: EntityId) {
-        self.senders.remove(&from);
     }
 
     /// What the store knows of a sender. Returns the batches that waited for it, to be taken again. When it could not be read,
