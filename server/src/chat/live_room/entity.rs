@@ -26,6 +26,14 @@ const IDLE_MS: u64 = 30_000;
 /// When a call is worth another try whose room has been loaded anew meanwhile, in milliseconds.
 const AGAIN_MS: u64 = 100;
 
+/// What outlives a life of a room.
+#[derive(Debug, Default)]
+pub struct Kept {
+    followers: Followers,
+    /// Whether players are still to be told something by the next life.
+    owes: bool,
+}
+
 impl Entity for LiveRoom {
     type Id = RoomId;
     type Command = Command;
@@ -33,7 +41,7 @@ impl Entity for LiveRoom {
     type Environment = Environment;
     type Loaded = Box<Fetched>;
     type Report = Report;
-    type Kept = Followers;
+    type Kept = Kept;
 
     const KIND: Kind = ROOM;
     const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
@@ -60,14 +68,18 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn note_while_loading(followers: &mut Followers, command: &Command) {
-        if let Command::Detach(_, connection) = command {
-            followers.remove(*connection);
+    fn note_while_loading(kept: &mut Kept, command: &Command) {
+        match command {
+            Command::Detach(_, connection) => {
+                kept.followers.remove(*connection);
+            }
+            Command::Delivery(Delivery::Wake(_)) => kept.owes = true,
+            _ => {}
         }
     }
 
-    fn is_awaited(followers: &Followers) -> bool {
-        !followers.is_empty()
+    fn is_awaited(kept: &Kept) -> bool {
+        !kept.followers.is_empty() || kept.owes
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -123,14 +135,8 @@ impl Entity for LiveRoom {
         })))
     }
 
-    fn take_up(
-        context: &Context,
-        life: u64,
-        fetched: Box<Fetched>,
-        followers: Followers,
-        now: u64,
-    ) -> Self {
-        Self::new(&context.environment, life, *fetched, followers, now)
+    fn take_up(context: &Context, life: u64, fetched: Box<Fetched>, kept: Kept, now: u64) -> Self {
+        Self::new(&context.environment, life, *fetched, kept.followers, now)
     }
 
     fn create(context: &Context, life: u64, create: Box<Create>, now: u64) -> Option<Self> {
@@ -208,7 +214,7 @@ impl Entity for LiveRoom {
     }
 
     /// The followers are cut where they stand, so that they continue from what the store turns out to hold.
-    fn fail(mut self, error: &StoreError) -> Followers {
+    fn fail(mut self, error: &StoreError) -> Kept {
         self.flush();
         let fault = Fault::from(error.clone());
         let mut closed = Vec::new();
@@ -241,7 +247,10 @@ impl Entity for LiveRoom {
         }
         self.flush();
         self.followers.cut_all(self.id, self.recent.end());
-        self.followers
+        Kept {
+            owes: !self.outgoing.is_empty(),
+            followers: self.followers,
+        }
     }
 
     fn pending_fanout(&self) -> Option<usize> {

@@ -20,6 +20,10 @@ use crate::owners::signals::{Delivery, Incoming, Outgoing};
 /// When a call is worth another try whose player has been loaded anew meanwhile, in milliseconds.
 const AGAIN_MS: u64 = 100;
 
+/// Whether others are still to be told something by the next life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owes(bool);
+
 impl Entity for LivePlayer {
     type Id = UserId;
     type Command = Command;
@@ -27,7 +31,7 @@ impl Entity for LivePlayer {
     type Environment = Environment;
     type Loaded = Box<LoadedPlayer>;
     type Report = Report;
-    type Kept = ();
+    type Kept = Owes;
 
     const KIND: Kind = PLAYER;
     const LIVE_GAUGE: &'static str = "pitturu_players_live";
@@ -55,10 +59,12 @@ impl Entity for LivePlayer {
         Err(command)
     }
 
-    fn note_while_loading((): &mut (), _: &Command) {}
+    fn note_while_loading(owes: &mut Owes, command: &Command) {
+        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    }
 
-    fn is_awaited((): &()) -> bool {
-        false
+    fn is_awaited(owes: &Owes) -> bool {
+        owes.0
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -80,7 +86,7 @@ impl Entity for LivePlayer {
         environment.players.load(user).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, (): (), now: u64) -> Self {
+    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, _: Owes, now: u64) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             user: loaded.user,
@@ -153,7 +159,7 @@ impl Entity for LivePlayer {
         self.settle(context);
     }
 
-    fn fail(mut self, error: &StoreError) {
+    fn fail(mut self, error: &StoreError) -> Owes {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -168,6 +174,7 @@ impl Entity for LivePlayer {
         }
         self.release(|_| true);
         self.incoming.refuse_all();
+        Owes(!self.outgoing.is_empty())
     }
 
     fn pending_fanout(&self) -> Option<usize> {
