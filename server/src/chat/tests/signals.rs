@@ -6,6 +6,7 @@
 
 mod check;
 mod faulty;
+mod owed;
 mod process;
 
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ impl World {
                     Err(Code::StorageUnavailable | Code::Overloaded | Code::Unavailable) => {
                         again.push((key, act));
                     }
-                    outcome => self.outcomes.push((key, outcome, act)),
+                    outcome => self.note(&key, outcome, act),
                 }
             }
             if again.is_empty() {
@@ -75,6 +76,10 @@ impl World {
             open = again;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    fn note(&mut self, key: &str, outcome: Result<(), Code>, act: Act) {
+        self.outcomes.push((key.to_owned(), outcome, act));
     }
 
     /// Nothing fails any more. Everything that was told is applied, by this process or by the next, and forgotten.
@@ -103,6 +108,9 @@ async fn play(world: &mut World) {
         .act(vec![Act::Request(A, B), Act::Request(B, A)])
         .await;
     world.act(vec![Act::Kick(1, A), Act::Block(B, A)]).await;
+    world
+        .act(vec![Act::Invite(1, B), Act::Kick(1, B), Act::Invite(1, B)])
+        .await;
     world
         .act(vec![Act::Unblock(B, A), Act::Request(A, B)])
         .await;
@@ -145,7 +153,12 @@ async fn faults_at_random(io_threads: IoThreads, seed: u64) {
         // A crash leaves a store that knows of no plan.
         world.process.store.fail_at_random(Some(one_in));
         let count = random.usize(1..4);
-        let acts = (0..count).map(|_| Act::random(&mut random)).collect();
+        let mut acts: Vec<Act> = (0..count).map(|_| Act::random(&mut random)).collect();
+        if random.bool() {
+            // One signal waits behind the other, and both are sent by the next life.
+            let (room, who) = (random.u8(1..=2), random.u16(1..=2));
+            acts.extend([Act::Invite(room, who), Act::Kick(room, who)]);
+        }
         world.act(acts).await;
     }
     world.check().await;

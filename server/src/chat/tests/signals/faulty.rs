@@ -65,6 +65,10 @@ struct Plan {
     one_in: Option<u64>,
     /// What a crash has left.
     left: Option<Memory>,
+    /// Nobody finds out what was applied.
+    has_no_look_ups: bool,
+    /// The next commit of this entity that applies signals is held back, and no room is kept from then on.
+    holds: Option<EntityId>,
 }
 
 /// A store that fails by plan.
@@ -88,6 +92,8 @@ impl Faulty {
             faults: BTreeMap::new(),
             one_in: None,
             left: None,
+            has_no_look_ups: false,
+            holds: None,
         };
         Self {
             memory,
@@ -110,6 +116,26 @@ impl Faulty {
         if one_in.is_none() {
             plan.faults.clear();
         }
+    }
+
+    /// Nobody finds out what was applied, or everybody does again.
+    pub(super) fn fail_look_ups(&self, fail: bool) {
+        self.plan.lock().has_no_look_ups = fail;
+    }
+
+    /// Holds the next commit back by which this entity applies signals, and keeps no room from then on.
+    pub(super) fn hold_next_applied(&self, entity: EntityId) {
+        self.plan.lock().holds = Some(entity);
+    }
+
+    /// Whether that commit was handed over.
+    pub(super) fn holds_applied(&self) -> bool {
+        self.plan.lock().holds.is_none()
+    }
+
+    /// The store itself.
+    pub(super) const fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// How many steps there were.
@@ -263,6 +289,13 @@ impl Entities for Faulty {
     }
 
     fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+        let mut plan = self.plan.lock();
+        if commit.applied.is_some() && plan.holds == Some(commit.entity) {
+            self.memory.hold_writer();
+            self.memory.refuse_reservations(Some(StoreError::Busy));
+            plan.holds = None;
+        }
+        drop(plan);
         match self.step() {
             None => self.hand_over(reservation, commit, done),
             Some(Fault::Fail) => {
@@ -346,6 +379,9 @@ impl Entities for Faulty {
     }
 
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {
+        if self.plan.lock().has_no_look_ups {
+            return std::future::ready(Err(broken())).boxed();
+        }
         self.read(|memory| memory.applied(target, from))
     }
 

@@ -15,6 +15,7 @@ use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{
     CreateRoom, InviteToRoom, JoinRoom, KickMember, LeaveRoom, RoomKind, RoomView,
 };
+use pitturu_rules::friends::Other;
 use pitturu_rules::rooms::{Actor, ChatLimits};
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Entities, EntityId};
@@ -170,13 +171,45 @@ impl Process {
 
     /// The next process, after this one has crashed or was stopped.
     pub(super) fn restarted(&self) -> Self {
+        self.restarted_with(|_| {})
+    }
+
+    /// The same, on a store to which this was done.
+    pub(super) fn restarted_with(&self, prepare: impl FnOnce(&Faulty)) -> Self {
         let store = tokio::task::block_in_place(|| self.store.reopen());
+        prepare(&store);
         Self::start(store, &self.io_threads)
     }
 
     pub(super) async fn until_quiet(&self) {
         let entities: Arc<dyn Entities> = Arc::new(self.store.clone());
         until_quiet(&entities).await;
+    }
+
+    /// Makes a call of one player about another without a key, and waits for nothing.
+    pub(super) fn begin(&self, act: Act) {
+        let (by, ask) = match act {
+            Act::Request(by, other) => {
+                let reachable = Other {
+                    exists: true,
+                    ..Other::missing(user(other))
+                };
+                (by, players::command::Ask::Request(reachable, String::new()))
+            }
+            Act::Remove(by, other) => (by, players::command::Ask::Remove(user(other))),
+            other => panic!("{other:?} can't be begun"),
+        };
+        let (to, _) = oneshot::channel();
+        let call = players::command::PlayerCall {
+            user: user(by),
+            ask,
+            key: None,
+            now: now_ms(),
+            to,
+        };
+        let call = Box::new(call);
+        self.player_owners
+            .send(players::command::Command::Call(call));
     }
 
     /// Makes a call under a key.
