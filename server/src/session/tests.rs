@@ -4,6 +4,7 @@
 //! client goes on.
 
 mod faulty;
+mod keys;
 mod world;
 
 use std::time::Duration;

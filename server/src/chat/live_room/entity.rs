@@ -242,6 +242,9 @@ impl Entity for LiveRoom {
                 self.refuse_requester(&requester, &fault);
             }
         }
+        for waiter in self.keys.take_waiters() {
+            waiter.refuse(&fault);
+        }
         for closing in closed {
             self.close(closing, now_ms());
         }

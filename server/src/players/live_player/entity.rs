@@ -172,6 +172,9 @@ impl Entity for LivePlayer {
                 Answer::Applied(batch) => batch.refused(),
             }
         }
+        for to in self.keys.take_waiters() {
+            drop(to.send(Err(fault.clone())));
+        }
         self.release(|_| true);
         self.incoming.refuse_all();
         Owes(!self.outgoing.is_empty())

@@ -12,6 +12,7 @@ use pitturu_store::entities::{
 };
 use pitturu_store::reservation::Reservation;
 use pitturu_store::{Done, StoreError};
+use tokio::sync::watch;
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
@@ -22,6 +23,8 @@ pub(super) struct FaultyEntities {
     commits_to_fail: AtomicUsize,
     loads_to_fail: AtomicUsize,
     loads: AtomicUsize,
+    commits: AtomicUsize,
+    recalls_held: watch::Sender<bool>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -33,6 +36,8 @@ impl FaultyEntities {
             commits_to_fail: AtomicUsize::new(0),
             loads_to_fail: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
+            commits: AtomicUsize::new(0),
+            recalls_held: watch::Sender::new(false),
             listener: Mutex::new(None),
         }
     }
@@ -46,6 +51,16 @@ impl FaultyEntities {
     pub(super) fn fail(&self, commits: usize, loads: usize) {
         self.loads_to_fail.store(loads, Ordering::SeqCst);
         self.commits_to_fail.store(commits, Ordering::SeqCst);
+    }
+
+    /// How many commits were handed over.
+    pub(super) fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Nobody finds a result, or finds none, until they are not held any more.
+    pub(super) fn hold_recalls(&self, hold: bool) {
+        self.recalls_held.send_replace(hold);
     }
 
     /// How often an entity was loaded, or was to be.
@@ -77,6 +92,7 @@ impl Entities for FaultyEntities {
     }
 
     fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
         if !fails(&self.commits_to_fail) {
             return self.entities.commit(reservation, commit, done);
         }
@@ -127,7 +143,16 @@ impl Entities for FaultyEntities {
     }
 
     fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>> {
-        self.entities.recall(entity, user, key)
+        if !*self.recalls_held.borrow() {
+            return self.entities.recall(entity, user, key);
+        }
+        let mut held = self.recalls_held.subscribe();
+        let (entities, key) = (Arc::clone(&self.entities), key.to_owned());
+        async move {
+            held.wait_for(|held| !held).await.expect("the store stays");
+            entities.recall(entity, user, &key).await
+        }
+        .boxed()
     }
 
     fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
