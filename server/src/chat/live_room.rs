@@ -161,6 +161,10 @@ impl LiveRoom {
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
         live.followers = followers;
         live.drop_strangers();
+        if !live.followers.is_empty() {
+            // It may have been due when the life before this one ended.
+            live.presence_changed(now);
+        }
         live.outgoing.send_all(now);
         live
     }

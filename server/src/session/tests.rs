@@ -5,6 +5,7 @@
 
 mod faulty;
 mod keys;
+mod told;
 mod world;
 
 use std::time::Duration;

@@ -24,6 +24,8 @@ pub(super) struct FaultyEntities {
     loads_to_fail: AtomicUsize,
     loads: AtomicUsize,
     commits: AtomicUsize,
+    /// Commits that pass before one is spoilt.
+    before_spoilt: Mutex<Option<usize>>,
     recalls_held: watch::Sender<bool>,
     listener: Mutex<Option<Listener>>,
 }
@@ -37,6 +39,7 @@ impl FaultyEntities {
             loads_to_fail: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
+            before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
             listener: Mutex::new(None),
         }
@@ -51,6 +54,11 @@ impl FaultyEntities {
     pub(super) fn fail(&self, commits: usize, loads: usize) {
         self.loads_to_fail.store(loads, Ordering::SeqCst);
         self.commits_to_fail.store(commits, Ordering::SeqCst);
+    }
+
+    /// Of the commits from now on, the one behind so many others is refused in its turn.
+    pub(super) fn spoil_behind(&self, commits: usize) {
+        *self.before_spoilt.lock() = Some(commits);
     }
 
     /// How many commits were handed over.
@@ -91,8 +99,19 @@ impl Entities for FaultyEntities {
         }
     }
 
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+    fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
         self.commits.fetch_add(1, Ordering::SeqCst);
+        let mut before_spoilt = self.before_spoilt.lock();
+        match *before_spoilt {
+            Some(0) => {
+                *before_spoilt = None;
+                // It rests on nothing that will ever be there.
+                commit.version += 1 << 32;
+            }
+            Some(before) => *before_spoilt = Some(before - 1),
+            None => {}
+        }
+        drop(before_spoilt);
         if !fails(&self.commits_to_fail) {
             return self.entities.commit(reservation, commit, done);
         }
