@@ -42,6 +42,14 @@ pub(crate) fn key(text: &str, method: u16, request: u8) -> IdempotencyKey {
     }
 }
 
+/// The seed of a random test: a new one, or the one that the environment asks for. Printed, for the case of a failure.
+pub(crate) fn seed() -> u64 {
+    let asked = std::env::var("PITTURU_OWNERS_SEED").ok();
+    let seed = asked.map_or_else(|| fastrand::u64(..), |asked| asked.parse().unwrap());
+    println!("again with PITTURU_OWNERS_SEED={seed}");
+    seed
+}
+
 /// Waits until no signal is on its way.
 pub(crate) async fn until_quiet(entities: &Arc<dyn Entities>) {
     let began = Instant::now();

@@ -18,6 +18,7 @@ use pitturu_protocol::codes::Code;
 use self::faulty::{FAULTS, Fault, Faulty};
 use self::process::{Act, Process};
 use crate::io_threads::IoThreads;
+use crate::players::tests::seed;
 
 /// Times that a call is tried again before the test gives up.
 const TRIES: usize = 200;
@@ -166,8 +167,7 @@ async fn faults_at_random(io_threads: IoThreads, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_at_any_step_loses_and_doubles_nothing() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let (io_threads, _threads) = IoThreads::start(2).unwrap();
     let mut calm = World::new(&io_threads, seed, "calm".to_owned());
     play(&mut calm).await;
@@ -190,8 +190,7 @@ async fn a_fault_at_any_step_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_faults_in_random_histories_lose_and_double_nothing() {
     const SEEDS: u64 = 48;
-    let seed = fastrand::u64(..);
-    println!("seeds from {seed}");
+    let seed = seed();
     let (io_threads, _threads) = IoThreads::start(2).unwrap();
     let worlds = (0..SEEDS).map(|number| {
         let seed = seed.wrapping_add(number);

@@ -8,7 +8,7 @@ use pitturu_protocol::types::friends::FriendState::{self, Blocked, Friend, Recei
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::stored::{Stored, on_both_stores};
-use super::{Players, key, until_quiet, user};
+use super::{Players, key, seed, until_quiet, user};
 use crate::connections::caller::IdempotencyKey;
 use crate::players::command::Ask;
 use crate::players::store::FriendRow;
@@ -140,8 +140,7 @@ impl<S: Stored> Players<S> {
 }
 
 async fn random_acts_match_a_model(stored: impl Stored) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = Players::start(stored);
     let mut model = Model::default();

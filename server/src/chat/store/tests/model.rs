@@ -8,6 +8,7 @@ use pitturu_store::entities::Bounds;
 
 use super::{Owner, member, message, room, room_row, user};
 use crate::chat::store::RoomStore;
+use crate::players::tests::seed;
 use crate::players::tests::stored::{Stored, on_both_stores};
 
 on_both_stores! {
@@ -86,8 +87,7 @@ impl Model {
 }
 
 async fn random_histories_match_a_model(mut store: impl Stored) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut model = Model::default();
     let rooms = RoomStore::new(store.entities());

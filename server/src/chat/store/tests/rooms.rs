@@ -281,7 +281,8 @@ async fn members_come_and_go(store: impl Stored) {
         reason: None,
     };
     type Step<'a> = &'a dyn Fn(&mut Room, &mut Effects) -> bool;
-    let steps: [(u16, Step<'_>, u32, Option<MemberState>, &[bool]); 8] = [
+    type Case<'a> = (u16, Step<'a>, u32, Option<MemberState>, &'a [bool]);
+    let steps: [Case<'_>; 8] = [
         (
             1,
             &|room, effects| room.join(&actor(1), effects).is_ok(),
