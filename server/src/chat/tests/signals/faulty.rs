@@ -308,6 +308,8 @@ impl Entities for Faulty {
                 let memory = self.memory.clone();
                 std::thread::spawn(move || {
                     std::thread::sleep(HELD);
+                    // A commit that was refused for another reason has left it to the next one.
+                    memory.fail_commits(0, Failure::Lost);
                     memory.recover();
                 });
             }
