@@ -96,3 +96,6 @@ impl PlayerOwners {
         self.ask(user, Ask::Tell(entry), key, now).await.map(drop)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

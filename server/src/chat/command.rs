@@ -192,8 +192,6 @@ pub enum Report {
     FollowRecalled(Box<Follow>, Result<Option<KeyedResult>, StoreError>),
     /// Messages and changes before these bounds are past their time.
     Outlived(Result<(u64, u64), StoreError>),
-    /// Signals that earlier lives left in the store.
-    Undelivered(Result<Vec<Undelivered>, StoreError>),
     /// The store has removed what is kept no longer.
     Removed(Result<(), StoreError>),
 }

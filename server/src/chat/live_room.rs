@@ -92,6 +92,15 @@ enum Waiter {
     Follow(Box<Follow>),
 }
 
+impl Waiter {
+    fn refuse(self, fault: &Fault) {
+        match self {
+            Self::Call(recipient, call) => recipient.refuse(call, fault),
+            Self::Follow(follow) => refuse_follow(*follow, fault),
+        }
+    }
+}
+
 /// A room in its shard.
 #[derive(Debug)]
 pub struct LiveRoom {
@@ -148,6 +157,10 @@ impl LiveRoom {
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
         live.followers = followers;
         live.drop_strangers();
+        if !live.followers.is_empty() {
+            // It may have been due when the life before this one ended.
+            live.presence_changed(now);
+        }
         live.outgoing.send_all(now);
         live
     }
@@ -309,10 +322,7 @@ impl LiveRoom {
     /// Refuses those who waited for the first call under this key.
     fn refuse_waiters(&mut self, user: UserId, key: &IdempotencyKey, fault: &Fault) {
         for waiter in self.keys.refused(user, key) {
-            match waiter {
-                Waiter::Call(recipient, call) => recipient.refuse(call, fault),
-                Waiter::Follow(follow) => refuse_follow(*follow, fault),
-            }
+            waiter.refuse(fault);
         }
     }
 }

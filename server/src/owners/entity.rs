@@ -38,7 +38,7 @@ pub trait Entity: Sized + Send + 'static {
     type Loaded: Send + 'static;
     /// What work that one gave away brings back.
     type Report: Send + 'static;
-    /// What outlives a life that the store failed, such as the followers.
+    /// What outlives a life that the store failed, such as the followers, and that others are still to be told of it.
     type Kept: Default + Send + 'static;
 
     /// The kind's number in the store.
@@ -62,7 +62,7 @@ pub trait Entity: Sized + Send + 'static {
     #[allow(clippy::missing_errors_doc, reason = "nothing fails")]
     fn creation(command: Self::Command) -> Result<Self::Creation, Self::Command>;
 
-    /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
+    /// A command came for which the entity is loaded, or while it is; it waits, and is handled afterwards as well.
     fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
 
     /// Whether somebody waits for the next life, though no command does.

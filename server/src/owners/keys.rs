@@ -152,6 +152,15 @@ impl<W> Keys<W> {
         }
     }
 
+    /// Everybody who waits: this life has ended.
+    pub fn take_waiters(&mut self) -> impl Iterator<Item = W> + use<W> {
+        let held = std::mem::take(&mut self.held).into_values();
+        held.flat_map(|held| match held.state {
+            State::InFlight(waiters) => waiters,
+            State::Done(_) => Vec::new(),
+        })
+    }
+
     /// Forgets what is older than [`REMEMBER_MS`].
     pub fn forget_old(&mut self, now: u64) {
         while self

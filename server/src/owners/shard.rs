@@ -112,12 +112,9 @@ impl<E: Entity> Shard<E> {
                 }
             }
             None if E::is_worth_loading(&command) => {
-                self.load(
-                    id,
-                    VecDeque::from([command]),
-                    E::Kept::default(),
-                    Duration::ZERO,
-                );
+                let mut kept = E::Kept::default();
+                E::note_while_loading(&mut kept, &command);
+                self.load(id, VecDeque::from([command]), kept, Duration::ZERO);
             }
             None => {}
         }
@@ -195,7 +192,7 @@ impl<E: Entity> Shard<E> {
                     E::refuse(command, &fault);
                 }
                 if E::is_awaited(&kept) {
-                    // Those who follow hear nothing until it is loaded, and ask for nothing either.
+                    // Those who follow, or are to be told, hear nothing until it is loaded, and ask for nothing either.
                     tracing::warn!(%id, %fault, "read again after a pause");
                     self.load(id, VecDeque::new(), *kept, RELOAD_PAUSE);
                 }

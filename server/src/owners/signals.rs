@@ -182,6 +182,27 @@ pub async fn wake_senders(entities: Arc<dyn Entities>, routes: Arc<Routes>) {
     }
 }
 
+/// Everything that an entity has told and does not know to be applied, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn undelivered(
+    entities: &Arc<dyn Entities>,
+    entity: EntityId,
+) -> Result<Vec<Undelivered>, StoreError> {
+    let mut found = Vec::new();
+    loop {
+        let last = found.last();
+        let after = last.map(|last: &Undelivered| (last.version, last.index));
+        let page = entities.undelivered(entity, after, PAGE_ROWS_MAX).await?;
+        let is_last = page.len() < PAGE_ROWS_MAX;
+        found.extend(page);
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
 /// Signals to one target.
 #[derive(Debug, Default)]
 struct Queue {
@@ -199,59 +220,21 @@ pub struct Outgoing {
     incarnation: u64,
     queues: BTreeMap<EntityId, Queue>,
     routes: Arc<Routes>,
-    /// The last that was loaded, if the store may have more of earlier lives.
-    loaded_to: Option<(u64, u16)>,
-    /// The entity's version when this life began: what is newer was decided in this life.
-    began_at: u64,
 }
 
 impl Outgoing {
-    /// What was loaded of an entity at this version, at most [`PAGE_ROWS_MAX`].
+    /// What [`undelivered`] has found of an entity. All of it: what is decided later must not come before it.
     pub fn new(journal: &Journal, undelivered: Vec<Undelivered>, routes: Arc<Routes>) -> Self {
         let mut outgoing = Self {
             from: journal.entity(),
             incarnation: journal.incarnation(),
             queues: BTreeMap::new(),
             routes,
-            loaded_to: None,
-            began_at: journal.version(),
         };
-        outgoing.load(undelivered);
+        for found in undelivered {
+            outgoing.put(found.version, found.index, found.signal);
+        }
         outgoing
-    }
-
-    fn load(&mut self, found: Vec<Undelivered>) {
-        if found.len() >= PAGE_ROWS_MAX {
-            self.loaded_to = found.last().map(|found| (found.version, found.index));
-        }
-        for found in found {
-            self.put(found.version, found.index, found.signal);
-        }
-    }
-
-    /// Whether the store has signals of earlier lives that were not loaded, and everything that was is applied: then they are
-    /// to be read, for [`Self::loaded_more`].
-    pub fn reads_on(&self) -> bool {
-        self.loaded_to.is_some() && self.queues.is_empty()
-    }
-
-    /// Takes the oldest signals that the store has now, at most [`PAGE_ROWS_MAX`].
-    pub fn loaded_more(&mut self, mut found: Vec<Undelivered>, now: u64) {
-        let (began_at, loaded_to) = (self.began_at, self.loaded_to);
-        let is_all = found.len() < PAGE_ROWS_MAX;
-        // The store may not have forgotten yet what was applied, and what was decided in this life is here.
-        found.retain(|found| {
-            found.version <= began_at && Some((found.version, found.index)) > loaded_to
-        });
-        if is_all {
-            self.loaded_to = None;
-        } else if let Some(last) = found.last() {
-            self.loaded_to = Some((last.version, last.index));
-        }
-        for found in found {
-            self.put(found.version, found.index, found.signal);
-        }
-        self.send_all(now);
     }
 
     fn put(&mut self, version: u64, index: u16, signal: Signal) {
@@ -266,7 +249,7 @@ impl Outgoing {
 
     /// Whether everything is known to be applied.
     pub fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.loaded_to.is_none()
+        self.queues.is_empty()
     }
 
     /// The signals of a commit that has become durable. Commits come in order.
@@ -379,7 +362,8 @@ impl Incoming {
         self.senders.values().all(looked_up)
     }
 
-    /// Takes a batch. What it decides to apply counts as applied from now on.
+    /// Takes a batch. What is to be applied counts as applied from now on: room for the commit is reserved before. The store
+    /// is asked once for each sender, as it does not know yet what is on its way.
     pub fn take(&mut self, mut batch: Batch) -> Taken {
         let from = batch.from;
         let applied = match self.senders.entry(from) {
@@ -411,11 +395,6 @@ impl Incoming {
         };
         *applied = Some(now_applied);
         Taken::Apply(batch, now_applied)
-    }
-
-    /// What was taken last of a sender was not decided: it is looked up again.
-    pub fn forget(&mut self, from: EntityId) {
-        self.senders.remove(&from);
     }
 
     /// What the store knows of a sender. Returns the batches that waited for it, to be taken again. When it could not be read,
@@ -590,45 +569,5 @@ mod tests {
             Taken::Known(_)
         ));
         assert_eq!(versions(incoming.take(batch(1, 8, &routes))), [1]);
-    }
-
-    #[test]
-    fn more_than_a_page_is_read_on() {
-        let (routes, sent) = (
-            Arc::new(Routes::default()),
-            Arc::new(Mutex::new(Vec::new())),
-        );
-        let into = Arc::clone(&sent);
-        routes.add(Kind(2), move |delivery| match delivery {
-            Delivery::Signals(batch) => into.lock().push(batch),
-            other => panic!("no target is sent {other:?}"),
-        });
-        let undelivered = |version: u64| Undelivered {
-            version,
-            index: 0,
-            signal: signal(2, 1),
-        };
-        let page = PAGE_ROWS_MAX as u64;
-        let mut journal = Journal::begin(entity(1), Memory::new().fence());
-        (0..page + 3).for_each(|_| drop(journal.next()));
-        let loaded = (1..=page).map(undelivered).collect();
-        let mut outgoing = Outgoing::new(&journal, loaded, routes);
-        outgoing.send_all(0);
-        assert!(!outgoing.reads_on(), "some are not applied yet");
-        outgoing.answered(&receipt(2, Some(page)), 0);
-        assert!(outgoing.reads_on() && !outgoing.is_empty());
-        // The store has not forgotten any of them yet.
-        outgoing.loaded_more((1..=page).map(undelivered).collect(), 0);
-        assert!(outgoing.reads_on());
-        sent.lock().clear();
-        outgoing.loaded_more((page - 1..=page + 4).map(undelivered).collect(), 0);
-        let versions = [vec![(page + 1, 0), (page + 2, 0), (page + 3, 0)]];
-        assert_eq!(
-            numbers(&sent),
-            versions,
-            "what is newer was decided in this life"
-        );
-        outgoing.answered(&receipt(2, Some(page + 3)), 0);
-        assert!(outgoing.is_empty());
     }
 }

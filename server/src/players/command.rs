@@ -5,7 +5,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::friends::Other;
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Applied, EntityId, KeyedResult, Undelivered};
+use pitturu_store::entities::{Applied, EntityId, KeyedResult};
 use tokio::sync::oneshot;
 
 use crate::connections::caller::IdempotencyKey;
@@ -84,6 +84,4 @@ pub enum Report {
     Recalled(Box<PlayerCall>, Result<Option<KeyedResult>, StoreError>),
     /// How far the signals of this sender were applied.
     Applied(EntityId, Result<Option<Applied>, StoreError>),
-    /// Signals that earlier lives left in the store.
-    Undelivered(Result<Vec<Undelivered>, StoreError>),
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entity;
 use crate::owners::journal::Journal;
+use crate::owners::signals::undelivered;
 
 /// Entries that an inbox keeps; older ones go as new ones come.
 pub const INBOX_ENTRIES_MAX: u64 = 1_000;
@@ -146,7 +147,7 @@ impl PlayerStore {
         let fence = self.entities.fence();
         let parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
         let loaded = self.entities.load(entity, parts).await?;
-        let undelivered = self.entities.undelivered(entity, PAGE_ROWS_MAX).await?;
+        let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
             return Ok(LoadedPlayer {
                 user,

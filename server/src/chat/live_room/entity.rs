@@ -6,7 +6,7 @@ use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Bounds, Kind, PAGE_ROWS_MAX};
+use pitturu_store::entities::{Bounds, Kind};
 use pitturu_store::fail_points::pass;
 
 use super::super::Environment;
@@ -19,13 +19,21 @@ use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::shard::overloaded;
-use crate::owners::signals::{Delivery, Receipt};
+use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
 
 /// When a call is worth another try whose room has been loaded anew meanwhile, in milliseconds.
 const AGAIN_MS: u64 = 100;
+
+/// What outlives a life of a room.
+#[derive(Debug, Default)]
+pub struct Kept {
+    followers: Followers,
+    /// Whether players are still to be told something by the next life.
+    owes: bool,
+}
 
 impl Entity for LiveRoom {
     type Id = RoomId;
@@ -34,7 +42,7 @@ impl Entity for LiveRoom {
     type Environment = Environment;
     type Loaded = Box<Fetched>;
     type Report = Report;
-    type Kept = Followers;
+    type Kept = Kept;
 
     const KIND: Kind = ROOM;
     const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
@@ -61,14 +69,18 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn note_while_loading(followers: &mut Followers, command: &Command) {
-        if let Command::Detach(_, connection) = command {
-            followers.remove(*connection);
+    fn note_while_loading(kept: &mut Kept, command: &Command) {
+        match command {
+            Command::Detach(_, connection) => {
+                kept.followers.remove(*connection);
+            }
+            Command::Delivery(Delivery::Wake(_)) => kept.owes = true,
+            _ => {}
         }
     }
 
-    fn is_awaited(followers: &Followers) -> bool {
-        !followers.is_empty()
+    fn is_awaited(kept: &Kept) -> bool {
+        !kept.followers.is_empty() || kept.owes
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -116,7 +128,7 @@ impl Entity for LiveRoom {
             _ => false,
         };
         let entities = environment.rooms.entities();
-        let undelivered = entities.undelivered(entity(room), PAGE_ROWS_MAX).await?;
+        let undelivered = undelivered(entities, entity(room)).await?;
         Ok(Some(Box::new(Fetched {
             room: loaded,
             blocked,
@@ -124,14 +136,8 @@ impl Entity for LiveRoom {
         })))
     }
 
-    fn take_up(
-        context: &Context,
-        life: u64,
-        fetched: Box<Fetched>,
-        followers: Followers,
-        now: u64,
-    ) -> Self {
-        Self::new(&context.environment, life, *fetched, followers, now)
+    fn take_up(context: &Context, life: u64, fetched: Box<Fetched>, kept: Kept, now: u64) -> Self {
+        Self::new(&context.environment, life, *fetched, kept.followers, now)
     }
 
     fn create(context: &Context, life: u64, create: Box<Create>, now: u64) -> Option<Self> {
@@ -189,10 +195,6 @@ impl Entity for LiveRoom {
             Report::FollowRecalled(follow, found) => {
                 self.follow_looked_up(context, *follow, found, now);
             }
-            Report::Undelivered(Ok(found)) => self.outgoing.loaded_more(found, now),
-            Report::Undelivered(Err(error)) => {
-                tracing::warn!(entity = %self.journal.entity(), %error, "signals wait for the next sweep");
-            }
             Report::Outlived(bounds) => self.outlived(context, bounds, now),
             Report::Removed(result) => self.removed(&result),
         }
@@ -203,10 +205,7 @@ impl Entity for LiveRoom {
         match report {
             Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
             Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
-            Report::Message(..)
-            | Report::Undelivered(_)
-            | Report::Outlived(_)
-            | Report::Removed(_) => {}
+            Report::Message(..) | Report::Outlived(_) | Report::Removed(_) => {}
         }
     }
 
@@ -218,7 +217,7 @@ impl Entity for LiveRoom {
     }
 
     /// The followers are cut where they stand, so that they continue from what the store turns out to hold.
-    fn fail(mut self, error: &StoreError) -> Followers {
+    fn fail(mut self, error: &StoreError) -> Kept {
         self.flush();
         let fault = Fault::from(error.clone());
         let mut closed = Vec::new();
@@ -246,12 +245,18 @@ impl Entity for LiveRoom {
                 self.refuse_requester(&requester, &fault);
             }
         }
+        for waiter in self.keys.take_waiters() {
+            waiter.refuse(&fault);
+        }
         for closing in closed {
             self.close(closing, now_ms());
         }
         self.flush();
         self.followers.cut_all(self.id, self.recent.end());
-        self.followers
+        Kept {
+            owes: !self.outgoing.is_empty(),
+            followers: self.followers,
+        }
     }
 
     fn pending_fanout(&self) -> Option<usize> {
@@ -286,14 +291,7 @@ impl Entity for LiveRoom {
         if wanted {
             self.retain(context, now);
         }
-        let reads_on = self.outgoing.reads_on();
-        if reads_on {
-            let entities = context.environment.rooms.entities();
-            let reading = entities.undelivered(self.journal.entity(), PAGE_ROWS_MAX);
-            let reporter = context.reporter(self.id, self.life);
-            tokio::spawn(async move { reporter.report(Report::Undelivered(reading.await)) });
-        }
-        wanted || reads_on
+        wanted
     }
 
     /// Nobody follows it, nothing waits, and it was not used for a while.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Kind, PAGE_ROWS_MAX};
+use pitturu_store::entities::Kind;
 
 use super::super::command::{Command, NoCreation, Report};
 use super::super::store::LoadedPlayer;
@@ -20,6 +20,10 @@ use crate::owners::signals::{Delivery, Incoming, Outgoing};
 /// When a call is worth another try whose player has been loaded anew meanwhile, in milliseconds.
 const AGAIN_MS: u64 = 100;
 
+/// Whether others are still to be told something by the next life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owes(bool);
+
 impl Entity for LivePlayer {
     type Id = UserId;
     type Command = Command;
@@ -27,7 +31,7 @@ impl Entity for LivePlayer {
     type Environment = Environment;
     type Loaded = Box<LoadedPlayer>;
     type Report = Report;
-    type Kept = ();
+    type Kept = Owes;
 
     const KIND: Kind = PLAYER;
     const LIVE_GAUGE: &'static str = "pitturu_players_live";
@@ -55,10 +59,12 @@ impl Entity for LivePlayer {
         Err(command)
     }
 
-    fn note_while_loading((): &mut (), _: &Command) {}
+    fn note_while_loading(owes: &mut Owes, command: &Command) {
+        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    }
 
-    fn is_awaited((): &()) -> bool {
-        false
+    fn is_awaited(owes: &Owes) -> bool {
+        owes.0
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -80,7 +86,7 @@ impl Entity for LivePlayer {
         environment.players.load(user).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, (): (), now: u64) -> Self {
+    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, _: Owes, now: u64) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             user: loaded.user,
@@ -125,15 +131,11 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, now: u64) {
+    fn report(&mut self, context: &Context, report: Report, _: u64) {
         match report {
             Report::Recalled(call, found) => {
                 self.looking_up -= 1;
                 self.recalled(context, *call, found);
-            }
-            Report::Undelivered(Ok(found)) => self.outgoing.loaded_more(found, now),
-            Report::Undelivered(Err(error)) => {
-                tracing::warn!(entity = %self.journal.entity(), %error, "signals wait for the next sweep");
             }
             Report::Applied(from, found) => {
                 for batch in self.incoming.looked_up(from, found) {
@@ -147,7 +149,7 @@ impl Entity for LivePlayer {
         let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
         match report {
             Report::Recalled(call, _) => call.refuse(&fault),
-            Report::Applied(..) | Report::Undelivered(_) => {}
+            Report::Applied(..) => {}
         }
     }
 
@@ -156,7 +158,7 @@ impl Entity for LivePlayer {
         self.settle(context);
     }
 
-    fn fail(mut self, error: &StoreError) {
+    fn fail(mut self, error: &StoreError) -> Owes {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -169,8 +171,12 @@ impl Entity for LivePlayer {
                 Answer::Applied(batch) => batch.refused(),
             }
         }
+        for to in self.keys.take_waiters() {
+            drop(to.send(Err(fault.clone())));
+        }
         self.release(|_| true);
         self.incoming.refuse_all();
+        Owes(!self.outgoing.is_empty())
     }
 
     fn pending_fanout(&self) -> Option<usize> {
@@ -185,15 +191,8 @@ impl Entity for LivePlayer {
         self.release(|held| now >= held.until);
     }
 
-    fn sweep(&mut self, context: &Context, _: u64) -> bool {
-        let reads_on = self.outgoing.reads_on();
-        if reads_on {
-            let entities = context.environment.players.entities();
-            let reading = entities.undelivered(self.journal.entity(), PAGE_ROWS_MAX);
-            let reporter = context.reporter(self.user, self.life);
-            tokio::spawn(async move { reporter.report(Report::Undelivered(reading.await)) });
-        }
-        reads_on
+    fn sweep(&mut self, _: &Context, _: u64) -> bool {
+        false
     }
 
     fn is_idle(&self, _: u64) -> bool {

@@ -5,6 +5,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Applied, EntityId};
+use pitturu_store::reservation::Reservation;
 
 use super::super::command::Report;
 use super::{Answer, Context, Effects, Held, LivePlayer, Pending};
@@ -12,6 +13,10 @@ use crate::owners::signals::{Batch, Numbered, Receipt, Taken};
 
 impl LivePlayer {
     pub(super) fn take_batch(&mut self, context: &Context, batch: Batch) {
+        let Ok(reservation) = Self::reserve(context) else {
+            batch.refused();
+            return;
+        };
         match self.incoming.take(batch) {
             Taken::Waiting => {}
             Taken::LookUp(from) => {
@@ -35,19 +40,17 @@ impl LivePlayer {
                 self.pending.push(pending, true);
                 self.settle(context);
             }
-            Taken::Apply(batch, applied) => self.apply(context, batch, applied),
+            Taken::Apply(batch, applied) => self.apply(context, reservation, batch, applied),
         }
     }
 
-    fn apply(&mut self, context: &Context, batch: Batch, applied: Applied) {
-        let reservation = match Self::reserve(context) {
-            Ok(reservation) => reservation,
-            Err(_) => {
-                self.incoming.forget(batch.from);
-                batch.refused();
-                return;
-            }
-        };
+    fn apply(
+        &mut self,
+        context: &Context,
+        reservation: Reservation,
+        batch: Batch,
+        applied: Applied,
+    ) {
         let mut effects = Effects::default();
         for signal in &batch.signals {
             self.apply_one(batch.from, signal, &mut effects);
