@@ -12,10 +12,12 @@ pub mod store;
 
 use std::sync::Arc;
 
+use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_store::entities::{EntityId, Kind};
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::entities::{EntityId, Kind, Signal};
 use tokio::sync::oneshot;
 
 use self::command::{Ask, Command, PlayerCall};
@@ -33,6 +35,14 @@ pub const PLAYER: Kind = Kind(2);
 /// The player among entities.
 pub fn entity(user: UserId) -> EntityId {
     EntityId::new(PLAYER, user)
+}
+
+/// What another entity's commit tells a player.
+pub fn signal(user: UserId, signal: &PlayerSignal) -> Signal {
+    Signal {
+        to: entity(user),
+        body: codec::encode(signal),
+    }
 }
 
 /// The owners of all players.

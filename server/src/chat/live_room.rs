@@ -20,7 +20,6 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
-use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::entities::{Commit, KeyedResult, Signal};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
@@ -229,7 +228,10 @@ impl LiveRoom {
         let mut commit = self.journal.next();
         store::put(&mut commit, self.id, &effects.rows, now);
         commit.result = result;
-        commit.signals = effects.signals.iter().map(signal).collect();
+        let signals = effects.signals.iter();
+        commit.signals = signals
+            .map(|(user, signal)| players::signal(*user, signal))
+            .collect();
         pending.version = commit.version;
         pending.signals.clone_from(&commit.signals);
         self.hand_over(context, reservation, commit, pending);
@@ -324,14 +326,6 @@ impl LiveRoom {
         for waiter in self.keys.refused(user, key) {
             waiter.refuse(fault);
         }
-    }
-}
-
-/// What a room tells a player.
-fn signal((user, signal): &(UserId, PlayerSignal)) -> Signal {
-    Signal {
-        to: players::entity(*user),
-        body: codec::encode(signal),
     }
 }
 

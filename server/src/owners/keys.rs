@@ -76,6 +76,11 @@ impl<W> Keys<W> {
         }
     }
 
+    /// The keys of an entity whose calls show no number of a stream: each is looked up, unless it is held here.
+    pub fn without_stream() -> Self {
+        Self::new(Some(u64::MAX - 1))
+    }
+
     /// Every key that was decided while the stream's head was this or more is known here.
     pub const fn known_from(&self) -> u64 {
         self.known_from

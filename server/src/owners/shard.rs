@@ -262,6 +262,14 @@ fn live<E: Entity>(slots: &mut HashMap<E::Id, Slot<E>>, id: E::Id, life: u64) ->
     }
 }
 
+/// When a call is worth another try whose entity has been loaded anew meanwhile, in milliseconds.
+const AGAIN_MS: u64 = 100;
+
+/// Why a call is refused whose entity has been loaded anew since it came.
+pub fn loaded_anew() -> Fault {
+    Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS)
+}
+
 /// Why a command is refused that came when too much was on its way.
 pub fn overloaded() -> Fault {
     Fault::of(Code::Overloaded).retry_after_ms(250)

@@ -307,8 +307,17 @@ impl Outgoing {
         self.routes.send(Delivery::Signals(batch));
     }
 
-    /// A target has answered. Returns the signals that are applied, for the store to forget.
-    pub fn answered(&mut self, receipt: &Receipt, now: u64) -> Vec<(u64, u16)> {
+    /// A target has answered: has the store forget the signals that are applied.
+    pub fn answered(&mut self, receipt: &Receipt, entities: &dyn Entities, now: u64) {
+        let applied = self.take_receipt(receipt, now);
+        if !applied.is_empty() {
+            // What fails here is told again by a later life, and known to its target.
+            tokio::spawn(entities.delivered(self.from, applied));
+        }
+    }
+
+    /// Returns the signals that are applied.
+    fn take_receipt(&mut self, receipt: &Receipt, now: u64) -> Vec<(u64, u16)> {
         let Some(queue) = self.queues.get_mut(&receipt.by) else {
             return Vec::new();
         };
@@ -494,17 +503,20 @@ mod tests {
         outgoing.decided(5, many, 0);
         outgoing.decided(6, vec![signal(2, 4)], 0);
         assert!(numbers(&sent).is_empty(), "one batch at a time");
-        assert_eq!(outgoing.answered(&receipt(2, Some(4)), 0), [(4, 0), (4, 2)]);
+        assert_eq!(
+            outgoing.take_receipt(&receipt(2, Some(4)), 0),
+            [(4, 0), (4, 2)]
+        );
         let batch = &numbers(&sent)[0];
         assert_eq!(batch.len(), BATCH_MAX + 1);
         assert!(batch.iter().all(|(version, _)| *version == 5));
         assert_eq!(
-            outgoing.answered(&receipt(2, Some(5)), 0).len(),
+            outgoing.take_receipt(&receipt(2, Some(5)), 0).len(),
             BATCH_MAX + 1
         );
         assert_eq!(numbers(&sent), [vec![(6, 0)]]);
-        assert_eq!(outgoing.answered(&receipt(2, Some(6)), 0), [(6, 0)]);
-        assert_eq!(outgoing.answered(&receipt(3, Some(4)), 0), [(4, 1)]);
+        assert_eq!(outgoing.take_receipt(&receipt(2, Some(6)), 0), [(6, 0)]);
+        assert_eq!(outgoing.take_receipt(&receipt(3, Some(4)), 0), [(4, 1)]);
         assert!(outgoing.is_empty());
     }
 
@@ -513,7 +525,7 @@ mod tests {
         let (mut outgoing, sent) = outgoing();
         outgoing.decided(1, vec![signal(2, 1)], 0);
         assert_eq!(numbers(&sent).len(), 1);
-        assert!(outgoing.answered(&receipt(2, None), 5).is_empty());
+        assert!(outgoing.take_receipt(&receipt(2, None), 5).is_empty());
         outgoing.tick(RETRY_MS - 1);
         assert!(numbers(&sent).is_empty(), "not yet");
         outgoing.tick(RETRY_MS);

@@ -18,14 +18,11 @@ use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
-use crate::owners::shard::overloaded;
+use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
-
-/// When a call is worth another try whose room has been loaded anew meanwhile, in milliseconds.
-const AGAIN_MS: u64 = 100;
 
 /// What outlives a life of a room.
 #[derive(Debug, Default)]
@@ -47,12 +44,6 @@ impl Entity for LiveRoom {
     const KIND: Kind = ROOM;
     const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
     const RELOADS_COUNTER: &'static str = "pitturu_room_reloads_total";
-
-    fn placement(room: RoomId) -> u64 {
-        // Ids are random, or hashes.
-        let bytes = room.as_bytes();
-        u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"))
-    }
 
     fn id_of(command: &Command) -> RoomId {
         command.room()
@@ -201,7 +192,7 @@ impl Entity for LiveRoom {
     }
 
     fn refuse_report(report: Report) {
-        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
+        let fault = loaded_anew();
         match report {
             Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
             Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
@@ -318,17 +309,8 @@ impl Entity for LiveRoom {
 impl LiveRoom {
     /// A player has applied what the room told them, or can't now.
     fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
-        let applied = self.outgoing.answered(receipt, now);
-        if applied.is_empty() {
-            return;
-        }
-        let forgetting = context
-            .environment
-            .rooms
-            .entities()
-            .delivered(self.journal.entity(), applied);
-        // What fails here is told again by a later life, and known to its target.
-        tokio::spawn(forgetting);
+        let entities = context.environment.rooms.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
     }
 
     /// Followers from an earlier life who are no members, as it turns out, lose the room.

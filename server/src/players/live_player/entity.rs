@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::entities::Kind;
@@ -14,11 +14,8 @@ use super::{Answer, Context, LivePlayer};
 use crate::owners::entity::Entity;
 use crate::owners::keys::Keys;
 use crate::owners::line::DurableLine;
-use crate::owners::shard::overloaded;
+use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Delivery, Incoming, Outgoing};
-
-/// When a call is worth another try whose player has been loaded anew meanwhile, in milliseconds.
-const AGAIN_MS: u64 = 100;
 
 /// Whether others are still to be told something by the next life.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,12 +33,6 @@ impl Entity for LivePlayer {
     const KIND: Kind = PLAYER;
     const LIVE_GAUGE: &'static str = "pitturu_players_live";
     const RELOADS_COUNTER: &'static str = "pitturu_player_reloads_total";
-
-    fn placement(user: UserId) -> u64 {
-        // Ids are random.
-        let bytes = user.as_bytes();
-        u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"))
-    }
 
     fn id_of(command: &Command) -> UserId {
         match command {
@@ -75,10 +66,6 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn missing() -> Fault {
-        Fault::of(Code::NotFound)
-    }
-
     async fn load(
         environment: Environment,
         user: UserId,
@@ -94,8 +81,7 @@ impl Entity for LivePlayer {
             relations: loaded.relations,
             inbox: loaded.inbox,
             pending: DurableLine::default(),
-            // A player's calls show no number of a stream: each key is looked up.
-            keys: Keys::new(Some(u64::MAX - 1)),
+            keys: Keys::without_stream(),
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(
@@ -146,9 +132,8 @@ impl Entity for LivePlayer {
     }
 
     fn refuse_report(report: Report) {
-        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
         match report {
-            Report::Recalled(call, _) => call.refuse(&fault),
+            Report::Recalled(call, _) => call.refuse(&loaded_anew()),
             Report::Applied(..) => {}
         }
     }
@@ -179,20 +164,10 @@ impl Entity for LivePlayer {
         Owes(!self.outgoing.is_empty())
     }
 
-    fn pending_fanout(&self) -> Option<usize> {
-        None
-    }
-
-    fn flush(&mut self) {}
-
     fn tick(&mut self, now: u64) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         self.release(|held| now >= held.until);
-    }
-
-    fn sweep(&mut self, _: &Context, _: u64) -> bool {
-        false
     }
 
     fn is_idle(&self, _: u64) -> bool {

@@ -91,11 +91,7 @@ impl LivePlayer {
         self.release(|held| {
             held.by == receipt.by && receipt.up_to.is_none_or(|up_to| up_to >= held.version)
         });
-        let applied = self.outgoing.answered(receipt, now);
-        if !applied.is_empty() {
-            let entities = context.environment.players.entities();
-            // What fails here is told again by a later life, and known to its target.
-            tokio::spawn(entities.delivered(self.journal.entity(), applied));
-        }
+        let entities = context.environment.players.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
     }
 }
