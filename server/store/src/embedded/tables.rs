@@ -43,6 +43,8 @@ tables! {
     EntityMarkers "entity_markers";
     /// Rows of lists: list, key of the row.
     Lists "lists";
+    /// Which entity has a key: space, key.
+    Claims "claims";
     /// Signals that are not known to be applied: sender, version, index.
     Signals "signals";
     /// Up to where signals were applied: target, sender.
