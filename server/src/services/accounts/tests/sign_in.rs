@@ -5,7 +5,7 @@ use pitturu_protocol::types::accounts::{
     RevokeSession, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_store::accounts::SESSIONS_MAX;
+use pitturu_rules::accounts::SESSIONS_MAX;
 
 use super::{DAY, MINUTE, PASSWORD, Told, World, code, guest, keyed, login, register};
 
@@ -103,11 +103,18 @@ async fn a_repeated_registration_gets_the_same_session() {
         .await
         .unwrap();
 
+    let ben = Register {
+        username: "ben".to_owned(),
+        ..request.clone()
+    };
+    let caller = keyed(world.anyone(), "key-1", &ben);
+    let other_name = world.accounts.register(&caller, ben).await.unwrap();
+    assert_ne!(
+        other_name.identity.user, first.identity.user,
+        "each name has its own keys"
+    );
+
     for other in [
-        Register {
-            username: "ben".to_owned(),
-            ..request.clone()
-        },
         Register {
             device: None,
             ..request.clone()
