@@ -5,6 +5,7 @@ mod credentials;
 mod keys;
 mod lockout;
 mod refresh;
+mod roles;
 mod sign_in;
 mod timing;
 

@@ -563,6 +563,31 @@ async fn logout_ends_its_own_session_only() {
 }
 
 #[tokio::test]
+async fn what_has_ended_is_told_though_its_caller_has_gone() {
+    let world = World::new().await;
+    let ana = world.register("ana").await;
+    let other = world.login("ana", PASSWORD).await.unwrap();
+    world.recorder.take();
+    let caller = world.signed_in(&ana.identity);
+    let session = other.identity.session;
+    let revoking = world
+        .accounts
+        .revoke_session(&caller, RevokeSession { session });
+    let gone = tokio::time::timeout(std::time::Duration::ZERO, revoking).await;
+    assert!(gone.is_err(), "the call is over before it is answered");
+    for _ in 0..500 {
+        let told = world.recorder.take();
+        if !told.is_empty() {
+            assert_eq!(told, [Told::Ended(ana.identity.user, session)]);
+            assert_eq!(code(world.identify(&other).await), Code::TokenInvalid);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody was told");
+}
+
+#[tokio::test]
 async fn an_identity_is_confirmed_as_it_is_now() {
     let world = World::new().await;
     let root = world.register("root").await;
