@@ -17,12 +17,17 @@
 use std::time::Duration;
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::UserId;
-use pitturu_rules::accounts::{AccountRow, Claim, Grant, SessionRow};
+use pitturu_protocol::ids::{SessionId, UserId};
+use pitturu_protocol::types::accounts::Role;
+use pitturu_rules::accounts::{
+    AccountRow, Claim, Grant, Login, ProfileRow, SecretHash, SessionRow,
+};
 
-use super::{Players, Stored};
+use super::tokens::TokenMaker;
+use super::{AccountService, Players, Stored};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
+use crate::random::random_bytes;
 
 /// Ids that one call tries: each is lost to another call for the same name, which then has nearly always made its account.
 const IDS_MAX: u32 = 8;
@@ -49,6 +54,32 @@ pub(super) enum Creation {
     Made(Stored<Grant>),
     /// Somebody has an account with the name or secret.
     Taken,
+}
+
+impl AccountService {
+    /// Creates an account with its first session, under an id that follows from claim and key.
+    pub(super) async fn create(
+        &self,
+        caller: &Caller,
+        claim: Claim,
+        new: NewAccount,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Creation, Fault> {
+        let ids: Ids = match &key {
+            Some(key) => {
+                let (tokens, claim, key) = (self.tokens.clone(), claim.clone(), key.key.clone());
+                Box::new(move |attempt| tokens.new_player(&claim, &key, attempt))
+            }
+            None => Box::new(|_| UserId::from_bytes(random_bytes())),
+        };
+        let (tokens, life_ms) = (self.tokens.clone(), self.config.refresh_life_ms);
+        let by = caller.clone();
+        let make: Make = Box::new(move |user| {
+            let session = new_session(&tokens, life_ms, user, new.device.clone(), &by);
+            (new.account(user, by.now), session)
+        });
+        self.players.create(caller, claim, ids, make, key).await
+    }
 }
 
 impl Players {
@@ -138,4 +169,58 @@ impl Players {
             waited += LOOK_EVERY;
         }
     }
+}
+
+/// An account to be created for a player who has no id yet.
+pub(super) struct NewAccount {
+    pub(super) login: Option<Login>,
+    pub(super) guest_secret: Option<SecretHash>,
+    pub(super) role: Role,
+    /// Display name; a made-up one when absent.
+    pub(super) name: Option<String>,
+    pub(super) device: Option<String>,
+}
+
+impl NewAccount {
+    fn account(&self, user: UserId, now: u64) -> AccountRow {
+        AccountRow {
+            user,
+            login: self.login.clone(),
+            guest_secret: self.guest_secret,
+            role: self.role,
+            created_at: now,
+            profile: ProfileRow {
+                name: self.name.clone().unwrap_or_else(|| guest_name(user)),
+                avatar: None,
+                bio: None,
+                language: None,
+            },
+        }
+    }
+}
+
+/// A session that begins now.
+pub(super) fn new_session(
+    tokens: &TokenMaker,
+    life_ms: u64,
+    user: UserId,
+    device: Option<String>,
+    caller: &Caller,
+) -> SessionRow {
+    let session = SessionId::from_bytes(random_bytes());
+    SessionRow {
+        session,
+        device,
+        address: caller.address.to_canonical().to_string(),
+        created_at: caller.now,
+        used_at: caller.now,
+        expires_at: caller.now.saturating_add(life_ms),
+        generation: 0,
+        refresh: tokens.refresh(user, session, 0).hash,
+    }
+}
+
+fn guest_name(user: UserId) -> String {
+    let id = user.to_string();
+    format!("Guest {}", &id[id.len() - 5..])
 }

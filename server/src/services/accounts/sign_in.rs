@@ -1,23 +1,22 @@
 //! Register, log in, refresh, authenticate.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::{SessionId, UserId};
+use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_protocol::types::accounts::{
     Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
 use pitturu_rules::accounts::{
-    AccountRow, Claim, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow, Rotated,
-    Rotation, SessionRow,
+    AccountRow, Claim, Grant, Hidden, Login as LoginRow, PasswordChange, Rotated, Rotation,
+    SessionRow,
 };
 use pitturu_rules::names::{self, Username};
 
-use super::creation::{Creation, Ids, Make};
-use super::tokens::{self, PresentedRefresh, TokenMaker};
+use super::creation::{Creation, NewAccount, new_session};
+use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, Stored, decode, instead, key_without_passwords, locked_out};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
-use crate::random::random_bytes;
 
 /// Fewest characters of a guest's secret.
 const GUEST_SECRET_CHARS_MIN: usize = 16;
@@ -69,29 +68,6 @@ impl AccountService {
             Creation::Made(grant) => self.granted(grant, caller, Some(&password)).await,
             Creation::Taken => Err(taken()),
         }
-    }
-
-    async fn create(
-        &self,
-        caller: &Caller,
-        claim: Claim,
-        new: NewAccount,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Creation, Fault> {
-        let ids: Ids = match &key {
-            Some(key) => {
-                let (tokens, claim, key) = (self.tokens.clone(), claim.clone(), key.key.clone());
-                Box::new(move |attempt| tokens.new_player(&claim, &key, attempt))
-            }
-            None => Box::new(|_| UserId::from_bytes(random_bytes())),
-        };
-        let (tokens, life_ms) = (self.tokens.clone(), self.config.refresh_life_ms);
-        let by = caller.clone();
-        let make: Make = Box::new(move |user| {
-            let session = session(&tokens, life_ms, user, new.device.clone(), &by);
-            (new.account(user, by.now), session)
-        });
-        self.players.create(caller, claim, ids, make, key).await
     }
 
     /// [`Login`]. Takes the same time and gives the same answer whether the name or the password is wrong.
@@ -452,7 +428,7 @@ impl AccountService {
 
     fn new_session(&self, user: UserId, device: Option<String>, caller: &Caller) -> SessionRow {
         let life_ms = self.config.refresh_life_ms;
-        session(&self.tokens, life_ms, user, device, caller)
+        new_session(&self.tokens, life_ms, user, device, caller)
     }
 
     /// The account of somebody who is signed in.
@@ -465,61 +441,8 @@ impl AccountService {
     }
 }
 
-/// An account to be created for a player who has no id yet.
-struct NewAccount {
-    login: Option<LoginRow>,
-    guest_secret: Option<[u8; 32]>,
-    role: Role,
-    /// Display name; a made-up one when absent.
-    name: Option<String>,
-    device: Option<String>,
-}
-
-impl NewAccount {
-    fn account(&self, user: UserId, now: u64) -> AccountRow {
-        AccountRow {
-            user,
-            login: self.login.clone(),
-            guest_secret: self.guest_secret,
-            role: self.role,
-            created_at: now,
-            profile: ProfileRow {
-                name: self.name.clone().unwrap_or_else(|| guest_name(user)),
-                avatar: None,
-                bio: None,
-                language: None,
-            },
-        }
-    }
-}
-
-fn session(
-    tokens: &TokenMaker,
-    life_ms: u64,
-    user: UserId,
-    device: Option<String>,
-    caller: &Caller,
-) -> SessionRow {
-    let session = SessionId::from_bytes(random_bytes());
-    SessionRow {
-        session,
-        device,
-        address: caller.address.to_canonical().to_string(),
-        created_at: caller.now,
-        used_at: caller.now,
-        expires_at: caller.now.saturating_add(life_ms),
-        generation: 0,
-        refresh: tokens.refresh(user, session, 0).hash,
-    }
-}
-
 /// The password of a registration apart from the key for the rest of it.
 fn split_password(caller: &Caller, mut request: Register) -> (Option<IdempotencyKey>, String) {
     let password = std::mem::take(&mut request.password);
     (key_without_passwords(caller, &request), password)
-}
-
-fn guest_name(user: UserId) -> String {
-    let id = user.to_string();
-    format!("Guest {}", &id[id.len() - 5..])
 }
