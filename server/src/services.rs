@@ -100,7 +100,7 @@ impl Services {
         ));
         let players = Players::new(player_store.clone(), player_owners.clone());
         let accounts = AccountService::open(
-            Arc::clone(&store.accounts),
+            Arc::clone(&store.auth_keys),
             players,
             owners.staff,
             config.reset_delivery,

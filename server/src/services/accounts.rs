@@ -38,7 +38,7 @@ use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::accounts::Hidden;
 use pitturu_rules::names;
 use pitturu_store::StoreError;
-use pitturu_store::accounts::Accounts;
+use pitturu_store::auth_keys::AuthKeys;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -178,7 +178,7 @@ impl AccountService {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(
-        store: Arc<dyn Accounts>,
+        store: Arc<dyn AuthKeys>,
         players: Players,
         staff: StaffOwner,
         reset_delivery: Option<Arc<dyn ResetDelivery>>,

@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 
 use super::Embedded;
 use super::engine::{Limit, Range, Row as StoredRow, Tx, View};
-use super::keys::number_at_end;
 use super::rows;
 use super::tables::Table;
 use crate::entities::{
@@ -76,7 +75,9 @@ fn entry_value(version: u64, row: &[u8]) -> Vec<u8> {
 }
 
 fn entry_number(key: &[u8]) -> Result<u64, StoreError> {
-    number_at_end(key).ok_or_else(|| StoreError::damaged("a key of entries is none"))
+    key.last_chunk()
+        .map(|number| u64::from_be_bytes(*number))
+        .ok_or_else(|| StoreError::damaged("a key of entries is none"))
 }
 
 fn entry_version(value: &[u8]) -> Result<u64, StoreError> {
