@@ -9,7 +9,7 @@
 //! What fails: a full queue refuses new writes ([`StoreError::Busy`]). When the disk is full or breaks, the whole group
 //! fails, reads go on, later writes fail at once, and the writer opens the folder again when there is space;
 //! see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
-//! is read, and never served; [`integrity`] says what is found when, and what is not.
+//! is read, and never served; `integrity` says what is found when, and what is not.
 
 mod error;
 mod folder;
