@@ -2,7 +2,7 @@
 //!
 //! Stream 0 of a player's entity is the inbox. Its rows are account, sessions and reset tokens, how the player stands to others,
 //! with two numbers of them for whoever asks before a request, and the list of rooms. A user name, or a guest's secret, leads to the
-//! player by a claim; see [`accounts`].
+//! player by a claim; see `accounts`.
 
 mod accounts;
 

@@ -151,8 +151,14 @@ impl AccountService {
             None => AccountAsk::AddNoReset(row),
         };
         let key = caller.key.clone().map(|key| (user, key));
-        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await?;
-        if let Some((user, login)) = known.filter(|_| !added.is_repeated) {
+        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await;
+        let is_new = match added {
+            Ok(added) => !added.is_repeated,
+            // The password was changed since the account was read. The answer must not tell that there is one.
+            Err(fault) if fault.code == Code::TokenInvalid => false,
+            Err(fault) => return Err(fault),
+        };
+        if let Some((user, login)) = known.filter(|_| is_new) {
             reset_delivery.deliver(ResetMessage {
                 user,
                 username: login.username,
@@ -221,7 +227,9 @@ impl AccountService {
         let row = self.new_reset(version, caller);
         let ask = AccountAsk::AddReset(self.tokens.reset(user, &row.nonce).hash, row);
         let key = caller.key.clone().map(|key| (admin, key));
-        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await?;
+        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await;
+        // The password was changed since the account was read.
+        let added = added.map_err(|fault| instead(fault, Code::TokenInvalid, Code::Unavailable))?;
         tracing::info!(%admin, %user, "issued a password-reset token");
         Ok(PasswordReset {
             token: self.tokens.reset(user, &added.value.nonce).text,
