@@ -3,12 +3,13 @@
 //! - [`entity`]: what a kind of entity is, and what its owner gives it;
 //! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
 //! - [`journal`]: where an entity stands in its log; [`mod@line`]: what was decided and is told once it is durable;
-//! - [`keys`]: idempotency keys in flight; [`signals`]: what one entity tells another;
+//! - [`keys`]: idempotency keys in flight; [`signals`]: what one entity tells another; [`held`]: answers that wait for it;
 //! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
 pub mod entity;
 pub mod executor;
 pub mod followers;
+pub mod held;
 pub mod journal;
 pub mod keys;
 pub mod line;

@@ -1,13 +1,16 @@
-//! Players as entities: what a player keeps beside the account.
+//! Players as entities: what a player keeps.
 //!
-//! A player's entity has the inbox, how the player stands to others, and the list of rooms. It is loaded by a command or a
-//! signal, and leaves memory right after it; a connection that rests keeps none.
+//! A player's entity has account and sessions, the inbox, how the player stands to others, and the list of rooms. It is loaded by
+//! a command or a signal, and leaves memory right after it; a connection that rests keeps none.
 //!
 //! - [`command`]: what is asked of a player's entity;
-//! - [`live_player`]: one at its owner; [`store`]: how players are stored, and what anyone reads of them.
+//! - [`live_player`]: one at its owner; [`store`]: how players are stored, and what anyone reads of them;
+//! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role.
 
 pub mod command;
 pub mod live_player;
+pub mod names;
+pub mod staff;
 pub mod store;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::entities::{EntityId, Kind, Signal};
 use tokio::sync::oneshot;
 
-use self::command::{Ask, Command, PlayerCall};
+use self::command::{Answered, Ask, Command, PlayerCall};
 use self::live_player::LivePlayer;
 use self::store::PlayerStore;
 use crate::connections::caller::IdempotencyKey;
@@ -79,6 +82,22 @@ impl PlayerOwners {
         key: Option<IdempotencyKey>,
         now: u64,
     ) -> Result<Vec<u8>, Fault> {
+        let key = key.map(|key| (user, key));
+        let answered = self.ask_under(user, ask, key, now).await?;
+        Ok(answered.body)
+    }
+
+    /// The same under a key that may be another player's, and whether it was answered before.
+    ///
+    /// # Errors
+    /// Those of the rules and of the store.
+    pub async fn ask_under(
+        &self,
+        user: UserId,
+        ask: Ask,
+        key: Option<(UserId, IdempotencyKey)>,
+        now: u64,
+    ) -> Result<Answered, Fault> {
         let (to, answer) = oneshot::channel();
         self.send(Command::Call(Box::new(PlayerCall {
             user,

@@ -16,7 +16,7 @@ use pitturu_store::Ports;
 use tokio::sync::mpsc;
 
 use self::accounts::reset_delivery::ResetDelivery;
-use self::accounts::{AccountService, AccountsConfig, OpenError};
+use self::accounts::{AccountService, AccountsConfig, OpenError, Players};
 use self::friends::FriendService;
 use self::presence::PresenceService;
 use self::profile::ProfileService;
@@ -26,6 +26,7 @@ use crate::chat::{self, RoomOwners, retention};
 use crate::connections::registry::Registry;
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
+use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
 
@@ -79,24 +80,29 @@ impl Services {
     ) -> Result<Self, OpenError> {
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
-        let owners = Owned::start(&store, io_threads, config.shards, config.chat);
+        let owners = Owned::start(
+            &store,
+            &player_store,
+            io_threads,
+            config.shards,
+            config.chat,
+        );
         let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
 
         let friends = Arc::new(FriendService::new(
             player_store.clone(),
             player_owners.clone(),
-            Arc::clone(&store.accounts),
             registry.clone(),
         ));
         let profile = Arc::new(ProfileService::new(
-            Arc::clone(&store.accounts),
-            registry.clone(),
-        ));
-        let accounts = Arc::clone(&store.accounts);
-        let accounts = AccountService::open(
-            accounts,
-            registry.clone(),
+            player_store.clone(),
             player_owners.clone(),
+        ));
+        let players = Players::new(player_store.clone(), player_owners.clone());
+        let accounts = AccountService::open(
+            Arc::clone(&store.auth_keys),
+            players,
+            owners.staff,
             config.reset_delivery,
             config.accounts,
             now,
@@ -133,6 +139,7 @@ impl Services {
 struct Owned {
     rooms: RoomOwners,
     players: PlayerOwners,
+    staff: StaffOwner,
     registry: Arc<Registry>,
     /// Pairs of players whose friendship or blocks changed.
     pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
@@ -140,10 +147,15 @@ struct Owned {
 
 impl Owned {
     /// Starts them, and has them go on with what an earlier process did not see applied.
-    fn start(store: &Ports, io_threads: &IoThreads, shards: usize, limits: ChatLimits) -> Self {
+    fn start(
+        store: &Ports,
+        players: &PlayerStore,
+        io_threads: &IoThreads,
+        shards: usize,
+        limits: ChatLimits,
+    ) -> Self {
         let entities = &store.entities;
         let routes = Arc::new(Routes::default());
-        let players = PlayerStore::new(Arc::clone(entities));
         let environment = chat::Environment {
             rooms: RoomStore::new(Arc::clone(entities)),
             players: players.clone(),
@@ -153,21 +165,25 @@ impl Owned {
         let rooms = chat::start(io_threads, shards, &environment);
         let (registry, pairs) = Registry::new(Arc::new(rooms.clone()));
         let environment = players::Environment {
-            players,
+            players: players.clone(),
             routes: Arc::clone(&routes),
             notifier: registry.clone(),
         };
         let players = players::start(io_threads, shards, &environment);
+        let staff = staff::start(io_threads, &environment);
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
+        let announce_staff = staff.announcer();
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
+            announce_staff();
         }));
         assert!(is_first, "a store has one server");
         tokio::spawn(wake_senders(Arc::clone(entities), routes));
         Self {
             rooms,
             players,
+            staff,
             registry,
             pairs,
         }

@@ -166,7 +166,7 @@ impl<W> Keys<W> {
         })
     }
 
-    /// Forgets what is older than [`REMEMBER_MS`].
+    /// Forgets what is older than 20 seconds.
     pub fn forget_old(&mut self, now: u64) {
         while self
             .done

@@ -1,8 +1,13 @@
 //! What is asked of a player's entity.
 
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
+use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_rules::accounts::{
+    AccountRow, Claim, Login, PasswordChange, ProfileChange, ResetRow, Rotation, SecretHash,
+    SessionRow,
+};
 use pitturu_rules::friends::Other;
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Applied, EntityId, KeyedResult};
@@ -28,6 +33,68 @@ pub enum Ask {
     Tell(InboxEntry),
     /// These rooms have ended: they leave the list of rooms.
     ForgetRooms(Vec<RoomId>),
+    /// Something of the account, by a call on this connection, which still gets its answer when its session ends.
+    Account(Box<AccountAsk>, ConnectionId),
+}
+
+/// What is asked of an account.
+#[derive(Clone, Debug)]
+pub enum AccountAsk {
+    /// Create it with its first session. Answers a `Grant`.
+    Create(Box<AccountRow>, SessionRow),
+    /// Make sure that a claim leads to no account. Answers whether it will not, a `bool`.
+    Void(Claim),
+    /// Add a session. Answers a `Grant`.
+    OpenSession {
+        /// Count of password changes that was looked at.
+        version: Option<u64>,
+        /// The session.
+        session: SessionRow,
+        /// A role that the configuration gives.
+        role: Option<Role>,
+    },
+    /// Exchange a refresh token. Answers a `Rotated`.
+    Rotate(Rotation),
+    /// End a session. Answers `()`.
+    EndSession(SessionId),
+    /// End a session, if it is there. Answers `()`.
+    LogOut(SessionId),
+    /// End all sessions. Answers `()`.
+    EndSessions,
+    /// Set a password. Answers a `UserId`.
+    SetPassword(PasswordChange),
+    /// Give a guest a name, a password, and the role that the configuration gives. Answers a `UserId`.
+    Upgrade(Login, Option<Role>),
+    /// Keep a reset token. Answers a `ResetRow`.
+    AddReset(SecretHash, ResetRow),
+    /// Commit as much as if a reset token were kept, and keep none: there is no such account. Answers the `ResetRow`.
+    AddNoReset(ResetRow),
+    /// Change the profile. Answers a `ProfileRow`.
+    UpdateProfile(ProfileChange),
+}
+
+/// An answer, which is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The encoded result.
+    pub body: Vec<u8>,
+    /// Another call under the same key brought it about; this one has changed nothing.
+    pub is_repeated: bool,
+}
+
+/// Where an answer goes.
+pub type Asker = oneshot::Sender<Result<Answered, Fault>>;
+
+/// Gives an answer. Whoever asked may have gone.
+pub(super) fn answer(to: Asker, body: Vec<u8>, is_repeated: bool) {
+    drop(to.send(Ok(Answered { body, is_repeated })));
+}
+
+/// Gives the first answers that are held no longer.
+pub(super) fn release(held: Vec<(Asker, Vec<u8>)>) {
+    for (to, body) in held {
+        answer(to, body, false);
+    }
 }
 
 /// A call for a player's entity.
@@ -37,12 +104,12 @@ pub struct PlayerCall {
     pub user: UserId,
     /// What is asked.
     pub ask: Ask,
-    /// Its idempotency key.
-    pub key: Option<IdempotencyKey>,
+    /// Its idempotency key, and whose key it is: mostly the player's own.
+    pub key: Option<(UserId, IdempotencyKey)>,
     /// When it was read, in milliseconds since 1970.
     pub now: u64,
-    /// Who is answered, with the encoded result.
-    pub to: oneshot::Sender<Result<Vec<u8>, Fault>>,
+    /// Who is answered.
+    pub to: Asker,
 }
 
 impl PlayerCall {

@@ -1,5 +1,6 @@
 //! A player's entity at its owner.
 
+mod accounts;
 mod calls;
 mod entity;
 mod telling;
@@ -7,18 +8,20 @@ mod telling;
 use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
+use pitturu_rules::accounts::{Account, AccountEffects, AccountNews};
 use pitturu_rules::friends::{FriendEffects, Relations};
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Applied, Commit, EntityId, Entry, KeyedResult, Signal, StreamHead};
+use pitturu_store::entities::{Applied, Commit, Entry, KeyedResult, Signal, StreamHead};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
-use tokio::sync::oneshot;
 
+use super::command::{Asker, answer};
 use super::store::{INBOX, INBOX_ENTRIES_MAX, counts_row, relation_row, room_row};
 use crate::connections::caller::IdempotencyKey;
+use crate::owners::held::HeldAnswers;
 use crate::owners::journal::Journal;
 use crate::owners::keys::Keys;
 use crate::owners::line::DurableLine;
@@ -30,34 +33,38 @@ const COMMIT_BYTES: usize = 1_024;
 /// Entries after which the rows of those that an inbox keeps no longer are removed.
 const TRIM_EVERY: u64 = 64;
 
-/// How long an answer is held at most, in milliseconds.
-const HOLD_MS: u64 = 250;
+/// The connection of what no connection has asked for.
+const NO_CONNECTION: ConnectionId = ConnectionId::from_bytes([0; ID_BYTES]);
 
 /// What a player's owner works with.
 type Context = crate::owners::entity::Context<LivePlayer>;
 
-/// Where an answer goes.
-type Asker = oneshot::Sender<Result<Vec<u8>, Fault>>;
-
 /// What a decision changes.
 #[derive(Debug, Default)]
 struct Effects {
+    account: AccountEffects,
     friends: FriendEffects,
     rooms: Vec<(RoomId, bool)>,
     inbox: Vec<(InboxEntry, u64)>,
+    /// A commit is made, whatever it holds.
+    is_committed_anyway: bool,
 }
 
 impl Effects {
     fn is_empty(&self) -> bool {
-        self.friends == FriendEffects::default() && self.rooms.is_empty() && self.inbox.is_empty()
+        !self.is_committed_anyway
+            && self.account.is_empty()
+            && self.friends == FriendEffects::default()
+            && self.rooms.is_empty()
+            && self.inbox.is_empty()
     }
 }
 
 /// What is told when a decision is durable.
 #[derive(Debug)]
 enum Answer {
-    /// A call's result.
-    Call(Asker, Option<IdempotencyKey>, Vec<u8>),
+    /// A call's result, and its key with whose it is.
+    Call(Asker, Option<(UserId, IdempotencyKey)>, Vec<u8>),
     /// That signals are applied.
     Applied(Batch),
 }
@@ -68,20 +75,28 @@ struct Pending {
     answer: Answer,
     /// Others to whom the player now stands in another way.
     changed: Vec<UserId>,
+    /// What the player's connections hear of the account.
+    news: Vec<AccountNews>,
+    /// The connection whose call it was.
+    by: ConnectionId,
     has_inbox_grown: bool,
     version: u64,
     signals: Vec<Signal>,
 }
 
-/// An answer that is durable, and held until the other player's entity has applied what the call tells it: whoever hears the
-/// answer finds the other in line with it.
-#[derive(Debug)]
-struct Held {
-    by: EntityId,
-    version: u64,
-    until: u64,
-    to: Asker,
-    body: Vec<u8>,
+impl Pending {
+    /// What is told of nothing but this.
+    const fn of(answer: Answer) -> Self {
+        Self {
+            answer,
+            changed: Vec::new(),
+            news: Vec::new(),
+            by: NO_CONNECTION,
+            has_inbox_grown: false,
+            version: 0,
+            signals: Vec::new(),
+        }
+    }
 }
 
 /// A player's entity in its shard.
@@ -90,6 +105,7 @@ pub struct LivePlayer {
     user: UserId,
     life: u64,
     journal: Journal,
+    account: Account,
     relations: Relations,
     inbox: StreamHead,
     pending: DurableLine<Pending>,
@@ -97,7 +113,7 @@ pub struct LivePlayer {
     looking_up: usize,
     incoming: Incoming,
     outgoing: Outgoing,
-    held: Vec<Held>,
+    held: HeldAnswers<(Asker, Vec<u8>)>,
 }
 
 impl LivePlayer {
@@ -111,18 +127,12 @@ impl LivePlayer {
         &mut self,
         context: &Context,
         reservation: Reservation,
-        effects: Effects,
+        mut effects: Effects,
         result: Option<KeyedResult>,
         applied: Option<Applied>,
-        answer: Answer,
+        mut pending: Pending,
     ) {
-        let mut pending = Pending {
-            answer,
-            changed: Vec::new(),
-            has_inbox_grown: false,
-            version: 0,
-            signals: Vec::new(),
-        };
+        pending.news = std::mem::take(&mut effects.account.news);
         if effects.is_empty() && result.is_none() && applied.is_none() {
             self.pending.push(pending, true);
             self.settle(context);
@@ -144,6 +154,7 @@ impl LivePlayer {
     }
 
     fn put(&mut self, commit: &mut Commit, effects: &Effects) {
+        self.put_account(commit, &effects.account);
         let relations = effects.friends.rows.iter();
         commit
             .rows
@@ -191,30 +202,29 @@ impl LivePlayer {
         for other in &pending.changed {
             notifier.friends_changed(self.user, *other);
         }
-        match pending.answer {
-            Answer::Call(to, key, body) => {
-                if let Some(key) = &key {
-                    let reply = Bytes::from(body.clone());
-                    for to in self.keys.done(self.user, key, reply, 0, now) {
-                        drop(to.send(Ok(body.clone())));
-                    }
-                }
-                match pending.signals.last() {
-                    Some(signal) => self.held.push(Held {
-                        by: signal.to,
-                        version: pending.version,
-                        until: now + HOLD_MS,
-                        to,
-                        body,
-                    }),
-                    None => drop(to.send(Ok(body))),
-                }
-            }
-            Answer::Applied(batch) => batch.applied(),
+        for news in pending.news {
+            self.tell(context, news, pending.by);
         }
         if pending.has_inbox_grown {
             notifier.inbox_grew(self.user);
             self.trim_inbox(context);
+        }
+        match pending.answer {
+            Answer::Call(to, key, body) => {
+                if let Some((user, key)) = &key {
+                    let reply = Bytes::from(body.clone());
+                    for to in self.keys.done(*user, key, reply, 0, now) {
+                        answer(to, body.clone(), true);
+                    }
+                }
+                match pending.signals.last() {
+                    Some(signal) => {
+                        self.held.hold(signal.to, pending.version, now, (to, body));
+                    }
+                    None => answer(to, body, false),
+                }
+            }
+            Answer::Applied(batch) => batch.applied(),
         }
         self.outgoing.decided(pending.version, pending.signals, now);
     }

@@ -1,7 +1,10 @@
 //! How players are stored: their rows, and what anyone reads of them.
 //!
-//! Stream 0 of a player's entity is the inbox. Its rows are how the player stands to others, with two numbers of them for whoever
-//! asks before a request, and the list of rooms.
+//! Stream 0 of a player's entity is the inbox. Its rows are account, sessions and reset tokens, how the player stands to others,
+//! with two numbers of them for whoever asks before a request, and the list of rooms. A user name, or a guest's secret, leads to the
+//! player by a claim; see `accounts`.
+
+mod accounts;
 
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxAdded;
+use pitturu_rules::accounts::Account;
 use pitturu_rules::friends::{
     FRIEND_REQUESTS_MAX, FRIENDS_MAX, Other, Relation, Relations, Standing,
 };
@@ -20,7 +24,9 @@ use pitturu_store::entities::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::accounts::{account_row, reset_row, session_row, void_row};
 use super::entity;
+use super::names::Names;
 use crate::owners::journal::Journal;
 use crate::owners::signals::undelivered;
 
@@ -112,6 +118,8 @@ pub struct LoadedPlayer {
     pub user: UserId,
     /// Where it stands. A player of whom nothing is stored yet begins with the next commit.
     pub journal: Journal,
+    /// The account, if there is one.
+    pub account: Account,
     /// How the player stands to others.
     pub relations: Relations,
     /// Where the inbox stands.
@@ -120,16 +128,25 @@ pub struct LoadedPlayer {
     pub undelivered: Vec<Undelivered>,
 }
 
-/// The players of a store.
+/// The players of a store, and display names in memory. Clones share both.
 #[derive(Clone)]
 pub struct PlayerStore {
     entities: Arc<dyn Entities>,
+    names: Arc<Names>,
 }
 
 impl PlayerStore {
     /// The players among these entities.
     pub fn new(entities: Arc<dyn Entities>) -> Self {
-        Self { entities }
+        Self {
+            entities,
+            names: Arc::default(),
+        }
+    }
+
+    /// Display names that were read. Whoever decides another one has it forgotten.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The entities underneath.
@@ -145,25 +162,28 @@ impl PlayerStore {
         let entity = entity(user);
         // Before the read: a failure in between makes the fence old, not the state.
         let fence = self.entities.fence();
-        let parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
+        let mut parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
+        parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
         let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
             return Ok(LoadedPlayer {
                 user,
                 journal: Journal::begin(entity, fence),
+                account: accounts::load(user, &[])?,
                 relations: Relations::load(user, []),
                 inbox: StreamHead::default(),
                 undelivered,
             });
         };
-        let rows = match loaded.parts.as_slice() {
-            [LoadedPart::Rows(rows)] => relations(rows)?,
+        let (rows, account) = match loaded.parts.as_slice() {
+            [LoadedPart::Rows(rows), account @ ..] => (relations(rows)?, account),
             _ => return Err(StoreError::damaged("a player was loaded in other parts")),
         };
         Ok(LoadedPlayer {
             user,
             journal: Journal::of(entity, &loaded),
+            account: accounts::load(user, account)?,
             relations: Relations::load(user, rows),
             inbox: loaded.head.streams[usize::from(INBOX)],
             undelivered,

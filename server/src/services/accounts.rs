@@ -1,12 +1,19 @@
 //! Accounts: who may sign in, and as whom.
 //!
-//! - `sign_in`: register, log in, refresh, authenticate; `devices`: the sessions of an account;
-//!   `credentials`: passwords, reset tokens and roles;
+//! - `sign_in`: register, log in, refresh, authenticate; `creation`: claiming a name or secret, and the account that it leads
+//!   to; `devices`: the sessions of an account; `credentials`: passwords, reset tokens and roles;
 //! - [`passwords`]: bcrypt apart from everything else; [`lockout`]:
 //!   delays that grow with wrong passwords;
 //! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`reset_delivery`]: how a reset token
 //!   reaches its player.
+//!
+//! What is decided of an account is decided by the player's entity, which also tells the connections. Here is what goes before:
+//! what is asked for is checked, passwords are hashed, tokens are derived.
+//!
+//! A key of a call without a signed-in player belongs to whom the call is about: the account with the name, secret or token. Its
+//! result is at that player's entity, as those of the player's own keys are.
 
+mod creation;
 mod credentials;
 mod devices;
 pub mod lockout;
@@ -21,17 +28,18 @@ pub(super) mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
+use pitturu_rules::accounts::Hidden;
 use pitturu_rules::names;
 use pitturu_store::StoreError;
-use pitturu_store::accounts::{Accounts, SecretHash};
-use pitturu_store::keyed::KeyUse;
+use pitturu_store::auth_keys::AuthKeys;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use self::lockout::{Lockout, LockoutConfig};
@@ -40,12 +48,11 @@ use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
-use crate::connections::session_notifier::SessionNotifier;
 use crate::players::PlayerOwners;
+use crate::players::command::{AccountAsk, Ask};
+use crate::players::staff::StaffOwner;
+use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
-
-/// Reset tokens looked at in one step of maintenance.
-const SWEEP_ROWS: usize = 1_000;
 
 /// How often a reset token may be asked for one name, and from one address. More requests are answered as always, and
 /// nothing is sent: nobody can fill a player's mailbox.
@@ -101,11 +108,60 @@ pub enum OpenError {
     Admin(String),
 }
 
+/// The players' entities, and what is stored of them.
+#[derive(Clone)]
+pub struct Players {
+    store: PlayerStore,
+    owners: PlayerOwners,
+    /// How long a creator waits for the account of another one.
+    grace: Duration,
+}
+
+/// What a keyed call has brought about, and whether an earlier one had.
+#[derive(Clone, Copy, Debug)]
+struct Stored<T> {
+    value: T,
+    is_repeated: bool,
+}
+
+impl Players {
+    /// The players of this store, with their owners.
+    pub const fn new(store: PlayerStore, owners: PlayerOwners) -> Self {
+        Self {
+            store,
+            owners,
+            grace: creation::GRACE,
+        }
+    }
+
+    /// Has a player's entity decide something of the account.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        user: UserId,
+        caller: &Caller,
+        ask: AccountAsk,
+        key: Option<(UserId, IdempotencyKey)>,
+    ) -> Result<Stored<T>, Fault> {
+        let ask = Ask::Account(Box::new(ask), caller.conn);
+        let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
+        Ok(Stored {
+            value: decode(&answered.body)?,
+            is_repeated: answered.is_repeated,
+        })
+    }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    codec::decode(body).map_err(|error| {
+        tracing::error!(%error, "a stored result is another call's");
+        Fault::of(Code::Internal)
+    })
+}
+
 /// The calls of [`pitturu_protocol::types::accounts`].
 pub struct AccountService {
-    store: Arc<dyn Accounts>,
-    notifier: Arc<dyn SessionNotifier>,
-    players: PlayerOwners,
+    players: Players,
+    staff: StaffOwner,
     reset_delivery: Option<Arc<dyn ResetDelivery>>,
     passwords: Passwords,
     lockout: Lockout,
@@ -113,7 +169,6 @@ pub struct AccountService {
     keys: SigningKeys,
     tokens: TokenMaker,
     admins: HashSet<String>,
-    swept: Mutex<Option<SecretHash>>,
     config: AccountsConfig,
 }
 
@@ -123,9 +178,9 @@ impl AccountService {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(
-        store: Arc<dyn Accounts>,
-        notifier: Arc<dyn SessionNotifier>,
-        players: PlayerOwners,
+        store: Arc<dyn AuthKeys>,
+        players: Players,
+        staff: StaffOwner,
         reset_delivery: Option<Arc<dyn ResetDelivery>>,
         config: AccountsConfig,
         now: u64,
@@ -142,31 +197,25 @@ impl AccountService {
         let keys = SigningKeys::open(Arc::clone(&store), config.signing, now).await?;
         let master = store.secret("opaque_tokens", random_bytes()).await?;
         Ok(Self {
-            notifier,
             players,
+            staff,
             reset_delivery,
             passwords: Passwords::start(config.passwords)?,
             lockout: Lockout::new(config.lockout),
             reset_requests: Lockout::new(RESET_REQUESTS),
             keys,
-            tokens: TokenMaker::new(master),
+            tokens: TokenMaker::new(Hidden(master.0)),
             admins,
-            swept: Mutex::new(None),
-            store,
             config,
         })
     }
 
-    /// Replaces and deletes signing keys and removes reset tokens that have run out. To be called every minute or so.
+    /// Replaces and deletes signing keys. To be called every minute or so.
     ///
     /// # Errors
     /// Those of the store; what was done stays done.
     pub async fn maintain(&self, now: u64) -> Result<(), StoreError> {
-        self.keys.maintain(now).await?;
-        let after = *self.swept.lock();
-        let next = self.store.sweep_resets(after, SWEEP_ROWS, now).await?;
-        *self.swept.lock() = next;
-        Ok(())
+        self.keys.maintain(now).await
     }
 
     /// Makes a new signing key now. Tokens signed with the old ones stay good for their time.
@@ -183,35 +232,25 @@ impl AccountService {
     }
 }
 
-/// The caller's key with the hash of the whole request. Not for requests with passwords.
-pub(super) fn keyed(caller: &Caller, scope: Option<UserId>) -> Option<KeyUse> {
-    caller
-        .key
-        .as_ref()
-        .map(|key| key_use(key, scope, key.request_hash, caller.now))
-}
-
 /// The caller's key for a request whose passwords the caller has blanked: a fast hash of them must not reach the store,
 /// because it could be searched much faster than bcrypt. They are compared with the stored bcrypt hash instead.
-fn keyed_without_passwords<M: Method>(
-    caller: &Caller,
-    scope: Option<UserId>,
-    request: &M,
-) -> Option<KeyUse> {
-    let key = caller.key.as_ref()?;
+fn key_without_passwords<M: Method>(caller: &Caller, request: &M) -> Option<IdempotencyKey> {
+    let key = caller.key.clone()?;
     let digest = Sha256::digest(codec::encode(request));
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&digest[..16]);
-    Some(key_use(key, scope, hash, caller.now))
+    let mut request_hash = [0; 16];
+    request_hash.copy_from_slice(&digest[..16]);
+    Some(IdempotencyKey {
+        request_hash,
+        ..key
+    })
 }
 
-fn key_use(key: &IdempotencyKey, scope: Option<UserId>, request_hash: [u8; 16], at: u64) -> KeyUse {
-    KeyUse {
-        scope,
-        key: key.key.clone(),
-        method: key.method,
-        request_hash,
-        at,
+/// Another code for what an entity has refused with this one.
+fn instead(fault: Fault, code: Code, other: Code) -> Fault {
+    if fault.code == code {
+        Fault::of(other)
+    } else {
+        fault
     }
 }
 

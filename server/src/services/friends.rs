@@ -18,7 +18,6 @@ use pitturu_protocol::types::system::Done;
 use pitturu_rules::friends::{FRIENDS_MAX, FriendRefusal, Other};
 use pitturu_rules::pages::page_items;
 use pitturu_store::StoreError;
-use pitturu_store::accounts::Accounts;
 use serde::de::DeserializeOwned;
 
 use crate::connections::caller::Caller;
@@ -31,7 +30,6 @@ use crate::players::store::{FriendRow, PlayerStore};
 pub struct FriendService {
     players: PlayerStore,
     owners: PlayerOwners,
-    accounts: Arc<dyn Accounts>,
     presences: Arc<dyn Presences>,
 }
 
@@ -40,13 +38,11 @@ impl FriendService {
     pub const fn new(
         players: PlayerStore,
         owners: PlayerOwners,
-        accounts: Arc<dyn Accounts>,
         presences: Arc<dyn Presences>,
     ) -> Self {
         Self {
             players,
             owners,
-            accounts,
             presences,
         }
     }
@@ -66,7 +62,7 @@ impl FriendService {
         let mut more = rows.len() > limit;
         let users = rows.iter().take(limit).map(|row| row.user).collect();
         let names: HashMap<UserId, String> = self
-            .accounts
+            .players
             .accounts(users)
             .await?
             .into_iter()
@@ -151,12 +147,12 @@ impl FriendService {
 
     /// What the caller's entity has to know of another player.
     async fn other(&self, user: UserId, other: UserId) -> Result<Other, Fault> {
-        let exists = self.accounts.account(other).await?.is_some();
+        let exists = self.players.account(other).await?.is_some();
         Ok(self.players.other(user, other, exists).await?)
     }
 
     async fn name(&self, user: UserId) -> Result<String, Fault> {
-        let account = self.accounts.account(user).await?;
+        let account = self.players.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::Unauthenticated))?;
         Ok(account.profile.name)
     }
@@ -182,7 +178,7 @@ impl FriendService {
     }
 
     async fn shown(&self, row: FriendRow) -> Result<Friend, Fault> {
-        let account = self.accounts.account(row.user).await?;
+        let account = self.players.account(row.user).await?;
         Ok(self.friend(
             row,
             account

@@ -3,44 +3,36 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::USERS_PER_CALL_MAX;
 use pitturu_protocol::types::profile::{
     FindPlayer, GetProfile, GetProfiles, Profile, Profiles, UpdateProfile,
 };
+use pitturu_rules::accounts::{AccountRow, ProfileChange, ProfileRow};
 use pitturu_rules::names;
 use pitturu_store::StoreError;
-use pitturu_store::accounts::{AccountRow, Accounts, ProfileChange};
 
-use super::accounts::keyed;
 use crate::chat::directory::DisplayNames;
 use crate::connections::caller::Caller;
-use crate::connections::session_notifier::SessionNotifier;
-
-/// Most display names that are remembered: one half of them young, one half old.
-const NAMES_REMEMBERED_MAX: usize = 20_000;
+use crate::players::PlayerOwners;
+use crate::players::command::{AccountAsk, Ask};
+use crate::players::store::PlayerStore;
 
 /// The calls of [`pitturu_protocol::types::profile`], and the names of players for everybody who shows them.
 pub struct ProfileService {
-    store: Arc<dyn Accounts>,
-    notifier: Arc<dyn SessionNotifier>,
-    names: Mutex<Names>,
+    store: PlayerStore,
+    owners: PlayerOwners,
 }
 
 impl ProfileService {
-    /// Profiles in this store.
-    pub fn new(store: Arc<dyn Accounts>, notifier: Arc<dyn SessionNotifier>) -> Self {
-        Self {
-            store,
-            notifier,
-            names: Mutex::default(),
-        }
+    /// Profiles of these players.
+    pub const fn new(store: PlayerStore, owners: PlayerOwners) -> Self {
+        Self { store, owners }
     }
 
     /// [`GetProfile`].
@@ -91,23 +83,20 @@ impl ProfileService {
         request: UpdateProfile,
     ) -> Result<Profile, Fault> {
         let user = caller.user()?;
-        let change = change(&request)?;
-        let renamed = change.name.is_some();
+        let change = AccountAsk::UpdateProfile(change(&request)?);
+        let ask = Ask::Account(Box::new(change), caller.conn);
         let updated = self
-            .store
-            .update_profile(user, change, keyed(caller, Some(user)))
+            .owners
+            .ask(user, ask, caller.key.clone(), caller.now)
             .await?;
+        let updated: ProfileRow = codec::decode(&updated).map_err(|_| Fault::of(Code::Internal))?;
         let account = self
             .store
             .account(user)
             .await?
             .ok_or_else(|| Fault::of(Code::TokenInvalid))?;
-        if renamed {
-            self.names().forget(user);
-            self.notifier.renamed(user, &account.profile.name);
-        }
         Ok(profile(AccountRow {
-            profile: updated.value,
+            profile: updated,
             ..account
         }))
     }
@@ -117,23 +106,7 @@ impl ProfileService {
     /// # Errors
     /// Those of the store.
     pub async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError> {
-        let (known, epoch) = {
-            let mut names = self.names();
-            (names.get(user), names.epoch)
-        };
-        if known.is_some() {
-            return Ok(known);
-        }
-        let Some(account) = self.store.account(user).await? else {
-            return Ok(None);
-        };
-        let name: Arc<str> = account.profile.name.into();
-        self.names().put(user, Arc::clone(&name), epoch);
-        Ok(Some(name))
-    }
-
-    fn names(&self) -> parking_lot::MutexGuard<'_, Names> {
-        self.names.lock()
+        self.store.display_name(user).await
     }
 }
 
@@ -141,42 +114,6 @@ impl ProfileService {
 impl DisplayNames for ProfileService {
     async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError> {
         Self::display_name(self, user).await
-    }
-}
-
-/// Display names in two generations: when the young one is full it becomes the old one, and what was old is forgotten.
-#[derive(Debug, Default)]
-struct Names {
-    young: HashMap<UserId, Arc<str>>,
-    old: HashMap<UserId, Arc<str>>,
-    /// Counts changes of names, so that a name read before a change is not remembered after it.
-    epoch: u64,
-}
-
-impl Names {
-    fn get(&mut self, user: UserId) -> Option<Arc<str>> {
-        if let Some(name) = self.young.get(&user) {
-            return Some(Arc::clone(name));
-        }
-        let name = self.old.remove(&user)?;
-        self.put(user, Arc::clone(&name), self.epoch);
-        Some(name)
-    }
-
-    fn put(&mut self, user: UserId, name: Arc<str>, epoch: u64) {
-        if epoch != self.epoch {
-            return;
-        }
-        if self.young.len() >= NAMES_REMEMBERED_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(user, name);
-    }
-
-    fn forget(&mut self, user: UserId) {
-        self.epoch += 1;
-        self.young.remove(&user);
-        self.old.remove(&user);
     }
 }
 

@@ -2,17 +2,17 @@
 //!
 //! An implementation supplies a [`Harness`] and calls [`conformance_suite`], which makes one test of each case.
 
-pub(crate) mod accounts;
+pub(crate) mod auth_keys;
 pub(crate) mod entities;
 
 use pitturu_protocol::ids::UserId;
 
-use super::accounts::Accounts;
+use super::auth_keys::AuthKeys;
 
 /// A store under test.
 pub(crate) trait Harness {
     /// What implements the ports.
-    type Store: Accounts;
+    type Store: AuthKeys;
 
     /// An empty store.
     fn new() -> Self;
@@ -37,15 +37,8 @@ macro_rules! conformance_suite {
     };
     ($harness:ty) => {
         $crate::conformance::conformance_suite! { $harness:
-            accounts::names_and_secrets_belong_to_one_account,
-            accounts::a_keyed_creation_happens_once,
-            accounts::a_session_rotates_once_per_generation,
-            accounts::sessions_are_bounded_and_end,
-            accounts::a_password_changes_once_per_version_and_token,
-            accounts::old_reset_tokens_are_swept_in_steps,
-            accounts::the_last_admin_stays,
-            accounts::profiles_change_field_by_field,
-            accounts::signing_keys_have_one_successor,
+            auth_keys::signing_keys_have_one_successor,
+            auth_keys::a_secret_is_drawn_once,
         }
     };
 }

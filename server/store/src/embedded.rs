@@ -1,15 +1,13 @@
 //! The store in one folder of this machine, for one process: an LSM tree behind one writer thread.
 //!
 //! - [`engine`]: the folder, the writer, transactions and reads;
-//! - [`tables`]: which tables there are; [`keys`]: how their keys are made;
-//! - [`rows`]: how values are made;
+//! - [`tables`]: which tables there are; [`rows`]: how values are made; `results`: keyed results in two generations;
 //! - one file for each port.
 
-mod accounts;
+mod auth_keys;
 pub mod engine;
 mod entities;
-mod idempotency;
-pub mod keys;
+mod results;
 pub mod rows;
 pub mod tables;
 

@@ -8,7 +8,8 @@
 //!   which signals of another entity it has applied.
 //! - **Lists** find entities by something other than their id, in one order, for anyone: rooms by name. Their rows are absolute
 //!   values that the commits of their entities write.
-//! - **Claims** are single rows that one entity has and no other can get meanwhile: a user name.
+//! - **Claims** are single rows that one entity has and no other can get meanwhile: a user name. A claim stands beside its
+//!   entity's commits: whoever makes both claims first, and may die in between.
 
 use std::fmt;
 
@@ -146,6 +147,19 @@ pub struct Entry {
 /// Which list. Its number is part of what is stored and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct List(pub u8);
+
+/// Among which keys a claim is unique. Its number is part of what is stored and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Space(pub u8);
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The entity has the key, now or since before.
+    Done,
+    /// This one has it. Nothing was changed.
+    Held(EntityId),
+}
 
 /// The result of a keyed call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -365,8 +379,9 @@ pub type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
 /// Reads show decided commits only, and every commit whose outcome was reported before they began. Entities that are unknown or
 /// have ended have no rows, no entries, and have applied nothing.
 ///
-/// What removes or notes ([`Entities::remove`], [`Entities::trim`], [`Entities::sweep`], [`Entities::delivered`]) is on disk when it
-/// succeeds, takes its place among the commits, and may be refused with [`StoreError::Busy`].
+/// What claims, removes or notes ([`Entities::claim`], [`Entities::release`], [`Entities::remove`], [`Entities::trim`],
+/// [`Entities::sweep`], [`Entities::delivered`]) is on disk when it succeeds, takes its place among the commits, and may be refused
+/// with [`StoreError::Busy`].
 pub trait Entities: Send + Sync {
     /// The fence for an entity that is being created; see [`Commit::fence`].
     fn fence(&self) -> Fence;
@@ -423,6 +438,23 @@ pub trait Entities: Send + Sync {
 
     /// Rows of a list, in the order of their keys.
     fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>>;
+
+    /// Has an entity, which there need not be yet, get this key, 1 to 200 bytes. Of several at once exactly one gets a free key.
+    /// With `instead_of` it also gets a key that this entity has: one that was claimed and never used. The caller has made sure
+    /// before that that entity will not use it any more.
+    fn claim(
+        &self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed>;
+
+    /// Who has the key.
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>>;
+
+    /// Frees the key if this entity has it.
+    fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()>;
 
     /// Removes rows of an entity for good, in pieces between other writes. What a crash leaves, the next call removes. Of an
     /// entity that is unknown there is nothing to remove; so with [`Entities::trim`].

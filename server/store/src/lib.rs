@@ -1,11 +1,14 @@
 //! What lasts: ports that state their guarantees, and the stores behind them.
 //!
 //! A port is a trait named by a plural noun, whose documentation says what it promises: order, atomicity, and what a crash
-//! leaves. [`entities`] knows neither kinds nor rules, and promises nothing beyond one entity: a store of many partitions can
-//! keep it. [`accounts`] still promises what only [`embedded`] can keep, which has everything in one folder, in one order: an account
-//! is written together with the claim of its name, and the last admin is known.
+//! leaves. No port knows a rule of the product, and the crate is built without them: what is stored comes encoded.
+//!
+//! - [`entities`]: rooms, players and whatever else has an order; it promises nothing beyond one entity or one claim, so that a
+//!   store of many partitions can keep it;
+//! - [`auth_keys`]: the keys behind tokens;
+//! - [`embedded`]: the store in one folder.
 
-pub mod accounts;
+pub mod auth_keys;
 pub mod clock;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -13,8 +16,6 @@ pub mod embedded;
 pub mod entities;
 pub mod error;
 pub mod fail_points;
-pub mod idempotency;
-pub mod keyed;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod reservation;
@@ -26,21 +27,21 @@ use std::sync::Arc;
 /// The ports of one store.
 #[derive(Clone)]
 pub struct Ports {
-    /// Entities: rooms and players.
+    /// Entities: rooms, players, roles.
     pub entities: Arc<dyn entities::Entities>,
-    /// Accounts, sessions, keys.
-    pub accounts: Arc<dyn accounts::Accounts>,
+    /// The keys behind tokens.
+    pub auth_keys: Arc<dyn auth_keys::AuthKeys>,
 }
 
 impl Ports {
     /// All ports on one store that implements each.
     pub fn all<S>(store: S) -> Self
     where
-        S: entities::Entities + accounts::Accounts + Clone + 'static,
+        S: entities::Entities + auth_keys::AuthKeys + Clone + 'static,
     {
         Self {
             entities: Arc::new(store.clone()),
-            accounts: Arc::new(store),
+            auth_keys: Arc::new(store),
         }
     }
 }

@@ -33,8 +33,8 @@ use tokio::sync::oneshot;
 use self::state::State;
 use self::writer::{Job, Shared};
 use crate::entities::{
-    Applied, Bounds, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Span, Undelivered,
+    Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
+    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
@@ -231,6 +231,21 @@ async fn change(
     answer(outcome).await
 }
 
+/// Has the writer carry out a change in its turn; what it returns.
+async fn change_once<T: Send + 'static>(
+    shared: Arc<Shared>,
+    once: impl FnOnce(&mut State) -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let (found, result) = oneshot::channel();
+    let carry_out = move |state: &mut State| {
+        // Whoever does not wait any more does not want to know.
+        drop(found.send(Ok(once(state))));
+        false
+    };
+    change(shared, carry_out).await?;
+    answer(result).await
+}
+
 /// Has the writer carry out a change piece by piece, with other jobs between.
 async fn change_in_pieces(
     shared: Arc<Shared>,
@@ -313,6 +328,26 @@ impl Entities for Memory {
         self.read(|state| state.list(list, &range, bounds))
     }
 
+    fn claim(
+        &self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed> {
+        let claim = move |state: &mut State| state.claim(space, key, entity, instead_of);
+        change_once(Arc::clone(self.shared()), claim).boxed()
+    }
+
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
+        self.read(|state| state.claimed(space, key))
+    }
+
+    fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {
+        let release = move |state: &mut State| state.release(space, key, entity);
+        change_once(Arc::clone(self.shared()), release).boxed()
+    }
+
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {
         let piece = move |state: &mut State| state.remove(entity, &range);
         change_in_pieces(Arc::clone(self.shared()), piece).boxed()
@@ -343,11 +378,8 @@ impl Entities for Memory {
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {
         let shared = Arc::clone(self.shared());
         async move {
-            let deliver = move |state: &mut State| {
-                state.deliver(entity, &signals);
-                false
-            };
-            change(shared, deliver).await.map(drop)
+            let deliver = move |state: &mut State| state.deliver(entity, &signals);
+            change_once(shared, deliver).await
         }
         .boxed()
     }

@@ -6,9 +6,9 @@ use pitturu_rules::friends;
 use pitturu_store::StoreError;
 use pitturu_store::entities::KeyedResult;
 
-use super::super::command::{Ask, PlayerCall, Report};
+use super::super::command::{Ask, PlayerCall, Report, answer};
 use super::super::store::FriendRow;
-use super::{Answer, Context, Effects, LivePlayer, encoded};
+use super::{Answer, Context, Effects, LivePlayer, Pending, encoded};
 use crate::owners::keys::{self, Seen, of_this_request};
 
 impl LivePlayer {
@@ -17,7 +17,7 @@ impl LivePlayer {
             self.carry_out(context, call);
             return;
         };
-        let (user, mut call) = (self.user, Some(call));
+        let ((user, key), mut call) = (key, Some(call));
         let seen = self
             .keys
             .see(user, &key, 0, || call.take().expect("it is taken once").to);
@@ -26,7 +26,7 @@ impl LivePlayer {
         };
         match seen {
             Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
-            Ok(Seen::Before(body)) => drop(call.to.send(Ok(body.into()))),
+            Ok(Seen::Before(body)) => answer(call.to, body.into(), true),
             Ok(Seen::LookUp) => {
                 let entities = context.environment.players.entities();
                 let mut recalling = entities.recall(self.journal.entity(), user, &key.key);
@@ -35,7 +35,7 @@ impl LivePlayer {
                     return;
                 }
                 self.looking_up += 1;
-                let reporter = context.reporter(user, self.life);
+                let reporter = context.reporter(self.user, self.life);
                 tokio::spawn(async move {
                     let found = recalling.await;
                     reporter.report(Report::Recalled(Box::new(call), found));
@@ -51,7 +51,7 @@ impl LivePlayer {
         call: PlayerCall,
         found: Result<Option<KeyedResult>, StoreError>,
     ) {
-        let Some(key) = &call.key else {
+        let Some((user, key)) = &call.key else {
             return;
         };
         let found = found.map_err(Fault::from);
@@ -59,9 +59,9 @@ impl LivePlayer {
             Ok(None) => self.carry_out(context, call),
             Ok(Some(body)) => {
                 let now = call.now;
-                let waiters = self.keys.done(self.user, key, body.clone(), 0, now);
+                let waiters = self.keys.done(*user, key, body.clone(), 0, now);
                 for to in waiters.into_iter().chain([call.to]) {
-                    drop(to.send(Ok(body.clone().into())));
+                    answer(to, body.clone().into(), true);
                 }
             }
             Err(fault) => self.refuse_call(call, &fault),
@@ -69,8 +69,8 @@ impl LivePlayer {
     }
 
     fn refuse_call(&mut self, call: PlayerCall, fault: &Fault) {
-        if let Some(key) = &call.key {
-            for to in self.keys.refused(self.user, key) {
+        if let Some((user, key)) = &call.key {
+            for to in self.keys.refused(*user, key) {
                 drop(to.send(Err(fault.clone())));
             }
         }
@@ -84,13 +84,19 @@ impl LivePlayer {
             Ok((reservation, effects, body))
         });
         match decided {
-            Ok((reservation, effects, body)) => {
+            Ok((reservation, mut effects, body)) => {
                 let result = call
                     .key
                     .as_ref()
-                    .map(|key| keys::result(self.user, key, body.clone(), call.now));
-                let answer = Answer::Call(call.to, call.key, body);
-                self.commit(context, reservation, effects, result, None, answer);
+                    .map(|(user, key)| keys::result(*user, key, body.clone(), call.now));
+                if result.is_some() || !effects.is_empty() {
+                    self.account.tidy(call.now, &mut effects.account);
+                }
+                let mut pending = Pending::of(Answer::Call(call.to, call.key, body));
+                if let Ask::Account(_, by) = call.ask {
+                    pending.by = by;
+                }
+                self.commit(context, reservation, effects, result, None, pending);
             }
             Err(fault) => self.refuse_call(call, &fault),
         }
@@ -119,6 +125,9 @@ impl LivePlayer {
             Ask::Tell(entry) => {
                 effects.inbox.push((entry.clone(), call.now));
                 Vec::new()
+            }
+            Ask::Account(ask, _) => {
+                return self.decide_account((**ask).clone(), call.now, effects);
             }
             Ask::ForgetRooms(rooms) => {
                 effects

@@ -7,11 +7,12 @@ use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::entities::Kind;
 
-use super::super::command::{Command, NoCreation, Report};
+use super::super::command::{Command, NoCreation, Report, release};
 use super::super::store::LoadedPlayer;
 use super::super::{Environment, PLAYER};
 use super::{Answer, Context, LivePlayer};
 use crate::owners::entity::Entity;
+use crate::owners::held::HeldAnswers;
 use crate::owners::keys::Keys;
 use crate::owners::line::DurableLine;
 use crate::owners::shard::{loaded_anew, overloaded};
@@ -78,6 +79,7 @@ impl Entity for LivePlayer {
         let mut live = Self {
             user: loaded.user,
             life,
+            account: loaded.account,
             relations: loaded.relations,
             inbox: loaded.inbox,
             pending: DurableLine::default(),
@@ -89,7 +91,7 @@ impl Entity for LivePlayer {
                 loaded.undelivered,
                 Arc::clone(&context.environment.routes),
             ),
-            held: Vec::new(),
+            held: HeldAnswers::default(),
             journal,
         };
         live.outgoing.send_all(now);
@@ -148,7 +150,7 @@ impl Entity for LivePlayer {
         for pending in self.pending.take_all() {
             match pending.answer {
                 Answer::Call(to, key, _) => {
-                    let waiters = key.map(|key| self.keys.refused(self.user, &key));
+                    let waiters = key.map(|(user, key)| self.keys.refused(user, &key));
                     for to in waiters.into_iter().flatten().chain([to]) {
                         drop(to.send(Err(fault.clone())));
                     }
@@ -159,7 +161,7 @@ impl Entity for LivePlayer {
         for to in self.keys.take_waiters() {
             drop(to.send(Err(fault.clone())));
         }
-        self.release(|_| true);
+        release(self.held.take_all());
         self.incoming.refuse_all();
         Owes(!self.outgoing.is_empty())
     }
@@ -167,7 +169,7 @@ impl Entity for LivePlayer {
     fn tick(&mut self, now: u64) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
-        self.release(|held| now >= held.until);
+        release(self.held.overdue(now));
     }
 
     fn is_idle(&self, _: u64) -> bool {

@@ -7,8 +7,8 @@ use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Applied, EntityId};
 use pitturu_store::reservation::Reservation;
 
-use super::super::command::Report;
-use super::{Answer, Context, Effects, Held, LivePlayer, Pending};
+use super::super::command::{Report, release};
+use super::{Answer, Context, Effects, LivePlayer, Pending};
 use crate::owners::signals::{Batch, Numbered, Receipt, Taken};
 
 impl LivePlayer {
@@ -30,14 +30,7 @@ impl LivePlayer {
             }
             Taken::Known(batch) => {
                 // The commit that applied it may be on its way still.
-                let pending = Pending {
-                    answer: Answer::Applied(batch),
-                    changed: Vec::new(),
-                    has_inbox_grown: false,
-                    version: 0,
-                    signals: Vec::new(),
-                };
-                self.pending.push(pending, true);
+                self.pending.push(Pending::of(Answer::Applied(batch)), true);
                 self.settle(context);
             }
             Taken::Apply(batch, applied) => self.apply(context, reservation, batch, applied),
@@ -55,8 +48,9 @@ impl LivePlayer {
         for signal in &batch.signals {
             self.apply_one(batch.from, signal, &mut effects);
         }
-        let answer = Answer::Applied(batch);
-        self.commit(context, reservation, effects, None, Some(applied), answer);
+        self.account.tidy(now_ms(), &mut effects.account);
+        let pending = Pending::of(Answer::Applied(batch));
+        self.commit(context, reservation, effects, None, Some(applied), pending);
     }
 
     fn apply_one(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
@@ -72,6 +66,7 @@ impl LivePlayer {
                     .inbox
                     .extend(friends.inbox.drain(..).map(|entry| (entry, at)));
             }
+            Ok(PlayerSignal::Role { role, at }) => self.apply_role(role, at, effects),
             // It would be no better the next time.
             Err(error) => {
                 tracing::error!(%from, version = signal.version, %error, "a signal is damaged");
@@ -79,18 +74,9 @@ impl LivePlayer {
         }
     }
 
-    /// Gives the answers that are held no longer.
-    pub(super) fn release(&mut self, is_over: impl Fn(&Held) -> bool) {
-        for held in self.held.extract_if(.., |held| is_over(held)) {
-            drop(held.to.send(Ok(held.body)));
-        }
-    }
-
-    /// Another player has applied what this one told them, or can't now.
+    /// Another entity has applied what this one told it, or can't now.
     pub(super) fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
-        self.release(|held| {
-            held.by == receipt.by && receipt.up_to.is_none_or(|up_to| up_to >= held.version)
-        });
+        release(self.held.answered(receipt));
         let entities = context.environment.players.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);
     }

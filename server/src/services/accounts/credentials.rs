@@ -4,18 +4,19 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::{
     Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset,
-    ResetPassword, SetRole, UpgradeGuest,
+    ResetPassword, Role, SetRole, UpgradeGuest,
 };
-use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow};
 use pitturu_rules::names::{self, Username};
-use pitturu_store::accounts::{AccountError, Hidden, Login, PasswordChange, ResetRow};
-use pitturu_store::keyed::KeyUse;
 
 use super::devices::account;
 use super::reset_delivery::ResetMessage;
-use super::{AccountService, keyed, keyed_without_passwords, locked_out, tokens};
-use crate::connections::caller::Caller;
+use super::{
+    AccountService, Players, Stored, decode, instead, key_without_passwords, locked_out, tokens,
+};
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::players::command::AccountAsk;
 use crate::random::random_bytes;
 
 impl AccountService {
@@ -29,20 +30,20 @@ impl AccountService {
         let username = Username::parse(&request.username)?;
         names::password("password", &request.password)?;
         let email = names::email(request.email.as_deref())?;
-        let taken = self.store.account_named(&username.folded).await?.is_some();
+        let taken = self.players.store.account_named(&username.folded).await?;
         let password = request.password.clone();
         let blanked = UpgradeGuest {
             password: String::new(),
             ..request
         };
-        let key = keyed_without_passwords(caller, Some(user), &blanked);
-        if self.set_before(key.as_ref(), &password).await? {
+        let key = key_without_passwords(caller, &blanked);
+        if self.set_before(user, key.as_ref(), &password).await? {
             return Ok(account(self.known_account(user).await?));
         }
         if !self.known_account(user).await?.guest() {
             return Err(Fault::of(Code::NotAGuest));
         }
-        if taken {
+        if taken.is_some() {
             return Err(Fault::of(Code::UsernameTaken));
         }
         let hash = self.passwords.hash(&password).await?;
@@ -54,13 +55,9 @@ impl AccountService {
             version: 0,
             email,
         };
-        let upgraded = self.store.upgrade(user, login, role, key).await?;
-        if upgraded.repeated {
+        let upgraded = self.players.upgrade(caller, user, login, role, key).await?;
+        if upgraded.is_repeated {
             self.password_is(user, &password).await?;
-        }
-        self.notifier.upgraded(user);
-        if let Some(role) = role {
-            self.notifier.role_changed(user, role);
         }
         Ok(account(self.known_account(user).await?))
     }
@@ -77,8 +74,9 @@ impl AccountService {
             old: String::new(),
             new: String::new(),
         };
-        let key = keyed_without_passwords(caller, Some(identity.user), &blanked);
-        if self.set_before(key.as_ref(), &request.new).await? {
+        let key = key_without_passwords(caller, &blanked);
+        let before = self.set_before(identity.user, key.as_ref(), &request.new);
+        if before.await? {
             return Ok(Done {});
         }
         let Some(login) = self.known_account(identity.user).await?.login else {
@@ -101,21 +99,17 @@ impl AccountService {
         }
         self.lockout.succeeded(attempt);
         let change = PasswordChange {
-            user: identity.user,
             version: login.version,
             password: Hidden(self.passwords.hash(&request.new).await?),
             end_sessions: Some(Some(identity.session)),
             reset: None,
         };
-        let changed = match self.store.set_password(change, key).await {
-            Err(AccountError::PasswordMoved) => return Err(Fault::of(Code::WrongCredentials)),
-            changed => changed?,
-        };
-        if changed.repeated {
+        let changed = self.set_password(caller, identity.user, change, key).await;
+        let changed =
+            changed.map_err(|fault| instead(fault, Code::TokenInvalid, Code::WrongCredentials))?;
+        if changed.is_repeated {
             self.password_is(identity.user, &request.new).await?;
         }
-        self.notifier
-            .sessions_ended(identity.user, Some(identity.session), caller.conn);
         Ok(Done {})
     }
 
@@ -143,17 +137,28 @@ impl AccountService {
             return Ok(Done {});
         }
         let account = match &name {
-            Some(name) => self.store.account_named(name).await?,
+            Some(name) => self.players.store.account_named(name).await?,
             None => None,
         };
         let known = account.and_then(|account| account.login.map(|login| (account.user, login)));
-        let row = self.new_reset(known.as_ref().map(|(user, login)| (*user, login)), caller);
-        let made = self.tokens.reset(&row.nonce);
-        let added = self
-            .store
-            .add_reset(made.hash, row, keyed(caller, None))
-            .await?;
-        if let Some((user, login)) = known.filter(|_| !added.repeated) {
+        let version = known.as_ref().map_or(0, |(_, login)| login.version);
+        let row = self.new_reset(version, caller);
+        let user = known.as_ref().map(|(user, _)| *user);
+        let user = user.unwrap_or_else(|| self.tokens.nobody(counted));
+        let made = self.tokens.reset(user, &row.nonce);
+        let ask = match &known {
+            Some(_) => AccountAsk::AddReset(made.hash, row),
+            None => AccountAsk::AddNoReset(row),
+        };
+        let key = caller.key.clone().map(|key| (user, key));
+        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await;
+        let is_new = match added {
+            Ok(added) => !added.is_repeated,
+            // The password was changed since the account was read. The answer must not tell that there is one.
+            Err(fault) if fault.code == Code::TokenInvalid => false,
+            Err(fault) => return Err(fault),
+        };
+        if let Some((user, login)) = known.filter(|_| is_new) {
             reset_delivery.deliver(ResetMessage {
                 user,
                 username: login.username,
@@ -173,38 +178,36 @@ impl AccountService {
     ) -> Result<Done, Fault> {
         names::password("password", &request.password)?;
         let invalid = || Fault::of(Code::TokenInvalid);
-        let token = tokens::reset_hash(&request.token).ok_or_else(invalid)?;
+        let (user, token) = tokens::presented_reset(&request.token).ok_or_else(invalid)?;
         let password = request.password.clone();
         let blanked = ResetPassword {
             password: String::new(),
             ..request
         };
-        let key = keyed_without_passwords(caller, None, &blanked);
-        if self.set_before(key.as_ref(), &password).await? {
+        let key = key_without_passwords(caller, &blanked);
+        if self.set_before(user, key.as_ref(), &password).await? {
             return Ok(Done {});
         }
-        let reset = self.store.reset(token).await?.ok_or_else(invalid)?;
+        let reset = self.players.store.reset(user, &token).await?;
+        let reset = reset.ok_or_else(invalid)?;
         if caller.now >= reset.expires_at {
             return Err(Fault::of(Code::TokenExpired));
         }
-        let (user, version) = reset.account.ok_or_else(invalid)?;
         let login = self.known_account(user).await?.login;
         let login = login
-            .filter(|login| login.version == version)
+            .filter(|login| login.version == reset.version)
             .ok_or_else(invalid)?;
         let change = PasswordChange {
-            user,
-            version,
+            version: reset.version,
             password: Hidden(self.passwords.hash(&password).await?),
             end_sessions: Some(None),
             reset: Some(token),
         };
-        let changed = self.store.set_password(change, key).await?;
-        if changed.repeated {
+        let changed = self.set_password(caller, user, change, key).await?;
+        if changed.is_repeated {
             self.password_is(user, &password).await?;
         }
         self.lockout.clear(&login.folded);
-        self.notifier.sessions_ended(user, None, caller.conn);
         Ok(Done {})
     }
 
@@ -215,23 +218,21 @@ impl AccountService {
         request: IssuePasswordReset,
     ) -> Result<PasswordReset, Fault> {
         let admin = caller.user()?;
-        let account = self
-            .store
-            .account(request.user)
-            .await?
-            .ok_or_else(|| Fault::of(Code::NotFound))?;
-        let Some(login) = &account.login else {
+        let user = request.user;
+        let account = self.players.store.account(user).await?;
+        let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
+        let Some(version) = account.version() else {
             return Err(Fault::invalid("user", "a guest has no password"));
         };
-        let row = self.new_reset(Some((account.user, login)), caller);
-        let hash = self.tokens.reset(&row.nonce).hash;
-        let added = self
-            .store
-            .add_reset(hash, row, keyed(caller, Some(admin)))
-            .await?;
-        tracing::info!(%admin, user = %account.user, "issued a password-reset token");
+        let row = self.new_reset(version, caller);
+        let ask = AccountAsk::AddReset(self.tokens.reset(user, &row.nonce).hash, row);
+        let key = caller.key.clone().map(|key| (admin, key));
+        let added = self.players.ask::<ResetRow>(user, caller, ask, key).await;
+        // The password was changed since the account was read.
+        let added = added.map_err(|fault| instead(fault, Code::TokenInvalid, Code::Unavailable))?;
+        tracing::info!(%admin, %user, "issued a password-reset token");
         Ok(PasswordReset {
-            token: self.tokens.reset(&added.value.nonce).text,
+            token: self.tokens.reset(user, &added.value.nonce).text,
             expires_at: added.value.expires_at,
         })
     }
@@ -240,39 +241,54 @@ impl AccountService {
     pub async fn set_role(&self, caller: &Caller, request: SetRole) -> Result<Done, Fault> {
         let admin = caller.user()?;
         let SetRole { user, role } = request;
-        let changed = self
-            .store
-            .set_role(user, role, keyed(caller, Some(admin)))
+        let account = self.players.store.account(user).await?;
+        let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
+        let key = caller.key.clone().map(|key| (admin, key));
+        let set = self
+            .staff
+            .set_role(user, role, account.role, key, caller.now)
             .await?;
-        if changed.value {
-            // A call that is repeated because the process ended here tells again, under its key once.
-            let (entry, key) = (InboxEntry::RoleChanged { role }, caller.key.clone());
-            self.players.tell(user, entry, key, caller.now).await?;
-        }
-        if changed.value && !changed.repeated {
+        if set {
             tracing::info!(%admin, %user, ?role, "set a role");
-            self.notifier.role_changed(user, role);
         }
         Ok(Done {})
     }
 
-    fn new_reset(&self, account: Option<(UserId, &Login)>, caller: &Caller) -> ResetRow {
+    fn new_reset(&self, version: u64, caller: &Caller) -> ResetRow {
         ResetRow {
-            account: account.map(|(user, login)| (user, login.version)),
+            version,
             nonce: random_bytes(),
             expires_at: caller.now.saturating_add(self.config.reset_life_ms),
         }
     }
 
+    async fn set_password(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        change: PasswordChange,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Stored<UserId>, Fault> {
+        let key = key.map(|key| (user, key));
+        let ask = AccountAsk::SetPassword(change);
+        self.players.ask(user, caller, ask, key).await
+    }
+
     /// Whether the key has set this very password before. Another one under the same key is [`Code::KeyReused`].
-    async fn set_before(&self, key: Option<&KeyUse>, password: &str) -> Result<bool, Fault> {
+    async fn set_before(
+        &self,
+        user: UserId,
+        key: Option<&IdempotencyKey>,
+        password: &str,
+    ) -> Result<bool, Fault> {
         let Some(key) = key else {
             return Ok(false);
         };
-        match self.store.recall_password(key).await? {
-            Some(user) => self.password_is(user, password).await.map(|()| true),
-            None => Ok(false),
-        }
+        let Some(body) = self.players.store.recall(user, user, key).await? else {
+            return Ok(false);
+        };
+        let set: UserId = decode(&body)?;
+        self.password_is(set, password).await.map(|()| true)
     }
 
     async fn password_is(&self, user: UserId, password: &str) -> Result<(), Fault> {
@@ -283,5 +299,38 @@ impl AccountService {
         } else {
             Err(Fault::of(Code::KeyReused))
         }
+    }
+}
+
+impl Players {
+    /// Claims a name for a guest and upgrades the account. It goes on when the caller goes away: a claim without an account would
+    /// keep others waiting.
+    async fn upgrade(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        login: Login,
+        role: Option<Role>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Stored<UserId>, Fault> {
+        let (players, caller) = (self.clone(), caller.clone());
+        let upgrading = async move {
+            let claim = Claim::Name(login.folded.clone());
+            if !players.claim(&caller, &claim, user).await? {
+                return Err(Fault::of(Code::UsernameTaken));
+            }
+            let key = key.map(|key| (user, key));
+            let ask = AccountAsk::Upgrade(login, role);
+            let upgraded = players.ask(user, &caller, ask, key).await;
+            match upgraded {
+                Err(_) if players.store.is_void(user, &claim, caller.now).await? => {
+                    Err(Fault::of(Code::UsernameTaken))
+                }
+                upgraded => upgraded,
+            }
+        };
+        tokio::spawn(upgrading)
+            .await
+            .unwrap_or_else(|_| Err(Fault::of(Code::Internal)))
     }
 }

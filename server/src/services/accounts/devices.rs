@@ -5,10 +5,12 @@ use pitturu_protocol::types::accounts::{
     Account, GetAccount, ListSessions, Logout, LogoutEverywhere, RevokeSession, Session, Sessions,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_store::accounts::{AccountError, AccountRow};
+use pitturu_rules::accounts::AccountRow;
+use serde::de::DeserializeOwned;
 
-use super::{AccountService, keyed};
+use super::{AccountService, instead};
 use crate::connections::caller::Caller;
+use crate::players::command::AccountAsk;
 
 impl AccountService {
     /// [`GetAccount`].
@@ -19,17 +21,8 @@ impl AccountService {
     /// [`Logout`].
     pub async fn logout(&self, caller: &Caller, _: Logout) -> Result<Done, Fault> {
         let identity = caller.identity()?;
-        let key = keyed(caller, Some(identity.user));
-        match self
-            .store
-            .end_session(identity.user, identity.session, key)
-            .await
-        {
-            Ok(_) | Err(AccountError::NoSession) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.notifier
-            .session_ended(identity.user, identity.session, caller.conn);
+        let ask = AccountAsk::LogOut(identity.session);
+        self.ask_own::<()>(caller, ask).await?;
         Ok(Done {})
     }
 
@@ -39,21 +32,14 @@ impl AccountService {
         caller: &Caller,
         _: LogoutEverywhere,
     ) -> Result<Done, Fault> {
-        let user = caller.user()?;
-        let ended = self
-            .store
-            .end_sessions(user, None, keyed(caller, Some(user)))
-            .await?;
-        if !ended.repeated {
-            self.notifier.sessions_ended(user, None, caller.conn);
-        }
+        self.ask_own::<()>(caller, AccountAsk::EndSessions).await?;
         Ok(Done {})
     }
 
     /// [`ListSessions`].
     pub async fn list_sessions(&self, caller: &Caller, _: ListSessions) -> Result<Sessions, Fault> {
         let identity = caller.identity()?;
-        let mut rows = self.store.sessions(identity.user).await?;
+        let mut rows = self.players.store.sessions(identity.user).await?;
         rows.retain(|row| caller.now < row.expires_at);
         rows.sort_by_key(|row| std::cmp::Reverse(row.used_at));
         let sessions = rows
@@ -76,15 +62,23 @@ impl AccountService {
         caller: &Caller,
         request: RevokeSession,
     ) -> Result<Done, Fault> {
-        let user = caller.user()?;
-        let key = keyed(caller, Some(user));
-        match self.store.end_session(user, request.session, key).await {
-            Err(AccountError::NoSession) => return Err(Fault::of(Code::NotFound)),
-            ended => ended?,
-        };
-        self.notifier
-            .session_ended(user, request.session, caller.conn);
+        let ended = self
+            .ask_own::<()>(caller, AccountAsk::EndSession(request.session))
+            .await;
+        ended.map_err(|fault| instead(fault, Code::TokenInvalid, Code::NotFound))?;
         Ok(Done {})
+    }
+
+    /// Has the caller's own entity decide, under the caller's key.
+    pub(super) async fn ask_own<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        ask: AccountAsk,
+    ) -> Result<T, Fault> {
+        let user = caller.user()?;
+        let key = caller.key.clone().map(|key| (user, key));
+        let answered = self.players.ask(user, caller, ask, key).await?;
+        Ok(answered.value)
     }
 }
 

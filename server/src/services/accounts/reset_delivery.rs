@@ -3,7 +3,7 @@
 pub mod hook;
 
 use pitturu_protocol::ids::UserId;
-use pitturu_store::accounts::Hidden;
+use pitturu_rules::accounts::Hidden;
 
 /// A reset token on its way.
 #[derive(Clone, Debug, PartialEq)]

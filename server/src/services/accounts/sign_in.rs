@@ -1,22 +1,22 @@
 //! Register, log in, refresh, authenticate.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::{SessionId, UserId};
+use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_protocol::types::accounts::{
     Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
-use pitturu_rules::names::{self, Username};
-use pitturu_store::accounts::{
-    AccountError, AccountRow, Grant, Hidden, Login as LoginRow, PasswordChange, ProfileRow,
-    Rotated, Rotation, SessionRow,
+use pitturu_rules::accounts::{
+    AccountRow, Claim, Grant, Hidden, Login as LoginRow, PasswordChange, Rotated, Rotation,
+    SessionRow,
 };
-use pitturu_store::keyed::{KeyUse, Stored};
+use pitturu_rules::names::{self, Username};
 
+use super::creation::{Creation, NewAccount, new_session};
 use super::tokens::{self, PresentedRefresh};
-use super::{AccountService, keyed, keyed_without_passwords, locked_out};
-use crate::connections::caller::Caller;
-use crate::random::random_bytes;
+use super::{AccountService, Stored, decode, instead, key_without_passwords, locked_out};
+use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::players::command::AccountAsk;
 
 /// Fewest characters of a guest's secret.
 const GUEST_SECRET_CHARS_MIN: usize = 16;
@@ -38,35 +38,36 @@ impl AccountService {
         };
         let email = names::email(request.email.as_deref())?;
         let device = names::device(request.device.as_deref())?;
-        let taken = self.store.account_named(&username.folded).await?.is_some();
+        let known = self.players.store.account_named(&username.folded).await?;
         let (key, password) = split_password(caller, request);
-        if let Some(grant) = self.recalled(caller, key.as_ref()).await? {
+        let known = known.map(|account| account.user);
+        if let Some(grant) = self.recalled(caller, known, key.as_ref()).await? {
             return self.again(grant, caller, Some(&password)).await;
         }
-        if taken {
-            return Err(Fault::of(Code::UsernameTaken));
+        let taken = || Fault::of(Code::UsernameTaken);
+        if known.is_some() {
+            return Err(taken());
         }
-        let hash = self.passwords.hash(&password).await?;
-        let user = UserId::from_bytes(random_bytes());
-        let account = AccountRow {
-            user,
-            role: self
-                .configured_role(&username.folded)
-                .unwrap_or(Role::Player),
-            login: Some(LoginRow {
-                username: username.shown,
-                folded: username.folded,
-                password: Hidden(hash),
-                version: 0,
-                email,
-            }),
-            guest_secret: None,
-            created_at: caller.now,
-            profile: profile(name),
+        let claim = Claim::Name(username.folded.clone());
+        let role = self.configured_role(&username.folded);
+        let login = LoginRow {
+            username: username.shown,
+            folded: username.folded,
+            password: Hidden(self.passwords.hash(&password).await?),
+            version: 0,
+            email,
         };
-        let session = self.new_session(user, device, caller);
-        let grant = self.store.create(account, session, key).await?;
-        self.granted(grant, caller, Some(&password)).await
+        let new = NewAccount {
+            login: Some(login),
+            guest_secret: None,
+            role: role.unwrap_or(Role::Player),
+            name: Some(name),
+            device,
+        };
+        match self.create(caller, claim, new, key).await? {
+            Creation::Made(grant) => self.granted(grant, caller, Some(&password)).await,
+            Creation::Taken => Err(taken()),
+        }
     }
 
     /// [`Login`]. Takes the same time and gives the same answer whether the name or the password is wrong.
@@ -81,13 +82,21 @@ impl AccountService {
             password: String::new(),
             ..request
         };
-        let key = keyed_without_passwords(caller, None, &blanked);
-        self.recalled(caller, key.as_ref()).await?;
+        let key = key_without_passwords(caller, &blanked);
+        let known = if lookup {
+            self.players.store.account_named(&folded).await?
+        } else {
+            None
+        };
+        // The same look for a name that nobody has: another answer to a key would tell.
+        let user = known.as_ref().map(|account| account.user);
+        let user = user.unwrap_or_else(|| self.tokens.nobody(&folded));
+        self.recalled(caller, Some(user), key.as_ref()).await?;
         let attempt = self
             .lockout
             .admit(&folded, caller.address, caller.now)
             .map_err(locked_out)?;
-        let checked = self.check_password(&folded, lookup, &password).await;
+        let checked = self.check_password(known, &password).await;
         let account = match checked {
             Ok(Some(account)) => account,
             Ok(None) => {
@@ -100,13 +109,13 @@ impl AccountService {
             }
         };
         self.lockout.succeeded(attempt);
-        self.renew_hash(&account, &password).await;
+        self.renew_hash(caller, &account, &password).await;
         let role = self
             .configured_role(&folded)
             .filter(|&role| role != account.role);
-        let version = account.login.as_ref().map(|login| login.version);
         let session = self.new_session(account.user, device, caller);
-        let opened = self.open_session(caller, account.user, version, session, role, key);
+        let (user, version) = (account.user, account.version());
+        let opened = self.open_session(caller, user, version, session, role, key);
         let grant = opened.await?;
         self.granted(grant, caller, None).await
     }
@@ -135,13 +144,15 @@ impl AccountService {
             Some(name) => Some(names::display_name("name", name)?),
             None => None,
         };
-        let key = keyed(caller, None);
-        if let Some(grant) = self.recalled(caller, key.as_ref()).await? {
-            return self.again(grant, caller, None).await;
-        }
         let secret = tokens::hash_of(request.secret.as_bytes());
+        let key = caller.key.clone();
         for _ in 0..GUEST_TRIES {
-            let grant = match self.store.guest(secret).await? {
+            let guest = self.players.store.guest(secret).await?;
+            let known = guest.map(|guest| guest.user);
+            if let Some(grant) = self.recalled(caller, known, key.as_ref()).await? {
+                return self.again(grant, caller, None).await;
+            }
+            let grant = match guest {
                 Some(guest) if guest.retired => {
                     return Err(Fault::new(
                         Code::WrongCredentials,
@@ -154,19 +165,17 @@ impl AccountService {
                         .await?
                 }
                 None => {
-                    let user = UserId::from_bytes(random_bytes());
-                    let account = AccountRow {
-                        user,
+                    let new = NewAccount {
                         login: None,
                         guest_secret: Some(secret),
                         role: Role::Player,
-                        created_at: caller.now,
-                        profile: profile(name.clone().unwrap_or_else(|| guest_name(user))),
+                        name: name.clone(),
+                        device: device.clone(),
                     };
-                    let session = self.new_session(user, device.clone(), caller);
-                    match self.store.create(account, session, key.clone()).await {
-                        Err(AccountError::SecretTaken) => continue,
-                        created => created?,
+                    let claim = Claim::Secret(secret);
+                    match self.create(caller, claim, new, key.clone()).await? {
+                        Creation::Made(grant) => grant,
+                        Creation::Taken => continue,
                     }
                 }
             };
@@ -193,7 +202,6 @@ impl AccountService {
             return Err(Fault::of(Code::AlreadySignedIn));
         }
         let rotation = Rotation {
-            user: token.user,
             session: token.session,
             generation: token.generation,
             presented: token.hash(),
@@ -206,19 +214,19 @@ impl AccountService {
             now: caller.now,
             expires_at: caller.now.saturating_add(self.config.refresh_life_ms),
         };
-        let rotated = self.store.rotate(rotation, keyed(caller, None)).await?;
+        let key = caller.key.clone().map(|key| (token.user, key));
+        let ask = AccountAsk::Rotate(rotation);
+        let rotated = self.players.ask(token.user, caller, ask, key).await?;
         match rotated.value {
             Rotated::Done(value) => {
                 let grant = Stored {
                     value,
-                    repeated: rotated.repeated,
+                    is_repeated: rotated.is_repeated,
                 };
                 self.granted(grant, caller, None).await
             }
             Rotated::Reused => {
                 tracing::warn!(user = %token.user, session = %token.session, "a refresh token was used twice");
-                self.notifier
-                    .session_ended(token.user, token.session, caller.conn);
                 Err(Fault::of(Code::RefreshReused))
             }
         }
@@ -264,11 +272,9 @@ impl AccountService {
     /// # Errors
     /// [`Code::TokenInvalid`], and those of the store.
     pub async fn confirm(&self, identity: Identity) -> Result<Identity, Fault> {
-        let session = self.store.session(identity.user, identity.session).await?;
-        if session.is_none() {
-            return Err(Fault::of(Code::TokenInvalid));
-        }
-        let account = self.known_account(identity.user).await?;
+        let (user, session) = (identity.user, identity.session);
+        let account = self.players.store.signed_in(user, session).await?;
+        let account = account.ok_or_else(|| Fault::of(Code::TokenInvalid))?;
         Ok(Identity {
             role: account.role,
             guest: account.guest(),
@@ -276,18 +282,12 @@ impl AccountService {
         })
     }
 
-    /// The account with this name, when the password is its own.
+    /// The account with the name that was given, when the password is its own.
     async fn check_password(
         &self,
-        folded: &str,
-        lookup: bool,
+        account: Option<AccountRow>,
         password: &str,
     ) -> Result<Option<AccountRow>, Fault> {
-        let account = if lookup {
-            self.store.account_named(folded).await?
-        } else {
-            None
-        };
         let hash = account
             .as_ref()
             .and_then(|account| account.login.as_ref())
@@ -297,7 +297,7 @@ impl AccountService {
     }
 
     /// Hashes a right password again when the cost was changed. Without it the sign-in goes on all the same.
-    async fn renew_hash(&self, account: &AccountRow, password: &str) {
+    async fn renew_hash(&self, caller: &Caller, account: &AccountRow, password: &str) {
         let Some(login) = &account.login else {
             return;
         };
@@ -306,14 +306,15 @@ impl AccountService {
         }
         if let Ok(hash) = self.passwords.hash(password).await {
             let change = PasswordChange {
-                user: account.user,
                 version: login.version,
                 password: Hidden(hash),
                 end_sessions: None,
                 reset: None,
             };
-            if let Err(error) = self.store.set_password(change, None).await {
-                tracing::debug!(%error, "a password keeps its old hash");
+            let ask = AccountAsk::SetPassword(change);
+            let user = account.user;
+            if let Err(fault) = self.players.ask::<UserId>(user, caller, ask, None).await {
+                tracing::debug!(%fault, "a password keeps its old hash");
             }
         }
     }
@@ -325,35 +326,31 @@ impl AccountService {
         version: Option<u64>,
         session: SessionRow,
         role: Option<Role>,
-        key: Option<KeyUse>,
+        key: Option<IdempotencyKey>,
     ) -> Result<Stored<Grant>, Fault> {
-        let opened = self
-            .store
-            .open_session(user, version, session, role, key)
-            .await;
-        let (grant, ended) = match opened {
-            Err(AccountError::PasswordMoved) => return Err(Fault::of(Code::WrongCredentials)),
-            opened => opened?,
+        let ask = AccountAsk::OpenSession {
+            version,
+            session,
+            role,
         };
-        for session in ended {
-            self.notifier.session_ended(user, session, caller.conn);
-        }
-        if let Some(role) = role {
-            self.notifier.role_changed(user, role);
-        }
-        Ok(grant)
+        let key = key.map(|key| (user, key));
+        let opened = self.players.ask(user, caller, ask, key).await;
+        // The password was changed since it was checked.
+        opened.map_err(|fault| instead(fault, Code::TokenInvalid, Code::WrongCredentials))
     }
 
-    /// What the key gave out before. On a signed-in connection nothing else can be asked for.
+    /// What the key has brought out for this player before. On a signed-in connection nothing else can be asked for.
     async fn recalled(
         &self,
         caller: &Caller,
-        key: Option<&KeyUse>,
+        user: Option<UserId>,
+        key: Option<&IdempotencyKey>,
     ) -> Result<Option<Grant>, Fault> {
-        let grant = match key {
-            Some(key) => self.store.recall_grant(key).await?,
+        let found = match user.zip(key) {
+            Some((user, key)) => self.players.store.recall(user, user, key).await?,
             None => None,
         };
+        let grant: Option<Grant> = found.map(|body| decode(&body)).transpose()?;
         let signed_in = caller.identity.as_ref().map(|identity| identity.session);
         if signed_in.is_some() && signed_in != grant.map(|grant| grant.session) {
             return Err(Fault::of(Code::AlreadySignedIn));
@@ -367,7 +364,7 @@ impl AccountService {
         caller: &Caller,
         password: Option<&str>,
     ) -> Result<SignedIn, Fault> {
-        if grant.repeated {
+        if grant.is_repeated {
             return self.again(grant.value, caller, password).await;
         }
         let account = self.known_account(grant.value.user).await?;
@@ -394,6 +391,7 @@ impl AccountService {
             }
         }
         let session = self
+            .players
             .store
             .session(grant.user, grant.session)
             .await?
@@ -429,22 +427,14 @@ impl AccountService {
     }
 
     fn new_session(&self, user: UserId, device: Option<String>, caller: &Caller) -> SessionRow {
-        let session = SessionId::from_bytes(random_bytes());
-        SessionRow {
-            session,
-            device,
-            address: caller.address.to_canonical().to_string(),
-            created_at: caller.now,
-            used_at: caller.now,
-            expires_at: caller.now.saturating_add(self.config.refresh_life_ms),
-            generation: 0,
-            refresh: self.tokens.refresh(user, session, 0).hash,
-        }
+        let life_ms = self.config.refresh_life_ms;
+        new_session(&self.tokens, life_ms, user, device, caller)
     }
 
     /// The account of somebody who is signed in.
     pub(super) async fn known_account(&self, user: UserId) -> Result<AccountRow, Fault> {
-        self.store
+        self.players
+            .store
             .account(user)
             .await?
             .ok_or_else(|| Fault::of(Code::TokenInvalid))
@@ -452,21 +442,7 @@ impl AccountService {
 }
 
 /// The password of a registration apart from the key for the rest of it.
-fn split_password(caller: &Caller, mut request: Register) -> (Option<KeyUse>, String) {
+fn split_password(caller: &Caller, mut request: Register) -> (Option<IdempotencyKey>, String) {
     let password = std::mem::take(&mut request.password);
-    (keyed_without_passwords(caller, None, &request), password)
-}
-
-const fn profile(name: String) -> ProfileRow {
-    ProfileRow {
-        name,
-        avatar: None,
-        bio: None,
-        language: None,
-    }
-}
-
-fn guest_name(user: UserId) -> String {
-    let id = user.to_string();
-    format!("Guest {}", &id[id.len() - 5..])
+    (key_without_passwords(caller, &request), password)
 }

@@ -9,7 +9,7 @@ use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_protocol::types::accounts::Role;
 use pitturu_store::StoreError;
-use pitturu_store::accounts::{Accounts, Hidden, SigningKeyRow};
+use pitturu_store::auth_keys::{AuthKeys, Secret, SigningKeyRow};
 use serde::{Deserialize, Serialize};
 
 use super::tokens;
@@ -58,7 +58,7 @@ pub struct Claims {
 /// The keys, newest last. One process loads them at its start and after each change of its own; the next
 /// [`SigningKeys::maintain`] sees changes made by others.
 pub struct SigningKeys {
-    store: Arc<dyn Accounts>,
+    store: Arc<dyn AuthKeys>,
     config: SigningConfig,
     keys: RwLock<Vec<Key>>,
 }
@@ -92,7 +92,7 @@ impl SigningKeys {
     /// # Errors
     /// Those of the store.
     pub async fn open(
-        store: Arc<dyn Accounts>,
+        store: Arc<dyn AuthKeys>,
         config: SigningConfig,
         now: u64,
     ) -> Result<Self, StoreError> {
@@ -139,7 +139,7 @@ impl SigningKeys {
     pub async fn rotate(&self, now: u64) -> Result<(), StoreError> {
         let key = SigningKeyRow {
             kid: tokens::to_hex(&random_bytes::<8>()),
-            secret: Hidden(random_bytes()),
+            secret: Secret(random_bytes()),
             created_at: now,
             retired_at: None,
             life_ms: self.config.access_life_ms,

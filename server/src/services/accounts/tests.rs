@@ -1,9 +1,11 @@
 //! The calls against a store in a folder, with an injected clock.
 
+mod creation;
 mod credentials;
 mod keys;
 mod lockout;
 mod refresh;
+mod roles;
 mod sign_in;
 mod timing;
 
@@ -26,11 +28,12 @@ use tempfile::TempDir;
 use super::lockout::LockoutConfig;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
-use super::{AccountService, AccountsConfig};
+use super::{AccountService, AccountsConfig, Players};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::owners::signals::Routes;
+use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
 
@@ -106,6 +109,7 @@ pub(crate) struct World {
     pub(crate) store: Embedded,
     pub(crate) players: PlayerStore,
     pub(crate) player_owners: PlayerOwners,
+    staff: StaffOwner,
     pub(crate) recorder: Arc<Recorder>,
     config: AccountsConfig,
     dir: TempDir,
@@ -138,13 +142,14 @@ impl World {
         let dir = TempDir::new().unwrap();
         let recorder = Arc::new(Recorder::default());
         let (io_threads, threads) = IoThreads::start(1).unwrap();
-        let (store, players, player_owners, accounts) =
+        let (store, players, staff, accounts) =
             open(&dir, &io_threads, &recorder, &config, START).await;
         Self {
             accounts,
             store,
-            players,
-            player_owners,
+            players: players.store,
+            player_owners: players.owners,
+            staff,
             io_threads,
             _threads: threads,
             recorder,
@@ -158,11 +163,12 @@ impl World {
     async fn restart(&mut self) {
         self.store.engine().close();
         let (recorder, config) = (&self.recorder, &self.config);
-        let (store, players, player_owners, accounts) =
+        let (store, players, staff, accounts) =
             open(&self.dir, &self.io_threads, recorder, config, self.now).await;
         self.store = store;
-        self.players = players;
-        self.player_owners = player_owners;
+        self.players = players.store;
+        self.player_owners = players.owners;
+        self.staff = staff;
         self.accounts = accounts;
     }
 
@@ -224,7 +230,7 @@ async fn open(
     recorder: &Arc<Recorder>,
     config: &AccountsConfig,
     now: u64,
-) -> (Embedded, PlayerStore, PlayerOwners, AccountService) {
+) -> (Embedded, Players, StaffOwner, AccountService) {
     let store = Embedded::open(dir.path(), EngineOptions::default()).unwrap();
     let players = PlayerStore::new(Arc::new(store.clone()));
     let environment = players::Environment {
@@ -233,18 +239,24 @@ async fn open(
         notifier: Arc::clone(recorder) as _,
     };
     let owners = players::start(io_threads, 1, &environment);
-    assert!(store.listen_to_reports(Box::new(owners.announcer())));
+    let staff = staff::start(io_threads, &environment);
+    let (announce_players, announce_staff) = (owners.announcer(), staff.announcer());
+    assert!(store.listen_to_reports(Box::new(move || {
+        announce_players();
+        announce_staff();
+    })));
+    let players = Players::new(players, owners);
     let accounts = AccountService::open(
         Arc::new(store.clone()),
-        Arc::clone(recorder) as _,
-        owners.clone(),
+        players.clone(),
+        staff.clone(),
         Some(Arc::clone(recorder) as _),
         config.clone(),
         now,
     )
     .await
     .unwrap();
-    (store, players, owners, accounts)
+    (store, players, staff, accounts)
 }
 
 /// The caller with a key for this request, as the dispatcher makes it.

@@ -1,9 +1,9 @@
 //! Opaque tokens: refresh and reset. Their secrets are derived from a master key, so that the same token can be made
-//! again for a repeated call although only its hash is stored.
+//! again for a repeated call although only its hash is stored. So are ids of players that a repeated call has to find again.
 
 use hmac::{Hmac, Mac};
-use pitturu_protocol::ids::{SessionId, UserId};
-use pitturu_store::accounts::{Hidden, SecretHash};
+use pitturu_protocol::ids::{ID_BYTES, SessionId, UserId};
+use pitturu_rules::accounts::{Claim, Hidden, SecretHash};
 use sha2::{Digest, Sha256};
 
 /// Bytes of a token's secret.
@@ -74,15 +74,45 @@ impl TokenMaker {
             .is_ok()
     }
 
-    /// The reset token derived from a random nonce.
-    pub fn reset(&self, nonce: &[u8; 16]) -> Made {
+    /// A player's reset token derived from a random nonce.
+    pub fn reset(&self, user: UserId, nonce: &[u8; 16]) -> Made {
         let mut mac = self.mac(b"reset");
+        mac.update(user.as_bytes());
         mac.update(nonce);
         let secret: [u8; SECRET_BYTES] = mac.finalize().into_bytes().into();
         Made {
-            text: format!("{RESET_PREFIX}.{}", to_hex(&secret)),
+            text: format!("{RESET_PREFIX}.{user}.{}", to_hex(&secret)),
             hash: hash_of(&secret),
         }
+    }
+
+    /// The player whom a call under this key makes for a claim, at its first attempt, its second, ...
+    pub fn new_player(&self, claim: &Claim, key: &str, attempt: u32) -> UserId {
+        let (kind, claimed) = match claim {
+            Claim::Name(folded) => (b"name".as_slice(), folded.as_bytes()),
+            Claim::Secret(hash) => (b"secret".as_slice(), hash.as_slice()),
+        };
+        let mut mac = self.mac(b"player");
+        for part in [kind, claimed, key.as_bytes()] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.update(&attempt.to_be_bytes());
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        UserId::from_bytes(*bytes.first_chunk().expect("it is longer"))
+    }
+
+    /// Who stands for a name that no account has: one of 65,536, whom nobody is. What a call does for an account it does there,
+    /// so that nobody learns from it whether there is one, and such names fill nothing.
+    pub fn nobody(&self, name: &str) -> UserId {
+        let (mut all, mut one) = (self.mac(b"nobody"), self.mac(b"nobody's name"));
+        all.update(&[]);
+        one.update(name.as_bytes());
+        let all: [u8; 32] = all.finalize().into_bytes().into();
+        let one: [u8; 32] = one.finalize().into_bytes().into();
+        let mut bytes: [u8; ID_BYTES] = *all.first_chunk().expect("it is longer");
+        bytes[ID_BYTES - 2..].copy_from_slice(&one[..2]);
+        UserId::from_bytes(bytes)
     }
 
     fn refresh_mac(&self, user: UserId, session: SessionId, generation: u64) -> Hmac<Sha256> {
@@ -124,13 +154,13 @@ impl PresentedRefresh {
     }
 }
 
-/// The hash of a presented reset token.
-pub fn reset_hash(text: &str) -> Option<SecretHash> {
-    let (prefix, secret) = text.split_once('.')?;
-    (prefix == RESET_PREFIX)
-        .then(|| from_hex(secret))
-        .flatten()
-        .map(|secret| hash_of(&secret))
+/// Whose reset token is presented, as it says itself, and its hash.
+pub fn presented_reset(text: &str) -> Option<(UserId, SecretHash)> {
+    let (user, secret) = text
+        .strip_prefix(RESET_PREFIX)?
+        .strip_prefix('.')?
+        .split_once('.')?;
+    Some((user.parse().ok()?, hash_of(&from_hex(secret)?)))
 }
 
 /// The hash under which the store keeps a secret.
@@ -205,7 +235,10 @@ mod tests {
             session: other,
             ..token
         }));
-        assert_ne!(maker().reset(&[0; 16]).hash, maker().reset(&[1; 16]).hash);
+        let reset = maker().reset(USER, &[0; 16]);
+        assert_ne!(reset.hash, maker().reset(USER, &[1; 16]).hash);
+        let another = UserId::from_bytes([2; 10]);
+        assert_ne!(reset.hash, maker().reset(another, &[0; 16]).hash);
     }
 
     #[test]
@@ -225,9 +258,37 @@ mod tests {
         ] {
             assert_eq!(PresentedRefresh::parse(&bad), None, "{bad}");
         }
-        assert_eq!(reset_hash(&good), None);
-        let reset = maker().reset(&[4; 16]);
-        assert_eq!(reset_hash(&reset.text), Some(reset.hash));
+        let reset = maker().reset(USER, &[4; 16]);
+        let presented = Some((USER, reset.hash));
+        assert_eq!(presented_reset(&reset.text), presented);
+        for bad in [
+            good,
+            "pp1".to_owned(),
+            reset.text.replace("pp1.", "pp1"),
+            reset.text.replace("pp1", "pr1"),
+            format!("{}.x", reset.text),
+            reset.text[..reset.text.len() - 1].to_owned(),
+        ] {
+            assert_eq!(presented_reset(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_player_of_a_key_is_the_same_each_time_and_nobody_elses() {
+        let name = Claim::Name("ana".to_owned());
+        let player = maker().new_player(&name, "k", 0);
+        assert_eq!(player, maker().new_player(&name, "k", 0));
+        let others = [
+            maker().new_player(&Claim::Name("anak".to_owned()), "", 0),
+            maker().new_player(&name, "l", 0),
+            maker().new_player(&name, "k", 1),
+            maker().new_player(&Claim::Secret([0; 32]), "k", 0),
+            TokenMaker::new(Hidden([8; 32])).new_player(&name, "k", 0),
+            maker().nobody("ana"),
+        ];
+        assert!(others.iter().all(|other| *other != player));
+        assert_eq!(maker().nobody("ana"), maker().nobody("ana"));
+        assert_ne!(maker().nobody("ana"), maker().nobody("ben"));
     }
 
     proptest! {

@@ -42,7 +42,6 @@ impl Social {
         let friends = FriendService::new(
             world.players.clone(),
             world.player_owners.clone(),
-            Arc::new(world.store.clone()),
             Arc::new(LongNotes),
         );
         Self { world, friends }
@@ -349,10 +348,8 @@ async fn open_requests_are_bounded_on_both_sides() {
 async fn lists_come_in_pages_that_fit_into_a_frame() {
     let social = Social::new().await;
     let ana = social.world.guest("the first player's").await;
-    let profiles = ProfileService::new(
-        Arc::new(social.world.store.clone()),
-        Arc::clone(&social.world.recorder) as _,
-    );
+    let world = &social.world;
+    let profiles = ProfileService::new(world.players.clone(), world.player_owners.clone());
     let others = join_all((0..150).map(|n| {
         let (world, profiles) = (&social.world, &profiles);
         async move {

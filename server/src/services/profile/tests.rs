@@ -1,17 +1,12 @@
-use std::sync::Arc;
-
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
 
-use super::{NAMES_REMEMBERED_MAX, Names, ProfileService};
+use super::ProfileService;
 use crate::services::accounts::tests::{Told, World, code, keyed};
 
 fn service(world: &World) -> ProfileService {
-    ProfileService::new(
-        Arc::new(world.store.clone()),
-        Arc::clone(&world.recorder) as _,
-    )
+    ProfileService::new(world.players.clone(), world.player_owners.clone())
 }
 
 #[tokio::test]
@@ -200,24 +195,4 @@ async fn fields_out_of_range_are_named() {
         let fault = profiles.update_profile(&caller, update).await.unwrap_err();
         assert_eq!(fault.field.as_deref(), Some(field));
     }
-}
-
-#[test]
-fn remembered_names_are_bounded_and_used_ones_stay() {
-    let mut names = Names::default();
-    let user = |n: u64| {
-        let mut bytes = [0; 10];
-        bytes[2..].copy_from_slice(&n.to_be_bytes());
-        UserId::from_bytes(bytes)
-    };
-    names.put(user(0), "first".into(), 0);
-    for n in 1..100_000 {
-        names.put(user(n), "x".into(), 0);
-        assert_eq!(names.get(user(0)).as_deref(), Some("first"));
-    }
-    assert!(names.young.len() + names.old.len() <= NAMES_REMEMBERED_MAX);
-    names.forget(user(0));
-    assert_eq!(names.get(user(0)), None);
-    names.put(user(0), "read before the change".into(), 0);
-    assert_eq!(names.get(user(0)), None);
 }

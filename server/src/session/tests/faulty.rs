@@ -7,8 +7,8 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::entities::{
-    Applied, Bounds, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Span, Undelivered,
+    Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
+    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use pitturu_store::reservation::Reservation;
 use pitturu_store::{Done, StoreError};
@@ -176,6 +176,24 @@ impl Entities for FaultyEntities {
 
     fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
         self.entities.list(list, range, bounds)
+    }
+
+    fn claim(
+        &self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed> {
+        self.entities.claim(space, key, entity, instead_of)
+    }
+
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
+        self.entities.claimed(space, key)
+    }
+
+    fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {
+        self.entities.release(space, key, entity)
     }
 
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {

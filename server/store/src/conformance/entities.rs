@@ -4,6 +4,7 @@
 //! ([`HeldWriter`]), let commits fail ([`FailingCommits`]) or crash ([`Crashing`]), it calls [`held_suite`], [`failing_suite`] and
 //! [`crashing_suite`] too.
 
+pub(crate) mod claims;
 pub(crate) mod commits;
 pub(crate) mod crashing;
 pub(crate) mod ends;
@@ -127,6 +128,11 @@ macro_rules! entities_suite {
             ends::those_who_wait_for_their_signals_hold_nobody_up,
             ends::results_belong_to_entity_player_and_key,
             ends::results_outlive_their_entity,
+            claims::of_two_claims_at_once_one_wins,
+            claims::a_claim_is_replaced_from_the_named_holder_alone,
+            claims::a_claim_is_freed_by_its_holder_alone,
+            claims::claims_of_other_keys_and_spaces_are_apart,
+            claims::claims_outlive_a_restart_and_their_entities,
             signals::signals_wait_in_order,
             signals::signals_are_delivered_in_any_order,
             signals::senders_come_in_pages,

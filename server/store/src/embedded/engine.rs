@@ -10,7 +10,7 @@
 //! with nothing written. When the disk fails a commit, which may then be there or not, those who wait for it are told neither:
 //! it is repeated unchanged until it is decided. In both cases reads go on, new writes are refused at once, and the writer goes on
 //! when it can; see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
-//! is read, and never served; [`integrity`] says what is found when, and what is not.
+//! is read, and never served; `integrity` says what is found when, and what is not.
 
 mod broken;
 mod error;

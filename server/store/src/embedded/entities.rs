@@ -6,6 +6,7 @@
 //! to look.
 
 mod apply;
+mod claims;
 mod removal;
 mod signals;
 
@@ -16,13 +17,12 @@ use sha2::{Digest, Sha256};
 
 use super::Embedded;
 use super::engine::{Limit, Range, Row as StoredRow, Tx, View};
-use super::keys::number_at_end;
 use super::rows;
 use super::tables::Table;
 use crate::entities::{
-    Applied, Bounds, Commit, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head, KeyedResult,
-    List, Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Reading, Row, RowKey, RowRange,
-    STREAMS, Span, Undelivered,
+    Applied, Bounds, Claimed, Commit, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head,
+    KeyedResult, List, Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Reading, Row, RowKey,
+    RowRange, STREAMS, Space, Span, Undelivered,
 };
 use crate::reservation::Reservation;
 use crate::{Done, StoreError};
@@ -75,7 +75,9 @@ fn entry_value(version: u64, row: &[u8]) -> Vec<u8> {
 }
 
 fn entry_number(key: &[u8]) -> Result<u64, StoreError> {
-    number_at_end(key).ok_or_else(|| StoreError::damaged("a key of entries is none"))
+    key.last_chunk()
+        .map(|number| u64::from_be_bytes(*number))
+        .ok_or_else(|| StoreError::damaged("a key of entries is none"))
 }
 
 fn entry_version(value: &[u8]) -> Result<u64, StoreError> {
@@ -360,6 +362,31 @@ impl Entities for Embedded {
             let port = |(key, row): StoredRow| (key[1..].to_vec(), row.to_vec());
             Ok(found.into_iter().map(port).collect())
         })
+    }
+
+    fn claim(
+        &self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed> {
+        let engine = self.engine().clone();
+        let claim = move |tx: &mut Tx<'_>| claims::claim(tx, space, &key, entity, instead_of);
+        async move { engine.write(claim).await }.boxed()
+    }
+
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
+        // One row: not worth a thread, as with `recall`.
+        let view = self.engine().view();
+        let found = view.and_then(|view| claims::claimed(&view, space, key));
+        std::future::ready(found).boxed()
+    }
+
+    fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {
+        let engine = self.engine().clone();
+        let release = move |tx: &mut Tx<'_>| claims::release(tx, space, &key, entity);
+        async move { engine.write(release).await }.boxed()
     }
 
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {

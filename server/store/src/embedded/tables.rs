@@ -27,9 +27,9 @@ macro_rules! tables {
 tables! {
     /// The engine's own: name of the value.
     Meta "meta";
-    /// Results of keyed calls, one database: hash of scope and key.
+    /// Results of keyed calls, one database: hash of entity, player and key.
     KeysA "keys_a";
-    /// Results of keyed calls, the other database: hash of scope and key.
+    /// Results of keyed calls, the other database: hash of entity, player and key.
     KeysB "keys_b";
     /// Where entities stand: entity.
     EntityHeads "entity_heads";
@@ -43,22 +43,12 @@ tables! {
     EntityMarkers "entity_markers";
     /// Rows of lists: list, key of the row.
     Lists "lists";
+    /// Which entity has a key: space, key.
+    Claims "claims";
     /// Signals that are not known to be applied: sender, version, index.
     Signals "signals";
     /// Up to where signals were applied: target, sender.
     Applied "applied";
-    /// Accounts with their profiles: user.
-    Accounts "accounts";
-    /// Who has a user name: folded name.
-    Usernames "usernames";
-    /// Whose device secret it is: hash of the secret.
-    Guests "guests";
-    /// Admins: user.
-    Admins "admins";
-    /// Signed-in devices: user, session.
-    Sessions "sessions";
-    /// Password-reset tokens: hash of the token.
-    Resets "resets";
     /// Keys of access tokens: key id.
     SigningKeys "signing_keys";
     /// Master keys of other tokens: name.

@@ -6,9 +6,9 @@ use pitturu_protocol::ids::UserId;
 
 use crate::StoreError;
 use crate::entities::{
-    Applied, Bounds, Commit, EntityId, Entry, Fence, Glance, Head, KeyedResult, List, Loaded,
-    LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, STREAMS, Signal, Span,
-    StreamHead, Undelivered,
+    Applied, Bounds, Claimed, Commit, EntityId, Entry, Fence, Glance, Head, KeyedResult, List,
+    Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, STREAMS, Signal,
+    Space, Span, StreamHead, Undelivered,
 };
 
 /// How long it is known that an entity has ended, in milliseconds.
@@ -34,6 +34,7 @@ struct Stored {
 pub(super) struct State {
     entities: BTreeMap<EntityId, Stored>,
     lists: BTreeMap<(List, RowKey), Vec<u8>>,
+    claims: BTreeMap<(Space, RowKey), EntityId>,
     /// The generation that is written, and the one before it.
     results: [Results; 2],
     signals: BTreeMap<(EntityId, u64, u16), Signal>,
@@ -186,6 +187,28 @@ impl State {
         }
     }
 
+    pub(super) fn claim(
+        &mut self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Claimed {
+        let holder = self.claims.entry((space, key)).or_insert(entity);
+        if *holder != entity && instead_of != Some(*holder) {
+            return Claimed::Held(*holder);
+        }
+        *holder = entity;
+        Claimed::Done
+    }
+
+    pub(super) fn release(&mut self, space: Space, key: RowKey, entity: EntityId) {
+        let key = (space, key);
+        if self.claims.get(&key) == Some(&entity) {
+            self.claims.remove(&key);
+        }
+    }
+
     /// Forgets the older generation of results, and begins a new one.
     pub(super) fn turn_results(&mut self) {
         self.results.swap(0, 1);
@@ -265,6 +288,10 @@ impl State {
             .filter(|((of, key), _)| *of == list && is_in(key, range))
             .map(|((_, key), row)| (key.clone(), row));
         page(found, bounds, PAGE_ROWS_MAX)
+    }
+
+    pub(super) fn claimed(&self, space: Space, key: &[u8]) -> Option<EntityId> {
+        self.claims.get(&(space, key.to_vec())).copied()
     }
 
     pub(super) fn applied(&self, target: EntityId, from: EntityId) -> Option<Applied> {

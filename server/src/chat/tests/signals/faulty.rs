@@ -8,8 +8,8 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::entities::{
-    Applied, Bounds, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Span, Undelivered,
+    Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
+    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use pitturu_store::memory::{Failure, Memory};
 use pitturu_store::reservation::Reservation;
@@ -378,6 +378,24 @@ impl Entities for Faulty {
 
     fn sweep(&self, now: u64) -> Reading<bool> {
         self.read(|memory| memory.sweep(now))
+    }
+
+    fn claim(
+        &self,
+        space: Space,
+        key: Vec<u8>,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed> {
+        self.read(|memory| memory.claim(space, key, entity, instead_of))
+    }
+
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
+        self.read(|memory| memory.claimed(space, key))
+    }
+
+    fn release(&self, space: Space, key: Vec<u8>, entity: EntityId) -> Reading<()> {
+        self.read(|memory| memory.release(space, key, entity))
     }
 
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {

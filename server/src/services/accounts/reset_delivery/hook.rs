@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use pitturu_store::accounts::Hidden;
+use pitturu_rules::accounts::Hidden;
 use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 use tokio::sync::mpsc;

@@ -1,6 +1,6 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pitturu_protocol::codes::Code;
-use pitturu_store::accounts::Accounts;
+use pitturu_store::auth_keys::AuthKeys as _;
 
 use super::{DAY, MINUTE, World, code};
 use crate::services::accounts::signing::Claims;

@@ -5,7 +5,7 @@ use pitturu_protocol::types::accounts::{
     RevokeSession, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_store::accounts::SESSIONS_MAX;
+use pitturu_rules::accounts::SESSIONS_MAX;
 
 use super::{DAY, MINUTE, PASSWORD, Told, World, code, guest, keyed, login, register};
 
@@ -103,11 +103,18 @@ async fn a_repeated_registration_gets_the_same_session() {
         .await
         .unwrap();
 
+    let ben = Register {
+        username: "ben".to_owned(),
+        ..request.clone()
+    };
+    let caller = keyed(world.anyone(), "key-1", &ben);
+    let other_name = world.accounts.register(&caller, ben).await.unwrap();
+    assert_ne!(
+        other_name.identity.user, first.identity.user,
+        "each name has its own keys"
+    );
+
     for other in [
-        Register {
-            username: "ben".to_owned(),
-            ..request.clone()
-        },
         Register {
             device: None,
             ..request.clone()
@@ -553,6 +560,31 @@ async fn logout_ends_its_own_session_only() {
     assert_eq!(code(world.identify(&one).await), Code::TokenInvalid);
     world.identify(&two).await.unwrap();
     logout(&world, &one.identity).await;
+}
+
+#[tokio::test]
+async fn what_has_ended_is_told_though_its_caller_has_gone() {
+    let world = World::new().await;
+    let ana = world.register("ana").await;
+    let other = world.login("ana", PASSWORD).await.unwrap();
+    world.recorder.take();
+    let caller = world.signed_in(&ana.identity);
+    let session = other.identity.session;
+    let revoking = world
+        .accounts
+        .revoke_session(&caller, RevokeSession { session });
+    let gone = tokio::time::timeout(std::time::Duration::ZERO, revoking).await;
+    assert!(gone.is_err(), "the call is over before it is answered");
+    for _ in 0..500 {
+        let told = world.recorder.take();
+        if !told.is_empty() {
+            assert_eq!(told, [Told::Ended(ana.identity.user, session)]);
+            assert_eq!(code(world.identify(&other).await), Code::TokenInvalid);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody was told");
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ use crate::StoreError;
 use crate::embedded::Embedded;
 use crate::embedded::tables::Table;
 use crate::entities::{Commit, Entities as _};
-use crate::idempotency::KeyRecord;
 
 /// Options that fit a test's small disk.
 fn small() -> EngineOptions {
@@ -190,18 +189,10 @@ async fn keyed_results_outlive_one_turn_of_generations_and_not_two() {
         key_generation: GENERATION,
         ..small()
     };
-    let record = KeyRecord {
-        method: 1,
-        request_hash: [0; 16],
-        reply: Vec::new(),
-        at: 1,
-    };
-    let remember = async |engine: &Engine, key: &'static str| {
-        let record = record.clone();
+    let remember = async |engine: &Engine, number: u8| {
         engine
             .write::<_, StoreError>(move |tx| {
-                tx.remember_key(None, key, &record);
-                assert_eq!(tx.recall_key(None, key)?.as_ref(), Some(&record));
+                tx.remember([number; 16], [number].as_slice().into());
                 Ok(())
             })
             .await
@@ -209,21 +200,20 @@ async fn keyed_results_outlive_one_turn_of_generations_and_not_two() {
         // The turn follows the commit of the group; a second write waits for it.
         engine.write::<_, StoreError>(|_| Ok(())).await.unwrap();
     };
-    let found = |engine: &Engine| {
-        ["one", "two", "three", "four"].map(|key| engine.recall_key(None, key).unwrap().is_some())
-    };
+    let found =
+        |engine: &Engine| [1, 2, 3, 4].map(|number| engine.result([number; 16]).unwrap().is_some());
     let engine = Engine::open(dir.path(), options.clone()).unwrap();
-    remember(&engine, "one").await;
+    remember(&engine, 1).await;
     assert_eq!(found(&engine), [true, false, false, false]);
     tokio::time::sleep(GENERATION).await;
-    remember(&engine, "two").await;
-    remember(&engine, "three").await;
+    remember(&engine, 2).await;
+    remember(&engine, 3).await;
     assert_eq!(found(&engine), [true, true, true, false]);
     engine.close();
     let engine = Engine::open(dir.path(), options.clone()).unwrap();
     assert_eq!(found(&engine), [true, true, true, false]);
     tokio::time::sleep(GENERATION).await;
-    remember(&engine, "four").await;
+    remember(&engine, 4).await;
     assert_eq!(found(&engine), [false, false, true, true]);
     engine.close();
     let long = EngineOptions {

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{entry_key, head_in, in_entity, put_head, signals};
+use super::{entry_key, entry_number, head_in, in_entity, put_head, signals};
 use crate::StoreError;
 use crate::embedded::engine::{Engine, Limit, Range, Tx};
-use crate::embedded::keys::number_at_end;
 use crate::embedded::rows;
 use crate::embedded::tables::Table;
 use crate::entities::{ENTITY_BYTES, EntityId, RowRange, STREAMS};
@@ -78,7 +77,7 @@ fn trim_some(tx: &mut Tx<'_>, entity: EntityId, stream: usize) -> Result<bool, S
         .before(entry_key(entity, number, to));
     let found = tx.scan(Table::Entries, &range, false, Limit::rows(ROWS_PER_WRITE))?;
     let is_full = found.len() == ROWS_PER_WRITE;
-    let last = found.last().and_then(|(key, _)| number_at_end(key));
+    let last = found.last().map(|(key, _)| entry_number(key)).transpose()?;
     stored.swept[stream] = match last {
         Some(last) if is_full => last + 1,
         _ => to,

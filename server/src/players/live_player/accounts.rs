@@ -1,0 +1,106 @@
+//! Account and sessions: what is asked, what of it is stored, and what connections hear.
+
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::ids::{ConnectionId, UserId};
+use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_rules::accounts::{AccountEffects, AccountNews};
+use pitturu_rules::signals::StaffSignal;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Commit, Signal};
+
+use super::super::command::AccountAsk;
+use super::super::staff;
+use super::super::store::{account_row, reset_row, session_row, void_row};
+use super::{Context, Effects, LivePlayer, encoded};
+
+impl LivePlayer {
+    /// Decides what is asked of the account. The encoded result.
+    pub(super) fn decide_account(
+        &mut self,
+        ask: AccountAsk,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, Fault> {
+        let (account, changed) = (&mut self.account, &mut effects.account);
+        Ok(match ask {
+            AccountAsk::Create(row, session) => {
+                encoded(&account.create(*row, session, now, changed)?)
+            }
+            AccountAsk::Void(claim) => encoded(&account.void(claim, now, changed)),
+            AccountAsk::OpenSession {
+                version,
+                session,
+                role,
+            } => encoded(&account.open_session(version, session, role, changed)?),
+            AccountAsk::Rotate(rotation) => encoded(&account.rotate(&rotation, changed)?),
+            AccountAsk::EndSession(session) => {
+                account.end_session(session, changed)?;
+                encoded(&())
+            }
+            AccountAsk::LogOut(session) => {
+                account.log_out(session, changed);
+                encoded(&())
+            }
+            AccountAsk::EndSessions => {
+                account.end_sessions(None, changed);
+                encoded(&())
+            }
+            AccountAsk::SetPassword(change) => encoded(&account.set_password(change, changed)?),
+            AccountAsk::Upgrade(login, role) => {
+                encoded(&account.upgrade(login, role, now, changed)?)
+            }
+            AccountAsk::AddReset(token, reset) => {
+                encoded(&account.add_reset(token, reset, now, changed)?)
+            }
+            AccountAsk::AddNoReset(reset) => {
+                effects.is_committed_anyway = true;
+                encoded(&reset)
+            }
+            AccountAsk::UpdateProfile(change) => encoded(&account.update_profile(change, changed)?),
+        })
+    }
+
+    /// Takes the role that was decided for the player.
+    pub(super) fn apply_role(&mut self, role: Role, at: u64, effects: &mut Effects) {
+        if self.account.set_role(role, &mut effects.account) {
+            effects.inbox.push((InboxEntry::RoleChanged { role }, at));
+        }
+    }
+
+    /// Puts what has changed of the account into a commit.
+    pub(super) fn put_account(&self, commit: &mut Commit, changed: &AccountEffects) {
+        if changed.has_account_changed {
+            commit.rows.extend(self.account.row().map(account_row));
+        }
+        let rows = &mut commit.rows;
+        let sessions = changed.sessions.iter();
+        rows.extend(sessions.map(|(session, row)| session_row(*session, row.as_ref())));
+        let resets = changed.resets.iter();
+        rows.extend(resets.map(|(token, row)| reset_row(token, row.as_ref())));
+        let voids = changed.voids.iter();
+        rows.extend(voids.map(|(claim, since)| void_row(claim, *since)));
+        if let Some(role) = changed.configured {
+            commit.signals.push(Signal {
+                to: staff::entity(),
+                body: encoded(&StaffSignal::Configured { role, at: now_ms() }),
+            });
+        }
+    }
+
+    /// Tells the player's connections, and whoever remembers the display name.
+    pub(super) fn tell(&self, context: &Context, news: AccountNews, by: ConnectionId) {
+        let user: UserId = self.user;
+        let notifier = &context.environment.notifier;
+        match news {
+            AccountNews::SessionEnded(session) => notifier.session_ended(user, session, by),
+            AccountNews::SessionsEnded(except) => notifier.sessions_ended(user, except, by),
+            AccountNews::RoleChanged(role) => notifier.role_changed(user, role),
+            AccountNews::Upgraded => notifier.upgraded(user),
+            AccountNews::Renamed(name) => {
+                context.environment.players.names().forget(user);
+                notifier.renamed(user, &name);
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Accounts and sessions among the rows of a player, and the claims that lead to them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::ids::{ID_BYTES, SessionId, UserId};
+use pitturu_rules::accounts::{
+    Account, AccountRow, Claim, GuestRow, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
+};
+use pitturu_store::StoreError;
+use pitturu_store::entities::{
+    Bounds, Claimed, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Space,
+};
+use serde::{Deserialize, Serialize};
+
+use super::super::entity;
+use super::{PlayerStore, decode, optional};
+use crate::connections::caller::IdempotencyKey;
+use crate::owners::keys::of_this_request;
+
+/// The row of the account.
+const ACCOUNT: &[u8] = b"a";
+
+/// Rows of sessions: session.
+const SESSIONS: &[u8] = b"s";
+
+/// Rows of reset tokens: hash of the token.
+const RESETS: &[u8] = b"t";
+
+/// Rows of void claims: space, key.
+const VOIDS: &[u8] = b"v";
+
+/// Claims of folded user names.
+const NAMES: Space = Space(1);
+
+/// Claims of guests' secrets: hash of the secret.
+const SECRETS: Space = Space(2);
+
+/// A player whom nobody is: for what is to take the time of a look at somebody.
+const NOBODY: UserId = UserId::from_bytes([0; ID_BYTES]);
+
+#[derive(Serialize, Deserialize)]
+struct VoidRow {
+    claim: Claim,
+    since: u64,
+}
+
+const fn space(claim: &Claim) -> Space {
+    match claim {
+        Claim::Name(_) => NAMES,
+        Claim::Secret(_) => SECRETS,
+    }
+}
+
+fn session_key(session: SessionId) -> RowKey {
+    [SESSIONS, session.as_bytes()].concat()
+}
+
+fn reset_key(token: &SecretHash) -> RowKey {
+    [RESETS, token].concat()
+}
+
+fn void_key(claim: &Claim) -> RowKey {
+    [VOIDS, &[space(claim).0], claim.as_bytes()].concat()
+}
+
+/// The row of the account, as a change of a commit; so the others.
+pub(in crate::players) fn account_row(row: &AccountRow) -> (RowKey, Option<Vec<u8>>) {
+    (ACCOUNT.to_vec(), Some(codec::encode(row)))
+}
+
+/// The row of a session.
+pub(in crate::players) fn session_row(
+    session: SessionId,
+    row: Option<&SessionRow>,
+) -> (RowKey, Option<Vec<u8>>) {
+    (session_key(session), row.map(codec::encode))
+}
+
+/// The row of a reset token.
+pub(in crate::players) fn reset_row(
+    token: &SecretHash,
+    row: Option<&ResetRow>,
+) -> (RowKey, Option<Vec<u8>>) {
+    (reset_key(token), row.map(codec::encode))
+}
+
+/// The row of a void claim.
+pub(in crate::players) fn void_row(claim: &Claim, since: Option<u64>) -> (RowKey, Option<Vec<u8>>) {
+    let row = since.map(|since| {
+        codec::encode(&VoidRow {
+            claim: claim.clone(),
+            since,
+        })
+    });
+    (void_key(claim), row)
+}
+
+/// What of a player is loaded for the account.
+pub(super) fn parts() -> impl Iterator<Item = Part> {
+    let families = [ACCOUNT, SESSIONS, RESETS, VOIDS];
+    families
+        .map(|prefix| Part::Rows(RowRange::prefix(prefix)))
+        .into_iter()
+}
+
+/// The account of what was loaded of [`parts`]; none of nothing.
+pub(super) fn load(user: UserId, parts: &[LoadedPart]) -> Result<Account, StoreError> {
+    let rows = |at: usize| match parts.get(at) {
+        Some(LoadedPart::Rows(rows)) => rows.as_slice(),
+        _ => &[],
+    };
+    let account = rows(0).first().map(|(_, row)| decode("account", row));
+    let reset = |(key, row): &Row| {
+        let token = key.last_chunk().copied();
+        let token = token.ok_or_else(|| StoreError::damaged("a key of resets is none"))?;
+        Ok((token, decode("reset", row)?))
+    };
+    let voids = rows(3).iter();
+    let voids = voids.map(|(_, row)| decode::<VoidRow>("void claim", row));
+    let resets = rows(2).iter().map(reset);
+    Ok(Account::load(
+        user,
+        account.transpose()?,
+        session_rows(rows(1))?,
+        resets.collect::<Result<Vec<_>, StoreError>>()?,
+        voids
+            .map(|row| row.map(|row| (row.claim, row.since)))
+            .collect::<Result<Vec<_>, StoreError>>()?,
+    ))
+}
+
+fn session_rows(rows: &[Row]) -> Result<Vec<SessionRow>, StoreError> {
+    rows.iter().map(|(_, row)| decode("session", row)).collect()
+}
+
+/// Accounts and sessions, as they are stored: nothing here loads an entity.
+impl PlayerStore {
+    async fn row(&self, user: UserId, key: RowKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.entities.rows_of(vec![(entity(user), key)]).await?;
+        Ok(rows.into_iter().next().flatten())
+    }
+
+    /// The account of a player.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn account(&self, user: UserId) -> Result<Option<AccountRow>, StoreError> {
+        optional(
+            "account",
+            self.row(user, ACCOUNT.to_vec()).await?.as_deref(),
+        )
+    }
+
+    /// The accounts of several players, in the order asked for, without those that there are not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn accounts(&self, users: Vec<UserId>) -> Result<Vec<AccountRow>, StoreError> {
+        let mut accounts = Vec::with_capacity(users.len());
+        for users in users.chunks(PAGE_ROWS_MAX) {
+            let wanted = users.iter().map(|user| (entity(*user), ACCOUNT.to_vec()));
+            let rows = self.entities.rows_of(wanted.collect()).await?;
+            for row in rows.iter().flatten() {
+                accounts.push(decode("account", row)?);
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// The account that has what is claimed. Looks for as long when there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn account_of(&self, claim: &Claim) -> Result<Option<AccountRow>, StoreError> {
+        let (space, key) = (space(claim), claim.as_bytes());
+        let holder = self.entities.claimed(space, key).await?;
+        let holder = holder.map_or(NOBODY, |holder| UserId::from_bytes(holder.id()));
+        let account = self.account(holder).await?;
+        // A claim may have led to no account yet, or to one that has got another name.
+        Ok(account.filter(|account| claim.is_of(account)))
+    }
+
+    /// The account with this folded name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn account_named(&self, folded: &str) -> Result<Option<AccountRow>, StoreError> {
+        self.account_of(&Claim::Name(folded.to_owned())).await
+    }
+
+    /// Whose device secret has this hash.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn guest(&self, secret: SecretHash) -> Result<Option<GuestRow>, StoreError> {
+        let account = self.account_of(&Claim::Secret(secret)).await?;
+        Ok(account.map(|account| GuestRow {
+            user: account.user,
+            retired: !account.guest(),
+        }))
+    }
+
+    /// A session, also when it has run out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn session(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        optional(
+            "session",
+            self.row(user, session_key(session)).await?.as_deref(),
+        )
+    }
+
+    /// All sessions of a player, also those that have run out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
+        let range = RowRange::prefix(SESSIONS);
+        let bounds = Bounds::rows(PAGE_ROWS_MAX);
+        session_rows(&self.entities.rows(entity(user), range, bounds).await?)
+    }
+
+    /// The account that a session signs in, if there is the session.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn signed_in(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<AccountRow>, StoreError> {
+        let wanted = [session_key(session), ACCOUNT.to_vec()];
+        let wanted = wanted.map(|key| (entity(user), key)).to_vec();
+        match self.entities.rows_of(wanted).await?.as_slice() {
+            [Some(_), account] => optional("account", account.as_deref()),
+            _ => Ok(None),
+        }
+    }
+
+    /// A reset token that has not been used, also when it has run out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reset(
+        &self,
+        user: UserId,
+        token: &SecretHash,
+    ) -> Result<Option<ResetRow>, StoreError> {
+        optional("reset", self.row(user, reset_key(token)).await?.as_deref())
+    }
+
+    /// Has a player get what is claimed, also instead of another one. Who has it, if that is somebody else.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn claim(
+        &self,
+        claim: &Claim,
+        user: UserId,
+        instead_of: Option<UserId>,
+    ) -> Result<Option<UserId>, StoreError> {
+        let (space, key) = (space(claim), claim.as_bytes().to_vec());
+        let claimed = self
+            .entities
+            .claim(space, key, entity(user), instead_of.map(entity));
+        Ok(match claimed.await? {
+            Claimed::Done => None,
+            Claimed::Held(holder) => Some(UserId::from_bytes(holder.id())),
+        })
+    }
+
+    /// Whether a claim of this player's has been made void, not too long ago.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_void(&self, user: UserId, claim: &Claim, now: u64) -> Result<bool, StoreError> {
+        let row = self.row(user, void_key(claim)).await?;
+        let row: Option<VoidRow> = optional("void claim", row.as_deref())?;
+        Ok(row.is_some_and(|row| now < row.since.saturating_add(VOID_KNOWN_MS)))
+    }
+
+    /// What a call under this key of `by`'s was answered by the player's entity, if it is stored.
+    ///
+    /// # Errors
+    /// `KeyReused` when that was another request; those of the store.
+    pub async fn recall(
+        &self,
+        user: UserId,
+        by: UserId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Bytes>, Fault> {
+        let found = self.entities.recall(entity(user), by, &key.key).await?;
+        of_this_request(found, key)
+    }
+
+    /// The display name of a player, from memory where it can be.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn display_name(&self, user: UserId) -> Result<Option<Arc<str>>, StoreError> {
+        let (known, epoch) = self.names.get(user);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(account) = self.account(user).await? else {
+            return Ok(None);
+        };
+        let name: Arc<str> = account.profile.name.into();
+        self.names.put(user, Arc::clone(&name), epoch);
+        Ok(Some(name))
+    }
+}
