@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use pitturu_protocol::codec;
+use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_rules::friends::{FriendEffects, Relation, Relations, Standing};
@@ -12,7 +13,7 @@ use pitturu_store::entities::{Applied, Commit, EntityId, RowKey, Signal};
 
 use super::World;
 use super::faulty::Decided;
-use super::process::{OWNER, room};
+use super::process::{Act, OWNER, room};
 use crate::players;
 use crate::players::store::INBOX_ENTRIES_MAX;
 use crate::players::tests::{PATIENCE, user};
@@ -101,6 +102,10 @@ fn check_keys(world: &World, decided: &Decided) {
     for (key, outcome, act) in &world.outcomes {
         let (caller, entity) = act.caller_and_entity();
         let times = results.remove(&(entity, caller, key.clone()));
+        if matches!((act, outcome), (Act::Join(..), Err(Code::RoomNotFound))) && times == Some(1) {
+            // A repetition opens what was joined, unless the player was put out meanwhile.
+            continue;
+        }
         let expected = outcome.is_ok().then_some(1);
         assert_eq!(times, expected, "{}: {act:?}: {outcome:?}", world.name);
     }
