@@ -73,7 +73,7 @@ impl AccountService {
     /// [`Login`]. Takes the same time and gives the same answer whether the name or the password is wrong.
     pub async fn login(&self, caller: &Caller, request: Login) -> Result<SignedIn, Fault> {
         let device = names::device(request.device.as_deref())?;
-        let (folded, lookup) = match Username::parse(&request.username) {
+        let (folded, is_name) = match Username::parse(&request.username) {
             Ok(name) => (name.folded, true),
             Err(_) => (request.username.clone(), false),
         };
@@ -83,20 +83,14 @@ impl AccountService {
             ..request
         };
         let key = key_without_passwords(caller, &blanked);
-        let known = if lookup {
-            self.players.store.account_named(&folded).await?
-        } else {
-            None
-        };
-        // The same look for a name that nobody has: another answer to a key would tell.
-        let user = known.as_ref().map(|account| account.user);
-        let user = user.unwrap_or_else(|| self.tokens.nobody(&folded));
-        self.recalled(caller, Some(user), key.as_ref()).await?;
+        self.check_key(caller, &folded, is_name, key.as_ref())
+            .await?;
+        // Counted before anything is waited for: whoever goes away has tried as well.
         let attempt = self
             .lockout
             .admit(&folded, caller.address, caller.now)
             .map_err(locked_out)?;
-        let checked = self.check_password(known, &password).await;
+        let checked = self.check_password(&folded, is_name, &password).await;
         let account = match checked {
             Ok(Some(account)) => account,
             Ok(None) => {
@@ -282,12 +276,41 @@ impl AccountService {
         })
     }
 
-    /// The account with the name that was given, when the password is its own.
+    /// That a login's key was not used for another request.
+    async fn check_key(
+        &self,
+        caller: &Caller,
+        folded: &str,
+        is_name: bool,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(), Fault> {
+        let user = match key {
+            // The same look for a name that nobody has: another answer would tell.
+            Some(_) => {
+                let known = self.look_up(folded, is_name).await?;
+                let user = known.map(|account| account.user);
+                Some(user.unwrap_or_else(|| self.tokens.nobody(folded)))
+            }
+            None => None,
+        };
+        self.recalled(caller, user, key).await.map(drop)
+    }
+
+    async fn look_up(&self, folded: &str, is_name: bool) -> Result<Option<AccountRow>, Fault> {
+        if !is_name {
+            return Ok(None);
+        }
+        Ok(self.players.store.account_named(folded).await?)
+    }
+
+    /// The account with this name, when the password is its own.
     async fn check_password(
         &self,
-        account: Option<AccountRow>,
+        folded: &str,
+        is_name: bool,
         password: &str,
     ) -> Result<Option<AccountRow>, Fault> {
+        let account = self.look_up(folded, is_name).await?;
         let hash = account
             .as_ref()
             .and_then(|account| account.login.as_ref())

@@ -11,7 +11,7 @@ use pitturu_rules::accounts::{AccountRow, Claim, Grant, Hidden, Login, ProfileRo
 use pitturu_store::entities::Entities as _;
 use pitturu_store::memory::{Failure, Memory};
 
-use super::super::creation::{Creation, Ids, Make};
+use super::super::creation::{Creation, GRACE, Ids, Make};
 use super::super::{Players, Stored};
 use super::{Caller, IdempotencyKey, Recorder, START};
 use crate::io_threads::{IoThreads, RunningIoThreads};
@@ -40,6 +40,7 @@ fn over(memory: &Memory, io_threads: &IoThreads) -> Players {
     };
     let owners: PlayerOwners = players::start(io_threads, 1, &environment);
     assert!(memory.listen_to_reports(Box::new(owners.announcer())));
+    // Claims are taken over as soon as can be.
     Players {
         grace: Duration::ZERO,
         ..Players::new(store, owners)
@@ -215,7 +216,8 @@ async fn a_guest_whose_claim_was_taken_over_is_not_upgraded() {
 
 #[tokio::test]
 async fn an_account_that_is_on_its_way_to_the_disk_is_not_robbed() {
-    let small = Small::new();
+    let mut small = Small::new();
+    small.players.grace = GRACE;
     small.memory.hold_writer();
     let (one, other) = tokio::join!(create(&small.players, 0), async {
         // The claim waits for the writer; then it and the account's commit are written in turn.

@@ -1,3 +1,4 @@
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::accounts::{
@@ -573,8 +574,8 @@ async fn what_has_ended_is_told_though_its_caller_has_gone() {
     let revoking = world
         .accounts
         .revoke_session(&caller, RevokeSession { session });
-    let gone = tokio::time::timeout(std::time::Duration::ZERO, revoking).await;
-    assert!(gone.is_err(), "the call is over before it is answered");
+    // The call has begun, and nobody waits for it any more.
+    assert_eq!(revoking.now_or_never(), None);
     for _ in 0..500 {
         let told = world.recorder.take();
         if !told.is_empty() {
