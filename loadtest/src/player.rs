@@ -240,7 +240,7 @@ impl Player {
                 // As the SDKs do: a key that no other call of this account has, on its first attempt.
                 let key = format!("{:016x}", fastrand::u64(..));
                 let seen = self.place(room).map(|place| place.head);
-                let frame = first_call(self.last_call, &request, &key, seen);
+                let frame = first_call(self.last_call, &request, Some(&key), seen);
                 (frame, count::PERSISTED)
             }
             Delivery::Ephemeral => {

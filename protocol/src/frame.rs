@@ -411,25 +411,22 @@ impl<'a> ServerFrame<'a> {
 
 /// Encodes a call of `request`'s method, without saying whether it is the first attempt.
 pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> {
+    first_call(call, request, key, None)
+}
+
+/// Encodes the first attempt of a call under `key`, whose client had seen its room up to `head`.
+pub fn first_call<M: Method>(
+    call: CallId,
+    request: &M,
+    key: Option<&str>,
+    head: Option<u64>,
+) -> Vec<u8> {
     let body = codec::encode(request);
     let frame = ClientFrame::Call {
         call,
         method: M::NUMBER,
         body: &body,
         key,
-        head: None,
-    };
-    frame.encode()
-}
-
-/// Encodes the first attempt of a call under `key`, whose client had seen its room up to `head`.
-pub fn first_call<M: Method>(call: CallId, request: &M, key: &str, head: Option<u64>) -> Vec<u8> {
-    let body = codec::encode(request);
-    let frame = ClientFrame::Call {
-        call,
-        method: M::NUMBER,
-        body: &body,
-        key: Some(key),
         head,
     };
     frame.encode()

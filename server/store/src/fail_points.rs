@@ -17,7 +17,11 @@
 #[cfg(any(feature = "chaos", test))]
 #[cfg_attr(
     not(feature = "chaos"),
-    allow(dead_code, reason = "only its tests run without the feature")
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "only its tests run without the feature"
+    )
 )]
 mod armed;
 
