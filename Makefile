@@ -11,6 +11,7 @@ TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
 # Built together, and so with the same features as the tests: nothing is compiled a second time for them.
 PROGRAMS := --bin pitturu --example terminal
+CHAOS := --workspace --bin pitturu-chaos --example terminal --features pitturu-chaos/server
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 ARGS ?=
@@ -70,6 +71,8 @@ deny: ## Check licences, sources and banned crates of the dependencies
 .PHONY: clippy
 clippy: ## Lint all Rust code; a warning is an error
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package pitturu-chaos --package pitturu-server --package pitturu-store \
+		--features pitturu-chaos/server --all-targets -- -D warnings
 
 .PHONY: layout
 layout: ## Test who may name what, and the length of files and functions
@@ -127,6 +130,19 @@ bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks b
 loadtest: ## Build server and load generator like a release, and run the generator: ARGS="run --help"
 	cargo build --locked --release --bin pitturu --bin loadtest
 	@exec $(TARGET)/release/loadtest $(ARGS)
+
+.PHONY: chaos
+chaos: ## Break a server by seed, and check all that its clients were told: ARGS="--minutes 60 --seed 7"
+	cargo build --locked $(CHAOS)
+	@exec $(TARGET)/debug/pitturu-chaos $(ARGS)
+
+.PHONY: chaos-undone
+chaos-undone: ## Leave protections of the server out one by one, and see that make chaos would notice
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo settle_before_publish --only full-sync,slow-sync,reset,pause"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide --only short-queue,slow-sync"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo numbered_openings --only reset,stall,pause"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo signal_deduplication --only abort,kill,slow-sync"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide,load_barrier --only short-queue,slow-sync"
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)

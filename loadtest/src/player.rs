@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pitturu_protocol::VERSION;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{CallId, ClientFrame, call};
+use pitturu_protocol::frame::{CallId, ClientFrame, call, first_call};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{SendEphemeral, SendMessage};
 use pitturu_protocol::types::system::{Hello, Welcome};
@@ -237,9 +237,11 @@ impl Player {
                     data: None,
                     reply_to: None,
                 };
-                // As the SDKs do: a key that no other call of this account has.
+                // As the SDKs do: a key that no other call of this account has, on its first attempt.
                 let key = format!("{:016x}", fastrand::u64(..));
-                (call(self.last_call, &request, Some(&key)), count::PERSISTED)
+                let seen = self.place(room).map(|place| place.head);
+                let frame = first_call(self.last_call, &request, &key, seen);
+                (frame, count::PERSISTED)
             }
             Delivery::Ephemeral => {
                 let request = SendEphemeral { room, text };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::types::{chat, inbox, presence, system};
+use crate::types;
 
 /// What may happen to an event when its reader is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -110,7 +110,7 @@ macro_rules! column {
 macro_rules! events {
     ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         $(
-            impl Event for $module::$event {
+            impl Event for types::$module::$event {
                 const INFO: EventInfo = EventInfo {
                     $($column: column!($column $value),)*
                     ..EventInfo::line($number, stringify!($event), Delivery::$delivery)
@@ -119,7 +119,7 @@ macro_rules! events {
         )*
 
         /// Every event, in the order of its number.
-        pub const EVENTS: &[EventInfo] = &[$(<$module::$event as Event>::INFO,)*];
+        pub const EVENTS: &[EventInfo] = &[$(<types::$module::$event as Event>::INFO,)*];
     };
 }
 

@@ -422,6 +422,19 @@ pub fn call<M: Method>(call: CallId, request: &M, key: Option<&str>) -> Vec<u8> 
     frame.encode()
 }
 
+/// Encodes the first attempt of a call under `key`, whose client had seen its room up to `head`.
+pub fn first_call<M: Method>(call: CallId, request: &M, key: &str, head: Option<u64>) -> Vec<u8> {
+    let body = codec::encode(request);
+    let frame = ClientFrame::Call {
+        call,
+        method: M::NUMBER,
+        body: &body,
+        key: Some(key),
+        head,
+    };
+    frame.encode()
+}
+
 /// Encodes a reply without an intermediate copy of its body.
 pub fn reply<T: Serialize>(call: CallId, reply: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);

@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::types::{accounts, chat, friends, presence, profile, system};
+use crate::types;
 
 /// Who may call a method. Each level includes those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -299,8 +299,8 @@ macro_rules! methods {
     ($($number:literal $module:ident::$request:ident => $reply_module:ident::$reply:ident,
         $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         $(
-            impl Method for $module::$request {
-                type Reply = $reply_module::$reply;
+            impl Method for types::$module::$request {
+                type Reply = types::$reply_module::$reply;
                 const INFO: MethodInfo = MethodInfo {
                     $($column: column!($column $value),)*
                     ..MethodInfo::line(
@@ -316,7 +316,7 @@ macro_rules! methods {
         )*
 
         /// Every method, in the order of its number.
-        pub const METHODS: &[MethodInfo] = &[$(<$module::$request as Method>::INFO,)*];
+        pub const METHODS: &[MethodInfo] = &[$(<types::$module::$request as Method>::INFO,)*];
     };
 }
 

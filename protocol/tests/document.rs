@@ -11,7 +11,7 @@ use pitturu_protocol::events::EVENTS;
 use pitturu_protocol::frame::{ClientFrame, InvalidFrame, ServerFrame};
 use pitturu_protocol::limits;
 use pitturu_protocol::methods::METHODS;
-use pitturu_protocol::types::{accounts, chat, friends, inbox, presence, profile, system};
+use pitturu_protocol::types::{self, chat};
 use pitturu_protocol::{for_each_event, for_each_method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -91,7 +91,7 @@ macro_rules! method_bodies {
         $access:ident, $place:ident, $rate:ident, $effect:ident $(, $column:ident = $value:ident)*;)*) => {
         fn assert_request(method: u16, body: &[u8], line: usize) {
             match method {
-                $($number => assert_body::<$module::$request>(body, line),)*
+                $($number => assert_body::<types::$module::$request>(body, line),)*
                 other => panic!("line {line}: no method {other}"),
             }
         }
@@ -102,7 +102,7 @@ macro_rules! event_bodies {
     ($($number:literal $module:ident::$event:ident, $delivery:ident $(, $column:ident = $value:ident)*;)*) => {
         fn assert_event(event: u16, body: &[u8], line: usize) {
             match event {
-                $($number => assert_body::<$module::$event>(body, line),)*
+                $($number => assert_body::<types::$module::$event>(body, line),)*
                 other => panic!("line {line}: no event {other}"),
             }
         }

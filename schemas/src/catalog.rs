@@ -4,7 +4,7 @@ use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::events::EventInfo;
 use pitturu_protocol::methods::MethodInfo;
-use pitturu_protocol::types::{accounts, chat, friends, inbox, presence, profile, system};
+use pitturu_protocol::types::{self, system};
 use pitturu_protocol::{for_each_event, for_each_method};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -113,8 +113,8 @@ macro_rules! method_entries {
             vec![$(MethodEntry {
                 info: *MethodInfo::of($number).expect("the line is in the table"),
                 area: stringify!($module),
-                request: body::<$module::$request>(generator, stringify!($request)),
-                reply: body::<$reply_module::$reply>(generator, stringify!($reply)),
+                request: body::<types::$module::$request>(generator, stringify!($request)),
+                reply: body::<types::$reply_module::$reply>(generator, stringify!($reply)),
             }),*]
         }
     };
@@ -129,7 +129,7 @@ macro_rules! event_entries {
             vec![$(EventEntry {
                 info: *infos.next().expect("the line is in the table"),
                 area: stringify!($module),
-                body: body::<$module::$event>(generator, stringify!($event)),
+                body: body::<types::$module::$event>(generator, stringify!($event)),
             }),*]
         }
     };

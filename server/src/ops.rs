@@ -125,6 +125,11 @@ fn respond(ops: &Ops, method: &Method, path: &str) -> Response<Full<Bytes>> {
             "text/plain; version=0.0.4",
             ops.metrics.render(),
         ),
+        #[cfg(feature = "chaos")]
+        path if path.starts_with("/chaos/") => {
+            let answer = pitturu_store::fail_points::control(&path["/chaos/".len()..]);
+            text(StatusCode::OK, "text/plain", answer)
+        }
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",

@@ -15,10 +15,12 @@ pub mod store;
 
 use std::sync::Arc;
 
+use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_store::entities::{EntityId, Kind};
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::entities::{EntityId, Kind, Signal};
 use tokio::sync::oneshot;
 
 use self::command::{Answered, Ask, Command, PlayerCall};
@@ -36,6 +38,14 @@ pub const PLAYER: Kind = Kind(2);
 /// The player among entities.
 pub fn entity(user: UserId) -> EntityId {
     EntityId::new(PLAYER, user)
+}
+
+/// What another entity's commit tells a player.
+pub fn signal(user: UserId, signal: &PlayerSignal) -> Signal {
+    Signal {
+        to: entity(user),
+        body: codec::encode(signal),
+    }
 }
 
 /// The owners of all players.
@@ -115,3 +125,6 @@ impl PlayerOwners {
         self.ask(user, Ask::Tell(entry), key, now).await.map(drop)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

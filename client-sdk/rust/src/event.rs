@@ -10,8 +10,8 @@ use pitturu_protocol::events::{Delivery, Event};
 use pitturu_protocol::for_each_event;
 use pitturu_protocol::frame::{Missing, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::accounts::Identity;
-use pitturu_protocol::types::{chat, inbox, presence, system};
+
+use pitturu_protocol::types::{self, accounts::Identity};
 
 /// Where the client stands with its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ macro_rules! server_events {
         #[non_exhaustive]
         pub enum ServerEvent {
             $(
-                #[doc = concat!("See [`", stringify!($event), "`]($module::$event).")]
-                $event($module::$event),
+                #[doc = concat!("See [`", stringify!($event), "`](types::$module::$event).")]
+                $event(types::$module::$event),
             )*
             /// Part of a followed stream no longer exists.
             Gap(Gap),
@@ -148,7 +148,7 @@ macro_rules! server_events {
         }
 
         $(
-            impl TypedEvent for $module::$event {
+            impl TypedEvent for types::$module::$event {
                 fn of(event: &ServerEvent) -> Option<&Self> {
                     match event {
                         ServerEvent::$event(body) => Some(body),

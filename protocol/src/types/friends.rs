@@ -62,7 +62,9 @@ pub struct Friend {
     pub presence: Option<Presence>,
 }
 
-/// Asks for friendship. When the other has already asked, both are friends.
+/// Asks for friendship. When the other has already asked, both are friends; also when two requests cross, a moment after the
+/// replies, which say `requested` then. What the other can't take after all (a block, a full list) ends with `friend_removed`
+/// in the caller's inbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestFriend {
@@ -70,7 +72,8 @@ pub struct RequestFriend {
     pub user: UserId,
 }
 
-/// Agrees to a request.
+/// Agrees to a request. When the other has taken it back meanwhile, the friendship ends with `friend_removed` in the caller's
+/// inbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AcceptFriend {

@@ -1,4 +1,5 @@
-//! The inbox: a durable stream for each player, of what others did that concerns them.
+//! The inbox: a durable stream for each player, of what others did that concerns them. Entries come a moment after the reply
+//! to whoever caused them, once each, also when a server ended in between.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,8 @@ use crate::ids::{RoomId, UserId};
 use crate::types::accounts::Role;
 use crate::types::chat::MemberRole;
 
-/// One more entry in the player's inbox.
+/// One more entry in the player's inbox, which keeps the newest 1,000. It comes a moment after the reply to the call that
+/// caused it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InboxAdded {
@@ -37,7 +39,7 @@ pub enum InboxEntry {
         /// Their display name.
         name: String,
     },
-    /// A friendship or request has ended.
+    /// A friendship or request has ended, or the other could not take it.
     FriendRemoved {
         /// The other player.
         user: UserId,

@@ -20,7 +20,6 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
-use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::entities::{Commit, KeyedResult, Signal};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
@@ -92,6 +91,15 @@ enum Waiter {
     Follow(Box<Follow>),
 }
 
+impl Waiter {
+    fn refuse(self, fault: &Fault) {
+        match self {
+            Self::Call(recipient, call) => recipient.refuse(call, fault),
+            Self::Follow(follow) => refuse_follow(*follow, fault),
+        }
+    }
+}
+
 /// A room in its shard.
 #[derive(Debug)]
 pub struct LiveRoom {
@@ -137,12 +145,8 @@ impl LiveRoom {
         let newest = room.recent.into_iter().map(|row| row.msg).collect();
         let journal = Journal::of(store::entity(id), &room.loaded);
         let keys = Keys::new(Some(end.seq));
-        let outgoing = Outgoing::new(
-            journal.entity(),
-            journal.incarnation(),
-            fetched.undelivered,
-            Arc::clone(&environment.routes),
-        );
+        let routes = Arc::clone(&environment.routes);
+        let outgoing = Outgoing::new(&journal, fetched.undelivered, routes);
         let rules = Room::load(
             room.stored,
             fetched.blocked,
@@ -152,6 +156,10 @@ impl LiveRoom {
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
         live.followers = followers;
         live.drop_strangers();
+        if !live.followers.is_empty() {
+            // It may have been due when the life before this one ended.
+            live.presence_changed(now);
+        }
         live.outgoing.send_all(now);
         live
     }
@@ -220,7 +228,10 @@ impl LiveRoom {
         let mut commit = self.journal.next();
         store::put(&mut commit, self.id, &effects.rows, now);
         commit.result = result;
-        commit.signals = effects.signals.iter().map(signal).collect();
+        let signals = effects.signals.iter();
+        commit.signals = signals
+            .map(|(user, signal)| players::signal(*user, signal))
+            .collect();
         pending.version = commit.version;
         pending.signals.clone_from(&commit.signals);
         self.hand_over(context, reservation, commit, pending);
@@ -313,19 +324,8 @@ impl LiveRoom {
     /// Refuses those who waited for the first call under this key.
     fn refuse_waiters(&mut self, user: UserId, key: &IdempotencyKey, fault: &Fault) {
         for waiter in self.keys.refused(user, key) {
-            match waiter {
-                Waiter::Call(recipient, call) => recipient.refuse(call, fault),
-                Waiter::Follow(follow) => refuse_follow(*follow, fault),
-            }
+            waiter.refuse(fault);
         }
-    }
-}
-
-/// What a room tells a player.
-fn signal((user, signal): &(UserId, PlayerSignal)) -> Signal {
-    Signal {
-        to: players::entity(*user),
-        body: codec::encode(signal),
     }
 }
 

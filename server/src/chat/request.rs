@@ -54,8 +54,8 @@ macro_rules! classes {
 }
 
 classes! {
-    /// Begins following on the calling connection. Repeating it is harmless, and a stored result would not open the
-    /// room, so it is kept under no idempotency key.
+    /// Begins following on the calling connection. A repetition under the key of a join opens the room again, as it is then, and
+    /// does not join again.
     Follow: FollowRequest {
         OpenRoom,
         JoinRoom,

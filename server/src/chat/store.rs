@@ -283,3 +283,6 @@ fn summary(glance: &Glance) -> Result<Option<RoomSummary>, StoreError> {
         last: last.map(|(_, row)| decode("message", row)).transpose()?,
     }))
 }
+
+#[cfg(test)]
+mod tests;

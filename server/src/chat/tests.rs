@@ -1,3 +1,5 @@
+mod signals;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
@@ -45,6 +47,10 @@ fn actor() -> Actor {
 
 /// One of many connections of one player.
 fn connection(number: usize) -> Arc<Connection> {
+    connection_of(USER, number)
+}
+
+fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
     let mut id = [0; 10];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let peer = Peer {
@@ -54,7 +60,7 @@ fn connection(number: usize) -> Arc<Connection> {
     };
     let connection = Connection::new(ConnectionId::from_bytes(id), peer, 1 << 20);
     let identity = Identity {
-        user: USER,
+        user,
         session: SessionId::from_bytes([3; 10]),
         role: Role::Player,
         guest: false,

@@ -251,7 +251,7 @@ settings! {
         retention_messages: Option<u64> = "",
         /// File with words that messages may not contain, one per line. Not set: no filter.
         word_filter: Option<PathBuf> = "",
-        /// Shards that rooms are spread over. 0: two per core.
+        /// Shards that rooms are spread over, and as many for players. 0: two per core.
         shards: usize = "0" in "0" to "4096",
     }
     /// What one connection or player may use.
@@ -294,7 +294,7 @@ settings! {
     log: Log {
         /// Level, or levels by module as in `info,pitturu_server::store=debug`.
         level: String = "info,fjall=warn,lsm_tree=warn",
-        /// DriverView of the lines.
+        /// Form of the lines.
         format: LogFormat = "json" dev "text",
     }
 }

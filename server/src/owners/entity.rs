@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::ID_BYTES;
 use pitturu_store::entities::Kind;
+use pitturu_store::fail_points::pass;
 use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
@@ -25,8 +27,8 @@ pub const WRITES_IN_FLIGHT_MAX: usize = 8_192;
 /// brought, and lets it go when it is idle. Nothing here may wait: what takes time is given away, with a [`Reporter`] or by
 /// [`Context::hand_over`], and comes back as a report. Whoever implements this keeps the rules elsewhere, as pure functions.
 pub trait Entity: Sized + Send + 'static {
-    /// Names one entity.
-    type Id: Copy + Eq + Hash + Debug + Display + Send + Sync + 'static;
+    /// Names one entity among those of its kind: bytes that are random, or a hash.
+    type Id: Copy + Eq + Hash + Debug + Display + Into<[u8; ID_BYTES]> + Send + Sync + 'static;
     /// What is asked of one.
     type Command: From<Self::Creation> + From<Delivery> + Send + 'static;
     /// A command that makes one that the store does not have.
@@ -37,7 +39,8 @@ pub trait Entity: Sized + Send + 'static {
     type Loaded: Send + 'static;
     /// What work that one gave away brings back.
     type Report: Send + 'static;
-    /// What outlives a life that the store failed, such as the followers.
+    /// What outlives a life that the store failed, such as the followers, and that others are still to be told of it. `()`: nothing
+    /// does.
     type Kept: Default + Send + 'static;
 
     /// The kind's number in the store.
@@ -48,7 +51,10 @@ pub trait Entity: Sized + Send + 'static {
     const RELOADS_COUNTER: &'static str;
 
     /// A number that spreads entities evenly over owners.
-    fn placement(id: Self::Id) -> u64;
+    fn placement(id: Self::Id) -> u64 {
+        let bytes: [u8; ID_BYTES] = id.into();
+        u64::from_be_bytes(*bytes.last_chunk().expect("an id has ten bytes"))
+    }
 
     /// The entity that a command is for.
     fn id_of(command: &Self::Command) -> Self::Id;
@@ -61,17 +67,21 @@ pub trait Entity: Sized + Send + 'static {
     #[allow(clippy::missing_errors_doc, reason = "nothing fails")]
     fn creation(command: Self::Command) -> Result<Self::Creation, Self::Command>;
 
-    /// A command came while the entity is being loaded; it waits, and is handled afterwards as well.
-    fn note_while_loading(kept: &mut Self::Kept, command: &Self::Command);
+    /// A command came for which the entity is loaded, or while it is; it waits, and is handled afterwards as well.
+    fn note_while_loading(_kept: &mut Self::Kept, _command: &Self::Command) {}
 
     /// Whether somebody waits for the next life, though no command does.
-    fn is_awaited(kept: &Self::Kept) -> bool;
+    fn is_awaited(_kept: &Self::Kept) -> bool {
+        false
+    }
 
     /// Refuses a command, if somebody waits for it.
     fn refuse(command: Self::Command, fault: &Fault);
 
     /// Why a command for an entity that the store does not have is refused.
-    fn missing() -> Fault;
+    fn missing() -> Fault {
+        Fault::of(Code::NotFound)
+    }
 
     /// Reads an entity, behind the commits of the life before it. Runs in a task of its own.
     fn load(
@@ -116,16 +126,20 @@ pub trait Entity: Sized + Send + 'static {
     fn fail(self, error: &StoreError) -> Self::Kept;
 
     /// Over how many connections [`Self::flush`] has to go; `None` when there is nothing to send.
-    fn pending_fanout(&self) -> Option<usize>;
+    fn pending_fanout(&self) -> Option<usize> {
+        None
+    }
 
     /// Sends what was gathered in this turn.
-    fn flush(&mut self);
+    fn flush(&mut self) {}
 
     /// Time has passed: up to four times a second, unless it [`Self::is_quiet`].
     fn tick(&mut self, now: u64);
 
     /// Every few seconds: gives upkeep away if there is some worth its cost. True: something was begun.
-    fn sweep(&mut self, context: &Context<Self>, now: u64) -> bool;
+    fn sweep(&mut self, _context: &Context<Self>, _now: u64) -> bool {
+        false
+    }
 
     /// Whether it can leave memory.
     fn is_idle(&self, now: u64) -> bool;
@@ -191,7 +205,9 @@ impl<E: Entity> Context<E> {
             let completion = Completion::Written(id, life, result);
             mailbox.report_write(Item::Completion(completion));
         };
+        pass("owner.decided");
         write(Box::new(report));
+        pass("owner.handed_over");
     }
 
     /// Counts a write that was reported.

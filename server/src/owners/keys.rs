@@ -76,6 +76,11 @@ impl<W> Keys<W> {
         }
     }
 
+    /// The keys of an entity whose calls show no number of a stream: each is looked up, unless it is held here.
+    pub fn without_stream() -> Self {
+        Self::new(Some(u64::MAX - 1))
+    }
+
     /// Every key that was decided while the stream's head was this or more is known here.
     pub const fn known_from(&self) -> u64 {
         self.known_from
@@ -150,6 +155,15 @@ impl<W> Keys<W> {
             }) => waiters,
             _ => Vec::new(),
         }
+    }
+
+    /// Everybody who waits: this life has ended.
+    pub fn take_waiters(&mut self) -> impl Iterator<Item = W> + use<W> {
+        let held = std::mem::take(&mut self.held).into_values();
+        held.flat_map(|held| match held.state {
+            State::InFlight(waiters) => waiters,
+            State::Done(_) => Vec::new(),
+        })
     }
 
     /// Forgets what is older than 20 seconds.

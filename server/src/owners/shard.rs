@@ -7,6 +7,7 @@ use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
+use pitturu_store::fail_points::pass;
 
 use super::entity::{Completion, Context, Entity, Item};
 use super::executor::Worker;
@@ -111,12 +112,9 @@ impl<E: Entity> Shard<E> {
                 }
             }
             None if E::is_worth_loading(&command) => {
-                self.load(
-                    id,
-                    VecDeque::from([command]),
-                    E::Kept::default(),
-                    Duration::ZERO,
-                );
+                let mut kept = E::Kept::default();
+                E::note_while_loading(&mut kept, &command);
+                self.load(id, VecDeque::from([command]), kept, Duration::ZERO);
             }
             None => {}
         }
@@ -133,6 +131,7 @@ impl<E: Entity> Shard<E> {
         match completion {
             Completion::Loaded(id, result) => self.loaded(id, result),
             Completion::Written(id, life, result) => {
+                pass("owner.reported");
                 self.context.write_ends();
                 let Some(live) = live(&mut self.slots, id, life) else {
                     return;
@@ -193,7 +192,7 @@ impl<E: Entity> Shard<E> {
                     E::refuse(command, &fault);
                 }
                 if E::is_awaited(&kept) {
-                    // Those who follow hear nothing until it is loaded, and ask for nothing either.
+                    // Those who follow, or are to be told, hear nothing until it is loaded, and ask for nothing either.
                     tracing::warn!(%id, %fault, "read again after a pause");
                     self.load(id, VecDeque::new(), *kept, RELOAD_PAUSE);
                 }
@@ -261,6 +260,14 @@ fn live<E: Entity>(slots: &mut HashMap<E::Id, Slot<E>>, id: E::Id, life: u64) ->
         Some(Slot::Live(live)) if live.life() == life => Some(live),
         _ => None,
     }
+}
+
+/// When a call is worth another try whose entity has been loaded anew meanwhile, in milliseconds.
+const AGAIN_MS: u64 = 100;
+
+/// Why a call is refused whose entity has been loaded anew since it came.
+pub fn loaded_anew() -> Fault {
+    Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS)
 }
 
 /// Why a command is refused that came when too much was on its way.

@@ -25,6 +25,9 @@ use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Applied, Entities, EntityId, Kind, PAGE_ROWS_MAX, Signal, Undelivered,
 };
+use pitturu_store::fail_points::{is_undone, pass};
+
+use super::journal::Journal;
 
 /// Most signals that are on their way from one entity to another at a time. Those of one commit are never parted.
 const BATCH_MAX: usize = 64;
@@ -90,6 +93,7 @@ impl Batch {
 
     /// Tells the sender's owner that they were applied, durably, or that there is nobody to apply them.
     pub fn applied(&self) {
+        pass("signal.applied");
         self.answer(Some(self.version()));
     }
 
@@ -178,6 +182,27 @@ pub async fn wake_senders(entities: Arc<dyn Entities>, routes: Arc<Routes>) {
     }
 }
 
+/// Everything that an entity has told and does not know to be applied, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn undelivered(
+    entities: &Arc<dyn Entities>,
+    entity: EntityId,
+) -> Result<Vec<Undelivered>, StoreError> {
+    let mut found = Vec::new();
+    loop {
+        let last = found.last();
+        let after = last.map(|last: &Undelivered| (last.version, last.index));
+        let page = entities.undelivered(entity, after, PAGE_ROWS_MAX).await?;
+        let is_last = page.len() < PAGE_ROWS_MAX;
+        found.extend(page);
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
 /// Signals to one target.
 #[derive(Debug, Default)]
 struct Queue {
@@ -195,24 +220,16 @@ pub struct Outgoing {
     incarnation: u64,
     queues: BTreeMap<EntityId, Queue>,
     routes: Arc<Routes>,
-    /// There may be more in the store than was loaded.
-    has_more: bool,
 }
 
 impl Outgoing {
-    /// What was loaded of an entity, at most [`PAGE_ROWS_MAX`].
-    pub fn new(
-        from: EntityId,
-        incarnation: u64,
-        undelivered: Vec<Undelivered>,
-        routes: Arc<Routes>,
-    ) -> Self {
+    /// What [`undelivered`] has found of an entity. All of it: what is decided later must not come before it.
+    pub fn new(journal: &Journal, undelivered: Vec<Undelivered>, routes: Arc<Routes>) -> Self {
         let mut outgoing = Self {
-            from,
-            incarnation,
+            from: journal.entity(),
+            incarnation: journal.incarnation(),
             queues: BTreeMap::new(),
             routes,
-            has_more: undelivered.len() >= PAGE_ROWS_MAX,
         };
         for found in undelivered {
             outgoing.put(found.version, found.index, found.signal);
@@ -233,11 +250,6 @@ impl Outgoing {
     /// Whether everything is known to be applied.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
-    }
-
-    /// Whether the store has more, which an entity that is loaded again finds.
-    pub const fn has_more(&self) -> bool {
-        self.has_more
     }
 
     /// The signals of a commit that has become durable. Commits come in order.
@@ -284,6 +296,7 @@ impl Outgoing {
         queue.in_flight = count;
         queue.retry_at = now + RETRY_MS;
         counter!("pitturu_signals_sent_total").increment(count as u64);
+        pass("signal.sent");
         let batch = Batch {
             to,
             from: self.from,
@@ -294,14 +307,24 @@ impl Outgoing {
         self.routes.send(Delivery::Signals(batch));
     }
 
-    /// A target has answered. Returns the signals that are applied, for the store to forget.
-    pub fn answered(&mut self, receipt: &Receipt, now: u64) -> Vec<(u64, u16)> {
+    /// A target has answered: has the store forget the signals that are applied.
+    pub fn answered(&mut self, receipt: &Receipt, entities: &dyn Entities, now: u64) {
+        let applied = self.take_receipt(receipt, now);
+        if !applied.is_empty() {
+            // What fails here is told again by a later life, and known to its target.
+            tokio::spawn(entities.delivered(self.from, applied));
+        }
+    }
+
+    /// Returns the signals that are applied.
+    fn take_receipt(&mut self, receipt: &Receipt, now: u64) -> Vec<(u64, u16)> {
         let Some(queue) = self.queues.get_mut(&receipt.by) else {
             return Vec::new();
         };
         let Some(up_to) = receipt.up_to else {
             return Vec::new();
         };
+        pass("signal.answered");
         let mut applied = Vec::new();
         while let Some(signal) = queue.waiting.pop_front_if(|signal| signal.version <= up_to) {
             applied.push((signal.version, signal.index));
@@ -348,7 +371,8 @@ impl Incoming {
         self.senders.values().all(looked_up)
     }
 
-    /// Takes a batch. What it decides to apply counts as applied from now on.
+    /// Takes a batch. What is to be applied counts as applied from now on: room for the commit is reserved before. The store
+    /// is asked once for each sender, as it does not know yet what is on its way.
     pub fn take(&mut self, mut batch: Batch) -> Taken {
         let from = batch.from;
         let applied = match self.senders.entry(from) {
@@ -365,7 +389,10 @@ impl Incoming {
             },
         };
         let known = applied.filter(|known| known.incarnation == batch.incarnation);
-        let up_to = known.map_or(0, |known| known.version);
+        let up_to = match known {
+            Some(known) if !is_undone("signal_deduplication") => known.version,
+            _ => 0,
+        };
         if batch.version() <= up_to {
             return Taken::Known(batch);
         }
@@ -377,11 +404,6 @@ impl Incoming {
         };
         *applied = Some(now_applied);
         Taken::Apply(batch, now_applied)
-    }
-
-    /// What was taken last of a sender was not decided: it is looked up again.
-    pub fn forget(&mut self, from: EntityId) {
-        self.senders.remove(&from);
     }
 
     /// What the store knows of a sender. Returns the batches that waited for it, to be taken again. When it could not be read,
@@ -419,6 +441,8 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use pitturu_store::memory::Memory;
+
     use super::*;
     use crate::sync::Mutex;
 
@@ -446,7 +470,8 @@ mod tests {
                 other => panic!("no target is sent {other:?}"),
             });
         }
-        (Outgoing::new(entity(1), 7, Vec::new(), routes), sent)
+        let journal = Journal::begin(entity(1), Memory::new().fence());
+        (Outgoing::new(&journal, Vec::new(), routes), sent)
     }
 
     fn receipt(by: u8, up_to: Option<u64>) -> Receipt {
@@ -478,17 +503,20 @@ mod tests {
         outgoing.decided(5, many, 0);
         outgoing.decided(6, vec![signal(2, 4)], 0);
         assert!(numbers(&sent).is_empty(), "one batch at a time");
-        assert_eq!(outgoing.answered(&receipt(2, Some(4)), 0), [(4, 0), (4, 2)]);
+        assert_eq!(
+            outgoing.take_receipt(&receipt(2, Some(4)), 0),
+            [(4, 0), (4, 2)]
+        );
         let batch = &numbers(&sent)[0];
         assert_eq!(batch.len(), BATCH_MAX + 1);
         assert!(batch.iter().all(|(version, _)| *version == 5));
         assert_eq!(
-            outgoing.answered(&receipt(2, Some(5)), 0).len(),
+            outgoing.take_receipt(&receipt(2, Some(5)), 0).len(),
             BATCH_MAX + 1
         );
         assert_eq!(numbers(&sent), [vec![(6, 0)]]);
-        assert_eq!(outgoing.answered(&receipt(2, Some(6)), 0), [(6, 0)]);
-        assert_eq!(outgoing.answered(&receipt(3, Some(4)), 0), [(4, 1)]);
+        assert_eq!(outgoing.take_receipt(&receipt(2, Some(6)), 0), [(6, 0)]);
+        assert_eq!(outgoing.take_receipt(&receipt(3, Some(4)), 0), [(4, 1)]);
         assert!(outgoing.is_empty());
     }
 
@@ -497,7 +525,7 @@ mod tests {
         let (mut outgoing, sent) = outgoing();
         outgoing.decided(1, vec![signal(2, 1)], 0);
         assert_eq!(numbers(&sent).len(), 1);
-        assert!(outgoing.answered(&receipt(2, None), 5).is_empty());
+        assert!(outgoing.take_receipt(&receipt(2, None), 5).is_empty());
         outgoing.tick(RETRY_MS - 1);
         assert!(numbers(&sent).is_empty(), "not yet");
         outgoing.tick(RETRY_MS);

@@ -185,10 +185,9 @@ impl LivePlayer {
             commit.firsts.push((INBOX, first));
         }
         let signals = effects.friends.signals.iter();
-        commit.signals.extend(signals.map(|(to, signal)| Signal {
-            to: super::entity(*to),
-            body: encoded(&PlayerSignal::Friend(signal.clone())),
-        }));
+        let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
+        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
+        commit.signals.extend(signals);
     }
 
     fn settle(&mut self, context: &Context) {

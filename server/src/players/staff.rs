@@ -14,7 +14,7 @@ use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::accounts::Staff;
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Entities, EntityId, Kind, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Undelivered,
+    Entities, EntityId, Kind, LoadedPart, Part, Row, RowKey, RowRange, Undelivered,
 };
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ use crate::connections::caller::IdempotencyKey;
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::journal::Journal;
-use crate::owners::signals::Delivery;
+use crate::owners::signals::{Delivery, undelivered};
 
 /// The staff among the kinds of entities.
 pub const STAFF: Kind = Kind(3);
@@ -98,7 +98,7 @@ async fn load(entities: Arc<dyn Entities>) -> Result<LoadedStaff, StoreError> {
     let fence = entities.fence();
     let parts = vec![Part::Rows(RowRange::prefix(ROLES))];
     let loaded = entities.load(entity(), parts).await?;
-    let undelivered = entities.undelivered(entity(), PAGE_ROWS_MAX).await?;
+    let undelivered = undelivered(&entities, entity()).await?;
     let Some(loaded) = loaded else {
         return Ok(LoadedStaff {
             journal: Journal::begin(entity(), fence),

@@ -28,6 +28,7 @@ pub(super) use self::accounts::{account_row, reset_row, session_row, void_row};
 use super::entity;
 use super::names::Names;
 use crate::owners::journal::Journal;
+use crate::owners::signals::undelivered;
 
 /// Entries that an inbox keeps; older ones go as new ones come.
 pub const INBOX_ENTRIES_MAX: u64 = 1_000;
@@ -164,7 +165,7 @@ impl PlayerStore {
         let mut parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
         parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
-        let undelivered = self.entities.undelivered(entity, PAGE_ROWS_MAX).await?;
+        let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
             return Ok(LoadedPlayer {
                 user,

@@ -11,7 +11,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
-use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::{self, accounts::Role};
 use pitturu_rules::rooms::Actor;
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
@@ -293,11 +293,10 @@ macro_rules! caller_calls {
             incoming: Incoming<'_>,
             replies: &mut Replies,
         ) -> Result<Dispatch, Fault> {
-            use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
             match incoming.method {
                 $(
-                    <$module::$request as Method>::NUMBER => {
-                        carry_out::<$module::$request>(context, call, incoming, replies)
+                    <types::$module::$request as Method>::NUMBER => {
+                        carry_out::<types::$module::$request>(context, call, incoming, replies)
                     }
                 )*
                 _ => Err(Fault::of(Code::UnknownMethod)),

@@ -30,7 +30,7 @@ use crate::services::Services;
 
 /// A call on its way to a service.
 pub struct Call {
-    /// RateKey calls.
+    /// Who calls.
     pub caller: Caller,
     /// Where it came from.
     pub connection: Arc<Connection>,

@@ -4,6 +4,8 @@
 //! client goes on.
 
 mod faulty;
+mod keys;
+mod told;
 mod world;
 
 use std::time::Duration;

@@ -472,8 +472,14 @@ pub trait Entities: Send + Sync {
     /// Up to where `target` has applied the signals of `from`.
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>>;
 
-    /// Signals of an entity that are not known to be applied, oldest first, at most so many.
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>>;
+    /// Signals of an entity that are not known to be applied, oldest first, behind the version and index `after`, at most so
+    /// many.
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>>;
 
     /// Notes that these signals, by version and index, were applied. They are undelivered no longer. Does nothing for those
     /// that are not undelivered.

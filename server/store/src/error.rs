@@ -10,15 +10,13 @@ const BUSY_RETRY_AFTER_MS: u64 = 250;
 /// Time after which a store that cannot write is worth another try, in milliseconds.
 const UNAVAILABLE_RETRY_AFTER_MS: u64 = 2_000;
 
-/// Why the store did not do what it was asked. Nothing was changed, with one exception under [`StoreError::Unavailable`].
+/// Why the store did not do what it was asked. Nothing was changed, and nothing will be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The write queue is full. Worth trying again soon.
     #[error("the store's write queue is full")]
     Busy,
-    /// The store cannot write or read now: full disk, failing disk, closing. Nothing was changed, unless
-    /// the process ends before it has recovered: then the whole write may be found at the next start, never a
-    /// part of it.
+    /// The store cannot write or read now: full disk, failing disk, closing.
     #[error("the store is not available: {0}")]
     Unavailable(Arc<str>),
     /// The write rests on a state that is no longer the stored one. The owner loads again.

@@ -15,6 +15,7 @@ pub(crate) mod conformance;
 pub mod embedded;
 pub mod entities;
 pub mod error;
+pub mod fail_points;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod reservation;

@@ -366,8 +366,13 @@ impl Entities for Memory {
         self.read(|state| state.applied(target, from))
     }
 
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
-        self.read(|state| state.undelivered(entity, limit))
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>> {
+        self.read(|state| state.undelivered(entity, after, limit))
     }
 
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {

@@ -50,9 +50,9 @@ export interface Methods {
   UpdateProfile: { request: types.UpdateProfile; reply: types.Profile };
   /** The caller's friends, requests and blocks. */
   ListFriends: { request: types.ListFriends; reply: types.Friends };
-  /** Asks for friendship. When the other has already asked, both are friends. */
+  /** Asks for friendship. When the other has already asked, both are friends; also when two requests cross, a moment after the replies, which say `requested` then. What the other can't take after all (a block, a full list) ends with `friend_removed` in the caller's inbox. */
   RequestFriend: { request: types.RequestFriend; reply: types.Friend };
-  /** Agrees to a request. */
+  /** Agrees to a request. When the other has taken it back meanwhile, the friendship ends with `friend_removed` in the caller's inbox. */
   AcceptFriend: { request: types.AcceptFriend; reply: types.Friend };
   /** Ends a friendship, declines a request or takes one back. */
   RemoveFriend: { request: types.RemoveFriend; reply: types.Done };
@@ -72,7 +72,7 @@ export interface Methods {
   ListRooms: { request: types.ListRooms; reply: types.Rooms };
   /** Public rooms with a word that begins like each word of the query, without regard to case. */
   SearchRooms: { request: types.SearchRooms; reply: types.Rooms };
-  /** The rooms that the caller is a member of or invited to. */
+  /** The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
   ListMyRooms: { request: types.ListMyRooms; reply: types.MyRooms };
   /** Becomes a member, and opens the room on this connection. A member who joins again only opens it. */
   JoinRoom: { request: types.JoinRoom; reply: types.RoomView };
@@ -132,7 +132,7 @@ export interface Events {
   MessageDeleted: types.MessageDeleted;
   /** A player reacted to a message or took it back. In the order of `rev`. */
   ReactionChanged: types.ReactionChanged;
-  /** One more entry in the player's inbox. */
+  /** One more entry in the player's inbox, which keeps the newest 1,000. It comes a moment after the reply to the call that caused it. */
   InboxAdded: types.InboxAdded;
   /** Where a followed stream stands: sent at the end of each page of a back-fill, and when it has become live. */
   StreamPosition: types.StreamPosition;

@@ -139,7 +139,8 @@ pub struct Rooms {
     pub next: Option<String>,
 }
 
-/// The rooms that the caller is a member of or invited to.
+/// The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection
+/// of the caller has it open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListMyRooms {

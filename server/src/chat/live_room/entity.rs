@@ -6,7 +6,8 @@ use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Bounds, Kind, PAGE_ROWS_MAX};
+use pitturu_store::entities::{Bounds, Kind};
+use pitturu_store::fail_points::pass;
 
 use super::super::Environment;
 use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
@@ -17,14 +18,19 @@ use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
-use crate::owners::shard::overloaded;
-use crate::owners::signals::{Delivery, Receipt};
+use crate::owners::shard::{loaded_anew, overloaded};
+use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
 
-/// When a call is worth another try whose room has been loaded anew meanwhile, in milliseconds.
-const AGAIN_MS: u64 = 100;
+/// What outlives a life of a room.
+#[derive(Debug, Default)]
+pub struct Kept {
+    followers: Followers,
+    /// Whether players are still to be told something by the next life.
+    owes: bool,
+}
 
 impl Entity for LiveRoom {
     type Id = RoomId;
@@ -33,17 +39,11 @@ impl Entity for LiveRoom {
     type Environment = Environment;
     type Loaded = Box<Fetched>;
     type Report = Report;
-    type Kept = Followers;
+    type Kept = Kept;
 
     const KIND: Kind = ROOM;
     const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
     const RELOADS_COUNTER: &'static str = "pitturu_room_reloads_total";
-
-    fn placement(room: RoomId) -> u64 {
-        // Ids are random, or hashes.
-        let bytes = room.as_bytes();
-        u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"))
-    }
 
     fn id_of(command: &Command) -> RoomId {
         command.room()
@@ -60,14 +60,18 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn note_while_loading(followers: &mut Followers, command: &Command) {
-        if let Command::Detach(_, connection) = command {
-            followers.remove(*connection);
+    fn note_while_loading(kept: &mut Kept, command: &Command) {
+        match command {
+            Command::Detach(_, connection) => {
+                kept.followers.remove(*connection);
+            }
+            Command::Delivery(Delivery::Wake(_)) => kept.owes = true,
+            _ => {}
         }
     }
 
-    fn is_awaited(followers: &Followers) -> bool {
-        !followers.is_empty()
+    fn is_awaited(kept: &Kept) -> bool {
+        !kept.followers.is_empty() || kept.owes
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -115,7 +119,7 @@ impl Entity for LiveRoom {
             _ => false,
         };
         let entities = environment.rooms.entities();
-        let undelivered = entities.undelivered(entity(room), PAGE_ROWS_MAX).await?;
+        let undelivered = undelivered(entities, entity(room)).await?;
         Ok(Some(Box::new(Fetched {
             room: loaded,
             blocked,
@@ -123,14 +127,8 @@ impl Entity for LiveRoom {
         })))
     }
 
-    fn take_up(
-        context: &Context,
-        life: u64,
-        fetched: Box<Fetched>,
-        followers: Followers,
-        now: u64,
-    ) -> Self {
-        Self::new(&context.environment, life, *fetched, followers, now)
+    fn take_up(context: &Context, life: u64, fetched: Box<Fetched>, kept: Kept, now: u64) -> Self {
+        Self::new(&context.environment, life, *fetched, kept.followers, now)
     }
 
     fn create(context: &Context, life: u64, create: Box<Create>, now: u64) -> Option<Self> {
@@ -194,7 +192,7 @@ impl Entity for LiveRoom {
     }
 
     fn refuse_report(report: Report) {
-        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
+        let fault = loaded_anew();
         match report {
             Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
             Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
@@ -204,11 +202,13 @@ impl Entity for LiveRoom {
 
     fn written(&mut self, context: &Context, now: u64) {
         self.pending.written();
+        pass("room.durable");
         self.settle(context, now);
+        pass("room.told");
     }
 
     /// The followers are cut where they stand, so that they continue from what the store turns out to hold.
-    fn fail(mut self, error: &StoreError) -> Followers {
+    fn fail(mut self, error: &StoreError) -> Kept {
         self.flush();
         let fault = Fault::from(error.clone());
         let mut closed = Vec::new();
@@ -236,12 +236,18 @@ impl Entity for LiveRoom {
                 self.refuse_requester(&requester, &fault);
             }
         }
+        for waiter in self.keys.take_waiters() {
+            waiter.refuse(&fault);
+        }
         for closing in closed {
             self.close(closing, now_ms());
         }
         self.flush();
         self.followers.cut_all(self.id, self.recent.end());
-        self.followers
+        Kept {
+            owes: !self.outgoing.is_empty(),
+            followers: self.followers,
+        }
     }
 
     fn pending_fanout(&self) -> Option<usize> {
@@ -303,17 +309,8 @@ impl Entity for LiveRoom {
 impl LiveRoom {
     /// A player has applied what the room told them, or can't now.
     fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
-        let applied = self.outgoing.answered(receipt, now);
-        if applied.is_empty() {
-            return;
-        }
-        let forgetting = context
-            .environment
-            .rooms
-            .entities()
-            .delivered(self.journal.entity(), applied);
-        // What fails here is told again by a later life, and known to its target.
-        tokio::spawn(forgetting);
+        let entities = context.environment.rooms.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
     }
 
     /// Followers from an earlier life who are no members, as it turns out, lose the room.

@@ -83,12 +83,8 @@ impl LiveRoom {
             NewRoom::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
         };
         let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());
-        let outgoing = Outgoing::new(
-            journal.entity(),
-            journal.incarnation(),
-            Vec::new(),
-            Arc::clone(&environment.routes),
-        );
+        let routes = Arc::clone(&environment.routes);
+        let outgoing = Outgoing::new(&journal, Vec::new(), routes);
         let (recent, keys) = (
             Recent::new(id, Cursor::default(), Vec::new()),
             Keys::new(None),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::entities::Kind;
@@ -15,11 +15,12 @@ use crate::owners::entity::Entity;
 use crate::owners::held::HeldAnswers;
 use crate::owners::keys::Keys;
 use crate::owners::line::DurableLine;
-use crate::owners::shard::overloaded;
+use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Delivery, Incoming, Outgoing};
 
-/// When a call is worth another try whose player has been loaded anew meanwhile, in milliseconds.
-const AGAIN_MS: u64 = 100;
+/// Whether others are still to be told something by the next life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owes(bool);
 
 impl Entity for LivePlayer {
     type Id = UserId;
@@ -28,17 +29,11 @@ impl Entity for LivePlayer {
     type Environment = Environment;
     type Loaded = Box<LoadedPlayer>;
     type Report = Report;
-    type Kept = ();
+    type Kept = Owes;
 
     const KIND: Kind = PLAYER;
     const LIVE_GAUGE: &'static str = "pitturu_players_live";
     const RELOADS_COUNTER: &'static str = "pitturu_player_reloads_total";
-
-    fn placement(user: UserId) -> u64 {
-        // Ids are random.
-        let bytes = user.as_bytes();
-        u64::from_be_bytes(bytes[2..].try_into().expect("an id has ten bytes"))
-    }
 
     fn id_of(command: &Command) -> UserId {
         match command {
@@ -56,10 +51,12 @@ impl Entity for LivePlayer {
         Err(command)
     }
 
-    fn note_while_loading((): &mut (), _: &Command) {}
+    fn note_while_loading(owes: &mut Owes, command: &Command) {
+        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    }
 
-    fn is_awaited((): &()) -> bool {
-        false
+    fn is_awaited(owes: &Owes) -> bool {
+        owes.0
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -70,10 +67,6 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn missing() -> Fault {
-        Fault::of(Code::NotFound)
-    }
-
     async fn load(
         environment: Environment,
         user: UserId,
@@ -81,7 +74,7 @@ impl Entity for LivePlayer {
         environment.players.load(user).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, (): (), now: u64) -> Self {
+    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, _: Owes, now: u64) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             user: loaded.user,
@@ -90,13 +83,11 @@ impl Entity for LivePlayer {
             relations: loaded.relations,
             inbox: loaded.inbox,
             pending: DurableLine::default(),
-            // A player's calls show no number of a stream: each key is looked up.
-            keys: Keys::new(Some(u64::MAX - 1)),
+            keys: Keys::without_stream(),
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(
-                journal.entity(),
-                journal.incarnation(),
+                &journal,
                 loaded.undelivered,
                 Arc::clone(&context.environment.routes),
             ),
@@ -143,9 +134,8 @@ impl Entity for LivePlayer {
     }
 
     fn refuse_report(report: Report) {
-        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
         match report {
-            Report::Recalled(call, _) => call.refuse(&fault),
+            Report::Recalled(call, _) => call.refuse(&loaded_anew()),
             Report::Applied(..) => {}
         }
     }
@@ -155,7 +145,7 @@ impl Entity for LivePlayer {
         self.settle(context);
     }
 
-    fn fail(mut self, error: &StoreError) {
+    fn fail(mut self, error: &StoreError) -> Owes {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -168,24 +158,18 @@ impl Entity for LivePlayer {
                 Answer::Applied(batch) => batch.refused(),
             }
         }
+        for to in self.keys.take_waiters() {
+            drop(to.send(Err(fault.clone())));
+        }
         release(self.held.take_all());
         self.incoming.refuse_all();
+        Owes(!self.outgoing.is_empty())
     }
-
-    fn pending_fanout(&self) -> Option<usize> {
-        None
-    }
-
-    fn flush(&mut self) {}
 
     fn tick(&mut self, now: u64) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         release(self.held.overdue(now));
-    }
-
-    fn sweep(&mut self, _: &Context, _: u64) -> bool {
-        false
     }
 
     fn is_idle(&self, _: u64) -> bool {

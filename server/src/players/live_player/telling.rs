@@ -5,6 +5,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Applied, EntityId};
+use pitturu_store::reservation::Reservation;
 
 use super::super::command::{Report, release};
 use super::{Answer, Context, Effects, LivePlayer, Pending};
@@ -12,6 +13,10 @@ use crate::owners::signals::{Batch, Numbered, Receipt, Taken};
 
 impl LivePlayer {
     pub(super) fn take_batch(&mut self, context: &Context, batch: Batch) {
+        let Ok(reservation) = Self::reserve(context) else {
+            batch.refused();
+            return;
+        };
         match self.incoming.take(batch) {
             Taken::Waiting => {}
             Taken::LookUp(from) => {
@@ -28,19 +33,17 @@ impl LivePlayer {
                 self.pending.push(Pending::of(Answer::Applied(batch)), true);
                 self.settle(context);
             }
-            Taken::Apply(batch, applied) => self.apply(context, batch, applied),
+            Taken::Apply(batch, applied) => self.apply(context, reservation, batch, applied),
         }
     }
 
-    fn apply(&mut self, context: &Context, batch: Batch, applied: Applied) {
-        let reservation = match Self::reserve(context) {
-            Ok(reservation) => reservation,
-            Err(_) => {
-                self.incoming.forget(batch.from);
-                batch.refused();
-                return;
-            }
-        };
+    fn apply(
+        &mut self,
+        context: &Context,
+        reservation: Reservation,
+        batch: Batch,
+        applied: Applied,
+    ) {
         let mut effects = Effects::default();
         for signal in &batch.signals {
             self.apply_one(batch.from, signal, &mut effects);
@@ -74,11 +77,7 @@ impl LivePlayer {
     /// Another entity has applied what this one told it, or can't now.
     pub(super) fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
         release(self.held.answered(receipt));
-        let applied = self.outgoing.answered(receipt, now);
-        if !applied.is_empty() {
-            let entities = context.environment.players.entities();
-            // What fails here is told again by a later life, and known to its target.
-            tokio::spawn(entities.delivered(self.journal.entity(), applied));
-        }
+        let entities = context.environment.players.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
     }
 }

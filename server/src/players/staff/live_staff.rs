@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codec;
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_rules::accounts::{Staff, StaffEffects};
 use pitturu_rules::signals::{PlayerSignal, StaffSignal};
@@ -21,15 +21,16 @@ use crate::owners::held::HeldAnswers;
 use crate::owners::journal::Journal;
 use crate::owners::keys::{self, Keys, Seen, of_this_request};
 use crate::owners::line::DurableLine;
-use crate::owners::shard::overloaded;
+use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
 use crate::players::{self, Environment};
 
 /// Bytes that a commit takes in the store's queue, about.
 const COMMIT_BYTES: usize = 512;
 
-/// When a call is worth another try for which the staff has been loaded anew meanwhile, in milliseconds.
-const AGAIN_MS: u64 = 100;
+/// Whether players are still to be told something by the next life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owes(bool);
 
 type Context = crate::owners::entity::Context<LiveStaff>;
 
@@ -163,6 +164,10 @@ impl LiveStaff {
     }
 
     fn take_batch(&mut self, context: &Context, batch: Batch) {
+        let Ok(reservation) = Self::reserve(context) else {
+            batch.refused();
+            return;
+        };
         match self.incoming.take(batch) {
             Taken::Waiting => {}
             Taken::LookUp(from) => {
@@ -184,16 +189,17 @@ impl LiveStaff {
                 self.pending.push(pending, true);
                 self.settle();
             }
-            Taken::Apply(batch, applied) => self.apply(context, batch, applied),
+            Taken::Apply(batch, applied) => self.apply(context, reservation, batch, applied),
         }
     }
 
-    fn apply(&mut self, context: &Context, batch: Batch, applied: Applied) {
-        let Ok(reservation) = Self::reserve(context) else {
-            self.incoming.forget(batch.from);
-            batch.refused();
-            return;
-        };
+    fn apply(
+        &mut self,
+        context: &Context,
+        reservation: Reservation,
+        batch: Batch,
+        applied: Applied,
+    ) {
         let user = UserId::from_bytes(batch.from.id());
         let mut effects = StaffEffects::default();
         let mut decided_at = now_ms();
@@ -241,10 +247,9 @@ impl LiveStaff {
             .rows
             .extend(rows.map(|(user, role)| role_row(user, role)));
         let told = effects.told.into_iter();
-        commit.signals.extend(told.map(|(user, role)| Signal {
-            to: players::entity(user),
-            body: codec::encode(&PlayerSignal::Role { role, at }),
-        }));
+        commit.signals.extend(
+            told.map(|(user, role)| players::signal(user, &PlayerSignal::Role { role, at })),
+        );
         pending.version = commit.version;
         pending.signals.clone_from(&commit.signals);
         self.pending.push(pending, false);
@@ -285,12 +290,8 @@ impl LiveStaff {
     /// A player's entity has applied what this one told it, or can't now.
     fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
         release(self.held.answered(receipt));
-        let applied = self.outgoing.answered(receipt, now);
-        if !applied.is_empty() {
-            let entities = context.environment.players.entities();
-            // What fails here is told again by a later life, and known to its target.
-            tokio::spawn(entities.delivered(self.journal.entity(), applied));
-        }
+        let entities = context.environment.players.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
     }
 }
 
@@ -301,7 +302,7 @@ impl Entity for LiveStaff {
     type Environment = Environment;
     type Loaded = Box<LoadedStaff>;
     type Report = Report;
-    type Kept = ();
+    type Kept = Owes;
 
     const KIND: Kind = STAFF;
     const LIVE_GAUGE: &'static str = "pitturu_staff_live";
@@ -324,10 +325,12 @@ impl Entity for LiveStaff {
         Err(command)
     }
 
-    fn note_while_loading((): &mut (), _: &Command) {}
+    fn note_while_loading(owes: &mut Owes, command: &Command) {
+        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    }
 
-    fn is_awaited((): &()) -> bool {
-        false
+    fn is_awaited(owes: &Owes) -> bool {
+        owes.0
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -338,10 +341,6 @@ impl Entity for LiveStaff {
         }
     }
 
-    fn missing() -> Fault {
-        Fault::of(Code::NotFound)
-    }
-
     async fn load(
         environment: Environment,
         _: UserId,
@@ -350,19 +349,17 @@ impl Entity for LiveStaff {
         load(entities).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedStaff>, (): (), now: u64) -> Self {
+    fn take_up(context: &Context, life: u64, loaded: Box<LoadedStaff>, _: Owes, now: u64) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             life,
             staff: loaded.staff,
             pending: DurableLine::default(),
-            // Its calls show no number of a stream: each key is looked up.
-            keys: Keys::new(Some(u64::MAX - 1)),
+            keys: Keys::without_stream(),
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(
-                journal.entity(),
-                journal.incarnation(),
+                &journal,
                 loaded.undelivered,
                 Arc::clone(&context.environment.routes),
             ),
@@ -409,9 +406,8 @@ impl Entity for LiveStaff {
     }
 
     fn refuse_report(report: Report) {
-        let fault = Fault::of(Code::Unavailable).retry_after_ms(AGAIN_MS);
         match report {
-            Report::Recalled(call, _) => call.refuse(&fault),
+            Report::Recalled(call, _) => call.refuse(&loaded_anew()),
             Report::Applied(..) => {}
         }
     }
@@ -421,7 +417,7 @@ impl Entity for LiveStaff {
         self.settle();
     }
 
-    fn fail(mut self, error: &StoreError) {
+    fn fail(mut self, error: &StoreError) -> Owes {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -434,24 +430,18 @@ impl Entity for LiveStaff {
                 Answer::Applied(batch) => batch.refused(),
             }
         }
+        for to in self.keys.take_waiters() {
+            drop(to.send(Err(fault.clone())));
+        }
         release(self.held.take_all());
         self.incoming.refuse_all();
+        Owes(!self.outgoing.is_empty())
     }
-
-    fn pending_fanout(&self) -> Option<usize> {
-        None
-    }
-
-    fn flush(&mut self) {}
 
     fn tick(&mut self, now: u64) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         release(self.held.overdue(now));
-    }
-
-    fn sweep(&mut self, _: &Context, _: u64) -> bool {
-        false
     }
 
     fn is_idle(&self, _: u64) -> bool {

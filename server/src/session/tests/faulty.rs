@@ -12,6 +12,7 @@ use pitturu_store::entities::{
 };
 use pitturu_store::reservation::Reservation;
 use pitturu_store::{Done, StoreError};
+use tokio::sync::watch;
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
@@ -22,6 +23,10 @@ pub(super) struct FaultyEntities {
     commits_to_fail: AtomicUsize,
     loads_to_fail: AtomicUsize,
     loads: AtomicUsize,
+    commits: AtomicUsize,
+    /// Commits that pass before one is spoilt.
+    before_spoilt: Mutex<Option<usize>>,
+    recalls_held: watch::Sender<bool>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -33,6 +38,9 @@ impl FaultyEntities {
             commits_to_fail: AtomicUsize::new(0),
             loads_to_fail: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
+            commits: AtomicUsize::new(0),
+            before_spoilt: Mutex::new(None),
+            recalls_held: watch::Sender::new(false),
             listener: Mutex::new(None),
         }
     }
@@ -46,6 +54,21 @@ impl FaultyEntities {
     pub(super) fn fail(&self, commits: usize, loads: usize) {
         self.loads_to_fail.store(loads, Ordering::SeqCst);
         self.commits_to_fail.store(commits, Ordering::SeqCst);
+    }
+
+    /// Of the commits from now on, the one behind so many others is refused in its turn.
+    pub(super) fn spoil_behind(&self, commits: usize) {
+        *self.before_spoilt.lock() = Some(commits);
+    }
+
+    /// How many commits were handed over.
+    pub(super) fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Nobody finds a result, or finds none, until they are not held any more.
+    pub(super) fn hold_recalls(&self, hold: bool) {
+        self.recalls_held.send_replace(hold);
     }
 
     /// How often an entity was loaded, or was to be.
@@ -76,7 +99,19 @@ impl Entities for FaultyEntities {
         }
     }
 
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+    fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let mut before_spoilt = self.before_spoilt.lock();
+        match *before_spoilt {
+            Some(0) => {
+                *before_spoilt = None;
+                // It rests on nothing that will ever be there.
+                commit.version += 1 << 32;
+            }
+            Some(before) => *before_spoilt = Some(before - 1),
+            None => {}
+        }
+        drop(before_spoilt);
         if !fails(&self.commits_to_fail) {
             return self.entities.commit(reservation, commit, done);
         }
@@ -127,7 +162,16 @@ impl Entities for FaultyEntities {
     }
 
     fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>> {
-        self.entities.recall(entity, user, key)
+        if !*self.recalls_held.borrow() {
+            return self.entities.recall(entity, user, key);
+        }
+        let mut held = self.recalls_held.subscribe();
+        let (entities, key) = (Arc::clone(&self.entities), key.to_owned());
+        async move {
+            held.wait_for(|held| !held).await.expect("the store stays");
+            entities.recall(entity, user, &key).await
+        }
+        .boxed()
     }
 
     fn list(&self, list: List, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
@@ -168,8 +212,13 @@ impl Entities for FaultyEntities {
         self.entities.applied(target, from)
     }
 
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
-        self.entities.undelivered(entity, limit)
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>> {
+        self.entities.undelivered(entity, after, limit)
     }
 
     fn delivered(&self, entity: EntityId, signals: Vec<(u64, u16)>) -> Reading<()> {

@@ -33,8 +33,9 @@ pub(super) struct World {
     pub(super) context: Arc<SessionContext>,
     pub(super) entities: Arc<FaultyEntities>,
     store: Embedded,
+    config: SessionConfig,
     _threads: RunningIoThreads,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl World {
@@ -44,6 +45,16 @@ impl World {
 
     pub(super) async fn with(session: SessionConfig) -> Self {
         let dir = TempDir::new().expect("a folder");
+        Self::over(dir, session).await
+    }
+
+    /// Stops the server and starts it again on the same folder.
+    pub(super) async fn restarted(self) -> Self {
+        self.store.engine().close();
+        Self::over(self.dir, self.config).await
+    }
+
+    async fn over(dir: TempDir, session: SessionConfig) -> Self {
         let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
         let (io_threads, threads) = IoThreads::start(1).expect("a thread");
         let services = ServicesConfig {
@@ -70,8 +81,9 @@ impl World {
             }),
             entities,
             store,
+            config: session,
             _threads: threads,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -172,6 +184,22 @@ pub(super) enum Came {
     Goaway(Goaway),
 }
 
+/// A call's method and encoded request.
+#[derive(Clone, Debug)]
+pub(super) struct Raw {
+    pub(super) method: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Raw {
+    pub(super) fn of<M: Method>(request: &M) -> Self {
+        Self {
+            method: M::NUMBER,
+            body: codec::encode(request),
+        }
+    }
+}
+
 /// One client, frame by frame.
 pub(super) struct Client {
     pub(super) peer: MemoryPeer,
@@ -255,6 +283,51 @@ impl Client {
             Some(Came::Fault(call, fault)) if call == number => Err(fault),
             other => panic!("no answer to {} but {other:?}", M::NAME),
         }
+    }
+
+    /// An encoded call under a key, and its number.
+    pub(super) fn encode_raw(&mut self, raw: &Raw, key: &str) -> (CallId, Vec<u8>) {
+        self.last_call += 1;
+        let call = ClientFrame::Call {
+            call: self.last_call,
+            method: raw.method,
+            body: &raw.body,
+            key: Some(key),
+            head: None,
+        };
+        (self.last_call, call.encode())
+    }
+
+    /// Waits for the answer to this call. Events and pings that come before it are dropped.
+    pub(super) async fn answer_to(&mut self, number: CallId) -> Result<Vec<u8>, Fault> {
+        match self.answer().await {
+            Some(Came::Reply(call, body)) if call == number => Ok(body),
+            Some(Came::Fault(call, fault)) if call == number => Err(fault),
+            other => panic!("no answer to {number} but {other:?}"),
+        }
+    }
+
+    /// The answer to this call, before or after those to others, which stay unread.
+    pub(super) async fn answer_in_any_order(&mut self, number: CallId) -> Result<Vec<u8>, Fault> {
+        let mut others = VecDeque::new();
+        let answer = loop {
+            match self.answer().await {
+                Some(Came::Reply(call, body)) if call == number => break Ok(body),
+                Some(Came::Fault(call, fault)) if call == number => break Err(fault),
+                Some(other) => others.push_back(other),
+                None => panic!("no answer to {number}"),
+            }
+        };
+        others.append(&mut self.unread);
+        self.unread = others;
+        answer
+    }
+
+    /// Sends a call under a key and waits for its answer.
+    pub(super) async fn call_raw(&mut self, raw: &Raw, key: &str) -> Result<Vec<u8>, Fault> {
+        let (number, frame) = self.encode_raw(raw, key);
+        self.peer.send(frame).await;
+        self.answer_to(number).await
     }
 
     /// The next event of this kind. Whatever else comes is dropped.

@@ -6,11 +6,13 @@
 //! - **In order**: writes take effect in the order in which they were queued and report in that order.
 //! - **Isolated**: there is one writer thread, so a write sees exactly the writes before it.
 //!
-//! What fails: a full queue refuses new writes ([`StoreError::Busy`]). When the disk is full or breaks, the whole group
-//! fails, reads go on, later writes fail at once, and the writer opens the folder again when there is space;
-//! see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
+//! What fails: a full queue refuses new writes ([`StoreError::Busy`]). When free space is below the reserve, what is queued fails
+//! with nothing written. When the disk fails a commit, which may then be there or not, those who wait for it are told neither:
+//! it is repeated unchanged until it is decided. In both cases reads go on, new writes are refused at once, and the writer goes on
+//! when it can; see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
 //! is read, and never served; `integrity` says what is found when, and what is not.
 
+mod broken;
 mod error;
 mod folder;
 mod integrity;
@@ -35,6 +37,7 @@ use tokio::sync::Semaphore;
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::OpenDatabase;
 use super::tables::Table;
+use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
@@ -338,6 +341,7 @@ impl Engine {
         let queued = Queued {
             job: Box::new(call),
             bytes,
+            is_marker: false,
         };
         if let Err((_, error)) = self.handle.shared.queue.push(queued) {
             metrics::counter!("pitturu_store_refused_total").increment(1);
@@ -349,13 +353,18 @@ impl Engine {
     }
 
     /// Resolves when the writes that were queued before have been reported, whatever became of them.
+    /// While the store can't write it does not wait: what is in doubt stays in its owner's memory until it is decided.
     pub async fn behind_queued_writes(&self) {
+        if self.handle.shared.failing.load(Ordering::Acquire) || is_undone("load_barrier") {
+            return;
+        }
         let (call, reply) = Call::<_, (), StoreError>::new(|_: &mut Tx<'_>| Ok(()));
         self.handle.shared.queue.push_behind(Queued {
             job: Box::new(call),
             bytes: 0,
+            is_marker: true,
         });
-        // Dropped at once when nothing is ahead; failed when what is ahead failed.
+        // Dropped at once when nothing is ahead or the store can't write; failed when what is ahead failed.
         let _ = reply.await;
     }
 
@@ -367,7 +376,11 @@ impl Engine {
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         self.admit()?;
         let shared = &self.handle.shared;
-        shared.queue.reserve(bytes).inspect_err(|_| {
+        let reserved = match is_undone("reserve_then_decide") {
+            true => shared.queue.reserve_unchecked(bytes),
+            false => shared.queue.reserve(bytes),
+        };
+        reserved.inspect_err(|_| {
             metrics::counter!("pitturu_store_refused_total").increment(1);
         })?;
         Ok(Reservation::new(
@@ -384,12 +397,20 @@ impl Engine {
         let queued = Queued {
             job: Box::new(Submission::new(job, done)),
             bytes,
+            is_marker: false,
         };
         let queue = &self.handle.shared.queue;
+        if is_undone("reserve_then_decide") {
+            drop(reservation);
+            if let Err((queued, error)) = queue.push(queued) {
+                queued.job.finish(Err(error));
+            }
+            return;
+        }
         queue.push_reserved(queued, reservation.into_bytes());
     }
 
-    /// The number of failures so far, plus one. It grows before the first write of a failed group is reported.
+    /// The number of failures so far that lost writes, plus one. It grows before the first write of a failed group is reported.
     ///
     /// An owner of state in memory notes it before it loads, and has its writes refused when it has changed
     /// ([`Tx::fence`]): so no write that rests on a lost one slips through after the store has recovered.

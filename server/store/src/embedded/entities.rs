@@ -411,10 +411,16 @@ impl Entities for Embedded {
         })
     }
 
-    fn undelivered(&self, entity: EntityId, limit: usize) -> Reading<Vec<Undelivered>> {
+    fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Reading<Vec<Undelivered>> {
         read!(self, |view| signals::undelivered(
             view,
             entity,
+            after,
             limit.min(PAGE_ROWS_MAX)
         ))
     }

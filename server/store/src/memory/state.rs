@@ -298,8 +298,14 @@ impl State {
         self.live(target)?.applied.get(&from).copied()
     }
 
-    pub(super) fn undelivered(&self, entity: EntityId, limit: usize) -> Vec<Undelivered> {
+    pub(super) fn undelivered(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+        limit: usize,
+    ) -> Vec<Undelivered> {
         signals_of(&self.signals, entity)
+            .filter(|((_, version, index), _)| after.is_none_or(|after| (*version, *index) > after))
             .take(limit.min(PAGE_ROWS_MAX))
             .map(|(&(_, version, index), signal)| Undelivered {
                 version,

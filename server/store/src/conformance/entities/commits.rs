@@ -350,7 +350,7 @@ pub(crate) async fn reported_commits_are_read(harness: impl Harness) {
         assert_eq!(result.unwrap().reply, text);
         let applied = store.applied(entity(0), entity(5)).await.unwrap();
         assert_eq!(applied.unwrap().version, number + 1);
-        let undelivered = store.undelivered(entity(0), 1_000).await.unwrap();
+        let undelivered = store.undelivered(entity(0), None, 1_000).await.unwrap();
         assert_eq!(undelivered.last().unwrap().signal.body, text);
         let list = store.list(List(1), RowRange::default(), Bounds::rows(9));
         assert_eq!(list.await.unwrap()[0].1, text);

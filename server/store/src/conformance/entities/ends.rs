@@ -226,7 +226,7 @@ pub(crate) async fn ended_entities_wait_for_their_signals(mut harness: impl Harn
         let loaded = store.load(entity(1), Vec::new()).await.unwrap().unwrap();
         assert_eq!(loaded.head.ended_at, Some(ENDED_AT));
         assert_eq!(store.senders(None, 9).await.unwrap(), [entity(1)]);
-        let undelivered = store.undelivered(entity(1), 9).await.unwrap();
+        let undelivered = store.undelivered(entity(1), None, 9).await.unwrap();
         assert_eq!(undelivered.len(), left);
         assert_eq!(undelivered[left - 1].signal, signal(b"last"));
         let first = (undelivered[0].version, undelivered[0].index);

@@ -30,7 +30,7 @@ async fn never_seen(mut harness: impl FailingCommits, is_unknown: bool) {
                 if let Ok(rows) = store.rows_of(wanted).await {
                     assert_eq!(rows, [Some(b"before".to_vec()), Some(b"before".to_vec())]);
                 }
-                if let Ok(undelivered) = store.undelivered(entity(1), 9).await {
+                if let Ok(undelivered) = store.undelivered(entity(1), None, 9).await {
                     assert_eq!(undelivered, []);
                 }
             }

@@ -174,9 +174,15 @@ pub(crate) async fn reads_show_decided_commits_only(harness: impl HeldWriter) {
     assert_eq!(result.unwrap().reply, b"commit 0");
     let applied = store.applied(entity(1), entity(5)).await.unwrap();
     assert_eq!(applied.unwrap().version, 1);
-    assert_eq!(store.undelivered(entity(1), 9).await.unwrap().len(), 2);
+    assert_eq!(
+        store.undelivered(entity(1), None, 9).await.unwrap().len(),
+        2
+    );
     harness.release();
     outcome.await.unwrap().unwrap();
     assert_ne!(rows().await.unwrap(), before);
-    assert_eq!(store.undelivered(entity(1), 9).await.unwrap().len(), 4);
+    assert_eq!(
+        store.undelivered(entity(1), None, 9).await.unwrap().len(),
+        4
+    );
 }

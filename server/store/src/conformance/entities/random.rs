@@ -309,7 +309,7 @@ impl<H: Harness> Pair<H> {
 
     /// Some of the signals that wait, and one that does not.
     async fn some_signals(&mut self, sender: EntityId) -> Vec<(u64, u16)> {
-        let undelivered = self.memory.undelivered(sender, 1_000).await.unwrap();
+        let undelivered = self.memory.undelivered(sender, None, 1_000).await.unwrap();
         let mut some: Vec<(u64, u16)> = undelivered
             .iter()
             .map(|signal| (signal.version, signal.index))
@@ -345,8 +345,8 @@ impl<H: Harness> Pair<H> {
             let (after, limit) = (Some(self.entity()), self.random.usize(..5));
             let there = store.senders(after, limit).await;
             assert_eq!(there, self.memory.senders(after, limit).await);
-            let there = store.undelivered(entity, limit).await;
-            assert_eq!(there, self.memory.undelivered(entity, limit).await);
+            let there = store.undelivered(entity, None, limit).await;
+            assert_eq!(there, self.memory.undelivered(entity, None, limit).await);
         }
     }
 }

@@ -290,7 +290,9 @@ pub(crate) async fn removal_lets_other_writes_through(mut harness: impl Harness)
     store.remove(entity(0), RowRange::default()).await.unwrap();
     let parts = vec![Part::Rows(RowRange::default())];
     let loaded = store.load(entity(1), parts).await.unwrap().unwrap();
-    assert!(matches!(&loaded.parts[..], [LoadedPart::Rows(rows)] if rows.len() == ROWS.into()));
+    assert!(
+        matches!(&loaded.parts[..], [LoadedPart::Rows(rows)] if rows.len() == usize::from(ROWS))
+    );
     let removal = tokio::spawn(store.remove(entity(1), RowRange::prefix(*b"old")));
     let mut between = 0;
     for number in 0..20_u8 {

@@ -74,7 +74,7 @@ pub(crate) async fn seen(store: &dyn Entities) -> Seen {
         let rows = store.rows(entity, RowRange::default(), Bounds::ALL);
         seen.rows.push(rows.await.unwrap());
         seen.undelivered
-            .push(store.undelivered(entity, 1_000).await.unwrap());
+            .push(store.undelivered(entity, None, 1_000).await.unwrap());
         for user in users() {
             for key in KEYS {
                 let result = store.recall(entity, user, key).await.unwrap();

@@ -26,7 +26,7 @@ fn undelivered(version: u64, index: u16) -> Undelivered {
 }
 
 async fn places(store: &dyn Entities, entity: EntityId) -> Vec<(u64, u16)> {
-    let undelivered = store.undelivered(entity, usize::MAX).await.unwrap();
+    let undelivered = store.undelivered(entity, None, usize::MAX).await.unwrap();
     undelivered
         .iter()
         .map(|signal| (signal.version, signal.index))
@@ -35,7 +35,7 @@ async fn places(store: &dyn Entities, entity: EntityId) -> Vec<(u64, u16)> {
 
 pub(crate) async fn signals_wait_in_order(mut harness: impl Harness) {
     let store = harness.store();
-    assert_eq!(store.undelivered(entity(1), 9).await.unwrap(), []);
+    assert_eq!(store.undelivered(entity(1), None, 9).await.unwrap(), []);
     let mut owner = Owner::created(&harness, entity(1)).await;
     owner.commit(|commit| tell(commit, 2)).await;
     for _ in 0..254 {
@@ -51,16 +51,33 @@ pub(crate) async fn signals_wait_in_order(mut harness: impl Harness) {
     for _ in 0..2 {
         let store = harness.store();
         for limit in [0, 1, 2, 5, 303, 304] {
-            let some = store.undelivered(entity(1), limit).await.unwrap();
+            let some = store.undelivered(entity(1), None, limit).await.unwrap();
             assert_eq!(some, expected[..limit.min(expected.len())], "{limit}");
         }
-        let of_neighbour = store.undelivered(entity(2), 9).await.unwrap();
+        for after in [
+            (0, 0),
+            (2, 0),
+            (2, 1),
+            (3, 0),
+            (257, 4),
+            (258, 0),
+            (u64::MAX, u16::MAX),
+        ] {
+            let behind = expected.iter().filter(|it| (it.version, it.index) > after);
+            let behind: Vec<_> = behind.take(7).cloned().collect();
+            let some = store.undelivered(entity(1), Some(after), 7).await.unwrap();
+            assert_eq!(some, behind, "{after:?}");
+        }
+        let of_neighbour = store.undelivered(entity(2), None, 9).await.unwrap();
         assert_eq!(of_neighbour, [undelivered(2, 0)]);
         harness.restart();
     }
     let mut owner = Owner::loaded(&harness, entity(1)).await;
     owner.commit(|commit| tell(commit, 1_200)).await;
-    let page = harness.store().undelivered(entity(1), usize::MAX).await;
+    let page = harness
+        .store()
+        .undelivered(entity(1), None, usize::MAX)
+        .await;
     assert_eq!(page.unwrap().len(), PAGE_ROWS_MAX);
     let too_many = usize::from(u16::MAX) + 2;
     owner

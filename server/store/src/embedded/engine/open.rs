@@ -8,11 +8,13 @@ use std::path::Path;
 use fjall::{AbstractTree, Database, KeyspaceCreateOptions};
 
 use super::EngineOptions;
+use super::broken::Broken;
 use super::error::{OpenError, Stage, database_refused, refused};
 use super::folder::{self, COMMITS_FILE, check_schema};
 use super::integrity::{self, Flaw, Newest};
 use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
+use crate::fail_points::pass;
 
 pub(super) const DATABASE_FOLDER: &str = "data";
 
@@ -84,6 +86,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     if expected.len() < Table::ALL.len() {
         folder::write_schema(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
+    pass("store.opened");
     let commit = commit_number(&database).map_err(|error| database_refused(dir, &error))?;
     check_mark(dir, marked, Some(commit))?;
     // Without a mark somebody has decided to go on with what is left.
@@ -228,7 +231,11 @@ fn open_tables(
             KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
         })?);
     }
-    Ok(Some(OpenDatabase { db, tables }))
+    Ok(Some(OpenDatabase {
+        db,
+        tables,
+        broken: Broken::default(),
+    }))
 }
 
 pub(super) fn commit_number(database: &OpenDatabase) -> Result<u64, fjall::Error> {

@@ -114,6 +114,8 @@ impl Drop for Submission {
 pub(super) struct Queued {
     pub(super) job: Box<dyn Job>,
     pub(super) bytes: usize,
+    /// It writes nothing: it tells when what is ahead of it has been reported.
+    pub(super) is_marker: bool,
 }
 
 struct State {
@@ -124,6 +126,8 @@ struct State {
     reserved_bytes: usize,
     /// What was taken last is being written.
     is_writing: bool,
+    /// Nothing is taken until the store can write again.
+    is_suspended: bool,
     closed: bool,
 }
 
@@ -166,6 +170,7 @@ impl Queue {
                 reserved: 0,
                 reserved_bytes: 0,
                 is_writing: false,
+                is_suspended: false,
                 closed: false,
             }),
             wake: Condvar::new(),
@@ -197,6 +202,14 @@ impl Queue {
         Ok(())
     }
 
+    /// Keeps room where there is none, for a chaos run without the check.
+    pub(super) fn reserve_unchecked(&self, bytes: usize) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.reserved += 1;
+        state.reserved_bytes += bytes;
+        Ok(())
+    }
+
     /// Appends a job for which room was kept, whatever it weighs, also when the queue has been closed meanwhile.
     pub(super) fn push_reserved(&self, queued: Queued, reserved_bytes: usize) {
         let mut state = self.lock();
@@ -209,10 +222,12 @@ impl Queue {
         }
     }
 
-    /// Appends a job however full the queue is, unless nothing is ahead of it: then, or when the queue is closed, it is dropped.
+    /// Appends a job however full the queue is, unless nothing is ahead of it: then, and when the queue is suspended or closed, it
+    /// is dropped.
     pub(super) fn push_behind(&self, queued: Queued) {
         let mut state = self.lock();
-        if state.closed || (state.jobs.is_empty() && !state.is_writing) {
+        let is_first = state.jobs.is_empty() && !state.is_writing;
+        if state.closed || state.is_suspended || is_first {
             return;
         }
         let was_empty = state.append(queued);
@@ -220,6 +235,23 @@ impl Queue {
         if was_empty {
             self.wake.notify_one();
         }
+    }
+
+    /// Nothing is taken for a while: takes the jobs that write nothing out of the line, and no more in.
+    pub(super) fn suspend(&self) -> Vec<Queued> {
+        let mut state = self.lock();
+        state.is_suspended = true;
+        let (markers, jobs) = state.jobs.drain(..).partition(|queued| queued.is_marker);
+        state.jobs = jobs;
+        Vec::from(markers)
+    }
+
+    /// Waits until the queue is closed and nothing can come any more, or the time is over. Whether it is closed.
+    pub(super) fn wait_until_closed(&self, wait: Duration) -> bool {
+        let mut state = self.lock();
+        let goes_on = |state: &mut State| !(state.closed && state.reserved == 0);
+        self.wake.wait_while_for(&mut state, goes_on, wait);
+        state.closed && state.reserved == 0
     }
 
     /// Keeps the room no longer.
@@ -238,6 +270,7 @@ impl Queue {
     pub(super) fn take(&self, jobs_max: usize, bytes_max: usize, wait: Duration) -> Vec<Queued> {
         let mut state = self.lock();
         state.is_writing = false;
+        state.is_suspended = false;
         let nothing_to_do =
             |state: &mut State| state.jobs.is_empty() && !(state.closed && state.reserved == 0);
         self.wake.wait_while_for(&mut state, nothing_to_do, wait);

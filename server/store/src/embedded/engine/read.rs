@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fjall::{Database, Keyspace, Readable, Snapshot};
 
+use super::broken::Broken;
 use super::error::io_cause;
 use super::{Key, Value};
 use crate::StoreError;
@@ -123,6 +124,7 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Vec<u8>> {
 pub(super) struct OpenDatabase {
     pub(super) db: Database,
     pub(super) tables: Vec<Keyspace>,
+    pub(super) broken: Broken,
 }
 
 impl OpenDatabase {
@@ -132,9 +134,11 @@ impl OpenDatabase {
 
     /// The newest row: for the writer, which alone may read beside an ongoing commit.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.table(table)
-            .get(key)
-            .map_err(|error| unreadable(&error))
+        let row = match self.broken.shown() {
+            Some(shown) => shown.get(self.table(table), key),
+            None => self.table(table).get(key),
+        };
+        row.map_err(|error| unreadable(&error))
     }
 
     pub(super) fn range(&self, table: Table, range: &Range) -> fjall::Iter {
@@ -152,7 +156,8 @@ pub struct View {
 
 impl View {
     pub(super) fn new(database: Arc<OpenDatabase>) -> Self {
-        let snapshot = database.db.snapshot();
+        let shown = database.broken.shown();
+        let snapshot = shown.unwrap_or_else(|| database.db.snapshot());
         Self { database, snapshot }
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, PersistMode};
 
-use self::recovery::{Failure, UnknownCommit, free_bytes, judge, undo_of};
+use self::recovery::{Failure, InDoubt, NotCommitted, free_bytes, judge};
 use super::folder;
 use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
 use super::queue::Queued;
@@ -22,6 +22,7 @@ use super::{EngineHealth, FULL_GROUP_JOBS, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Shar
 use crate::StoreError;
 use crate::clock::now_ms;
 use crate::embedded::tables::Table;
+use crate::fail_points::pass;
 
 /// How often free space is looked at and the commit mark written, and how often a failing store tries again.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -40,7 +41,8 @@ struct Writer {
     shared: Arc<Shared>,
     commit: u64,
     keys: KeyGeneration,
-    unknown: Option<UnknownCommit>,
+    /// A commit that went wrong on its way to the disk: it may be there or not, and is repeated unchanged before anything else.
+    in_doubt: Option<InDoubt>,
     heads: RecentHeads,
     space_checked: Option<Instant>,
     marked: u64,
@@ -93,7 +95,7 @@ impl Writer {
             shared,
             commit,
             keys,
-            unknown: None,
+            in_doubt: None,
             heads: RecentHeads::default(),
             space_checked: None,
             marked: 0,
@@ -104,6 +106,10 @@ impl Writer {
 
     fn run(&mut self) {
         loop {
+            if self.in_doubt.is_some() {
+                self.wait_in_doubt();
+                continue;
+            }
             let failing = self.shared.failing.load(Ordering::Acquire);
             let wait = if failing {
                 CHECK_EVERY
@@ -128,6 +134,21 @@ impl Writer {
         self.shut_down();
     }
 
+    /// Repeats what is in doubt until it is decided. What was queued behind it waits as well: it may rest on it.
+    fn wait_in_doubt(&mut self) {
+        let is_closed = self.shared.queue.wait_until_closed(CHECK_EVERY);
+        self.recover();
+        if is_closed && let Some(in_doubt) = self.in_doubt.take() {
+            // Nobody hears this as an answer: the connections have ended. The next start finds it whole or not at all.
+            self.shared.fence.fetch_add(1, Ordering::AcqRel);
+            report(
+                &self.shared,
+                in_doubt.group,
+                &Err(self.shared.unavailable()),
+            );
+        }
+    }
+
     /// Writes a group, and lets the next one gather while writes keep coming: a commit costs its sync, and waking those who
     /// wait for it, however many writes share it. The busier the store, the longer.
     fn write_and_pace(&mut self, group: Vec<Queued>) {
@@ -140,6 +161,7 @@ impl Writer {
     }
 
     fn write_group(&mut self, mut group: Vec<Queued>) {
+        pass("store.group");
         let database = match self.shared.database() {
             Ok(database) => database,
             Err(error) => return report(&self.shared, group, &Err(error)),
@@ -163,11 +185,16 @@ impl Writer {
             }
         }
         match self.commit(&database, overlay) {
-            Ok(()) => report(&self.shared, group, &Ok(())),
-            Err(failure) => {
+            Ok(()) => {
+                pass("store.synced");
+                report(&self.shared, group, &Ok(()));
+                pass("store.reported");
+            }
+            Err(NotCommitted::Nothing(failure)) => {
                 self.fail(&failure);
                 report(&self.shared, group, &Err(self.shared.unavailable()));
             }
+            Err(NotCommitted::InDoubt(failure, overlay)) => self.doubt(&failure, group, overlay),
         }
         let (jobs, bytes) = self.shared.queue.depth();
         #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
@@ -178,12 +205,16 @@ impl Writer {
     }
 
     /// Commits the changes and syncs them. Without changes there is nothing to wait for.
-    fn commit(&mut self, database: &OpenDatabase, mut overlay: Overlay) -> Result<(), Failure> {
+    fn commit(
+        &mut self,
+        database: &OpenDatabase,
+        mut overlay: Overlay,
+    ) -> Result<(), NotCommitted> {
         if overlay.is_empty() {
             return Ok(());
         }
-        self.check_space()?;
-        wait_for_workers(database)?;
+        let ready = self.check_space().and_then(|()| wait_for_workers(database));
+        ready.map_err(NotCommitted::Nothing)?;
         let commit = self.commit + 1;
         overlay.set(
             Table::Meta,
@@ -191,31 +222,24 @@ impl Writer {
             Some(commit.to_be_bytes().into()),
         );
         let started = Instant::now();
+        pass("store.commit");
         let result = apply(database, &overlay);
         metrics::histogram!("pitturu_store_commit_seconds").record(started.elapsed());
         match result {
             Ok(rows) => {
-                self.commit = commit;
-                self.heads.note(&overlay);
+                self.committed(&overlay);
                 #[expect(clippy::cast_precision_loss, reason = "histograms are approximate")]
                 metrics::histogram!("pitturu_store_commit_rows").record(rows as f64);
                 Ok(())
             }
-            Err(error) => {
-                let failure = judge(&error);
-                // The failed database still answers reads, without the changes.
-                match undo_of(database, &overlay) {
-                    Ok(undo) => self.unknown = Some(UnknownCommit { commit, undo }),
-                    Err(_) => {
-                        return Err(Failure {
-                            recovers: false,
-                            ..failure
-                        });
-                    }
-                }
-                Err(failure)
-            }
+            Err(error) => Err(NotCommitted::InDoubt(judge(&error), overlay)),
         }
+    }
+
+    /// The changes of the next commit are on disk.
+    fn committed(&mut self, overlay: &Overlay) {
+        self.commit += 1;
+        self.heads.note(overlay);
     }
 
     /// Refuses to write when free space is below the reserve.
@@ -287,7 +311,10 @@ impl Writer {
                 self.keys = next;
                 self.shared.key_table.store(table, Ordering::Release);
             }
-            Err(failure) => self.fail(&failure),
+            Err(NotCommitted::Nothing(failure)) => self.fail(&failure),
+            Err(NotCommitted::InDoubt(failure, overlay)) => {
+                self.doubt(&failure, Vec::new(), overlay);
+            }
         }
     }
 
@@ -356,7 +383,10 @@ fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Err
         }
     }
     let rows = batch.len();
+    database.broken.fail("store.write", &database.db)?;
+    let synced = database.broken.fail("store.sync", &database.db);
     batch.commit()?;
+    synced?;
     Ok(rows)
 }
 

@@ -76,9 +76,13 @@ pub(super) fn applied(
 pub(super) fn undelivered(
     view: &View,
     sender: EntityId,
+    after: Option<(u64, u16)>,
     limit: usize,
 ) -> Result<Vec<Undelivered>, StoreError> {
-    let range = Range::prefix(sender.as_bytes());
+    let mut range = Range::prefix(sender.as_bytes());
+    if let Some((version, index)) = after {
+        range = range.after(signal_key(sender, version, index));
+    }
     view.scan(Table::Signals, &range, false, Limit::rows(limit))?
         .iter()
         .map(|(key, row)| {

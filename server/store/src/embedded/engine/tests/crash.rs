@@ -215,7 +215,7 @@ async fn check(store: &Embedded, acknowledged: u64, place: &str) {
         .await
         .unwrap();
     assert_eq!(found.len(), listed, "{place}");
-    let waiting = store.undelivered(entity(1), 1_000).await.unwrap();
+    let waiting = store.undelivered(entity(1), None, 1_000).await.unwrap();
     let told: Vec<_> = (1..=version)
         .filter(|seq| !seq.is_multiple_of(3))
         .take(1_000)

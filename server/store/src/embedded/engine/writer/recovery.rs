@@ -1,4 +1,9 @@
-//! The way back from a failure: what may go on by itself, and how a commit that failed is undone.
+//! The way back from a failure: what may go on by itself, and how a commit in doubt is decided.
+//!
+//! A commit that went wrong while it was written or synced may be in the journal or not, and would be found at the next start or not.
+//! Its callers are told neither: they wait. It is repeated, unchanged, as soon as the folder takes writes again, and only
+//! then reported, as done. Meanwhile new writes are refused at once, reads show what was committed before, and what was queued
+//! behind it waits: nothing that rests on it is lost, and nothing that was refused is there.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -9,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
 
+use super::super::EngineHealth;
 use super::super::error::io_cause;
 use super::super::open::{self, COMMIT_KEY};
+use super::super::queue::Queued;
 use super::super::read::OpenDatabase;
 use super::super::tx::Overlay;
-use super::super::{EngineHealth, Key, Value};
-use super::{Writer, apply};
+use super::{Writer, apply, finish, report};
 use crate::StoreError;
 use crate::embedded::tables::Table;
+use crate::fail_points::{is_undone, pass};
 
 /// Bytes written to see whether there is space again.
 const PROBE_BYTES: usize = 512 * 1024;
@@ -27,23 +34,52 @@ const READERS_WAIT: Duration = Duration::from_secs(10);
 /// How often it looks whether they are done.
 const READERS_POLL: Duration = Duration::from_millis(2);
 
-/// Changes whose commit failed: they may or may not be in the journal, until the folder is opened again.
-pub(super) struct UnknownCommit {
-    /// Number of the commit that failed.
-    pub(super) commit: u64,
-    /// What was there before.
-    pub(super) undo: Vec<(Table, Key, Option<Value>)>,
+/// A commit that may be on disk or not.
+pub(super) struct InDoubt {
+    /// Who waits for it.
+    pub(super) group: Vec<Queued>,
+    /// Its changes, with its number.
+    pub(super) overlay: Overlay,
 }
 
-/// Why a group was not committed.
+/// Why the folder does not take writes.
 pub(super) struct Failure {
     pub(super) reason: String,
     /// Whether the engine may go on by itself.
     pub(super) recovers: bool,
 }
 
+/// Why a group was not committed.
+pub(super) enum NotCommitted {
+    /// Before anything was written.
+    Nothing(Failure),
+    /// While it was written: these changes may be on disk.
+    InDoubt(Failure, Overlay),
+}
+
 impl Writer {
+    /// The folder takes no writes, and what waited for it was lost: nothing may rest on that any more.
     pub(super) fn fail(&self, failure: &Failure) {
+        self.set_failing(failure);
+        // After the health, so that who sees the new fence finds the store failing, not a gap between the two.
+        self.shared.fence.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The folder takes no writes, and this commit is in doubt until it does again.
+    pub(super) fn doubt(&mut self, failure: &Failure, group: Vec<Queued>, overlay: Overlay) {
+        if is_undone("settle_before_publish") {
+            self.fail(failure);
+            return report(&self.shared, group, &Err(self.shared.unavailable()));
+        }
+        self.in_doubt = Some(InDoubt { group, overlay });
+        self.set_failing(failure);
+        // Who loads does not wait for writes that may take long to come: a life that is in doubt stays in memory.
+        for queued in self.shared.queue.suspend() {
+            finish(queued, Err(self.shared.unavailable()));
+        }
+    }
+
+    fn set_failing(&self, failure: &Failure) {
         let dir = self.shared.dir.display();
         let reason = format!("writing to {dir} went wrong: {}", failure.reason);
         tracing::error!(recovers = failure.recovers, "{reason}");
@@ -52,8 +88,6 @@ impl Writer {
             reason: reason.into(),
             recovers: failure.recovers,
         });
-        // After the health, so that who sees the new fence finds the store failing, not a gap between the two.
-        self.shared.fence.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Tries to write again after a failure.
@@ -66,8 +100,10 @@ impl Writer {
         if free_bytes(dir).is_some_and(|free| free < reserve) || probe(dir).is_err() {
             return;
         }
-        let recovered = if self.usable() {
-            self.go_on()
+        // Behind a batch that was cut short nothing may be written: the folder is opened again, and the batch goes.
+        let recovered = if self.in_doubt.is_none() && self.usable() {
+            self.heads.forget();
+            Ok(())
         } else {
             self.reopen()
         };
@@ -77,26 +113,22 @@ impl Writer {
         }
         tracing::info!(dir = %self.shared.dir.display(), "the store writes again");
         self.shared.set_health(EngineHealth::Ok);
+        if let Some(in_doubt) = self.in_doubt.take() {
+            report(&self.shared, in_doubt.group, &Ok(()));
+        }
     }
 
     /// Whether the database that is open takes writes.
     pub(super) fn usable(&self) -> bool {
-        self.shared
-            .database()
-            .is_ok_and(|database| database.db.persist(PersistMode::Buffer).is_ok())
+        self.shared.database().is_ok_and(|database| {
+            database.db.persist(PersistMode::Buffer).is_ok() && database.broken.shown().is_none()
+        })
     }
 
-    /// Goes on with the database that is open. It shows nothing of a commit that failed: changes are synced before they
-    /// are shown.
-    fn go_on(&mut self) -> Result<(), StoreError> {
-        let database = self.shared.database()?;
-        self.heads.forget();
-        self.settle_unknown(&database)
-    }
-
-    /// Closes the database, opens it again, and settles what is in doubt before anybody can read it: a commit that was
-    /// reported as failed may be in the journal, and must not be seen before it is taken back.
+    /// Closes the database, opens it again, and decides what is in doubt before anybody can read it: it may be in the journal and
+    /// yet not on disk.
     fn reopen(&mut self) -> Result<(), StoreError> {
+        pass("store.reopen");
         if !self.close_database() {
             return Err(StoreError::unavailable(
                 "readers keep the store from opening again",
@@ -108,7 +140,11 @@ impl Writer {
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
         // Which of the last changes are there is found out only now.
         self.heads.forget();
-        self.settle_unknown(&database)?;
+        self.commit = open::commit_number(&database)
+            .map_err(|error| StoreError::unavailable(error.to_string()))?;
+        pass("store.reopened");
+        self.repeat(&database)?;
+        pass("store.repeated");
         self.set_database(Arc::new(database));
         Ok(())
     }
@@ -143,47 +179,26 @@ impl Writer {
         *self.shared.database.write() = Some(database);
     }
 
-    /// Takes back a commit that was reported as failed and yet reached the journal.
-    fn settle_unknown(&mut self, database: &OpenDatabase) -> Result<(), StoreError> {
-        let Some(unknown) = &self.unknown else {
+    /// Writes what is in doubt once more: the same changes, under the number behind the newest commit that is there. That may be the
+    /// one in doubt, read from a journal that never was synced.
+    fn repeat(&mut self, database: &OpenDatabase) -> Result<(), StoreError> {
+        let Some(mut in_doubt) = self.in_doubt.take() else {
             return Ok(());
         };
-        let stored = open::commit_number(database)
-            .map_err(|error| StoreError::unavailable(error.to_string()))?;
-        let settled = unknown.commit + 1;
-        if stored == unknown.commit {
-            let mut overlay = Overlay::new();
-            for (table, key, value) in &unknown.undo {
-                overlay.set(*table, key.clone(), value.clone());
-            }
-            let number = settled.to_be_bytes();
-            overlay.set(Table::Meta, COMMIT_KEY.into(), Some(number.into()));
-            apply(database, &overlay)
-                .map_err(|error| StoreError::unavailable(error.to_string()))?;
-            tracing::warn!(commit = unknown.commit, "a failed commit was taken back");
+        let number = (self.commit + 1).to_be_bytes();
+        let row = Some(number.into());
+        in_doubt.overlay.set(Table::Meta, COMMIT_KEY.into(), row);
+        let applied = apply(database, &in_doubt.overlay);
+        if applied.is_ok() {
+            self.committed(&in_doubt.overlay);
+            tracing::warn!(commit = self.commit, "a commit in doubt was repeated");
         }
-        self.commit = if stored < unknown.commit {
-            stored
-        } else {
-            settled
-        };
-        self.unknown = None;
-        Ok(())
+        // Reported once the store is healthy again.
+        self.in_doubt = Some(in_doubt);
+        applied
+            .map(drop)
+            .map_err(|error| StoreError::unavailable(error.to_string()))
     }
-}
-
-/// What the keys of a failed commit held before it.
-pub(super) fn undo_of(
-    database: &OpenDatabase,
-    overlay: &Overlay,
-) -> Result<Vec<(Table, Key, Option<Value>)>, StoreError> {
-    let mut undo = Vec::new();
-    for table in Table::ALL {
-        for key in overlay.tables[table.index()].keys() {
-            undo.push((*table, key.clone(), database.get(*table, key)?));
-        }
-    }
-    Ok(undo)
 }
 
 /// Whether the engine may open the folder again by itself.
@@ -225,8 +240,12 @@ fn probe(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
-    use crate::embedded::engine::{EngineOptions, Shared};
+    use crate::Done;
+    use crate::embedded::engine::queue::Submission;
+    use crate::embedded::engine::{EngineOptions, Shared, Value};
 
     fn changes(rows: &[(&str, Option<&str>)], commit: u64) -> Overlay {
         let mut overlay = Overlay::new();
@@ -238,8 +257,10 @@ mod tests {
         overlay
     }
 
-    /// A writer of a folder with the rows `a` and `b`, whose second commit was reported as failed.
-    fn writer_in_doubt(dir: &Path, reached: bool) -> Writer {
+    type Outcome = oneshot::Receiver<Result<(), StoreError>>;
+
+    /// A writer of a folder with the rows `a` and `b`, whose second commit is in doubt, and who waits for that.
+    fn writer_in_doubt(dir: &Path, reached: bool) -> (Writer, Outcome) {
         let options = EngineOptions::default();
         let opened = open::open(dir, &options).unwrap();
         let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
@@ -247,54 +268,72 @@ mod tests {
         let shared = Shared::new(dir, options, opened.database, 0);
         let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
 
-        let failed = changes(&[("a", Some("new")), ("b", None), ("c", Some("new"))], 2);
-        let database = writer.shared.database().unwrap();
-        writer.unknown = Some(UnknownCommit {
-            commit: 2,
-            undo: undo_of(&database, &failed).unwrap(),
-        });
+        let second = [("a", Some("new")), ("b", None), ("c", Some("new"))];
         if reached {
-            apply(&database, &failed).unwrap();
+            let database = writer.shared.database().unwrap();
+            apply(&database, &changes(&second, 2)).unwrap();
         }
-        writer
+        let (report, outcome) = oneshot::channel();
+        let done: Done = Box::new(move |result| drop(report.send(result)));
+        let group = vec![Queued {
+            job: Box::new(Submission::new(Box::new(|_| Ok(())), done)),
+            bytes: 0,
+            is_marker: false,
+        }];
+        let failure = Failure {
+            reason: "a test".to_owned(),
+            recovers: true,
+        };
+        writer.doubt(&failure, group, changes(&second, 2));
+        (writer, outcome)
     }
 
-    /// Whoever reads while the store recovers sees what was there before the failed commit, or that the store is not
-    /// available: never what is about to be taken back.
+    /// Whoever reads while the store recovers sees what was decided, or that the store is not available.
     #[test]
-    fn what_is_taken_back_is_shown_to_nobody() {
+    fn what_is_in_doubt_is_shown_to_nobody() {
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
-            let mut writer = writer_in_doubt(dir.path(), true);
+            let (mut writer, _outcome) = writer_in_doubt(dir.path(), true);
             assert!(writer.close_database());
             let shared = Arc::clone(&writer.shared);
             let reader = std::thread::spawn(move || {
                 loop {
                     // Looks as often as it can: it is there before the one who opens.
                     if let Ok(database) = shared.database() {
-                        return database.get(Table::EntityRows, b"a").unwrap();
+                        return open::commit_number(&database).unwrap();
                     }
                 }
             });
             writer.reopen().unwrap();
-            assert_eq!(reader.join().unwrap().unwrap(), b"old");
+            // The second commit was there, and is repeated as the third.
+            assert_eq!(reader.join().unwrap(), 3);
+            assert_eq!(writer.commit, 3, "decided before it was shown");
         }
     }
 
-    /// What a failed commit left in the journal is taken back when the folder is opened again, and what it did not is not.
+    /// Whether it had reached the journal or not: a commit in doubt is there in the end, and only then reported, as done.
     #[test]
-    fn a_failed_commit_leaves_nothing_whether_it_reached_the_journal_or_not() {
+    fn a_commit_in_doubt_is_repeated_and_then_reported() {
         for reached in [true, false] {
             let dir = tempfile::tempdir().unwrap();
-            let mut writer = writer_in_doubt(dir.path(), reached);
-            writer.reopen().unwrap();
+            let (mut writer, mut outcome) = writer_in_doubt(dir.path(), reached);
+            assert!(outcome.try_recv().is_err(), "nobody is told yet");
+            writer.recover();
+            assert_eq!(outcome.try_recv(), Ok(Ok(())));
+            assert!(writer.in_doubt.is_none());
+            assert_eq!(writer.shared.health(), EngineHealth::Ok);
 
             let database = writer.shared.database().unwrap();
             let get = |key: &str| database.get(Table::EntityRows, key.as_bytes()).unwrap();
-            assert_eq!(get("a").unwrap(), b"old", "reached: {reached}");
-            assert_eq!(get("b").unwrap(), b"old");
-            assert!(get("c").is_none());
+            assert_eq!(get("a").unwrap(), b"new", "reached: {reached}");
+            assert!(get("b").is_none());
+            assert_eq!(get("c").unwrap(), b"new");
+            assert_eq!(writer.commit, if reached { 3 } else { 2 });
             assert_eq!(open::commit_number(&database).unwrap(), writer.commit);
+            drop(database);
+            writer.mark();
+            assert!(writer.close_database());
+            open::check_files(dir.path(), Table::ALL).expect("the journals are in order");
         }
     }
 }

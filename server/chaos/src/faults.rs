@@ -1,0 +1,424 @@
+//! What is done to a running server and to the connections that lead to it, drawn by rate and seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::{Instant, sleep};
+
+use crate::players::World;
+use crate::proxy::{Cut, Proxy};
+use crate::record::{READY, What};
+use crate::server::{Installation, Server, ServerError, Start, StoreHealth};
+
+/// Longest pause between two faults.
+const PAUSE_MS: u64 = 800;
+
+/// How long a store that only a restart mends is left alone.
+const OPERATOR_SLEEPS: Duration = Duration::from_millis(400);
+
+/// How far the wall clock goes astray, in milliseconds.
+const CLOCK_STEP_MS: i64 = 5_400_000;
+
+/// Points at which the process can die while it writes.
+const POINTS_OF_WRITES: &[&str] = &[
+    "owner.decided",
+    "owner.handed_over",
+    "store.group",
+    "store.commit",
+    "store.synced",
+    "store.reported",
+    "owner.reported",
+    "room.durable",
+    "room.told",
+    "signal.sent",
+    "signal.applied",
+    "signal.answered",
+];
+
+/// Points at which it can die while it recovers from a failure, or starts.
+const POINTS_OF_RECOVERY: &[&str] = &["store.reopen", "store.reopened", "store.repeated"];
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `kill -9`, and another start.
+    Kill,
+    /// The process gets no time for a while.
+    Pause,
+    /// An orderly end, and another start.
+    Stop,
+    /// A named point ends the process.
+    Abort,
+    /// The process dies while it starts, or while it recovers.
+    AbortRecovery,
+    /// A write finds no space.
+    FullDisk,
+    /// Files may not grow for a while: writes fail half-way, those of the store's own background work among them.
+    FileLimit,
+    /// A write fails.
+    FailingWrite,
+    /// A sync finds no space.
+    FullSync,
+    /// A sync fails.
+    FailingSync,
+    /// Syncs take 100 or 250 ms.
+    SlowSync,
+    /// The server's queue of writes is short until the next start.
+    ShortQueue,
+    /// The wall clock jumps.
+    Clock,
+    /// A connection is reset.
+    Reset,
+    /// A connection is closed in one direction.
+    HalfClose,
+    /// A connection carries nothing for a while.
+    Stall,
+}
+
+/// How often each kind comes, beside the others.
+const WEIGHTS: &[(u32, Kind)] = &[
+    (6, Kind::Kill),
+    (4, Kind::Pause),
+    (2, Kind::Stop),
+    (12, Kind::Abort),
+    (3, Kind::AbortRecovery),
+    (4, Kind::FullDisk),
+    (3, Kind::FileLimit),
+    (2, Kind::FailingWrite),
+    (5, Kind::FullSync),
+    (2, Kind::FailingSync),
+    (8, Kind::SlowSync),
+    (3, Kind::ShortQueue),
+    (3, Kind::Clock),
+    (10, Kind::Reset),
+    (5, Kind::HalfClose),
+    (8, Kind::Stall),
+];
+
+impl Kind {
+    /// All kinds.
+    pub fn all() -> impl Iterator<Item = Self> {
+        WEIGHTS.iter().map(|(_, kind)| *kind)
+    }
+
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Stop => "stop",
+            Self::Abort => "abort",
+            Self::AbortRecovery => "abort-recovery",
+            Self::FullDisk => "full-disk",
+            Self::FileLimit => "file-limit",
+            Self::FailingWrite => "failing-write",
+            Self::FullSync => "full-sync",
+            Self::FailingSync => "failing-sync",
+            Self::SlowSync => "slow-sync",
+            Self::ShortQueue => "short-queue",
+            Self::Clock => "clock",
+            Self::Reset => "reset",
+            Self::HalfClose => "half-close",
+            Self::Stall => "stall",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.name() == name)
+    }
+}
+
+/// Counts of what was done.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// By kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Ends of the process without warning, by whatever.
+    pub kills: u64,
+    /// Starts after the first.
+    pub restarts: u64,
+}
+
+/// Breaks one server.
+pub struct Breaker {
+    installation: Installation,
+    server: Option<Server>,
+    proxy: Proxy,
+    world: Arc<World>,
+    kinds: Vec<(u32, Kind)>,
+    rng: Rng,
+    clock_offset_ms: i64,
+    needs_restart_since: Option<Instant>,
+    /// What was done.
+    pub counts: Counts,
+}
+
+impl Breaker {
+    /// A breaker of this server, which knows these kinds of faults.
+    pub fn new(
+        installation: Installation,
+        server: Server,
+        proxy: Proxy,
+        world: Arc<World>,
+        kinds: &[Kind],
+    ) -> Self {
+        let known = WEIGHTS.iter().filter(|(_, kind)| kinds.contains(kind));
+        Self {
+            rng: Rng::with_seed(world.seed.rotate_left(17)),
+            kinds: known.copied().collect(),
+            installation,
+            server: Some(server),
+            proxy,
+            world,
+            clock_offset_ms: 0,
+            needs_restart_since: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Breaks one thing after the other for so long.
+    ///
+    /// # Errors
+    /// A server that does not start, or does not end in order when asked.
+    pub async fn run(&mut self, time: Duration) -> Result<(), ServerError> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            let pause = self.rng.u64(..PAUSE_MS);
+            sleep(Duration::from_millis(pause)).await;
+            self.look_after().await?;
+            if let Some(kind) = self.draw() {
+                *self.counts.faults.entry(kind.name()).or_default() += 1;
+                self.note(kind.name());
+                self.commit(kind).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all faults, and leaves a server that works.
+    ///
+    /// # Errors
+    /// A server that does not start.
+    pub async fn make_whole(&mut self) -> Result<(), ServerError> {
+        self.proxy.flow();
+        if let Some(server) = self.server.as_mut() {
+            let is_well = !server.has_ended()
+                && server.order("disarm")
+                && server.store_health() != StoreHealth::NeedsRestart;
+            if is_well && self.becomes_well().await {
+                self.note("whole");
+                return Ok(());
+            }
+        }
+        self.kill_and_start(Start::default()).await?;
+        self.note("whole after a restart");
+        Ok(())
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        self.server.as_ref().map(|server| server.ws)
+    }
+
+    async fn becomes_well(&self) -> bool {
+        for _ in 0..100 {
+            let health = self.server.as_ref().map(Server::store_health);
+            if health == Some(StoreHealth::Ok) {
+                return true;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        false
+    }
+
+    fn note(&self, what: &str) {
+        self.world.record.write(0, What::Fault(what.to_owned()));
+    }
+
+    fn draw(&mut self) -> Option<Kind> {
+        let all: u32 = self.kinds.iter().map(|(weight, _)| weight).sum();
+        if all == 0 {
+            return None;
+        }
+        let mut left = self.rng.u32(..all);
+        for (weight, kind) in &self.kinds {
+            match left.checked_sub(*weight) {
+                Some(rest) => left = rest,
+                None => return Some(*kind),
+            }
+        }
+        None
+    }
+
+    /// Starts a server that has ended by itself, and does what its operator has to.
+    async fn look_after(&mut self) -> Result<(), ServerError> {
+        let Some(server) = self.server.as_mut() else {
+            return self.start(Start::default()).await;
+        };
+        if server.has_ended() {
+            self.counts.kills += 1;
+            self.note("the server has ended");
+            self.server = None;
+            return self.start(Start::default()).await;
+        }
+        if server.store_health() == StoreHealth::NeedsRestart {
+            let since = *self.needs_restart_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > OPERATOR_SLEEPS {
+                self.needs_restart_since = None;
+                self.note("the operator restarts a server whose disk has failed");
+                return match self.rng.bool() {
+                    true => self.kill_and_start(Start::default()).await,
+                    false => self.stop_and_start().await,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, kind: Kind) -> Result<(), ServerError> {
+        match kind {
+            Kind::Kill => self.kill_and_start(Start::default()).await?,
+            Kind::Stop => self.stop_and_start().await?,
+            Kind::Pause => {
+                let time = self.rng.u64(50..1_500);
+                if let Some(server) = self.server.as_mut() {
+                    server.pause(true);
+                    sleep(Duration::from_millis(time)).await;
+                    server.pause(false);
+                }
+            }
+            Kind::Abort => {
+                let point = POINTS_OF_WRITES[self.rng.usize(..POINTS_OF_WRITES.len())];
+                let passages = self.rng.u32(1..40);
+                self.arm(&format!("{point}=abort:{passages}"));
+            }
+            Kind::AbortRecovery => self.abort_recovery().await?,
+            Kind::FullDisk => self.arm_some("store.write=no_space"),
+            Kind::FileLimit => {
+                let (bytes, time) = (self.rng.u64(4_096..400_000), self.rng.u64(20..600));
+                if let Some(server) = &self.server {
+                    server.limit_files(Some(bytes));
+                    sleep(Duration::from_millis(time)).await;
+                    server.limit_files(None);
+                }
+            }
+            Kind::FailingWrite => self.arm("store.write=io:1"),
+            Kind::FullSync => self.arm_some("store.sync=no_space"),
+            Kind::FailingSync => self.arm("store.sync=io:1"),
+            Kind::SlowSync => {
+                let time = [100, 250][self.rng.usize(..2)];
+                let syncs = self.rng.u32(3..15);
+                self.arm(&format!("store.sync=delay:{time}:{syncs}"));
+            }
+            Kind::ShortQueue => {
+                let start = Start {
+                    settings: vec!["store.queue_jobs_max=16".to_owned()],
+                    armed: vec!["store.sync=delay:100:60".to_owned()],
+                    ..Start::default()
+                };
+                self.kill_and_start(start).await?;
+            }
+            Kind::Clock => {
+                self.clock_offset_ms = self.rng.i64(-CLOCK_STEP_MS..CLOCK_STEP_MS);
+                let offset = self.clock_offset_ms;
+                self.order(&format!("clock/{offset}"));
+            }
+            Kind::Reset => {
+                self.proxy.cut(self.rng.usize(..), Cut::Reset);
+            }
+            Kind::HalfClose => {
+                let cut = match self.rng.bool() {
+                    true => Cut::HalfCloseToServer,
+                    false => Cut::HalfCloseToPlayer,
+                };
+                self.proxy.cut(self.rng.usize(..), cut);
+            }
+            Kind::Stall => {
+                let time = Duration::from_millis(self.rng.u64(100..3_000));
+                self.proxy.stall(self.rng.usize(..), time);
+            }
+        }
+        Ok(())
+    }
+
+    fn arm(&self, text: &str) {
+        self.order(&format!("arm/{text}"));
+    }
+
+    /// Arms a point for a few passages.
+    fn arm_some(&mut self, text: &str) {
+        let passages = self.rng.u32(1..4);
+        self.arm(&format!("{text}:{passages}"));
+    }
+
+    fn order(&self, order: &str) {
+        self.note(order);
+        if let Some(server) = &self.server {
+            server.order(order);
+        }
+    }
+
+    /// A failure from which the store recovers by itself, and a point on the way that ends the process; or a start that ends.
+    async fn abort_recovery(&mut self) -> Result<(), ServerError> {
+        if self.rng.bool() {
+            let point = POINTS_OF_RECOVERY[self.rng.usize(..POINTS_OF_RECOVERY.len())];
+            self.arm(&format!("{point}=abort:1"));
+            self.arm("store.sync=no_space:1");
+            return Ok(());
+        }
+        self.kill().await;
+        let start = Start {
+            armed: vec!["store.opened=abort:1".to_owned()],
+            ..Start::default()
+        };
+        // It dies before it is ready.
+        if self.start(start).await.is_ok() {
+            self.kill().await;
+        } else {
+            self.counts.kills += 1;
+        }
+        self.start(Start::default()).await
+    }
+
+    async fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.counts.kills += 1;
+            server.kill();
+        }
+        let pause = self.rng.u64(..150);
+        sleep(Duration::from_millis(pause)).await;
+    }
+
+    async fn kill_and_start(&mut self, start: Start) -> Result<(), ServerError> {
+        self.kill().await;
+        self.start(start).await
+    }
+
+    async fn stop_and_start(&mut self) -> Result<(), ServerError> {
+        if let Some(server) = self.server.take() {
+            let installation = self.installation.clone();
+            let stopping = tokio::task::spawn_blocking(move || server.stop(&installation));
+            stopping.await.map_err(std::io::Error::other)??;
+        }
+        self.start(Start::default()).await
+    }
+
+    async fn start(&mut self, start: Start) -> Result<(), ServerError> {
+        let start = Start {
+            clock_offset_ms: self.clock_offset_ms,
+            ..start
+        };
+        let installation = self.installation.clone();
+        let starting = tokio::task::spawn_blocking(move || installation.start(&start));
+        let server = starting.await.map_err(std::io::Error::other)??;
+        self.counts.restarts += 1;
+        self.needs_restart_since = None;
+        self.proxy.lead_to(server.ws);
+        self.note(READY);
+        self.server = Some(server);
+        Ok(())
+    }
+}

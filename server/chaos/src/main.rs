@@ -1,0 +1,63 @@
+//! The chaos program: the harness, and under the name `serve` the server that it breaks.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pitturu_chaos::cli::Arguments;
+use pitturu_chaos::run::run;
+use pitturu_server::config::flags::Flags;
+use pitturu_server::ops::logs;
+use pitturu_server::{app, assembly, config};
+use rustix::process::Signal;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The first argument of the server.
+const SERVE: &str = "serve";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    let is_server = arguments.next().is_some_and(|first| first == SERVE);
+    let ended = if is_server {
+        serve(&Flags::parse_from(program.into_iter().chain(arguments)))
+    } else {
+        break_one(&Arguments::parse())
+    };
+    ended.unwrap_or_else(|error| {
+        // Without standard error there is only the exit code.
+        let _ = writeln!(io::stderr(), "pitturu-chaos: {error}");
+        ExitCode::from(2)
+    })
+}
+
+/// As the server's own program does.
+fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let loaded = config::load(flags)?;
+    let log = &loaded.config.log;
+    logs::start(log.level.as_str(), log.format)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // A write beyond the limit of a file's size is an error then, and not the end of the process.
+    let beyond_limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    let _handled = runtime.block_on(async { signal(beyond_limit) })?;
+    runtime.block_on(Box::pin(app::run(loaded.config, assembly::start)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn break_one(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let program = (std::env::current_exe()?, vec![SERVE.to_owned()]);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(run(arguments, program))?;
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&report.json())?)?;
+    }
+    write!(io::stdout(), "{report}")?;
+    Ok(match report.violations.is_empty() != arguments.must_find {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}

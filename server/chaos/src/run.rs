@@ -1,0 +1,266 @@
+//! One round after the other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::actions::{set_up, work};
+use crate::audit::{Audit, audit};
+use crate::cli::Arguments;
+use crate::faults::Breaker;
+use crate::model::{Violation, check};
+use crate::players::World;
+use crate::proxy::Proxy;
+use crate::record::{Line, Record, What};
+use crate::report::{Report, Shown};
+use crate::server::{Installation, Start};
+use crate::tokens::drill;
+
+/// Longest time for all calls of a round to end, and for all streams to come to their heads, on a server that works.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Accounts whose tokens are looked at on their own.
+const DRILLS: u64 = 2;
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A socket or a folder.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A server that nobody has broken yet.
+    #[error("the first start: {0}")]
+    Start(#[from] crate::server::ServerError),
+    /// Players on a server that nobody has broken yet.
+    #[error("setting up: {0}")]
+    SetUp(String),
+}
+
+/// Runs rounds until the time is over or something is wrong.
+///
+/// # Errors
+/// [`RunError`]: what is no fault of a broken server.
+pub async fn run(
+    arguments: &Arguments,
+    program: (PathBuf, Vec<String>),
+) -> Result<Report, RunError> {
+    let mut report = Report::default();
+    let began = Instant::now();
+    let limit = Duration::from_secs_f64(arguments.minutes * 60.0);
+    while let Some(arguments) = arguments.round(report.rounds) {
+        let round = Round {
+            installation: Installation::new(program.clone(), arguments.undo.clone())?,
+            arguments: &arguments,
+            seed: arguments.seed,
+        };
+        let violations = round.run(&mut report).await?;
+        report.rounds += 1;
+        report.took = began.elapsed();
+        let is_wrong = !violations.is_empty();
+        report
+            .violations
+            .extend(violations.into_iter().map(|violation| Shown {
+                command: arguments.command(),
+                violation,
+            }));
+        let is_over = arguments.rounds.is_none() && began.elapsed() >= limit;
+        if is_over || (is_wrong && !arguments.keep_going) {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+struct Round<'a> {
+    arguments: &'a Arguments,
+    seed: u64,
+    installation: Installation,
+}
+
+impl Round<'_> {
+    async fn run(self, report: &mut Report) -> Result<Vec<Violation>, RunError> {
+        let server = self.installation.start(&Start::default())?;
+        let proxy = Proxy::start(server.ws).await?;
+        let record = Arc::<Record>::default();
+        let world = World::begin(
+            proxy.address,
+            self.seed,
+            self.arguments.sdk_players,
+            self.arguments.raw_players.max(4),
+            record,
+        )
+        .await
+        .map_err(RunError::SetUp)?;
+        let world = Arc::new(world);
+        set_up(&world).await.map_err(RunError::SetUp)?;
+
+        let mut breaker = Breaker::new(
+            self.installation.clone(),
+            server,
+            proxy.clone(),
+            Arc::clone(&world),
+            &self.arguments.kinds(),
+        );
+        let (workers, drills) = self.begin(&world, &proxy);
+        let time = Duration::from_secs_f64(self.arguments.round_seconds);
+        let broken = breaker.run(time).await;
+        world.stop.store(true, Ordering::Relaxed);
+        let whole = match broken {
+            Ok(()) => breaker.make_whole().await,
+            Err(error) => Err(error),
+        };
+        let mut violations = Vec::new();
+        match whole {
+            Ok(()) => violations.extend(self.settle(&world, workers, drills, &breaker).await),
+            Err(error) => violations.push(violation("starts and ends in order", &error)),
+        }
+        let panics = self.installation.panics();
+        violations.extend(panics.iter().map(|line| violation("no panic", line)));
+        report.count_faults(&breaker.counts, self.installation.acted());
+        let lines = self.check(&world, &mut violations, &breaker).await;
+        report.count_lines(&lines);
+        Ok(violations)
+    }
+
+    fn begin(&self, world: &Arc<World>, proxy: &Proxy) -> (JoinSet<()>, JoinSet<Vec<Violation>>) {
+        let mut workers = JoinSet::new();
+        for player in 0..world.players.len() {
+            for worker in 0..self.arguments.workers {
+                let seed = self.seed.wrapping_mul(1_000_003) + (player * 100 + worker) as u64;
+                workers.spawn(work(Arc::clone(world), player, seed));
+            }
+        }
+        let mut drills = JoinSet::new();
+        for number in 0..DRILLS {
+            drills.spawn(drill(Arc::clone(world), proxy.address, number));
+        }
+        (workers, drills)
+    }
+
+    /// Waits until nobody waits for anything any more.
+    async fn settle(
+        &self,
+        world: &World,
+        mut workers: JoinSet<()>,
+        mut drills: JoinSet<Vec<Violation>>,
+        breaker: &Breaker,
+    ) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let ended = async { while workers.join_next().await.is_some() {} };
+        if timeout(SETTLED_WITHIN, ended).await.is_err() {
+            violations.push(violation("every call ends", "some never did"));
+        }
+        let ended = async {
+            let mut found = Vec::new();
+            while let Some(drill) = drills.join_next().await {
+                match drill {
+                    Ok(more) => found.extend(more),
+                    Err(error) => found.push(violation("tokens", &error)),
+                }
+            }
+            found
+        };
+        match timeout(2 * SETTLED_WITHIN, ended).await {
+            Ok(found) => violations.extend(found),
+            Err(_) => violations.push(violation("tokens", "a sign-in does not go through")),
+        }
+        for player in &world.players {
+            player.hurry();
+        }
+        let began = Instant::now();
+        while !world.players.iter().all(|player| player.is_online()) {
+            if began.elapsed() > SETTLED_WITHIN {
+                let away = world.players.iter().filter(|player| !player.is_online());
+                let states: Vec<String> = away.map(|player| player.state()).collect();
+                violations.push(violation("everybody comes back", &states.join(", ")));
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        if breaker.address().is_none() {
+            violations.push(violation("starts and ends in order", "there is no server"));
+        }
+        violations
+    }
+
+    /// Reads what the server has, waits until everybody has heard of it, and compares.
+    async fn check(
+        &self,
+        world: &World,
+        violations: &mut Vec<Violation>,
+        breaker: &Breaker,
+    ) -> Vec<Line> {
+        let Some(address) = breaker.address() else {
+            return world.record.take();
+        };
+        let audit = match audit(world, address).await {
+            Ok(audit) => audit,
+            Err(unreadable) => {
+                violations.push(violation("everything can be read", &unreadable));
+                return world.record.take();
+            }
+        };
+        violations.extend(converge(world, &audit).await);
+        let lines = world.record.take();
+        violations.extend(check(&lines, world, &audit));
+        if !violations.is_empty() {
+            let faults = lines.iter().filter_map(|line| match &line.what {
+                What::Fault(fault) => Some(format!("{:9.3} {fault}", line.at.as_secs_f64())),
+                _ => None,
+            });
+            let log = self.installation.last_lines();
+            violations.push(Violation {
+                rule: "log",
+                subject: "the server".to_owned(),
+                message: "all faults of the round, and the last lines of its log".to_owned(),
+                trace: faults.chain(log.lines().map(str::to_owned)).collect(),
+            });
+        }
+        lines
+    }
+}
+
+/// Everybody whose room is open hears all of it.
+async fn converge(world: &World, audit: &Audit) -> Vec<Violation> {
+    let began = Instant::now();
+    loop {
+        let mut behind = Vec::new();
+        for player in &world.players {
+            for (room, seq, rev) in player.standing() {
+                let Some(view) = audit.rooms.get(&room).and_then(|audit| audit.view.as_ref())
+                else {
+                    continue;
+                };
+                if seq < view.info.head || rev < view.rev {
+                    behind.push(format!(
+                        "{} has come to {seq} and {rev} in {room}, which has {} and {}",
+                        player.name, view.info.head, view.rev
+                    ));
+                }
+            }
+        }
+        if behind.is_empty() {
+            return Vec::new();
+        }
+        if began.elapsed() > SETTLED_WITHIN {
+            let found = behind.iter();
+            return found
+                .map(|text| violation("everybody hears everything", text))
+                .collect();
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn violation(rule: &'static str, what: &(impl ToString + ?Sized)) -> Violation {
+    Violation {
+        rule,
+        subject: "the round".to_owned(),
+        message: what.to_string(),
+        trace: Vec::new(),
+    }
+}

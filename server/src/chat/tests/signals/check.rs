@@ -1,0 +1,283 @@
+//! What has to hold of the commits that were decided, and of what is stored in the end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use pitturu_protocol::codec;
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
+use pitturu_rules::friends::{FriendEffects, Relation, Relations, Standing};
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::entities::{Applied, Commit, EntityId, RowKey, Signal};
+
+use super::World;
+use super::faulty::Decided;
+use super::process::{OWNER, room};
+use crate::players;
+use crate::players::store::INBOX_ENTRIES_MAX;
+use crate::players::tests::{PATIENCE, user};
+
+/// The commits of an entity, in order.
+fn log(decided: &Decided, entity: EntityId) -> impl Iterator<Item = &Commit> {
+    decided
+        .range((entity, 0)..=(entity, u64::MAX))
+        .map(|(_, commit)| commit)
+}
+
+/// A sender and its version that told somebody something which they have not applied.
+fn unapplied(decided: &Decided) -> Option<(EntityId, u64, EntityId)> {
+    for commit in decided.values() {
+        for signal in &commit.signals {
+            let mut applied = log(decided, signal.to).filter_map(|commit| commit.applied);
+            let (from, version) = (commit.entity, commit.version);
+            if !applied.any(|applied| applied.from == from && applied.version >= version) {
+                return Some((from, version, signal.to));
+            }
+        }
+    }
+    None
+}
+
+/// Waits until everything that was told is applied.
+pub(super) async fn until_applied(world: &World) {
+    let began = Instant::now();
+    while let Some(lost) = unapplied(&world.process.store.decided()) {
+        let name = &world.name;
+        assert!(began.elapsed() < PATIENCE, "{name}: not applied: {lost:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Checks everything.
+pub(super) async fn check(world: &World) {
+    let decided = world.process.store.decided();
+    check_logs(&decided, &world.name);
+    check_keys(world, &decided);
+    let mut relations = Vec::new();
+    for number in [1, 2, OWNER] {
+        relations.push(check_player(world, &decided, user(number)).await);
+    }
+    let [one, other] = [(0, 2), (1, 1)].map(|(of, to)| relations[of].get(&user(to)).copied());
+    let agree = match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => match (one.standing, other.standing) {
+            (Standing::Requested { id }, Standing::Received { id: received })
+            | (Standing::Received { id }, Standing::Requested { id: received }) => {
+                id == received && one.since == other.since
+            }
+            (Standing::Friends { .. }, Standing::Friends { .. }) => one == other,
+            (standing, other) => standing == Standing::Blocked && other == Standing::Blocked,
+        },
+        (Some(one), None) | (None, Some(one)) => one.standing == Standing::Blocked,
+    };
+    assert!(agree, "{}: {one:?} and {other:?}", world.name);
+}
+
+/// Versions are dense, and of one incarnation.
+fn check_logs(decided: &Decided, name: &str) {
+    let mut before: Option<&Commit> = None;
+    for commit in decided.values() {
+        let (version, incarnation) = match before {
+            Some(before) if before.entity == commit.entity => {
+                (before.version + 1, before.incarnation)
+            }
+            _ => (1, commit.incarnation),
+        };
+        let place = (commit.version, commit.incarnation);
+        assert_eq!(place, (version, incarnation), "{name}: {}", commit.entity);
+        before = Some(commit);
+    }
+}
+
+/// What was answered was carried out once, and what was refused was not.
+fn check_keys(world: &World, decided: &Decided) {
+    let mut results = HashMap::new();
+    for commit in decided.values() {
+        if let Some(result) = &commit.result {
+            let key = (commit.entity, result.user, result.key.clone());
+            *results.entry(key).or_insert(0) += 1;
+        }
+    }
+    for (key, outcome, act) in &world.outcomes {
+        let (caller, entity) = act.caller_and_entity();
+        let times = results.remove(&(entity, caller, key.clone()));
+        let expected = outcome.is_ok().then_some(1);
+        assert_eq!(times, expected, "{}: {act:?}: {outcome:?}", world.name);
+    }
+    assert!(results.is_empty(), "{}: {results:?}", world.name);
+}
+
+/// What a player's commits come to.
+#[derive(Default)]
+struct Replayed {
+    relations: BTreeMap<UserId, Relation>,
+    rooms: BTreeSet<RoomId>,
+    inbox: Vec<InboxEntry>,
+    applied: HashMap<EntityId, Applied>,
+}
+
+/// What a batch of signals has to change.
+#[derive(Debug, Default, PartialEq)]
+struct Changes {
+    rows: Vec<(RowKey, Option<Vec<u8>>)>,
+    inbox: Vec<InboxEntry>,
+    signals: Vec<Signal>,
+}
+
+impl Changes {
+    /// What a commit changes, but for the row that counts.
+    fn of(commit: &Commit) -> Self {
+        let entries = commit.entries.iter();
+        let entry = |row: &Vec<u8>| codec::decode::<InboxAdded>(row).unwrap().entry;
+        Self {
+            rows: commit
+                .rows
+                .iter()
+                .filter(|(key, _)| key != b"c")
+                .cloned()
+                .collect(),
+            inbox: entries.map(|added| entry(&added.row)).collect(),
+            signals: commit.signals.clone(),
+        }
+    }
+}
+
+impl Replayed {
+    /// Works out what the signals have to change that a commit says it applies.
+    fn apply(
+        &mut self,
+        decided: &Decided,
+        player: UserId,
+        applied: Applied,
+        name: &str,
+    ) -> Changes {
+        let before = self.applied.insert(applied.from, applied);
+        let after = before.map_or(0, |before| before.version);
+        assert!(
+            applied.version > after,
+            "{name}: applied twice: {applied:?}"
+        );
+        let commits = log(decided, applied.from).filter(|commit| {
+            assert_eq!(commit.incarnation, applied.incarnation, "{name}");
+            commit.version > after && commit.version <= applied.version
+        });
+        let to = players::entity(player);
+        let signals = commits.flat_map(|commit| &commit.signals);
+        let told: Vec<&Signal> = signals.filter(|signal| signal.to == to).collect();
+        assert!(!told.is_empty(), "{name}: nothing was told: {applied:?}");
+        let mut relations = Relations::load(player, std::mem::take(&mut self.relations));
+        let (mut effects, mut rooms) = (FriendEffects::default(), Vec::new());
+        let mut inbox = Vec::new();
+        for signal in told {
+            match codec::decode(&signal.body).unwrap() {
+                PlayerSignal::Inbox { entry, .. } => inbox.push(entry),
+                PlayerSignal::Room { room, is_listed } => {
+                    let key = [b"o", room.as_bytes().as_slice()].concat();
+                    rooms.push((key, is_listed.then(Vec::new)));
+                }
+                PlayerSignal::Friend(signal) => {
+                    let from = UserId::from_bytes(applied.from.id());
+                    relations.apply(from, signal, &mut effects);
+                    inbox.append(&mut effects.inbox);
+                }
+                PlayerSignal::Role { .. } => panic!("{name}: nobody sets roles here"),
+            }
+        }
+        self.relations = relations.rows().collect();
+        let relation = |(other, row): &(UserId, Option<Relation>)| {
+            let key = [b"f", other.as_bytes().as_slice()].concat();
+            (key, row.as_ref().map(codec::encode))
+        };
+        let signals = effects.signals.iter().map(|(to, signal)| Signal {
+            to: players::entity(*to),
+            body: codec::encode(&PlayerSignal::Friend(signal.clone())),
+        });
+        Changes {
+            rows: effects.rows.iter().map(relation).chain(rooms).collect(),
+            inbox,
+            signals: signals.collect(),
+        }
+    }
+
+    /// Takes a commit's rows and entries as they are.
+    fn take(&mut self, commit: &Commit, name: &str) {
+        for (key, row) in &commit.rows {
+            let id = key.last_chunk().copied();
+            match (key[0], row) {
+                (b'f', Some(row)) => {
+                    let other = UserId::from_bytes(id.unwrap());
+                    self.relations.insert(other, codec::decode(row).unwrap());
+                }
+                (b'f', None) => {
+                    self.relations.remove(&UserId::from_bytes(id.unwrap()));
+                }
+                (b'o', Some(_)) => {
+                    self.rooms.insert(RoomId::from_bytes(id.unwrap()));
+                }
+                (b'o', None) => {
+                    self.rooms.remove(&RoomId::from_bytes(id.unwrap()));
+                }
+                _ => {}
+            }
+        }
+        for entry in &commit.entries {
+            let added: InboxAdded = codec::decode(&entry.row).unwrap();
+            self.inbox.push(added.entry);
+            let seq = self.inbox.len() as u64;
+            assert_eq!((entry.number, added.seq), (seq, seq), "{name}");
+        }
+    }
+}
+
+/// Plays a player's commits again, and compares with what is stored. How the player stands to others.
+async fn check_player(
+    world: &World,
+    decided: &Decided,
+    player: UserId,
+) -> BTreeMap<UserId, Relation> {
+    let (name, entity) = (&world.name, players::entity(player));
+    let mut replayed = Replayed::default();
+    for commit in log(decided, entity) {
+        if let Some(applied) = commit.applied {
+            let expected = replayed.apply(decided, player, applied, name);
+            let version = commit.version;
+            assert_eq!(
+                Changes::of(commit),
+                expected,
+                "{name}: {entity} at {version}"
+            );
+        }
+        replayed.take(commit, name);
+    }
+    for sender in decided.values() {
+        if sender.signals.iter().any(|signal| signal.to == entity) {
+            let applied = replayed.applied.get(&sender.entity);
+            let is_applied = applied.is_some_and(|applied| applied.version >= sender.version);
+            assert!(
+                is_applied,
+                "{name}: lost: {} {}",
+                sender.entity, sender.version
+            );
+        }
+    }
+    let process = &world.process;
+    let stored = process.players.inbox_after(player, 0, 9_999).await.unwrap();
+    let entries: Vec<InboxEntry> = stored.into_iter().map(|added| added.entry).collect();
+    let kept = usize::try_from(INBOX_ENTRIES_MAX).unwrap();
+    let gone = replayed.inbox.len().saturating_sub(kept);
+    assert_eq!(entries, replayed.inbox[gone..], "{name}");
+    let loaded = process.players.load(player).await.unwrap();
+    let relations: BTreeMap<_, _> = loaded.relations.rows().collect();
+    assert_eq!(relations, replayed.relations, "{name}");
+    assert!(loaded.undelivered.is_empty(), "{name}");
+    let listed = process.players.rooms(player, None, 9).await.unwrap();
+    let expected: Vec<RoomId> = replayed.rooms.into_iter().collect();
+    assert_eq!(listed, expected, "{name}");
+    for number in [1, 2] {
+        let places = process.rooms.places(player, &[room(number)]).await.unwrap();
+        let has_place = places[0].as_ref().is_some_and(|row| row.state.is_listed());
+        let is_listed = listed.contains(&room(number));
+        assert_eq!(is_listed, has_place, "{name}: {player} in room {number}");
+    }
+    relations
+}

@@ -1,0 +1,117 @@
+//! Inboxes.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_store::entities::{Bounds, Span, StreamHead};
+
+use super::stored::{Stored, on_both_stores};
+use super::{PATIENCE, Players, key, user};
+use crate::players::entity;
+use crate::players::store::INBOX_ENTRIES_MAX;
+
+on_both_stores! {
+    inboxes_are_dense_and_bounded,
+    an_entry_comes_once_for_each_key,
+}
+
+fn invited() -> InboxEntry {
+    InboxEntry::RoomInvited {
+        room: RoomId::from_bytes([1; 10]),
+        name: "hall".to_owned(),
+        by: user(3),
+    }
+}
+
+async fn inboxes_are_dense_and_bounded(stored: impl Stored) {
+    const OVER: u64 = 30;
+    let mut world = Players::start(stored);
+    let store = &world.store;
+    assert_eq!(store.inbox(user(1)).await.unwrap(), StreamHead::default());
+    assert!(store.inbox_after(user(1), 0, 9).await.unwrap().is_empty());
+    let removed = InboxEntry::FriendRemoved { user: user(1) };
+    for entry in [invited(), removed.clone()] {
+        world.owners.tell(user(2), entry, None, 7).await.unwrap();
+    }
+    // All are asked at once: they come in the order in which they were asked.
+    let told = (0..INBOX_ENTRIES_MAX + OVER).map(|at| {
+        let asked = world.owners.tell(user(1), invited(), None, at);
+        async move { asked.await.unwrap() }
+    });
+    join_all(told).await;
+    let full = StreamHead {
+        head: INBOX_ENTRIES_MAX + OVER,
+        first: 1 + OVER,
+    };
+    assert_eq!(world.grown.times(user(2)), 2);
+    let grown = world.grown.times(user(1)) as u64;
+    assert_eq!(grown, full.head, "once for each commit");
+
+    // What is kept no longer goes for good, some time later.
+    let began = Instant::now();
+    let entities = world.stored.entities();
+    loop {
+        let (span, bounds) = (Span::Before(u64::MAX), Bounds::rows(usize::MAX));
+        let kept = entities.entries(entity(user(1)), 0, span, bounds).await;
+        if kept.unwrap().len() as u64 == INBOX_ENTRIES_MAX {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.restart();
+    let store = &world.store;
+    assert_eq!(store.inbox(user(1)).await.unwrap(), full);
+    let two = StreamHead { head: 2, first: 1 };
+    assert_eq!(store.inbox(user(2)).await.unwrap(), two);
+    let all = store.inbox_after(user(1), 0, 9_999).await.unwrap();
+    let seqs: Vec<u64> = all.iter().map(|added| added.seq).collect();
+    let expected: Vec<u64> = (full.first..=full.head).collect();
+    assert_eq!(seqs, expected, "dense");
+    assert!(all.iter().all(|added| added.at == added.seq - 1));
+    let page = store.inbox_after(user(1), 0, 2).await.unwrap();
+    assert_eq!(page, all[..2]);
+    assert_eq!(page[0].entry, invited());
+    let rest = store.inbox_after(user(1), full.head - 1, 9).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    for behind in [full.head, u64::MAX] {
+        let none = store.inbox_after(user(1), behind, 9).await.unwrap();
+        assert!(none.is_empty());
+    }
+    let other = store.inbox_after(user(2), 0, 9).await.unwrap();
+    assert_eq!(other[1].entry, removed);
+    // A later life goes on where this one stood.
+    world
+        .owners
+        .tell(user(1), invited(), None, 9)
+        .await
+        .unwrap();
+    assert_eq!(
+        world.store.inbox(user(1)).await.unwrap().head,
+        full.head + 1
+    );
+}
+
+async fn an_entry_comes_once_for_each_key(stored: impl Stored) {
+    let mut world = Players::start(stored);
+    for round in 0..3 {
+        let told = (0..4).map(|_| {
+            world
+                .owners
+                .tell(user(1), invited(), Some(key("k", 1, 1)), 5)
+        });
+        for outcome in join_all(told).await {
+            outcome.unwrap();
+        }
+        assert_eq!(world.store.inbox(user(1)).await.unwrap().head, 1, "{round}");
+        world.restart();
+    }
+    world
+        .owners
+        .tell(user(1), invited(), Some(key("l", 1, 1)), 5)
+        .await
+        .unwrap();
+    assert_eq!(world.store.inbox(user(1)).await.unwrap().head, 2);
+}
