@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codec;
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_rules::accounts::{Staff, StaffEffects};
 use pitturu_rules::signals::{PlayerSignal, StaffSignal};
@@ -243,10 +243,9 @@ impl LiveStaff {
             .rows
             .extend(rows.map(|(user, role)| role_row(user, role)));
         let told = effects.told.into_iter();
-        commit.signals.extend(told.map(|(user, role)| Signal {
-            to: players::entity(user),
-            body: codec::encode(&PlayerSignal::Role { role, at }),
-        }));
+        commit.signals.extend(
+            told.map(|(user, role)| players::signal(user, &PlayerSignal::Role { role, at })),
+        );
         pending.version = commit.version;
         pending.signals.clone_from(&commit.signals);
         self.pending.push(pending, false);
@@ -342,10 +341,6 @@ impl Entity for LiveStaff {
         }
     }
 
-    fn missing() -> Fault {
-        Fault::of(Code::NotFound)
-    }
-
     async fn load(
         environment: Environment,
         _: UserId,
@@ -411,9 +406,8 @@ impl Entity for LiveStaff {
     }
 
     fn refuse_report(report: Report) {
-        let fault = loaded_anew();
         match report {
-            Report::Recalled(call, _) => call.refuse(&fault),
+            Report::Recalled(call, _) => call.refuse(&loaded_anew()),
             Report::Applied(..) => {}
         }
     }

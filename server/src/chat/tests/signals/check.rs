@@ -186,6 +186,7 @@ impl Replayed {
                     relations.apply(from, signal, &mut effects);
                     inbox.append(&mut effects.inbox);
                 }
+                PlayerSignal::Role { .. } => panic!("{name}: nobody sets roles here"),
             }
         }
         self.relations = relations.rows().collect();

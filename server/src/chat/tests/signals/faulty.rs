@@ -368,6 +368,24 @@ impl Entities for Faulty {
         self.read(|memory| memory.list(list, range, bounds))
     }
 
+    fn claim(
+        &self,
+        space: Space,
+        key: RowKey,
+        entity: EntityId,
+        instead_of: Option<EntityId>,
+    ) -> Reading<Claimed> {
+        self.read(|memory| memory.claim(space, key, entity, instead_of))
+    }
+
+    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
+        self.read(|memory| memory.claimed(space, key))
+    }
+
+    fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {
+        self.read(|memory| memory.release(space, key, entity))
+    }
+
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {
         self.read(|memory| memory.remove(entity, range))
     }
