@@ -398,24 +398,6 @@ impl Entities for Faulty {
         self.read(|memory| memory.sweep(now))
     }
 
-    fn claim(
-        &self,
-        space: Space,
-        key: Vec<u8>,
-        entity: EntityId,
-        instead_of: Option<EntityId>,
-    ) -> Reading<Claimed> {
-        self.read(|memory| memory.claim(space, key, entity, instead_of))
-    }
-
-    fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
-        self.read(|memory| memory.claimed(space, key))
-    }
-
-    fn release(&self, space: Space, key: Vec<u8>, entity: EntityId) -> Reading<()> {
-        self.read(|memory| memory.release(space, key, entity))
-    }
-
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {
         if self.plan.lock().has_no_look_ups {
             return std::future::ready(Err(broken())).boxed();
