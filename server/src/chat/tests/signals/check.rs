@@ -180,7 +180,6 @@ impl Replayed {
                     let key = [b"o", room.as_bytes().as_slice()].concat();
                     rooms.push((key, is_listed.then(Vec::new)));
                 }
-                PlayerSignal::Role { .. } => panic!("nobody sets a role here"),
                 PlayerSignal::Friend(signal) => {
                     let from = UserId::from_bytes(applied.from.id());
                     relations.apply(from, signal, &mut effects);
