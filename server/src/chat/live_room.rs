@@ -33,6 +33,7 @@ use super::store;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
+use crate::connections::opening::Opening;
 use crate::connections::recipient::Recipient;
 use crate::owners::followers::Followers;
 use crate::owners::journal::Journal;
@@ -65,6 +66,8 @@ enum Answer {
     View(PendingOpen),
     /// A connection that follows no longer.
     Closed(PendingClose),
+    /// A connection that has read up to there, and becomes live.
+    Attached(Arc<Connection>, Opening, Cursor),
     /// Messages before this sequence are kept no longer.
     Retained(u64),
 }
@@ -284,6 +287,9 @@ impl LiveRoom {
             Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
             Answer::View(open) => self.open(open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
+            Answer::Attached(connection, opening, cursor) => {
+                self.attach(&connection, opening, cursor);
+            }
             Answer::Retained(first) => self.retained(context, first),
         }
         for event in pending.events {

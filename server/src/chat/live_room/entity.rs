@@ -223,6 +223,10 @@ impl Entity for LiveRoom {
                 }
                 // The store has no part in it.
                 Answer::Closed(closing) => closed.push(closing),
+                // Its driver reads on from there.
+                Answer::Attached(connection, opening, cursor) => {
+                    connection.outbox.cut(self.id, opening, cursor);
+                }
                 Answer::Retained(_) => {}
             }
         }

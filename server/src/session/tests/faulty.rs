@@ -1,4 +1,4 @@
-//! Entities of a store that refuses and fails when it is told to.
+//! Entities of a store that refuses and fails when it is told to. Commits are counted, failed and spoilt of rooms alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,8 @@ use pitturu_store::reservation::Reservation;
 use pitturu_store::{Done, StoreError};
 use tokio::sync::watch;
 
+use crate::chat::store::ROOM;
+
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
 /// Passes on to real entities what it is not told to refuse or to fail.
@@ -28,7 +30,11 @@ pub(super) struct FaultyEntities {
     before_spoilt: Mutex<Option<usize>>,
     recalls_held: watch::Sender<bool>,
     listener: Mutex<Option<Listener>>,
+    /// Reports that are held back, while they are.
+    held_reports: Arc<Mutex<Option<Vec<HeldReport>>>>,
 }
+
+type HeldReport = Box<dyn FnOnce() + Send>;
 
 impl FaultyEntities {
     pub(super) fn new(entities: Arc<dyn Entities>) -> Self {
@@ -42,6 +48,7 @@ impl FaultyEntities {
             before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
             listener: Mutex::new(None),
+            held_reports: Arc::default(),
         }
     }
 
@@ -69,6 +76,21 @@ impl FaultyEntities {
     /// Nobody finds a result, or finds none, until they are not held any more.
     pub(super) fn hold_recalls(&self, hold: bool) {
         self.recalls_held.send_replace(hold);
+    }
+
+    /// From now on commits are carried out, and can be read, and nobody hears that they are.
+    pub(super) fn hold_reports(&self) {
+        *self.held_reports.lock() = Some(Vec::new());
+    }
+
+    /// Reports what was held back.
+    pub(super) fn release_reports(&self) {
+        let held = self.held_reports.lock().take();
+        held.into_iter().flatten().for_each(|report| report());
+        let listener = self.listener.lock().clone();
+        if let Some(listener) = listener {
+            listener();
+        }
     }
 
     /// How often an entity was loaded, or was to be.
@@ -100,6 +122,10 @@ impl Entities for FaultyEntities {
     }
 
     fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
+        if commit.entity.kind() != ROOM {
+            // Players hear of what rooms decide whenever they do.
+            return self.entities.commit(reservation, commit, done);
+        }
         self.commits.fetch_add(1, Ordering::SeqCst);
         let mut before_spoilt = self.before_spoilt.lock();
         match *before_spoilt {
@@ -113,6 +139,11 @@ impl Entities for FaultyEntities {
         }
         drop(before_spoilt);
         if !fails(&self.commits_to_fail) {
+            let held = Arc::clone(&self.held_reports);
+            let done = Box::new(move |outcome| match held.lock().as_mut() {
+                Some(held) => held.push(Box::new(move || done(outcome))),
+                None => done(outcome),
+            });
             return self.entities.commit(reservation, commit, done);
         }
         let listener = self.listener.lock().clone();

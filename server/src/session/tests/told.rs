@@ -11,10 +11,11 @@ use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::chat::{
-    JoinRoom, KickMember, ListMembers, MarkRead, OpenRoom, ReadMarkerMoved, RoomInfo, RoomUpdated,
-    RoomView, UpdateRoom,
+    JoinRoom, KickMember, ListMembers, MarkRead, MessageSent, OpenRoom, ReadMarkerMoved, RoomInfo,
+    RoomUpdated, RoomView, UpdateRoom,
 };
 use pitturu_protocol::types::presence::RoomPresence;
+use pitturu_protocol::types::system::StreamPosition;
 
 use super::world::{Came, Client, World, message};
 use super::{PATIENCE, until_now};
@@ -239,5 +240,88 @@ async fn a_view_is_shown_as_it_was_decided() {
         assert!(told.iter().all(|told| told.info.name == "first"));
         let view = two.call(&open(room)).await.unwrap();
         assert_eq!(view.info.name, "first");
+    }
+}
+
+/// A back-fill may read what is durable before the room has heard that it is. The reader becomes live behind that, and hears it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_was_ahead_with_is_not_told_again() {
+    /// More than one page of a back-fill.
+    const BEFORE: u64 = 201;
+    let world = World::new().await;
+    let (mut ana, _) = world.guest("ana", Options::default()).await;
+    let room = ana.create_room().await;
+    for _ in 0..BEFORE {
+        ana.call(&message(room)).await.expect("it is stored");
+    }
+    let (mut bob, _) = world.guest("bob", Options::default()).await;
+    bob.join(room).await;
+    let from_the_beginning = OpenRoom {
+        seq: Some(0),
+        rev: Some(0),
+        ..open(room)
+    };
+    bob.call(&from_the_beginning).await.expect("he is a member");
+    let mut heard = Vec::new();
+    let first_page = heard_until_position(&mut bob, &mut heard).await;
+    assert!(!first_page.live, "there is another page");
+
+    world.entities.hold_reports();
+    ana.begin(&message(room)).await;
+    let store = &world.context.services.room_store;
+    let newest = async || store.messages_after(room, BEFORE, 1, 1).await;
+    while newest().await.expect("it is read").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bob.ack(room, &first_page).await;
+    while heard.last() != Some(&(BEFORE + 1)) {
+        let came = bob.next().await.expect("he is connected");
+        heard.extend(seq_of(&came));
+        if let Some(position) = position_of(&came) {
+            bob.ack(room, &position).await;
+        }
+    }
+    // The page is read and sent, and its reader waits in the room's line.
+    let wait = tokio::time::timeout(Duration::from_millis(300), async {
+        heard_until_position(&mut bob, &mut heard).await
+    });
+    assert!(wait.await.is_err(), "not live before the room is as far");
+    world.entities.release_reports();
+    assert!(heard_until_position(&mut bob, &mut heard).await.live);
+    ana.begin(&message(room)).await;
+    while heard.last() != Some(&(BEFORE + 2)) {
+        let came = bob.next().await.expect("he is connected");
+        heard.extend(seq_of(&came));
+    }
+    let once: Vec<u64> = (1..=BEFORE + 2).collect();
+    assert_eq!(heard, once);
+}
+
+/// The sequence of a message's event.
+fn seq_of(came: &Came) -> Option<u64> {
+    match came {
+        Came::Event(MessageSent::NUMBER, body) => {
+            let sent: MessageSent = codec::decode(body).expect("the event");
+            Some(sent.msg.seq)
+        }
+        _ => None,
+    }
+}
+
+/// Notes messages until it is told where the stream stands.
+async fn heard_until_position(client: &mut Client, heard: &mut Vec<u64>) -> StreamPosition {
+    loop {
+        let came = client.next().await.expect("the connection is up");
+        heard.extend(seq_of(&came));
+        if let Some(position) = position_of(&came) {
+            return position;
+        }
+    }
+}
+
+fn position_of(came: &Came) -> Option<StreamPosition> {
+    match came {
+        Came::Event(StreamPosition::NUMBER, body) => Some(codec::decode(body).expect("the event")),
+        _ => None,
     }
 }
