@@ -1,4 +1,4 @@
-//! Entities of a store that refuses and fails when it is told to. Commits are counted, failed and spoilt of rooms alone.
+//! Entities of a store that refuses and fails when it is told to. Commits of rooms alone are counted and spoilt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,22 +122,20 @@ impl Entities for FaultyEntities {
     }
 
     fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
-        if commit.entity.kind() != ROOM {
-            // Players hear of what rooms decide whenever they do.
-            return self.entities.commit(reservation, commit, done);
-        }
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        let mut before_spoilt = self.before_spoilt.lock();
-        match *before_spoilt {
-            Some(0) => {
-                *before_spoilt = None;
-                // It rests on nothing that will ever be there.
-                commit.version += 1 << 32;
+        // Players apply what rooms tell them whenever they do: that would count at any time.
+        if commit.entity.kind() == ROOM {
+            self.commits.fetch_add(1, Ordering::SeqCst);
+            let mut before_spoilt = self.before_spoilt.lock();
+            match *before_spoilt {
+                Some(0) => {
+                    *before_spoilt = None;
+                    // It rests on nothing that will ever be there.
+                    commit.version += 1 << 32;
+                }
+                Some(before) => *before_spoilt = Some(before - 1),
+                None => {}
             }
-            Some(before) => *before_spoilt = Some(before - 1),
-            None => {}
         }
-        drop(before_spoilt);
         if !fails(&self.commits_to_fail) {
             let held = Arc::clone(&self.held_reports);
             let done = Box::new(move |outcome| match held.lock().as_mut() {
