@@ -192,8 +192,8 @@ pub enum Report {
     FollowRecalled(Box<Follow>, Result<Option<KeyedResult>, StoreError>),
     /// Messages and changes before these bounds are past their time.
     Outlived(Result<(u64, u64), StoreError>),
-    /// The store has removed what is kept no longer.
-    Removed(Result<(), StoreError>),
+    /// The store has removed the messages and changes before these bounds.
+    Removed(Result<(u64, u64), StoreError>),
 }
 
 impl From<Delivery> for Command {

@@ -126,6 +126,8 @@ pub struct LiveRoom {
     presence_sent_at: u64,
     used_at: u64,
     retaining: bool,
+    /// Up to which messages and changes this life has had everything removed; an earlier one may have been cut short.
+    removed: Option<(u64, u64)>,
     /// Connections whose outbox holds an answer until the end of the turn.
     answered: Vec<Arc<Connection>>,
 }
@@ -194,6 +196,7 @@ impl LiveRoom {
             presence_sent_at: 0,
             used_at: now,
             retaining: false,
+            removed: None,
             answered: Vec::new(),
         }
     }

@@ -414,11 +414,11 @@ pub trait Entities: Send + Sync {
     /// loads behind the writes of the one before it.
     fn load(&self, entity: EntityId, parts: Vec<Part>) -> Reading<Option<Loaded>>;
 
-    /// Some entities at a glance: for each, in order, its head, these of its rows, and its newest entry in stream 0. None for one
+    /// Some entities at a glance, [`PAGE_ROWS_MAX`] at most: for each, in order, its head, these of its rows, and its newest entry in stream 0. None for one
     /// that is unknown or has ended.
     fn glances(&self, entities: Vec<EntityId>, rows: Vec<RowKey>) -> Reading<Vec<Option<Glance>>>;
 
-    /// One row of each of these entities, in order.
+    /// One row of each of these entities, [`PAGE_ROWS_MAX`] at most, in order.
     fn rows_of(&self, wanted: Vec<(EntityId, RowKey)>) -> Reading<Vec<Option<Vec<u8>>>>;
 
     /// Rows of an entity, in the order of their keys.

@@ -187,7 +187,7 @@ impl Entity for LiveRoom {
                 self.follow_looked_up(context, *follow, found, now);
             }
             Report::Outlived(bounds) => self.outlived(context, bounds, now),
-            Report::Removed(result) => self.removed(&result),
+            Report::Removed(result) => self.removed(result),
         }
     }
 

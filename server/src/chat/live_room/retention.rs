@@ -98,20 +98,31 @@ impl LiveRoom {
         self.remove(context);
     }
 
-    fn remove(&self, context: &Context) {
-        let (id, first) = (self.id, self.room.first());
+    /// Has the rows removed of what is kept no longer. Only those between the last removal and this one are looked for: the traces
+    /// of what was removed before are slow to pass over, for the store's writer as well.
+    fn remove(&mut self, context: &Context) {
+        let kept = (self.room.first(), self.room.changes_first());
+        if self.removed == Some(kept) {
+            self.retaining = false;
+            return;
+        }
+        let (id, from) = (self.id, self.removed.map_or(0, |(first, _)| first));
         let rooms = context.environment.rooms.clone();
         let reporter = context.reporter(id, self.life);
         tokio::spawn(async move {
-            reporter.report(Report::Removed(rooms.remove_before(id, first).await));
+            let removed = rooms.remove_between(id, from, kept.0).await;
+            reporter.report(Report::Removed(removed.map(|()| kept)));
         });
     }
 
     /// The rows are gone, or remain for the next sweep.
-    pub(super) fn removed(&mut self, result: &Result<(), StoreError>) {
+    pub(super) fn removed(&mut self, result: Result<(u64, u64), StoreError>) {
         self.retaining = false;
-        if let Err(error) = result {
-            tracing::warn!(room = %self.id, %error, "old messages remain for the next sweep");
+        match result {
+            Ok(kept) => self.removed = Some(kept),
+            Err(error) => {
+                tracing::warn!(room = %self.id, %error, "old messages remain for the next sweep");
+            }
         }
     }
 }

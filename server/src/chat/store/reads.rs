@@ -198,16 +198,21 @@ impl RoomStore {
         row.map_or(Ok(Vec::new()), |row| decode("reactions", &row))
     }
 
-    /// Removes for good what a room keeps no longer: reactions to messages before `first`, and the rows behind the ends of
-    /// its streams.
+    /// Removes for good what a room keeps no longer: reactions to the messages from `from` on and before `first`, and the rows before
+    /// the ends of its streams.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn remove_before(&self, room: RoomId, first: u64) -> Result<(), StoreError> {
+    pub async fn remove_between(
+        &self,
+        room: RoomId,
+        from: u64,
+        first: u64,
+    ) -> Result<(), StoreError> {
         // Reactions first, so that none is left without its message.
         let range = RowRange {
             before: Some(reactions_of(first)),
-            ..RowRange::prefix(REACTIONS)
+            ..RowRange::prefix(REACTIONS).after(Some(reactions_of(from)))
         };
         self.entities.remove(entity(room), range).await?;
         self.entities.trim(entity(room)).await

@@ -179,6 +179,9 @@ impl Owner {
         let firsts = vec![(MESSAGES, first), (CHANGES, changes_first)];
         let retained = self.hand_over(&RoomRows::default(), |commit| commit.firsts = firsts);
         retained.await.unwrap().unwrap();
-        self.rooms.remove_before(self.room, first).await.unwrap();
+        self.rooms
+            .remove_between(self.room, 0, first)
+            .await
+            .unwrap();
     }
 }

@@ -44,7 +44,7 @@ async fn unknown_rooms_are_empty(store: impl Stored) {
     assert_eq!(rooms.seq_at_time(unknown, 1).await.unwrap(), 1);
     let reactions = rooms.reactions(unknown, 1, None, 9).await.unwrap();
     assert!(reactions.is_empty());
-    rooms.remove_before(unknown, 1).await.unwrap();
+    rooms.remove_between(unknown, 0, 1).await.unwrap();
     assert!(!store.entities().sweep(0).await.unwrap());
     // What rests on a commit that there is not is refused.
     let mut orphan = Owner::of(&rooms, unknown).await;

@@ -153,7 +153,9 @@ impl Writer {
     /// wait for it, however many writes share it. The busier the store, the longer.
     fn write_and_pace(&mut self, group: Vec<Queued>) {
         let began = Instant::now();
-        let every = pace(self.shared.options.commit_every, group.len());
+        // What only waits for its turn is no sign of more to write.
+        let writes = group.iter().filter(|queued| !queued.is_marker).count();
+        let every = pace(self.shared.options.commit_every, writes);
         self.write_group(group);
         if let Some(rest) = every.checked_sub(began.elapsed()) {
             std::thread::sleep(rest);
