@@ -31,6 +31,7 @@ use pitturu_store::clock::now_ms;
 
 use self::world::{Came, Client, World, message};
 use super::SessionConfig;
+use crate::chat::store::entity;
 use crate::connections::link::memory::{Inline, Options};
 use crate::connections::link::{CloseReason, LinkError};
 
@@ -415,7 +416,7 @@ async fn what_the_store_has_no_room_for_has_not_happened() {
     let (mut stranger, _) = world.guest("stranger", Options::default()).await;
     owner.call(&message(room)).await.expect("it is sent");
     assert_eq!(member.event::<MessageSent>().await.msg.seq, 1);
-    let loads = world.entities.loads();
+    let loads = world.entities.loads(entity(room));
     let broken = StoreError::unavailable("a test");
     for (refusal, code) in [
         (StoreError::Busy, Code::Overloaded),
@@ -476,8 +477,8 @@ async fn what_the_store_has_no_room_for_has_not_happened() {
     };
     let refused = stranger.call(&open).await.err().map(|fault| fault.code);
     assert_eq!(refused, Some(Code::NotAMember));
-    // The other room was asked for and is not there; this one was not loaded again.
-    assert_eq!(world.entities.loads(), loads + 2);
+    let again = world.entities.loads(entity(room));
+    assert_eq!(again, loads, "it is not loaded again");
 }
 
 #[tokio::test]
@@ -487,7 +488,7 @@ async fn followers_outlive_a_store_that_fails_writes_and_then_loads() {
     let room = owner.create_room().await;
     let (mut member, _) = world.guest("member", Options::default()).await;
     member.join(room).await;
-    world.entities.fail(1, 2);
+    world.entities.fail(entity(room), 1, 2);
     let failed = owner.call(&message(room)).await.err();
     let failed = failed.map(|fault| fault.code);
     assert_eq!(failed, Some(Code::StorageUnavailable));

@@ -1,5 +1,9 @@
-//! Entities of a store that refuses and fails when it is told to. Commits of rooms alone are counted and spoilt.
+//! Entities of a store that refuses and fails when it is told to.
+//!
+//! Only commits of rooms are counted and spoilt, and only those that apply no signals fail: players apply what rooms tell them
+//! whenever they do, and would take another's turn.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,9 +26,8 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 pub(super) struct FaultyEntities {
     entities: Arc<dyn Entities>,
     refusal: Mutex<Option<StoreError>>,
-    commits_to_fail: AtomicUsize,
-    loads_to_fail: AtomicUsize,
-    loads: AtomicUsize,
+    failing: Mutex<Option<Failing>>,
+    loads: Mutex<HashMap<EntityId, usize>>,
     commits: AtomicUsize,
     /// Commits that pass before one is spoilt.
     before_spoilt: Mutex<Option<usize>>,
@@ -34,6 +37,13 @@ pub(super) struct FaultyEntities {
     held_reports: Arc<Mutex<Option<Vec<HeldReport>>>>,
 }
 
+/// How many of the next commits and loads of an entity fail.
+struct Failing {
+    entity: EntityId,
+    commits: usize,
+    loads: usize,
+}
+
 type HeldReport = Box<dyn FnOnce() + Send>;
 
 impl FaultyEntities {
@@ -41,9 +51,8 @@ impl FaultyEntities {
         Self {
             entities,
             refusal: Mutex::new(None),
-            commits_to_fail: AtomicUsize::new(0),
-            loads_to_fail: AtomicUsize::new(0),
-            loads: AtomicUsize::new(0),
+            failing: Mutex::new(None),
+            loads: Mutex::default(),
             commits: AtomicUsize::new(0),
             before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
@@ -57,18 +66,33 @@ impl FaultyEntities {
         *self.refusal.lock() = refusal;
     }
 
-    /// The next commits fail after they were handed over, and so do the next loads.
-    pub(super) fn fail(&self, commits: usize, loads: usize) {
-        self.loads_to_fail.store(loads, Ordering::SeqCst);
-        self.commits_to_fail.store(commits, Ordering::SeqCst);
+    /// The next commits of an entity that apply no signals fail after they were handed over, and so do its next loads.
+    pub(super) fn fail(&self, entity: EntityId, commits: usize, loads: usize) {
+        *self.failing.lock() = Some(Failing {
+            entity,
+            commits,
+            loads,
+        });
     }
 
-    /// Of the commits from now on, the one behind so many others is refused in its turn.
+    /// Whether this one fails, of those of its entity that `left` picks.
+    fn fails(&self, entity: EntityId, left: impl FnOnce(&mut Failing) -> &mut usize) -> bool {
+        let mut failing = self.failing.lock();
+        let Some(failing) = failing.as_mut().filter(|failing| failing.entity == entity) else {
+            return false;
+        };
+        let left = left(failing);
+        let fails = *left > 0;
+        *left = left.saturating_sub(1);
+        fails
+    }
+
+    /// Of the commits of rooms from now on, the one behind so many others is refused in its turn.
     pub(super) fn spoil_behind(&self, commits: usize) {
         *self.before_spoilt.lock() = Some(commits);
     }
 
-    /// How many commits were handed over.
+    /// How many commits of rooms were handed over.
     pub(super) fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
@@ -94,15 +118,9 @@ impl FaultyEntities {
     }
 
     /// How often an entity was loaded, or was to be.
-    pub(super) fn loads(&self) -> usize {
-        self.loads.load(Ordering::SeqCst)
+    pub(super) fn loads(&self, entity: EntityId) -> usize {
+        self.loads.lock().get(&entity).copied().unwrap_or_default()
     }
-}
-
-fn fails(left: &AtomicUsize) -> bool {
-    let one_less = |left: usize| left.checked_sub(1);
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-        .is_ok()
 }
 
 fn broken() -> StoreError {
@@ -122,7 +140,6 @@ impl Entities for FaultyEntities {
     }
 
     fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
-        // Players apply what rooms tell them whenever they do: that would count at any time.
         if commit.entity.kind() == ROOM {
             self.commits.fetch_add(1, Ordering::SeqCst);
             let mut before_spoilt = self.before_spoilt.lock();
@@ -136,7 +153,9 @@ impl Entities for FaultyEntities {
                 None => {}
             }
         }
-        if !fails(&self.commits_to_fail) {
+        let fails =
+            commit.applied.is_none() && self.fails(commit.entity, |failing| &mut failing.commits);
+        if !fails {
             let held = Arc::clone(&self.held_reports);
             let done = Box::new(move |outcome| match held.lock().as_mut() {
                 Some(held) => held.push(Box::new(move || done(outcome))),
@@ -161,8 +180,8 @@ impl Entities for FaultyEntities {
     }
 
     fn load(&self, entity: EntityId, parts: Vec<Part>) -> Reading<Option<Loaded>> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        if fails(&self.loads_to_fail) {
+        *self.loads.lock().entry(entity).or_default() += 1;
+        if self.fails(entity, |failing| &mut failing.loads) {
             return async { Err(broken()) }.boxed();
         }
         self.entities.load(entity, parts)

@@ -326,8 +326,8 @@ impl Scene {
     /// Has a commit of the entity fail, so that it is loaded again.
     async fn reload(&mut self, case: &Case) {
         let room = RoomId::from_bytes(case.entity.id());
-        let loads = self.world.entities.loads();
-        self.world.entities.fail(1, 0);
+        let loads = self.world.entities.loads(case.entity);
+        self.world.entities.fail(case.entity, 1, 0);
         let failed = if case.entity.kind() == players::PLAYER {
             let block = BlockPlayer {
                 user: self.users[2],
@@ -338,7 +338,7 @@ impl Scene {
         };
         let failed = failed.map(|fault| fault.code);
         assert_eq!(failed, Some(Code::StorageUnavailable), "{}", case.info.name);
-        while self.world.entities.loads() == loads {
+        while self.world.entities.loads(case.entity) == loads {
             tokio::task::yield_now().await;
         }
     }
@@ -564,7 +564,7 @@ async fn whoever_waits_for_a_look_up_is_answered_when_the_room_is_loaded_again()
         elsewhere.peer.until_unread(0).await;
         // Reads of the store are behind both by now.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        scene.world.entities.fail(1, 0);
+        scene.world.entities.fail(entity(scene.rooms[0]), 1, 0);
         let failed = scene.member.call(&send(scene.rooms[0], "fails")).await;
         assert!(failed.is_err());
         scene.world.entities.hold_recalls(false);
