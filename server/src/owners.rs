@@ -4,8 +4,10 @@
 //! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
 //! - [`journal`]: where an entity stands in its log; [`mod@line`]: what was decided and is told once it is durable;
 //! - [`keys`]: idempotency keys in flight; [`signals`]: what one entity tells another; [`held`]: answers that wait for it;
+//! - [`answering`]: entities that answer calls and apply signals: what all such kinds do in the same way;
 //! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
+pub mod answering;
 pub mod entity;
 pub mod executor;
 pub mod followers;

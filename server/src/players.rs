@@ -4,32 +4,33 @@
 //! a command or a signal, and leaves memory right after it; a connection that rests keeps none.
 //!
 //! - [`command`]: what is asked of a player's entity;
-//! - [`live_player`]: one at its owner; [`store`]: how players are stored, and what anyone reads of them;
+//! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;
 //! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role.
 
 pub mod command;
 pub mod live_player;
 pub mod names;
+pub mod player;
 pub mod staff;
 pub mod store;
 
 use std::sync::Arc;
 
 use pitturu_protocol::codec;
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::signals::PlayerSignal;
-use pitturu_store::entities::{EntityId, Kind, Signal};
-use tokio::sync::oneshot;
+use pitturu_store::entities::{Entities, EntityId, Kind, Signal};
 
-use self::command::{Answered, Ask, Command, PlayerCall};
+use self::command::Ask;
 use self::live_player::LivePlayer;
 use self::store::PlayerStore;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
+use crate::owners::answering;
 use crate::owners::signals::Routes;
 
 /// Players among the kinds of entities.
@@ -62,6 +63,16 @@ pub struct Environment {
     pub notifier: Arc<dyn SessionNotifier>,
 }
 
+impl answering::Environment for Environment {
+    fn entities(&self) -> &Arc<dyn Entities> {
+        self.players.entities()
+    }
+
+    fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+}
+
 /// Starts so many shards of players, whose tasks run on these I/O threads.
 pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -> PlayerOwners {
     let owners = PlayerOwners::start(io_threads, shards, environment);
@@ -85,30 +96,6 @@ impl PlayerOwners {
         let key = key.map(|key| (user, key));
         let answered = self.ask_under(user, ask, key, now).await?;
         Ok(answered.body)
-    }
-
-    /// The same under a key that may be another player's, and whether it was answered before.
-    ///
-    /// # Errors
-    /// Those of the rules and of the store.
-    pub async fn ask_under(
-        &self,
-        user: UserId,
-        ask: Ask,
-        key: Option<(UserId, IdempotencyKey)>,
-        now: u64,
-    ) -> Result<Answered, Fault> {
-        let (to, answer) = oneshot::channel();
-        self.send(Command::Call(Box::new(PlayerCall {
-            user,
-            ask,
-            key,
-            now,
-            to,
-        })));
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))
     }
 
     /// Puts an entry into a player's inbox, once for each key.

@@ -1,6 +1,5 @@
 //! What is asked of a player's entity.
 
-use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -9,12 +8,6 @@ use pitturu_rules::accounts::{
     SessionRow,
 };
 use pitturu_rules::friends::Other;
-use pitturu_store::StoreError;
-use pitturu_store::entities::{Applied, EntityId, KeyedResult};
-use tokio::sync::oneshot;
-
-use crate::connections::caller::IdempotencyKey;
-use crate::owners::signals::Delivery;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -71,84 +64,4 @@ pub enum AccountAsk {
     AddNoReset(ResetRow),
     /// Change the profile. Answers a `ProfileRow`.
     UpdateProfile(ProfileChange),
-}
-
-/// An answer, which is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// The encoded result.
-    pub body: Vec<u8>,
-    /// Another call under the same key brought it about; this one has changed nothing.
-    pub is_repeated: bool,
-}
-
-/// Where an answer goes.
-pub type Asker = oneshot::Sender<Result<Answered, Fault>>;
-
-/// Gives an answer. Whoever asked may have gone.
-pub(super) fn answer(to: Asker, body: Vec<u8>, is_repeated: bool) {
-    drop(to.send(Ok(Answered { body, is_repeated })));
-}
-
-/// Gives the first answers that are held no longer.
-pub(super) fn release(held: Vec<(Asker, Vec<u8>)>) {
-    for (to, body) in held {
-        answer(to, body, false);
-    }
-}
-
-/// A call for a player's entity.
-#[derive(Debug)]
-pub struct PlayerCall {
-    /// Whose.
-    pub user: UserId,
-    /// What is asked.
-    pub ask: Ask,
-    /// Its idempotency key, and whose key it is: mostly the player's own.
-    pub key: Option<(UserId, IdempotencyKey)>,
-    /// When it was read, in milliseconds since 1970.
-    pub now: u64,
-    /// Who is answered.
-    pub to: Asker,
-}
-
-impl PlayerCall {
-    /// Refuses it. Whoever asked may have gone.
-    pub fn refuse(self, fault: &Fault) {
-        drop(self.to.send(Err(fault.clone())));
-    }
-}
-
-/// What a player's owner is asked by the rest of the server.
-#[derive(Debug)]
-pub enum Command {
-    /// A call.
-    Call(Box<PlayerCall>),
-    /// From the owner of another entity.
-    Delivery(Delivery),
-}
-
-/// Nothing makes a player's entity: it begins with its first commit.
-#[derive(Clone, Copy, Debug)]
-pub enum NoCreation {}
-
-impl From<NoCreation> for Command {
-    fn from(creation: NoCreation) -> Self {
-        match creation {}
-    }
-}
-
-impl From<Delivery> for Command {
-    fn from(delivery: Delivery) -> Self {
-        Self::Delivery(delivery)
-    }
-}
-
-/// What a player's entity hears back from work that it gave away.
-#[derive(Debug)]
-pub enum Report {
-    /// Whether this call was carried out before.
-    Recalled(Box<PlayerCall>, Result<Option<KeyedResult>, StoreError>),
-    /// How far the signals of this sender were applied.
-    Applied(EntityId, Result<Option<Applied>, StoreError>),
 }

@@ -1,34 +1,26 @@
-//! A player's entity at its owner.
+//! What a player's entity decides.
 
 mod accounts;
 mod calls;
-mod entity;
-mod telling;
+mod signals;
 
-use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
-use pitturu_rules::accounts::{Account, AccountEffects, AccountNews};
-use pitturu_rules::friends::{FriendEffects, Relations};
+use pitturu_rules::accounts::{AccountEffects, AccountNews};
+use pitturu_rules::friends::FriendEffects;
 use pitturu_rules::signals::PlayerSignal;
-use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Applied, Commit, Entry, KeyedResult, Signal, StreamHead};
-use pitturu_store::reservation::Reservation;
+use pitturu_store::StoreError;
+use pitturu_store::entities::{Commit, EntityId, Entry, Kind};
 use serde::Serialize;
 
-use super::command::{Asker, answer};
+use super::command::Ask;
+use super::player::Player;
 use super::store::{INBOX, INBOX_ENTRIES_MAX, counts_row, relation_row, room_row};
-use crate::connections::caller::IdempotencyKey;
-use crate::owners::held::HeldAnswers;
-use crate::owners::journal::Journal;
-use crate::owners::keys::Keys;
-use crate::owners::line::DurableLine;
-use crate::owners::signals::{Batch, Incoming, Outgoing};
-
-/// Bytes that a commit of a player takes in the store's queue, about.
-const COMMIT_BYTES: usize = 1_024;
+use super::{Environment, PLAYER};
+use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
+use crate::owners::signals::Numbered;
 
 /// Entries after which the rows of those that an inbox keeps no longer are removed.
 const TRIM_EVERY: u64 = 64;
@@ -36,137 +28,148 @@ const TRIM_EVERY: u64 = 64;
 /// The connection of what no connection has asked for.
 const NO_CONNECTION: ConnectionId = ConnectionId::from_bytes([0; ID_BYTES]);
 
-/// What a player's owner works with.
-type Context = crate::owners::entity::Context<LivePlayer>;
+/// A player's entity at its owner.
+pub type LivePlayer = Answering<Player>;
 
 /// What a decision changes.
-#[derive(Debug, Default)]
-struct Effects {
+#[derive(Debug)]
+pub struct Effects {
     account: AccountEffects,
     friends: FriendEffects,
     rooms: Vec<(RoomId, bool)>,
     inbox: Vec<(InboxEntry, u64)>,
     /// A commit is made, whatever it holds.
     is_committed_anyway: bool,
+    /// The connection whose call it is.
+    by: ConnectionId,
 }
 
-impl Effects {
-    fn is_empty(&self) -> bool {
-        !self.is_committed_anyway
-            && self.account.is_empty()
-            && self.friends == FriendEffects::default()
-            && self.rooms.is_empty()
-            && self.inbox.is_empty()
+impl Default for Effects {
+    fn default() -> Self {
+        Self {
+            account: AccountEffects::default(),
+            friends: FriendEffects::default(),
+            rooms: Vec::new(),
+            inbox: Vec::new(),
+            is_committed_anyway: false,
+            by: NO_CONNECTION,
+        }
     }
 }
 
-/// What is told when a decision is durable.
+/// What is told of a decision, beside the answer.
 #[derive(Debug)]
-enum Answer {
-    /// A call's result, and its key with whose it is.
-    Call(Asker, Option<(UserId, IdempotencyKey)>, Vec<u8>),
-    /// That signals are applied.
-    Applied(Batch),
-}
-
-/// A decision on its way to the disk.
-#[derive(Debug)]
-struct Pending {
-    answer: Answer,
-    /// Others to whom the player now stands in another way.
-    changed: Vec<UserId>,
+pub struct News {
     /// What the player's connections hear of the account.
-    news: Vec<AccountNews>,
+    account: Vec<AccountNews>,
     /// The connection whose call it was.
     by: ConnectionId,
+    /// Others to whom the player now stands in another way.
+    changed: Vec<UserId>,
     has_inbox_grown: bool,
-    version: u64,
-    signals: Vec<Signal>,
 }
 
-impl Pending {
-    /// What is told of nothing but this.
-    const fn of(answer: Answer) -> Self {
+impl Default for News {
+    fn default() -> Self {
         Self {
-            answer,
-            changed: Vec::new(),
-            news: Vec::new(),
+            account: Vec::new(),
             by: NO_CONNECTION,
+            changed: Vec::new(),
             has_inbox_grown: false,
-            version: 0,
-            signals: Vec::new(),
         }
     }
 }
 
-/// A player's entity in its shard.
-#[derive(Debug)]
-pub struct LivePlayer {
-    user: UserId,
-    life: u64,
-    journal: Journal,
-    account: Account,
-    relations: Relations,
-    inbox: StreamHead,
-    pending: DurableLine<Pending>,
-    keys: Keys<Asker>,
-    looking_up: usize,
-    incoming: Incoming,
-    outgoing: Outgoing,
-    held: HeldAnswers<(Asker, Vec<u8>)>,
-}
+impl Decisions for Player {
+    type Id = UserId;
+    type Ask = Ask;
+    type Effects = Effects;
+    type News = News;
+    type Environment = Environment;
 
-impl LivePlayer {
-    fn reserve(context: &Context) -> Result<Reservation, Fault> {
-        let reserved = context.environment.players.entities().reserve(COMMIT_BYTES);
-        reserved.map_err(Fault::from)
+    const KIND: Kind = PLAYER;
+    const LIVE_GAUGE: &'static str = "pitturu_players_live";
+    const RELOADS_COUNTER: &'static str = "pitturu_player_reloads_total";
+    const COMMIT_BYTES: usize = 1_024;
+
+    fn id_of(id: [u8; ID_BYTES]) -> UserId {
+        UserId::from_bytes(id)
     }
 
-    /// Hands a decision to the store, and puts in line what is told of it.
-    fn commit(
+    async fn load(environment: Environment, user: UserId) -> Result<Loaded<Self>, StoreError> {
+        environment.players.load(user).await
+    }
+
+    fn decide(
         &mut self,
-        context: &Context,
-        reservation: Reservation,
-        mut effects: Effects,
-        result: Option<KeyedResult>,
-        applied: Option<Applied>,
-        mut pending: Pending,
-    ) {
-        pending.news = std::mem::take(&mut effects.account.news);
-        if effects.is_empty() && result.is_none() && applied.is_none() {
-            self.pending.push(pending, true);
-            self.settle(context);
-            return;
-        }
-        let mut commit = self.journal.next();
-        commit.result = result;
-        commit.applied = applied;
-        self.put(&mut commit, &effects);
-        pending.version = commit.version;
-        pending.signals.clone_from(&commit.signals);
-        pending.has_inbox_grown = !commit.entries.is_empty();
-        pending.changed = effects.friends.changed;
-        self.pending.push(pending, false);
-        let entities = context.environment.players.entities();
-        context.hand_over(self.user, self.life, |done| {
-            entities.commit(reservation, commit, done);
-        });
+        ask: Ask,
+        moment: Moment,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, Fault> {
+        self.carry_out(ask, moment, effects)
     }
 
-    fn put(&mut self, commit: &mut Commit, effects: &Effects) {
+    fn apply(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
+        self.take_signal(from, signal, effects);
+    }
+
+    fn is_empty(effects: &Effects) -> bool {
+        !effects.is_committed_anyway
+            && effects.account.is_empty()
+            && effects.friends == FriendEffects::default()
+            && effects.rooms.is_empty()
+            && effects.inbox.is_empty()
+    }
+
+    fn put(&mut self, mut effects: Effects, now: u64, commit: &mut Commit) -> News {
+        self.account.tidy(now, &mut effects.account);
         self.put_account(commit, &effects.account);
-        let relations = effects.friends.rows.iter();
-        commit
-            .rows
-            .extend(relations.map(|(other, row)| relation_row(*other, row.as_ref())));
-        if !effects.friends.rows.is_empty() {
-            commit.rows.push(counts_row(&self.relations));
-        }
+        self.put_friends(commit, &effects.friends);
         let rooms = effects.rooms.iter();
         commit
             .rows
             .extend(rooms.map(|(room, is_listed)| room_row(*room, *is_listed)));
-        for (entry, at) in &effects.inbox {
+        self.put_inbox(commit, &effects.inbox);
+        News {
+            account: effects.account.news,
+            by: effects.by,
+            changed: effects.friends.changed,
+            has_inbox_grown: !commit.entries.is_empty(),
+        }
+    }
+
+    fn tell(&mut self, environment: &Environment, news: News) {
+        let notifier = &environment.notifier;
+        for other in &news.changed {
+            notifier.friends_changed(self.user, *other);
+        }
+        for account_news in news.account {
+            self.tell_of_account(environment, account_news, news.by);
+        }
+        if news.has_inbox_grown {
+            notifier.inbox_grew(self.user);
+            self.trim_inbox(environment);
+        }
+    }
+}
+
+impl Player {
+    fn put_friends(&self, commit: &mut Commit, friends: &FriendEffects) {
+        let relations = friends.rows.iter();
+        commit
+            .rows
+            .extend(relations.map(|(other, row)| relation_row(*other, row.as_ref())));
+        if !friends.rows.is_empty() {
+            commit.rows.push(counts_row(&self.relations));
+        }
+        let signals = friends.signals.iter();
+        let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
+        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
+        commit.signals.extend(signals);
+    }
+
+    fn put_inbox(&mut self, commit: &mut Commit, entries: &[(InboxEntry, u64)]) {
+        for (entry, at) in entries {
             self.inbox.head += 1;
             let added = InboxAdded {
                 seq: self.inbox.head,
@@ -184,57 +187,14 @@ impl LivePlayer {
             self.inbox.first = first;
             commit.firsts.push((INBOX, first));
         }
-        let signals = effects.friends.signals.iter();
-        let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
-        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
-        commit.signals.extend(signals);
-    }
-
-    fn settle(&mut self, context: &Context) {
-        while let Some(pending) = self.pending.next_durable() {
-            self.complete(context, pending);
-        }
-    }
-
-    fn complete(&mut self, context: &Context, pending: Pending) {
-        let now = now_ms();
-        let notifier = &context.environment.notifier;
-        for other in &pending.changed {
-            notifier.friends_changed(self.user, *other);
-        }
-        for news in pending.news {
-            self.tell(context, news, pending.by);
-        }
-        if pending.has_inbox_grown {
-            notifier.inbox_grew(self.user);
-            self.trim_inbox(context);
-        }
-        match pending.answer {
-            Answer::Call(to, key, body) => {
-                if let Some((user, key)) = &key {
-                    let reply = Bytes::from(body.clone());
-                    for to in self.keys.done(*user, key, reply, 0, now) {
-                        answer(to, body.clone(), true);
-                    }
-                }
-                match pending.signals.last() {
-                    Some(signal) => {
-                        self.held.hold(signal.to, pending.version, now, (to, body));
-                    }
-                    None => answer(to, body, false),
-                }
-            }
-            Answer::Applied(batch) => batch.applied(),
-        }
-        self.outgoing.decided(pending.version, pending.signals, now);
     }
 
     /// Now and then removes the rows of entries that are kept no longer.
-    fn trim_inbox(&self, context: &Context) {
+    fn trim_inbox(&self, environment: &Environment) {
         if self.inbox.first > 1 && self.inbox.head.is_multiple_of(TRIM_EVERY) {
-            let entities = context.environment.players.entities();
+            let entities = environment.players.entities();
             // What fails here is removed the next time.
-            tokio::spawn(entities.trim(self.journal.entity()));
+            tokio::spawn(entities.trim(super::entity(self.user)));
         }
     }
 }

@@ -13,19 +13,16 @@ use pitturu_protocol::ids::{ID_BYTES, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::accounts::Staff;
 use pitturu_store::StoreError;
-use pitturu_store::entities::{
-    Entities, EntityId, Kind, LoadedPart, Part, Row, RowKey, RowRange, Undelivered,
-};
-use tokio::sync::oneshot;
+use pitturu_store::entities::{Entities, EntityId, Kind, LoadedPart, Part, Row, RowKey, RowRange};
 
 pub use self::live_staff::LiveStaff;
 use super::Environment;
-use super::command::{Answered, Asker};
 use crate::connections::caller::IdempotencyKey;
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
+use crate::owners::answering::{Answered, Loaded};
 use crate::owners::journal::Journal;
-use crate::owners::signals::{Delivery, undelivered};
+use crate::owners::signals::undelivered;
 
 /// The staff among the kinds of entities.
 pub const STAFF: Kind = Kind(3);
@@ -46,63 +43,27 @@ fn role_row(user: UserId, role: Option<Role>) -> (RowKey, Option<Vec<u8>>) {
     (key, role.map(|role| codec::encode(&role)))
 }
 
-/// A role to be set.
+/// A role to be set. Answers a `bool`, whether the role is another one.
 #[derive(Debug)]
-pub struct SetRoleCall {
+pub struct SetRole {
     /// Whose.
     pub user: UserId,
     /// The role.
     pub role: Role,
     /// The role that the player's account showed a moment ago.
     pub seen: Role,
-    /// The call's key, and the admin whose it is.
-    pub key: Option<(UserId, IdempotencyKey)>,
-    /// When it was read, in milliseconds since 1970.
-    pub now: u64,
-    /// Who is answered: a `bool`, whether the role is another one.
-    pub to: Asker,
 }
 
-impl SetRoleCall {
-    /// Refuses it. Whoever asked may have gone.
-    fn refuse(self, fault: &Fault) {
-        drop(self.to.send(Err(fault.clone())));
-    }
-}
-
-/// What the owner of the staff is asked by the rest of the server.
-#[derive(Debug)]
-pub enum Command {
-    /// Set a role.
-    SetRole(Box<SetRoleCall>),
-    /// From the owner of another entity.
-    Delivery(Delivery),
-}
-
-impl From<Delivery> for Command {
-    fn from(delivery: Delivery) -> Self {
-        Self::Delivery(delivery)
-    }
-}
-
-/// The staff as its owner takes it up.
-#[derive(Debug)]
-pub struct LoadedStaff {
-    journal: Journal,
-    staff: Staff,
-    undelivered: Vec<Undelivered>,
-}
-
-async fn load(entities: Arc<dyn Entities>) -> Result<LoadedStaff, StoreError> {
+async fn load(entities: Arc<dyn Entities>) -> Result<Loaded<Staff>, StoreError> {
     // Before the read: a failure in between makes the fence old, not the state.
     let fence = entities.fence();
     let parts = vec![Part::Rows(RowRange::prefix(ROLES))];
     let loaded = entities.load(entity(), parts).await?;
     let undelivered = undelivered(&entities, entity()).await?;
     let Some(loaded) = loaded else {
-        return Ok(LoadedStaff {
+        return Ok(Loaded {
             journal: Journal::begin(entity(), fence),
-            staff: Staff::default(),
+            state: Staff::default(),
             undelivered,
         });
     };
@@ -111,9 +72,9 @@ async fn load(entities: Arc<dyn Entities>) -> Result<LoadedStaff, StoreError> {
         _ => return Err(StoreError::damaged("the staff was loaded in other parts")),
     };
     let roles = rows.iter().map(role).collect::<Result<Vec<_>, _>>()?;
-    Ok(LoadedStaff {
+    Ok(Loaded {
         journal: Journal::of(entity(), &loaded),
-        staff: Staff::load(roles),
+        state: Staff::load(roles),
         undelivered,
     })
 }
@@ -149,17 +110,8 @@ impl StaffOwner {
         key: Option<(UserId, IdempotencyKey)>,
         now: u64,
     ) -> Result<bool, Fault> {
-        let (to, answer) = oneshot::channel();
-        self.send(Command::SetRole(Box::new(SetRoleCall {
-            user,
-            role,
-            seen,
-            key,
-            now,
-            to,
-        })));
-        let answer = answer.await;
-        let Answered { body, .. } = answer.unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))?;
+        let ask = SetRole { user, role, seen };
+        let Answered { body, .. } = self.ask_under(ID, ask, key, now).await?;
         codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
     }
 }

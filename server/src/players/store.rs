@@ -12,14 +12,12 @@ use pitturu_protocol::codec;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxAdded;
-use pitturu_rules::accounts::Account;
 use pitturu_rules::friends::{
     FRIEND_REQUESTS_MAX, FRIENDS_MAX, Other, Relation, Relations, Standing,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Bounds, Entities, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Span, StreamHead,
-    Undelivered,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,6 +25,8 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::accounts::{account_row, reset_row, session_row, void_row};
 use super::entity;
 use super::names::Names;
+use super::player::Player;
+use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
 use crate::owners::signals::undelivered;
 
@@ -111,23 +111,6 @@ pub(super) fn room_row(room: RoomId, is_listed: bool) -> (RowKey, Option<Vec<u8>
     (room_key(room), is_listed.then(Vec::new))
 }
 
-/// A player's entity as its owner takes it up.
-#[derive(Debug)]
-pub struct LoadedPlayer {
-    /// Whose.
-    pub user: UserId,
-    /// Where it stands. A player of whom nothing is stored yet begins with the next commit.
-    pub journal: Journal,
-    /// The account, if there is one.
-    pub account: Account,
-    /// How the player stands to others.
-    pub relations: Relations,
-    /// Where the inbox stands.
-    pub inbox: StreamHead,
-    /// What it has told others and does not know to be applied.
-    pub undelivered: Vec<Undelivered>,
-}
-
 /// The players of a store, and display names in memory. Clones share both.
 #[derive(Clone)]
 pub struct PlayerStore {
@@ -158,7 +141,7 @@ impl PlayerStore {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn load(&self, user: UserId) -> Result<LoadedPlayer, StoreError> {
+    pub async fn load(&self, user: UserId) -> Result<Loaded<Player>, StoreError> {
         let entity = entity(user);
         // Before the read: a failure in between makes the fence old, not the state.
         let fence = self.entities.fence();
@@ -167,12 +150,14 @@ impl PlayerStore {
         let loaded = self.entities.load(entity, parts).await?;
         let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
-            return Ok(LoadedPlayer {
-                user,
+            return Ok(Loaded {
                 journal: Journal::begin(entity, fence),
-                account: accounts::load(user, &[])?,
-                relations: Relations::load(user, []),
-                inbox: StreamHead::default(),
+                state: Player {
+                    user,
+                    account: accounts::load(user, &[])?,
+                    relations: Relations::load(user, []),
+                    inbox: StreamHead::default(),
+                },
                 undelivered,
             });
         };
@@ -180,12 +165,14 @@ impl PlayerStore {
             [LoadedPart::Rows(rows), account @ ..] => (relations(rows)?, account),
             _ => return Err(StoreError::damaged("a player was loaded in other parts")),
         };
-        Ok(LoadedPlayer {
-            user,
+        Ok(Loaded {
             journal: Journal::of(entity, &loaded),
-            account: accounts::load(user, account)?,
-            relations: Relations::load(user, rows),
-            inbox: loaded.head.streams[usize::from(INBOX)],
+            state: Player {
+                user,
+                account: accounts::load(user, account)?,
+                relations: Relations::load(user, rows),
+                inbox: loaded.head.streams[usize::from(INBOX)],
+            },
             undelivered,
         })
     }

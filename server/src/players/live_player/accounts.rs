@@ -12,9 +12,9 @@ use pitturu_store::entities::{Commit, Signal};
 use super::super::command::AccountAsk;
 use super::super::staff;
 use super::super::store::{account_row, reset_row, session_row, void_row};
-use super::{Context, Effects, LivePlayer, encoded};
+use super::{Effects, Environment, Player, encoded};
 
-impl LivePlayer {
+impl Player {
     /// Decides what is asked of the account. The encoded result.
     pub(super) fn decide_account(
         &mut self,
@@ -89,16 +89,21 @@ impl LivePlayer {
     }
 
     /// Tells the player's connections, and whoever remembers the display name.
-    pub(super) fn tell(&self, context: &Context, news: AccountNews, by: ConnectionId) {
+    pub(super) fn tell_of_account(
+        &self,
+        environment: &Environment,
+        news: AccountNews,
+        by: ConnectionId,
+    ) {
         let user: UserId = self.user;
-        let notifier = &context.environment.notifier;
+        let notifier = &environment.notifier;
         match news {
             AccountNews::SessionEnded(session) => notifier.session_ended(user, session, by),
             AccountNews::SessionsEnded(except) => notifier.sessions_ended(user, except, by),
             AccountNews::RoleChanged(role) => notifier.role_changed(user, role),
             AccountNews::Upgraded => notifier.upgraded(user),
             AccountNews::Renamed(name) => {
-                context.environment.players.names().forget(user);
+                environment.players.names().forget(user);
                 notifier.renamed(user, &name);
             }
         }

@@ -272,7 +272,7 @@ async fn check_player(
     let gone = replayed.inbox.len().saturating_sub(kept);
     assert_eq!(entries, replayed.inbox[gone..], "{name}");
     let loaded = process.players.load(player).await.unwrap();
-    let relations: BTreeMap<_, _> = loaded.relations.rows().collect();
+    let relations: BTreeMap<_, _> = loaded.state.relations.rows().collect();
     assert_eq!(relations, replayed.relations, "{name}");
     assert!(loaded.undelivered.is_empty(), "{name}");
     let listed = process.players.rooms(player, None, 9).await.unwrap();

@@ -34,6 +34,7 @@ use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::recipient::{Node, Recipient};
 use crate::io_threads::IoThreads;
+use crate::owners::answering;
 use crate::owners::signals::{Routes, wake_senders};
 use crate::players::store::PlayerStore;
 use crate::players::tests::{Grown, PATIENCE, key, until_quiet, user};
@@ -200,16 +201,15 @@ impl Process {
             other => panic!("{other:?} can't be begun"),
         };
         let (to, _) = oneshot::channel();
-        let call = players::command::PlayerCall {
-            user: user(by),
+        let call = answering::Call {
+            id: user(by),
             ask,
             key: None,
             now: now_ms(),
             to,
         };
         let call = Box::new(call);
-        self.player_owners
-            .send(players::command::Command::Call(call));
+        self.player_owners.send(answering::Command::Call(call));
     }
 
     /// Makes a call under a key.

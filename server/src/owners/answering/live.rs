@@ -1,0 +1,439 @@
+//! An entity that answers calls and applies signals, at its owner.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use pitturu_protocol::codes::Fault;
+use pitturu_protocol::ids::UserId;
+use pitturu_store::StoreError;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Applied, KeyedResult, Kind, Signal};
+use pitturu_store::reservation::Reservation;
+
+use super::{
+    Asker, Call, Command, Decisions, Environment as _, Loaded, Moment, NoCreation, Report, answer,
+    release,
+};
+use crate::connections::caller::IdempotencyKey;
+use crate::owners::entity::{Context, Entity};
+use crate::owners::held::HeldAnswers;
+use crate::owners::journal::Journal;
+use crate::owners::keys::{self, Keys, Seen, of_this_request};
+use crate::owners::line::DurableLine;
+use crate::owners::shard::{loaded_anew, overloaded};
+use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
+
+/// Who hears that a decision is durable.
+#[derive(Debug)]
+enum Answer {
+    /// A call's result, and its key with whose it is.
+    Call(Asker, Option<(UserId, IdempotencyKey)>, Vec<u8>),
+    /// That signals are applied.
+    Applied(Batch),
+}
+
+/// A decision on its way to the disk.
+#[derive(Debug)]
+struct Pending<N> {
+    answer: Answer,
+    news: N,
+    version: u64,
+    signals: Vec<Signal>,
+}
+
+/// An entity that answers calls and applies signals, in its shard.
+#[derive(Debug)]
+pub struct Answering<D: Decisions> {
+    id: D::Id,
+    life: u64,
+    journal: Journal,
+    state: D,
+    pending: DurableLine<Pending<D::News>>,
+    keys: Keys<Asker>,
+    looking_up: usize,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    held: HeldAnswers<(Asker, Vec<u8>)>,
+}
+
+impl<D: Decisions> Answering<D> {
+    fn reserve(context: &Context<Self>) -> Result<Reservation, Fault> {
+        let reserved = context.environment.entities().reserve(D::COMMIT_BYTES);
+        reserved.map_err(Fault::from)
+    }
+
+    fn handle_call(&mut self, context: &Context<Self>, call: Call<D>) {
+        let Some((user, key)) = call.key.clone() else {
+            self.carry_out(context, call);
+            return;
+        };
+        let mut call = Some(call);
+        let waiter = || call.take().expect("it is taken once").to;
+        let seen = self.keys.see(user, &key, 0, waiter);
+        let Some(call) = call else {
+            return;
+        };
+        match seen {
+            Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
+            Ok(Seen::Before(body)) => answer(call.to, body.into(), true),
+            Ok(Seen::LookUp) => self.look_up(context, call, user, &key),
+            Err(fault) => call.refuse(&fault),
+        }
+    }
+
+    fn look_up(
+        &mut self,
+        context: &Context<Self>,
+        call: Call<D>,
+        user: UserId,
+        key: &IdempotencyKey,
+    ) {
+        let entities = context.environment.entities();
+        let mut recalling = entities.recall(self.journal.entity(), user, &key.key);
+        if let Some(found) = (&mut recalling).now_or_never() {
+            self.recalled(context, call, found);
+            return;
+        }
+        self.looking_up += 1;
+        let reporter = context.reporter(self.id, self.life);
+        tokio::spawn(async move {
+            let found = recalling.await;
+            reporter.report(Report::Recalled(Box::new(call), found));
+        });
+    }
+
+    fn recalled(
+        &mut self,
+        context: &Context<Self>,
+        call: Call<D>,
+        found: Result<Option<KeyedResult>, StoreError>,
+    ) {
+        let Some((user, key)) = &call.key else {
+            return;
+        };
+        let found = found.map_err(Fault::from);
+        match found.and_then(|found| of_this_request(found, key)) {
+            Ok(None) => self.carry_out(context, call),
+            Ok(Some(body)) => {
+                let waiters = self.keys.done(*user, key, body.clone(), 0, call.now);
+                for to in waiters.into_iter().chain([call.to]) {
+                    answer(to, body.clone().into(), true);
+                }
+            }
+            Err(fault) => self.refuse(call.to, call.key, &fault),
+        }
+    }
+
+    /// Refuses a call, and whoever waits for its answer.
+    fn refuse(&mut self, to: Asker, key: Option<(UserId, IdempotencyKey)>, fault: &Fault) {
+        let waiters = key.map(|(user, key)| self.keys.refused(user, &key));
+        for to in waiters.into_iter().flatten().chain([to]) {
+            drop(to.send(Err(fault.clone())));
+        }
+    }
+
+    fn carry_out(&mut self, context: &Context<Self>, call: Call<D>) {
+        let Call {
+            ask, key, now, to, ..
+        } = call;
+        let moment = Moment {
+            version: self.journal.version() + 1,
+            now,
+        };
+        let decided = Self::reserve(context).and_then(|reservation| {
+            let mut effects = D::Effects::default();
+            let body = self.state.decide(ask, moment, &mut effects)?;
+            Ok((reservation, effects, body))
+        });
+        match decided {
+            Ok((reservation, effects, body)) => {
+                let result = key.as_ref();
+                let result = result.map(|(user, key)| keys::result(*user, key, body.clone(), now));
+                let answer = Answer::Call(to, key, body);
+                self.commit(context, reservation, effects, (result, None), answer, now);
+            }
+            Err(fault) => self.refuse(to, key, &fault),
+        }
+    }
+
+    fn take_batch(&mut self, context: &Context<Self>, batch: Batch) {
+        let Ok(reservation) = Self::reserve(context) else {
+            batch.refused();
+            return;
+        };
+        match self.incoming.take(batch) {
+            Taken::Waiting => {}
+            Taken::LookUp(from) => {
+                let entities = context.environment.entities();
+                let looking = entities.applied(self.journal.entity(), from);
+                let reporter = context.reporter(self.id, self.life);
+                tokio::spawn(async move {
+                    let found = looking.await;
+                    reporter.report(Report::Applied(from, found));
+                });
+            }
+            // The commit that applied it may be on its way still.
+            Taken::Known(batch) => self.put_in_line(context, Answer::Applied(batch)),
+            Taken::Apply(batch, applied) => {
+                let mut effects = D::Effects::default();
+                for signal in &batch.signals {
+                    self.state.apply(batch.from, signal, &mut effects);
+                }
+                let noted = (None, Some(applied));
+                let answer = Answer::Applied(batch);
+                self.commit(context, reservation, effects, noted, answer, now_ms());
+            }
+        }
+    }
+
+    /// Has an answer come when everything that was decided before is durable.
+    fn put_in_line(&mut self, context: &Context<Self>, answer: Answer) {
+        let pending = Pending {
+            answer,
+            news: D::News::default(),
+            version: 0,
+            signals: Vec::new(),
+        };
+        self.pending.push(pending, true);
+        self.settle(context);
+    }
+
+    /// Hands a decision to the store with what it notes, and puts in line what is told of it.
+    fn commit(
+        &mut self,
+        context: &Context<Self>,
+        reservation: Reservation,
+        effects: D::Effects,
+        (result, applied): (Option<KeyedResult>, Option<Applied>),
+        answer: Answer,
+        now: u64,
+    ) {
+        if D::is_empty(&effects) && result.is_none() && applied.is_none() {
+            self.put_in_line(context, answer);
+            return;
+        }
+        let mut commit = self.journal.next();
+        commit.result = result;
+        commit.applied = applied;
+        let news = self.state.put(effects, now, &mut commit);
+        let pending = Pending {
+            answer,
+            news,
+            version: commit.version,
+            signals: commit.signals.clone(),
+        };
+        self.pending.push(pending, false);
+        let entities = context.environment.entities();
+        context.hand_over(self.id, self.life, |done| {
+            entities.commit(reservation, commit, done);
+        });
+    }
+
+    fn settle(&mut self, context: &Context<Self>) {
+        while let Some(pending) = self.pending.next_durable() {
+            self.complete(context, pending);
+        }
+    }
+
+    fn complete(&mut self, context: &Context<Self>, pending: Pending<D::News>) {
+        let now = now_ms();
+        self.state.tell(&context.environment, pending.news);
+        match pending.answer {
+            Answer::Call(to, key, body) => {
+                if let Some((user, key)) = &key {
+                    let reply = Bytes::from(body.clone());
+                    for to in self.keys.done(*user, key, reply, 0, now) {
+                        answer(to, body.clone(), true);
+                    }
+                }
+                match pending.signals.last() {
+                    Some(signal) => {
+                        self.held.hold(signal.to, pending.version, now, (to, body));
+                    }
+                    None => answer(to, body, false),
+                }
+            }
+            Answer::Applied(batch) => batch.applied(),
+        }
+        self.outgoing.decided(pending.version, pending.signals, now);
+    }
+
+    /// Another entity has applied what this one told it, or can't now.
+    fn answered(&mut self, context: &Context<Self>, receipt: &Receipt, now: u64) {
+        release(self.held.answered(receipt));
+        let entities = context.environment.entities();
+        self.outgoing.answered(receipt, entities.as_ref(), now);
+    }
+}
+
+/// Whether others are still to be told something by the next life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owes(bool);
+
+impl<D: Decisions> Entity for Answering<D> {
+    type Id = D::Id;
+    type Command = Command<D>;
+    type Creation = NoCreation;
+    type Environment = D::Environment;
+    type Loaded = Box<Loaded<D>>;
+    type Report = Report<D>;
+    type Kept = Owes;
+
+    const KIND: Kind = D::KIND;
+    const LIVE_GAUGE: &'static str = D::LIVE_GAUGE;
+    const RELOADS_COUNTER: &'static str = D::RELOADS_COUNTER;
+
+    fn placement(id: D::Id) -> u64 {
+        D::placement(id)
+    }
+
+    fn id_of(command: &Command<D>) -> D::Id {
+        match command {
+            Command::Call(call) => call.id,
+            Command::Delivery(delivery) => D::id_of(delivery.to().id()),
+        }
+    }
+
+    fn is_worth_loading(command: &Command<D>) -> bool {
+        // A receipt that finds nobody is asked for again by the next life.
+        !matches!(command, Command::Delivery(Delivery::Receipt(_)))
+    }
+
+    fn creation(command: Command<D>) -> Result<NoCreation, Command<D>> {
+        Err(command)
+    }
+
+    fn note_while_loading(owes: &mut Owes, command: &Command<D>) {
+        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    }
+
+    fn is_awaited(owes: &Owes) -> bool {
+        owes.0
+    }
+
+    fn refuse(command: Command<D>, fault: &Fault) {
+        match command {
+            Command::Call(call) => call.refuse(fault),
+            Command::Delivery(Delivery::Signals(batch)) => batch.refused(),
+            Command::Delivery(Delivery::Receipt(_) | Delivery::Wake(_)) => {}
+        }
+    }
+
+    async fn load(
+        environment: D::Environment,
+        id: D::Id,
+    ) -> Result<Option<Box<Loaded<D>>>, StoreError> {
+        D::load(environment, id).await.map(Box::new).map(Some)
+    }
+
+    fn take_up(
+        context: &Context<Self>,
+        life: u64,
+        loaded: Box<Loaded<D>>,
+        _: Owes,
+        now: u64,
+    ) -> Self {
+        let Loaded {
+            journal,
+            state,
+            undelivered,
+        } = *loaded;
+        let routes = Arc::clone(context.environment.routes());
+        let mut live = Self {
+            id: D::id_of(journal.entity().id()),
+            life,
+            state,
+            pending: DurableLine::default(),
+            keys: Keys::without_stream(),
+            looking_up: 0,
+            incoming: Incoming::default(),
+            outgoing: Outgoing::new(&journal, undelivered, routes),
+            held: HeldAnswers::default(),
+            journal,
+        };
+        live.outgoing.send_all(now);
+        live
+    }
+
+    fn create(_: &Context<Self>, _: u64, creation: NoCreation, _: u64) -> Option<Self> {
+        match creation {}
+    }
+
+    fn life(&self) -> u64 {
+        self.life
+    }
+
+    fn handle(&mut self, context: &Context<Self>, command: Command<D>, now: u64) {
+        match command {
+            Command::Delivery(Delivery::Receipt(receipt)) => {
+                self.answered(context, &receipt, now);
+            }
+            // It has been loaded by this, and sends.
+            Command::Delivery(Delivery::Wake(_)) => {}
+            command if context.is_full() => <Self as Entity>::refuse(command, &overloaded()),
+            Command::Call(call) => self.handle_call(context, *call),
+            Command::Delivery(Delivery::Signals(batch)) => self.take_batch(context, batch),
+        }
+    }
+
+    fn report(&mut self, context: &Context<Self>, report: Report<D>, _: u64) {
+        match report {
+            Report::Recalled(call, found) => {
+                self.looking_up -= 1;
+                self.recalled(context, *call, found);
+            }
+            Report::Applied(from, found) => {
+                for batch in self.incoming.looked_up(from, found) {
+                    self.take_batch(context, batch);
+                }
+            }
+        }
+    }
+
+    fn refuse_report(report: Report<D>) {
+        match report {
+            Report::Recalled(call, _) => call.refuse(&loaded_anew()),
+            Report::Applied(..) => {}
+        }
+    }
+
+    fn written(&mut self, context: &Context<Self>, _: u64) {
+        self.pending.written();
+        self.settle(context);
+    }
+
+    fn fail(mut self, error: &StoreError) -> Owes {
+        let fault = Fault::from(error.clone());
+        for pending in self.pending.take_all() {
+            match pending.answer {
+                Answer::Call(to, key, _) => self.refuse(to, key, &fault),
+                Answer::Applied(batch) => batch.refused(),
+            }
+        }
+        for to in self.keys.take_waiters() {
+            drop(to.send(Err(fault.clone())));
+        }
+        release(self.held.take_all());
+        self.incoming.refuse_all();
+        Owes(!self.outgoing.is_empty())
+    }
+
+    fn tick(&mut self, now: u64) {
+        self.keys.forget_old(now);
+        self.outgoing.tick(now);
+        release(self.held.overdue(now));
+    }
+
+    fn is_idle(&self, _: u64) -> bool {
+        self.pending.is_empty()
+            && self.looking_up == 0
+            && self.incoming.is_quiet()
+            && self.outgoing.is_empty()
+            && self.held.is_empty()
+    }
+
+    fn is_quiet(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,33 @@
+//! What others tell a player's entity.
+
+use pitturu_protocol::codec;
+use pitturu_protocol::ids::UserId;
+use pitturu_rules::signals::PlayerSignal;
+use pitturu_store::clock::now_ms;
+use pitturu_store::entities::EntityId;
+
+use super::{Effects, Player};
+use crate::owners::signals::Numbered;
+
+impl Player {
+    pub(super) fn take_signal(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
+        match codec::decode(&signal.body) {
+            Ok(PlayerSignal::Inbox { entry, at }) => effects.inbox.push((entry, at)),
+            Ok(PlayerSignal::Room { room, is_listed }) => effects.rooms.push((room, is_listed)),
+            Ok(PlayerSignal::Friend(signal)) => {
+                let at = now_ms();
+                let friends = &mut effects.friends;
+                self.relations
+                    .apply(UserId::from_bytes(from.id()), signal, friends);
+                effects
+                    .inbox
+                    .extend(friends.inbox.drain(..).map(|entry| (entry, at)));
+            }
+            Ok(PlayerSignal::Role { role, at }) => self.apply_role(role, at, effects),
+            // It would be no better the next time.
+            Err(error) => {
+                tracing::error!(%from, version = signal.version, %error, "a signal is damaged");
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a player's entity has in memory.
+
+use pitturu_protocol::ids::UserId;
+use pitturu_rules::accounts::Account;
+use pitturu_rules::friends::Relations;
+use pitturu_store::entities::StreamHead;
+
+/// A player's entity in memory.
+#[derive(Debug)]
+pub struct Player {
+    /// Whose.
+    pub user: UserId,
+    /// The account, if there is one.
+    pub account: Account,
+    /// How the player stands to others.
+    pub relations: Relations,
+    /// Where the inbox stands.
+    pub inbox: StreamHead,
+}
