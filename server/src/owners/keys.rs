@@ -178,6 +178,10 @@ impl<W> Keys<W> {
                 self.known_from = self.known_from.max(head + 1);
             }
         }
+        if self.held.is_empty() && self.done.is_empty() {
+            // Many entities rest, and a burst of keys leaves as much memory as it took.
+            (self.held, self.done) = (HashMap::new(), VecDeque::new());
+        }
     }
 
     /// Whether nothing is remembered.

@@ -43,6 +43,13 @@ impl<T> DurableLine<T> {
             .map(|(_, decision)| decision)
     }
 
+    /// Gives the memory back in which nothing waits: a burst leaves as much as it took, and there are many entities that rest.
+    pub fn shrink(&mut self) {
+        if self.decided.is_empty() {
+            self.decided = VecDeque::new();
+        }
+    }
+
     /// Takes everything, durable or not: the incarnation has ended.
     pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
         std::mem::take(&mut self.decided)

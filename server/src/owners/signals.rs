@@ -332,6 +332,10 @@ impl Outgoing {
         queue.in_flight = 0;
         if queue.waiting.is_empty() {
             self.queues.remove(&receipt.by);
+            if self.queues.is_empty() {
+                // An emptied map keeps a node of its own.
+                self.queues = BTreeMap::new();
+            }
         } else {
             self.send(receipt.by, now);
         }

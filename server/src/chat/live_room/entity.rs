@@ -274,6 +274,7 @@ impl Entity for LiveRoom {
         self.keys.forget_old(now);
         if self.pending.is_empty() {
             self.edit_queues.retain(|_, queue| !queue.is_idle(now));
+            self.pending.shrink();
         }
         if self.presence_due_at.is_some_and(|due| due <= now) {
             self.send_presence(now);

@@ -61,7 +61,7 @@ impl Overlay {
 }
 
 /// Heads that are kept in memory at most; beyond it, all are forgotten.
-const RECENT_HEADS_MAX: usize = 16_384;
+const RECENT_HEADS_MAX: usize = 4_096;
 
 /// Heads of entities that were written to lately, as committed. Each commit looks its entity's up and moves it, and one that only
 /// appends does not write its row: the newest entry says where it is.
