@@ -9,7 +9,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use super::actions::{Action, Certainty};
 use super::registers::{Write, may_hold};
 use super::{Evidence, Found};
-use crate::record::{Ask, Heard, Reply, What};
+use crate::record::{Ask, Heard, PlayerNo, Reply, What};
 
 /// How two players stand, blocks aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,48 @@ fn bonds(evidence: &Evidence<'_>, one: UserId, other: UserId) -> Vec<Write<Bond>
             _ => {}
         }
     }
+    let actions: Vec<&Action> = between(evidence, one, other).collect();
+    if let Some(one) = evidence.number(one) {
+        writes.extend(crossings(&actions, one));
+    }
     writes
+}
+
+/// Requests of both that cross, each made before its player had heard of the other's, are an agreement: both are answered as
+/// requests, and the friendship begins when the later one is told.
+fn crossings(actions: &[&Action], one: PlayerNo) -> Vec<Write<Bond>> {
+    let requests = |are_of_one: bool| {
+        actions.iter().filter(move |action| {
+            let may_be_asked = matches!(
+                action.reply,
+                None | Some(Reply::Friend(FriendState::Requested))
+            );
+            let is_request = matches!(action.ask, Ask::Befriend { .. }) && !action.is_refused();
+            is_request && may_be_asked && (action.player == one) == are_of_one
+        })
+    };
+    // A request that was over before the other one began does not cross it.
+    let is_over = |earlier: &Action, later: &Action| {
+        actions.iter().any(|action| {
+            let ends = matches!(action.ask, Ask::Unfriend { .. } | Ask::Block { .. });
+            let lies_between = action.begins > earlier.ends && action.ends < later.begins;
+            ends && action.is_done() && lies_between
+        })
+    };
+    let mut found = Vec::new();
+    for first in requests(true) {
+        for second in requests(false) {
+            if !is_over(first, second) && !is_over(second, first) {
+                found.push(Write {
+                    value: Bond::Friends,
+                    begins: first.begins.max(second.begins),
+                    ends: first.ends.max(second.ends),
+                    is_sure: false,
+                });
+            }
+        }
+    }
+    found
 }
 
 /// Dense, and with each kick and ban once.
@@ -205,5 +246,39 @@ fn heard_inboxes(evidence: &Evidence<'_>, found: &mut Found) {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(player: PlayerNo, ask: Ask, begins: usize, ends: usize) -> Action {
+        Action {
+            player,
+            ask,
+            begins,
+            ends,
+            outcome: Certainty::Done,
+            reply: Some(Reply::Friend(FriendState::Requested)),
+        }
+    }
+
+    #[test]
+    fn requests_that_cross_are_an_agreement() {
+        let users = [1, 2].map(|number| UserId::from_bytes([number; 10]));
+        let request = |by: PlayerNo, begins, ends| {
+            let user = users[1 - by];
+            action(by, Ask::Befriend { user }, begins, ends)
+        };
+        let end = action(0, Ask::Unfriend { user: users[1] }, 25, 28);
+        let (first, second) = (request(0, 10, 20), request(1, 15, 24));
+        let crossed = crossings(&[&first, &second, &end], 0);
+        assert_eq!(crossed.len(), 1);
+        assert_eq!((crossed[0].begins, crossed[0].ends), (15, 24));
+        assert!(!crossed[0].is_sure);
+        let later = request(1, 30, 40);
+        assert!(crossings(&[&first, &later, &end], 0).is_empty());
+        assert_eq!(crossings(&[&first, &later], 0).len(), 1);
     }
 }
