@@ -24,7 +24,7 @@ const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 /// What the network has to say to a frame of the game.
 #[derive(Debug)]
-pub enum News {
+pub(crate) enum News {
     Entered,
     Said { name: String, text: String },
     Link(ConnectionState),
@@ -32,7 +32,7 @@ pub enum News {
 }
 
 /// The network, for code that can't wait. The client works on a thread of its own; every function here returns at once.
-pub struct Network {
+pub(crate) struct Network {
     client: Client,
     events: Events,
     entering: Option<oneshot::Receiver<Result<Room, CallError>>>,
@@ -43,7 +43,7 @@ pub struct Network {
 
 impl Network {
     /// Begins to connect, to sign in and to enter a room.
-    pub fn start(url: &str, name: &str, room: &str) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(url: &str, name: &str, room: &str) -> Result<Self, Box<dyn Error>> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -67,7 +67,7 @@ impl Network {
     }
 
     /// Says something in the room. False: there is no room yet.
-    pub fn say(&mut self, text: &str) -> bool {
+    pub(crate) fn say(&mut self, text: &str) -> bool {
         let sending = self.room.as_ref().map(|room| room.send(text).send());
         let is_sent = sending.is_some();
         self.sending.extend(sending);
@@ -75,7 +75,7 @@ impl Network {
     }
 
     /// What has happened since the last frame.
-    pub fn poll(&mut self) -> Vec<News> {
+    pub(crate) fn poll(&mut self) -> Vec<News> {
         let mut news = Vec::new();
         if let Some(entering) = &mut self.entering
             && let Ok(entered) = entering.try_recv()
@@ -130,7 +130,10 @@ async fn enter(client: Client, name: String, room: String) -> Result<Room, CallE
 }
 
 /// Runs frames until `frame`, which is given the number of the frame and the news, says that it is enough.
-pub fn run(network: &mut Network, mut frame: impl FnMut(u64, &mut Network, Vec<News>) -> bool) {
+pub(crate) fn run(
+    network: &mut Network,
+    mut frame: impl FnMut(u64, &mut Network, Vec<News>) -> bool,
+) {
     let mut due = Instant::now();
     for number in 0.. {
         let news = network.poll();

@@ -11,7 +11,7 @@ use std::error::Error;
 use pitturu_client::{Client, ClientOptions, ServerEvent, new_guest_secret};
 
 /// Enters the lobby, says hello, and prints what is said there until the client is closed.
-pub async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
     let client = Client::connect(ClientOptions::new(url))?;
     client
         .login_guest(&new_guest_secret()?, Some("Mina"))

@@ -27,10 +27,13 @@ pub(crate) struct Read {
     pub(crate) problem: Option<Problem>,
 }
 
+/// Who waits for what came of a job.
+type Asker<T> = oneshot::Sender<Result<T, Arc<str>>>;
+
 #[derive(Default)]
 struct Jobs {
-    save: Option<(Tokens, oneshot::Sender<Result<(), Arc<str>>>)>,
-    read: Option<(First, oneshot::Sender<Result<Option<Tokens>, Arc<str>>>)>,
+    save: Option<(Tokens, Asker<()>)>,
+    read: Option<(First, Asker<Option<Tokens>>)>,
     ended: bool,
 }
 
