@@ -138,13 +138,19 @@ fn content(value: &[u8]) -> &[u8] {
 }
 
 fn sized(marker: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let length = u16::try_from(content.len())
+        .expect("vectors are short")
+        .to_be_bytes();
     [&[marker], &length[..], content].concat()
 }
 
 fn array<'a>(items: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = vec![0xdc];
-    out.extend_from_slice(&u16::try_from(items.len()).unwrap().to_be_bytes());
+    out.extend_from_slice(
+        &u16::try_from(items.len())
+            .expect("vectors are short")
+            .to_be_bytes(),
+    );
     items.for_each(|item| out.extend_from_slice(item));
     out
 }
@@ -155,7 +161,10 @@ fn other_forms(bytes: &[u8], place: &Place) -> Vec<(&'static str, Vec<u8>)> {
     let fraction = [&[0xcb], &1.0_f64.to_be_bytes()[..]].concat();
     match &place.kind {
         Kind::Key(at) => vec![
-            ("a number for a name", vec![u8::try_from(*at).unwrap()]),
+            (
+                "a number for a name",
+                vec![u8::try_from(*at).expect("types have few fields")],
+            ),
             ("binary for a name", sized(0xc5, content(value))),
             ("nil for a name", vec![0xc0]),
         ],

@@ -85,7 +85,8 @@ fn a_call_that_needs_a_player_ends_at_once_while_nobody_could_be_signed_in() {
 
 #[test]
 fn calls_wait_for_a_sign_in_under_way_and_end_with_it() {
-    let ways: [(&str, fn(&mut Driven)); 3] = [
+    type Way = (&'static str, fn(&mut Driven));
+    let ways: [Way; 3] = [
         ("refused", |test| {
             let call = test.called::<LoginGuest>();
             test.fault(call, Fault::of(Code::Forbidden));

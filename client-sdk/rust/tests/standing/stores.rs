@@ -69,9 +69,9 @@ impl TokenStore for IllStore {
 async fn problem(events: &mut Events) -> Problem {
     let found = async {
         loop {
-            match events.next().await.expect("the client lives") {
-                ServerEvent::Problem(problem) => return problem,
-                _ => {}
+            let event = events.next().await.expect("the client lives");
+            if let ServerEvent::Problem(problem) = event {
+                return problem;
             }
         }
     };
