@@ -9,8 +9,6 @@ export CARGO_TERM_COLOR ?= auto
 
 TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
-# Built together, and so with the same features as the tests: nothing is compiled a second time for them.
-PROGRAMS := --bin pitturu --example terminal
 CHAOS := --workspace --bin pitturu-chaos --example terminal --features pitturu-chaos/server
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
@@ -26,13 +24,13 @@ NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
 ##@ Use
 
 .PHONY: run
-run: ## Build and start the server for development, and print where to connect
-	cargo build --locked $(PROGRAMS)
+run: ## Build and start the server for development, and print where to connect and what to do next
+	cargo build --locked --bin pitturu
 	@exec $(TARGET)/debug/pitturu --dev $(ARGS)
 
 .PHONY: chat
-chat: ## Start the terminal chat client in Rust
-	cargo build --locked $(PROGRAMS)
+chat: ## Start the terminal chat client in Rust; twice at once for two people
+	cargo build --locked --package pitturu-client --example terminal
 	@exec $(TARGET)/debug/examples/terminal $(ARGS)
 
 .PHONY: chat-node

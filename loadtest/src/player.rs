@@ -146,6 +146,7 @@ impl Player {
             v: VERSION,
             sdk: concat!("loadtest/", env!("CARGO_PKG_VERSION")).to_owned(),
             token,
+            presence: None,
         };
         player.link.out.message(&ClientFrame::Hello(hello).encode());
         while player.inbox.welcome.is_none() {

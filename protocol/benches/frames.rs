@@ -61,6 +61,7 @@ fn greeted() -> ServerConnection {
         v: VERSION,
         sdk: "bench".to_owned(),
         token: None,
+        presence: None,
     };
     let mut connection = ServerConnection::new(Timing::default(), 0, 0);
     connection

@@ -10,6 +10,7 @@
 //! | a WebSocket message came | [`ClientConnection::received`] |
 //! | [`ClientConnection::next_timeout`] has come | [`ClientConnection::tick`] |
 //! | the application wants something | [`ClientConnection::call`], [`ClientConnection::cancel`] |
+//! | [`Output::ReadTokens`] came and the tokens are read | [`ClientConnection::tokens_read`] |
 //!
 //! and after each of them takes every [`ClientConnection::poll`] and sends every [`ClientConnection::transmit`].
 //! Time is a number of milliseconds that never goes back; what it counts from does not matter.
@@ -18,10 +19,16 @@
 //! - every call that was taken ends in exactly one [`Output::Answer`], unless it is cancelled;
 //! - calls on the wire when a connection goes away are sent again on the next one, under the same key, except
 //!   [momentary](crate::methods::MethodInfo::momentary) ones: without a connection they end with [`Code::Disconnected`];
+//! - calls that a server refused for being too fast are sent again when it says, if that does no harm: reads, and writes
+//!   with a key;
+//! - calls that need a player end at once while nobody is signed in and nothing would sign somebody in;
+//! - what others see of the player ([`SetPresence`](crate::types::presence::SetPresence)) is the same on each connection from its beginning;
 //! - sends to one room ([`Order::Room`](crate::methods::Order::Room)) are put on the wire in the order in which they were taken,
 //!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
 //!   again from the cursor; what no longer exists is told by [`Output::Gap`];
+//! - an event that can't be read is told by [`Output::Unreadable`] and stepped over: no connection is lost over it. If its place
+//!   in its stream could not be read either, an [`Output::Gap`] follows where it stood;
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
@@ -34,11 +41,11 @@ use crate::codes::{CloseCode, Code, Fault, Reconnect};
 use crate::frame::{ClientFrame, ServerFrame};
 use crate::ids::RoomId;
 use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
-use crate::methods::Access;
 use crate::types::accounts::Identity;
 use crate::types::system::{Goaway, Hello, Resume, Welcome};
 
 mod answers;
+mod asking;
 mod calls;
 mod entries;
 mod interface;
@@ -63,11 +70,23 @@ const GOAWAY_MS_MAX: u64 = 600_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Waiting { at: u64 },
-    Connecting { since: u64 },
-    Handshaking { since: u64 },
-    Open { since: u64 },
-    Stopped { code: Option<u16> },
+    /// The tokens of an earlier run are being read.
+    Loading,
+    Waiting {
+        at: u64,
+    },
+    Connecting {
+        since: u64,
+    },
+    Handshaking {
+        since: u64,
+    },
+    Open {
+        since: u64,
+    },
+    Stopped {
+        code: Option<u16>,
+    },
 }
 
 /// Why the machine gives a connection up.
@@ -106,7 +125,7 @@ impl ClientConnection {
         let mut streams = Streams::default();
         streams.follow_all(&config.resume);
         Self {
-            sign_in: SignIn::new(config.tokens.clone()),
+            sign_in: SignIn::new(config.tokens.clone(), config.reads_tokens),
             config,
             phase: Phase::Idle,
             jitter: Jitter::new(seed),
@@ -129,9 +148,20 @@ impl ClientConnection {
     pub fn start(&mut self, now: u64) {
         if matches!(self.phase, Phase::Idle | Phase::Stopped { .. }) {
             self.attempts = 0;
-            self.phase = Phase::Waiting { at: now };
-            self.tick(now);
+            if self.sign_in.is_unknown() {
+                self.phase = Phase::Loading;
+                self.ask_for_tokens();
+                self.tell();
+            } else {
+                self.connect_at(now);
+            }
         }
+    }
+
+    /// Connects at once.
+    fn connect_at(&mut self, now: u64) {
+        self.phase = Phase::Waiting { at: now };
+        self.tick(now);
     }
 
     /// Ends the connection for good. Calls without an answer end with [`Code::Disconnected`].
@@ -149,8 +179,7 @@ impl ClientConnection {
     /// Does not wait for the next attempt's time: for when the device has found a network.
     pub fn retry_now(&mut self, now: u64) {
         if let Phase::Waiting { .. } = self.phase {
-            self.phase = Phase::Waiting { at: now };
-            self.tick(now);
+            self.connect_at(now);
         }
     }
 
@@ -265,6 +294,7 @@ impl ClientConnection {
         while let Some(ticket) = self.calls.overdue(now) {
             self.drop_call(ticket);
             self.answer(ticket, Err(Fault::of(Code::Deadline)));
+            self.end_calls_without_player();
         }
         self.dispatch();
         self.tell();
@@ -273,7 +303,7 @@ impl ClientConnection {
     /// When [`Self::tick`] must be called next, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<u64> {
         let phase = match self.phase {
-            Phase::Idle | Phase::Stopped { .. } => None,
+            Phase::Idle | Phase::Loading | Phase::Stopped { .. } => None,
             Phase::Waiting { at } => Some(at),
             Phase::Connecting { since } | Phase::Handshaking { since } => {
                 Some(since.saturating_add(self.config.handshake_ms))
@@ -288,30 +318,6 @@ impl ClientConnection {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Takes a call. It goes out as soon as there is a connection, a place on the wire and, if the method needs one, a
-    /// signed-in player.
-    pub fn call(&mut self, request: Request) -> Result<Ticket, Refused> {
-        if let Phase::Stopped { .. } = self.phase {
-            return Err(Refused::Stopped);
-        }
-        let too_early = request.is_momentary() && !self.is_connected();
-        let ticket = self.calls.take(request, |room| self.streams.head(room))?;
-        if too_early {
-            self.drop_call(ticket);
-            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
-        }
-        self.dispatch();
-        self.tell();
-        Ok(ticket)
-    }
-
-    /// Gives a call up: no answer will come. Whether it took effect is unknown. A call that opens or closes a room or
-    /// signs in or out, and is on the wire already, still does so.
-    pub fn cancel(&mut self, ticket: Ticket) {
-        self.drop_call(ticket);
-        self.dispatch();
     }
 
     /// Sends game input, if there is a connection. It is lost otherwise.
@@ -349,7 +355,9 @@ impl ClientConnection {
         match self.phase {
             Phase::Idle => Connection::Offline { retry_at: None },
             Phase::Waiting { at } => Connection::Offline { retry_at: Some(at) },
-            Phase::Connecting { .. } | Phase::Handshaking { .. } => Connection::Connecting,
+            Phase::Loading | Phase::Connecting { .. } | Phase::Handshaking { .. } => {
+                Connection::Connecting
+            }
             Phase::Open { .. } if self.is_catching_up() => Connection::CatchingUp,
             Phase::Open { .. } => Connection::Online,
             Phase::Stopped { code } => Connection::Stopped { code },
@@ -389,7 +397,7 @@ impl ClientConnection {
         let lasted = match self.phase {
             Phase::Open { since } => now.saturating_sub(since) >= self.config.stable_ms,
             Phase::Connecting { .. } | Phase::Handshaking { .. } => false,
-            Phase::Idle | Phase::Waiting { .. } | Phase::Stopped { .. } => return,
+            Phase::Idle | Phase::Loading | Phase::Waiting { .. } | Phase::Stopped { .. } => return,
         };
         let goaway = self.goaway.take();
         if after == Reconnect::Never || goaway.as_ref().is_some_and(|goaway| !goaway.reconnect) {
@@ -433,6 +441,7 @@ impl ClientConnection {
         for (ticket, _) in self.calls.disconnected() {
             self.answer(ticket, Err(Fault::of(Code::Disconnected)));
         }
+        self.end_calls_without_player();
     }
 
     fn hello(&mut self) {
@@ -440,6 +449,7 @@ impl ClientConnection {
             v: crate::VERSION,
             sdk: self.config.sdk.clone(),
             token: self.sign_in.tokens.access.clone(),
+            presence: self.presence_to_restore(),
         };
         self.send(&ClientFrame::Hello(hello).encode());
         if self.sign_in.tokens.access.is_some() {
@@ -470,31 +480,11 @@ impl ClientConnection {
         }
     }
 
-    fn drop_call(&mut self, ticket: Ticket) {
-        if let Some(frame) = self.calls.cancel(ticket) {
-            self.send(&frame);
-        }
-    }
-
-    fn answer(&mut self, ticket: Ticket, result: Result<Bytes, Fault>) {
-        self.outputs.push_back(Output::Answer { ticket, result });
-    }
-
     fn tell(&mut self) {
         let connection = self.connection();
         if connection != self.told {
             self.told = connection;
             self.outputs.push_back(Output::Connection(connection));
-        }
-    }
-
-    /// Ends the calls that only a signed-in player may make.
-    fn end_calls_of_player(&mut self, fault: &Fault) {
-        for ticket in self
-            .calls
-            .end(|method| calls::access(method) != Access::Anyone)
-        {
-            self.answer(ticket, Err(fault.clone()));
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Bodies of frames: MessagePack maps with short field names.
 //!
-//! Unknown fields are ignored and absent ones take their default, so either side can add fields.
+//! Unknown fields are ignored and absent ones take their default, so either side can add fields. Otherwise a body is read exactly
+//! as the contract has it: what its Rust types would put up with besides is refused.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+mod reader;
+
+use reader::Reader;
 
 /// A body that does not fit its type. The text names the field and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,10 +31,13 @@ pub fn encode<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
 
 /// Decodes one body. The bytes come from [`crate::frame`], which has checked lengths and nesting.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidBody> {
-    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+    decode_borrowed(bytes)
 }
 
 /// Like [`decode`], for bodies that borrow from the bytes.
 pub fn decode_borrowed<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidBody> {
-    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+    let mut reader = Reader::new(bytes);
+    let body = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(body)
 }

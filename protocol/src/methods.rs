@@ -98,6 +98,8 @@ pub enum Change {
     Closes,
     /// The streams that the request names are open from their cursors.
     Resumes,
+    /// Others see the request's `status` and `note` of the player. Clients say so again in each later hello.
+    SetsPresence,
 }
 
 impl Change {
@@ -244,7 +246,7 @@ macro_rules! for_each_method {
             44 friends::BlockPlayer => system::Done, Player, Caller, Write, Writes;
             45 friends::UnblockPlayer => system::Done, Player, Caller, Write, Writes;
 
-            48 presence::SetPresence => system::Done, Player, Caller, Write, Reads;
+            48 presence::SetPresence => system::Done, Player, Caller, Write, Reads, changes = SetsPresence;
             49 presence::GetPresence => presence::Presences, Player, Caller, Read, Reads;
 
             64 chat::CreateRoom => chat::RoomView, Player, Caller, Write, Writes, changes = Opens;
@@ -398,6 +400,7 @@ mod tests {
             ),
             (Change::Closes, &["LeaveRoom", "CloseRoom", "DeleteRoom"]),
             (Change::Resumes, &["Resume"]),
+            (Change::SetsPresence, &["SetPresence"]),
         ] {
             assert_eq!(
                 named(|method| method.changes == change),

@@ -295,6 +295,7 @@ mod tests {
             v: crate::VERSION,
             sdk: "test".into(),
             token: None,
+            presence: None,
         };
         ClientFrame::Hello(hello).encode()
     }
@@ -423,6 +424,7 @@ mod tests {
             v: 99,
             sdk: String::new(),
             token: None,
+            presence: None,
         };
         let violation = connection
             .read(&ClientFrame::Hello(hello).encode(), 0)

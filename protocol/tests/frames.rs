@@ -107,6 +107,7 @@ impl Client {
                 v: 1,
                 sdk: sdk.clone(),
                 token: token.clone(),
+                presence: None,
             }),
             Self::Call(call, method, request, key) => {
                 body = codec::encode(request);

@@ -97,6 +97,7 @@ impl World {
                         inbox: Some(0),
                         rooms: Vec::new(),
                     },
+                    reads_tokens: false,
                     back_off: BackOff {
                         base_ms: 50,
                         cap_ms: 1_000,

@@ -33,6 +33,7 @@ fn a_request_has_what_its_line_speaks_of() {
             }
             Change::Opens => assert_eq!(reply.name, "RoomView", "{}", info.name),
             Change::Resumes => assert_eq!(reply.name, "Resumed", "{}", info.name),
+            Change::SetsPresence => assert_eq!(request.name, "SetPresence", "{}", info.name),
             Change::Nothing | Change::SignsOut | Change::EndsSession | Change::Closes => {}
         }
     }

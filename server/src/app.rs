@@ -265,7 +265,8 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
     });
     format!(
         "\nPittuRu {} in development mode\n\n  connect  ws://{} (subprotocol {SUBPROTOCOL})\n{secure}  \
-         health   http://{}/health/detailed\n  metrics  http://{}/metrics\n  data     {data}\n\nStop it with Ctrl-C.\n\n",
+         health   http://{}/health/detailed\n  metrics  http://{}/metrics\n  data     {data}\n\nWhat to do next, in another terminal:\n\n  make chat        chat in the terminal; once more for a second person\n  \
+         make chat-node   the same room from Node\n\nStop the server with Ctrl-C.\n\n",
         env!("CARGO_PKG_VERSION"),
         addresses.ws,
         addresses.ops,

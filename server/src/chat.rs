@@ -18,7 +18,7 @@ pub mod store;
 
 use std::sync::Arc;
 
-use pitturu_protocol::ids::{ConnectionId, RoomId};
+use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_rules::rooms::ChatLimits;
 
 use self::command::Command;
@@ -50,6 +50,11 @@ impl Followed for RoomOwners {
     fn left(&self, room: RoomId, connection: ConnectionId) {
         // There are never more of them than rooms open on the connections of this process.
         self.send_unbounded(Command::Detach(room, connection));
+    }
+
+    fn visibility_changed(&self, room: RoomId, user: UserId) {
+        // As many for each call that sets the presence, of which there are never more than calls in flight.
+        self.send_unbounded(Command::Visibility(room, user));
     }
 }
 

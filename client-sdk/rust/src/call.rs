@@ -4,7 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pitturu_protocol::client::{Request, Ticket};
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::error::CallError;
 use crate::random::random_text;
-use crate::task::{Answer, Shared};
+use crate::shared::{Answer, Shared};
 
 enum Stage {
     /// Not sent yet: it can still be changed.
@@ -92,6 +92,16 @@ impl<M: Method> Call<M> {
     pub fn send(mut self) -> Self {
         self.start();
         self
+    }
+
+    /// The outcome, if it has come: for game loops and other code that can't await. Sends the call if it is not sent yet. After the
+    /// outcome was taken it is [`CallError::Closed`].
+    pub fn try_answer(&mut self) -> Option<Result<M::Reply, CallError>> {
+        let mut context = Context::from_waker(Waker::noop());
+        match Pin::new(self).poll(&mut context) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
     }
 
     fn start(&mut self) {

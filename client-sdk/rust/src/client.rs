@@ -14,8 +14,9 @@ use crate::call::Call;
 use crate::error::CallError;
 use crate::event::{ConnectionState, ServerEvent, TypedEvent};
 use crate::options::{ClientOptions, InvalidOptions};
+use crate::shared::Shared;
 use crate::subscribers::{Events, Subscription};
-use crate::task::{Shared, Task};
+use crate::task::Task;
 use crate::transport::Connector;
 
 /// A client of one server. Cloning gives another handle to the same client; when the last is dropped, the client ends.
@@ -62,7 +63,7 @@ impl Client {
         getrandom::fill(&mut seed).map_err(|error| InvalidOptions::Random(error.to_string()))?;
         let config = Config {
             sdk: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
-            tokens: options.tokens.load(),
+            reads_tokens: options.tokens.is_some(),
             resume: options.resume,
             back_off: options.back_off,
             ..Config::default()
@@ -155,7 +156,7 @@ impl Client {
     pub fn identity(&self) -> Option<Identity> {
         self.inner
             .shared
-            .with(|machine, _| machine.identity().cloned())
+            .look(|machine| machine.identity().cloned())
     }
 
     /// Creates a room, and opens it.
@@ -190,13 +191,15 @@ impl Client {
         }
     }
 
-    /// Everything that happens from now on, as an async stream. See [`Events`] for what a slow reader gets.
+    /// Everything that happens from now on, as an async stream; the first who listens gets what came before as well. See
+    /// [`Events`] for what a slow reader gets.
     pub fn events(&self) -> Events {
         self.inner.shared.subscribers.events()
     }
 
     /// Calls `callback` with each event of one kind, on the client's own task: it must not block. It ends when the guard
-    /// is dropped.
+    /// is dropped. The first callback for a kind gets what came before it, unless [`Client::events`] or [`Client::on_any`] had it.
+    /// A callback that panics is told by [`Problem::CallbackPanicked`](crate::Problem::CallbackPanicked).
     ///
     /// ```no_run
     /// # fn example(client: pitturu_client::Client) {
@@ -207,16 +210,18 @@ impl Client {
     /// # }
     /// ```
     pub fn on<E: TypedEvent>(&self, callback: impl Fn(&E) + Send + Sync + 'static) -> Subscription {
-        self.on_any(move |event| {
+        let call = move |event: &ServerEvent| {
             if let Some(event) = E::of(event) {
                 callback(event);
             }
-        })
+        };
+        let subscribers = &self.inner.shared.subscribers;
+        subscribers.on(Some(E::NUMBER), Box::new(call))
     }
 
     /// As [`Client::on`], with every event.
     pub fn on_any(&self, callback: impl Fn(&ServerEvent) + Send + Sync + 'static) -> Subscription {
-        self.inner.shared.subscribers.on(Arc::new(callback))
+        self.inner.shared.subscribers.on(None, Box::new(callback))
     }
 
     /// Where the client stands, now and whenever it changes.
@@ -224,7 +229,8 @@ impl Client {
         self.inner.shared.connection.subscribe()
     }
 
-    /// Waits until the client is connected and up to date.
+    /// Waits until the client is connected and up to date: from then on [`Client::identity`] says whether somebody is signed
+    /// in. Fails with [`CallError::Closed`] when the client is closed or the server has sent it away for good, also later.
     pub async fn online(&self) -> Result<(), CallError> {
         let mut connection = self.connection();
         let state = connection
@@ -243,26 +249,27 @@ impl Client {
     }
 
     /// Tries to connect at once, instead of at the end of the wait: for when the device has found a network again, or
-    /// after [`ConnectionState::Stopped`].
+    /// after the server [stopped](ConnectionState::Stopped) the client. A client that was closed stays so.
     pub fn reconnect(&self) {
-        self.inner.shared.with(|machine, now| {
+        self.inner.shared.drive(|machine, now| {
             machine.start(now);
             machine.retry_now(now);
         });
+        self.inner.shared.work.notify_one();
     }
 
     /// The followed streams with their cursors, for [`ClientOptions::resume`] in a later run. What waits in a reader's
     /// queue counts as received.
     pub fn cursors(&self) -> Resume {
-        self.inner.shared.with(|machine, _| machine.cursors())
+        self.inner.shared.look(|machine| machine.cursors())
     }
 
     /// Counts for diagnosis.
     pub fn stats(&self) -> Stats {
-        self.inner.shared.with(|machine, _| machine.stats())
+        self.inner.shared.look(|machine| machine.stats())
     }
 
-    /// Ends the client for all its handles. Calls without an answer fail with [`Code::Disconnected`](crate::Code::Disconnected).
+    /// Ends the client for all its handles, at once and for good: whatever it was doing, it will not connect any more. Calls without an answer fail with [`Code::Disconnected`](crate::Code::Disconnected).
     pub fn close(&self) {
         self.inner.shared.close();
     }

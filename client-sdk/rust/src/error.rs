@@ -7,7 +7,8 @@ use pitturu_protocol::codes::{Code, Fault, Retry};
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The server refused it, or no answer came in time ([`Code::Deadline`], [`Code::Disconnected`]).
+    /// The server refused it, or no answer came in time ([`Code::Deadline`], [`Code::Disconnected`]), or it needs a player and
+    /// nobody is signed in or being signed in ([`Code::Unauthenticated`]).
     #[error(transparent)]
     Fault(#[from] Fault),
     /// It was not sent: too many calls wait, or it is too long.

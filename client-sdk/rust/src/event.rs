@@ -13,6 +13,8 @@ use pitturu_protocol::ids::{RoomId, UserId};
 
 use pitturu_protocol::types::{self, accounts::Identity};
 
+use crate::problem::Problem;
+
 /// Where the client stands with its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
@@ -103,8 +105,11 @@ macro_rules! server_events {
             SignedIn(Identity),
             /// The player must sign in anew.
             SignedOut(Option<Fault>),
-            /// Where the client stands has changed.
+            /// Where the client stands has changed. [`Client::connection`](crate::Client::connection) may be ahead of this: it
+            /// says what holds now, the events what has been, in order with all the others.
             Connection(ConnectionState),
+            /// Something went wrong, and the client goes on.
+            Problem(Problem),
             /// An event of a newer server.
             Unknown {
                 /// Number of the event.
@@ -127,13 +132,19 @@ macro_rules! server_events {
                 match self {
                     $(Self::$event(_) => Delivery::$delivery,)*
                     Self::Gap(_) | Self::StreamLost { .. } | Self::SignedOut(_) => Delivery::Durable,
-                    Self::State { .. } | Self::SignedIn(_) | Self::Connection(_) => Delivery::Latest,
+                    Self::State { .. }
+                    | Self::SignedIn(_)
+                    | Self::Connection(_)
+                    | Self::Problem(Problem::CallbackPanicked | Problem::Unreadable { .. }) => {
+                        Delivery::Latest
+                    }
+                    Self::Problem(_) => Delivery::Durable,
                     Self::Unknown { .. } => Delivery::Volatile,
                 }
             }
 
             /// Number of the event's kind; those that the protocol does not number come after all that it does.
-            fn kind(&self) -> u16 {
+            pub(crate) fn kind(&self) -> u16 {
                 match self {
                     $(Self::$event(_) => $number,)*
                     Self::Unknown { event, .. } => *event,
@@ -143,6 +154,7 @@ macro_rules! server_events {
                     Self::SignedIn(_) => u16::MAX - 3,
                     Self::SignedOut(_) => u16::MAX - 4,
                     Self::Connection(_) => u16::MAX - 5,
+                    Self::Problem(_) => u16::MAX - 6,
                 }
             }
         }

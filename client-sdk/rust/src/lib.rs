@@ -10,10 +10,10 @@
 //! let client = Client::connect(ClientOptions::new("ws://localhost:7350"))?;
 //! client.login_guest(&new_guest_secret()?, Some("Mina")).await?;
 //!
-//! let mut events = client.events();
 //! let view = client.join_or_create("lobby").await?;
 //! client.room(view.info.room).send("hello").await?;
 //!
+//! let mut events = client.events();
 //! while let Some(event) = events.next().await {
 //!     match event {
 //!         ServerEvent::MessageSent(sent) => println!("{}: {}", sent.msg.name, sent.msg.text),
@@ -32,13 +32,17 @@
 //! - **Order.** Sends to one room go to the server in the order in which they were queued, also across reconnects. When one is
 //!   refused for being too fast, those behind it wait, except those that were on their way already; to rule that out, await each.
 //! - **Events.** The entries of a room and of the player's inbox come in order, none twice, none left out. What the server
-//!   no longer has is told by [`ServerEvent::Gap`]. A slow reader loses no entry: see [`Events`]. Subscribe before you open a room.
+//!   no longer has is told by [`ServerEvent::Gap`]. A slow reader loses no entry: see [`Events`]. What comes before anybody listens waits for
+//!   the first who does.
 //! - **Sign-in.** [`Client::login`], [`Client::register`] and [`Client::login_guest`] sign in; tokens are renewed by themselves and kept
 //!   in a [`TokenStore`] of the application's. When the server takes them no more, [`ServerEvent::SignedOut`] says so. Calls that need a player wait for
-//!   a sign-in under way.
+//!   a sign-in under way, and are refused with [`Code::Unauthenticated`] while there is none.
+//! - **Foreign code.** A token store or a callback that fails, panics or hangs stops nothing: [`ServerEvent::Problem`] tells.
 //! - **Connection.** [`Client::connection`] tells where the client stands, and [`Client::reconnect`] does not wait for the next attempt.
 //! - **Bounds.** At most [`CALLS_HELD_MAX`] calls of together [`CALLS_HELD_BYTES_MAX`] bytes wait for an answer; one more fails at once. A
 //!   reader's queue holds about [`EVENTS_QUEUED_MAX`] events.
+//!
+//! The README has the client's life as a table of states, and what each call does in each.
 //!
 //! `wss://` addresses are checked against the public authorities and [`ClientOptions::trust_pem`]. The SDK needs a tokio runtime with time and I/O.
 
@@ -47,8 +51,10 @@ mod client;
 mod error;
 mod event;
 mod options;
+mod problem;
 mod random;
 mod room;
+mod shared;
 mod subscribers;
 mod task;
 mod tokens;
@@ -59,11 +65,14 @@ pub use client::Client;
 pub use error::CallError;
 pub use event::{ConnectionState, Gap, ServerEvent, TypedEvent};
 pub use options::{ClientOptions, InvalidOptions};
+pub use problem::Problem;
 pub use random::new_guest_secret;
 pub use room::Room;
 pub use subscribers::{EVENTS_QUEUED_MAX, Events, Subscription};
 pub use task::Task;
-pub use tokens::{MemoryTokens, TokenStore, Tokens};
+pub use tokens::{
+    FileTokens, MemoryTokens, TOKEN_STORE_WITHIN, TokenStore, TokenStoreError, Tokens,
+};
 
 pub use pitturu_protocol::backoff::BackOff;
 pub use pitturu_protocol::client::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Stats};
@@ -71,3 +80,8 @@ pub use pitturu_protocol::codes::{Code, Fault, Retry};
 pub use pitturu_protocol::frame::{Cursor, Missing, Stream};
 pub use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 pub use pitturu_protocol::{limits, methods, types};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

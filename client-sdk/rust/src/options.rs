@@ -6,7 +6,7 @@ use std::time::Duration;
 use pitturu_protocol::backoff::BackOff;
 use pitturu_protocol::types::system::Resume;
 
-use crate::tokens::{MemoryTokens, TokenStore};
+use crate::tokens::TokenStore;
 
 /// Calls without a deadline of their own end after this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -15,7 +15,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct ClientOptions {
     pub(crate) url: String,
-    pub(crate) tokens: Arc<dyn TokenStore>,
+    pub(crate) tokens: Option<Arc<dyn TokenStore>>,
     pub(crate) resume: Resume,
     pub(crate) back_off: BackOff,
     pub(crate) call_timeout: Duration,
@@ -38,7 +38,7 @@ impl ClientOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            tokens: Arc::new(MemoryTokens::default()),
+            tokens: None,
             resume: Resume {
                 inbox: Some(0),
                 rooms: Vec::new(),
@@ -49,10 +49,11 @@ impl ClientOptions {
         }
     }
 
-    /// Where tokens are kept between runs. By default they are forgotten at the end of the program.
+    /// Where tokens are kept between runs, such as [`FileTokens`](crate::FileTokens). By default they are forgotten at the end of
+    /// the program.
     #[must_use]
     pub fn tokens(mut self, store: impl TokenStore) -> Self {
-        self.tokens = Arc::new(store);
+        self.tokens = Some(Arc::new(store));
         self
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -11,11 +10,83 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::event::{Overflow, ServerEvent};
+use crate::problem::Problem;
 
 /// Events that a subscriber's queue holds before the client stops taking more of the streams for it.
 pub const EVENTS_QUEUED_MAX: usize = 1024;
 
-type Callback = Arc<dyn Fn(&ServerEvent) + Send + Sync>;
+type Call = Box<dyn Fn(&ServerEvent) + Send + Sync>;
+
+/// A callback, and what came before it was there.
+struct Callback {
+    id: u64,
+    call: Call,
+    /// The kind of event that it is called with; absent for all.
+    kind: Option<u16>,
+    replay: Mutex<VecDeque<ServerEvent>>,
+}
+
+impl Callback {
+    fn wants(&self, event: &ServerEvent) -> bool {
+        self.kind.is_none_or(|kind| kind == event.kind())
+    }
+}
+
+/// What came before anybody listened, newest last.
+#[derive(Default)]
+struct Backlog {
+    events: VecDeque<ServerEvent>,
+    dropped: u64,
+    /// Somebody listens, or has listened, to everything: nothing is kept any more.
+    over: bool,
+}
+
+impl Backlog {
+    fn keep(&mut self, event: &ServerEvent) {
+        match event.overflow() {
+            Overflow::Drop => return,
+            Overflow::Replace(_) => {
+                let key = event.overflow();
+                self.events.retain(|kept| kept.overflow() != key);
+            }
+            Overflow::Keep => {}
+        }
+        if self.events.len() >= EVENTS_QUEUED_MAX {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+        self.events.push_back(event.clone());
+    }
+
+    /// Everything, for whoever is the first to listen to everything.
+    fn take(&mut self) -> VecDeque<ServerEvent> {
+        self.over = true;
+        let mut events = std::mem::take(&mut self.events);
+        if self.dropped > 0 {
+            let count = std::mem::take(&mut self.dropped);
+            events.push_front(ServerEvent::Problem(Problem::EventsDropped { count }));
+        }
+        events
+    }
+
+    /// What is of one kind.
+    fn take_kind(&mut self, kind: u16) -> VecDeque<ServerEvent> {
+        let kept = std::mem::take(&mut self.events);
+        let (taken, left) = kept.into_iter().partition(|event| event.kind() == kind);
+        self.events = left;
+        taken
+    }
+}
+
+/// Who listens.
+#[derive(Default)]
+struct Audience {
+    queues: Vec<Weak<Subscriber>>,
+    callbacks: Vec<Arc<Callback>>,
+    backlog: Backlog,
+    next_id: u64,
+    ended: bool,
+}
 
 #[derive(Default)]
 struct Queue {
@@ -57,32 +128,86 @@ impl Subscriber {
 /// All subscribers of one client.
 #[derive(Default)]
 pub(crate) struct Subscribers {
-    queues: Mutex<Vec<Weak<Subscriber>>>,
-    callbacks: Mutex<Vec<(u64, Callback)>>,
-    next_id: AtomicU64,
+    audience: Mutex<Audience>,
     drained: Arc<Notify>,
 }
 
 impl Subscribers {
-    /// Hands the event to everybody.
+    /// Hands the event to everybody, or keeps it until somebody listens.
     pub(crate) fn publish(&self, event: &ServerEvent) {
-        let callbacks: Vec<Callback> = lock(&self.callbacks)
-            .iter()
-            .map(|(_, callback)| Arc::clone(callback))
-            .collect();
-        for callback in callbacks {
-            let call = std::panic::AssertUnwindSafe(|| callback(event));
-            if std::panic::catch_unwind(call).is_err() {
-                tracing::error!("a callback for events panicked");
+        let callbacks = lock(&self.audience).callbacks.clone();
+        let mut panicked = false;
+        let mut heard = false;
+        for callback in &callbacks {
+            panicked |= !self.catch_up(callback);
+            if callback.wants(event) {
+                heard = true;
+                panicked |= !self.call(callback, event);
             }
         }
-        lock(&self.queues).retain(|queue| match queue.upgrade() {
+        self.enqueue(event, heard, callbacks.last().map(|callback| callback.id));
+        // Whoever panics over this as well is not told again.
+        if panicked && !matches!(event, ServerEvent::Problem(_)) {
+            self.publish(&ServerEvent::Problem(Problem::CallbackPanicked));
+        }
+    }
+
+    /// Hands the event to those who read queues. Without any listener it is kept; a callback that was added after `newest` has not
+    /// been called.
+    fn enqueue(&self, event: &ServerEvent, heard: bool, newest: Option<u64>) {
+        let mut guard = lock(&self.audience);
+        let audience = &mut *guard;
+        audience.queues.retain(|queue| match queue.upgrade() {
             Some(subscriber) => {
                 subscriber.push(event);
                 true
             }
             None => false,
         });
+        let late = audience
+            .callbacks
+            .iter()
+            .filter(|callback| newest.is_none_or(|newest| callback.id > newest))
+            .find(|callback| callback.wants(event));
+        match late {
+            Some(callback) => lock(&callback.replay).push_back(event.clone()),
+            None if !heard && !audience.backlog.over => audience.backlog.keep(event),
+            None => {}
+        }
+    }
+
+    /// Gives new callbacks what came before them.
+    pub(crate) fn replay(&self) {
+        let callbacks = lock(&self.audience).callbacks.clone();
+        if callbacks.iter().any(|callback| !self.catch_up(callback)) {
+            self.publish(&ServerEvent::Problem(Problem::CallbackPanicked));
+        }
+    }
+
+    /// Returns whether nothing panicked.
+    fn catch_up(&self, callback: &Callback) -> bool {
+        let mut fine = true;
+        loop {
+            let next = lock(&callback.replay).pop_front();
+            match next {
+                Some(event) => fine &= self.call(callback, &event),
+                None => return fine,
+            }
+        }
+    }
+
+    /// Returns whether it did not panic. A callback that has been ended meanwhile is not called.
+    fn call(&self, callback: &Callback, event: &ServerEvent) -> bool {
+        let is_there = |held: &Arc<Callback>| held.id == callback.id;
+        if !lock(&self.audience).callbacks.iter().any(is_there) {
+            return true;
+        }
+        let call = std::panic::AssertUnwindSafe(|| (callback.call)(event));
+        let fine = std::panic::catch_unwind(call).is_ok();
+        if !fine {
+            tracing::error!("a callback for events panicked");
+        }
+        fine
     }
 
     /// Whether somebody does not keep up. Once it has been so, everybody has to be half empty before it is over.
@@ -92,29 +217,50 @@ impl Subscribers {
         } else {
             EVENTS_QUEUED_MAX - 1
         };
-        lock(&self.queues)
+        lock(&self.audience)
+            .queues
             .iter()
             .filter_map(Weak::upgrade)
             .any(|subscriber| subscriber.queue().events.len() > most)
     }
 
-    /// Waits until a queue has become half empty.
+    /// Waits until a queue has become half empty, or a callback is new.
     pub(crate) async fn drained(&self) {
         self.drained.notified().await;
     }
 
     pub(crate) fn events(&self) -> Events {
+        let mut audience = lock(&self.audience);
+        let queue = Queue {
+            events: audience.backlog.take(),
+            waker: None,
+            ended: audience.ended,
+        };
         let subscriber = Arc::new(Subscriber {
-            queue: Mutex::default(),
+            queue: Mutex::new(queue),
             drained: Arc::clone(&self.drained),
         });
-        lock(&self.queues).push(Arc::downgrade(&subscriber));
+        audience.queues.push(Arc::downgrade(&subscriber));
         Events { subscriber }
     }
 
-    pub(crate) fn on(self: &Arc<Self>, callback: Callback) -> Subscription {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        lock(&self.callbacks).push((id, callback));
+    /// `kind`: the only kind of event that `call` does something with.
+    pub(crate) fn on(self: &Arc<Self>, kind: Option<u16>, call: Call) -> Subscription {
+        let mut audience = lock(&self.audience);
+        let id = audience.next_id;
+        audience.next_id += 1;
+        let before = match kind {
+            Some(kind) => audience.backlog.take_kind(kind),
+            None => audience.backlog.take(),
+        };
+        let replay = Mutex::new(before);
+        audience.callbacks.push(Arc::new(Callback {
+            id,
+            call,
+            kind,
+            replay,
+        }));
+        self.drained.notify_one();
         Subscription {
             id,
             subscribers: Arc::downgrade(self),
@@ -123,8 +269,10 @@ impl Subscribers {
 
     /// No more events will come.
     pub(crate) fn end(&self) {
-        lock(&self.callbacks).clear();
-        for subscriber in lock(&self.queues).iter().filter_map(Weak::upgrade) {
+        let mut audience = lock(&self.audience);
+        audience.ended = true;
+        audience.callbacks.clear();
+        for subscriber in audience.queues.iter().filter_map(Weak::upgrade) {
             let mut queue = subscriber.queue();
             queue.ended = true;
             if let Some(waker) = queue.waker.take() {
@@ -134,7 +282,8 @@ impl Subscribers {
     }
 }
 
-/// The events of a client, from the moment of [`Client::events`](crate::Client::events) on. Ends when the client does.
+/// The events of a client, from the moment of [`Client::events`](crate::Client::events) on; for the first who listens, from the
+/// client's beginning on. Ends when the client does.
 ///
 /// Up to [`EVENTS_QUEUED_MAX`] events wait here. A reader that is further behind loses no entry of a stream: the client
 /// stops taking entries from the server, for all its readers, and takes them up again where it stopped as soon as the reader
@@ -219,7 +368,8 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(subscribers) = self.subscribers.upgrade() {
-            lock(&subscribers.callbacks).retain(|(id, _)| *id != self.id);
+            let mut audience = lock(&subscribers.audience);
+            audience.callbacks.retain(|held| held.id != self.id);
         }
     }
 }
@@ -341,10 +491,90 @@ mod tests {
     fn a_callback_that_panics_hurts_nobody_and_a_dropped_guard_ends_it() {
         let subscribers = Arc::new(Subscribers::default());
         let mut events = subscribers.events();
-        let guard = subscribers.on(Arc::new(|_| panic!("on purpose")));
+        let guard = subscribers.on(None, Box::new(|_| panic!("on purpose")));
         subscribers.publish(&typing());
         assert_eq!(events.try_next(), Some(typing()));
+        let told = ServerEvent::Problem(Problem::CallbackPanicked);
+        assert_eq!(events.try_next(), Some(told));
+        assert_eq!(events.try_next(), None);
         drop(guard);
-        assert!(lock(&subscribers.callbacks).is_empty());
+        assert!(lock(&subscribers.audience).callbacks.is_empty());
+    }
+
+    #[test]
+    fn the_first_reader_gets_what_came_before_and_no_other_does() {
+        let subscribers = Subscribers::default();
+        for rev in 0..3 {
+            subscribers.publish(&entry(rev));
+        }
+        subscribers.publish(&online(1, 1));
+        subscribers.publish(&typing());
+        subscribers.publish(&online(1, 2));
+        let mut first = subscribers.events();
+        let mut second = subscribers.events();
+        subscribers.publish(&entry(3));
+        let seen: Vec<ServerEvent> = std::iter::from_fn(|| first.try_next()).collect();
+        let expected = [entry(0), entry(1), entry(2), online(1, 2), entry(3)];
+        assert_eq!(seen, expected);
+        assert_eq!(second.try_next(), Some(entry(3)));
+        assert_eq!(second.try_next(), None);
+        drop((first, second));
+        subscribers.publish(&entry(4));
+        assert_eq!(
+            subscribers.events().try_next(),
+            None,
+            "nobody is the first any more"
+        );
+    }
+
+    #[test]
+    fn each_kind_waits_for_its_first_callback() {
+        let subscribers = Arc::new(Subscribers::default());
+        subscribers.publish(&entry(0));
+        subscribers.publish(&online(1, 1));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let listen = |kind: Option<u16>| {
+            let heard = Arc::clone(&heard);
+            subscribers.on(
+                kind,
+                Box::new(move |event| heard.lock().push(event.clone())),
+            )
+        };
+        let deleted = listen(Some(entry(0).kind()));
+        subscribers.publish(&entry(1));
+        assert_eq!(*heard.lock(), [entry(0), entry(1)]);
+        heard.lock().clear();
+        let presence = listen(Some(online(1, 1).kind()));
+        subscribers.replay();
+        assert_eq!(*heard.lock(), [online(1, 1)]);
+        drop((deleted, presence));
+    }
+
+    #[test]
+    fn what_nobody_listens_to_is_bounded_and_its_loss_is_told() {
+        let subscribers = Subscribers::default();
+        let total = EVENTS_QUEUED_MAX as u64 + 30;
+        for rev in 0..total {
+            subscribers.publish(&entry(rev));
+        }
+        assert!(!subscribers.is_behind(false), "calls and streams go on");
+        let mut events = subscribers.events();
+        let told = ServerEvent::Problem(Problem::EventsDropped { count: 30 });
+        assert_eq!(events.try_next(), Some(told));
+        for rev in 30..total {
+            assert_eq!(events.try_next(), Some(entry(rev)));
+        }
+        assert_eq!(events.try_next(), None);
+    }
+
+    #[test]
+    fn who_begins_to_read_after_the_end_reads_what_was_kept_and_the_end() {
+        let subscribers = Subscribers::default();
+        subscribers.publish(&entry(0));
+        subscribers.end();
+        let mut events = subscribers.events();
+        let mut next = || futures_util::FutureExt::now_or_never(events.next());
+        assert_eq!(next(), Some(Some(entry(0))));
+        assert_eq!(next(), Some(None));
     }
 }

@@ -1,121 +1,18 @@
 //! The task behind a client: it has the socket and the clock, and does what the machine says.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use parking_lot::Mutex;
-use pitturu_protocol::client::{ClientConnection, Connection, Output, Request, Ticket};
-use pitturu_protocol::codes::Fault;
-use tokio::sync::{Notify, oneshot, watch};
+use pitturu_protocol::client::{ClientConnection, Output, Ticket};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::error::CallError;
-use crate::event::{ConnectionState, Gap, ServerEvent};
-use crate::subscribers::{Subscribers, lock};
-use crate::tokens::TokenStore;
+use crate::event::{Gap, ServerEvent};
+use crate::problem::Problem;
+use crate::shared::{Answer, Shared};
+use crate::tokens::{Keeper, Read, TokenStore, Tokens};
 use crate::transport::{Connector, Incoming, Socket};
-
-pub(crate) type Answer = Result<Bytes, Fault>;
-
-/// What the handles and the task share.
-pub(crate) struct Shared {
-    core: Mutex<Core>,
-    /// Woken when a handle has given the machine something to do.
-    work: Notify,
-    began: Instant,
-    pub(crate) subscribers: Arc<Subscribers>,
-    pub(crate) connection: watch::Sender<ConnectionState>,
-}
-
-struct Core {
-    machine: ClientConnection,
-    answers: HashMap<Ticket, oneshot::Sender<Answer>>,
-    /// The task is to end, or has ended.
-    closed: bool,
-}
-
-impl Shared {
-    pub(crate) fn new(machine: ClientConnection) -> Self {
-        let offline = ConnectionState::Offline {
-            retry_at: None,
-            why: None,
-        };
-        Self {
-            core: Mutex::new(Core {
-                machine,
-                answers: HashMap::new(),
-                closed: false,
-            }),
-            work: Notify::new(),
-            began: Instant::now(),
-            subscribers: Arc::default(),
-            connection: watch::Sender::new(offline),
-        }
-    }
-
-    /// Milliseconds since the client was made: the machine's clock.
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn instant(&self, ms: u64) -> Instant {
-        self.began + Duration::from_millis(ms)
-    }
-
-    /// Gives the machine a call. `timeout` becomes its deadline.
-    pub(crate) fn call(
-        &self,
-        mut request: Request,
-        timeout: Option<Duration>,
-    ) -> Result<(Ticket, oneshot::Receiver<Answer>), CallError> {
-        request.deadline = timeout.map(|timeout| {
-            let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            self.now().saturating_add(ms)
-        });
-        let mut core = lock(&self.core);
-        if core.closed {
-            return Err(CallError::Closed);
-        }
-        let ticket = core.machine.call(request)?;
-        let (to, answer) = oneshot::channel();
-        core.answers.insert(ticket, to);
-        drop(core);
-        self.work.notify_one();
-        Ok((ticket, answer))
-    }
-
-    pub(crate) fn cancel(&self, ticket: Ticket) {
-        let mut core = lock(&self.core);
-        if core.answers.remove(&ticket).is_some() {
-            core.machine.cancel(ticket);
-            self.work.notify_one();
-        }
-    }
-
-    /// Lets `with` do something to the machine, and the task carry it out.
-    pub(crate) fn with<T>(&self, with: impl FnOnce(&mut ClientConnection, u64) -> T) -> T {
-        let result = self.drive(with);
-        self.work.notify_one();
-        result
-    }
-
-    /// As [`Self::with`], for the task itself.
-    fn drive<T>(&self, with: impl FnOnce(&mut ClientConnection, u64) -> T) -> T {
-        with(&mut lock(&self.core).machine, self.now())
-    }
-
-    /// Ends the task, once the server has been told.
-    pub(crate) fn close(&self) {
-        let mut core = lock(&self.core);
-        core.closed = true;
-        core.machine.stop();
-        self.work.notify_one();
-    }
-}
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Box<Socket>, String>> + Send>>;
 
@@ -125,16 +22,33 @@ enum Link {
     Open(Box<Socket>),
 }
 
-/// The work behind a client. Nothing happens unless [`Task::run`] is awaited.
+/// What the token store had to say.
+enum FromStore {
+    Read(Read),
+    Saved(Option<Problem>),
+}
+
+/// The application's token store, as the task uses it.
+struct Store {
+    keeper: Keeper,
+    has_read: bool,
+    /// Answers come out of the chores by this.
+    to: mpsc::UnboundedSender<FromStore>,
+}
+
+/// The work behind a client. Nothing happens unless [`Task::run`] is awaited. When it is dropped before its end, the client is
+/// closed.
 #[must_use = "a client does nothing unless its task runs"]
 pub struct Task {
     shared: Arc<Shared>,
     connector: Connector,
-    tokens: Arc<dyn TokenStore>,
     link: Link,
-    goodbyes: JoinSet<()>,
+    /// Goodbyes to servers, and what waits for the token store. None of them takes long.
+    chores: JoinSet<()>,
+    tokens: Option<Arc<dyn TokenStore>>,
+    store: Option<Store>,
+    from_store: Option<mpsc::UnboundedReceiver<FromStore>>,
     behind: bool,
-    why: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Task {
@@ -147,45 +61,57 @@ enum Happened {
     Work,
     Connected(Result<Box<Socket>, String>),
     Incoming(Incoming),
+    Store(FromStore),
 }
+
+/// Becomes true once tokens are kept, or could not be.
+type Kept = watch::Receiver<bool>;
 
 impl Task {
     pub(crate) fn new(
         shared: Arc<Shared>,
         connector: Connector,
-        tokens: Arc<dyn TokenStore>,
+        tokens: Option<Arc<dyn TokenStore>>,
     ) -> Self {
         Self {
             shared,
             connector,
-            tokens,
             link: Link::None,
-            goodbyes: JoinSet::new(),
+            chores: JoinSet::new(),
+            tokens,
+            store: None,
+            from_store: None,
             behind: false,
-            why: None,
         }
     }
 
     /// Runs until the client is closed or its last handle is gone.
     pub async fn run(mut self) {
+        if let Some(tokens) = self.tokens.take() {
+            let (to, from_store) = mpsc::unbounded_channel();
+            self.from_store = Some(from_store);
+            self.store = Some(Store {
+                keeper: Keeper::start(tokens),
+                has_read: false,
+                to,
+            });
+        }
         self.shared.drive(ClientConnection::start);
         loop {
-            let (outputs, closed, timeout) = self.take_outputs();
-            for output in outputs {
-                self.carry_out(output);
-            }
-            if closed {
+            let todo = self.shared.todo();
+            self.carry_out(todo.outputs);
+            self.shared.subscribers.replay();
+            if todo.closed {
                 break;
             }
             self.pause_or_go_on();
             self.transmit();
-            while self.goodbyes.try_join_next().is_some() {}
-            match self.wait(timeout).await {
+            while self.chores.try_join_next().is_some() {}
+            match self.wait(todo.timeout).await {
                 Happened::Work => {}
                 Happened::Connected(Ok(socket)) => {
                     self.link = Link::Open(socket);
-                    self.why = None;
-                    self.shared.drive(ClientConnection::connected);
+                    self.shared.drive_because(None, ClientConnection::connected);
                 }
                 Happened::Connected(Err(why)) => self.disconnected(None, &why),
                 Happened::Incoming(Incoming::Message(message)) => {
@@ -195,14 +121,23 @@ impl Task {
                 Happened::Incoming(Incoming::Closed { code, why }) => {
                     self.disconnected(code, &why);
                 }
+                Happened::Store(from) => self.heard_from_store(from),
             }
         }
+        // What was to be kept is, before the program may end.
+        while self.chores.join_next().await.is_some() {}
+        while let Some(Ok(from)) = self
+            .from_store
+            .as_mut()
+            .map(mpsc::UnboundedReceiver::try_recv)
+        {
+            self.heard_from_store(from);
+        }
         self.shared.subscribers.end();
-        while self.goodbyes.join_next().await.is_some() {}
     }
 
     async fn wait(&mut self, timeout: Option<u64>) -> Happened {
-        let due = timeout.map(|at| self.shared.instant(at));
+        let due = timeout.and_then(|at| self.shared.instant(at));
         let timer = async {
             match due {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -216,6 +151,12 @@ impl Task {
                 Link::Open(socket) => Happened::Incoming(socket.next().await),
             }
         };
+        let from_store = async {
+            match &mut self.from_store {
+                Some(from_store) => from_store.recv().await,
+                None => None,
+            }
+        };
         tokio::select! {
             () = self.shared.work.notified() => Happened::Work,
             () = self.shared.subscribers.drained() => Happened::Work,
@@ -224,6 +165,7 @@ impl Task {
                 Happened::Work
             }
             happened = link => happened,
+            Some(from) = from_store => Happened::Store(from),
         }
     }
 
@@ -231,31 +173,15 @@ impl Task {
         tracing::debug!(code, why, "disconnected");
         if let (Link::Open(socket), Some(_)) = (std::mem::replace(&mut self.link, Link::None), code)
         {
-            self.goodbyes.spawn(socket.close(1000));
+            self.chores.spawn(socket.close(1000));
         }
-        self.why = Some(why.into());
         self.shared
-            .drive(|machine, now| machine.disconnected(now, code));
-    }
-
-    /// What the machine wants, with the receivers of its answers, whether the client is closed, and when to tick.
-    fn take_outputs(&mut self) -> (Vec<Output>, bool, Option<u64>) {
-        let mut guard = lock(&self.shared.core);
-        let core = &mut *guard;
-        let mut outputs = Vec::new();
-        while let Some(output) = core.machine.poll() {
-            outputs.push(output);
-        }
-        (outputs, core.closed, core.machine.next_timeout())
+            .drive_because(Some(why), |machine, now| machine.disconnected(now, code));
     }
 
     fn transmit(&mut self) {
-        let Link::Open(socket) = &mut self.link else {
-            return;
-        };
-        let mut core = lock(&self.shared.core);
-        while let Some(message) = core.machine.transmit() {
-            socket.send(message);
+        if let Link::Open(socket) = &mut self.link {
+            self.shared.transmit(|message| socket.send(message));
         }
     }
 
@@ -268,87 +194,139 @@ impl Task {
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Connect => {
-                self.link = Link::Connecting(Box::pin(self.connector.clone().connect()));
-            }
-            Output::Close(code) => {
-                if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
-                    self.goodbyes.spawn(socket.close(code));
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        let mut kept = None;
+        for output in outputs {
+            match output {
+                Output::Connect => {
+                    self.link = Link::Connecting(Box::pin(self.connector.clone().connect()));
                 }
-                self.why
-                    .get_or_insert_with(|| "the connection failed".into());
-            }
-            Output::Answer { ticket, result } => {
-                let to = lock(&self.shared.core).answers.remove(&ticket);
-                if let Some(to) = to
-                    && to.send(result).is_err()
-                {
-                    tracing::trace!("an answer came after its call was given up");
+                Output::Close(code) => {
+                    if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
+                        self.chores.spawn(socket.close(code));
+                    }
+                    self.shared.note_why("the connection failed", false);
                 }
+                Output::Answer { ticket, result } => self.answer(ticket, result, kept.as_ref()),
+                Output::ReadTokens => self.read_tokens(),
+                Output::Tokens(tokens) => kept = self.keep_tokens(tokens),
+                Output::Fault(fault) => {
+                    tracing::warn!(%fault, "the server found fault with the connection");
+                    self.shared.note_why(&fault.to_string(), true);
+                }
+                other => self.tell(other),
             }
-            Output::Tokens(tokens) => self.tokens.save(&tokens),
-            Output::Fault(fault) => {
-                tracing::warn!(%fault, "the server found fault with the connection");
-                self.why = Some(fault.to_string().into());
+        }
+    }
+
+    /// Hands an answer to whoever waits. The answer of a sign-in waits until its tokens are kept, so that a program that ends
+    /// right after it has not lost them.
+    fn answer(&mut self, ticket: Ticket, result: Answer, kept: Option<&Kept>) {
+        let Some(to) = self.shared.take_waiting(ticket) else {
+            return;
+        };
+        // Whoever asked may have given up meanwhile.
+        match kept.cloned() {
+            None => drop(to.send(result)),
+            Some(mut kept) => {
+                self.chores.spawn(async move {
+                    kept.wait_for(|kept| *kept).await.ok();
+                    to.send(result).ok();
+                });
             }
-            Output::Connection(connection) => {
-                let state = self.state(connection);
-                self.shared.connection.send_replace(state.clone());
-                self.publish(&ServerEvent::Connection(state));
+        }
+    }
+
+    fn read_tokens(&mut self) {
+        let Some(store) = &mut self.store else {
+            return self
+                .shared
+                .drive(|machine, now| machine.tokens_read(now, None));
+        };
+        let first = !std::mem::replace(&mut store.has_read, true);
+        let (reading, to) = (store.keeper.read(first), store.to.clone());
+        self.chores.spawn(async move {
+            // The task may have ended meanwhile.
+            to.send(FromStore::Read(reading.await)).ok();
+        });
+    }
+
+    fn keep_tokens(&mut self, tokens: Tokens) -> Option<Kept> {
+        let store = self.store.as_ref()?;
+        let (saving, to) = (store.keeper.save(tokens), store.to.clone());
+        let (done, kept) = watch::channel(false);
+        self.chores.spawn(async move {
+            to.send(FromStore::Saved(saving.await)).ok();
+            done.send_replace(true);
+        });
+        Some(kept)
+    }
+
+    fn heard_from_store(&mut self, from: FromStore) {
+        let problem = match from {
+            FromStore::Saved(problem) => problem,
+            FromStore::Read(Read { found, problem }) => {
+                self.shared
+                    .drive(|machine, now| machine.tokens_read(now, found));
+                problem
             }
-            Output::Event { event, body } => match ServerEvent::decode(event, body) {
-                Ok(event) => self.publish(&event),
-                Err(error) => tracing::warn!(event, %error, "an event does not fit its type"),
+        };
+        if let Some(problem) = problem {
+            tracing::warn!(?problem, "token store");
+            self.publish(&ServerEvent::Problem(problem));
+        }
+    }
+
+    /// What the application hears.
+    fn tell(&self, output: Output) {
+        let event = match output {
+            Output::Connection(connection) => ServerEvent::Connection(self.shared.told(connection)),
+            Output::Event { event, body } => match ServerEvent::decode(event, body.clone()) {
+                Ok(event) => event,
+                Err(why) => unreadable(event, body, &why.0),
             },
+            Output::Unreadable { event, body, why } => unreadable(event, body, &why.0),
             Output::Gap {
                 stream,
                 missing,
                 from,
                 to,
-            } => self.publish(&ServerEvent::Gap(Gap {
+            } => ServerEvent::Gap(Gap {
                 stream,
                 missing,
                 from,
                 to,
-            })),
-            Output::StreamLost { stream, fault } => {
-                self.publish(&ServerEvent::StreamLost { stream, fault });
-            }
-            Output::State { room, tick, data } => {
-                self.publish(&ServerEvent::State { room, tick, data });
-            }
-            Output::SignedIn(identity) => self.publish(&ServerEvent::SignedIn(identity)),
-            Output::SignedOut(fault) => self.publish(&ServerEvent::SignedOut(fault)),
-        }
+            }),
+            Output::StreamLost { stream, fault } => ServerEvent::StreamLost { stream, fault },
+            Output::State { room, tick, data } => ServerEvent::State { room, tick, data },
+            Output::SignedIn(identity) => ServerEvent::SignedIn(identity),
+            Output::SignedOut(fault) => ServerEvent::SignedOut(fault),
+            Output::Connect
+            | Output::Close(_)
+            | Output::Answer { .. }
+            | Output::ReadTokens
+            | Output::Tokens(_)
+            | Output::Fault(_) => return,
+        };
+        self.publish(&event);
     }
 
     fn publish(&self, event: &ServerEvent) {
         self.shared.subscribers.publish(event);
     }
+}
 
-    fn state(&self, connection: Connection) -> ConnectionState {
-        match connection {
-            Connection::Offline { retry_at } => ConnectionState::Offline {
-                retry_at: retry_at.map(|at| self.shared.instant(at)),
-                why: self.why.clone(),
-            },
-            Connection::Connecting => ConnectionState::Connecting,
-            Connection::CatchingUp => ConnectionState::CatchingUp,
-            Connection::Online => ConnectionState::Online,
-            Connection::Stopped { code } => ConnectionState::Stopped { code },
-        }
-    }
+fn unreadable(event: u16, body: bytes::Bytes, why: &str) -> ServerEvent {
+    tracing::warn!(event, why, "an event can't be read");
+    ServerEvent::Problem(Problem::Unreadable {
+        event,
+        body,
+        why: why.into(),
+    })
 }
 
 impl Drop for Task {
-    /// Calls that still wait must not wait for ever when the task is dropped before its end.
     fn drop(&mut self) {
-        let mut core = lock(&self.shared.core);
-        core.closed = true;
-        core.answers.clear();
-        drop(core);
-        self.shared.subscribers.end();
+        self.shared.abandon();
     }
 }

@@ -4,17 +4,39 @@ use parking_lot::Mutex;
 
 pub use pitturu_protocol::client::Tokens;
 
-/// Keeps tokens, so that a player who was signed in still is when the program runs again.
+mod file;
+mod keeper;
+
+pub use file::FileTokens;
+pub use keeper::TOKEN_STORE_WITHIN;
+pub(crate) use keeper::{Keeper, Read};
+
+/// Why a [`TokenStore`] could not do what it was asked to.
+pub type TokenStoreError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keeps tokens, so that a player who was signed in still is when the program runs again. [`FileTokens`] is one.
 ///
-/// Both functions are called by the client's task and hold it up: they should take milliseconds. Tokens are secrets: keep
-/// them where only the player can read them.
+/// All functions are called by one thread of the client's, one after the other, so they may block. Whatever they do, the client
+/// goes on: an error, a panic and a call that takes longer than [`TOKEN_STORE_WITHIN`] are told by
+/// [`ServerEvent::Problem`](crate::ServerEvent::Problem). Tokens are secrets: keep them where only the player can read them.
+///
+/// Several clients, also in several processes, may share what is kept. Each looks again before it uses its refresh token, which
+/// another may have used up meanwhile, and goes on with what it finds; it clears only what it has put there itself or
+/// found there.
 pub trait TokenStore: Send + Sync + 'static {
-    /// What was saved last; nothing when nobody is signed in. Called once, when the client is made.
-    fn load(&self) -> Tokens;
+    /// What was saved last; [`Tokens::default`] when nobody is signed in.
+    fn load(&self) -> Result<Tokens, TokenStoreError>;
 
     /// The tokens are others now. After a sign-out both are absent. A refresh token that was replaced is used up: keeping
     /// the newest matters.
-    fn save(&self, tokens: &Tokens);
+    fn save(&self, tokens: &Tokens) -> Result<(), TokenStoreError>;
+
+    /// Does `work`, which loads and saves, while nobody else does. For stores that several processes share: take a lock.
+    /// By default nothing is locked.
+    fn alone(&self, work: &mut dyn FnMut()) -> Result<(), TokenStoreError> {
+        work();
+        Ok(())
+    }
 }
 
 /// Keeps tokens for as long as the program runs.
@@ -29,11 +51,26 @@ impl MemoryTokens {
 }
 
 impl TokenStore for MemoryTokens {
-    fn load(&self) -> Tokens {
-        self.0.lock().clone()
+    fn load(&self) -> Result<Tokens, TokenStoreError> {
+        Ok(self.0.lock().clone())
     }
 
-    fn save(&self, tokens: &Tokens) {
+    fn save(&self, tokens: &Tokens) -> Result<(), TokenStoreError> {
         *self.0.lock() = tokens.clone();
+        Ok(())
+    }
+}
+
+impl<S: TokenStore + ?Sized> TokenStore for std::sync::Arc<S> {
+    fn load(&self) -> Result<Tokens, TokenStoreError> {
+        (**self).load()
+    }
+
+    fn save(&self, tokens: &Tokens) -> Result<(), TokenStoreError> {
+        (**self).save(tokens)
+    }
+
+    fn alone(&self, work: &mut dyn FnMut()) -> Result<(), TokenStoreError> {
+        (**self).alone(work)
     }
 }

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "fake/server.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the other tests of servers played by hand"
+)]
 mod server;
 
 use std::sync::{Arc, Mutex};
@@ -167,7 +171,7 @@ async fn what_is_said_for_the_moment_is_not_kept_for_another_connection() {
     let error = timeout(PATIENCE, lost).await.unwrap().unwrap_err();
     assert_eq!(error.code(), Some(Code::Disconnected));
 
-    let nowhere = Client::connect(options(&server)).unwrap();
+    let nowhere = Client::connect(player(&server)).unwrap();
     let offline = nowhere.room(ROOM).send_ephemeral("offline");
     let error = timeout(PATIENCE, offline).await.unwrap().unwrap_err();
     assert_eq!(error.code(), Some(Code::Disconnected));
@@ -230,10 +234,14 @@ async fn faults_say_whether_to_retry() {
 async fn signing_in_keeps_tokens_and_signing_out_forgets_them() {
     let server = Server::start().await;
     let tokens = Arc::new(MemoryTokens::default());
-    let client = Client::connect(options(&server).tokens(Kept(Arc::clone(&tokens)))).unwrap();
+    let client = Client::connect(options(&server).tokens(Arc::clone(&tokens))).unwrap();
     let (mut peer, token) = server.welcome().await;
     assert_eq!(token, None);
-    let account = tokio::spawn(client.call(GetAccount {}));
+    let early = client.call(GetAccount {}).await.unwrap_err();
+    assert_eq!(
+        (early.code(), early.retry()),
+        (Some(Code::Unauthenticated), Retry::AfterSignIn)
+    );
     let login = {
         let client = client.clone();
         tokio::spawn(async move { client.login_guest("0123456789abcdef", Some("Mina")).await })
@@ -241,16 +249,14 @@ async fn signing_in_keeps_tokens_and_signing_out_forgets_them() {
     let (call, request, key) = peer.call::<LoginGuest>().await;
     assert_eq!(request.name.as_deref(), Some("Mina"));
     assert!(key.is_some());
+    let account = client.call(GetAccount {}).send();
     peer.reply(call, &signed_in(1)).await;
     login.await.unwrap().unwrap();
-    assert_eq!(tokens.load().refresh.as_deref(), Some("refresh 1"));
+    assert_eq!(tokens.load().unwrap().refresh.as_deref(), Some("refresh 1"));
     assert_eq!(client.identity().unwrap().user, UserId::from_bytes([1; 10]));
     let (call, _, _) = peer.call::<GetAccount>().await;
     peer.fault(call, Fault::of(Code::NotFound)).await;
-    assert_eq!(
-        account.await.unwrap().unwrap_err().code(),
-        Some(Code::NotFound)
-    );
+    assert_eq!(account.await.unwrap_err().code(), Some(Code::NotFound));
 
     let logout = {
         let client = client.clone();
@@ -259,20 +265,8 @@ async fn signing_in_keeps_tokens_and_signing_out_forgets_them() {
     let (call, _, _) = peer.call::<Logout>().await;
     peer.reply(call, &Done {}).await;
     logout.await.unwrap().unwrap();
-    assert_eq!(tokens.load(), Tokens::default());
+    assert_eq!(tokens.load().unwrap(), Tokens::default());
     assert_eq!(client.identity(), None);
-}
-
-struct Kept(Arc<MemoryTokens>);
-
-impl TokenStore for Kept {
-    fn load(&self) -> Tokens {
-        self.0.load()
-    }
-
-    fn save(&self, tokens: &Tokens) {
-        self.0.save(tokens);
-    }
 }
 
 #[tokio::test]
@@ -398,7 +392,8 @@ async fn a_reader_that_does_not_keep_up_loses_nothing_and_calls_are_answered() {
         loop {
             let (call, open, _) = peer.call::<OpenRoom>().await;
             let from = open.seq.unwrap();
-            assert!(from >= EVENTS_QUEUED_MAX as u64);
+            // A few events were waiting from before the reader was there.
+            assert!(from + 8 >= EVENTS_QUEUED_MAX as u64);
             peer.reply(call, &view(total, 0)).await;
             for seq in from + 1..=total {
                 peer.say(&message(seq)).await;

@@ -2,26 +2,43 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::codec;
-use crate::codes::{Fault, Retry};
+use crate::codec::InvalidBody;
+use crate::codes::{Code, Fault, Retry};
 use crate::frame::{CallId, Cursor, Stream};
 use crate::ids::RoomId;
 use crate::limits::ROOMS_OPEN_MAX;
 use crate::methods::Method;
 use crate::types::accounts::SignedIn;
-use crate::types::chat::{CloseRoom, ReadHistory, RoomView, SendMessage};
-use crate::types::system::{Resume, Resumed};
+use crate::types::chat::{CloseRoom, ReadHistory, SendMessage};
+use crate::types::system::Resume;
 
 use super::calls::{AfterFault, Owner, Pending};
 use super::request::{Consequence, Ticket};
-use super::streams::newest;
+use super::streams::OpenedRoom;
 use super::{Broken, ClientConnection, Output};
 
-/// A reply that does not fit its method breaks the connection.
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Broken> {
-    codec::decode(body).map_err(|_| Broken::Protocol)
+/// A `Resumed`, as far as the machine reads it.
+#[derive(Deserialize)]
+struct Resumed {
+    inbox: u64,
+    rooms: Vec<ResumedRoom>,
+}
+
+#[derive(Deserialize)]
+struct ResumedRoom {
+    room: RoomId,
+    view: Option<OpenedRoom>,
+    fault: Option<Fault>,
+}
+
+/// What is told when a reply can't be read: whoever sent it speaks another version.
+fn unreadable(error: &InvalidBody) -> Fault {
+    Fault::new(
+        Code::Internal,
+        format!("the server's reply can't be read: {error}"),
+    )
 }
 
 impl ClientConnection {
@@ -34,40 +51,53 @@ impl ClientConnection {
                 self.told_by_reply(&pending, &body);
                 let consequence = self.consequence(now, &pending, &body);
                 self.answer(ticket, Ok(body));
+                self.end_calls_without_player();
                 consequence
             }
             Owner::Detached => self.consequence(now, &pending, &body),
-            Owner::Resume => self.resumed(now, &pending, decode(&body)?),
+            Owner::Resume => self.resumed(now, &pending, &body),
             Owner::Reopen(room) => {
-                self.reopened(room, Some(decode(&body)?));
+                match codec::decode(&body) {
+                    Ok(view) => self.reopened(room, Some(view)),
+                    Err(error) => self.stream_lost(Stream::Room(room), unreadable(&error)),
+                }
                 Ok(())
             }
             Owner::Refresh => {
-                self.take_tokens(now, decode(&body)?);
+                self.refreshed(now, &body);
                 Ok(())
             }
             Owner::Close => Ok(()),
         }
     }
 
+    /// A reply that can't be read changes nothing, and whoever made the call hears that from the reply itself: the same reply
+    /// would come on the next connection.
     fn consequence(&mut self, now: u64, pending: &Pending, body: &[u8]) -> Result<(), Broken> {
         match &pending.consequence {
             Consequence::None => {}
             Consequence::Opens { seq, rev } => {
-                let view: RoomView = decode(body)?;
-                return self.opened(&view, (*seq, *rev), pending.distrusted);
+                if let Ok(view) = codec::decode(body) {
+                    return self.opened(&view, (*seq, *rev), pending.distrusted);
+                }
             }
             Consequence::Closes(room) => {
                 self.streams.forget(Stream::Room(*room));
             }
             Consequence::SignsIn => {
-                let signed_in: SignedIn = decode(body)?;
-                self.take_tokens(now, signed_in);
+                if let Ok(signed_in) = codec::decode(body) {
+                    self.take_tokens(now, signed_in);
+                }
             }
             Consequence::Authenticates(access) => {
-                self.take_access(now, access.clone(), decode(body)?);
+                if let Ok(identity) = codec::decode(body) {
+                    self.take_access(now, access.clone(), identity);
+                }
             }
             Consequence::SignsOut => self.signed_out(None),
+            Consequence::SetsPresence(presence) => {
+                self.sign_in.presence = Some(presence.clone());
+            }
         }
         Ok(())
     }
@@ -92,7 +122,7 @@ impl ClientConnection {
     /// After a reply that is distrusted, the room is opened anew from where that reply stands.
     fn opened(
         &mut self,
-        view: &RoomView,
+        view: &OpenedRoom,
         asked: (Option<u64>, Option<u64>),
         distrusted: bool,
     ) -> Result<(), Broken> {
@@ -128,8 +158,12 @@ impl ClientConnection {
 
     fn ended(&mut self, ticket: Ticket, pending: &Pending, fault: Fault) -> Result<(), Broken> {
         match pending.owner {
-            Owner::App => self.answer(ticket, Err(fault)),
-            Owner::Detached | Owner::Close => {}
+            Owner::App => {
+                self.answer(ticket, Err(fault));
+                self.end_calls_without_player();
+            }
+            Owner::Detached => self.end_calls_without_player(),
+            Owner::Close => {}
             Owner::Resume => return Err(Broken::Unusable),
             Owner::Reopen(room) => self.stream_lost(Stream::Room(room), fault),
             Owner::Refresh => self.signed_out(Some(fault)),
@@ -146,8 +180,17 @@ impl ClientConnection {
         }
     }
 
-    fn resumed(&mut self, now: u64, pending: &Pending, resumed: Resumed) -> Result<(), Broken> {
-        let asked: Resume = decode(&pending.request.body)?;
+    fn resumed(&mut self, now: u64, pending: &Pending, body: &[u8]) -> Result<(), Broken> {
+        let Ok(asked) = codec::decode::<Resume>(&pending.request.body) else {
+            return Ok(());
+        };
+        let resumed: Resumed = match codec::decode(body) {
+            Ok(resumed) => resumed,
+            Err(error) => {
+                self.lose_all(&asked, &unreadable(&error));
+                return Ok(());
+            }
+        };
         if asked.rooms.len() != resumed.rooms.len() {
             return Err(Broken::Protocol);
         }
@@ -179,10 +222,10 @@ impl ClientConnection {
     }
 
     /// The server follows the room from our cursor again. A room that was closed meanwhile is closed there too.
-    fn reopened(&mut self, room: RoomId, view: Option<RoomView>) {
+    fn reopened(&mut self, room: RoomId, view: Option<OpenedRoom>) {
         let Some(view) = view else { return };
         if self.streams.follows(Stream::Room(room)) {
-            self.follows_again(Stream::Room(room), newest(&view));
+            self.follows_again(Stream::Room(room), view.newest());
         } else {
             self.calls.distrust_openers();
             self.calls.add(Owner::Close, &CloseRoom { room }, None);
@@ -197,6 +240,30 @@ impl ClientConnection {
                 from,
                 to,
             });
+        }
+    }
+
+    fn lose_all(&mut self, asked: &Resume, fault: &Fault) {
+        if asked.inbox.is_some() {
+            self.stream_lost(Stream::Inbox, fault.clone());
+        }
+        for room in &asked.rooms {
+            self.stream_lost(Stream::Room(room.room), fault.clone());
+        }
+    }
+
+    /// The refresh token was taken. If others had put it there, it may be another player's: then what the one before wanted
+    /// is not done under the new name.
+    fn refreshed(&mut self, now: u64, body: &[u8]) {
+        match codec::decode::<SignedIn>(body) {
+            Ok(signed_in) => {
+                let user = signed_in.identity.user;
+                if self.identity().is_some_and(|before| before.user != user) {
+                    self.end_calls_of_player(&Fault::of(Code::Unauthenticated));
+                }
+                self.take_tokens(now, signed_in);
+            }
+            Err(error) => self.signed_out(Some(unreadable(&error))),
         }
     }
 

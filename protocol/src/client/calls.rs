@@ -8,6 +8,8 @@ use crate::ids::RoomId;
 use crate::limits::CALLS_IN_FLIGHT_MAX;
 use crate::methods::{Access, Effect, Method, MethodInfo};
 
+use crate::types::presence::SetPresence;
+
 use super::request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Consequence, Refused, Request, Ticket};
 
 /// Places on the wire that the application's calls leave free for the machine's own.
@@ -193,6 +195,25 @@ impl Calls {
         self.pending
             .values()
             .any(|pending| pending.consequence == Consequence::Closes(room))
+    }
+
+    /// Whether a call is under way whose success signs a player in.
+    pub(super) fn sign_in(&self) -> bool {
+        self.pending.values().any(|pending| {
+            matches!(
+                pending.consequence,
+                Consequence::SignsIn | Consequence::Authenticates(_)
+            )
+        })
+    }
+
+    /// What the newest call for it wants others to see of the player.
+    pub(super) fn presence_asked_for(&self) -> Option<&SetPresence> {
+        let mut newest_first = self.pending.values().rev();
+        newest_first.find_map(|pending| match &pending.consequence {
+            Consequence::SetsPresence(presence) => Some(presence),
+            _ => None,
+        })
     }
 
     /// A room is being closed by the machine itself: calls on the wire that open rooms may have opened this one before.
@@ -451,11 +472,15 @@ fn effect(method: u16) -> Effect {
     MethodInfo::of(method).map_or(Effect::Writes, |info| info.effect)
 }
 
+/// Whether a refused call is sent again by itself: where the server said when to, and a repetition does no harm.
 fn repeats(pending: &Pending, fault: &Fault) -> bool {
     match pending.owner {
         Owner::App => {
-            pending.request.key.is_some()
-                && matches!(fault.code, Code::RateLimited | Code::Overloaded)
+            let harmless = match effect(pending.request.method) {
+                Effect::Reads => !pending.request.is_momentary(),
+                Effect::Writes => pending.request.key.is_some(),
+            };
+            harmless && matches!(fault.code, Code::RateLimited | Code::Overloaded)
         }
         Owner::Detached | Owner::Close => false,
         Owner::Resume | Owner::Reopen(_) | Owner::Refresh => fault.code.retry() == Retry::Later,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::codec;
+use crate::codec::{self, InvalidBody};
 use crate::events::{Entry, Event, EventInfo};
 use crate::frame::{ClientFrame, Missing, Stream};
 use crate::ids::RoomId;
@@ -29,11 +29,11 @@ struct Numbered {
 }
 
 /// The stream that an event is an entry of, and its place there.
-fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, Broken> {
+fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, InvalidBody> {
     let Some(entry) = EventInfo::of(event).and_then(|info| info.entry) else {
         return Ok(None);
     };
-    let fields: Fields = codec::decode(body).map_err(|_| Broken::Protocol)?;
+    let fields: Fields = codec::decode(body)?;
     match (entry, fields) {
         (
             Entry::RoomMessage,
@@ -52,13 +52,38 @@ fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, Broken> {
             },
         ) => Ok(Some((Stream::Room(room), Place::Rev(rev)))),
         (Entry::Inbox, Fields { seq: Some(seq), .. }) => Ok(Some((Stream::Inbox, Place::Seq(seq)))),
-        _ => Err(Broken::Protocol),
+        _ => Err(InvalidBody(
+            "an entry without its place in its stream".into(),
+        )),
+    }
+}
+
+/// The stream of an entry whose place could not be read, as far as that can be told.
+fn stream_of_unreadable(event: u16, body: &[u8]) -> Option<Stream> {
+    #[derive(Deserialize)]
+    struct InRoom {
+        room: RoomId,
+    }
+    match EventInfo::of(event)?.entry? {
+        Entry::Inbox => Some(Stream::Inbox),
+        Entry::RoomMessage | Entry::RoomChange => {
+            let entry: InRoom = codec::decode(body).ok()?;
+            Some(Stream::Room(entry.room))
+        }
     }
 }
 
 impl ClientConnection {
     pub(super) fn event(&mut self, event: u16, body: Bytes) -> Result<(), Broken> {
-        if let Some((stream, place)) = place(event, &body)? {
+        let place = match place(event, &body) {
+            Ok(place) => place,
+            Err(why) => {
+                self.streams.unreadable(stream_of_unreadable(event, &body));
+                self.step_over(event, body, why);
+                return Ok(());
+            }
+        };
+        if let Some((stream, place)) = place {
             if let Place::Seq(seq) = place {
                 self.streams.told(stream, seq);
             }
@@ -70,16 +95,46 @@ impl ClientConnection {
                 return Ok(());
             }
         }
+        match self.told_of_stream(event, &body)? {
+            Ok(()) => self.outputs.push_back(Output::Event { event, body }),
+            Err(why) => self.step_over(event, body, why),
+        }
+        Ok(())
+    }
+
+    /// What events say of a stream that are no entries of it.
+    fn told_of_stream(
+        &mut self,
+        event: u16,
+        body: &[u8],
+    ) -> Result<Result<(), InvalidBody>, Broken> {
         match event {
-            StreamPosition::NUMBER => self.position(&body)?,
-            chat::RoomLost::NUMBER => {
-                let lost: chat::RoomLost = codec::decode(&body).map_err(|_| Broken::Protocol)?;
-                self.streams.forget(Stream::Room(lost.room));
+            StreamPosition::NUMBER => {
+                let position: StreamPosition = match codec::decode(body) {
+                    Ok(position) => position,
+                    Err(why) => return Ok(Err(why)),
+                };
+                match position.stream.parse() {
+                    Ok(stream) => self.position(stream, &position)?,
+                    Err(why) => return Ok(Err(InvalidBody(why.to_string()))),
+                }
             }
+            chat::RoomLost::NUMBER => match codec::decode::<chat::RoomLost>(body) {
+                Ok(lost) => {
+                    self.streams.forget(Stream::Room(lost.room));
+                }
+                Err(why) => return Ok(Err(why)),
+            },
             _ => {}
         }
-        self.outputs.push_back(Output::Event { event, body });
-        Ok(())
+        Ok(Ok(()))
+    }
+
+    /// Tells of an event that can't be read, instead of breaking a connection on whose next one it would come again.
+    fn step_over(&mut self, event: u16, body: Bytes, why: InvalidBody) {
+        self.stats.unreadable += 1;
+        self.outputs
+            .push_back(Output::Unreadable { event, body, why });
     }
 
     pub(super) fn gap(
@@ -107,14 +162,12 @@ impl ClientConnection {
         Ok(())
     }
 
-    fn position(&mut self, body: &[u8]) -> Result<(), Broken> {
-        let position: StreamPosition = codec::decode(body).map_err(|_| Broken::Protocol)?;
-        let stream: Stream = position.stream.parse().map_err(|_| Broken::Protocol)?;
+    fn position(&mut self, stream: Stream, position: &StreamPosition) -> Result<(), Broken> {
         self.streams.told(stream, position.head);
         if !position.live && self.cut_by_pause(stream) {
             return Ok(());
         }
-        let verdict = self.streams.position(stream, &position);
+        let verdict = self.streams.position(stream, position);
         if self.settle(stream, verdict)?
             && !position.live
             && let Some(cursor) = self.streams.cursor(stream)
@@ -129,6 +182,15 @@ impl ClientConnection {
         match verdict {
             Verdict::Next => Ok(true),
             Verdict::Drop => Ok(false),
+            Verdict::SteppedOver((missing, from, to)) => {
+                self.outputs.push_back(Output::Gap {
+                    stream,
+                    missing,
+                    from,
+                    to,
+                });
+                Ok(true)
+            }
             Verdict::Hole => {
                 self.stats.holes += 1;
                 self.reopen(stream);

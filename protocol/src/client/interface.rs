@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::backoff::BackOff;
+use crate::codec::InvalidBody;
 use crate::codes::Fault;
 use crate::frame::{Missing, Stream};
 use crate::ids::RoomId;
@@ -20,6 +21,9 @@ pub struct Config {
     pub sdk: String,
     /// Tokens kept from an earlier run.
     pub tokens: Tokens,
+    /// Whether the tokens are kept where others may change them as well. The machine then asks for them by
+    /// [`Output::ReadTokens`] at its beginning, where they replace `tokens`, and each time before it uses the refresh token.
+    pub reads_tokens: bool,
     /// Streams to follow from the first sign-in on, with cursors kept from an earlier run. Without `inbox` the inbox is
     /// not followed at all; 0 follows it from its beginning.
     pub resume: Resume,
@@ -36,6 +40,7 @@ impl Default for Config {
         Self {
             sdk: "unnamed".into(),
             tokens: Tokens::default(),
+            reads_tokens: false,
             resume: Resume::default(),
             back_off: BackOff::default(),
             handshake_ms: 10_000,
@@ -88,7 +93,16 @@ pub enum Output {
         /// Encoded event.
         body: Bytes,
     },
-    /// Part of a stream no longer exists. The cursor is after it.
+    /// An event came that can't be read: it does not fit what this version knows of it, and is stepped over.
+    Unreadable {
+        /// Number of the event.
+        event: u16,
+        /// Encoded event.
+        body: Bytes,
+        /// What is wrong with it.
+        why: InvalidBody,
+    },
+    /// Part of a stream no longer exists, or can't be read. The cursor is after it.
     Gap {
         /// The stream.
         stream: Stream,
@@ -117,6 +131,8 @@ pub enum Output {
     },
     /// The connection is signed in. Comes with each welcome and each new token.
     SignedIn(Identity),
+    /// Read the kept tokens; then say [`ClientConnection::tokens_read`]. Comes only with [`Config::reads_tokens`].
+    ReadTokens,
     /// The tokens are others now: keep them for the next run.
     Tokens(Tokens),
     /// The player is signed out, and must sign in anew: by a call of theirs, or because the server refused the tokens.
@@ -132,6 +148,8 @@ pub struct Stats {
     pub welcomes: u64,
     /// Times that something was missing from a stream without a gap frame.
     pub holes: u64,
+    /// Events that could not be read.
+    pub unreadable: u64,
     /// Times that a stream was cut because the owner had paused.
     pub cuts: u64,
 }

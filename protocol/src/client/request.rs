@@ -4,6 +4,7 @@ use crate::codec::{self, InvalidBody};
 use crate::ids::RoomId;
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use crate::methods::{Change, Effect, Method, MethodInfo, Order, Place};
+use crate::types::presence::SetPresence;
 
 /// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
 pub const CALLS_HELD_MAX: usize = 1024;
@@ -120,6 +121,7 @@ pub(super) enum Consequence {
     SignsIn,
     Authenticates(String),
     SignsOut,
+    SetsPresence(SetPresence),
 }
 
 impl Consequence {
@@ -133,6 +135,7 @@ impl Consequence {
             Change::SignsOut => Self::SignsOut,
             Change::Opens => opening(body)?,
             Change::Closes => Self::Closes(room(body)?),
+            Change::SetsPresence => Self::SetsPresence(codec::decode(body)?),
         })
     }
 }

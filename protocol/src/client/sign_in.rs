@@ -3,10 +3,11 @@
 use crate::codes::{Code, Fault, Retry};
 use crate::frame::{Cursor, Stream};
 use crate::types::accounts::{Identity, RefreshTokens, SignedIn};
+use crate::types::presence::SetPresence;
 use crate::types::system::Welcome;
 
 use super::calls::Owner;
-use super::{Broken, ClientConnection, Output};
+use super::{Broken, ClientConnection, Output, Phase};
 
 /// Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause.
 const REFRESH_MS_MIN: u64 = 1_000;
@@ -45,24 +46,39 @@ pub(super) struct SignIn {
     identity: Option<Identity>,
     standing: Standing,
     begun: u32,
+    /// The kept tokens were never read.
+    unknown: bool,
+    /// The kept tokens are being read, because they are needed.
+    reading: bool,
+    /// What others see of the player, as set last.
+    pub(super) presence: Option<SetPresence>,
     /// The server's clock minus ours.
     clock_offset: i128,
 }
 
 impl SignIn {
-    pub(super) fn new(tokens: Tokens) -> Self {
+    /// `unknown`: these tokens count only until the kept ones are read.
+    pub(super) fn new(tokens: Tokens, unknown: bool) -> Self {
         Self {
             tokens,
             refresh_at: None,
             identity: None,
             standing: Standing::Out,
             begun: 0,
+            unknown,
+            reading: false,
+            presence: None,
             clock_offset: 0,
         }
     }
 
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// Whether the kept tokens have yet to be read for the first time.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Counts the times that a sign-in began on a connection; absent while there is none.
@@ -126,6 +142,7 @@ impl ClientConnection {
             .is_some_and(|before| before.user != identity.user);
         if other_player {
             self.streams.forget_all();
+            self.sign_in.presence = None;
         }
         if self.config.resume.inbox.is_some() {
             self.streams.follow(Stream::Inbox, Cursor::default());
@@ -143,6 +160,7 @@ impl ClientConnection {
     /// New tokens came.
     pub(super) fn take_tokens(&mut self, now: u64, signed_in: SignedIn) {
         self.calls.end_owned(|owner| owner == Owner::Refresh);
+        self.sign_in.reading = false;
         self.sign_in.tokens = Tokens {
             access: Some(signed_in.access),
             refresh: Some(signed_in.refresh),
@@ -169,9 +187,56 @@ impl ClientConnection {
         self.refresh();
     }
 
-    /// Asks for new tokens, unless it has been done.
+    /// Asks for new tokens, unless it has been done. Where others may have used the refresh token meanwhile, the kept tokens
+    /// are read before.
     pub(super) fn refresh(&mut self) {
         self.sign_in.refresh_at = None;
+        let held = self.sign_in.tokens.refresh.is_some() && !self.calls.has(Owner::Refresh);
+        if held && self.config.reads_tokens {
+            self.ask_for_tokens();
+        } else {
+            self.use_refresh_token();
+        }
+    }
+
+    pub(super) fn ask_for_tokens(&mut self) {
+        if !self.sign_in.reading {
+            self.sign_in.reading = true;
+            self.outputs.push_back(Output::ReadTokens);
+        }
+    }
+
+    /// The kept tokens were read. `found`: what is kept, if it is to replace what the machine holds because somebody else has
+    /// put it there. Without anybody waiting for it, it changes nothing.
+    pub fn tokens_read(&mut self, now: u64, found: Option<Tokens>) {
+        if !std::mem::take(&mut self.sign_in.reading) {
+            return;
+        }
+        if std::mem::take(&mut self.sign_in.unknown) {
+            self.sign_in.tokens = found.unwrap_or(std::mem::take(&mut self.sign_in.tokens));
+            if matches!(self.phase, Phase::Loading) {
+                self.end_calls_without_player();
+                self.connect_at(now);
+            }
+            return;
+        }
+        if let Some(Tokens {
+            refresh: Some(refresh),
+            ..
+        }) = found
+        {
+            // Whose they are shows when they are used: until then no call goes out under them.
+            self.sign_in.tokens = Tokens {
+                access: None,
+                refresh: Some(refresh),
+            };
+        }
+        self.use_refresh_token();
+        self.dispatch();
+        self.tell();
+    }
+
+    fn use_refresh_token(&mut self) {
         let Some(refresh) = self.sign_in.tokens.refresh.clone() else {
             return;
         };
@@ -197,7 +262,7 @@ impl ClientConnection {
         self.sign_in = SignIn {
             begun: self.sign_in.begun,
             clock_offset: self.sign_in.clock_offset,
-            ..SignIn::new(Tokens::default())
+            ..SignIn::new(Tokens::default(), false)
         };
         let reason = fault
             .clone()
@@ -211,7 +276,26 @@ impl ClientConnection {
 
     /// Whether the player is being signed in.
     pub(super) fn is_signing_in(&self) -> bool {
-        self.sign_in.standing != Standing::In && self.sign_in.has_tokens()
+        self.sign_in.standing != Standing::In && (self.sign_in.has_tokens() || self.sign_in.reading)
+    }
+
+    /// Whether somebody is signed in, or may be once what is under way has ended.
+    pub(super) fn can_become_signed_in(&self) -> bool {
+        self.sign_in.standing != Standing::Out
+            || self.sign_in.has_tokens()
+            || self.sign_in.unknown
+            || self.sign_in.reading
+            || self.calls.sign_in()
+    }
+
+    /// What the hello tells others to see of the player whom the tokens sign in: what a call asks for that has no answer yet, or
+    /// what was set last.
+    pub(super) fn presence_to_restore(&self) -> Option<SetPresence> {
+        if !self.sign_in.has_tokens() {
+            return None;
+        }
+        let asked = self.calls.presence_asked_for();
+        asked.or(self.sign_in.presence.as_ref()).cloned()
     }
 }
 

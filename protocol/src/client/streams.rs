@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::frame::{Cursor, Missing, Stream};
 use crate::ids::RoomId;
 use crate::limits::ROOMS_OPEN_MAX;
-use crate::types::chat::RoomView;
 use crate::types::system::{Resume, RoomCursor, StreamPosition};
+
+/// The largest integer of the wire.
+const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// A place in one of a stream's two sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,31 @@ pub(super) enum Verdict {
     Hole,
     /// Something is missing although the stream was opened from this cursor: the server is at fault.
     Broken,
+    /// What is missing came, but could not be read. It is stepped over: the cursor is at this place now.
+    SteppedOver(Rewound),
+}
+
+/// A `RoomView`, as far as the machine reads it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct OpenedRoom {
+    pub(super) info: OpenedInfo,
+    pub(super) rev: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct OpenedInfo {
+    pub(super) room: RoomId,
+    pub(super) head: u64,
+}
+
+impl OpenedRoom {
+    /// The newest entry of the room.
+    pub(super) fn newest(&self) -> Cursor {
+        Cursor {
+            seq: self.info.head,
+            rev: self.rev,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +71,8 @@ struct Followed {
     cut: bool,
     /// The cursor that a hole made it open from again, until something has arrived after it.
     reopened_from: Option<Cursor>,
+    /// An entry came whose place could not be read, so a hole may be nobody's fault.
+    unreadable: bool,
 }
 
 impl Followed {
@@ -53,6 +84,7 @@ impl Followed {
             live: false,
             cut: false,
             reopened_from: None,
+            unreadable: false,
         }
     }
 
@@ -74,6 +106,22 @@ impl Followed {
         Verdict::Hole
     }
 
+    /// The server has sent more than arrived: up to this position.
+    fn ends_beyond(&mut self, position: &StreamPosition) -> Verdict {
+        if !self.steps_over() {
+            return self.hole();
+        }
+        let Cursor { seq, rev } = self.cursor;
+        self.live = position.live;
+        if position.seq > seq {
+            self.move_to(Place::Seq(position.seq));
+            Verdict::SteppedOver((Missing::Messages, seq + 1, position.seq))
+        } else {
+            self.move_to(Place::Rev(position.rev));
+            Verdict::SteppedOver((Missing::Changes, rev + 1, position.rev))
+        }
+    }
+
     /// Moves to `place`, when nothing lies between the cursor and `from`.
     fn advance(&mut self, place: Place, from: u64) -> Verdict {
         let (last, to) = match place {
@@ -83,12 +131,35 @@ impl Followed {
         if to <= *last || !self.open {
             return Verdict::Drop;
         }
-        if from > *last + 1 {
+        let next = *last + 1;
+        if from <= next {
+            *last = to;
+            self.reopened_from = None;
+            return Verdict::Next;
+        }
+        if !self.steps_over() {
             return self.hole();
         }
-        *last = to;
+        let missing = match place {
+            Place::Seq(_) => Missing::Messages,
+            Place::Rev(_) => Missing::Changes,
+        };
+        self.move_to(place);
+        Verdict::SteppedOver((missing, next, from - 1))
+    }
+
+    /// Whether a hole is what could not be read, and not what the server left out: it is there again after the stream was opened from
+    /// its cursor.
+    fn steps_over(&self) -> bool {
+        self.unreadable && self.reopened_from == Some(self.cursor)
+    }
+
+    fn move_to(&mut self, place: Place) {
+        match place {
+            Place::Seq(seq) => self.cursor.seq = seq,
+            Place::Rev(rev) => self.cursor.rev = rev,
+        }
         self.reopened_from = None;
-        Verdict::Next
     }
 }
 
@@ -160,10 +231,10 @@ impl Streams {
     /// Follows all of these streams.
     pub(super) fn follow_all(&mut self, resume: &Resume) {
         if let Some(seq) = resume.inbox {
-            self.follow(Stream::Inbox, Cursor { seq, rev: 0 });
+            self.follow(Stream::Inbox, sane(seq, 0));
         }
         for &RoomCursor { room, seq, rev } in resume.rooms.iter().take(ROOMS_OPEN_MAX) {
-            self.follow(Stream::Room(room), Cursor { seq, rev });
+            self.follow(Stream::Room(room), sane(seq, rev));
         }
     }
 
@@ -175,14 +246,14 @@ impl Streams {
 
     /// A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps
     /// its cursor unless the call gave one.
-    pub(super) fn opened(&mut self, view: &RoomView, asked: (Option<u64>, Option<u64>)) {
+    pub(super) fn opened(&mut self, view: &OpenedRoom, asked: (Option<u64>, Option<u64>)) {
         let stream = Stream::Room(view.info.room);
         let from = match self.cursor(stream) {
             Some(cursor) if asked == (None, None) => cursor,
-            _ => Cursor {
-                seq: asked.0.unwrap_or(view.info.head),
-                rev: asked.1.unwrap_or(view.rev),
-            },
+            _ => sane(
+                asked.0.unwrap_or(view.info.head),
+                asked.1.unwrap_or(view.rev),
+            ),
         };
         let caught_up = from.seq >= view.info.head && from.rev >= view.rev;
         let followed = Followed {
@@ -245,6 +316,14 @@ impl Streams {
             .collect()
     }
 
+    /// An entry came whose place could not be read: in this stream, or, if that is not known either, in any room.
+    pub(super) fn unreadable(&mut self, stream: Option<Stream>) {
+        for (followed, state) in &mut self.followed {
+            let is_room = matches!(followed, Stream::Room(_));
+            state.unreadable |= stream.map_or(is_room, |stream| stream == *followed);
+        }
+    }
+
     /// An entry of the stream arrived.
     pub(super) fn entry(&mut self, stream: Stream, place: Place) -> Verdict {
         let Some(followed) = self.followed.get_mut(&stream) else {
@@ -276,17 +355,17 @@ impl Streams {
             return Verdict::Drop;
         }
         if position.seq > followed.cursor.seq || position.rev > followed.cursor.rev {
-            return followed.hole();
+            return followed.ends_beyond(position);
         }
         followed.live = position.live;
         Verdict::Next
     }
 }
 
-/// The newest entry of an open room.
-pub(super) fn newest(view: &RoomView) -> Cursor {
+/// A cursor that the wire can carry.
+fn sane(seq: u64, rev: u64) -> Cursor {
     Cursor {
-        seq: view.info.head,
-        rev: view.rev,
+        seq: seq.min(INTEGER_MAX),
+        rev: rev.min(INTEGER_MAX),
     }
 }

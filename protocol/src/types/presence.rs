@@ -34,7 +34,7 @@ pub struct Presence {
     pub note: Option<String>,
 }
 
-/// Sets what others see of this connection's player. With several devices, the last one to set it wins; it is
+/// Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is
 /// forgotten when the last connection closes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -46,7 +46,7 @@ pub struct SetPresence {
     pub note: Option<String>,
 }
 
-/// The presence of several players. Players who blocked the caller look offline.
+/// The presence of several players. Players who blocked the caller, or hide, look offline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GetPresence {
@@ -76,7 +76,7 @@ pub struct PlayerPresence {
 pub struct RoomPresence {
     /// The room.
     pub room: RoomId,
-    /// Players who have the room open.
+    /// Players who have the room open and do not hide.
     pub online: u32,
     /// Members, online or not.
     pub members: u32,

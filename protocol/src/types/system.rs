@@ -6,6 +6,7 @@ use crate::codes::Fault;
 use crate::ids::{ConnectionId, RoomId};
 use crate::types::accounts::Identity;
 use crate::types::chat::RoomView;
+use crate::types::presence::SetPresence;
 
 /// First frame of a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,12 @@ pub struct Hello {
     /// Access token. Without it the connection begins signed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// What others see of the player from the moment on in which `token`, or else `RefreshTokens`, signs them in: the first
+    /// sign-in on the connection. Any other sign-in begins online. What the player has set on a connection that is still there
+    /// counts more, except that `offline` counts more than what another hello brought. A note that `SetPresence` would refuse is
+    /// left out, and `in_game` counts as `online`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<SetPresence>,
 }
 
 /// Answer to [`Hello`].

@@ -136,6 +136,8 @@ pub enum Command {
     Attach(RoomId, Arc<Connection>, Opening, Cursor),
     /// A connection follows the room no longer.
     Detach(RoomId, ConnectionId),
+    /// A player with the room open has become hidden, or is so no longer.
+    Visibility(RoomId, UserId),
     /// A direct room's players blocked each other, or no longer do.
     SetBlocked(RoomId, bool),
     /// Remove what retention allows no longer.
@@ -154,6 +156,7 @@ impl Command {
             Self::Create(create) => create.room,
             Self::Attach(room, ..)
             | Self::Detach(room, _)
+            | Self::Visibility(room, _)
             | Self::SetBlocked(room, _)
             | Self::Retain(room) => *room,
             Self::Delivery(delivery) => RoomId::from_bytes(delivery.to().id()),

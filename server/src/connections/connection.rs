@@ -1,20 +1,21 @@
 //! What everybody may know of one connection, and the handle to reach it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::accounts::Identity;
+use pitturu_protocol::types::presence::SetPresence;
 use pitturu_store::fail_points::is_undone;
 
 use super::call::PendingCall;
 use super::link::Peer;
 use super::opening::Opening;
 use super::outbox::Outbox;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Who is signed in on a connection.
 #[derive(Clone, Debug)]
@@ -38,6 +39,9 @@ pub struct Connection {
     /// Rooms that are open here; absent once the connection is gone.
     rooms: Mutex<Option<Vec<(RoomId, Opening)>>>,
     openings: AtomicU32,
+    /// What the hello wants others to see of the player whom its tokens sign in.
+    restored: Mutex<Option<SetPresence>>,
+    hidden: AtomicBool,
 }
 
 /// Why a room could not be opened on a connection.
@@ -59,7 +63,29 @@ impl Connection {
             player: Mutex::new(None),
             rooms: Mutex::new(Some(Vec::new())),
             openings: AtomicU32::new(0),
+            restored: Mutex::new(None),
+            hidden: AtomicBool::new(false),
         }
+    }
+
+    /// Notes what the hello wants others to see of the player whom its tokens sign in.
+    pub fn restore_presence(&self, presence: Option<SetPresence>) {
+        *self.restored.lock() = presence;
+    }
+
+    /// What the hello wanted, once: for the first sign-in.
+    pub fn take_restored_presence(&self) -> Option<SetPresence> {
+        self.restored.lock().take()
+    }
+
+    /// Whether the player who was last signed in here hides from others.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Acquire)
+    }
+
+    /// Says whether the player hides. It stays so after they are signed out, until the rooms have let the connection go.
+    pub fn set_hidden(&self, hidden: bool) {
+        self.hidden.store(hidden, Ordering::Release);
     }
 
     /// Answers a call with an encoded reply, unless it was answered already.

@@ -1,6 +1,6 @@
 //! All connections of this process, by player.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::ServerFrame;
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
-use pitturu_protocol::types::presence::{Presence, Status};
+use pitturu_protocol::types::presence::{Presence, SetPresence, Status};
 use pitturu_protocol::types::system::Goaway;
 use tokio::sync::mpsc;
 
@@ -25,19 +25,96 @@ struct Present {
     connections: Vec<Arc<Connection>>,
     status: Status,
     note: Option<String>,
+    set_by: SetBy,
+}
+
+/// Where what others see of a player comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SetBy {
+    Nobody,
+    Hello,
+    Call,
+}
+
+impl Present {
+    fn new() -> Self {
+        Self {
+            connections: Vec::with_capacity(1),
+            status: Status::Online,
+            note: None,
+            set_by: SetBy::Nobody,
+        }
+    }
+
+    /// What a hello wants counts less than what the player has said since; of two hellos the one that hides. Returns
+    /// whether the player hides now, or no longer.
+    fn restore(&mut self, presence: SetPresence) -> bool {
+        let counts = match self.set_by {
+            SetBy::Nobody => true,
+            SetBy::Hello => presence.status == Status::Offline,
+            SetBy::Call => false,
+        };
+        counts && self.set(presence, SetBy::Hello)
+    }
+
+    /// Returns whether the player hides now, or no longer.
+    fn set(&mut self, presence: SetPresence, set_by: SetBy) -> bool {
+        let was_hidden = self.is_hidden();
+        self.status = presence.status;
+        self.note = presence.note;
+        self.set_by = set_by;
+        self.tell_connections();
+        self.is_hidden() != was_hidden
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.status == Status::Offline
+    }
+
+    /// Rooms look at the connections that have them open.
+    fn tell_connections(&self) {
+        for connection in &self.connections {
+            connection.set_hidden(self.is_hidden());
+        }
+    }
+
+    /// What others see.
+    fn shown(&self, user: UserId) -> Presence {
+        if self.is_hidden() {
+            return offline(user);
+        }
+        Presence {
+            user,
+            status: self.status,
+            note: self.note.clone(),
+        }
+    }
+}
+
+/// What others see of a player without connections, and of one who hides: the same, wherever it is told.
+pub const fn offline(user: UserId) -> Presence {
+    Presence {
+        user,
+        status: Status::Offline,
+        note: None,
+    }
 }
 
 /// What connections follow. Told when a connection is gone or its player signed out of it.
 pub trait Followed: Send + Sync {
     /// The connection follows the room no longer.
     fn left(&self, room: RoomId, connection: ConnectionId);
+
+    /// A player who has the room open hides now, or no longer.
+    fn visibility_changed(&self, room: RoomId, user: UserId);
 }
 
 /// All connections of this process.
 pub struct Registry {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     players: DashMap<UserId, Present>,
-    changed: Mutex<HashSet<UserId>>,
+    /// Players whose presence may have changed since the last time, and what others saw of them then.
+    changed: Mutex<HashMap<UserId, Presence>>,
     pairs: mpsc::UnboundedSender<(UserId, UserId)>,
     followed: Arc<dyn Followed>,
 }
@@ -82,8 +159,13 @@ impl Registry {
     }
 
     /// Signs a player in on a connection. A prolonged sign-in of the same player keeps the rooms open; another player
-    /// begins without any.
-    pub fn sign_in(&self, connection: &Arc<Connection>, player: Player) {
+    /// begins without any. `restored` is what others are to see of them from now on, if nobody has said it meanwhile.
+    pub fn sign_in(
+        &self,
+        connection: &Arc<Connection>,
+        player: Player,
+        restored: Option<SetPresence>,
+    ) {
         let user = player.identity.user;
         match connection.user() {
             Some(before) if before == user => {
@@ -94,17 +176,13 @@ impl Registry {
             None => {}
         }
         connection.set_player(Some(player));
-        let mut present = self.players.entry(user).or_insert_with(|| Present {
-            connections: Vec::with_capacity(1),
-            status: Status::Online,
-            note: None,
+        self.changing(user, || {
+            let mut present = self.players.entry(user).or_insert_with(Present::new);
+            present.connections.push(Arc::clone(connection));
+            let hides_or_shows = restored.is_some_and(|presence| present.restore(presence));
+            present.tell_connections();
+            hides_or_shows
         });
-        present.connections.push(Arc::clone(connection));
-        let first = present.connections.len() == 1;
-        drop(present);
-        if first {
-            self.mark_changed(user);
-        }
         if connection.is_gone() {
             // A call that ended after its connection has listed it; nobody else would take it out.
             self.sign_out(connection);
@@ -118,16 +196,13 @@ impl Registry {
         };
         self.detach(connection, connection.take_rooms());
         let user = player.identity.user;
-        let gone = self
-            .players
-            .remove_if_mut(&user, |_, present| {
+        self.changing(user, || {
+            self.players.remove_if_mut(&user, |_, present| {
                 present.connections.retain(|held| held.id != connection.id);
                 present.connections.is_empty()
-            })
-            .is_some();
-        if gone {
-            self.mark_changed(user);
-        }
+            });
+            false
+        });
     }
 
     fn detach(&self, connection: &Connection, rooms: Vec<RoomId>) {
@@ -156,37 +231,41 @@ impl Registry {
 
     /// What others see of the player.
     pub fn presence(&self, user: UserId) -> Presence {
-        match self.players.get(&user) {
-            Some(present) if present.status != Status::Offline => Presence {
-                user,
-                status: present.status,
-                note: present.note.clone(),
-            },
-            _ => Presence {
-                user,
-                status: Status::Offline,
-                note: None,
-            },
-        }
+        let present = self.players.get(&user);
+        present.map_or(offline(user), |present| present.shown(user))
     }
 
     /// Sets what others see of the player.
-    pub fn set_presence(&self, user: UserId, status: Status, note: Option<String>) {
-        if let Some(mut present) = self.players.get_mut(&user) {
-            present.status = status;
-            present.note = note;
-            drop(present);
-            self.mark_changed(user);
+    pub fn set_presence(&self, user: UserId, presence: SetPresence) {
+        self.changing(user, || {
+            let present = self.players.get_mut(&user);
+            present.is_some_and(|mut present| present.set(presence, SetBy::Call))
+        });
+    }
+
+    /// Does what may change what others see of the player, and tells the rooms that are open if `change` says that the
+    /// player hides now, or no longer.
+    fn changing(&self, user: UserId, change: impl FnOnce() -> bool) {
+        let mut changed = self.changed.lock();
+        changed.entry(user).or_insert_with(|| self.presence(user));
+        let hides_or_shows = change();
+        drop(changed);
+        if hides_or_shows {
+            for room in self.open_rooms_of(user) {
+                self.followed.visibility_changed(room, user);
+            }
         }
     }
 
-    fn mark_changed(&self, user: UserId) {
-        self.changed.lock().insert(user);
-    }
-
-    /// Players whose presence changed since the last time.
-    pub fn take_changed(&self) -> HashSet<UserId> {
-        std::mem::take(&mut *self.changed.lock())
+    /// What others see of players since the last time, of those of whom it is not the same. Who hides and comes or goes is not
+    /// among them.
+    pub fn take_changed(&self) -> Vec<Presence> {
+        let changed = std::mem::take(&mut *self.changed.lock());
+        let now = changed
+            .into_iter()
+            .map(|(user, before)| (before, self.presence(user)));
+        let differs = now.filter(|(before, now)| before != now);
+        differs.map(|(_, now)| now).collect()
     }
 
     /// Sends every client away.

@@ -68,7 +68,16 @@ pub struct Followers {
     unsent: Vec<Unsent>,
     list: Vec<Follower>,
     places: HashMap<ConnectionId, usize>,
-    online: HashMap<UserId, u32>,
+    online: HashMap<UserId, Online>,
+    /// How many of `online` are hidden.
+    hidden: usize,
+}
+
+/// A player who has the room open.
+#[derive(Debug)]
+struct Online {
+    connections: u32,
+    hidden: bool,
 }
 
 impl Followers {
@@ -82,19 +91,36 @@ impl Followers {
         self.list.len()
     }
 
-    /// Players who have the room open.
+    /// Players who have the room open and are not hidden.
     pub fn online(&self) -> usize {
-        self.online.len()
+        self.online.len() - self.hidden
     }
 
-    /// Whether this player has the room open.
-    pub fn has_user(&self, user: UserId) -> bool {
-        self.online.contains_key(&user)
+    /// Whether others may see that this player has the room open.
+    pub fn shows(&self, user: UserId) -> bool {
+        self.online.get(&user).is_some_and(|online| !online.hidden)
     }
 
-    /// Players who have the room open.
+    /// Players who have the room open and are not hidden.
     pub fn users(&self) -> impl Iterator<Item = UserId> {
-        self.online.keys().copied()
+        let shown = self.online.iter().filter(|(_, online)| !online.hidden);
+        shown.map(|(user, _)| *user)
+    }
+
+    /// The player may have become hidden, or be so no longer: looks at one of their connections.
+    pub fn look_again(&mut self, user: UserId) {
+        let follower = self.list.iter().find(|follower| follower.user == user);
+        if let Some(hidden) = follower.map(|follower| follower.connection.is_hidden()) {
+            self.note_hidden(user, hidden);
+        }
+    }
+
+    fn note_hidden(&mut self, user: UserId, hidden: bool) {
+        if let Some(online) = self.online.get_mut(&user) {
+            self.hidden -= usize::from(online.hidden);
+            self.hidden += usize::from(hidden);
+            online.hidden = hidden;
+        }
     }
 
     /// Adds a connection, not live yet. False: it was there, as another opening.
@@ -105,7 +131,12 @@ impl Followers {
             self.list[place].live = false;
             return false;
         }
-        *self.online.entry(user).or_default() += 1;
+        let online = self.online.entry(user).or_insert(Online {
+            connections: 0,
+            hidden: false,
+        });
+        online.connections += 1;
+        self.note_hidden(user, connection.is_hidden());
         self.places.insert(connection.id, self.list.len());
         self.list.push(Follower {
             connection,
@@ -126,9 +157,10 @@ impl Followers {
         if let Some(moved) = self.list.get(place) {
             self.places.insert(moved.connection.id, place);
         }
-        if let Some(count) = self.online.get_mut(&gone.user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(online) = self.online.get_mut(&gone.user) {
+            online.connections -= 1;
+            if online.connections == 0 {
+                self.hidden -= usize::from(online.hidden);
                 self.online.remove(&gone.user);
             }
         }
@@ -155,6 +187,7 @@ impl Followers {
         self.flush();
         self.places.clear();
         self.online.clear();
+        self.hidden = 0;
         self.list
             .drain(..)
             .map(|follower| follower.connection)

@@ -21,7 +21,7 @@ use crate::chat::command::Command;
 use crate::connections::caller::Caller;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
-use crate::connections::registry::Registry;
+use crate::connections::registry::{Registry, offline};
 
 /// How often changes of presence are passed on: many changes of one player become one event.
 const TICK: Duration = Duration::from_millis(500);
@@ -44,13 +44,22 @@ impl PresenceService {
         if request.status == Status::InGame {
             return Err(Fault::invalid("status", "in_game is set by the server"));
         }
-        if request.note.as_ref().map_or(0, String::len) > NOTE_BYTES_MAX {
-            let range = format!("at most {NOTE_BYTES_MAX} bytes");
-            return Err(Fault::invalid("note", range));
-        }
-        let note = request.note.filter(|note| !note.is_empty());
-        self.registry.set_presence(user, request.status, note);
+        let presence = SetPresence {
+            status: request.status,
+            note: checked_note(request.note)?,
+        };
+        self.registry.set_presence(user, presence);
         Ok(Done {})
+    }
+
+    /// What a hello wants others to see, as far as [`SetPresence`] would take it.
+    pub fn restored(presence: SetPresence) -> SetPresence {
+        let status = match presence.status {
+            Status::InGame => Status::Online,
+            status => status,
+        };
+        let note = checked_note(presence.note).unwrap_or_default();
+        SetPresence { status, note }
     }
 
     /// [`GetPresence`].
@@ -92,10 +101,10 @@ impl PresenceService {
     }
 
     async fn tell_changes(&self) {
-        for user in self.registry.take_changed() {
+        for presence in self.registry.take_changed() {
+            let user = presence.user;
             match self.friends.friends_of(user).await {
                 Ok(friends) => {
-                    let presence = self.registry.presence(user);
                     for friend in friends {
                         self.tell(friend, &presence);
                     }
@@ -148,10 +157,12 @@ impl PresenceService {
     }
 }
 
-const fn offline(user: UserId) -> Presence {
-    Presence {
-        user,
-        status: Status::Offline,
-        note: None,
+/// The note as it is shown; none if it is empty.
+fn checked_note(note: Option<String>) -> Result<Option<String>, Fault> {
+    let note = note.filter(|note| !note.is_empty());
+    if note.as_ref().map_or(0, String::len) > NOTE_BYTES_MAX {
+        let range = format!("at most {NOTE_BYTES_MAX} bytes");
+        return Err(Fault::invalid("note", range));
     }
+    Ok(note)
 }

@@ -11,7 +11,7 @@ use pitturu_store::clock::now_ms;
 
 use super::SessionContext;
 use super::calls::Work;
-use super::sign_in::sign_in;
+use super::sign_in::{Restores, sign_in};
 use crate::connections::connection::Connection;
 
 /// What this server enforces on every connection.
@@ -33,10 +33,11 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
     Box::pin(async move {
         let now = now_ms();
         let (mut identity, mut refused) = (None, None);
+        connection.restore_presence(hello.presence);
         if let Some(token) = &hello.token {
             let outcome = async {
                 let found = context.services.accounts.identify(token, now).await?;
-                sign_in(&context.services, &connection, &found).await?;
+                sign_in(&context.services, &connection, &found, Restores::Yes).await?;
                 Ok(found)
             };
             match outcome.await {

@@ -10,15 +10,17 @@ use pitturu_protocol::types::accounts::{
 use super::handlers::{Call, Handle};
 use crate::connections::connection::{Connection, Player};
 use crate::services::Services;
+use crate::services::presence::PresenceService;
 
 /// Calls that sign the connection in by their reply.
 macro_rules! signs_in {
-    ($($method:ident $request:ident => $reply:ident),* $(,)?) => {
+    ($($method:ident $request:ident => $reply:ident, $restores:ident;)*) => {
         $(
             impl Handle<$request> for Services {
                 async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
                     let reply = self.accounts.$method(&call.caller, request).await?;
-                    sign_in(self, &call.connection, reply.identity()).await?;
+                    let restores = Restores::$restores;
+                    sign_in(self, &call.connection, reply.identity(), restores).await?;
                     Ok(reply)
                 }
             }
@@ -43,25 +45,39 @@ impl SignsIn for Identity {
 }
 
 signs_in!(
-    register Register => SignedIn,
-    login Login => SignedIn,
-    login_guest LoginGuest => SignedIn,
-    refresh_tokens RefreshTokens => SignedIn,
-    authenticate Authenticate => Identity,
+    register Register => SignedIn, No;
+    login Login => SignedIn, No;
+    login_guest LoginGuest => SignedIn, No;
+    refresh_tokens RefreshTokens => SignedIn, Yes;
+    authenticate Authenticate => Identity, No;
 );
+
+/// Whether a sign-in takes up an earlier one of the same client, so that others are to see of the player what its hello said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restores {
+    /// By the tokens that the client kept.
+    Yes,
+    /// By whatever else: nobody knows whether it is the same player.
+    No,
+}
 
 /// Signs the connection in. Refused when the session has ended since the identity was made.
 pub async fn sign_in(
     services: &Services,
     connection: &Arc<Connection>,
     identity: &Identity,
+    restores: Restores,
 ) -> Result<(), Fault> {
     let name = services.profile.display_name(identity.user).await?;
     let player = Player {
         identity: identity.clone(),
         name: name.unwrap_or_else(|| Arc::from("")),
     };
-    services.registry.sign_in(connection, player);
+    let restored = connection
+        .take_restored_presence()
+        .filter(|_| restores == Restores::Yes)
+        .map(PresenceService::restored);
+    services.registry.sign_in(connection, player, restored);
     // What ended the session before the connection was listed did not reach it.
     match services.accounts.confirm(identity.clone()).await {
         Ok(now) => {

@@ -5,6 +5,7 @@
 
 mod faulty;
 mod keys;
+mod presence;
 mod told;
 mod world;
 

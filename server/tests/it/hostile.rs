@@ -139,6 +139,7 @@ fn attacks() -> Vec<Attack> {
         v: 99,
         sdk: "test/0".to_owned(),
         token: None,
+        presence: None,
     });
     let unsupported = CloseCode::VersionUnsupported.number();
     add("another version", false, vec![newer.encode()], unsupported);

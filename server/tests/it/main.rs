@@ -15,6 +15,7 @@ mod conformance;
 mod crowd;
 mod echo;
 mod ephemeral;
+mod examples;
 mod hostile;
 mod idle_memory;
 mod kill_nine;

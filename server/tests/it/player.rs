@@ -48,6 +48,7 @@ pub(crate) fn hello() -> Vec<u8> {
         v: pitturu_protocol::VERSION,
         sdk: "test/0".to_owned(),
         token: None,
+        presence: None,
     })
     .encode()
 }

@@ -29,6 +29,7 @@ mod clock;
 mod editor;
 mod layout;
 mod model;
+mod profile;
 mod secret;
 mod text;
 mod transcript;
@@ -37,6 +38,7 @@ mod view;
 use calls::Calls;
 use clock::Clock;
 use model::{Action, Input, Link, Model, Reply, Start};
+use profile::{Profile, Profiles};
 
 /// Answers that wait for the screen.
 const REPLIES_MAX: usize = 256;
@@ -54,13 +56,17 @@ struct Arguments {
     /// Address of the server
     #[arg(default_value = "ws://127.0.0.1:7350")]
     url: String,
-    /// Name to begin with; each name is a player of its own
-    #[arg(long, default_value = "Guest")]
-    name: String,
+    /// Name of a new player; drawn when absent
+    #[arg(long)]
+    name: Option<String>,
+    /// Who to be: each profile is a player of its own, and is the same one in the next run. When absent, the first that no other
+    /// terminal is using: those of the name, if one is given
+    #[arg(long, conflicts_with = "state")]
+    profile: Option<String>,
     /// Public room to enter, made if there is none; `lobby` for those who are in no room
     #[arg(long)]
     room: Option<String>,
-    /// File of the secret by which the server knows you again; one per name and server in the configuration folder
+    /// File of the secret by which the server knows you again; one per profile and server in the configuration folder
     /// when absent
     #[arg(long)]
     state: Option<PathBuf>,
@@ -76,9 +82,10 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn state_file(&self) -> Result<PathBuf, String> {
+    fn who(&self) -> Result<Profile, String> {
+        let name = self.name.as_deref();
         if let Some(file) = &self.state {
-            return Ok(file.clone());
+            return Profile::of_file(file, name, new_guest_secret);
         }
         let folder = self
             .config_folder
@@ -87,7 +94,14 @@ impl Arguments {
             .or_else(|| self.app_data.clone())
             .or_else(|| self.home.as_ref().map(|home| home.join(".config")))
             .ok_or("there is no configuration folder; name a file with --state")?;
-        Ok(secret::path(&folder, &self.url, &self.name))
+        let profiles = Profiles {
+            folder: &folder,
+            url: &self.url,
+        };
+        match &self.profile {
+            Some(profile) => profiles.open(profile, name, new_guest_secret),
+            None => profiles.first_free(name, new_guest_secret),
+        }
     }
 }
 
@@ -106,19 +120,19 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err("this program draws on a terminal; run it in one".to_owned());
     }
-    let secret = secret::load_or_draw(&arguments.state_file()?, new_guest_secret)?;
+    let who = arguments.who()?;
     let options = ClientOptions::new(arguments.url.clone());
     let client = Client::connect(options).map_err(|error| error.to_string())?;
     let start = Start {
         clock: arguments.utc_offset.unwrap_or_else(system_clock),
         url: arguments.url,
-        name: arguments.name,
+        name: who.name.clone(),
         room: arguments.room,
     };
     let mut terminal = ratatui::try_init().map_err(|error| error.to_string())?;
     // Not every terminal knows these; without them pasting and focus are only less exact.
     let _ = execute!(std::io::stdout(), EnableBracketedPaste, EnableFocusChange);
-    let outcome = Screen::new(&client, start, secret, &mut terminal)
+    let outcome = Screen::new(&client, start, who.secret.clone(), &mut terminal)
         .run(&mut terminal)
         .await;
     let _ = execute!(std::io::stdout(), DisableBracketedPaste, DisableFocusChange);

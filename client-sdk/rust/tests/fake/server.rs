@@ -68,6 +68,17 @@ impl Server {
         drop(self.accept_tcp().await);
     }
 
+    /// A connection that is there already, after its handshake, if the client makes one.
+    pub(crate) async fn try_accept(&self) -> Option<Peer> {
+        let accepted = timeout(Duration::from_millis(50), self.listener.accept()).await;
+        let stream = accepted.ok()?.unwrap().0;
+        let greeting = timeout(
+            Duration::from_millis(200),
+            Peer::try_greet(Box::new(stream)),
+        );
+        greeting.await.ok().flatten()
+    }
+
     /// A connection that has said hello and been welcomed, signed in if it gave a token.
     pub(crate) async fn welcome(&self) -> (Peer, Option<String>) {
         let mut peer = self.accept().await;
@@ -119,6 +130,12 @@ pub(crate) fn certified() -> (TlsAcceptor, String) {
 
 impl Peer {
     async fn greet(stream: Box<dyn Stream>) -> Self {
+        let greeted = timeout(PATIENCE, Self::try_greet(stream)).await.unwrap();
+        greeted.expect("a handshake")
+    }
+
+    /// Absent when the client goes away before the end of the handshake.
+    async fn try_greet(stream: Box<dyn Stream>) -> Option<Self> {
         #[allow(clippy::result_large_err, reason = "the library's own type")]
         let subprotocol = |request: &Request, mut response: Response| {
             let asked = request.headers()["sec-websocket-protocol"].clone();
@@ -129,11 +146,17 @@ impl Peer {
             Ok(response)
         };
         let greeting = tokio_tungstenite::accept_hdr_async(stream, subprotocol);
-        let socket = timeout(PATIENCE, greeting).await.unwrap().unwrap();
-        Self {
-            socket,
+        Some(Self {
+            socket: greeting.await.ok()?,
             said: VecDeque::new(),
-        }
+        })
+    }
+
+    /// What the client says in a message, if it says anything before it goes away.
+    pub(crate) async fn try_hello(&mut self) -> Option<Message> {
+        let message = timeout(Duration::from_millis(200), self.socket.next()).await;
+        let message = message.ok().flatten()?.ok()?;
+        message.is_binary().then_some(message)
     }
 
     pub(crate) async fn next(&mut self) -> Said {

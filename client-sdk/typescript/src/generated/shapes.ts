@@ -32,7 +32,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   GetProfile: { user: 'id?' },
   GetProfiles: { users: 'id[]' },
   Goaway: { reason: 'text', reconnect: 'bool', within_ms: 'u53' },
-  Hello: { v: 'u16', sdk: 'text', token: 'text?' },
+  Hello: { v: 'u16', sdk: 'text', token: 'text?', presence: 'SetPresence?' },
   History: { messages: 'Message[]', first: 'u53', head: 'u53', rev: 'u53' },
   Identity: { user: 'id', session: 'id', role: 'text', guest: 'bool', expires_at: 'u53' },
   InboxAdded: { seq: 'u53', at: 'u53', entry: 'map' },

@@ -60,9 +60,9 @@ export interface Methods {
   BlockPlayer: { request: types.BlockPlayer; reply: types.Done };
   /** Takes a block back. */
   UnblockPlayer: { request: types.UnblockPlayer; reply: types.Done };
-  /** Sets what others see of this connection's player. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
+  /** Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
   SetPresence: { request: types.SetPresence; reply: types.Done };
-  /** The presence of several players. Players who blocked the caller look offline. */
+  /** The presence of several players. Players who blocked the caller, or hide, look offline. */
   GetPresence: { request: types.GetPresence; reply: types.Presences };
   /** Creates a room, owned by the caller, and opens it on this connection. */
   CreateRoom: { request: types.CreateRoom; reply: types.RoomView };
@@ -213,7 +213,9 @@ export interface MethodInfo {
     /** The request's `room` is not open any more. */
     | 'closes'
     /** The streams that the request names are open from their cursors. */
-    | 'resumes';
+    | 'resumes'
+    /** Others see the request's `status` and `note` of the player. Clients say so again in each later hello. */
+    | 'sets_presence';
   /** Whom it acts on, and what must hold of them. Absent: nobody. */
   readonly target?:
     /** Nobody, or nobody who has to be looked up. */
@@ -256,7 +258,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   RemoveFriend: { number: 43, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
   BlockPlayer: { number: 44, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
   UnblockPlayer: { number: 45, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
-  SetPresence: { number: 48, access: 'player', place: 'caller', rate: 'write', effect: 'reads', reply: 'Done' },
+  SetPresence: { number: 48, access: 'player', place: 'caller', rate: 'write', effect: 'reads', changes: 'sets_presence', reply: 'Done' },
   GetPresence: { number: 49, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Presences' },
   CreateRoom: { number: 64, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
   OpenDirect: { number: 65, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },

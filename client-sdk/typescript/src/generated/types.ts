@@ -217,7 +217,7 @@ export interface Friends {
 /** The caller's own account. */
 export type GetAccount = Record<string, never>;
 
-/** The presence of several players. Players who blocked the caller look offline. */
+/** The presence of several players. Players who blocked the caller, or hide, look offline. */
 export interface GetPresence {
   /** At most 100. */
   users: UserId[];
@@ -260,6 +260,8 @@ export interface Hello {
   sdk: string;
   /** Access token. Without it the connection begins signed out. */
   token?: string;
+  /** What others see of the player from the moment on in which `token`, or else `RefreshTokens`, signs them in: the first sign-in on the connection. Any other sign-in begins online. What the player has set on a connection that is still there counts more, except that `offline` counts more than what another hello brought. A note that `SetPresence` would refuse is left out, and `in_game` counts as `online`. */
+  presence?: SetPresence;
 }
 
 /** Reply to `ReadHistory`. */
@@ -942,7 +944,7 @@ export interface RoomLost {
 export interface RoomPresence {
   /** The room. */
   room: RoomId;
-  /** Players who have the room open. */
+  /** Players who have the room open and do not hide. */
   online: number;
   /** Members, online or not. */
   members: number;
@@ -1049,7 +1051,7 @@ export interface SetMemberRole {
   role: MemberRole;
 }
 
-/** Sets what others see of this connection's player. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
+/** Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
 export interface SetPresence {
   /** `offline` hides the player; `in_game` can't be set. */
   status: Status;

@@ -473,6 +473,7 @@ function consequenceOf({ method, request }: Request): Consequence {
     case 'nothing':
     case 'ends_session':
     case 'resumes':
+    case 'sets_presence':
       return { kind: 'none' };
   }
 }

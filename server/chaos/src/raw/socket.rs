@@ -47,5 +47,6 @@ pub(super) const fn hello(token: Option<String>) -> ClientFrame<'static> {
         v: VERSION,
         sdk: String::new(),
         token,
+        presence: None,
     })
 }

@@ -15,6 +15,7 @@ use pitturu_rules::rooms::{Actor, RoomEvent};
 
 use super::LiveRoom;
 use crate::connections::connection::Connection;
+use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
 
 /// Shortest time between two presence events of a small room, in milliseconds.
@@ -100,6 +101,30 @@ impl LiveRoom {
     pub(super) fn send_presence(&mut self, now: u64) {
         self.presence_due_at = None;
         self.presence_sent_at = now;
+        counter!("pitturu_presence_events_total").increment(self.followers.len() as u64);
+        let frame = self.presence_frame();
+        self.followers
+            .latest(LatestKey::of::<RoomPresence>(self.id), frame);
+    }
+
+    /// Tells one connection alone who is here.
+    pub(super) fn tell_presence_to(&self, connection: &Connection) {
+        let state = Broadcast::new(self.presence_frame());
+        let key = LatestKey::of::<RoomPresence>(self.id);
+        connection.outbox.latest(key, &state);
+    }
+
+    /// A player here has become hidden, or is so no longer.
+    pub(super) fn look_again(&mut self, user: UserId, now: u64) {
+        let shown_before = self.followers.online();
+        self.followers.look_again(user);
+        if self.followers.online() != shown_before {
+            self.presence_changed(now);
+        }
+    }
+
+    /// Who is here, without those who hide.
+    fn presence_frame(&self) -> Bytes {
         let online = self.followers.online();
         let users = (online <= PRESENCE_NAMED_MAX).then(|| {
             let mut users: Vec<UserId> = self.followers.users().collect();
@@ -112,11 +137,7 @@ impl LiveRoom {
             members: self.members_told,
             users,
         };
-        counter!("pitturu_presence_events_total").increment(online as u64);
-        self.followers.latest(
-            LatestKey::of::<RoomPresence>(self.id),
-            frame::event(&presence).into(),
-        );
+        frame::event(&presence).into()
     }
 }
 

@@ -248,7 +248,7 @@ impl LiveRoom {
                     request.online,
                     request.after,
                     page_items(request.limit)?,
-                    |user| followers.has_user(user),
+                    |user| followers.shows(user),
                 )
                 .map(|members| Outcome::Body(body(&members)))
             }

@@ -50,7 +50,10 @@ impl Entity for LiveRoom {
     }
 
     fn is_worth_loading(command: &Command) -> bool {
-        !matches!(command, Command::Detach(..) | Command::SetBlocked(..))
+        !matches!(
+            command,
+            Command::Detach(..) | Command::Visibility(..) | Command::SetBlocked(..)
+        )
     }
 
     fn creation(command: Command) -> Result<Box<Create>, Command> {
@@ -65,6 +68,7 @@ impl Entity for LiveRoom {
             Command::Detach(_, connection) => {
                 kept.followers.remove(*connection);
             }
+            Command::Visibility(_, user) => kept.followers.look_again(*user),
             Command::Delivery(Delivery::Wake(_)) => kept.owes = true,
             _ => {}
         }
@@ -91,6 +95,7 @@ impl Entity for LiveRoom {
             // Nothing is told to rooms.
             Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
             Command::Detach(..)
+            | Command::Visibility(..)
             | Command::SetBlocked(..)
             | Command::Retain(_)
             | Command::Delivery(Delivery::Receipt(_) | Delivery::Wake(_)) => {}
@@ -170,6 +175,7 @@ impl Entity for LiveRoom {
                 self.attach(&connection, opening, cursor);
             }
             Command::Detach(_, connection) => self.detach(connection, now),
+            Command::Visibility(_, user) => self.look_again(user, now),
             Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
             Command::Retain(_) => self.retain(context, now),
             Command::Delivery(Delivery::Signals(batch)) => batch.applied(),

@@ -334,12 +334,10 @@ impl LiveRoom {
                 return open.refuse(&Fault::new(Code::LimitReached, text));
             }
         };
-        if self
+        let shown_before = self.followers.online();
+        let is_new = self
             .followers
-            .add(Arc::clone(&open.connection), open.user, number)
-        {
-            self.presence_changed(now);
-        }
+            .add(Arc::clone(&open.connection), open.user, number);
         let end = self.recent.end();
         let (info, me) = open.shown;
         let view = RoomView {
@@ -362,6 +360,12 @@ impl LiveRoom {
                 open.connection.outbox.cut(self.id, number, from);
                 drop(to.send(Ok(view)));
             }
+        }
+        if self.followers.online() != shown_before {
+            self.presence_changed(now);
+        } else if is_new {
+            // The others see nothing new, and hear nothing: an event would tell them that somebody has come.
+            self.tell_presence_to(&open.connection);
         }
     }
 
@@ -407,8 +411,11 @@ impl LiveRoom {
 
     /// A connection follows the room no longer.
     pub(super) fn detach(&mut self, conn: ConnectionId, now: u64) {
+        let shown_before = self.followers.online();
         if self.followers.remove(conn) {
             self.used_at = now;
+        }
+        if self.followers.online() != shown_before {
             self.presence_changed(now);
         }
     }

@@ -12,6 +12,7 @@ use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, SendMessage};
+use pitturu_protocol::types::presence::SetPresence;
 use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::embedded::Embedded;
@@ -213,6 +214,7 @@ pub(super) fn hello() -> Vec<u8> {
         v: pitturu_protocol::VERSION,
         sdk: "test/0".to_owned(),
         token: None,
+        presence: None,
     })
     .encode()
 }
@@ -221,6 +223,25 @@ impl Client {
     /// Says hello and waits for the welcome.
     pub(super) async fn hello(&mut self) -> Welcome {
         self.peer.send(hello()).await;
+        match self.next().await {
+            Some(Came::Welcome(welcome)) => welcome,
+            other => panic!("no welcome but {other:?}"),
+        }
+    }
+
+    /// Says hello with an access token, if there is one, and what others are to see, and waits for the welcome.
+    pub(super) async fn hello_with(
+        &mut self,
+        token: Option<&str>,
+        presence: Option<SetPresence>,
+    ) -> Welcome {
+        let hello = ClientFrame::Hello(Hello {
+            v: pitturu_protocol::VERSION,
+            sdk: "test/0".to_owned(),
+            token: token.map(str::to_owned),
+            presence,
+        });
+        self.peer.send(hello.encode()).await;
         match self.next().await {
             Some(Came::Welcome(welcome)) => welcome,
             other => panic!("no welcome but {other:?}"),

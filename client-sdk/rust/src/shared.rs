@@ -1,0 +1,220 @@
+//! What the handles of a client and its task share: the machine, who waits for answers, and the published state.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pitturu_protocol::client::{ClientConnection, Connection, Output, Request, Ticket};
+use pitturu_protocol::codes::Fault;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::error::CallError;
+use crate::event::ConnectionState;
+use crate::subscribers::{Subscribers, lock};
+
+pub(crate) type Answer = Result<Bytes, Fault>;
+
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    /// Woken when a handle has given the machine something to do.
+    pub(crate) work: Notify,
+    began: Instant,
+    pub(crate) subscribers: Arc<Subscribers>,
+    /// Never behind the machine: it is set before whoever changed the machine goes on.
+    pub(crate) connection: watch::Sender<ConnectionState>,
+}
+
+struct Core {
+    machine: ClientConnection,
+    answers: HashMap<Ticket, oneshot::Sender<Answer>>,
+    /// What ended the last connection.
+    why: Option<Arc<str>>,
+    /// The client has been closed, or its task is gone.
+    closed: bool,
+}
+
+/// What the task has to do next.
+pub(crate) struct Todo {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) closed: bool,
+    /// When to tick.
+    pub(crate) timeout: Option<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(machine: ClientConnection) -> Self {
+        let offline = ConnectionState::Offline {
+            retry_at: None,
+            why: None,
+        };
+        Self {
+            core: Mutex::new(Core {
+                machine,
+                answers: HashMap::new(),
+                why: None,
+                closed: false,
+            }),
+            work: Notify::new(),
+            began: Instant::now(),
+            subscribers: Arc::default(),
+            connection: watch::Sender::new(offline),
+        }
+    }
+
+    /// Milliseconds since the client was made: the machine's clock.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The time of the machine's clock; absent when it is so far away that it never comes.
+    pub(crate) fn instant(&self, ms: u64) -> Option<Instant> {
+        self.began.checked_add(Duration::from_millis(ms))
+    }
+
+    /// Gives the machine a call. `timeout` becomes its deadline.
+    pub(crate) fn call(
+        &self,
+        mut request: Request,
+        timeout: Option<Duration>,
+    ) -> Result<(Ticket, oneshot::Receiver<Answer>), CallError> {
+        request.deadline = timeout.map(|timeout| {
+            let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            self.now().saturating_add(ms)
+        });
+        let mut core = lock(&self.core);
+        if core.closed {
+            return Err(CallError::Closed);
+        }
+        let ticket = core.machine.call(request)?;
+        let (to, answer) = oneshot::channel();
+        match core.machine.poll_answer(ticket) {
+            // Nobody can have dropped the other end yet.
+            Some(at_once) => drop(to.send(at_once)),
+            None => drop(core.answers.insert(ticket, to)),
+        }
+        self.publish(&core);
+        drop(core);
+        self.work.notify_one();
+        Ok((ticket, answer))
+    }
+
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        let mut core = lock(&self.core);
+        if core.answers.remove(&ticket).is_some() {
+            core.machine.cancel(ticket);
+            self.publish(&core);
+            self.work.notify_one();
+        }
+    }
+
+    /// Looks at the machine.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&ClientConnection) -> T) -> T {
+        at(&lock(&self.core).machine)
+    }
+
+    /// Lets `act` do something to the machine, and publishes what comes of it. A closed client stays as it is.
+    pub(crate) fn drive(&self, act: impl FnOnce(&mut ClientConnection, u64)) {
+        let mut core = lock(&self.core);
+        if !core.closed {
+            act(&mut core.machine, self.now());
+            self.publish(&core);
+        }
+    }
+
+    /// As [`Self::drive`], when a connection has ended or begun: `why` is told while there is none.
+    pub(crate) fn drive_because(
+        &self,
+        why: Option<&str>,
+        act: impl FnOnce(&mut ClientConnection, u64),
+    ) {
+        lock(&self.core).why = why.map(Arc::from);
+        self.drive(act);
+    }
+
+    /// Notes why the connection is about to end, unless that is known already.
+    pub(crate) fn note_why(&self, why: &str, replace: bool) {
+        let mut core = lock(&self.core);
+        if replace || core.why.is_none() {
+            core.why = Some(why.into());
+            self.publish(&core);
+        }
+    }
+
+    /// What the machine wants.
+    pub(crate) fn todo(&self) -> Todo {
+        let mut guard = lock(&self.core);
+        let core = &mut *guard;
+        Todo {
+            outputs: std::iter::from_fn(|| core.machine.poll()).collect(),
+            closed: core.closed,
+            timeout: core.machine.next_timeout(),
+        }
+    }
+
+    /// The messages that are to be sent.
+    pub(crate) fn transmit(&self, mut send: impl FnMut(Vec<u8>)) {
+        let mut core = lock(&self.core);
+        while let Some(message) = core.machine.transmit() {
+            send(message);
+        }
+    }
+
+    /// Who waits for the answer to a call.
+    pub(crate) fn take_waiting(&self, ticket: Ticket) -> Option<oneshot::Sender<Answer>> {
+        lock(&self.core).answers.remove(&ticket)
+    }
+
+    /// Closes the client: from now on nothing is taken, and the task ends once the server has been told.
+    pub(crate) fn close(&self) {
+        let mut core = lock(&self.core);
+        if !core.closed {
+            core.machine.stop();
+            core.closed = true;
+            self.publish(&core);
+        }
+        drop(core);
+        self.work.notify_one();
+    }
+
+    /// The task is gone. Whoever waits must not wait for ever.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        lock(&self.core).answers.clear();
+        self.subscribers.end();
+    }
+
+    fn publish(&self, core: &Core) {
+        let state = self.state(core);
+        self.connection.send_if_modified(|told| {
+            let differs = *told != state;
+            *told = state;
+            differs
+        });
+    }
+
+    fn state(&self, core: &Core) -> ConnectionState {
+        self.shown(core.machine.connection(), core.why.clone())
+    }
+
+    /// The machine's state as applications see it, with why there is no connection.
+    fn shown(&self, connection: Connection, why: Option<Arc<str>>) -> ConnectionState {
+        match connection {
+            Connection::Offline { retry_at } => ConnectionState::Offline {
+                retry_at: retry_at.and_then(|at| self.instant(at)),
+                why,
+            },
+            Connection::Connecting => ConnectionState::Connecting,
+            Connection::CatchingUp => ConnectionState::CatchingUp,
+            Connection::Online => ConnectionState::Online,
+            Connection::Stopped { code } => ConnectionState::Stopped { code },
+        }
+    }
+
+    /// As the state was when the machine told of it.
+    pub(crate) fn told(&self, connection: Connection) -> ConnectionState {
+        let why = lock(&self.core).why.clone();
+        self.shown(connection, why)
+    }
+}

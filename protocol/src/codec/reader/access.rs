@@ -1,0 +1,131 @@
+//! What stands inside arrays, maps and variants.
+
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+use super::{Reader, Value, instead};
+use crate::codec::InvalidBody;
+
+/// The values of an array.
+pub(super) struct Items<'a, 'de> {
+    pub(super) reader: &'a mut Reader<'de>,
+    pub(super) left: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, 'de> {
+    type Error = InvalidBody;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, InvalidBody> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// What the keys of a map may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    Text,
+    Any,
+}
+
+/// The entries of a map.
+pub(super) struct Entries<'a, 'de> {
+    pub(super) reader: &'a mut Reader<'de>,
+    pub(super) left: usize,
+    pub(super) keys: Keys,
+    /// Key of the value that comes next, if it is text.
+    pub(super) name: Option<&'de str>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_, 'de> {
+    type Error = InvalidBody;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, InvalidBody> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        let before = self.reader.rest;
+        self.name = match self.reader.value()? {
+            Value::Text(name) => Some(name),
+            other if self.keys == Keys::Text => {
+                return Err(instead(other, "text as the name of a field"));
+            }
+            _ => None,
+        };
+        self.reader.rest = before;
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, InvalidBody> {
+        let value = seed.deserialize(&mut *self.reader);
+        value.map_err(|InvalidBody(why)| match self.name {
+            Some(name) => InvalidBody(format!("`{name}`: {why}")),
+            None => InvalidBody(why),
+        })
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// A variant with a value: a map of its name to the value.
+pub(super) struct Variant<'a, 'de>(pub(super) &'a mut Reader<'de>);
+
+impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
+    type Error = InvalidBody;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), InvalidBody> {
+        let variant = seed.deserialize(&mut *self.0)?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
+    type Error = InvalidBody;
+
+    fn unit_variant(self) -> Result<(), InvalidBody> {
+        Err(InvalidBody("a map instead of text".into()))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, InvalidBody> {
+        seed.deserialize(self.0)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, InvalidBody> {
+        self.0.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, InvalidBody> {
+        self.0.deserialize_struct("", fields, visitor)
+    }
+}

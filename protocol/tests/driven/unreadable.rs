@@ -1,0 +1,343 @@
+//! The client machine steps over what it can't read: no connection is lost over it, and none again and again.
+
+use pitturu_protocol::client::{Config, Connection, Output};
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::events::{EVENTS, Entry, EventInfo};
+use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::methods::{METHODS, Method};
+use pitturu_protocol::types::accounts::RefreshTokens;
+use pitturu_protocol::types::chat::OpenRoom;
+use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
+use serde::Serialize;
+
+use crate::machine::{Driven, ROOM, any_call, identity, player, welcome};
+
+/// What the machine reads of a `RoomView`; the rest of one may be anything.
+#[derive(Serialize)]
+struct View {
+    info: Info,
+    rev: u64,
+    me: &'static str,
+}
+
+#[derive(Serialize)]
+struct Info {
+    room: RoomId,
+    head: u64,
+    topic: u64,
+}
+
+fn view(seq: u64, rev: u64) -> View {
+    View {
+        info: Info {
+            room: ROOM,
+            head: seq,
+            topic: 7,
+        },
+        rev,
+        me: "unreadable",
+    }
+}
+
+#[derive(Serialize)]
+struct Resumed {
+    inbox: u64,
+    rooms: Vec<ResumedRoom>,
+}
+
+#[derive(Serialize)]
+struct ResumedRoom {
+    room: RoomId,
+    view: View,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+/// Follows inbox and room, which stand at 5 and at 5 with revision 2.
+fn following() -> Driven {
+    let mut test = Driven::new(Config {
+        resume: Resume {
+            inbox: Some(5),
+            rooms: vec![RoomCursor {
+                room: ROOM,
+                seq: 5,
+                rev: 2,
+            }],
+        },
+        ..player()
+    });
+    test.machine.start(test.now);
+    test.machine.connected(test.now);
+    test.receive(&welcome(Some(identity(1))));
+    let call = test.called::<Resume>();
+    let resumed = Resumed {
+        inbox: 5,
+        rooms: vec![ResumedRoom {
+            room: ROOM,
+            view: view(5, 2),
+        }],
+    };
+    test.receive(&frame::reply(call, &resumed));
+    assert_eq!(test.machine.connection(), Connection::Online);
+    test.outputs();
+    test
+}
+
+/// An entry's fields in any form.
+#[derive(Serialize)]
+struct Body<T: Serialize> {
+    room: RoomId,
+    seq: T,
+    rev: T,
+    msg: Inner<T>,
+}
+
+#[derive(Serialize)]
+struct Inner<T: Serialize> {
+    seq: T,
+}
+
+fn entry<T: Serialize + Copy>(event: &EventInfo, number: T) -> Vec<u8> {
+    let body = codec::encode(&Body {
+        room: ROOM,
+        seq: number,
+        rev: number,
+        msg: Inner { seq: number },
+    });
+    raw(event.number, &body)
+}
+
+fn raw(event: u16, body: &[u8]) -> Vec<u8> {
+    ServerFrame::Event { event, body }.encode()
+}
+
+fn entries() -> impl Iterator<Item = (&'static EventInfo, Entry)> {
+    EVENTS
+        .iter()
+        .filter_map(|event| event.entry.map(|entry| (event, entry)))
+}
+
+fn closes(outputs: &[Output]) -> bool {
+    outputs
+        .iter()
+        .any(|output| matches!(output, Output::Close(_)))
+}
+
+fn unreadable(outputs: &[Output]) -> usize {
+    let told = |output: &&Output| matches!(output, Output::Unreadable { .. });
+    outputs.iter().filter(told).count()
+}
+
+/// Answers the call that follows the stream again from its cursor, and takes what `then` sends after it.
+fn answer_reopening(test: &mut Driven, kind: Entry, newest: Cursor, then: &[&[u8]]) -> Vec<Output> {
+    let reply = match kind {
+        Entry::Inbox => {
+            let resumed = Resumed {
+                inbox: newest.seq,
+                rooms: Vec::new(),
+            };
+            frame::reply(test.called::<Resume>(), &resumed)
+        }
+        Entry::RoomMessage | Entry::RoomChange => {
+            frame::reply(test.called::<OpenRoom>(), &view(newest.seq, newest.rev))
+        }
+    };
+    test.receive(&reply);
+    for frame in then {
+        test.receive(frame);
+    }
+    test.outputs()
+}
+
+#[test]
+fn an_entry_whose_place_can_not_be_read_is_told_and_stepped_over() {
+    for (event, kind) in entries() {
+        let (at, stream, missing) = match kind {
+            Entry::Inbox => (5, Stream::Inbox, Missing::Messages),
+            Entry::RoomMessage => (5, Stream::Room(ROOM), Missing::Messages),
+            Entry::RoomChange => (2, Stream::Room(ROOM), Missing::Changes),
+        };
+        let newest = match kind {
+            Entry::RoomChange => Cursor { seq: 5, rev: 4 },
+            _ => Cursor { seq: 7, rev: 2 },
+        };
+        let forms = [
+            ("text", entry(event, "six")),
+            ("negative", entry(event, -1_i64)),
+            ("nothing", raw(event.number, &codec::encode(&Nothing {}))),
+        ];
+        for (form, bad) in forms {
+            let what = format!("{} with {form}", event.name);
+            let good = entry(event, at + 2);
+            let mut test = following();
+            test.receive(&bad);
+            let outputs = test.outputs();
+            assert!(!closes(&outputs), "{what}");
+            assert_eq!(unreadable(&outputs), 1, "{what}");
+            // What comes next shows that something is missing; the server sends the same again.
+            test.receive(&good);
+            test.outputs();
+            let outputs = answer_reopening(&mut test, kind, newest, &[&bad, &good]);
+            assert!(!closes(&outputs), "{what}");
+            let gap = Output::Gap {
+                stream,
+                missing,
+                from: at + 1,
+                to: at + 1,
+            };
+            assert!(outputs.contains(&gap), "{what}: {outputs:?}");
+            let came = |output: &Output| matches!(output, Output::Event { event: number, .. } if *number == event.number);
+            assert!(outputs.iter().any(came), "{what}: {outputs:?}");
+            test.receive(&entry(event, at + 3));
+            assert!(
+                test.outputs().iter().any(came),
+                "{what}: the stream goes on"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_last_entry_that_can_not_be_read_does_not_keep_the_stream_back() {
+    for (event, kind) in entries() {
+        let (stream, newest) = match kind {
+            Entry::Inbox => (Stream::Inbox, Cursor { seq: 6, rev: 0 }),
+            Entry::RoomMessage => (Stream::Room(ROOM), Cursor { seq: 6, rev: 2 }),
+            Entry::RoomChange => (Stream::Room(ROOM), Cursor { seq: 5, rev: 3 }),
+        };
+        let bad = entry(event, "six");
+        let live = frame::position(stream, newest, newest.seq, true);
+        let mut test = following();
+        test.receive(&bad);
+        test.receive(&live);
+        test.outputs();
+        let outputs = answer_reopening(&mut test, kind, newest, &[&bad, &live]);
+        assert!(!closes(&outputs), "{}", event.name);
+        assert_eq!(
+            test.machine.connection(),
+            Connection::Online,
+            "{}",
+            event.name
+        );
+    }
+}
+
+#[test]
+fn no_event_whose_body_can_not_be_read_ends_the_connection() {
+    let bodies = [
+        codec::encode(&Nothing {}),
+        codec::encode(&Body {
+            room: ROOM,
+            seq: u64::MAX,
+            rev: u64::MAX,
+            msg: Inner { seq: u64::MAX },
+        }),
+        codec::encode(&StreamPosition {
+            stream: "no stream".into(),
+            seq: 1,
+            rev: 1,
+            head: 1,
+            live: true,
+        }),
+    ];
+    for event in EVENTS {
+        for body in &bodies {
+            let mut test = following();
+            for _ in 0..3 {
+                test.receive(&raw(event.number, body));
+            }
+            assert!(!closes(&test.outputs()), "{}", event.name);
+        }
+    }
+}
+
+#[test]
+fn no_reply_that_can_not_be_read_ends_the_connection() {
+    for method in METHODS {
+        let mut test = Driven::online(player());
+        let ticket = test.machine.call(any_call(method, Some("key"))).unwrap();
+        let call = test.said().calls[0].call;
+        test.receive(&frame::reply(call, &view(u64::MAX, 1).info));
+        let outputs = test.outputs();
+        assert!(!closes(&outputs), "{}", method.name);
+        let answered =
+            |output: &Output| matches!(output, Output::Answer { ticket: of, .. } if *of == ticket);
+        assert!(outputs.iter().any(answered), "{}", method.name);
+    }
+}
+
+#[test]
+fn streams_whose_resume_can_not_be_read_are_lost_and_the_connection_is_not() {
+    let mut test = following();
+    test.reconnect();
+    test.receive(&welcome(Some(identity(1))));
+    test.receive(&frame::reply(1, &Nothing {}));
+    let outputs = test.outputs();
+    assert!(!closes(&outputs));
+    let lost: Vec<Stream> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::StreamLost { stream, .. } => Some(*stream),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lost, [Stream::Inbox, Stream::Room(ROOM)]);
+    assert_eq!(test.machine.connection(), Connection::Online);
+}
+
+#[test]
+fn new_tokens_that_can_not_be_read_sign_out() {
+    let mut test = Driven::online(player());
+    test.machine.disconnected(test.now, Some(4200));
+    let said = test.reconnect();
+    assert_eq!(said.calls[0].method, RefreshTokens::NUMBER);
+    test.receive(&welcome(None));
+    test.receive(&frame::reply(said.calls[0].call, &Nothing {}));
+    let outputs = test.outputs();
+    assert!(!closes(&outputs));
+    let told = |output: &Output| {
+        matches!(
+            output,
+            Output::SignedOut(Some(Fault {
+                code: Code::Internal,
+                ..
+            }))
+        )
+    };
+    assert!(outputs.iter().any(told), "{outputs:?}");
+}
+
+#[test]
+fn cursors_that_no_server_gave_do_no_harm() {
+    let mut test = Driven::new(Config {
+        resume: Resume {
+            inbox: Some(u64::MAX),
+            rooms: vec![RoomCursor {
+                room: ROOM,
+                seq: u64::MAX,
+                rev: u64::MAX,
+            }],
+        },
+        ..player()
+    });
+    test.machine.start(test.now);
+    test.machine.connected(test.now);
+    test.receive(&welcome(Some(identity(1))));
+    let call = test.called::<Resume>();
+    let resumed = Resumed {
+        inbox: u64::MAX - 1,
+        rooms: vec![ResumedRoom {
+            room: ROOM,
+            view: view(u64::MAX - 1, u64::MAX - 1),
+        }],
+    };
+    test.receive(&frame::reply(call, &resumed));
+    for event in EVENTS {
+        for number in [0, 1, u64::MAX - 1, u64::MAX] {
+            test.receive(&entry(event, number));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Who hides is hidden wherever presence is told, from the first moment of each connection on.
+
+use std::time::Duration;
+
+use pitturu_protocol::codec;
+use pitturu_protocol::events::Event;
+use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::accounts::{RefreshTokens, SignedIn};
+use pitturu_protocol::types::chat::{JoinRoom, ListMembers, OpenRoom};
+use pitturu_protocol::types::friends::{AcceptFriend, ListFriends, RequestFriend};
+use pitturu_protocol::types::presence::{
+    GetPresence, PlayerPresence, RoomPresence, SetPresence, Status,
+};
+use pitturu_protocol::types::system::Echo;
+
+use super::world::{Came, Client, World};
+use crate::connections::link::memory::Options;
+
+/// Longer than until presence is told.
+const PRESENCE_TOLD: Duration = Duration::from_millis(1_500);
+
+const fn status(status: Status) -> SetPresence {
+    SetPresence { status, note: None }
+}
+
+/// Two friends in one room, of whom the first looks at the second.
+struct Friends {
+    world: World,
+    observer: Client,
+    room: RoomId,
+    seen: Client,
+    tokens: SignedIn,
+}
+
+impl Friends {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let (mut observer, me) = world.guest("Ann", Options::default()).await;
+        let (mut seen, tokens) = world.guest("Ben", Options::default()).await;
+        let user = tokens.identity.user;
+        observer.call(&RequestFriend { user }).await.unwrap();
+        let user = me.identity.user;
+        seen.call(&AcceptFriend { user }).await.unwrap();
+        let room = observer.create_room().await;
+        seen.call(&JoinRoom { room }).await.unwrap();
+        let mut friends = Self {
+            world,
+            observer,
+            room,
+            seen,
+            tokens,
+        };
+        friends.told().await;
+        friends
+    }
+
+    fn user(&self) -> UserId {
+        self.tokens.identity.user
+    }
+
+    /// What the observer heard of the other one's presence until now: for each event whether it shows them.
+    async fn told(&mut self) -> Vec<(&'static str, bool)> {
+        tokio::time::sleep(PRESENCE_TOLD).await;
+        let user = self.user();
+        let echo = self.observer.begin(&Echo { data: Vec::new() }).await;
+        let mut told = Vec::new();
+        loop {
+            match self.observer.next().await {
+                Some(Came::Reply(call, _)) if call == echo => return told,
+                Some(Came::Event(RoomPresence::NUMBER, body)) => {
+                    let event: RoomPresence = codec::decode(&body).unwrap();
+                    let users = event.users.expect("few are here");
+                    assert_eq!(event.online as usize, users.len());
+                    told.push(("room", users.contains(&user)));
+                }
+                Some(Came::Event(PlayerPresence::NUMBER, body)) => {
+                    let event: PlayerPresence = codec::decode(&body).unwrap();
+                    if event.presence.user == user {
+                        told.push(("friend", event.presence.status != Status::Offline));
+                    }
+                }
+                Some(_) => {}
+                None => panic!("the observer was disconnected"),
+            }
+        }
+    }
+
+    /// Whether the observer finds the other one online, by every call that tells it.
+    async fn found(&mut self) -> bool {
+        let (user, room) = (self.user(), self.room);
+        let mut found = Vec::new();
+        for online in [false, true] {
+            let list = ListMembers {
+                room,
+                online,
+                after: None,
+                limit: None,
+            };
+            let members = self.observer.call(&list).await.unwrap().members;
+            found.push((members.iter()).any(|member| member.user == user && member.online));
+        }
+        let users = vec![user];
+        let presences = self.observer.call(&GetPresence { users }).await.unwrap();
+        found.push(presences.presences[0].status != Status::Offline);
+        let list = ListFriends {
+            state: None,
+            after: None,
+            limit: None,
+        };
+        let friends = self.observer.call(&list).await.unwrap().friends;
+        let friend = friends.iter().find(|friend| friend.user == user).unwrap();
+        let presence = friend.presence.as_ref().expect("they are friends");
+        found.push(presence.status != Status::Offline);
+        let open = OpenRoom {
+            room,
+            seq: None,
+            rev: None,
+        };
+        found.push(self.observer.call(&open).await.unwrap().online > 1);
+        let first = found[0];
+        assert_eq!(found, vec![first; found.len()], "one rule for all");
+        first
+    }
+
+    /// The other one's connection ends, and the next one says hello in this way and comes back into the room.
+    async fn comes_back(&mut self, refreshes: bool, presence: Option<SetPresence>) {
+        let mut next = self.world.connect(Options::default());
+        let token = self.tokens.access.clone();
+        next.hello_with((!refreshes).then_some(token.as_str()), presence)
+            .await;
+        self.seen = next;
+        if refreshes {
+            let refresh = self.tokens.refresh.clone();
+            self.tokens = self.seen.call(&RefreshTokens { refresh }).await.unwrap();
+        }
+        let open = OpenRoom {
+            room: self.room,
+            seq: None,
+            rev: None,
+        };
+        self.seen.call(&open).await.unwrap();
+    }
+
+    async fn goes(&mut self) {
+        let away = self.world.connect(Options::default());
+        drop(std::mem::replace(&mut self.seen, away));
+        tokio::time::sleep(PRESENCE_TOLD).await;
+    }
+}
+
+#[tokio::test]
+async fn who_hides_is_hidden_wherever_presence_is_told() {
+    let mut friends = Friends::new().await;
+    assert!(friends.found().await);
+    friends.seen.call(&status(Status::Offline)).await.unwrap();
+    let told = friends.told().await;
+    assert!(told.contains(&("room", false)) && told.contains(&("friend", false)));
+    assert!(!told.iter().any(|(_, shows)| *shows), "{told:?}");
+    assert!(!friends.found().await);
+    // The hidden one sees the others.
+    let list = ListMembers {
+        room: friends.room,
+        online: true,
+        after: None,
+        limit: None,
+    };
+    assert_eq!(friends.seen.call(&list).await.unwrap().members.len(), 1);
+
+    friends.seen.call(&status(Status::Busy)).await.unwrap();
+    let told = friends.told().await;
+    assert!(told.contains(&("room", true)) && told.contains(&("friend", true)));
+    assert!(friends.found().await);
+}
+
+#[tokio::test]
+async fn a_hidden_player_comes_back_hidden_and_nobody_hears_of_it() {
+    let mut friends = Friends::new().await;
+    friends.seen.call(&status(Status::Offline)).await.unwrap();
+    friends.told().await;
+    for refreshes in [false, true] {
+        friends.goes().await;
+        friends
+            .comes_back(refreshes, Some(status(Status::Offline)))
+            .await;
+        assert!(!friends.found().await);
+        let told = friends.told().await;
+        assert_eq!(told, [], "it tells that somebody is there");
+    }
+    friends.goes().await;
+    friends.comes_back(false, None).await;
+    assert!(friends.found().await, "the next run did not ask for it");
+}
+
+#[tokio::test]
+async fn what_a_player_has_said_counts_more_than_what_a_hello_restores() {
+    let mut friends = Friends::new().await;
+    let token = friends.tokens.access.clone();
+    let hello = async |friends: &Friends, restored| {
+        let mut client = friends.world.connect(Options::default());
+        client
+            .hello_with(Some(&token), Some(status(restored)))
+            .await;
+        client
+    };
+    // Nobody has said anything: it counts.
+    let _away = hello(&friends, Status::Away).await;
+    let user = friends.user();
+    let registry = friends.world.context.services.registry.clone();
+    assert_eq!(registry.presence(user).status, Status::Away);
+    // Of two hellos the one that hides.
+    let _busy = hello(&friends, Status::Busy).await;
+    assert_eq!(registry.presence(user).status, Status::Away);
+    let _hidden = hello(&friends, Status::Offline).await;
+    assert_eq!(registry.presence(user).status, Status::Offline);
+    let told = friends.told().await;
+    assert_eq!(told.last(), Some(&("friend", false)));
+    // What is said counts more.
+    friends.seen.call(&status(Status::Busy)).await.unwrap();
+    let _hidden = hello(&friends, Status::Offline).await;
+    assert_eq!(registry.presence(user).status, Status::Busy);
+}
+
+#[tokio::test]
+async fn a_hello_restores_nothing_for_a_player_whom_its_tokens_did_not_sign_in() {
+    let world = World::new().await;
+    let mut client = world.connect(Options::default());
+    client.hello_with(None, Some(status(Status::Offline))).await;
+    let login = pitturu_protocol::types::accounts::LoginGuest {
+        secret: "0123456789abcdef".to_owned(),
+        name: None,
+        device: None,
+    };
+    let user = client.call(&login).await.unwrap().identity.user;
+    let registry = &world.context.services.registry;
+    assert_eq!(registry.presence(user).status, Status::Online);
+}
+
+#[tokio::test]
+async fn a_hello_can_not_restore_what_nobody_may_set() {
+    let world = World::new().await;
+    let (client, tokens) = world.guest("Ann", Options::default()).await;
+    drop(client);
+    let user = tokens.identity.user;
+    let registry = &world.context.services.registry;
+    while registry.presence(user).status != Status::Offline {
+        tokio::task::yield_now().await;
+    }
+    let mut client = world.connect(Options::default());
+    let presence = SetPresence {
+        status: Status::InGame,
+        note: Some("x".repeat(10_000)),
+    };
+    let welcome = client
+        .hello_with(Some(&tokens.access), Some(presence))
+        .await;
+    assert!(welcome.identity.is_some());
+    let shown = registry.presence(user);
+    assert_eq!((shown.status, shown.note), (Status::Online, None));
+}
