@@ -2,7 +2,7 @@ import { decode, encode as pack } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
 
 import { LIMITS } from '../src/generated/wire.js';
-import { Malformed, Reader } from '../src/wire/reader.js';
+import { Float, Malformed, Reader } from '../src/wire/reader.js';
 import { checkShape, Misfit } from '../src/wire/shape.js';
 import { encode } from '../src/wire/writer.js';
 
@@ -78,7 +78,7 @@ describe('values', () => {
     const value = { nil: null, yes: true, no: false, list: [1, [2]], minus: -1, bin: Uint8Array.of(1, 2) };
     expect(read(encode(value))).toStrictEqual(value);
     expect(read(pack(-70_000))).toBe(-70_000);
-    expect(read(pack(0.5))).toBe(0.5);
+    expect(read(pack(0.5))).toStrictEqual(new Float(0.5));
   });
 
   test('bytes are a copy of their own', () => {

@@ -1,10 +1,12 @@
-import { codeName, mayRetryLater } from '../errors.js';
-import type { Fault } from '../generated/types.js';
+import { codeName } from '../errors.js';
+import type { Fault, SetPresence } from '../generated/types.js';
 import type { Methods } from '../generated/tables.js';
 import { METHODS } from '../generated/tables.js';
 import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
+import { toUtf8 } from '../wire/utf8.js';
 import { encode } from '../wire/writer.js';
+import { consequenceOf, isFirstWrite, orderingKeyOf, repeats, roomOf } from './call-rules.js';
 import type { Ticket } from './types.js';
 
 /** Most unanswered calls that the machine holds, those on the wire included. One more is refused at once. */
@@ -43,7 +45,7 @@ export interface Request {
 }
 
 /** Who waits for the answer. Nobody waits for a detached call, but the machine must hear what became of it. */
-export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'refresh';
+export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'presence' | 'renew' | 'refresh';
 
 /** What the machine does when a call succeeds. */
 export type Consequence =
@@ -52,7 +54,8 @@ export type Consequence =
   | { kind: 'closes'; room: string }
   | { kind: 'signs_in' }
   | { kind: 'authenticates'; access: string }
-  | { kind: 'signs_out' };
+  | { kind: 'signs_out' }
+  | { kind: 'sets_presence'; request: SetPresence };
 
 type CallState = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };
 
@@ -122,6 +125,8 @@ export class Calls {
   readonly #refusedInOrder = new Map<string, Set<Ticket>>();
   /** How many of the application's wait, and how many of the machine's own, which go before them. */
   readonly #waiting = { app: 0, own: 0 };
+  /** How many of them sign in. */
+  #signIns = 0;
   #bytes = 0;
   #lastTicket = 0;
   #lastCall = 0;
@@ -180,6 +185,11 @@ export class Calls {
   has(owner: Owner): boolean {
     for (const pending of this.#pending.values()) if (pending.owner === owner) return true;
     return false;
+  }
+
+  /** Whether a call that signs in has no answer yet. */
+  get signingIn(): boolean {
+    return this.#signIns > 0;
   }
 
   /** Whether the application is closing the room. */
@@ -380,6 +390,7 @@ export class Calls {
       signIn: 0,
     };
     this.#waiting[sideOf(pending)] += 1;
+    if (signsIn(pending)) this.#signIns += 1;
     this.#pending.set(ticket, pending);
     if (pending.deadline !== undefined) this.#timed.add(pending);
     return ticket;
@@ -397,6 +408,7 @@ export class Calls {
   #remove(pending: Pending): void {
     if (!this.#pending.delete(pending.ticket)) return;
     this.#bytes -= pending.body.byteLength;
+    if (signsIn(pending)) this.#signIns -= 1;
     if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     this.#timed.delete(pending);
     if (pending.orderingKey === undefined) return;
@@ -406,73 +418,21 @@ export class Calls {
   }
 }
 
+function signsIn({ owner, consequence: { kind } }: Pending): boolean {
+  return owner === 'refresh' || owner === 'renew' || kind === 'signs_in' || kind === 'authenticates';
+}
+
 /** Whose turn a waiting call has. A detached call was the application's, and never waits again. */
 function sideOf({ owner }: Pending): 'app' | 'own' {
   return owner === 'app' || owner === 'detached' ? 'app' : 'own';
 }
 
 function isKey(key: string): boolean {
-  const bytes = new TextEncoder().encode(key).byteLength;
+  const bytes = toUtf8(key).byteLength;
   return bytes > 0 && bytes <= LIMITS.KEY_BYTES_MAX;
 }
 
 /** Whether the server refused because it does not know the player. */
 export function needsSignIn(fault: Fault): boolean {
   return ['unauthenticated', 'token_expired', 'token_invalid'].includes(codeName(fault.code));
-}
-
-function repeats(pending: Pending, fault: Fault): boolean {
-  switch (pending.owner) {
-    case 'app':
-      return pending.key !== undefined && ['rate_limited', 'overloaded'].includes(codeName(fault.code));
-    case 'detached':
-    case 'close':
-      return false;
-    case 'resume':
-    case 'reopen':
-    case 'refresh':
-      return mayRetryLater(fault);
-  }
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined;
-}
-
-/** The room that it is about, if its method runs there. */
-function roomOf({ method, request }: Request): string | undefined {
-  return METHODS[method].place === 'room' ? textOf(request['room']) : undefined;
-}
-
-/** Whether the room's owner would look its key up, and would find nothing. */
-function isFirstWrite({ method, key, keyIsNew }: Request): boolean {
-  return key !== undefined && keyIsNew === true && METHODS[method].effect === 'writes';
-}
-
-/** What it shares with the calls that it must not overtake: the room, if its method keeps a room's order. */
-function orderingKeyOf({ method, request }: Request): string | undefined {
-  return METHODS[method].order === 'room' ? textOf(request['room']) : undefined;
-}
-
-function consequenceOf({ method, request }: Request): Consequence {
-  switch (METHODS[method].changes ?? 'nothing') {
-    case 'opens':
-      return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };
-    case 'closes':
-      return { kind: 'closes', room: textOf(request['room']) };
-    case 'signs_in':
-      return { kind: 'signs_in' };
-    case 'authenticates':
-      return { kind: 'authenticates', access: textOf(request['access']) };
-    case 'signs_out':
-      return { kind: 'signs_out' };
-    case 'nothing':
-    case 'ends_session':
-    case 'resumes':
-      return { kind: 'none' };
-  }
 }
