@@ -7,7 +7,7 @@ import type { Identity, Resume } from './generated/types.js';
 import type { Life } from './life.js';
 import { LIFE } from './life.js';
 import { Listeners } from './listeners.js';
-import type { MethodName, Request } from './machine/calls.js';
+import type { MethodName, Request } from './machine/pending.js';
 import { Machine } from './machine/machine.js';
 import type { Connection, Output, Result, Ticket } from './machine/types.js';
 import type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
@@ -23,7 +23,7 @@ import { checkShape, isBytes, isId } from './wire/shape.js';
 
 interface Waiting {
   resolve: (reply: unknown) => void;
-  reject: (error: unknown) => void;
+  reject: (error: CallError) => void;
 }
 
 /** Somebody who waits until it is decided who is signed in. */
@@ -200,8 +200,6 @@ export class Client {
         },
         reject: (error) => {
           signal?.removeEventListener('abort', abort);
-          // It is the CallError of the answer.
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
           reject(error);
         },
       });

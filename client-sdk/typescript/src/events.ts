@@ -1,9 +1,24 @@
 import type { Events } from './generated/tables.js';
 import { EVENTS } from './generated/tables.js';
 import type { Fault, Identity } from './generated/types.js';
-import type { Connection, Tokens } from './machine/types.js';
-import type { Problem } from './problems.js';
+import type { Connection, Tokens, Unreadable } from './machine/types.js';
 import type { Missing, Stream } from './wire/frame.js';
+
+/**
+ * Something went wrong that no call can be told of, and the client went on: in code of the application that it called, or in
+ * what the server sent.
+ */
+export type Problem =
+  /** The token store threw, did not answer in time, or gave something that is no tokens. */
+  | { kind: 'token_store'; doing: 'load' | 'save'; error: unknown }
+  /** A listener threw. */
+  | { kind: 'listener'; event: EventName; error: unknown }
+  /** The transport threw. The connection counts as lost. */
+  | { kind: 'transport'; error: unknown }
+  /** So many of the oldest events were dropped, because nobody listened for them until now. */
+  | { kind: 'unheard'; event: EventName; dropped: number }
+  /** Something could not be read and was stepped over. */
+  | ({ kind: 'unreadable' } & Unreadable);
 
 /** What a client can be listened to for: the server's events, and those of the client itself. */
 export interface ClientEvents extends Events {

@@ -1,6 +1,6 @@
 import type { ClientEvents, EventName } from './events.js';
 import { isDurable, isLasting } from './events.js';
-import type { Problem } from './problems.js';
+import type { Problem } from './events.js';
 import { logProblem } from './problems.js';
 
 /** Most events of one kind that are kept until the first listener for them comes. The oldest goes. */

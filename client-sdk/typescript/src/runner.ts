@@ -2,7 +2,7 @@ import type { Life } from './life.js';
 import { lifeOf } from './life.js';
 import type { Machine } from './machine/machine.js';
 import type { Found, Output, Tokens } from './machine/types.js';
-import type { Problem } from './problems.js';
+import type { Problem } from './events.js';
 import type { TokenKeeper } from './token-keeper.js';
 import type { Link, Transport } from './transport/transport.js';
 
@@ -40,6 +40,7 @@ export class Runner {
   #releaseLock: (() => void) | undefined;
   /** Whether tokens were looked for. */
   #looked = false;
+  #looking: Promise<Found> | undefined;
   #starting = false;
   #pumping = false;
   #closed = false;
@@ -189,8 +190,12 @@ export class Runner {
     return this.#attempt === attempt;
   }
 
+  /** One look serves whoever asks before it is over: a store may take longer than an attempt to connect. */
   #look(keeper: TokenKeeper): Promise<Found> {
-    return keeper.look(this.#ownTokens, !this.#looked);
+    this.#looking ??= keeper.look(this.#ownTokens, !this.#looked).finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
   }
 
   get #ownTokens(): Tokens {
@@ -274,7 +279,8 @@ export class Runner {
     this.#releaseLock = () => {
       clearTimeout(timer);
       // The next one shall find what is being saved.
-      void keeper.idle().then(release);
+      if (this.#closed) release();
+      else void keeper.idle().then(release);
     };
     const found = await this.#look(keeper);
     this.run(() => {

@@ -1,6 +1,6 @@
 import { LIMITS } from './generated/wire.js';
 import type { Found, Tokens, TokensFrom } from './machine/types.js';
-import type { Problem } from './problems.js';
+import type { Problem } from './events.js';
 import { within } from './problems.js';
 
 /**

@@ -4,7 +4,7 @@ import { codeName } from '../src/errors.js';
 import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { METHODS } from '../src/generated/tables.js';
 import { LIMITS } from '../src/generated/wire.js';
-import type { MethodName } from '../src/machine/calls.js';
+import type { MethodName } from '../src/machine/pending.js';
 import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
 import { reconnectAfter } from '../src/machine/machine.js';
 import { refreshKey } from '../src/machine/sign-in.js';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { codeName } from '../src/errors.js';
 import type { EventInfo, MethodInfo } from '../src/generated/tables.js';
 import { EVENTS, METHODS } from '../src/generated/tables.js';
-import type { MethodName } from '../src/machine/calls.js';
+import type { MethodName } from '../src/machine/pending.js';
 import { encode } from '../src/wire/writer.js';
 import { Pair } from './support/driver.js';
 import { idOf, Refusal } from './support/model.js';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { EVENTS, METHODS } from '../src/generated/tables.js';
 import { SHAPES } from '../src/generated/shapes.js';
 import { KIND } from '../src/generated/wire.js';
-import type { MethodName } from '../src/machine/calls.js';
+import type { MethodName } from '../src/machine/pending.js';
 import { InvalidFrame, readServerFrame } from '../src/wire/frame.js';
 import { salvage } from '../src/wire/salvage.js';
 import { codeName } from '../src/errors.js';

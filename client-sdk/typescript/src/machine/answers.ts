@@ -5,7 +5,7 @@ import { LIMITS } from '../generated/wire.js';
 import type { Cursor, Stream } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { checkShape, Misfit } from '../wire/shape.js';
-import type { Pending } from './calls.js';
+import type { Pending } from './pending.js';
 import type { State } from './state.js';
 import { openFromCursor, reopen } from './entries.js';
 import { accessRefused, askForTokens, resumeRooms, signedOut, takeAccess, takeTokens } from './sign-in.js';

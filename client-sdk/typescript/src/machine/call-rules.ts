@@ -3,7 +3,7 @@
 import { codeName, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
 import type { Fault, SetPresence } from '../generated/types.js';
-import type { Consequence, Pending, Request } from './calls.js';
+import type { Consequence, Pending, Request } from './pending.js';
 
 /** Whether a refused call is made again by itself. */
 export function repeats(pending: Pending, fault: Fault): boolean {

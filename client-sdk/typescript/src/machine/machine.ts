@@ -9,7 +9,7 @@ import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.
 import type { Salvaged } from '../wire/salvage.js';
 import { salvage } from '../wire/salvage.js';
 import { faulted, replied, repliedUnreadably } from './answers.js';
-import type { Request } from './calls.js';
+import type { Request } from './pending.js';
 import { Refused } from './calls.js';
 import { State } from './state.js';
 import { happened, happenedUnreadably, missed, reopen } from './entries.js';

@@ -1,6 +1,6 @@
 // Drives a machine on a virtual clock.
 
-import type { Request } from '../../src/machine/calls.js';
+import type { Request } from '../../src/machine/pending.js';
 import { Machine } from '../../src/machine/machine.js';
 import type { Config, Output, Result, Ticket } from '../../src/machine/types.js';
 import { ModelConnection, World } from './model.js';
