@@ -54,12 +54,13 @@ export class Project {
 
   /** Runs a program in the project, and gives what it has printed. What it prints when it fails is in the error. */
   async run(program: string, given: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+    const inherited = { ...process.env };
     // Neither the test runner's settings nor its place are those of a user.
-    const { NODE_ENV: _, VITEST: __, NODE_OPTIONS: ___, ...inherited } = process.env;
+    for (const name of ['NODE_ENV', 'VITEST', 'NODE_OPTIONS']) Reflect.deleteProperty(inherited, name);
     try {
       const { stdout } = await run(program, [...given], {
         cwd: this.folder,
-        env: { ...inherited, CI: 'true', ...env } as NodeJS.ProcessEnv,
+        env: { ...inherited, CI: 'true', ...env },
         timeout: 240_000,
         maxBuffer: 2 ** 26,
       });

@@ -11,24 +11,26 @@ import { pack, Project } from './fresh.js';
 
 let packed: Packed;
 let server: FakeServer;
-const projects: Project[] = [];
+/** Installed side by side: most of that is waiting for the registry. */
+let projects: Record<'node' | 'types' | 'bundlers' | 'jest', Project>;
 
 beforeAll(async () => {
   packed = await pack();
   server = await FakeServer.start();
+  const [node, types, bundlers, jest] = await Promise.all([
+    Project.of('node', packed),
+    Project.of('types', packed),
+    Project.of('bundlers', packed),
+    Project.of('jest', packed),
+  ]);
+  projects = { node, types, bundlers, jest };
 });
 
 afterAll(async () => {
-  for (const project of projects) project.remove();
+  for (const project of Object.values(projects)) project.remove();
   rmSync(packed.folder, { recursive: true, force: true });
   await server.stop();
 });
-
-async function fresh(name: string): Promise<Project> {
-  const project = await Project.of(name, packed);
-  projects.push(project);
-  return project;
-}
 
 test('it holds the built code, its types and its manual, and nothing else', () => {
   for (const name of [
@@ -45,22 +47,17 @@ test('it holds the built code, its types and its manual, and nothing else', () =
 });
 
 describe('Node', () => {
-  let project: Project;
-  beforeAll(async () => {
-    project = await fresh('node');
-  });
-
   test.each(['use.mjs', 'use.cjs'])('%s talks to a server, and ends', async (program) => {
-    const printed = await project.node(program, server.url);
+    const printed = await projects.node.node(program, server.url);
     expect(printed).toBe('true unauthenticated undefined 1 83 @pitturu/client');
   });
 
   test('a client that is closed keeps no program running', async () => {
-    expect(await project.node('gone.mjs', server.url)).toBe('');
+    expect(await projects.node.node('gone.mjs', server.url)).toBe('');
   });
 
   test('there is nothing that it depends on', async () => {
-    const tree = await project.run('npm', ['ls', '--json', '--all']);
+    const tree = await projects.node.run('npm', ['ls', '--json', '--all']);
     const { dependencies } = JSON.parse(tree) as {
       dependencies: Record<string, { dependencies?: Record<string, unknown> }>;
     };
@@ -72,16 +69,11 @@ describe('Node', () => {
 
 describe('TypeScript', () => {
   const STRICT = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
-  let project: Project;
-  beforeAll(async () => {
-    project = await fresh('types');
-  });
-
   const flags = (module: string, resolution: string, lib: string): string[] => [
     ...STRICT,
     ...['--target', 'ES2022', '--module', module, '--moduleResolution', resolution, '--lib', lib],
-    // Neither Node's types nor anybody else's, and the package's own are checked too.
-    ...['--types', '', '--skipLibCheck', 'false'],
+    // The project has no other package's types, and those of this one are checked too.
+    ...['--skipLibCheck', 'false'],
   ];
 
   test.each([
@@ -94,34 +86,32 @@ describe('TypeScript', () => {
   ])(
     'module %s, resolution %s: %s compiles without types of a browser or of Node',
     async (module, how, file) => {
-      await project.node('node_modules/typescript/bin/tsc', ...flags(module, how, 'ES2022'), file);
+      await projects.types.node('node_modules/typescript/bin/tsc', ...flags(module, how, 'ES2022'), file);
     },
   );
 
   test.each(['nodenext', 'bundler'])('resolution %s: what a browser has fits', async (how) => {
     const module = how === 'bundler' ? 'ESNext' : 'NodeNext';
-    await project.node('node_modules/typescript/bin/tsc', ...flags(module, how, 'ES2022,DOM'), 'use-dom.ts');
+    await projects.types.node(
+      'node_modules/typescript/bin/tsc',
+      ...flags(module, how, 'ES2022,DOM'),
+      'use-dom.ts',
+    );
   });
 });
 
 describe('bundlers', () => {
-  let project: Project;
-  beforeAll(async () => {
-    project = await fresh('bundlers');
-  });
-
   test.each(['vite', 'esbuild', 'esbuild-node', 'webpack', 'webpack-node'])(
     'what %s makes has no warnings, and runs',
     async (bundler) => {
-      const printed = await project.node('bundle.mjs', bundler);
+      const printed = await projects.bundlers.node('bundle.mjs', bundler);
       expect(printed).not.toMatch(/warn/i);
-      const bundle = join(project.folder, 'out', `${bundler}.js`);
-      expect(await project.node('run.mjs', bundle, server.url)).toBe('signed in after undefined');
+      const bundle = join(projects.bundlers.folder, 'out', `${bundler}.js`);
+      expect(await projects.bundlers.node('run.mjs', bundle, server.url)).toBe('signed in after undefined');
     },
   );
 });
 
 test('jest with jsdom runs it as it comes', async () => {
-  const project = await fresh('jest');
-  await project.run(process.execPath, ['node_modules/jest/bin/jest.js'], { SERVER_URL: server.url });
+  await projects.jest.run(process.execPath, ['node_modules/jest/bin/jest.js'], { SERVER_URL: server.url });
 });
