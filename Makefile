@@ -16,7 +16,7 @@ ARGS ?=
 
 # In the order in which a mistake shows soonest. Clippy and rustdoc share what they check of the dependencies; the
 # steps from test-rust on share one build.
-STEPS := setup format deny lint-typescript test-typescript clippy rustdoc test-rust schemas-check test-typescript-real
+STEPS := setup format deny lint-typescript test-typescript test-typescript-packages clippy rustdoc test-rust schemas-check test-typescript-real
 
 NODE_FOLDERS := $(patsubst %/package-lock.json,%,$(wildcard $(TYPESCRIPT)/package-lock.json $(INTEROP)/package-lock.json))
 NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
@@ -34,8 +34,8 @@ chat: ## Start the terminal chat client in Rust; twice at once for two people
 	@exec $(TARGET)/debug/examples/terminal $(ARGS)
 
 .PHONY: chat-node
-chat-node: $(TYPESCRIPT)/node_modules/.package-lock.json ## Start the chat example in Node
-	@npm run --silent --prefix $(TYPESCRIPT) example -- $(ARGS)
+chat-node: $(TYPESCRIPT)/dist/node.js ## Start the chat example in Node: ARGS="ws://127.0.0.1:7350 Mina lobby"
+	@exec node $(TYPESCRIPT)/examples/chat.mjs $(ARGS)
 
 .PHONY: test
 test: ## Install what the tests need into the project's folders, and run every check and test
@@ -86,8 +86,9 @@ build: ## Build all programs, examples and tests of the workspace
 
 # Tests of the server run players that use it.
 $(TYPESCRIPT)/dist/node.js: $(TYPESCRIPT)/node_modules/.package-lock.json $(TYPESCRIPT)/tsconfig.build.json \
+		$(TYPESCRIPT)/tsconfig.cjs.json $(TYPESCRIPT)/package.json \
 		$(shell find $(TYPESCRIPT)/src -name '*.ts')
-	npm run --prefix $(TYPESCRIPT) build
+	npm run --silent --prefix $(TYPESCRIPT) build
 
 .PHONY: test-rust
 test-rust: $(TYPESCRIPT)/dist/node.js ## Run the Rust tests, those with other programs' clients among them
@@ -106,6 +107,10 @@ lint-typescript: ## Build and lint the TypeScript SDK
 test-typescript: ## Run the TypeScript SDK's own tests
 	npm run --prefix $(TYPESCRIPT) test
 
+.PHONY: test-typescript-packages
+test-typescript-packages: ## Install the packed TypeScript SDK into fresh projects, compile, bundle and run them
+	npm run --prefix $(TYPESCRIPT) test:packages
+
 .PHONY: test-typescript-real
 test-typescript-real: build ## Run the TypeScript SDK against a real server
 	npm run --prefix $(TYPESCRIPT) test:real
@@ -115,6 +120,10 @@ test-typescript-real: build ## Run the TypeScript SDK against a real server
 .PHONY: schemas
 schemas: ## Write anew what is derived from the protocol tables
 	cargo run --locked --bin pitturu-schemas -- write
+
+.PHONY: test-typescript-next
+test-typescript-next: $(TYPESCRIPT)/node_modules/.package-lock.json ## Install the packed TypeScript SDK into Next.js and run it (large downloads)
+	npm run --prefix $(TYPESCRIPT) test:next
 
 .PHONY: docs
 docs: ## Build and open the documentation of Rust code

@@ -39,6 +39,11 @@ pub fn files(catalog: &Catalog) -> Vec<Derived> {
     ]
 }
 
+/// The type of opaque bytes.
+const BYTES: &str = "Uint8Array";
+
+const RECEIVED_BYTES: &str = "Uint8Array<ArrayBuffer>";
+
 macro_rules! line {
     ($out:expr) => { $out.push('\n') };
     ($out:expr, $($text:tt)*) => { writeln!($out, $($text)*).expect("a String takes all text") };
@@ -60,6 +65,7 @@ fn types(catalog: &Catalog) -> String {
         }
         let schema = catalog.schema(name);
         comment(&mut out, "", description(schema));
+        let begun = out.len();
         match schema.get("properties").and_then(Value::as_object) {
             Some(properties) => {
                 line!(out, "export interface {name} {{");
@@ -75,6 +81,15 @@ fn types(catalog: &Catalog) -> String {
                 line!(out, "export type {name} ={space}{definition};");
             }
         }
+        let sent = catalog
+            .methods
+            .iter()
+            .any(|method| method.request.name == name);
+        if !sent {
+            // Bytes that came are a copy with a buffer of its own; those that are sent may be any.
+            let received = out.split_off(begun).replace(BYTES, RECEIVED_BYTES);
+            out.push_str(&received);
+        }
     }
     out
 }
@@ -82,9 +97,18 @@ fn types(catalog: &Catalog) -> String {
 fn fields(out: &mut String, schema: &Value, properties: &Map<String, Value>) {
     for (name, part) in properties {
         comment(out, "  ", description(part));
-        let mark = if is_required(schema, name) { "" } else { "?" };
-        line!(out, "  {name}{mark}: {};", type_of(part, "  "));
+        let definition = type_of(part, "  ");
+        if is_required(schema, name) {
+            line!(out, "  {name}: {definition};");
+        } else {
+            line!(out, "  {name}?: {};", or_undefined(&definition));
+        }
     }
+}
+
+/// An absent field may also be given as `undefined`, whatever the compiler makes of optional properties.
+fn or_undefined(definition: &str) -> String {
+    format!("{definition} | undefined")
 }
 
 fn type_of(schema: &Value, indent: &str) -> String {
@@ -104,7 +128,7 @@ fn type_of(schema: &Value, indent: &str) -> String {
         return choices.join(" | ");
     }
     match schema.get("type").and_then(Value::as_str) {
-        Some("string") if schema.get("x-msgpack").is_some() => "Uint8Array".to_owned(),
+        Some("string") if schema.get("x-msgpack").is_some() => BYTES.to_owned(),
         Some("string") => "string".to_owned(),
         Some("integer") => "number".to_owned(),
         Some("boolean") => "boolean".to_owned(),
@@ -122,8 +146,12 @@ fn type_of(schema: &Value, indent: &str) -> String {
                 .into_iter()
                 .flatten()
                 .map(|(name, part)| {
-                    let mark = if is_required(schema, name) { "" } else { "?" };
-                    format!("{name}{mark}: {}", type_of(part, indent))
+                    let definition = type_of(part, indent);
+                    if is_required(schema, name) {
+                        format!("{name}: {definition}")
+                    } else {
+                        format!("{name}?: {}", or_undefined(&definition))
+                    }
                 })
                 .collect();
             format!("{{ {} }}", parts.join("; "))

@@ -1,34 +1,97 @@
 // A chat in the terminal: npm run example -- ws://127.0.0.1:7350 Mina lobby
 
-import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 
 import { CallError, Client } from '../dist/node.js';
+import { guestOf } from './chat-state.mjs';
 
-const [url = 'ws://127.0.0.1:7350', name = 'guest', roomName = 'lobby'] = process.argv.slice(2);
+const HELP = `usage: chat.mjs [--profile NAME | --new] [URL [NAME [ROOM]]]
 
-const terminal = createInterface({ input: process.stdin, output: process.stdout });
+Chats as a guest, in the room "lobby" at ws://127.0.0.1:7350 unless given. The guest is kept for the next run; a chat that runs
+beside another one is another guest.
+
+  --profile NAME  the guest of this name
+  --new           a guest that is not kept
+Guests are kept in the folder that PITTURU_STATE_DIR names, otherwise in the user's folder for state.
+Control-D or control-C leaves.`;
+
+function argumentsOf() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { help: { type: 'boolean' }, new: { type: 'boolean' }, profile: { type: 'string' } },
+    });
+    if (values.profile !== undefined && !/^[\w-]{1,64}$/.test(values.profile)) {
+      throw new TypeError('a profile has a name of letters, digits, _ and -');
+    }
+    return { values, positionals };
+  } catch (error) {
+    console.error(`${error.message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+const { values, positionals } = argumentsOf();
+if (values.help) {
+  console.log(HELP);
+  process.exit();
+}
+const guest = guestOf({ profile: values.profile, fresh: values.new === true });
+process.on('exit', guest.leave);
+const [
+  url = 'ws://127.0.0.1:7350',
+  name = guest.name ?? `guest-${guest.secret.slice(0, 4)}`,
+  roomName = 'lobby',
+] = positionals;
+
 const client = new Client({ url });
+const terminal = createInterface({ input: process.stdin, output: process.stdout });
 
 /** What is typed before the room is open waits for it. */
 const early = [];
 let submit = (line) => early.push(line);
 terminal.on('line', (line) => submit(line));
 
+let leaving = false;
+/** Calls that shall be answered before this ends. */
+const sending = new Set();
+
+async function leave() {
+  if (leaving) return;
+  leaving = true;
+  terminal.close();
+  if (client.connection.state === 'online') await Promise.allSettled(sending);
+  client.close();
+  console.log();
+}
+
+/** Whether what was piped in ended before the room was open: it is said first. */
+let leavesAfterEarly = false;
+
+// Control-D or control-C in a terminal, the end of what is piped in, and what a shell or supervisor says.
+terminal.on('close', () => {
+  if (!process.stdin.isTTY && early.length > 0) leavesAfterEarly = true;
+  else void leave();
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void leave());
+
 /** Prints above the line that is being typed. */
 function show(text) {
   process.stdout.write('\r\u001b[K');
   console.log(text);
-  terminal.prompt(true);
+  if (!leaving && !leavesAfterEarly) terminal.prompt(true);
+}
+
+/** What others write must not steer this terminal. */
+function harmless(text) {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd');
 }
 
 function showMessage(message) {
   const time = new Date(message.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-  // What others write must not steer this terminal.
-  const text = message.text.replace(/\p{Cc}/gu, '\ufffd');
-  show(
-    `${time} ${String(message.seq).padStart(4)} ${message.name}: ${message.deleted_by ? '(deleted)' : text}`,
-  );
+  const text = message.deleted_by ? '(deleted)' : harmless(message.text);
+  show(`${time} ${String(message.seq).padStart(4)} ${harmless(message.name)}: ${text}`);
 }
 
 /** The public room of this name, joined; created when there is none. */
@@ -44,43 +107,62 @@ async function send(room, text) {
     await client.call('SendMessage', { room, text });
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
+    if (leaving && error.code === 'disconnected') return;
     const wait = error.retryAfterMs === undefined ? '' : ` (wait ${String(error.retryAfterMs)} ms)`;
     show(`not sent: ${error.message}${wait}`);
   }
 }
 
-client.on('connection', ({ state, retryAt }) => {
-  if (state === 'offline') show(`-- connection lost${retryAt === undefined ? '' : ', coming back'}`);
-  else show(`-- ${state.replace('_', ' ')}`);
+// Each attempt to come back is a change of the connection; only what matters to a reader is said, and once.
+let wasOnline = true;
+client.on('connection', ({ state }) => {
+  if (leaving) return;
+  const isOnline = state === 'online';
+  if (state === 'stopped') show('-- the server does not want this client any more');
+  else if (wasOnline && state === 'offline') show('-- connection lost, coming back');
+  else if (!wasOnline && isOnline) show('-- online again');
+  else return;
+  wasOnline = isOnline;
 });
 client.on('gap', ({ from, to }) => show(`-- messages ${String(from)} to ${String(to)} are no longer kept`));
 client.on('streamLost', ({ fault }) => show(`-- the room was lost: ${fault.message}`));
 client.on('signedOut', () => show('-- signed out'));
 
-console.log(`connecting to ${url} …`);
-await client.connect();
-await client.loginGuest({ secret: randomBytes(16).toString('hex'), name });
-const { info } = await enter();
-const room = info.room;
-const { messages, head } = await client.call('ReadHistory', { room, limit: 20 });
-for (const message of messages) showMessage(message);
-client.on('MessageSent', ({ room: where, msg }) => {
-  // What came while the history was read is in it.
-  if (where === room && msg.seq > head) showMessage(msg);
-});
-client.on('MessageEdited', ({ seq, text }) =>
-  show(`-- ${String(seq)} now reads: ${text.replace(/\p{Cc}/gu, '\ufffd')}`),
-);
-show(`-- ${info.name}: ${String(info.members)} members. Type and press enter; control-D leaves.`);
+async function chat() {
+  console.log(`connecting to ${url} …`);
+  await client.connect();
+  await client.loginGuest({ secret: guest.secret, name });
+  const { info } = await enter();
+  const room = info.room;
+  const { messages, head } = await client.call('ReadHistory', { room, limit: 20 });
+  for (const message of messages) showMessage(message);
+  client.on('MessageSent', ({ room: where, msg }) => {
+    // What came while the history was read is in it.
+    if (where === room && msg.seq > head) showMessage(msg);
+  });
+  client.on('MessageEdited', ({ seq, text }) => show(`-- ${String(seq)} now reads: ${harmless(text)}`));
+  show(`-- ${info.name}: ${String(info.members)} members. Type and press enter; control-D leaves.`);
 
-terminal.setPrompt(`${name}> `);
-terminal.prompt();
-submit = (line) => {
-  terminal.prompt();
-  if (line !== '') void send(room, line);
-};
-for (const line of early) submit(line);
-terminal.on('close', () => {
-  console.log();
-  client.close();
-});
+  terminal.setPrompt(`${name}> `);
+  const prompt = () => (leaving || leavesAfterEarly ? undefined : terminal.prompt());
+  prompt();
+  submit = (line) => {
+    prompt();
+    if (line === '') return;
+    const sent = send(room, line).finally(() => sending.delete(sent));
+    sending.add(sent);
+  };
+  for (const line of early.splice(0)) submit(line);
+  if (leavesAfterEarly) await leave();
+}
+
+try {
+  await chat();
+} catch (error) {
+  // Whoever leaves before the room is open needs no explanation.
+  if (!leaving) {
+    console.error(`cannot chat: ${error.message}`);
+    process.exitCode = 1;
+    await leave();
+  }
+}

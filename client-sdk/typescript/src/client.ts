@@ -1,75 +1,42 @@
 import { CallError, faultOf } from './errors.js';
 import type { ClientEvents, EventName } from './events.js';
-import { EventQueue, Listeners, QUEUE_HIGH, QUEUE_LOW } from './events.js';
+import { checkEventName, EventQueue, QUEUE_HIGH, QUEUE_LOW } from './events.js';
 import type { Events, Methods } from './generated/tables.js';
 import { EVENT_NAMES, METHODS } from './generated/tables.js';
 import type { Identity, Resume } from './generated/types.js';
-import type { MethodName } from './machine/calls.js';
-import { Refused } from './machine/calls.js';
+import type { Life } from './life.js';
+import { LIFE } from './life.js';
+import { Listeners } from './listeners.js';
+import type { MethodName, Request } from './machine/pending.js';
 import { Machine } from './machine/machine.js';
-import type { BackOff, Connection, Output, Result, Ticket, Tokens } from './machine/types.js';
-import type { Link, Transport } from './transport/transport.js';
+import type { Connection, Output, Result, Ticket } from './machine/types.js';
+import type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
+import { after, checkOptions, isTime } from './options.js';
+import { asCallError } from './refusals.js';
+import { now, Runner } from './runner.js';
+import { TokenKeeper } from './token-keeper.js';
+import type { Transport } from './transport/transport.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
 import { webSocketTransport } from './transport/web-socket.js';
 import { PACKAGE_VERSION } from './version.js';
-import { checkShape, Misfit } from './wire/shape.js';
-
-/** Keeps the tokens between runs of a program. */
-export interface TokenStore {
-  /** The tokens of the last run; nothing when there are none. */
-  load(): Tokens | undefined | Promise<Tokens | undefined>;
-  /** Called with each new pair, and with an empty one after signing out. */
-  save(tokens: Tokens): void | Promise<void>;
-}
-
-/** What a client begins with. */
-export interface ClientOptions {
-  /** Address of the server: `ws://127.0.0.1:7350`. */
-  url: string;
-  /** Where tokens are kept. Without it the player signs in on each run. */
-  tokens?: TokenStore;
-  /** Cursors kept from an earlier run; `{ inbox: 0 }` follows the inbox from its beginning. */
-  resume?: Resume;
-  /** WebSocket to use instead of the global one. */
-  webSocket?: WebSocketConstructor;
-  /** Transport to use instead of WebSocket. */
-  transport?: Transport;
-  /** Waits between attempts to connect; 250 ms at first and 20 s at most unless given. */
-  backOff?: BackOff;
-  /** How long a connection may take to be welcomed; 10 s unless given. */
-  handshakeMs?: number;
-  /** Time after which a call ends with `deadline`, unless the call says otherwise; 30 s unless given. `Infinity`: never. */
-  deadlineMs?: number;
-  /** Random bytes for idempotency keys, where there is no `crypto.getRandomValues`. */
-  randomBytes?: (length: number) => Uint8Array;
-}
-
-/** How one call is made. */
-export interface CallOptions {
-  /** Gives the call up: it ends with `cancelled`. Whether it took effect is unknown. */
-  signal?: AbortSignal;
-  /** Time after which the call ends with `deadline`; `Infinity` for never. */
-  deadlineMs?: number;
-  /**
-   * Idempotency key, to repeat an action of an earlier run of the program; drawn at random for each writing call unless given.
-   * For a given one the server looks for an earlier result, which it need not do for a drawn one.
-   */
-  key?: string;
-}
+import { checkShape, isBytes, isId } from './wire/shape.js';
 
 interface Waiting {
   resolve: (reply: unknown) => void;
   reject: (error: CallError) => void;
 }
 
+/** Somebody who waits until it is decided who is signed in. */
+interface Settling {
+  resolve: (identity: Identity | undefined) => void;
+  reject: (error: unknown) => void;
+}
+
 const KEY_BYTES = 16;
 
 const DEADLINE_MS = 30_000;
 
-/** Browsers say when the device has found a network; elsewhere nobody does. */
-const browserEvents = (globalThis as { window?: Partial<EventTarget> }).window?.addEventListener
-  ? globalThis.window
-  : undefined;
+const HANDSHAKE_MS = 10_000;
 
 function defaultTransport(webSocket: WebSocketConstructor | undefined): Transport {
   return webSocketTransport(() => {
@@ -89,41 +56,70 @@ function systemRandomBytes(length: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
+/** Browsers say when the device has found a network; elsewhere nobody does. */
+function windowOfPlatform(): EventTarget | undefined {
+  const { window } = globalThis as { window?: Partial<EventTarget> };
+  const { addEventListener, removeEventListener } = window ?? {};
+  return addEventListener && removeEventListener ? globalThis.window : undefined;
+}
+
+function machineOf(options: ClientOptions): Machine {
+  const resume = { ...options.resume };
+  if (options.inbox === false) delete resume.inbox;
+  else resume.inbox ??= 0;
+  return new Machine({
+    sdk: `typescript/${PACKAGE_VERSION}`,
+    tokens: {},
+    tokensToCome: options.tokens !== undefined,
+    resume,
+    backOff: options.backOff ?? { baseMs: 250, capMs: 20_000 },
+    handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
+    stableMs: 5_000,
+    random: Math.random,
+  });
+}
+
 /**
  * A player's client: one for the whole run of a program. It connects, comes back after each loss of the connection, takes up
- * the rooms where they stood, and keeps calls until they can be answered.
+ * the rooms where they stood, and keeps calls until they can be answered. What it does in each state of its life is in `LIFE`.
  */
 export class Client {
   readonly #options: ClientOptions;
   readonly #machine: Machine;
-  readonly #transport: Transport;
+  readonly #runner: Runner;
   readonly #listeners = new Listeners();
   readonly #queues = new Set<EventQueue<EventName>>();
   readonly #waiting = new Map<Ticket, Waiting>();
-  #link: Link | undefined;
-  #timer: { at: number; handle: ReturnType<typeof setTimeout> } | undefined;
+  readonly #settling = new Set<Settling>();
+  /** Where the listener for a found network is, while there is one. */
+  #window: EventTarget | undefined;
   readonly #networkFound = (): void => {
     this.retryNow();
   };
-  #pumping = false;
-  #closed = false;
 
-  /** Throws TypeError for an address that is not one of a WebSocket. */
+  /** Throws TypeError for options that no client can begin with, such as an address that is not one of a WebSocket. */
   constructor(options: ClientOptions) {
-    if (!/^wss?:\/\/[^/]/.test(options.url)) {
-      throw new TypeError(`the address has to begin with ws:// or wss://, not ${options.url}`);
-    }
-    this.#options = options;
-    this.#transport = options.transport ?? defaultTransport(options.webSocket);
-    this.#machine = new Machine({
-      sdk: `typescript/${PACKAGE_VERSION}`,
-      tokens: {},
-      resume: options.resume ?? {},
-      backOff: options.backOff ?? { baseMs: 250, capMs: 20_000 },
-      handshakeMs: options.handshakeMs ?? 10_000,
-      stableMs: 5_000,
-      random: Math.random,
+    checkOptions(options);
+    this.#options = { ...options };
+    this.#machine = machineOf(options);
+    const problem = this.#listeners.problem.bind(this.#listeners);
+    const keeper =
+      options.tokens && new TokenKeeper(options.tokens, `pitturu tokens ${options.url}`, problem);
+    const transport = options.transport ?? defaultTransport(options.webSocket);
+    this.#runner = new Runner(this.#machine, options.url, transport, keeper, {
+      told: (output) => {
+        this.#told(output);
+      },
+      rested: () => {
+        this.#rested();
+      },
+      problem,
     });
+  }
+
+  /** Where the client is in its life. */
+  get life(): Life {
+    return this.#runner.life;
   }
 
   /** Where the client stands. */
@@ -142,47 +138,32 @@ export class Client {
   }
 
   /**
-   * Begins to connect. The promise is fulfilled when the server has welcomed this client, however many attempts that takes,
-   * and rejected with `disconnected` when the client is closed or the server wants it to stay away.
+   * Begins to connect, unless it has begun before. The promise is fulfilled when the server has welcomed this client and it is
+   * decided whether somebody is signed in: with who it is, or with nothing when a player has to sign in. That takes as many
+   * attempts as it takes. It is rejected with a CallError `disconnected` when the client is closed or the server wants it to
+   * stay away, and with the reason when this platform has nothing to connect with. Nobody has to wait for it.
    */
-  async connect(): Promise<void> {
-    await this.#transport.ready?.();
-    const tokens = await this.#options.tokens?.load();
-    if (tokens !== undefined) this.#machine.useTokens(tokens);
-    this.#closed = false;
-    if (isWelcomed(this.connection)) return;
-    browserEvents?.addEventListener('online', this.#networkFound);
-    const welcomed = new Promise<void>((resolve, reject) => {
-      const stop = this.on('connection', (connection) => {
-        if (isWelcomed(connection)) {
-          stop();
-          resolve();
-        } else if (connection.state === 'stopped') {
-          stop();
-          const code = connection.code === undefined ? '' : ` with code ${String(connection.code)}`;
-          reject(new CallError(faultOf('disconnected', `the connection was closed for good${code}`)));
-        }
-      });
-    });
-    this.#run(() => {
-      this.#machine.start(now());
-    });
-    return welcomed;
+  connect(): Promise<Identity | undefined> {
+    const does = LIFE[this.life].connect;
+    if (does === 'refuses') return this.#refused();
+    if (does === 'begins') this.#begin();
+    return this.#settled();
   }
 
-  /** Closes the connection for good. Calls without an answer end with `disconnected`, and iterators end. */
+  /** As `connect`, but begins nothing: waits until it is decided, on a connection, who is signed in. */
+  online(): Promise<Identity | undefined> {
+    return LIFE[this.life].online === 'refuses' ? this.#refused() : this.#settled();
+  }
+
+  /** Closes the client for good. Calls without an answer end with `disconnected`, iterators end, and nobody hears anything more. */
   close(): void {
-    this.#closed = true;
-    browserEvents?.removeEventListener('online', this.#networkFound);
-    this.#run(() => {
-      this.#machine.stop();
-    });
-    for (const queue of [...this.#queues]) queue.end();
+    this.#runner.close();
   }
 
   /** Tries to connect at once instead of at the next attempt's time: for when the device has found a network. */
   retryNow(): void {
-    this.#run(() => {
+    if (LIFE[this.life].retryNow === 'nothing') return;
+    this.#runner.run(() => {
       this.#machine.retryNow(now());
     });
   }
@@ -190,7 +171,7 @@ export class Client {
   /**
    * Calls a method. While there is no connection the call waits, unless it is for the moment (`Typing`, `SendEphemeral`); a
    * writing call carries an idempotency key, so that it takes effect once however often it has to be repeated. Rejects with a
-   * CallError.
+   * CallError; at once with `unauthenticated` when the method needs a player and no sign-in is under way.
    */
   call<M extends MethodName>(
     method: M,
@@ -198,16 +179,17 @@ export class Client {
     options: CallOptions = {},
   ): Promise<Methods[M]['reply']> {
     return new Promise((resolve, reject) => {
+      if (LIFE[this.life].call === 'refuses') throw this.#gone();
       const { signal } = options;
-      if (signal?.aborted === true) return reject(cancelled(signal));
-      const ticket = this.#take(method, request, options, reject);
-      if (ticket === undefined) return;
+      if (signal !== undefined) checkSignal(signal);
+      if (signal?.aborted === true) throw cancelled(signal);
+      const ticket = this.#take(method, request, options);
       const abort = (): void => {
         if (signal === undefined || !this.#waiting.delete(ticket)) return;
-        this.#run(() => {
+        reject(cancelled(signal));
+        this.#runner.run(() => {
           this.#machine.cancel(ticket);
         });
-        reject(cancelled(signal));
       };
       signal?.addEventListener('abort', abort, { once: true });
       this.#waiting.set(ticket, {
@@ -221,7 +203,7 @@ export class Client {
           reject(error);
         },
       });
-      this.#pump();
+      this.#runner.pump();
     });
   }
 
@@ -245,15 +227,24 @@ export class Client {
     return this.call('Logout', {});
   }
 
-  /** Sends game input for a match, if there is a connection. It is lost otherwise. */
+  /** Sends game input for a match, if there is a connection. It is lost otherwise. Throws TypeError for what cannot travel. */
   input(room: string, seq: number, data: Uint8Array): void {
-    this.#run(() => {
+    if (!isId(room)) throw new TypeError('room has to be an id');
+    if (!Number.isSafeInteger(seq) || seq < 0) throw new TypeError('seq has to be a whole number below 2^53');
+    if (!isBytes(data)) throw new TypeError('data has to be bytes');
+    if (LIFE[this.life].input === 'nothing') return;
+    this.#runner.run(() => {
       this.#machine.input(room, seq, data);
     });
   }
 
-  /** Listens for events of one kind. Returns what ends that. */
+  /**
+   * Listens for events of one kind. Returns what ends that. The first listener of a kind also hears what has come before it, up
+   * to 256 events of the server's that are more than momentary. Throws TypeError for a name that is none.
+   */
   on<E extends EventName>(name: E, listener: (event: ClientEvents[E]) => void): () => void {
+    checkEventName(name);
+    if (typeof listener !== 'function') throw new TypeError('the listener has to be a function');
     return this.#listeners.add(name, listener);
   }
 
@@ -263,9 +254,11 @@ export class Client {
    */
   events<E extends EventName>(
     name: E,
-    options: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignalLike | undefined } = {},
   ): AsyncIterableIterator<ClientEvents[E]> {
+    checkEventName(name);
     const { signal } = options;
+    if (signal !== undefined) checkSignal(signal);
     const queue = new EventQueue<E>(
       name,
       () => {
@@ -277,29 +270,85 @@ export class Client {
         signal?.removeEventListener('abort', end);
       },
     );
-    const stop = this.on(name, (event) => {
-      queue.push(event);
-    });
     const end = (): void => {
       queue.end();
     };
-    this.#queues.add(queue as unknown as EventQueue<EventName>);
-    signal?.addEventListener('abort', end, { once: true });
-    if (signal?.aborted === true || this.#closed) queue.end();
+    const isOver = signal?.aborted === true || LIFE[this.life].events === 'ends';
+    const stop = isOver
+      ? () => undefined
+      : this.on(name, (event) => {
+          queue.push(event);
+        });
+    if (isOver) {
+      queue.end();
+    } else {
+      this.#queues.add(queue as unknown as EventQueue<EventName>);
+      signal?.addEventListener('abort', end, { once: true });
+    }
     return queue;
   }
 
-  #take<M extends MethodName>(
-    method: M,
-    request: Methods[M]['request'],
-    options: CallOptions,
-    reject: (error: CallError) => void,
-  ): Ticket | undefined {
+  #begin(): void {
+    this.#listenForNetwork();
+    this.#runner.start(this.#options.handshakeMs ?? HANDSHAKE_MS).catch((error: unknown) => {
+      this.#ignoreNetwork();
+      this.#rejectSettling(error);
+    });
+  }
+
+  /** A promise whose rejection is nobody's fault if nobody waits for it. */
+  #settled(): Promise<Identity | undefined> {
+    const settled = new Promise<Identity | undefined>((resolve, reject) => {
+      this.#settling.add({ resolve, reject });
+    });
+    settled.catch(() => undefined);
+    this.#settle();
+    return settled;
+  }
+
+  #refused(): Promise<never> {
+    const refused = Promise.reject(this.#gone());
+    refused.catch(() => undefined);
+    return refused;
+  }
+
+  #gone(): CallError {
+    if (this.life === 'closed') {
+      return new CallError(faultOf('disconnected', 'the client has been closed: make a new one'));
+    }
+    const { connection } = this;
+    const code = connection.state === 'stopped' ? connection.code : undefined;
+    const why = code === undefined ? '' : ` with code ${String(code)}`;
+    return new CallError(faultOf('disconnected', `the server has closed the connection for good${why}`));
+  }
+
+  #settle(): void {
+    if (this.life === 'closed' || this.life === 'stopped') return this.#rejectSettling(this.#gone());
+    if (!this.#machine.isSettled) return;
+    const settling = [...this.#settling];
+    this.#settling.clear();
+    for (const { resolve } of settling) resolve(this.identity);
+  }
+
+  #rejectSettling(error: unknown): void {
+    const settling = [...this.#settling];
+    this.#settling.clear();
+    for (const { reject } of settling) reject(error);
+  }
+
+  #take<M extends MethodName>(method: M, request: Methods[M]['request'], options: CallOptions): Ticket {
     try {
+      if (!Object.hasOwn(METHODS, method)) {
+        throw new CallError(faultOf('unknown_method', `there is no method ${method}`, 'method'));
+      }
       checkShape(method, request);
-      const call: Parameters<Machine['call']>[0] = { method, request: { ...request } };
-      const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs ?? DEADLINE_MS;
-      if (deadlineMs !== Infinity) call.deadline = now() + deadlineMs;
+      const call: Request = { method, request: { ...request } };
+      const { deadlineMs = this.#options.deadlineMs ?? DEADLINE_MS } = options;
+      if (!isTime(deadlineMs)) {
+        throw new CallError(faultOf('invalid_argument', 'deadlineMs has to be a time', 'deadlineMs'));
+      }
+      const deadline = after(now(), deadlineMs);
+      if (deadline !== undefined) call.deadline = deadline;
       if (options.key !== undefined) {
         call.key = options.key;
       } else if (METHODS[method].effect === 'writes') {
@@ -308,13 +357,15 @@ export class Client {
       }
       return this.#machine.call(call);
     } catch (error) {
-      reject(asCallError(error));
-      return undefined;
+      throw asCallError(error);
     }
   }
 
   #newKey(): string {
     const bytes = (this.#options.randomBytes ?? systemRandomBytes)(KEY_BYTES);
+    if (!isBytes(bytes) || bytes.byteLength !== KEY_BYTES) {
+      throw new TypeError(`randomBytes has to give ${String(KEY_BYTES)} bytes`);
+    }
     return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   }
 
@@ -323,52 +374,19 @@ export class Client {
     let most = 0;
     for (const queue of this.#queues) most = Math.max(most, queue.size);
     const paused = most >= (this.#machine.paused ? QUEUE_LOW : QUEUE_HIGH);
-    if (paused === this.#machine.paused) return;
-    this.#run(() => {
+    if (paused === this.#machine.paused || this.life === 'closed') return;
+    this.#runner.run(() => {
       this.#machine.pause(paused);
     });
   }
 
-  #run(step: () => void): void {
-    step();
-    this.#pump();
-  }
-
-  /** Does what the machine says. What handlers cause meanwhile is done by the loop that called them. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      for (;;) {
-        const output = this.#machine.poll();
-        if (output !== undefined) {
-          this.#handle(output);
-          continue;
-        }
-        const message = this.#machine.transmit();
-        if (message === undefined) break;
-        this.#link?.send(message);
-      }
-    } finally {
-      this.#pumping = false;
-    }
-    this.#setTimer();
-  }
-
-  #handle(output: Output): void {
+  #told(output: Output): void {
+    if (output.kind === 'answer') return this.#answer(output.ticket, output.result);
+    // Of what was on its way when the client was closed, nothing is heard but that it is closed.
+    if (this.#runner.isClosed && output.kind !== 'connection') return;
     switch (output.kind) {
-      case 'connect':
-        return this.#open();
-      case 'close': {
-        const link = this.#link;
-        this.#link = undefined;
-        link?.close(output.code);
-        return;
-      }
       case 'connection':
         return this.#listeners.emit('connection', output.connection);
-      case 'answer':
-        return this.#answer(output.ticket, output.result);
       case 'event':
         return this.#happened(output.event, output.body);
       case 'gap': {
@@ -384,12 +402,14 @@ export class Client {
       case 'signed_in':
         return this.#listeners.emit('signedIn', output.identity);
       case 'tokens':
-        this.#save(output.tokens);
         return this.#listeners.emit('tokens', output.tokens);
       case 'signed_out':
         return this.#listeners.emit('signedOut', { fault: output.fault });
       case 'fault':
         return this.#listeners.emit('fault', output.fault);
+      case 'unreadable':
+        return this.#listeners.problem({ kind: 'unreadable', ...output.unreadable });
+      default:
     }
   }
 
@@ -406,76 +426,32 @@ export class Client {
     if (name !== undefined) this.#listeners.emit(name, body as Events[typeof name]);
   }
 
-  #save(tokens: Tokens): void {
-    void Promise.resolve(this.#options.tokens?.save(tokens));
+  #rested(): void {
+    this.#settle();
+    const { life } = this;
+    if (life === 'closed' || life === 'stopped') this.#ignoreNetwork();
+    if (life !== 'closed') return;
+    for (const queue of [...this.#queues]) queue.end();
+    this.#listeners.end();
   }
 
-  #open(): void {
-    const ifCurrent = (step: () => void): void => {
-      if (this.#link === current) this.#run(step);
-    };
-    const current = this.#transport.open(this.#options.url, {
-      opened: () => {
-        ifCurrent(() => {
-          this.#machine.connected(now());
-        });
-      },
-      received: (message) => {
-        ifCurrent(() => {
-          this.#machine.received(now(), message);
-        });
-      },
-      closed: (code) => {
-        ifCurrent(() => {
-          this.#link = undefined;
-          this.#machine.disconnected(now(), code);
-        });
-      },
-    });
-    this.#link = current;
+  #listenForNetwork(): void {
+    this.#window ??= windowOfPlatform();
+    this.#window?.addEventListener('online', this.#networkFound);
   }
 
-  #setTimer(): void {
-    const at = this.#machine.nextTimeout;
-    if (at === this.#timer?.at) return;
-    clearTimeout(this.#timer?.handle);
-    this.#timer = undefined;
-    if (at === undefined) return;
-    const due = (): void => {
-      this.#timer = undefined;
-      this.#run(() => {
-        this.#machine.tick(now());
-      });
-    };
-    this.#timer = { at, handle: setTimeout(due, Math.max(0, at - now())) };
+  #ignoreNetwork(): void {
+    this.#window?.removeEventListener('online', this.#networkFound);
+    this.#window = undefined;
   }
 }
 
-function isWelcomed({ state }: Connection): boolean {
-  return state === 'catching_up' || state === 'online';
+function checkSignal(signal: AbortSignalLike): void {
+  const { addEventListener, removeEventListener } = (signal as Partial<AbortSignalLike> | null) ?? {};
+  if (typeof addEventListener === 'function' && typeof removeEventListener === 'function') return;
+  throw new CallError(faultOf('invalid_argument', 'signal has to be an AbortSignal', 'signal'));
 }
 
-/** A clock that never goes back. */
-function now(): number {
-  return Math.floor(performance.now());
-}
-
-function cancelled(signal: AbortSignal): CallError {
+function cancelled(signal: AbortSignalLike): CallError {
   return new CallError(faultOf('cancelled'), { cause: signal.reason });
-}
-
-function asCallError(error: unknown): CallError {
-  if (error instanceof Misfit) {
-    return new CallError(faultOf('invalid_argument', error.message, error.field), { cause: error });
-  }
-  if (error instanceof Refused) {
-    const code = {
-      queue_full: 'overloaded',
-      stopped: 'disconnected',
-      too_long: 'invalid_argument',
-      key: 'invalid_argument',
-    } as const;
-    return new CallError(faultOf(code[error.why], error.message), { cause: error });
-  }
-  throw error;
 }

@@ -20,7 +20,7 @@ export class CallError extends Error {
   /** The field of the request that was refused. */
   readonly field: string | undefined;
 
-  constructor(fault: Fault, options?: ErrorOptions) {
+  constructor(fault: Fault, options?: { cause?: unknown }) {
     super(fault.message, options);
     const name = NAMES.get(fault.code);
     this.code = name ?? 'unknown';

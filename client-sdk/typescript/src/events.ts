@@ -1,8 +1,24 @@
 import type { Events } from './generated/tables.js';
 import { EVENTS } from './generated/tables.js';
 import type { Fault, Identity } from './generated/types.js';
-import type { Connection, Tokens } from './machine/types.js';
+import type { Connection, Tokens, Unreadable } from './machine/types.js';
 import type { Missing, Stream } from './wire/frame.js';
+
+/**
+ * Something went wrong that no call can be told of, and the client went on: in code of the application that it called, or in
+ * what the server sent.
+ */
+export type Problem =
+  /** The token store threw, did not answer in time, or gave something that is no tokens. */
+  | { kind: 'token_store'; doing: 'load' | 'save'; error: unknown }
+  /** A listener threw. */
+  | { kind: 'listener'; event: EventName; error: unknown }
+  /** The transport threw. The connection counts as lost. */
+  | { kind: 'transport'; error: unknown }
+  /** So many of the oldest events were dropped, because nobody listened for them until now. */
+  | { kind: 'unheard'; event: EventName; dropped: number }
+  /** Something could not be read and was stepped over. */
+  | ({ kind: 'unreadable' } & Unreadable);
 
 /** What a client can be listened to for: the server's events, and those of the client itself. */
 export interface ClientEvents extends Events {
@@ -13,7 +29,7 @@ export interface ClientEvents extends Events {
   /** A followed room or the inbox could not be opened again, so it is not followed any more. */
   streamLost: { stream: Stream; fault: Fault };
   /** State of a match. */
-  state: { room: string; tick: number; data: Uint8Array };
+  state: { room: string; tick: number; data: Uint8Array<ArrayBuffer> };
   /** The connection is signed in. Comes with each connection and each new token. */
   signedIn: Identity;
   /** The player is signed out and must sign in anew; with the server's reason if it was not asked for. */
@@ -22,10 +38,39 @@ export interface ClientEvents extends Events {
   tokens: Tokens;
   /** A fault about the connection itself; a close follows. */
   fault: Fault;
+  /** Something went wrong that no call can be told of. Written to the console when nobody listens. */
+  problem: Problem;
 }
 
 /** Name of something to listen for. */
 export type EventName = keyof ClientEvents;
+
+const OWN_NAMES: Readonly<Record<Exclude<EventName, keyof Events>, true>> = {
+  connection: true,
+  gap: true,
+  streamLost: true,
+  state: true,
+  signedIn: true,
+  signedOut: true,
+  tokens: true,
+  fault: true,
+  problem: true,
+};
+
+/** Everything that can be listened for. */
+export const EVENT_NAMES_ALL: readonly EventName[] = [
+  ...(Object.keys(EVENTS) as (keyof Events)[]),
+  ...(Object.keys(OWN_NAMES) as (keyof typeof OWN_NAMES)[]),
+];
+
+/** Throws TypeError unless it is the name of something to listen for. */
+export function checkEventName(name: unknown): void {
+  if (EVENT_NAMES_ALL.includes(name as EventName)) return;
+  const lower = String(name).toLowerCase();
+  const meant = EVENT_NAMES_ALL.find((known) => known.toLowerCase() === lower);
+  const hint = meant === undefined ? `there are ${EVENT_NAMES_ALL.join(', ')}` : `${meant} is meant`;
+  throw new TypeError(`there is no event ${String(name)}: ${hint}`);
+}
 
 /** Waiting events at which an iterator asks the server to hold back. */
 export const QUEUE_HIGH = 512;
@@ -38,8 +83,6 @@ export const QUEUE_LOW = 64;
  * at QUEUE_HIGH, so no more of them wait than that and what one message holds.
  */
 export const QUEUE_MAX = 4096;
-
-type Listener<E extends EventName> = (event: ClientEvents[E]) => void;
 
 /** Events of one kind that wait for their reader. */
 export class EventQueue<E extends EventName> implements AsyncIterableIterator<ClientEvents[E]> {
@@ -100,37 +143,14 @@ export class EventQueue<E extends EventName> implements AsyncIterableIterator<Cl
   }
 }
 
-function isDurable(name: EventName): boolean {
-  if (name === 'gap') return true;
-  return name in EVENTS && EVENTS[name as keyof Events].delivery === 'durable';
+/** Whether it tells of something that is told only once. */
+export function isDurable(name: EventName): boolean {
+  if (name === 'gap' || name === 'streamLost') return true;
+  return Object.hasOwn(EVENTS, name) && EVENTS[name as keyof Events].delivery === 'durable';
 }
 
-/** Who listens for what. */
-export class Listeners {
-  readonly #listeners = new Map<EventName, Set<Listener<never>>>();
-
-  /** Adds a listener and returns what removes it. */
-  add<E extends EventName>(name: E, listener: Listener<E>): () => void {
-    const entry: Listener<E> = (event) => {
-      listener(event);
-    };
-    const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(entry));
-    return () => {
-      listeners.delete(entry);
-    };
-  }
-
-  /** Tells all listeners. What one of them throws does not keep the others from hearing; it becomes an uncaught error. */
-  emit<E extends EventName>(name: E, event: ClientEvents[E]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        (listener as Listener<E>)(event);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
-  }
+/** Whether it is worth hearing later. */
+export function isLasting(name: EventName): boolean {
+  if (isDurable(name)) return true;
+  return Object.hasOwn(EVENTS, name) && EVENTS[name as keyof Events].delivery === 'latest';
 }

@@ -1,18 +1,22 @@
 // The surface of @pitturu/client.
 
-export type { CallOptions, ClientOptions, TokenStore } from './client.js';
 export { Client } from './client.js';
 export { CallError } from './errors.js';
-export type { ClientEvents, EventName } from './events.js';
+export type { ClientEvents, EventName, Problem } from './events.js';
 export type { CodeInfo, CodeName, Reconnect, Retry } from './generated/codes.js';
 export { CLOSE_CODES, CODES } from './generated/codes.js';
 export type { EventInfo, Events, MethodInfo, Methods } from './generated/tables.js';
 export { EVENTS, METHODS } from './generated/tables.js';
 export type * from './generated/types.js';
 export { LIMITS, SUBPROTOCOL, VERSION } from './generated/wire.js';
-export type { MethodName } from './machine/calls.js';
+export type { Ask, Does, Life } from './life.js';
+export { LIFE } from './life.js';
+export { UNHEARD_MAX } from './listeners.js';
+export type { MethodName } from './machine/pending.js';
 export { CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX } from './machine/calls.js';
-export type { BackOff, Connection, Tokens } from './machine/types.js';
+export type { BackOff, Connection, Tokens, Unreadable } from './machine/types.js';
+export type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
+export type { TokenStore } from './token-keeper.js';
 export type { Link, Transport, TransportEvents } from './transport/transport.js';
 export type { WebSocketConstructor, WebSocketLike } from './transport/web-socket.js';
 export { webSocketTransport } from './transport/web-socket.js';

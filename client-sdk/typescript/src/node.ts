@@ -1,7 +1,7 @@
 // The surface of @pitturu/client in Node, where WebSocket may have to come from the package `ws`.
 
-import type { ClientOptions } from './client.js';
 import { Client as AnyClient } from './client.js';
+import type { ClientOptions } from './options.js';
 import type { Transport } from './transport/transport.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
 import { webSocketTransport } from './transport/web-socket.js';
@@ -12,7 +12,14 @@ async function load(): Promise<WebSocketConstructor> {
   const built = globalThis.WebSocket as WebSocketConstructor | undefined;
   if (built !== undefined) return built;
   try {
-    return (await import('ws')).WebSocket;
+    // A variable, and the marks, keep bundlers from looking for a package that need not be there.
+    const name = 'ws';
+    const { WebSocket } = (await import(
+      /* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name
+    )) as {
+      WebSocket: WebSocketConstructor;
+    };
+    return WebSocket;
   } catch (error) {
     throw new Error('this Node has no WebSocket: install the package `ws`, or pass the option `webSocket`', {
       cause: error,

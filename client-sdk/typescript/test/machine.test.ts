@@ -4,7 +4,7 @@ import { codeName } from '../src/errors.js';
 import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { METHODS } from '../src/generated/tables.js';
 import { LIMITS } from '../src/generated/wire.js';
-import type { MethodName } from '../src/machine/calls.js';
+import type { MethodName } from '../src/machine/pending.js';
 import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
 import { reconnectAfter } from '../src/machine/machine.js';
 import { refreshKey } from '../src/machine/sign-in.js';
@@ -142,10 +142,10 @@ describe('calls', () => {
   test('wait for a connection and for the player, and go out in order', () => {
     const pair = new Pair();
     const room = pair.world.createRoom();
-    const sends = ['1', '2', '3'].map((text) => send(pair, room.id, text));
-    pair.start();
-    expect(pair.answers.size).toBe(0);
     pair.call('LoginGuest', { secret: SECRET }, 'login');
+    const sends = ['1', '2', '3'].map((text) => send(pair, room.id, text));
+    expect(pair.answers.size).toBe(0);
+    pair.start();
     expect(sends.map((ticket) => pair.reply(ticket)['seq'])).toStrictEqual([1, 2, 3]);
   });
 
@@ -289,13 +289,14 @@ describe('calls', () => {
     expect(codeName(pair.fault(ticket).code)).toBe('room_not_found');
   });
 
-  test('with a reply that does not fit its type end, and so does the connection', () => {
+  test('with a reply that does not fit its type end, and the connection goes on', () => {
     const { pair, room } = inRoom();
     if (pair.connection !== undefined) pair.connection.held = true;
     const ticket = send(pair, room, 'x');
     pair.receive(encode([9, 3, { seq: 'one', at: 1 }]));
     expect(codeName(pair.fault(ticket).code)).toBe('internal');
-    expect(pair.outputs).toContainEqual({ kind: 'close', code: CLOSE_CODES.protocol_error });
+    expect(pair.kinds()).not.toContain('close');
+    expect(pair.kinds()).toContain('unreadable');
   });
 });
 
@@ -411,10 +412,10 @@ describe('first attempts', () => {
     expect(pair.world.attempts.at(-1)).toStrictEqual(['SendMessage', 'send anew', 1]);
 
     const later = new Pair({ resume: { rooms: [{ room, seq: 9, rev: 0 }] } });
+    later.call('LoginGuest', { secret: SECRET }, 'login');
     send(later, room, 'early');
     later.world.rooms.set(room, there);
     later.start();
-    later.call('LoginGuest', { secret: SECRET }, 'login');
     send(later, room, 'resumed');
     const sends = later.world.attempts.filter(([method]) => method === 'SendMessage');
     expect(sends).toStrictEqual([
@@ -516,7 +517,7 @@ describe('signing in', () => {
     const { pair } = inRoom();
     pair.reply(pair.call('Logout', {}, 'out'));
     expect(pair.machine.cursors).toStrictEqual({});
-    expect(pair.outputs).toContainEqual({ kind: 'tokens', tokens: {} });
+    expect(pair.outputs).toContainEqual({ kind: 'tokens', tokens: {}, from: 'sign_out' });
     expect(pair.outputs).toContainEqual({ kind: 'signed_out', fault: undefined });
   });
 
@@ -666,5 +667,98 @@ describe('streams', () => {
     pair.advance(1_000);
     expect(pair.world.calls).toStrictEqual([]);
     expect(pair.machine.connection.state).toBe('online');
+  });
+});
+
+describe('presence', () => {
+  /** Everything by which others could notice the player, in the order of its arrival. */
+  function noticed(pair: Pair): string[] {
+    return pair.world.calls.map((name) =>
+      name === 'SetPresence' ? (pair.world.presences.at(-1) ?? '') : name,
+    );
+  }
+
+  test('is what it was after a reconnect, before anything else that others could notice', () => {
+    const { pair, room } = inRoom();
+    pair.reply(pair.call('SetPresence', { status: 'offline', note: 'shh' }));
+    for (const code of [undefined, 4000, 4100]) {
+      pair.cut(code);
+      pair.world.presences.length = 0;
+      pair.world.calls.length = 0;
+      send(pair, room, `while away ${String(code)}`);
+      pair.advance(25_000);
+      expect(pair.world.calls.slice(0, 3)).toStrictEqual(['SetPresence', 'Resume', 'SendMessage']);
+      expect(noticed(pair)[0]).toBe('offline');
+    }
+  });
+
+  test('is what it was after the tokens had to be renewed', () => {
+    const { pair } = inRoom();
+    pair.reply(pair.call('SetPresence', { status: 'away' }));
+    for (const user of pair.world.users.values()) user.access.clear();
+    pair.cut(4201);
+    pair.world.calls.length = 0;
+    pair.advance(1_000);
+    expect(pair.world.calls.filter((name) => name !== 'Resume')).toStrictEqual([
+      'RefreshTokens',
+      'SetPresence',
+    ]);
+    expect(pair.world.calls.indexOf('SetPresence')).toBeLessThan(pair.world.calls.lastIndexOf('Resume'));
+  });
+
+  test('is the one that was asked for last, though the server was too busy for the first', () => {
+    const { pair } = inRoom();
+    let refusals = 1;
+    pair.world.before = (method) => {
+      if (method === 'SetPresence' && refusals-- > 0)
+        throw new Refusal('rate_limited', { retry_after_ms: 50 });
+    };
+    const tickets = ['away', 'offline'].map((status) => pair.call('SetPresence', { status }));
+    pair.advance(500);
+    for (const ticket of tickets) pair.reply(ticket);
+    expect(pair.world.presences).toStrictEqual(['away', 'offline']);
+    pair.cut();
+    pair.advance(1_000);
+    expect(pair.world.presences.at(-1)).toBe('offline');
+  });
+
+  test('that is set while offline comes after the one that is restored, and holds from then on', () => {
+    const { pair } = inRoom();
+    pair.reply(pair.call('SetPresence', { status: 'offline' }));
+    pair.cut();
+    const ticket = pair.call('SetPresence', { status: 'online' });
+    pair.advance(1_000);
+    pair.reply(ticket);
+    expect(pair.world.presences).toStrictEqual(['offline', 'offline', 'online']);
+    pair.cut();
+    pair.advance(1_000);
+    expect(pair.world.presences.at(-1)).toBe('online');
+  });
+
+  test('of one player is not that of the next', () => {
+    const { pair } = inRoom();
+    pair.reply(pair.call('SetPresence', { status: 'offline' }));
+    pair.reply(pair.call('Logout', {}, 'out'));
+    pair.reply(pair.call('LoginGuest', { secret: 'another player here' }, 'in'));
+    pair.cut();
+    pair.world.calls.length = 0;
+    pair.advance(1_000);
+    expect(pair.world.calls).not.toContain('SetPresence');
+  });
+});
+
+describe('what opens and closes a room', () => {
+  test('leaves it as it was asked for last, though the server was too busy for the first', () => {
+    const pair = signedIn();
+    const room = pair.world.createRoom();
+    let refusals = 1;
+    pair.world.before = (method) => {
+      if (method === 'OpenRoom' && refusals-- > 0) throw new Refusal('rate_limited', { retry_after_ms: 50 });
+    };
+    pair.call('OpenRoom', { room: room.id });
+    pair.call('CloseRoom', { room: room.id });
+    pair.advance(500);
+    expect(pair.machine.cursors.rooms ?? []).toStrictEqual([]);
+    expect(pair.world.calls.slice(-2)).toStrictEqual(['OpenRoom', 'CloseRoom']);
   });
 });

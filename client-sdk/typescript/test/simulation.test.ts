@@ -129,6 +129,8 @@ class Player {
     switch (output.kind) {
       case 'connect':
         return this.#connect();
+      case 'read_tokens':
+        return this.machine.tokensFound({ is: 'nothing_new' });
       case 'close': {
         const link = this.#link;
         this.#link = undefined;

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 
+import { codeName } from '../src/errors.js';
 import type { EventInfo, MethodInfo } from '../src/generated/tables.js';
 import { EVENTS, METHODS } from '../src/generated/tables.js';
-import type { MethodName } from '../src/machine/calls.js';
+import type { MethodName } from '../src/machine/pending.js';
 import { encode } from '../src/wire/writer.js';
 import { Pair } from './support/driver.js';
 import { idOf, Refusal } from './support/model.js';
@@ -16,7 +17,9 @@ function methods(what: (info: MethodInfo) => boolean): string[] {
 
 /** A player who is signed in, with an open room. */
 function inRoom(): { pair: Pair; room: string } {
-  const pair = new Pair().start();
+  const pair = new Pair();
+  pair.world.pingMs = 1_000_000;
+  pair.start();
   pair.reply(pair.call('LoginGuest', { secret: 'a secret of sixteen' }, 'login'));
   const { info } = pair.reply(pair.call('CreateRoom', { kind: 'public', name: 'lobby' }, 'create'));
   return { pair, room: (info as { room: string }).room };
@@ -59,11 +62,74 @@ test('the table of events says what is an entry of a stream', () => {
 });
 
 describe('the machine does what the table says of', () => {
-  test.each(METHOD_NAMES)('%s without a connection', (method) => {
-    const pair = new Pair();
-    const ticket = pair.call(method, {}, 'key');
-    expect(pair.answers.has(ticket)).toBe(METHODS[method].momentary === true);
+  test.each(METHOD_NAMES)(
+    '%s without a connection: what is for the moment ends, the rest waits',
+    (method) => {
+      const { pair } = inRoom();
+      pair.cut();
+      const ticket = pair.call(method, {}, 'key');
+      expect(pair.answers.has(ticket)).toBe(METHODS[method].momentary === true);
+    },
+  );
+
+  test.each(METHOD_NAMES)('%s when nobody is signed in: at once, unless it needs nobody', (method) => {
+    for (const pair of [new Pair(), new Pair().start()]) {
+      if (pair.connection !== undefined) pair.connection.held = true;
+      const ticket = pair.call(method, {}, 'key');
+      const refused = METHODS[method].access !== 'anyone';
+      expect(pair.answers.has(ticket)).toBe(refused);
+      if (!refused) continue;
+      const code = METHODS[method].momentary === true ? 'disconnected' : 'unauthenticated';
+      if (pair.connection === undefined) expect(codeName(pair.fault(ticket).code)).toBe(code);
+      else expect(codeName(pair.fault(ticket).code)).toBe('unauthenticated');
+    }
   });
+
+  test.each(METHOD_NAMES)('%s while a sign-in is under way: it waits for it', (method) => {
+    const pair = new Pair().start();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    pair.call('Login', { username: 'mina', password: 'right' }, 'login');
+    const before = pair.world.calls.length;
+    const ticket = pair.call(method, {}, 'key');
+    expect(pair.answers.has(ticket)).toBe(false);
+    expect(pair.world.calls.length - before).toBe(METHODS[method].access === 'anyone' ? 1 : 0);
+  });
+
+  test.each(METHOD_NAMES)(
+    '%s when it is refused for speed: again after the time, if that is safe',
+    (method) => {
+      for (const code of ['rate_limited', 'overloaded'] as const) {
+        for (const key of ['key', undefined]) {
+          const { pair, room } = inRoom();
+          let refusals = 1;
+          pair.world.before = (called) => {
+            if (called === method && refusals-- > 0) throw new Refusal(code, { retry_after_ms: 5_000 });
+          };
+          const before = pair.world.calls.filter((called) => called === method).length;
+          const times = (): number => pair.world.calls.filter((called) => called === method).length - before;
+          const ticket = pair.call(method, { room }, key);
+          const { effect, momentary } = METHODS[method];
+          const repeats = momentary !== true && (effect === 'reads' || key !== undefined);
+          expect(times()).toBe(1);
+          expect(pair.answers.has(ticket)).toBe(!repeats);
+          const { nextTimeout } = pair.machine;
+          if (repeats) expect(nextTimeout).toBeGreaterThanOrEqual(pair.now + 1);
+          pair.machine.tick(pair.now + 4_999);
+          pair.pump();
+          expect(times()).toBe(1);
+          pair.machine.tick(pair.now + 6_300);
+          pair.pump();
+          expect(times()).toBe(repeats ? 2 : 1);
+        }
+      }
+    },
+  );
+
+  const inOrder = (method: MethodName): boolean => {
+    const { order, changes, place } = METHODS[method];
+    const moves = place === 'room' && (changes === 'opens' || changes === 'closes');
+    return order === 'room' || moves || method === 'SetPresence';
+  };
 
   test.each(METHOD_NAMES)('%s behind a refused call of its room', (method) => {
     const { pair, room } = inRoom();
@@ -73,7 +139,7 @@ describe('the machine does what the table says of', () => {
     pair.world.calls.length = 0;
     pair.call(method, { room }, 'first');
     pair.call(method, { room }, 'second');
-    expect(pair.world.calls.length).toBe(METHODS[method].order === 'room' ? 1 : 2);
+    expect(pair.world.calls.length).toBe(inOrder(method) ? 1 : 2);
   });
 
   test.each(METHOD_NAMES.filter((method) => METHODS[method].changes === 'closes'))(
@@ -129,6 +195,7 @@ describe('the machine does what the table says of', () => {
     pair.call('Authenticate', { access: 'mine' });
     pair.receive(encode([9, 1, { ...pair.world.identityOf(idOf(5)) }]));
     expect(pair.machine.identity?.user).toBe(idOf(5));
-    expect(pair.outputs).toContainEqual({ kind: 'tokens', tokens: { access: 'mine' } });
+    const tokens = { access: 'mine', user: idOf(5) };
+    expect(pair.outputs).toContainEqual({ kind: 'tokens', tokens, from: 'sign_in' });
   });
 });

@@ -2,8 +2,9 @@ import { decode, encode as pack } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
 
 import { LIMITS } from '../src/generated/wire.js';
-import { Malformed, Reader } from '../src/wire/reader.js';
+import { Float, Malformed, Reader } from '../src/wire/reader.js';
 import { checkShape, Misfit } from '../src/wire/shape.js';
+import { decodeUtf8, toUtf8 } from '../src/wire/utf8.js';
 import { encode } from '../src/wire/writer.js';
 
 const TEXTS = [
@@ -32,6 +33,61 @@ describe('text', () => {
     const bytes = encode({ text });
     expect(read(bytes)).toStrictEqual({ text });
     expect(Buffer.from(bytes).includes(Buffer.from(text, 'utf8'))).toBe(true);
+  });
+
+  test.each(TEXTS)('%j is read alike where there is no TextDecoder', (text) => {
+    expect(decodeUtf8(Buffer.from(text, 'utf8'))).toBe(text);
+    expect(Buffer.from(toUtf8(text)).equals(Buffer.from(text, 'utf8'))).toBe(true);
+  });
+
+  test('every short sequence of bytes is text, or not, with a TextDecoder and without', () => {
+    const platform = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    const reads = (step: () => string): string | undefined => {
+      try {
+        return step();
+      } catch {
+        return undefined;
+      }
+    };
+    const edges = [
+      0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef,
+    ];
+    edges.push(0xf0, 0xf1, 0xf4, 0xf5, 0xff);
+    for (const one of edges)
+      for (const two of edges)
+        for (const three of edges)
+          for (const four of edges) {
+            const bytes = Uint8Array.of(one, two, three, four);
+            const own = reads(() => decodeUtf8(bytes));
+            if (own !== reads(() => platform.decode(bytes)))
+              throw new Error(`read otherwise: ${bytes.join(' ')}`);
+          }
+  });
+
+  test('the library writes the same bytes', () => {
+    const numbers = [
+      0,
+      -1,
+      -32,
+      -33,
+      -128,
+      -129,
+      -32_768,
+      -32_769,
+      -(2 ** 31),
+      -(2 ** 31) - 1,
+      -(2 ** 53) + 1,
+    ];
+    for (const width of [7, 8, 16, 32, 53]) numbers.push(2 ** width - 1, Math.min(2 ** width, 2 ** 53 - 1));
+    for (const value of [...numbers, ...TEXTS])
+      expect(encode(value)).toStrictEqual(new Uint8Array(pack(value)));
+    for (const length of [0, 15, 16, 31, 32, 255, 256, 65_535, 65_536]) {
+      const list = Array<number>(length).fill(1);
+      const map = Object.fromEntries(list.map((one, index) => [String(index), one]));
+      for (const value of [list, map, 'x'.repeat(length), new Uint8Array(length)]) {
+        expect(Buffer.from(encode(value)).equals(Buffer.from(pack(value)))).toBe(true);
+      }
+    }
   });
 
   test('the library alone would lose a byte order mark, which is why this package reads by itself', () => {
@@ -78,7 +134,7 @@ describe('values', () => {
     const value = { nil: null, yes: true, no: false, list: [1, [2]], minus: -1, bin: Uint8Array.of(1, 2) };
     expect(read(encode(value))).toStrictEqual(value);
     expect(read(pack(-70_000))).toBe(-70_000);
-    expect(read(pack(0.5))).toBe(0.5);
+    expect(read(pack(0.5))).toStrictEqual(new Float(0.5));
   });
 
   test('bytes are a copy of their own', () => {

@@ -5,10 +5,10 @@ import { LIMITS } from '../generated/wire.js';
 import type { Cursor, Stream } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { checkShape, Misfit } from '../wire/shape.js';
-import type { Pending } from './calls.js';
+import type { Pending } from './pending.js';
 import type { State } from './state.js';
 import { openFromCursor, reopen } from './entries.js';
-import { accessRefused, signedOut, takeAccess, takeTokens } from './sign-in.js';
+import { accessRefused, askForTokens, resumeRooms, signedOut, takeAccess, takeTokens } from './sign-in.js';
 import { newestOf } from './streams.js';
 import { Broken } from './types.js';
 
@@ -22,9 +22,7 @@ export function replied(state: State, now: number, call: number, body: Body): vo
     checkShape(METHODS[pending.method].reply, body);
   } catch (error) {
     if (!(error instanceof Misfit)) throw error;
-    const fault = faultOf('internal', `the reply does not fit its type: ${error.message}`);
-    if (pending.owner === 'app') state.answer(pending.ticket, { fault });
-    throw new Broken('protocol', fault.message);
+    return withoutReply(state, pending, error.message);
   }
   switch (pending.owner) {
     case 'app':
@@ -38,11 +36,72 @@ export function replied(state: State, now: number, call: number, body: Body): vo
       return resumed(state, now, pending, body as unknown as Resumed);
     case 'reopen':
       return reopened(state, body as unknown as RoomView);
+    case 'renew':
+      return renewed(state, now, body as unknown as Identity);
     case 'refresh':
-      return takeTokens(state, now, body as unknown as SignedIn);
+      return takeTokens(state, now, body as unknown as SignedIn, 'renewal');
+    case 'presence':
     case 'close':
       return;
   }
+}
+
+/** A reply came that cannot be read. */
+export function repliedUnreadably(state: State, call: number, reason: string): void {
+  const pending = state.calls.answered(call);
+  if (pending !== undefined) withoutReply(state, pending, reason);
+}
+
+/**
+ * A call succeeded, and nobody can read how. To repeat it would bring the same reply again, so it ends, and the connection
+ * goes on unless its state is not known any more.
+ */
+function withoutReply(state: State, pending: Pending, reason: string): void {
+  const fault = faultOf('internal', `the reply cannot be read: ${reason}`);
+  state.out({ kind: 'unreadable', unreadable: { name: pending.method, reason } });
+  switch (pending.owner) {
+    case 'app':
+      state.answer(pending.ticket, { fault });
+      return unknownConsequence(state, pending, fault);
+    case 'detached':
+      return unknownConsequence(state, pending, fault);
+    case 'resume':
+      // One room may have spoilt the reply for all, so each is asked for by itself.
+      if (pending.inbox) streamLost(state, 'inbox', fault);
+      for (const room of pending.rooms) reopen(state, room);
+      return;
+    case 'reopen':
+      for (const room of pending.rooms) streamLost(state, room, fault);
+      return;
+    case 'renew':
+      return askForTokens(state);
+    case 'refresh':
+      return signedOut(state, fault);
+    case 'presence':
+    case 'close':
+      return;
+  }
+}
+
+function unknownConsequence(state: State, { consequence: then }: Pending, fault: Fault): void {
+  switch (then.kind) {
+    case 'closes':
+      state.streams.forget(then.room);
+      return;
+    case 'signs_out':
+      return signedOut(state, undefined);
+    case 'signs_in':
+    case 'authenticates':
+      throw new Broken('unusable', fault.message);
+    case 'none':
+    case 'opens':
+    case 'sets_presence':
+  }
+}
+
+function renewed(state: State, now: number, identity: Identity): void {
+  const { access } = state.signIn.tokens;
+  if (access !== undefined) takeAccess(state, now, access, identity, 'store');
 }
 
 function consequence(state: State, now: number, pending: Pending, body: Body): void {
@@ -60,11 +119,15 @@ function consequence(state: State, now: number, pending: Pending, body: Body): v
       state.streams.forget(then.room);
       return;
     case 'signs_in':
-      return takeTokens(state, now, body as unknown as SignedIn);
+      return takeTokens(state, now, body as unknown as SignedIn, 'sign_in');
     case 'authenticates':
-      return takeAccess(state, now, then.access, body as unknown as Identity);
+      return takeAccess(state, now, then.access, body as unknown as Identity, 'sign_in');
     case 'signs_out':
       return signedOut(state, undefined);
+    case 'sets_presence':
+      if (pending.ticket < (state.presence?.ticket ?? 0)) return;
+      state.presence = { ticket: pending.ticket, request: then.request };
+      state.calls.endOwned((owner) => owner === 'presence');
   }
 }
 
@@ -112,7 +175,12 @@ function ended(state: State, pending: Pending, fault: Fault): void {
       return;
     case 'detached':
     case 'close':
+    case 'presence':
       return;
+    case 'renew':
+      // The access token that another client left has run out; its refresh token need not have.
+      delete state.signIn.tokens.access;
+      return askForTokens(state);
     case 'resume':
       throw new Broken('unusable', fault.message);
     case 'reopen':
@@ -124,8 +192,12 @@ function ended(state: State, pending: Pending, fault: Fault): void {
 }
 
 function resumed(state: State, now: number, pending: Pending, reply: Resumed): void {
-  if (pending.rooms.length !== reply.rooms.length) {
-    throw new Broken('protocol', 'a resume answers for other rooms than asked');
+  const left = new Set(pending.rooms);
+  for (const { room } of reply.rooms) {
+    if (!left.delete(room)) throw new Broken('protocol', 'a resume answers for other rooms than asked');
+  }
+  if (left.size > 0 && reply.rooms.length === 0) {
+    throw new Broken('protocol', 'a resume answers for no room');
   }
   if (pending.inbox) followsAgain(state, 'inbox', { seq: reply.inbox, rev: 0 });
   for (const { room, view, fault } of reply.rooms) {
@@ -142,6 +214,8 @@ function resumed(state: State, now: number, pending: Pending, reply: Resumed): v
       streamLost(state, room, fault);
     }
   }
+  // What did not fit into one reply is asked for again.
+  if (left.size > 0) resumeRooms(state, [...left]);
 }
 
 /** The server follows the room from our cursor again. A room that was closed meanwhile is closed there too. */

@@ -1,10 +1,12 @@
-import { codeName, mayRetryLater } from '../errors.js';
+import { codeName } from '../errors.js';
 import type { Fault } from '../generated/types.js';
-import type { Methods } from '../generated/tables.js';
 import { METHODS } from '../generated/tables.js';
 import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
+import { toUtf8 } from '../wire/utf8.js';
 import { encode } from '../wire/writer.js';
+import { consequenceOf, isFirstWrite, orderingKeyOf, repeats, roomOf } from './call-rules.js';
+import type { CallState, MethodName, Owner, Pending, Request } from './pending.js';
 import type { Ticket } from './types.js';
 
 /** Most unanswered calls that the machine holds, those on the wire included. One more is refused at once. */
@@ -21,68 +23,6 @@ const RESERVED = 4;
 
 /** How often a call goes back to waiting because the server did not know the player. */
 const SIGN_IN_REFUSALS_MAX = 3;
-
-/** Name of a method. */
-export type MethodName = keyof Methods;
-
-/** A call of the application's. */
-export interface Request {
-  method: MethodName;
-  /** The request; it is encoded at once and not kept. */
-  request: Readonly<Record<string, unknown>>;
-  /** Idempotency key, drawn for this action. Without one a write is not repeated after a lost connection. */
-  key?: string;
-  /**
-   * Whether the key was drawn for this call, so that nothing was ever sent under it. The machine then tells the server how far
-   * it had seen the call's room, which spares the room's owner to look the key up. Not for a key that another call may
-   * have had, also one of an earlier run: the action could take effect twice.
-   */
-  keyIsNew?: boolean;
-  /** Time after which the call is answered with `deadline`. Absent: it waits for as long as it takes. */
-  deadline?: number;
-}
-
-/** Who waits for the answer. Nobody waits for a detached call, but the machine must hear what became of it. */
-export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'refresh';
-
-/** What the machine does when a call succeeds. */
-export type Consequence =
-  | { kind: 'none' }
-  | { kind: 'opens'; seq: number | undefined; rev: number | undefined }
-  | { kind: 'closes'; room: string }
-  | { kind: 'signs_in' }
-  | { kind: 'authenticates'; access: string }
-  | { kind: 'signs_out' };
-
-type CallState = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };
-
-/** A call without an answer. */
-export interface Pending {
-  readonly ticket: Ticket;
-  readonly method: MethodName;
-  readonly body: Uint8Array;
-  readonly key: string | undefined;
-  deadline: number | undefined;
-  owner: Owner;
-  /** The room of a call that reopens one; the rooms of a resume. */
-  readonly rooms: readonly string[];
-  /** Whether a resume asks for the inbox. */
-  readonly inbox: boolean;
-  readonly consequence: Consequence;
-  /** It was on the wire of an earlier connection, so its answer may be a stored one. */
-  repeated: boolean;
-  /** The room that it is about, if its method runs there. */
-  readonly room: string | undefined;
-  /** The newest sequence of its room that was known when the call was made, until it is put on the wire for the first time. */
-  firstHead: number | undefined;
-  /** Calls with the same key go out in their order. */
-  readonly orderingKey: string | undefined;
-  state: CallState;
-  refusals: number;
-  signInRefusals: number;
-  /** Number of the sign-in under which it was last sent. */
-  signIn: number;
-}
 
 /** What became of a refused call. `signIn`: number of the sign-in that was refused. */
 export type AfterFault =
@@ -122,6 +62,8 @@ export class Calls {
   readonly #refusedInOrder = new Map<string, Set<Ticket>>();
   /** How many of the application's wait, and how many of the machine's own, which go before them. */
   readonly #waiting = { app: 0, own: 0 };
+  /** How many of them sign in. */
+  #signIns = 0;
   #bytes = 0;
   #lastTicket = 0;
   #lastCall = 0;
@@ -180,6 +122,11 @@ export class Calls {
   has(owner: Owner): boolean {
     for (const pending of this.#pending.values()) if (pending.owner === owner) return true;
     return false;
+  }
+
+  /** Whether a call that signs in has no answer yet. */
+  get signingIn(): boolean {
+    return this.#signIns > 0;
   }
 
   /** Whether the application is closing the room. */
@@ -380,6 +327,7 @@ export class Calls {
       signIn: 0,
     };
     this.#waiting[sideOf(pending)] += 1;
+    if (signsIn(pending)) this.#signIns += 1;
     this.#pending.set(ticket, pending);
     if (pending.deadline !== undefined) this.#timed.add(pending);
     return ticket;
@@ -397,6 +345,7 @@ export class Calls {
   #remove(pending: Pending): void {
     if (!this.#pending.delete(pending.ticket)) return;
     this.#bytes -= pending.body.byteLength;
+    if (signsIn(pending)) this.#signIns -= 1;
     if (pending.state.in === 'waiting') this.#waiting[sideOf(pending)] -= 1;
     this.#timed.delete(pending);
     if (pending.orderingKey === undefined) return;
@@ -406,74 +355,21 @@ export class Calls {
   }
 }
 
+function signsIn({ owner, consequence: { kind } }: Pending): boolean {
+  return owner === 'refresh' || owner === 'renew' || kind === 'signs_in' || kind === 'authenticates';
+}
+
 /** Whose turn a waiting call has. A detached call was the application's, and never waits again. */
 function sideOf({ owner }: Pending): 'app' | 'own' {
   return owner === 'app' || owner === 'detached' ? 'app' : 'own';
 }
 
 function isKey(key: string): boolean {
-  const bytes = new TextEncoder().encode(key).byteLength;
+  const bytes = toUtf8(key).byteLength;
   return bytes > 0 && bytes <= LIMITS.KEY_BYTES_MAX;
 }
 
 /** Whether the server refused because it does not know the player. */
 export function needsSignIn(fault: Fault): boolean {
   return ['unauthenticated', 'token_expired', 'token_invalid'].includes(codeName(fault.code));
-}
-
-function repeats(pending: Pending, fault: Fault): boolean {
-  switch (pending.owner) {
-    case 'app':
-      return pending.key !== undefined && ['rate_limited', 'overloaded'].includes(codeName(fault.code));
-    case 'detached':
-    case 'close':
-      return false;
-    case 'resume':
-    case 'reopen':
-    case 'refresh':
-      return mayRetryLater(fault);
-  }
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined;
-}
-
-/** The room that it is about, if its method runs there. */
-function roomOf({ method, request }: Request): string | undefined {
-  return METHODS[method].place === 'room' ? textOf(request['room']) : undefined;
-}
-
-/** Whether the room's owner would look its key up, and would find nothing. */
-function isFirstWrite({ method, key, keyIsNew }: Request): boolean {
-  return key !== undefined && keyIsNew === true && METHODS[method].effect === 'writes';
-}
-
-/** What it shares with the calls that it must not overtake: the room, if its method keeps a room's order. */
-function orderingKeyOf({ method, request }: Request): string | undefined {
-  return METHODS[method].order === 'room' ? textOf(request['room']) : undefined;
-}
-
-function consequenceOf({ method, request }: Request): Consequence {
-  switch (METHODS[method].changes ?? 'nothing') {
-    case 'opens':
-      return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };
-    case 'closes':
-      return { kind: 'closes', room: textOf(request['room']) };
-    case 'signs_in':
-      return { kind: 'signs_in' };
-    case 'authenticates':
-      return { kind: 'authenticates', access: textOf(request['access']) };
-    case 'signs_out':
-      return { kind: 'signs_out' };
-    case 'nothing':
-    case 'ends_session':
-    case 'resumes':
-    case 'sets_presence':
-      return { kind: 'none' };
-  }
 }

@@ -11,35 +11,85 @@ import { Broken } from './types.js';
 
 type Body = Record<string, Value>;
 
-/** The stream that an event is an entry of, and its place there. The event's shape has been checked. */
-function placeOf(name: keyof Events, body: Body): { stream: Stream; place: Place } | undefined {
+/** The stream that an event is an entry of, and its place there, as far as the body tells. */
+function placeOf(
+  name: keyof Events,
+  body: Readonly<Body>,
+): { stream: Stream | undefined; in: Place['in']; number: number | undefined } | undefined {
   const { entry } = EVENTS[name];
   if (entry === undefined) return undefined;
-  const room = body['room'] as string;
+  const room = roomIn(body['room']);
   switch (entry) {
     case 'room_message': {
-      const message = body['msg'] as Body;
-      return { stream: room, place: { in: 'seq', number: message['seq'] as number } };
+      const message = body['msg'] as Partial<Body> | undefined;
+      return { stream: room, in: 'seq', number: numberIn(message?.['seq']) };
     }
     case 'room_change':
-      return { stream: room, place: { in: 'rev', number: body['rev'] as number } };
+      return { stream: room, in: 'rev', number: numberIn(body['rev']) };
     case 'inbox':
-      return { stream: 'inbox', place: { in: 'seq', number: body['seq'] as number } };
+      return { stream: 'inbox', in: 'seq', number: numberIn(body['seq']) };
   }
+}
+
+function roomIn(value: Value | undefined): string | undefined {
+  return typeof value === 'string' && isId(value) ? value : undefined;
+}
+
+function numberIn(value: Value | undefined): number | undefined {
+  return Number.isSafeInteger(value) ? (value as number) : undefined;
 }
 
 /** An event came: what belongs to a stream is checked against its cursor before it is handed up. */
 export function happened(state: State, event: number, body: Body): void {
   const name = EVENT_NAMES.get(event);
   const entry = name && placeOf(name, body);
-  if (entry !== undefined) {
-    if (entry.place.in === 'seq') state.streams.told(entry.stream, entry.place.number);
-    if (cutByPause(state, entry.stream)) return;
-    if (!settle(state, entry.stream, state.streams.entry(entry.stream, entry.place))) return;
+  if (entry?.stream !== undefined && entry.number !== undefined) {
+    if (!takesEntry(state, entry.stream, { in: entry.in, number: entry.number })) return;
   }
   if (name === 'StreamPosition') positioned(state, body as unknown as StreamPosition);
   if (name === 'RoomLost') state.streams.forget(body['room'] as string);
   state.out({ kind: 'event', event, body });
+}
+
+/**
+ * An event came that cannot be read. An entry of a stream is stepped over: the server would send the same one again and again.
+ * `body` has what can be read of it.
+ */
+export function happenedUnreadably(state: State, event: number, body: Readonly<Body>, reason: string): void {
+  const name = EVENT_NAMES.get(event);
+  if (name === undefined) return;
+  const entry = placeOf(name, body);
+  if (entry === undefined) return state.out({ kind: 'unreadable', unreadable: { name, reason } });
+  const { stream } = entry;
+  const cursor = stream === undefined ? undefined : state.streams.cursor(stream);
+  if (stream === undefined) {
+    state.entryLost = true;
+    return state.out({ kind: 'unreadable', unreadable: { name, reason } });
+  }
+  if (cursor === undefined) return;
+  // Entries come in order, so one that does not tell its place is the next.
+  const number = entry.number ?? cursor[entry.in] + 1;
+  if (!takesEntry(state, stream, { in: entry.in, number })) return;
+  state.out({ kind: 'unreadable', unreadable: { name, stream, [entry.in]: number, reason } });
+}
+
+/** Whether the entry is the next of its stream. The stream is then after it. */
+function takesEntry(state: State, stream: Stream, place: Place): boolean {
+  if (place.in === 'seq') state.streams.told(stream, place.number);
+  if (cutByPause(state, stream)) return false;
+  const verdict = state.streams.entry(stream, place);
+  if (verdict === 'broken' && state.entryLost) {
+    passLost(state, stream, place.in, place.number - 1);
+    return settle(state, stream, state.streams.entry(stream, place));
+  }
+  return settle(state, stream, verdict);
+}
+
+/** What the server does not send, though it was asked twice, is what could not be read: the stream goes on after it. */
+function passLost(state: State, stream: Stream, within: Place['in'], to: number): void {
+  const from = state.streams.pass(stream, { in: within, number: to });
+  if (from === undefined) return;
+  state.out({ kind: 'gap', stream, missing: within === 'seq' ? 'messages' : 'changes', from, to });
 }
 
 /** Part of a stream no longer exists. */
@@ -56,7 +106,13 @@ function positioned(state: State, position: StreamPosition): void {
   if (stream !== 'inbox' && !isId(stream)) throw new Broken('protocol', 'unknown stream');
   state.streams.told(stream, position.head);
   if (!live && cutByPause(state, stream)) return;
-  const settled = settle(state, stream, state.streams.position(position));
+  let verdict = state.streams.position(position);
+  if (verdict === 'broken' && state.entryLost) {
+    passLost(state, stream, 'seq', position.seq);
+    passLost(state, stream, 'rev', position.rev);
+    verdict = state.streams.position(position);
+  }
+  const settled = settle(state, stream, verdict);
   const cursor = state.streams.cursor(stream);
   if (settled && !live && cursor !== undefined) {
     state.send(encodeClientFrame({ kind: 'ack', stream, cursor }));

@@ -6,13 +6,26 @@ import type { Identity, Resume, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
 import type { ServerFrame } from '../wire/frame.js';
 import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
-import { faulted, replied } from './answers.js';
-import type { Request } from './calls.js';
+import type { Salvaged } from '../wire/salvage.js';
+import { salvage } from '../wire/salvage.js';
+import { faulted, replied, repliedUnreadably } from './answers.js';
+import type { Request } from './pending.js';
 import { Refused } from './calls.js';
 import { State } from './state.js';
-import { happened, missed, reopen } from './entries.js';
-import { accessRefused, begin, refresh, sendResume, welcomed } from './sign-in.js';
-import type { Ticket, Tokens } from './types.js';
+import { happened, happenedUnreadably, missed, reopen } from './entries.js';
+import {
+  accessRefused,
+  begin,
+  otherPlayerFault,
+  presenceOfHello,
+  refresh,
+  sendPresence,
+  sendResume,
+  signedOut,
+  tokensFound,
+  welcomed,
+} from './sign-in.js';
+import type { Found, Ticket } from './types.js';
 import { Broken } from './types.js';
 
 /** Shortest interval between pings that is taken from a server. */
@@ -55,9 +68,45 @@ export class Machine extends State {
     return this.streams.resume() ?? {};
   }
 
-  /** Tokens kept from an earlier run, before the start. */
-  useTokens(tokens: Tokens): void {
-    if (this.phase.is === 'idle' || this.phase.is === 'stopped') this.signIn.tokens = { ...tokens };
+  /**
+   * What was found where tokens are kept, before there is a connection. Newer ones are used for it; if they are another
+   * player's, nobody is signed in any more.
+   */
+  useTokens(found: Found): void {
+    if (this.isConnected()) return;
+    this.tokensToCome = false;
+    if (found.is === 'newer') {
+      this.calls.endOwned((owner) => owner === 'refresh');
+      this.signIn.tokens = { ...found.tokens };
+    }
+    if (found.is === 'other_player') signedOut(this, otherPlayerFault());
+    this.dispatch();
+    this.tell();
+  }
+
+  /** What was found where tokens are kept, as `read_tokens` asked. */
+  tokensFound(found: Found): void {
+    tokensFound(this, found);
+    this.dispatch();
+    this.tell();
+  }
+
+  /** Whether new tokens are being got: no other client that shares them should do so now. */
+  get isRenewing(): boolean {
+    return this.signIn.reading || this.calls.has('refresh') || this.calls.has('renew');
+  }
+
+  /** Whether it is decided who is signed in, on a connection that stands. */
+  get isSettled(): boolean {
+    if (this.phase.is !== 'open') return false;
+    return this.signIn.standing === 'in' || !this.signInExpected;
+  }
+
+  /** Is going to be started: takes calls again after it was stopped. */
+  prepare(): void {
+    if (this.phase.is !== 'stopped') return;
+    this.phase = { is: 'idle' };
+    this.tell();
   }
 
   /** Begins to connect, also again after it was stopped. */
@@ -109,9 +158,7 @@ export class Machine extends State {
       }
       let at = 0;
       while (at < message.byteLength && this.isConnected()) {
-        const { frame, next } = readServerFrame(message, at);
-        at = next;
-        this.#frame(now, frame);
+        at = this.#next(now, message, at);
       }
     } catch (error) {
       if (!(error instanceof Broken || error instanceof InvalidFrame)) throw error;
@@ -161,7 +208,7 @@ export class Machine extends State {
 
   /**
    * Takes a call. It goes out as soon as there is a connection, a place on the wire and, if the method needs one, a
-   * signed-in player. Throws Refused, or Misfit for a request that cannot travel.
+   * signed-in player. When nobody is signed in and nobody is going to be, it ends at once with `unauthenticated`. Throws Refused, or Misfit for a request that cannot travel.
    */
   call(request: Request): Ticket {
     if (this.phase.is === 'stopped') throw new Refused('stopped', 'the connection has been closed for good');
@@ -200,6 +247,38 @@ export class Machine extends State {
     for (const stream of this.streams.takeCut()) reopen(this, stream);
     this.dispatch();
     this.tell();
+  }
+
+  /** Takes the frame that begins at `at`, and says where the next one begins. */
+  #next(now: number, message: Uint8Array, at: number): number {
+    let read: ReturnType<typeof readServerFrame>;
+    try {
+      read = readServerFrame(message, at);
+    } catch (error) {
+      if (!(error instanceof InvalidFrame)) throw error;
+      const rest = this.phase.is === 'open' ? salvage(message, at) : undefined;
+      if (rest === undefined) throw error;
+      this.#stepOver(now, rest, error.message);
+      return rest.next;
+    }
+    this.#frame(now, read.frame);
+    return read.next;
+  }
+
+  /** To end the connection for a frame that cannot be read would bring the same frame again on the next one. */
+  #stepOver(now: number, { kind, number, body }: Salvaged, reason: string): void {
+    switch (kind) {
+      case 'event':
+        return happenedUnreadably(this, number, body, reason);
+      case 'reply':
+        return repliedUnreadably(this, number, reason);
+      case 'fault': {
+        const fault = faultOf('internal', `the refusal cannot be read: ${reason}`);
+        return number === 0 ? this.out({ kind: 'fault', fault }) : faulted(this, now, number, fault);
+      }
+      default:
+        this.out({ kind: 'unreadable', unreadable: { name: 'frame', reason } });
+    }
   }
 
   get #deadAt(): number {
@@ -283,16 +362,19 @@ export class Machine extends State {
     this.streams.disconnected();
     this.signIn.standing = 'out';
     this.signIn.refreshAt = undefined;
+    this.signIn.reading = false;
+    this.entryLost = false;
     this.endAnswered(this.calls.disconnected(), faultOf('disconnected'));
   }
 
   #hello(): void {
     const token = this.signIn.tokens.access;
-    const body = { v: VERSION, sdk: this.config.sdk };
+    const body = { v: VERSION, sdk: this.config.sdk, ...presenceOfHello(this) };
     const hello = token === undefined ? body : { ...body, token };
     this.send(encodeClientFrame({ kind: 'hello', body: hello }));
     if (token === undefined) return refresh(this);
     begin(this, 'assumed');
+    sendPresence(this);
     sendResume(this);
   }
 

@@ -1,7 +1,10 @@
 import { faultOf, mayRetryLater } from '../errors.js';
+import { SHAPES } from '../generated/shapes.js';
 import { METHODS } from '../generated/tables.js';
-import type { Fault, Identity, SignedIn, Welcome } from '../generated/types.js';
+import type { Fault, Identity, SetPresence, SignedIn, Welcome } from '../generated/types.js';
+import { toUtf8 } from '../wire/utf8.js';
 import type { State } from './state.js';
+import type { Found, TokensFrom } from './types.js';
 import { Broken } from './types.js';
 
 /** Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause. */
@@ -27,14 +30,19 @@ export function welcomed(state: State, now: number, welcome: Welcome): void {
 export function signedIn(state: State, now: number, identity: Identity): void {
   const before = state.signIn.identity;
   const otherPlayer = before !== undefined && before.user !== identity.user;
-  if (otherPlayer) state.streams.forgetAll();
+  if (otherPlayer) {
+    state.streams.forgetAll();
+    state.presence = undefined;
+  }
   if (state.config.resume.inbox !== undefined) state.streams.follow('inbox', { seq: 0, rev: 0 });
   const wasOut = state.signIn.standing === 'out';
   begin(state, 'in');
   state.signIn.identity = identity;
   planRefresh(state, now, identity.expires_at);
   state.out({ kind: 'signed_in', identity });
-  if (wasOut || otherPlayer) sendResume(state);
+  if (!wasOut && !otherPlayer) return;
+  sendPresence(state);
+  sendResume(state);
 }
 
 /** The connection is signed in, or will be by the token in the hello. */
@@ -51,17 +59,28 @@ function planRefresh(state: State, now: number, expiresAt: number): void {
 }
 
 /** New tokens came. */
-export function takeTokens(state: State, now: number, reply: SignedIn): void {
-  state.calls.endOwned((owner) => owner === 'refresh');
-  state.signIn.tokens = { access: reply.access, refresh: reply.refresh };
-  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens } });
+export function takeTokens(state: State, now: number, reply: SignedIn, from: TokensFrom): void {
+  state.calls.endOwned((owner) => owner === 'refresh' || owner === 'renew');
+  state.signIn.reading = false;
+  state.signIn.tokens = { access: reply.access, refresh: reply.refresh, user: reply.identity.user };
+  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens }, from });
   signedIn(state, now, reply.identity);
 }
 
-/** The application's own access token was taken. */
-export function takeAccess(state: State, now: number, access: string, identity: Identity): void {
-  state.signIn.tokens.access = access;
-  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens } });
+/** An access token that did not come with the reply was taken. */
+export function takeAccess(
+  state: State,
+  now: number,
+  access: string,
+  identity: Identity,
+  from: TokensFrom,
+): void {
+  const { refresh, user } = state.signIn.tokens;
+  // The refresh token of another player, or of one who is not known, does not belong to this access token.
+  const kept = user === identity.user ? refresh : undefined;
+  state.signIn.tokens = { access, user: identity.user };
+  if (kept !== undefined) state.signIn.tokens.refresh = kept;
+  state.out({ kind: 'tokens', tokens: { ...state.signIn.tokens }, from });
   signedIn(state, now, identity);
 }
 
@@ -73,11 +92,38 @@ export function accessRefused(state: State, fault: Fault): void {
   else refresh(state);
 }
 
-/** Asks for new tokens, unless that has been done. */
+/** Gets new tokens, unless that is being done. First it is looked whether another client of the player has got some. */
 export function refresh(state: State): void {
-  state.signIn.refreshAt = undefined;
+  const { signIn, calls } = state;
+  signIn.refreshAt = undefined;
+  // Without a connection it is looked before the next one is opened.
+  if (signIn.tokens.refresh === undefined || !state.isConnected()) return;
+  if (signIn.reading || calls.has('refresh') || calls.has('renew')) return;
+  signIn.reading = true;
+  state.out({ kind: 'read_tokens' });
+}
+
+/** The place where tokens are kept has been looked at. */
+export function tokensFound(state: State, found: Found): void {
+  const { signIn } = state;
+  if (!signIn.reading) return;
+  signIn.reading = false;
+  if (found.is === 'other_player') return signedOut(state, otherPlayerFault());
+  if (found.is === 'newer') signIn.tokens = { ...found.tokens };
+  const access = found.is === 'newer' ? signIn.tokens.access : undefined;
+  if (access === undefined) return askForTokens(state);
+  state.calls.add({ owner: 'renew', method: 'Authenticate', request: { access } });
+}
+
+/** Why a client is signed out that shares its tokens with one where another player has signed in. */
+export function otherPlayerFault(): Fault {
+  return faultOf('unauthenticated', 'another player has signed in where the tokens are kept');
+}
+
+/** Exchanges the refresh token for new tokens. */
+export function askForTokens(state: State): void {
   const token = state.signIn.tokens.refresh;
-  if (token === undefined || state.calls.has('refresh')) return;
+  if (token === undefined) return signedOut(state, faultOf('token_expired'));
   state.calls.add({
     owner: 'refresh',
     method: 'RefreshTokens',
@@ -91,6 +137,7 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   const wasOut = !state.hasTokens && state.signIn.identity === undefined;
   state.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
   state.streams.forgetAll();
+  state.presence = undefined;
   state.signIn = {
     tokens: {},
     refreshAt: undefined,
@@ -98,12 +145,30 @@ export function signedOut(state: State, fault: Fault | undefined): void {
     standing: 'out',
     begun: state.signIn.begun,
     clockOffset: state.signIn.clockOffset,
+    reading: false,
   };
   const ended = state.calls.end((method) => METHODS[method].access !== 'anyone');
   state.endAnswered(ended, fault ?? faultOf('unauthenticated'));
   if (wasOut && fault === undefined) return;
-  state.out({ kind: 'tokens', tokens: {} });
+  state.out({ kind: 'tokens', tokens: {}, from: 'sign_out' });
   state.out({ kind: 'signed_out', fault });
+}
+
+/** Whether the protocol's hello takes the presence along. */
+const HELLO_HAS_PRESENCE = Object.hasOwn(SHAPES['Hello'] ?? {}, 'presence');
+
+/** The presence that the hello restores. */
+export function presenceOfHello(state: State): { presence?: SetPresence } {
+  const { presence, hasTokens } = state;
+  return HELLO_HAS_PRESENCE && presence !== undefined && hasTokens ? { presence: presence.request } : {};
+}
+
+/** Makes the presence on this connection what it was on the last one. It goes out before anything that others can notice. */
+export function sendPresence(state: State): void {
+  state.calls.endOwned((owner) => owner === 'presence');
+  if (state.presence === undefined || HELLO_HAS_PRESENCE) return;
+  const request = { ...state.presence.request };
+  state.calls.add({ owner: 'presence', method: 'SetPresence', request });
 }
 
 /** Asks for all followed streams from their cursors. */
@@ -120,6 +185,14 @@ export function sendResume(state: State): void {
   });
 }
 
+/** Asks for these rooms from their cursors. */
+export function resumeRooms(state: State, asked: readonly string[]): void {
+  const rooms = (state.streams.resume()?.rooms ?? []).filter(({ room }) => asked.includes(room));
+  if (rooms.length === 0) return;
+  const names = rooms.map(({ room }) => room);
+  state.calls.add({ owner: 'resume', method: 'Resume', request: { rooms }, rooms: names });
+}
+
 /**
  * The idempotency key of the one use of a refresh token, so that a repetition after a lost reply, also by a later run of the
  * program, gets the first result. It tells tokens apart (FNV-1a of 128 bits) and hides nothing.
@@ -127,7 +200,7 @@ export function sendResume(state: State): void {
 export function refreshKey(token: string): string {
   const prime = 0x0000000001000000000000000000013bn;
   let hash = 0x6c62272e07bb014262b821756295c58dn;
-  for (const byte of new TextEncoder().encode(token)) {
+  for (const byte of toUtf8(token)) {
     hash = BigInt.asUintN(128, (hash ^ BigInt(byte)) * prime);
   }
   return `refresh-${hash.toString(16).padStart(32, '0')}`;

@@ -1,4 +1,6 @@
-import type { Fault, Goaway, Identity } from '../generated/types.js';
+import { faultOf } from '../errors.js';
+import { METHODS } from '../generated/tables.js';
+import type { Fault, Goaway, Identity, SetPresence } from '../generated/types.js';
 import { LIMITS } from '../generated/wire.js';
 import { joined } from '../wire/writer.js';
 import { Calls } from './calls.js';
@@ -25,6 +27,8 @@ export interface SignIn {
   begun: number;
   /** The server's clock minus ours. */
   clockOffset: number;
+  /** The place where tokens are kept is being looked at before the refresh token is used. */
+  reading: boolean;
 }
 
 /**
@@ -44,6 +48,12 @@ export class State {
   heardAt = 0;
   callsMax: number = LIMITS.CALLS_IN_FLIGHT_MAX;
   paused = false;
+  /** Tokens may be kept somewhere that nobody has looked at yet. */
+  tokensToCome: boolean;
+  /** What the application has last made of its presence, and by which call. The server keeps it no longer than a connection. */
+  presence: { ticket: Ticket; request: SetPresence } | undefined;
+  /** An entry could not be read, and not told which of its stream it was: a hole in some stream is to be expected. */
+  entryLost = false;
   protected outputs: Output[] = [];
   /** Frames of each message that waits to be sent, and their bytes together. */
   protected messages: { frames: Uint8Array[]; bytes: number }[] = [];
@@ -58,7 +68,9 @@ export class State {
       standing: 'out',
       begun: 0,
       clockOffset: 0,
+      reading: false,
     };
+    this.tokensToCome = config.tokensToCome;
     this.streams.followAll(config.resume);
   }
 
@@ -137,12 +149,32 @@ export class State {
 
   /** Puts calls on the wire while there are places for them. */
   dispatch(): void {
+    this.#endHopeless();
     if (!this.isConnected()) return;
     let frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
     while (frame !== undefined) {
       this.send(frame);
       frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
     }
+  }
+
+  /** Whether somebody is signed in, or may yet be without the application doing anything more. */
+  get signInExpected(): boolean {
+    return (
+      this.signIn.standing !== 'out' ||
+      this.tokensToCome ||
+      this.hasTokens ||
+      this.signIn.reading ||
+      this.calls.signingIn
+    );
+  }
+
+  /** Calls that need a player end when nobody is going to be signed in. */
+  #endHopeless(): void {
+    if (this.signInExpected) return;
+    const ended = this.calls.end((method) => METHODS[method].access !== 'anyone');
+    const advice = 'nobody is signed in: call login, loginGuest or register first';
+    this.endAnswered(ended, faultOf('unauthenticated', advice));
   }
 
   /** Says where the client stands, if that has changed. */

@@ -200,6 +200,18 @@ export class Streams {
     return followed === undefined ? 'drop' : advance(followed, place, place.number);
   }
 
+  /** Goes on after a place of a stream that a hole has shut. Returns where what is passed over begins; nothing if there is none. */
+  pass(stream: Stream, place: Place): number | undefined {
+    const followed = this.#followed.get(stream);
+    if (followed === undefined) return undefined;
+    followed.open = true;
+    followed.reopenedFrom = undefined;
+    const from = followed.cursor[place.in] + 1;
+    if (from > place.number) return undefined;
+    followed.cursor[place.in] = place.number;
+    return from;
+  }
+
   /** The server says that `from` to `to` of the stream no longer exist. */
   gap(stream: Stream, missing: Missing, from: number, to: number): Verdict {
     const followed = this.#followed.get(stream);

@@ -8,10 +8,32 @@ export type Ticket = number;
 /** What a client keeps to be signed in again. */
 export interface Tokens {
   /** Access token for hello. It may have run out; the refresh token then gets a new one. */
-  access?: string;
+  access?: string | undefined;
   /** Refresh token, good for one use. */
-  refresh?: string;
+  refresh?: string | undefined;
+  /** Id of the player whom they sign in. */
+  user?: string | undefined;
 }
+
+/** Whom the tokens come from. */
+export type TokensFrom =
+  /** A sign-in that the application asked for. */
+  | 'sign_in'
+  /** A renewal. */
+  | 'renewal'
+  /** The place where they are kept: another client has put them there. */
+  | 'store'
+  /** Signing out. */
+  | 'sign_out';
+
+/** What was found where tokens are kept. */
+export type Found =
+  /** Nothing that this client does not know. */
+  | { is: 'nothing_new' }
+  /** Newer tokens of the same player. */
+  | { is: 'newer'; tokens: Tokens }
+  /** Tokens of another player. */
+  | { is: 'other_player' };
 
 /** Waits that grow. The n-th is drawn evenly from 0 to `baseMs · 2ⁿ`, at most `capMs`. */
 export interface BackOff {
@@ -27,6 +49,8 @@ export interface Config {
   sdk: string;
   /** Tokens kept from an earlier run. */
   tokens: Tokens;
+  /** Whether there may be tokens that have not been read yet: calls that need a player wait until they have. */
+  tokensToCome: boolean;
   /** Streams to follow from the first sign-in on, with cursors kept from an earlier run. Without `inbox` the inbox is not followed. */
   resume: Resume;
   /** Waits between attempts to connect, and before repeating a call that was refused without a time to wait. */
@@ -41,8 +65,8 @@ export interface Config {
 
 /** Where the client stands. */
 export type Connection =
-  /** No connection. The next attempt begins at `retryAt`; absent before the start. */
-  | { state: 'offline'; retryAt?: number }
+  /** No connection. The next attempt begins at `retryAt`, by the clock of `performance.now()`; absent before the start. */
+  | { state: 'offline'; retryAt?: number | undefined }
   /** A connection is being made. */
   | { state: 'connecting' }
   /** Connected; what was missed has not all arrived, or the player is being signed in again. */
@@ -50,7 +74,7 @@ export type Connection =
   /** Connected, and up to date. */
   | { state: 'online' }
   /** Closed for good: by the application, or by the server with this close code. */
-  | { state: 'stopped'; code?: number };
+  | { state: 'stopped'; code?: number | undefined };
 
 /** How a call ended. */
 export type Result = { reply: Record<string, Value> } | { fault: Fault };
@@ -72,15 +96,33 @@ export type Output =
   /** The server would not open a followed stream again, so it is not followed any more. */
   | { kind: 'stream_lost'; stream: Stream; fault: Fault }
   /** State of a match. */
-  | { kind: 'state'; room: string; tick: number; data: Uint8Array }
+  | { kind: 'state'; room: string; tick: number; data: Uint8Array<ArrayBuffer> }
   /** The connection is signed in. Comes with each welcome and each new token. */
   | { kind: 'signed_in'; identity: Identity }
   /** The tokens are others now: keep them for the next run. */
-  | { kind: 'tokens'; tokens: Tokens }
+  | { kind: 'tokens'; tokens: Tokens; from: TokensFrom }
+  /** Look where tokens are kept, for another client may have renewed them; then say `tokensFound`. */
+  | { kind: 'read_tokens' }
+  /** Something of the server's could not be read and was stepped over. */
+  | { kind: 'unreadable'; unreadable: Unreadable }
   /** The player is signed out, and must sign in anew. */
   | { kind: 'signed_out'; fault: Fault | undefined }
   /** A fault about the connection itself; a close follows. */
   | { kind: 'fault'; fault: Fault };
+
+/** Something of the server's that could not be read, so that nobody hears it. */
+export interface Unreadable {
+  /** Name of the event or of the method whose reply it is; `frame` for anything else. */
+  name: string;
+  /** The stream whose entry it was. The cursor is after it. */
+  stream?: Stream | undefined;
+  /** Sequence of the entry in its stream, if it is a message or an entry of the inbox. */
+  seq?: number | undefined;
+  /** Revision of the entry, if it is a change. */
+  rev?: number | undefined;
+  /** What is wrong with it. */
+  reason: string;
+}
 
 /** Counts since the machine was made, for diagnosis. */
 export interface Stats {

@@ -11,10 +11,15 @@ export interface WebSocketLike {
   onerror: { handle(event: unknown): void }['handle'] | null;
   send(data: Uint8Array): void;
   close(code?: number): void;
+  /** Breaks the connection without waiting for the other side. That of the package `ws` has it. */
+  terminate?: (() => void) | undefined;
 }
 
 /** Makes a WebSocket. */
 export type WebSocketConstructor = new (url: string, protocol: string) => WebSocketLike;
+
+/** How long a server may take to agree to a close. */
+const CLOSE_MS = 2_000;
 
 /** What WebSocket gives as the code when the server sent none, and when the connection broke. */
 const CODES_WITHOUT_FRAME: readonly number[] = [1005, 1006];
@@ -64,7 +69,12 @@ class WebSocketLink implements Link {
   close(code: number): void {
     if (this.#done) return;
     this.#done = true;
-    this.#socket?.close(code);
+    const socket = this.#socket;
+    socket?.close(code);
+    if (typeof socket?.terminate !== 'function') return;
+    // A server that does not answer would otherwise keep a program in Node running.
+    const timer: unknown = setTimeout(() => socket.terminate?.(), CLOSE_MS);
+    (timer as { unref?: () => void }).unref?.();
   }
 
   #open(socket: WebSocketLike): void {

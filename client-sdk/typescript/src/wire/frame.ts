@@ -46,7 +46,7 @@ export type ServerFrame =
   | { kind: 'reply'; call: number; body: Record<string, Value> }
   | { kind: 'fault'; call: number; fault: Fault }
   | { kind: 'event'; event: number; body: Record<string, Value> }
-  | { kind: 'state'; room: string; tick: number; data: Uint8Array }
+  | { kind: 'state'; room: string; tick: number; data: Uint8Array<ArrayBuffer> }
   | { kind: 'ping'; nonce: number }
   | { kind: 'goaway'; body: Goaway }
   | { kind: 'gap'; stream: Stream; missing: Missing; from: number; to: number };
@@ -67,7 +67,7 @@ export class InvalidFrame extends Error {
 }
 
 /** The frame's bytes. */
-export function encodeClientFrame(frame: ClientFrame): Uint8Array {
+export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
   switch (frame.kind) {
     case 'hello':
       return encode([KIND.hello, frame.body]);
@@ -161,7 +161,7 @@ class Fields {
     return value;
   }
 
-  bin(): Uint8Array {
+  bin(): Uint8Array<ArrayBuffer> {
     return this.#next().bin();
   }
 
@@ -173,7 +173,7 @@ class Fields {
   body<T>(type: string): T {
     const body = this.map();
     checkShape(type, body);
-    return body as T;
+    return body as unknown as T;
   }
 
   stream(): Stream {

@@ -1,24 +1,24 @@
 import { LIMITS } from '../generated/wire.js';
+import { fromUtf8, NotUtf8 } from './utf8.js';
 
 /** Bytes that are not well-formed, or not the frame's layout. */
 export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
+/** A number with a fraction, or one that is sent as if it had one. No field of this version holds any. */
+export class Float {
+  constructor(readonly value: number) {}
+}
+
 /** What a body holds. */
-export type Value = null | boolean | number | string | Uint8Array | Value[] | { [field: string]: Value };
-
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** Texts up to this many bytes are first tried as ASCII, which is quicker than a decoder. */
-const SHORT_TEXT_BYTES = 32;
+export type Value =
+  null | boolean | number | string | Uint8Array<ArrayBuffer> | Float | Value[] | { [field: string]: Value };
 
 /**
- * Reads MessagePack from the front of some bytes.
- *
- * The library's decoder is not used for reading, because it drops a byte order mark from texts above 200 bytes, takes
- * text that is not UTF-8, and has no bound on nesting. This reader refuses lengths that the bytes do not hold before it
- * allocates for them, nesting beyond NESTING_MAX, extension types and integers beyond 2^53.
+ * Reads MessagePack from the front of some bytes, and nothing but what the contract allows: it refuses lengths that the bytes
+ * do not hold before it allocates for them, nesting beyond NESTING_MAX, extension types, integers beyond 2^53, text that is
+ * not UTF-8, and maps with a field twice or with one whose name is not text.
  */
 export class Reader {
   readonly #bytes: Uint8Array;
@@ -64,7 +64,7 @@ export class Reader {
   }
 
   /** Reads opaque bytes. */
-  bin(): Uint8Array {
+  bin(): Uint8Array<ArrayBuffer> {
     const length = this.#binLength(this.#byte());
     if (length === undefined) throw new Malformed('expected binary');
     return this.#bin(length);
@@ -102,9 +102,9 @@ export class Reader {
       case 0xc3:
         return true;
       case 0xca:
-        return this.#view.getFloat32(this.#skip(4));
+        return new Float(this.#view.getFloat32(this.#skip(4)));
       case 0xcb:
-        return this.#view.getFloat64(this.#skip(8));
+        return new Float(this.#view.getFloat64(this.#skip(8)));
       case 0xcc:
         return this.#length(1);
       case 0xcd:
@@ -136,6 +136,7 @@ export class Reader {
     const map: { [field: string]: Value } = {};
     for (let entry = 0; entry < length; entry += 1) {
       const field = this.text();
+      if (Object.hasOwn(map, field)) throw new Malformed(`the field ${field} stands twice`);
       const value = this.value(depth + 1);
       // Assigning this one would replace the object's prototype.
       if (field !== '__proto__') map[field] = value;
@@ -176,31 +177,18 @@ export class Reader {
 
   #text(length: number): string {
     const start = this.#skip(length);
-    if (length <= SHORT_TEXT_BYTES) {
-      const ascii = this.#ascii(start, length);
-      if (ascii !== undefined) return ascii;
-    }
     try {
-      return UTF8.decode(this.#bytes.subarray(start, start + length));
-    } catch {
-      throw new Malformed('text is not UTF-8');
+      return fromUtf8(this.#bytes.subarray(start, start + length));
+    } catch (error) {
+      if (error instanceof NotUtf8) throw new Malformed(error.message);
+      throw error;
     }
-  }
-
-  #ascii(start: number, length: number): string | undefined {
-    let text = '';
-    for (let at = start; at < start + length; at += 1) {
-      const byte = this.#view.getUint8(at);
-      if (byte > 0x7f) return undefined;
-      text += String.fromCharCode(byte);
-    }
-    return text;
   }
 
   /** A copy, so that a kept value does not keep the whole message in memory. */
-  #bin(length: number): Uint8Array {
+  #bin(length: number): Uint8Array<ArrayBuffer> {
     const start = this.#skip(length);
-    return Uint8Array.prototype.slice.call(this.#bytes, start, start + length);
+    return new Uint8Array(this.#bytes.subarray(start, start + length));
   }
 
   #long(value: bigint): number {

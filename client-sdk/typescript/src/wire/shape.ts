@@ -1,5 +1,6 @@
 import { SHAPES } from '../generated/shapes.js';
 import { LIMITS } from '../generated/wire.js';
+import { Float } from './reader.js';
 
 const ID = /^[0-9a-hjkmnp-tv-z]{16}$/;
 
@@ -26,7 +27,13 @@ export function isBytes(value: unknown): value is Uint8Array {
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isBytes(value);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !isBytes(value) &&
+    !(value instanceof Float)
+  );
 }
 
 /** Checks a body against its type. Fields that the type does not have are let through: a newer side may send them. */
@@ -35,17 +42,18 @@ export function checkShape(type: string, value: unknown): void {
 }
 
 function record(type: string, value: unknown, path: string): void {
-  const shape = SHAPES[type];
+  const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined;
   if (shape === undefined) throw new Misfit(path, `a type that is known, not ${type}`);
   if (!isRecord(value)) throw new Misfit(path, 'a map');
   for (const [name, expected] of Object.entries(shape)) {
     const optional = expected.endsWith('?');
     const field = path === '' ? name : `${path}.${name}`;
-    const held = value[name];
-    if (held === undefined || held === null) {
+    const held = Object.hasOwn(value, name) ? value[name] : undefined;
+    if (held === undefined) {
       if (!optional) throw new Misfit(field, 'a value');
       continue;
     }
+    if (held === null) throw new Misfit(field, optional ? 'a value, or nothing at all' : 'a value');
     content(optional ? expected.slice(0, -1) : expected, held, field);
   }
 }

@@ -1,26 +1,47 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { until } from '../support/players.js';
 import { RealServer } from '../support/real-server.js';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/chat.mjs', import.meta.url));
 
+let state: string;
+const chats: Chat[] = [];
+
+beforeEach(() => {
+  state = mkdtempSync(join(tmpdir(), 'pitturu-chat-'));
+});
+
+afterEach(() => {
+  for (const chat of chats.splice(0)) chat.process.kill('SIGKILL');
+  rmSync(state, { recursive: true, force: true });
+});
+
 /** A running example and what it has printed. */
 class Chat {
   printed = '';
   readonly process: ChildProcessWithoutNullStreams;
+  readonly #gone: Promise<number | null>;
 
-  constructor(url: string, name: string) {
-    this.process = spawn(process.execPath, [EXAMPLE, url, name, 'lobby']);
+  constructor(...given: string[]) {
+    this.process = spawn(process.execPath, [EXAMPLE, ...given], {
+      env: { ...process.env, PITTURU_STATE_DIR: state },
+    });
     const keep = (data: Buffer): void => {
       this.printed += data.toString();
     };
     this.process.stdout.on('data', keep);
     this.process.stderr.on('data', keep);
+    this.#gone = new Promise((resolve) => this.process.once('exit', resolve));
+    chats.push(this);
   }
 
   say(text: string): void {
@@ -31,22 +52,26 @@ class Chat {
     await until(`${text} is shown in:\n${this.printed}`, () => this.printed.includes(text));
   }
 
-  async leave(): Promise<number | null> {
-    const gone = new Promise<number | null>((resolve) => this.process.once('exit', resolve));
+  /** Control-D, as the end of what is typed. */
+  leave(): Promise<number | null> {
     this.process.stdin.end();
-    return gone;
+    return this.#gone;
+  }
+
+  interrupt(): Promise<number | null> {
+    this.process.kill('SIGINT');
+    return this.#gone;
   }
 }
 
 test('two people chat in their terminals, and see the server come back', async () => {
   const server = await RealServer.start();
-  const mina = new Chat(server.url, 'Mina');
-  let jun: Chat | undefined;
   try {
+    const mina = new Chat(server.url, 'Mina', 'lobby');
     await mina.sees('lobby: 1 members');
     mina.say('first');
     await mina.sees('Mina: first');
-    jun = new Chat(server.url, 'Jun');
+    const jun = new Chat(server.url, 'Jun', 'lobby');
     await jun.sees('Mina: first');
     await jun.sees('lobby: 2 members');
     jun.say('안녕');
@@ -54,13 +79,68 @@ test('two people chat in their terminals, and see the server come back', async (
     await server.end('SIGKILL');
     await mina.sees('connection lost');
     mina.say('said while offline');
+    // Many attempts to come back are made meanwhile, and none of them is worth a line.
+    await sleep(3_000);
     await server.run();
     await jun.sees('Mina: said while offline');
+    await mina.sees('online again');
+    expect(mina.printed.match(/connection lost/g)).toHaveLength(1);
     expect(await jun.leave()).toBe(0);
     expect(await mina.leave()).toBe(0);
   } finally {
-    mina.process.kill();
-    jun?.process.kill();
+    await server.stop();
+  }
+});
+
+test('a guest is kept for the next run, unless told otherwise, and two at once are two people', async () => {
+  const server = await RealServer.start();
+  try {
+    const one = new Chat(server.url);
+    await one.sees('lobby: 1 members');
+    const two = new Chat(server.url);
+    await two.sees('lobby: 2 members');
+    one.say('who is it');
+    await two.sees('guest-1: who is it');
+    two.say('somebody else');
+    await one.sees('guest-2: somebody else');
+    await one.leave();
+    await two.interrupt();
+    const again = new Chat(server.url);
+    await again.sees('lobby: 2 members');
+    again.say('back');
+    await again.sees('guest-1: back');
+    await again.leave();
+    const other = new Chat('--new', server.url);
+    await other.sees('lobby: 3 members');
+    await other.leave();
+    const named = new Chat('--profile', 'mina', server.url);
+    await named.sees('lobby: 4 members');
+    const twice = new Chat('--profile', 'mina', server.url);
+    await twice.sees('another chat runs as mina');
+    await named.leave();
+  } finally {
+    await server.stop();
+  }
+});
+
+test('it leaves when told, also without a server and before the room is open', async () => {
+  for (const how of ['leave', 'interrupt'] as const) {
+    const chat = new Chat('ws://127.0.0.1:9');
+    await chat.sees('connecting');
+    await sleep(500);
+    expect(await chat[how]()).toBe(0);
+  }
+});
+
+test('what is piped in is said before it leaves', async () => {
+  const server = await RealServer.start();
+  try {
+    const piped = new Chat(server.url);
+    piped.say('from a pipe');
+    expect(await piped.leave()).toBe(0);
+    const reader = new Chat('--new', server.url);
+    await reader.sees('guest-1: from a pipe');
+  } finally {
     await server.stop();
   }
 });

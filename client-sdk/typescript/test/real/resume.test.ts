@@ -77,6 +77,7 @@ test('a connection outlives its access token by renewing it', async () => {
   const server = await RealServer.start(['accounts.access_life=5s']);
   const mina = await guest(server.url, 'Mina');
   try {
+    await until('the inbox is up to date', () => mina.connection.state === 'online');
     const states: string[] = [];
     let renewed = 0;
     mina.on('connection', ({ state }) => states.push(state));

@@ -1,6 +1,6 @@
 // Drives a machine on a virtual clock.
 
-import type { Request } from '../../src/machine/calls.js';
+import type { Request } from '../../src/machine/pending.js';
 import { Machine } from '../../src/machine/machine.js';
 import type { Config, Output, Result, Ticket } from '../../src/machine/types.js';
 import { ModelConnection, World } from './model.js';
@@ -20,6 +20,7 @@ export function config(overrides: Partial<Config> = {}): Config {
   return {
     sdk: 'test/0',
     tokens: {},
+    tokensToCome: false,
     resume: {},
     backOff: { baseMs: 250, capMs: 20_000 },
     handshakeMs: 10_000,
@@ -122,6 +123,7 @@ export class Pair {
   #handle(output: Output): void {
     this.outputs.push(output);
     if (output.kind === 'answer') this.answers.set(output.ticket, output.result);
+    if (output.kind === 'read_tokens') this.machine.tokensFound({ is: 'nothing_new' });
     if (output.kind === 'close') {
       this.connection?.end();
       this.connection = undefined;

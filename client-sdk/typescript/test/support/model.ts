@@ -66,8 +66,12 @@ export class World {
   now = (): number => 1_000_000;
   /** How long access tokens last. */
   tokenMs = 3_600_000;
+  /** How many rooms one reply to a resume holds. */
+  resumedAtOnce = Infinity;
   /** Consulted before each call: may throw a Refusal. */
   before: (method: keyof Methods, body: Body) => void = () => undefined;
+  /** What players have last made of their presence, and everything that others could notice of it, in order. */
+  readonly presences: string[] = [];
   /** Names of the calls that arrived, in order. */
   readonly calls: string[] = [];
   /** The calls that arrived with a key, in order: their method, key, and head if they are first attempts. */
@@ -361,6 +365,17 @@ export class ModelConnection {
         this.user?.access.clear();
         this.user = undefined;
         return {};
+      case 'Authenticate': {
+        const user = world.userOf(body['access'] as string);
+        if (user === undefined) throw new Refusal('token_expired');
+        this.user = user;
+        return { ...world.identityOf(user.user) };
+      }
+      case 'GetAccount':
+        return { user: this.user?.user, role: 'player', guest: true, created_at: 1 };
+      case 'SetPresence':
+        world.presences.push(body['status'] as string);
+        return {};
       case 'CreateRoom': {
         const room = world.createRoom(body['name'] as string);
         return this.#open(room, undefined, undefined, after);
@@ -403,7 +418,7 @@ export class ModelConnection {
   }
 
   #resume({ inbox, rooms = [] }: Methods['Resume']['request'], after: (() => void)[]): Body {
-    const views = rooms.map(({ room, seq, rev }) => {
+    const views = rooms.slice(0, this.#world.resumedAtOnce).map(({ room, seq, rev }) => {
       try {
         this.#world.before('OpenRoom', { room });
         return { room, view: this.#open(this.#world.room(room), seq, rev, after) };

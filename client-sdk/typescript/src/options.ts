@@ -1,0 +1,111 @@
+import type { Resume } from './generated/types.js';
+import type { BackOff } from './machine/types.js';
+import type { TokenStore } from './token-keeper.js';
+import type { Transport } from './transport/transport.js';
+import type { WebSocketConstructor } from './transport/web-socket.js';
+import { checkShape, Misfit } from './wire/shape.js';
+
+/** What a client begins with. */
+export interface ClientOptions {
+  /** Address of the server: `ws://127.0.0.1:7350`. */
+  url: string;
+  /** Where tokens are kept. Without it the player signs in on each run. */
+  tokens?: TokenStore | undefined;
+  /** Cursors kept from an earlier run: the rooms to open again, and how far the inbox was read. */
+  resume?: Resume | undefined;
+  /**
+   * Whether the player's inbox is followed: friend requests, invitations and the like come as `InboxAdded`. True unless given;
+   * from the cursor in `resume`, otherwise from the oldest entry that the server keeps.
+   */
+  inbox?: boolean | undefined;
+  /** WebSocket to use instead of the global one. */
+  webSocket?: WebSocketConstructor | undefined;
+  /** Transport to use instead of WebSocket. */
+  transport?: Transport | undefined;
+  /** Waits between attempts to connect; 250 ms at first and 20 s at most unless given. */
+  backOff?: BackOff | undefined;
+  /** How long a connection may take to be welcomed, in milliseconds; 10 s unless given. */
+  handshakeMs?: number | undefined;
+  /** Time after which a call ends with `deadline`, unless the call says otherwise; 30 s unless given. `Infinity`: never. */
+  deadlineMs?: number | undefined;
+  /** Random bytes for idempotency keys, where there is no `crypto.getRandomValues`. */
+  randomBytes?: ((length: number) => Uint8Array) | undefined;
+}
+
+/** What is used of an AbortSignal. */
+export interface AbortSignalLike {
+  /** Whether it has been given. */
+  readonly aborted: boolean;
+  /** Why. */
+  readonly reason?: unknown;
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
+/** How one call is made. */
+export interface CallOptions {
+  /** Gives the call up: it ends with `cancelled`. Whether it took effect is unknown. */
+  signal?: AbortSignalLike | undefined;
+  /** Time in milliseconds after which the call ends with `deadline`; `Infinity` for never. */
+  deadlineMs?: number | undefined;
+  /**
+   * Idempotency key, to repeat an action of an earlier run of the program; drawn at random for each writing call unless given.
+   * For a given one the server looks for an earlier result, which it need not do for a drawn one.
+   */
+  key?: string | undefined;
+}
+
+/** A time that has passed this long after another is never due in practice, and is no time that a timer takes. */
+const FOREVER_MS = 2 ** 52;
+
+/** Throws TypeError for options that no client can begin with. */
+export function checkOptions(options: ClientOptions): void {
+  const { url, handshakeMs, deadlineMs, backOff, resume, tokens, transport, webSocket, randomBytes } =
+    options;
+  // Callers in JavaScript may give anything.
+  const address: unknown = url;
+  if (typeof address !== 'string' || !/^wss?:\/\/[^/]/.test(address)) {
+    throw new TypeError(`the address has to begin with ws:// or wss://, not ${String(address)}`);
+  }
+  const times = {
+    handshakeMs,
+    deadlineMs,
+    'backOff.baseMs': backOff?.baseMs,
+    'backOff.capMs': backOff?.capMs,
+  };
+  for (const [name, ms] of Object.entries(times)) {
+    if (ms !== undefined && !isTime(ms)) throw new TypeError(`${name} has to be a time in milliseconds`);
+  }
+  for (const name of ['load', 'save'] as const) {
+    if (tokens !== undefined && typeof tokens[name] !== 'function') {
+      throw new TypeError(`tokens has to have a function ${name}`);
+    }
+  }
+  if (transport !== undefined && typeof transport.open !== 'function') {
+    throw new TypeError('transport has to have a function open');
+  }
+  for (const [name, given] of Object.entries({ webSocket, randomBytes })) {
+    if (given !== undefined && typeof given !== 'function')
+      throw new TypeError(`${name} has to be a function`);
+  }
+  if (resume !== undefined) checkResume(resume);
+}
+
+function checkResume(resume: Resume): void {
+  try {
+    checkShape('Resume', resume);
+  } catch (error) {
+    if (!(error instanceof Misfit)) throw error;
+    throw new TypeError(`resume does not hold the cursors of a client: ${error.message}`, { cause: error });
+  }
+}
+
+/** Whether it is a time in milliseconds; `Infinity` is one. */
+export function isTime(ms: unknown): ms is number {
+  return typeof ms === 'number' && ms >= 0;
+}
+
+/** The moment that is so long after another; nothing when that is never. */
+export function after(now: number, ms: number): number | undefined {
+  return ms >= FOREVER_MS ? undefined : now + ms;
+}
