@@ -162,7 +162,7 @@ fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, Sta
         Some(url) => {
             let bearer = config.accounts.reset_hook_token.clone().map(Hidden);
             let hook = HookConfig {
-                url: url.clone(),
+                url: Hidden(url.clone()),
                 bearer,
             };
             let (reset_delivery, posting) =

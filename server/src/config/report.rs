@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn what_can_hold_a_secret_is_one() {
+        // Addresses of hooks may carry one in their path or query.
+        let words = ["hook", "token", "secret", "password"];
+        let named = |key: &&Key| words.iter().any(|word| key.name.contains(word));
+        assert!(KEYS.iter().filter(named).count() >= 2);
+        for key in KEYS.iter().filter(named) {
+            assert!(key.secret, "{}", key.name);
+        }
+    }
+
+    #[test]
     fn secrets_are_masked() {
         for key in KEYS.iter().filter(|key| key.secret) {
             let mut collected = defaults(false);

@@ -221,7 +221,7 @@ settings! {
         /// User names that get the role admin when they sign in.
         admins: Vec<String> = "",
         /// Address of the operator's that password reset tokens are posted to as JSON, `https://…`. Not set: only admins can issue resets; in development mode they are written to the log.
-        reset_hook: Option<String> = "",
+        reset_hook: Option<String> = ""; secret,
         /// Sent to the hook as `Authorization: Bearer …`.
         reset_hook_token: Option<String> = ""; secret,
         /// Life of a password reset token.
