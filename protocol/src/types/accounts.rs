@@ -112,7 +112,7 @@ pub struct SignedIn {
     pub created: bool,
 }
 
-/// Gives a guest account a name and a password. Its sessions go on.
+/// Gives a guest account a name and a password. The device's secret signs in no longer, and all other sessions of the account end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpgradeGuest {

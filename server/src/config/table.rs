@@ -218,7 +218,7 @@ settings! {
         bcrypt_cost: u32 = "10" in "4" to "16",
         /// Threads that hash passwords, apart from those that serve. 0: half of the cores.
         bcrypt_threads: usize = "0" in "0" to "64",
-        /// User names that get the role admin when they sign in.
+        /// User names that get the role admin when they sign in, unless an admin has set their role since.
         admins: Vec<String> = "",
         /// Address of the operator's that password reset tokens are posted to as JSON, `https://…`. Not set: only admins can issue resets; in development mode they are written to the log.
         reset_hook: Option<String> = ""; secret,

@@ -77,7 +77,8 @@ pub struct AccountsConfig {
     /// Life of a reset token in milliseconds.
     pub reset_life_ms: u64,
     /// User names that become admins when they register or log in. Register them before the server is open to others:
-    /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it.
+    /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it, and the
+    /// list gives none to a player whose role an admin has changed.
     pub admins: Vec<String>,
 }
 

@@ -64,6 +64,9 @@ pub struct AccountRow {
     pub guest_secret: Option<SecretHash>,
     /// Role.
     pub role: Role,
+    /// Whether an admin has given or taken a role: the configuration gives none any more.
+    #[serde(default)]
+    pub is_role_decided: bool,
     /// When it was created.
     pub created_at: u64,
     /// What the player shows of themselves.

@@ -188,6 +188,7 @@ impl NewAccount {
             login: self.login.clone(),
             guest_secret: self.guest_secret,
             role: self.role,
+            is_role_decided: false,
             created_at: now,
             profile: ProfileRow {
                 name: self.name.clone().unwrap_or_else(|| guest_name(user)),

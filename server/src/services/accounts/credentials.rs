@@ -1,9 +1,9 @@
 //! Passwords, reset tokens and roles.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::UserId;
+use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::{
-    Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset,
+    Account, ChangePassword, Identity, IssuePasswordReset, PasswordReset, RequestPasswordReset,
     ResetPassword, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
@@ -26,7 +26,7 @@ impl AccountService {
         caller: &Caller,
         request: UpgradeGuest,
     ) -> Result<Account, Fault> {
-        let user = caller.user()?;
+        let Identity { user, session, .. } = *caller.identity()?;
         let username = Username::parse(&request.username)?;
         names::password("password", &request.password)?;
         let email = names::email(request.email.as_deref())?;
@@ -55,7 +55,12 @@ impl AccountService {
             version: 0,
             email,
         };
-        let upgraded = self.players.upgrade(caller, user, login, role, key).await?;
+        let upgrade = Upgrade {
+            login,
+            by: session,
+            role,
+        };
+        let upgraded = self.players.upgrade(caller, user, upgrade, key).await?;
         if upgraded.is_repeated {
             self.password_is(user, &password).await?;
         }
@@ -302,6 +307,15 @@ impl AccountService {
     }
 }
 
+/// What a guest becomes.
+struct Upgrade {
+    login: Login,
+    /// The session that goes on.
+    by: SessionId,
+    /// The role that the configuration gives.
+    role: Option<Role>,
+}
+
 impl Players {
     /// Claims a name for a guest and upgrades the account. It goes on when the caller goes away: a claim without an account would
     /// keep others waiting.
@@ -309,18 +323,18 @@ impl Players {
         &self,
         caller: &Caller,
         user: UserId,
-        login: Login,
-        role: Option<Role>,
+        upgrade: Upgrade,
         key: Option<IdempotencyKey>,
     ) -> Result<Stored<UserId>, Fault> {
         let (players, caller) = (self.clone(), caller.clone());
         let upgrading = async move {
+            let Upgrade { login, by, role } = upgrade;
             let claim = Claim::Name(login.folded.clone());
             if !players.claim(&caller, &claim, user).await? {
                 return Err(Fault::of(Code::UsernameTaken));
             }
             let key = key.map(|key| (user, key));
-            let ask = AccountAsk::Upgrade(login, role);
+            let ask = AccountAsk::Upgrade(login, by, role);
             let upgraded = players.ask(user, &caller, ask, key).await;
             match upgraded {
                 Err(_) if players.store.is_void(user, &claim, caller.now).await? => {

@@ -2,6 +2,7 @@ use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::accounts::{
     ChangePassword, IssuePasswordReset, RequestPasswordReset, ResetPassword, Role, SetRole,
+    UpgradeGuest,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
 
@@ -46,6 +47,34 @@ async fn token(world: &World, username: &str) -> String {
         .unwrap()
         .token
         .0
+}
+
+#[tokio::test]
+async fn an_upgrade_ends_what_a_copied_secret_has_opened() {
+    let world = World::new().await;
+    let secret = "0123456789abcdef";
+    let (own, copied) = (world.guest(secret).await, world.guest(secret).await);
+    world.recorder.take();
+    let upgrade = UpgradeGuest {
+        username: "ana".to_owned(),
+        password: PASSWORD.to_owned(),
+        email: None,
+    };
+    let caller = world.signed_in(&own.identity);
+    world
+        .accounts
+        .upgrade_guest(&caller, upgrade)
+        .await
+        .unwrap();
+    assert_eq!(code(world.identify(&copied).await), Code::TokenInvalid);
+    assert_eq!(
+        code(world.refresh(&copied.refresh).await),
+        Code::TokenInvalid
+    );
+    let ended = Told::AllEnded(own.identity.user, Some(own.identity.session));
+    assert!(world.recorder.take().contains(&ended));
+    world.identify(&own).await.unwrap();
+    world.refresh(&own.refresh).await.unwrap();
 }
 
 #[tokio::test]
