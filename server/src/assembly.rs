@@ -29,6 +29,7 @@ use crate::services::accounts::passwords::PasswordConfig;
 use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
 use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
 use crate::services::accounts::signing::SigningConfig;
+use crate::services::accounts::ticks::Ticks;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
@@ -36,6 +37,9 @@ use crate::transport::ws::WebSocketLink;
 
 /// How often what has run out is cleaned up.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// How many times as many wrong passwords are free for a name from all networks as from one.
+const NAME_TOTAL: u32 = 20;
 
 /// A running server behind its sockets.
 #[derive(Clone)]
@@ -147,6 +151,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
         },
         lockout: LockoutConfig {
             name_failures_free: settings.lockout_name_free,
+            name_total_free: settings.lockout_name_free.saturating_mul(NAME_TOTAL),
             address_failures_free: settings.lockout_address_free,
             delay_first_ms: milliseconds(settings.lockout_delay_first),
             delay_max_ms: milliseconds(settings.lockout_delay_max),
@@ -154,6 +159,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
         refresh_life_ms: milliseconds(settings.refresh_life),
         reset_life_ms: milliseconds(settings.reset_life),
         admins: settings.admins.clone(),
+        ticks: Ticks::default(),
     }
 }
 

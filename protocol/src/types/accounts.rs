@@ -47,6 +47,10 @@ pub struct Login {
     /// What the list of sessions calls this device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Shows that this device was signed in to the account before: a refresh token that it got, also one that was used or whose session
+    /// has ended, or the secret of the guest that became the account. Wrong passwords of strangers don't hold such a device up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
 }
 
 /// Signs in with a secret that only this device knows; creates the account when it is new.

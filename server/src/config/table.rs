@@ -230,13 +230,13 @@ settings! {
         key_age_max: Duration = "30d" in "1h" to "3650d",
         /// Replaces that key at the start, whatever its age. Tokens signed before stay good for their time.
         rotate_key: bool = "false",
-        /// Wrong passwords for one name before the first delay.
+        /// Wrong passwords for one name from one network (IPv6: one /64) before the first delay; from all networks together twenty times as many.
         lockout_name_free: u32 = "5" in "1" to "1000",
-        /// Wrong passwords from one address before the first delay.
+        /// Wrong passwords from one network, for whatever names, before the first delay.
         lockout_address_free: u32 = "50" in "1" to "1000000",
         /// First delay after too many wrong passwords; each further one doubles it.
         lockout_delay_first: Duration = "1s" in "10ms" to "1h",
-        /// Longest delay.
+        /// Longest delay, and the time in which one wrong password is forgotten. A tenth of this for a name from all networks, and for a network.
         lockout_delay_max: Duration = "15m" in "1s" to "30d",
     }
     /// Rooms and messages.

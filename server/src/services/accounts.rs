@@ -2,8 +2,8 @@
 //!
 //! - `sign_in`: register, log in, refresh, authenticate; `creation`: claiming a name or secret, and the account that it leads
 //!   to; `devices`: the sessions of an account; `credentials`: passwords, reset tokens and roles;
-//! - [`passwords`]: bcrypt apart from everything else; [`lockout`]:
-//!   delays that grow with wrong passwords;
+//! - [`passwords`]: bcrypt apart from everything else; [`lockout`]: delays that grow with wrong passwords, `known_devices`: who
+//!   need not wait for what strangers have tried;
 //! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`reset_delivery`]: how a reset token
 //!   reaches its player.
 //!
@@ -16,11 +16,14 @@
 mod creation;
 mod credentials;
 mod devices;
+mod known_devices;
 pub mod lockout;
+mod network;
 pub mod passwords;
 pub mod reset_delivery;
 mod sign_in;
 pub mod signing;
+pub mod ticks;
 pub mod tokens;
 
 #[cfg(test)]
@@ -46,6 +49,7 @@ use self::lockout::{Lockout, LockoutConfig};
 use self::passwords::{PasswordConfig, Passwords};
 use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
+use self::ticks::Ticks;
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::PlayerOwners;
@@ -54,10 +58,11 @@ use crate::players::staff::StaffOwner;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
 
-/// How often a reset token may be asked for one name, and from one address. More requests are answered as always, and
-/// nothing is sent: nobody can fill a player's mailbox.
+/// How often a reset token may be asked for one name, and from one network. More are refused, for names that nobody has as well: nobody
+/// can fill a player's mailbox, and no single network can keep a player from asking.
 const RESET_REQUESTS: LockoutConfig = LockoutConfig {
     name_failures_free: 3,
+    name_total_free: 12,
     address_failures_free: 50,
     delay_first_ms: 10 * 60 * 1_000,
     delay_max_ms: 60 * 60 * 1_000,
@@ -80,6 +85,8 @@ pub struct AccountsConfig {
     /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it, and the
     /// list gives none to a player whose role an admin has changed.
     pub admins: Vec<String>,
+    /// The clock of delays.
+    pub ticks: Ticks,
 }
 
 impl Default for AccountsConfig {
@@ -91,6 +98,7 @@ impl Default for AccountsConfig {
             refresh_life_ms: 90 * 24 * 60 * 60 * 1_000,
             reset_life_ms: 60 * 60 * 1_000,
             admins: Vec::new(),
+            ticks: Ticks::default(),
         }
     }
 }
@@ -170,6 +178,7 @@ pub struct AccountService {
     keys: SigningKeys,
     tokens: TokenMaker,
     admins: HashSet<String>,
+    ticks: Ticks,
     config: AccountsConfig,
 }
 
@@ -207,6 +216,7 @@ impl AccountService {
             keys,
             tokens: TokenMaker::new(Hidden(master.0)),
             admins,
+            ticks: config.ticks.clone(),
             config,
         })
     }

@@ -90,19 +90,18 @@ impl AccountService {
                 "a guest has no password; give the account a name and a password first",
             ));
         };
-        let attempt = self
-            .lockout
-            .admit(&login.folded, caller.address, caller.now)
-            .map_err(locked_out)?;
-        let right = self
-            .passwords
-            .verify(&request.old, Some(&login.password.0))
-            .await
-            .inspect_err(|_| self.lockout.undo(attempt))?;
-        if !right {
+        // Whoever is signed in is known, and is held up by nobody else's attempts.
+        let device =
+            [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
+        let attempt = self.lockout.admit_device(&device, || self.ticks.now());
+        let attempt = attempt.await.map_err(locked_out)?;
+        let old = self.passwords.verify(&request.old, Some(&login.password.0));
+        if !old.await? {
+            attempt.failed(self.ticks.now());
+            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
             return Err(Fault::of(Code::WrongCredentials));
         }
-        self.lockout.succeeded(attempt);
+        drop(attempt);
         let change = PasswordChange {
             version: login.version,
             password: Hidden(self.passwords.hash(&request.new).await?),
@@ -134,13 +133,13 @@ impl AccountService {
             .ok()
             .map(|name| name.folded);
         let counted = name.as_deref().unwrap_or(&request.username);
-        if self
+        let attempt = self
             .reset_requests
-            .admit(counted, caller.address, caller.now)
-            .is_err()
-        {
-            return Ok(Done {});
-        }
+            .admit(counted, caller.address, || self.ticks.now());
+        attempt
+            .await
+            .map_err(too_many_resets)?
+            .failed(self.ticks.now());
         let account = match &name {
             Some(name) => self.players.store.account_named(name).await?,
             None => None,
@@ -212,7 +211,7 @@ impl AccountService {
         if changed.is_repeated {
             self.password_is(user, &password).await?;
         }
-        self.lockout.clear(&login.folded);
+        self.lockout.forgive(&login.folded, caller.address);
         Ok(Done {})
     }
 
@@ -347,4 +346,9 @@ impl Players {
             .await
             .unwrap_or_else(|_| Err(Fault::of(Code::Internal)))
     }
+}
+
+fn too_many_resets(wait_ms: u64) -> Fault {
+    let fault = Fault::new(Code::RateLimited, "too many password resets were asked for");
+    fault.retry_after_ms(wait_ms)
 }

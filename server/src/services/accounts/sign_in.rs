@@ -13,8 +13,9 @@ use pitturu_rules::accounts::{
 use pitturu_rules::names::{self, Username};
 
 use super::creation::{Creation, NewAccount, new_session};
+use super::known_devices::SignInFrom;
 use super::tokens::{self, PresentedRefresh};
-use super::{AccountService, Stored, decode, instead, key_without_passwords, locked_out};
+use super::{AccountService, Stored, decode, instead, key_without_passwords};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
 
@@ -78,31 +79,29 @@ impl AccountService {
             Err(_) => (request.username.clone(), false),
         };
         let password = request.password.clone();
+        let known = request.known.clone();
         let blanked = Login {
             password: String::new(),
+            known: None,
             ..request
         };
         let key = key_without_passwords(caller, &blanked);
         self.check_key(caller, &folded, is_name, key.as_ref())
             .await?;
-        // Counted before anything is waited for: whoever goes away has tried as well.
-        let attempt = self
-            .lockout
-            .admit(&folded, caller.address, caller.now)
-            .map_err(locked_out)?;
-        let checked = self.check_password(&folded, is_name, &password).await;
-        let account = match checked {
-            Ok(Some(account)) => account,
-            Ok(None) => {
-                metrics::counter!("pitturu_wrong_passwords_total").increment(1);
-                return Err(Fault::of(Code::WrongCredentials));
-            }
-            Err(fault) => {
-                self.lockout.undo(attempt);
-                return Err(fault);
-            }
+        let from = SignInFrom {
+            folded: &folded,
+            is_name,
+            device: device.as_deref(),
+            known: known.as_deref(),
         };
-        self.lockout.succeeded(attempt);
+        let attempt = self.admit(caller, from).await?;
+        let account = self.check_password(&folded, is_name, &password).await?;
+        let Some(account) = account else {
+            attempt.failed(self.ticks.now());
+            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+            return Err(Fault::of(Code::WrongCredentials));
+        };
+        drop(attempt);
         self.renew_hash(caller, &account, &password).await;
         let role = self
             .configured_role(&folded)
@@ -296,7 +295,11 @@ impl AccountService {
         self.recalled(caller, user, key).await.map(drop)
     }
 
-    async fn look_up(&self, folded: &str, is_name: bool) -> Result<Option<AccountRow>, Fault> {
+    pub(super) async fn look_up(
+        &self,
+        folded: &str,
+        is_name: bool,
+    ) -> Result<Option<AccountRow>, Fault> {
         if !is_name {
             return Ok(None);
         }

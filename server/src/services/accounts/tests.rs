@@ -10,6 +10,7 @@ mod sign_in;
 mod timing;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pitturu_protocol::codec;
@@ -28,7 +29,8 @@ use tempfile::TempDir;
 use super::lockout::LockoutConfig;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
-use super::{AccountService, AccountsConfig, Players};
+use super::ticks::Ticks;
+use super::{AccountService, AccountsConfig, Keys, Players};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
@@ -116,6 +118,8 @@ pub(crate) struct World {
     io_threads: IoThreads,
     _threads: RunningIoThreads,
     pub(crate) now: u64,
+    /// What the clock of delays says: the `now` of the last caller.
+    ticks: Arc<AtomicU64>,
 }
 
 pub(crate) fn config() -> AccountsConfig {
@@ -138,8 +142,11 @@ impl World {
         Self::with(config()).await
     }
 
-    async fn with(config: AccountsConfig) -> Self {
-        let dir = TempDir::new().unwrap();
+    async fn with(mut config: AccountsConfig) -> Self {
+        let ticks = Arc::new(AtomicU64::new(START));
+        let told = Arc::clone(&ticks);
+        config.ticks = Ticks::by(move || told.load(Ordering::Relaxed));
+        let (dir, masters) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let recorder = Arc::new(Recorder::default());
         let (io_threads, threads) = IoThreads::start(1).unwrap();
         let (store, players, staff, accounts) =
@@ -156,6 +163,7 @@ impl World {
             config,
             dir,
             now: START,
+            ticks,
         }
     }
 
@@ -174,6 +182,7 @@ impl World {
 
     /// A caller that is signed out.
     pub(crate) fn anyone(&self) -> Caller {
+        self.ticks.store(self.now, Ordering::Relaxed);
         Caller {
             conn: ConnectionId::from_bytes([9; 10]),
             identity: None,
@@ -288,6 +297,7 @@ fn login(username: &str, password: &str) -> Login {
         username: username.to_owned(),
         password: password.to_owned(),
         device: Some("tablet".to_owned()),
+        known: None,
     }
 }
 

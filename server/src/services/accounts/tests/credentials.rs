@@ -1,3 +1,5 @@
+use std::net::{IpAddr, Ipv4Addr};
+
 use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::accounts::{
@@ -6,8 +8,9 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::inbox::InboxEntry;
 
-use super::{MINUTE, PASSWORD, Told, World, code, keyed};
-use crate::services::accounts::{AccountService, Players};
+use super::{Caller, MINUTE, PASSWORD, Told, World, code, keyed};
+use crate::services::accounts::masters::Masters;
+use crate::services::accounts::{AccountService, Keys, Players};
 
 const NEW: &str = "battery staple";
 
@@ -318,15 +321,19 @@ async fn unknown_names_get_the_same_answer_and_nothing_is_sent() {
 async fn nobody_can_fill_a_mailbox() {
     let world = World::new().await;
     world.register("ana").await;
-    let caller = world.anyone();
-    for _ in 0..50 {
-        world
-            .accounts
-            .request_password_reset(&caller, ask("ana"))
-            .await
-            .unwrap();
+    let mut refused = 0;
+    for network in 0..50 {
+        let caller = Caller {
+            address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, network)),
+            ..world.anyone()
+        };
+        for _ in 0..4 {
+            let asked = world.accounts.request_password_reset(&caller, ask("ana"));
+            refused += usize::from(asked.await.is_err());
+        }
     }
-    assert_eq!(world.recorder.deliveries.lock().unwrap().len(), 4);
+    let sent = world.recorder.deliveries.lock().unwrap().len();
+    assert_eq!((sent, refused), (13, 187));
 }
 
 #[tokio::test]
