@@ -17,14 +17,17 @@ use pitturu_store::Ports;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
+use pitturu_store::master_keys::MasterKeys;
 
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
 use crate::connections::link::Peer;
 use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
+use crate::random::random_bytes;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::lockout::LockoutConfig;
+use crate::services::accounts::masters::Masters;
 use crate::services::accounts::passwords::PasswordConfig;
 use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
 use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
@@ -86,6 +89,7 @@ pub async fn start(
         chat: chat_limits(config)?,
         rooms_per_player_max: config.chat.rooms_per_player_max as usize,
         accounts: accounts_config(config),
+        masters: masters(config).await?,
         reset_delivery: reset_delivery(config)?,
     };
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
@@ -131,6 +135,15 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         EngineHealth::Closed => Err("closed".to_owned()),
     });
     Ok(store)
+}
+
+async fn masters(config: &Config) -> Result<Masters, StartError> {
+    let path = config.master_file();
+    let opened = move || MasterKeys::open(&path, random_bytes(), now_ms());
+    let opened = tokio::task::spawn_blocking(opened).await;
+    let opened = opened.map_err(|error| part("master keys", &error))?;
+    let keys = opened.map_err(|error| StartError::Store(error.to_string()))?;
+    Ok(Masters::new(keys))
 }
 
 fn accounts_config(config: &Config) -> AccountsConfig {

@@ -226,9 +226,11 @@ settings! {
         reset_hook_token: Option<String> = ""; secret,
         /// Life of a password reset token.
         reset_life: Duration = "30m" in "1m" to "7d",
-        /// Age at which the key that signs access tokens is replaced.
+        /// File of the master keys, without which nothing in the store can sign or make a token. Keep it out of backups of the store. Not set: beside `store.dir`, with `.master` added to its name.
+        master_file: Option<PathBuf> = "",
+        /// Age at which the key that signs access tokens and the master key are replaced.
         key_age_max: Duration = "30d" in "1h" to "3650d",
-        /// Replaces that key at the start, whatever its age. Tokens signed before stay good for their time.
+        /// Replaces both at the start, whatever their age. Tokens made before stay good for their time.
         rotate_key: bool = "false",
         /// Wrong passwords for one name from one network (IPv6: one /64) before the first delay; from all networks together twenty times as many.
         lockout_name_free: u32 = "5" in "1" to "1000",

@@ -198,10 +198,13 @@ impl Account {
         let Some(session) = self.sessions.get(&rotation.session) else {
             return Err(AccountRefusal::NoSession);
         };
-        if !rotation.genuine || rotation.generation > session.generation {
+        if rotation.generation > session.generation {
             return Err(AccountRefusal::WrongToken);
         }
         if rotation.generation < session.generation {
+            if !rotation.genuine {
+                return Err(AccountRefusal::WrongToken);
+            }
             self.remove_session(rotation.session, effects);
             let ended = AccountNews::SessionEnded(rotation.session);
             effects.news.push(ended);
@@ -216,6 +219,7 @@ impl Account {
         let session = SessionRow {
             generation: session.generation + 1,
             refresh: rotation.next,
+            nonce: rotation.nonce,
             address: rotation.address.clone(),
             used_at: rotation.now,
             expires_at: rotation.expires_at,
@@ -426,6 +430,8 @@ impl Account {
             user: self.user,
             session: session.session,
             generation: session.generation,
+            nonce: session.nonce,
+            refresh: session.refresh,
             created,
         }
     }

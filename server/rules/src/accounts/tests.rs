@@ -33,6 +33,7 @@ fn session(number: u8) -> SessionRow {
         expires_at: NOW + 1_000,
         generation: 0,
         refresh: secret(0),
+        nonce: [number; 16],
     }
 }
 

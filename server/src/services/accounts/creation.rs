@@ -23,7 +23,7 @@ use pitturu_rules::accounts::{
     AccountRow, Claim, Grant, Login, ProfileRow, SecretHash, SessionRow,
 };
 
-use super::tokens::TokenMaker;
+use super::tokens::{RefreshOf, TokenMaker};
 use super::{AccountService, Players, Stored};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
@@ -209,6 +209,12 @@ pub(super) fn new_session(
     caller: &Caller,
 ) -> SessionRow {
     let session = SessionId::from_bytes(random_bytes());
+    let nonce = random_bytes();
+    let about = RefreshOf {
+        user,
+        session,
+        generation: 0,
+    };
     SessionRow {
         session,
         device,
@@ -217,7 +223,8 @@ pub(super) fn new_session(
         used_at: caller.now,
         expires_at: caller.now.saturating_add(life_ms),
         generation: 0,
-        refresh: tokens.refresh(user, session, 0).hash,
+        refresh: tokens.refresh(about, nonce).hash,
+        nonce,
     }
 }
 

@@ -235,9 +235,19 @@ impl AccountService {
         // The password was changed since the account was read.
         let added = added.map_err(|fault| instead(fault, Code::TokenInvalid, Code::Unavailable))?;
         tracing::info!(%admin, %user, "issued a password-reset token");
+        let ResetRow {
+            nonce, expires_at, ..
+        } = added.value;
+        // The master key may be another one by now.
+        let mut token = self.tokens.reset(user, &nonce);
+        for made in self.tokens.resets(user, &nonce) {
+            if self.players.store.reset(user, &made.hash).await?.is_some() {
+                token = made;
+            }
+        }
         Ok(PasswordReset {
-            token: self.tokens.reset(user, &added.value.nonce).text,
-            expires_at: added.value.expires_at,
+            token: token.text,
+            expires_at,
         })
     }
 

@@ -23,10 +23,12 @@ use pitturu_protocol::types::accounts::{
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::Entities as _;
+use pitturu_store::master_keys::MasterKeys;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::lockout::LockoutConfig;
+use super::masters::Masters;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
 use super::ticks::Ticks;
@@ -38,6 +40,7 @@ use crate::owners::signals::Routes;
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
+use crate::random::random_bytes;
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;
@@ -115,6 +118,7 @@ pub(crate) struct World {
     pub(crate) recorder: Arc<Recorder>,
     config: AccountsConfig,
     dir: TempDir,
+    masters: TempDir,
     io_threads: IoThreads,
     _threads: RunningIoThreads,
     pub(crate) now: u64,
@@ -150,7 +154,7 @@ impl World {
         let recorder = Arc::new(Recorder::default());
         let (io_threads, threads) = IoThreads::start(1).unwrap();
         let (store, players, staff, accounts) =
-            open(&dir, &io_threads, &recorder, &config, START).await;
+            open([&dir, &masters], &io_threads, &recorder, &config, START).await;
         Self {
             accounts,
             store,
@@ -162,6 +166,7 @@ impl World {
             recorder,
             config,
             dir,
+            masters,
             now: START,
             ticks,
         }
@@ -171,8 +176,9 @@ impl World {
     async fn restart(&mut self) {
         self.store.engine().close();
         let (recorder, config) = (&self.recorder, &self.config);
+        let folders = [&self.dir, &self.masters];
         let (store, players, staff, accounts) =
-            open(&self.dir, &self.io_threads, recorder, config, self.now).await;
+            open(folders, &self.io_threads, recorder, config, self.now).await;
         self.store = store;
         self.players = players.store;
         self.player_owners = players.owners;
@@ -234,7 +240,7 @@ impl World {
 }
 
 async fn open(
-    dir: &TempDir,
+    [dir, masters]: [&TempDir; 2],
     io_threads: &IoThreads,
     recorder: &Arc<Recorder>,
     config: &AccountsConfig,
@@ -255,8 +261,14 @@ async fn open(
         announce_staff();
     })));
     let players = Players::new(players, owners);
+    let masters = masters.path().join("master");
+    let masters = MasterKeys::open(&masters, random_bytes(), now).unwrap();
+    let keys = Keys {
+        signing: Arc::new(store.clone()),
+        masters: Masters::new(masters),
+    };
     let accounts = AccountService::open(
-        Arc::new(store.clone()),
+        keys,
         players.clone(),
         staff.clone(),
         Some(Arc::clone(recorder) as _),

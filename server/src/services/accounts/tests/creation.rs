@@ -129,6 +129,7 @@ fn session(user: UserId) -> SessionRow {
         expires_at: START + 1,
         generation: 0,
         refresh: [0; 32],
+        nonce: [0; 16],
     }
 }
 

@@ -7,6 +7,7 @@ use pitturu_protocol::types::accounts::{
     UpgradeGuest,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_store::master_keys::MasterKeys;
 
 use super::{Caller, MINUTE, PASSWORD, Told, World, code, keyed};
 use crate::services::accounts::masters::Masters;
@@ -366,8 +367,12 @@ async fn a_repeated_request_sends_once() {
 #[tokio::test]
 async fn without_a_courier_resets_are_unavailable() {
     let world = World::new().await;
+    let keys = Keys {
+        signing: std::sync::Arc::new(world.store.clone()),
+        masters: Masters::new(MasterKeys::in_memory([7; 32])),
+    };
     let accounts = AccountService::open(
-        std::sync::Arc::new(world.store.clone()),
+        keys,
         Players::new(world.players.clone(), world.player_owners.clone()),
         world.staff.clone(),
         None,
