@@ -4,6 +4,7 @@
 //! client goes on.
 
 mod cut;
+mod documented;
 mod faulty;
 mod keys;
 mod told;
