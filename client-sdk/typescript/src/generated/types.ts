@@ -266,7 +266,7 @@ export interface Hello {
 export interface History {
   /** Oldest first, without holes. */
   messages: Message[];
-  /** Oldest message that retention has left; 0 in an empty room. */
+  /** Oldest message that retention has left; `head + 1` when there is none, so 1 in a new room. */
   first: number;
   /** Newest message. */
   head: number;
@@ -455,6 +455,8 @@ export interface Login {
   password: string;
   /** What the list of sessions calls this device. */
   device?: string;
+  /** Shows that this device was signed in to the account before: a refresh token that it got, also one that was used or whose session has ended, or the secret of the guest that became the account. Wrong passwords of strangers don't hold such a device up. */
+  known?: string;
 }
 
 /** Signs in with a secret that only this device knows; creates the account when it is new. */
@@ -911,7 +913,7 @@ export interface RoomInfo {
   members: number;
   /** Newest message's sequence; 0 before the first. */
   head: number;
-  /** Oldest message that retention has left. */
+  /** Oldest message that retention has left; `head + 1` when there is none, so 1 in a new room. */
   first: number;
   /** Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait. */
   slow_mode_ms: number;
@@ -1162,7 +1164,7 @@ export interface UpdateRoom {
   retention?: Retention;
 }
 
-/** Gives a guest account a name and a password. Its sessions go on. */
+/** Gives a guest account a name and a password. The device's secret signs in no longer, and all other sessions of the account end. */
 export interface UpgradeGuest {
   /** As in `Register`. */
   username: string;
