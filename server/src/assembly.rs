@@ -17,18 +17,22 @@ use pitturu_store::Ports;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
+use pitturu_store::master_keys::MasterKeys;
 
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
 use crate::connections::link::Peer;
 use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
+use crate::random::random_bytes;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::lockout::LockoutConfig;
+use crate::services::accounts::masters::Masters;
 use crate::services::accounts::passwords::PasswordConfig;
 use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
 use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
 use crate::services::accounts::signing::SigningConfig;
+use crate::services::accounts::ticks::Ticks;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
@@ -36,6 +40,9 @@ use crate::transport::ws::WebSocketLink;
 
 /// How often what has run out is cleaned up.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// How many times as many wrong passwords are free for a name from all networks as from one.
+const NAME_TOTAL: u32 = 20;
 
 /// A running server behind its sockets.
 #[derive(Clone)]
@@ -82,6 +89,7 @@ pub async fn start(
         chat: chat_limits(config)?,
         rooms_per_player_max: config.chat.rooms_per_player_max as usize,
         accounts: accounts_config(config),
+        masters: masters(config).await?,
         reset_delivery: reset_delivery(config)?,
     };
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
@@ -129,6 +137,15 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
     Ok(store)
 }
 
+async fn masters(config: &Config) -> Result<Masters, StartError> {
+    let path = config.master_file();
+    let opened = move || MasterKeys::open(&path, random_bytes(), now_ms());
+    let opened = tokio::task::spawn_blocking(opened).await;
+    let opened = opened.map_err(|error| part("master keys", &error))?;
+    let keys = opened.map_err(|error| StartError::Store(error.to_string()))?;
+    Ok(Masters::new(keys))
+}
+
 fn accounts_config(config: &Config) -> AccountsConfig {
     let settings = &config.accounts;
     let threads = match settings.bcrypt_threads {
@@ -147,6 +164,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
         },
         lockout: LockoutConfig {
             name_failures_free: settings.lockout_name_free,
+            name_total_free: settings.lockout_name_free.saturating_mul(NAME_TOTAL),
             address_failures_free: settings.lockout_address_free,
             delay_first_ms: milliseconds(settings.lockout_delay_first),
             delay_max_ms: milliseconds(settings.lockout_delay_max),
@@ -154,6 +172,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
         refresh_life_ms: milliseconds(settings.refresh_life),
         reset_life_ms: milliseconds(settings.reset_life),
         admins: settings.admins.clone(),
+        ticks: Ticks::default(),
     }
 }
 
@@ -162,7 +181,7 @@ fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, Sta
         Some(url) => {
             let bearer = config.accounts.reset_hook_token.clone().map(Hidden);
             let hook = HookConfig {
-                url: url.clone(),
+                url: Hidden(url.clone()),
                 bearer,
             };
             let (reset_delivery, posting) =

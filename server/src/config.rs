@@ -15,6 +15,7 @@ pub mod table;
 pub mod values;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 pub use table::Config;
 
@@ -46,6 +47,26 @@ impl fmt::Display for Source {
             Self::Flag(flag) => write!(f, "flag {flag}"),
         }
     }
+}
+
+impl Config {
+    /// The file of master keys: beside the store's folder, unless it is set. A copy of the folder has it not.
+    pub fn master_file(&self) -> PathBuf {
+        match &self.accounts.master_file {
+            Some(path) => path.clone(),
+            None => {
+                let mut path = plain(&self.store.dir).into_os_string();
+                path.push(".master");
+                path.into()
+            }
+        }
+    }
+}
+
+/// The path from the root, without what says nothing in it, such as a slash at its end.
+fn plain(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.components().collect()
 }
 
 /// Everything that is wrong with the configuration, one mistake per line.
@@ -95,6 +116,12 @@ fn check_together(config: &Config, mistakes: &mut Vec<String>) {
     }
     if listen.tls.is_none() && listen.cert.is_some() {
         mistakes.push("listen.cert has no use without listen.tls".to_owned());
+    }
+    if plain(&config.master_file()).starts_with(plain(&config.store.dir)) {
+        mistakes.push(
+            "accounts.master_file must not lie in store.dir, or a copy of the store has the keys to it"
+                .to_owned(),
+        );
     }
     if config.accounts.access_life >= config.accounts.refresh_life {
         mistakes.push("accounts.refresh_life must be longer than accounts.access_life".to_owned());
@@ -227,10 +254,24 @@ mod tests {
             (&["listen.tls=127.0.0.1:1"][..], "listen.cert"),
             (&["listen.cert=a.pem"][..], "listen.key"),
             (&["accounts.refresh_life=1m"][..], "accounts.refresh_life"),
+            (
+                &["store.dir=a/b/", "accounts.master_file=./a/b/c/keys"][..],
+                "accounts.master_file",
+            ),
         ] {
             let error = load_from("", &[], sets).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn the_master_keys_lie_beside_the_store() {
+        for (dir, file) in [("/data", "/data.master"), ("/data/./x//", "/data/x.master")] {
+            let config = load_from("", &[], &[format!("store.dir={dir}").as_str()]).unwrap();
+            assert_eq!(config.master_file(), Path::new(file));
+        }
+        let config = load_from("", &[], &["accounts.master_file=/etc/keys"]).unwrap();
+        assert_eq!(config.master_file(), Path::new("/etc/keys"));
     }
 
     #[test]

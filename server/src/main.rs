@@ -8,6 +8,8 @@ use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::config::{self, Loaded, report};
 use pitturu_server::ops::logs;
 use pitturu_server::{app, assembly};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tikv_jemallocator::Jemalloc;
 
 /// Returns memory of connections that have gone, which the system's allocator keeps in fragments.
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     if let Some(Command::Config { markdown }) = flags.command {
         return print(&loaded, markdown);
     }
+    // Whatever the server writes holds what players trust it with.
+    umask(Mode::from_bits_truncate(0o077));
     let log = &loaded.config.log;
     if let Err(error) = logs::start(log.level.as_str(), log.format) {
         return fail(MISCONFIGURED, &error);

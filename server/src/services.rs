@@ -15,8 +15,9 @@ use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::Ports;
 use tokio::sync::mpsc;
 
+use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
-use self::accounts::{AccountService, AccountsConfig, OpenError, Players};
+use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::friends::FriendService;
 use self::presence::PresenceService;
 use self::profile::ProfileService;
@@ -62,6 +63,8 @@ pub struct ServicesConfig {
     pub rooms_per_player_max: usize,
     /// Accounts.
     pub accounts: AccountsConfig,
+    /// The master keys of tokens.
+    pub masters: Masters,
     /// How reset tokens reach their players; without it none are sent.
     pub reset_delivery: Option<Arc<dyn ResetDelivery>>,
 }
@@ -100,7 +103,10 @@ impl Services {
         ));
         let players = Players::new(player_store.clone(), player_owners.clone());
         let accounts = AccountService::open(
-            Arc::clone(&store.auth_keys),
+            Keys {
+                signing: Arc::clone(&store.auth_keys),
+                masters: config.masters,
+            },
             players,
             owners.staff,
             config.reset_delivery,

@@ -128,6 +128,7 @@ impl Client {
             username: username.to_owned(),
             password: password.to_owned(),
             device: None,
+            known: None,
         })
         .await
     }

@@ -211,6 +211,7 @@ async fn sign_in(thread: Rc<ThreadPlayers>, hold: Hold, account: u64, intended: 
             username: username(thread.plan.seed, account),
             password: PASSWORD.to_owned(),
             device: None,
+            known: None,
         };
         match player.timed_at(Op::SignIn, &request, intended).await {
             Ok(_) | Err(Failed::Refused(_)) => player.close().await,

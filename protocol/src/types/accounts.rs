@@ -47,6 +47,10 @@ pub struct Login {
     /// What the list of sessions calls this device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Shows that this device was signed in to the account before: a refresh token that it got, also one that was used or whose session
+    /// has ended, or the secret of the guest that became the account. Wrong passwords of strangers don't hold such a device up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
 }
 
 /// Signs in with a secret that only this device knows; creates the account when it is new.
@@ -112,7 +116,7 @@ pub struct SignedIn {
     pub created: bool,
 }
 
-/// Gives a guest account a name and a password. Its sessions go on.
+/// Gives a guest account a name and a password. The device's secret signs in no longer, and all other sessions of the account end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpgradeGuest {

@@ -18,7 +18,7 @@ mod tests;
 pub use account::{Account, AccountEffects, AccountNews};
 pub use refusal::{AccountRefusal, RESETS_MAX, SESSIONS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
 pub use rows::{
-    AccountRow, Claim, Grant, GuestRow, Hidden, Login, PasswordChange, ProfileChange, ProfileRow,
-    ResetRow, Rotated, Rotation, SecretHash, SessionRow,
+    AccountRow, Claim, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange, ProfileChange,
+    ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,
 };
 pub use staff::{Staff, StaffEffects};

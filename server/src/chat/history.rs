@@ -42,7 +42,7 @@ impl Read {
     fn history(&self, messages: Vec<Message>) -> History {
         History {
             messages,
-            first: if self.end.seq == 0 { 0 } else { self.first },
+            first: self.first.min(self.end.seq + 1),
             head: self.end.seq,
             rev: self.end.rev,
         }

@@ -110,6 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_the_protocol_says_the_default_for_hello() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        let default = loaded(defaults(false)).config.heartbeat.hello_timeout;
+        let said = format!(
+            "within {} seconds (`heartbeat.hello_timeout`)",
+            default.as_secs()
+        );
+        assert!(page.contains(&said), "{said}");
+    }
+
+    #[test]
     fn what_is_in_effect_can_be_read_back() {
         let mut collected = defaults(false);
         let key = Key::named("listen.connections_max").unwrap();
@@ -129,6 +141,17 @@ mod tests {
         };
         let again = loaded(collect(&flags, std::iter::empty()).unwrap());
         assert_eq!(again.config.listen.connections_max, 77);
+    }
+
+    #[test]
+    fn what_can_hold_a_secret_is_one() {
+        // Addresses of hooks may carry one in their path or query.
+        let words = ["hook", "token", "secret", "password"];
+        let named = |key: &&Key| words.iter().any(|word| key.name.contains(word));
+        assert!(KEYS.iter().filter(named).count() >= 2);
+        for key in KEYS.iter().filter(named) {
+            assert!(key.secret, "{}", key.name);
+        }
     }
 
     #[test]

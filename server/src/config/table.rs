@@ -218,25 +218,27 @@ settings! {
         bcrypt_cost: u32 = "10" in "4" to "16",
         /// Threads that hash passwords, apart from those that serve. 0: half of the cores.
         bcrypt_threads: usize = "0" in "0" to "64",
-        /// User names that get the role admin when they sign in.
+        /// User names that get the role admin when they sign in, unless an admin has set their role since.
         admins: Vec<String> = "",
         /// Address of the operator's that password reset tokens are posted to as JSON, `https://…`. Not set: only admins can issue resets; in development mode they are written to the log.
-        reset_hook: Option<String> = "",
+        reset_hook: Option<String> = ""; secret,
         /// Sent to the hook as `Authorization: Bearer …`.
         reset_hook_token: Option<String> = ""; secret,
         /// Life of a password reset token.
         reset_life: Duration = "30m" in "1m" to "7d",
-        /// Age at which the key that signs access tokens is replaced.
+        /// File of the master keys, without which nothing in the store can sign or make a token. Keep it out of backups of the store. Not set: beside `store.dir`, with `.master` added to its name.
+        master_file: Option<PathBuf> = "",
+        /// Age at which the key that signs access tokens and the master key are replaced.
         key_age_max: Duration = "30d" in "1h" to "3650d",
-        /// Replaces that key at the start, whatever its age. Tokens signed before stay good for their time.
+        /// Replaces both at the start, whatever their age. Tokens made before stay good for their time.
         rotate_key: bool = "false",
-        /// Wrong passwords for one name before the first delay.
+        /// Wrong passwords for one name from one network (IPv6: one /64) before the first delay; from all networks together twenty times as many.
         lockout_name_free: u32 = "5" in "1" to "1000",
-        /// Wrong passwords from one address before the first delay.
+        /// Wrong passwords from one network, for whatever names, before the first delay.
         lockout_address_free: u32 = "50" in "1" to "1000000",
         /// First delay after too many wrong passwords; each further one doubles it.
         lockout_delay_first: Duration = "1s" in "10ms" to "1h",
-        /// Longest delay.
+        /// Longest delay, and the time in which one wrong password is forgotten. A tenth of this for a name from all networks, and for a network.
         lockout_delay_max: Duration = "15m" in "1s" to "30d",
     }
     /// Rooms and messages.

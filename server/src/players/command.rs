@@ -57,7 +57,7 @@ pub enum AccountAsk {
     /// Set a password. Answers a `UserId`.
     SetPassword(PasswordChange),
     /// Give a guest a name, a password, and the role that the configuration gives. Answers a `UserId`.
-    Upgrade(Login, Option<Role>),
+    Upgrade(Login, SessionId, Option<Role>),
     /// Keep a reset token. Answers a `ResetRow`.
     AddReset(SecretHash, ResetRow),
     /// Commit as much as if a reset token were kept, and keep none: there is no such account. Answers the `ResetRow`.

@@ -1,9 +1,9 @@
 //! Accounts: who may sign in, and as whom.
 //!
-//! - `sign_in`: register, log in, refresh, authenticate; `creation`: claiming a name or secret, and the account that it leads
+//! - `sign_in`: register, log in, refresh, authenticate; `grants`: the tokens that come of it; `creation`: claiming a name or secret, and the account that it leads
 //!   to; `devices`: the sessions of an account; `credentials`: passwords, reset tokens and roles;
-//! - [`passwords`]: bcrypt apart from everything else; [`lockout`]:
-//!   delays that grow with wrong passwords;
+//! - [`passwords`]: bcrypt apart from everything else; [`lockout`]: delays that grow with wrong passwords, `known_devices`: who
+//!   need not wait for what strangers have tried;
 //! - [`signing`]: access tokens and their keys; [`tokens`]: refresh and reset tokens; [`reset_delivery`]: how a reset token
 //!   reaches its player.
 //!
@@ -16,11 +16,16 @@
 mod creation;
 mod credentials;
 mod devices;
+mod grants;
+mod known_devices;
 pub mod lockout;
+pub mod masters;
+mod network;
 pub mod passwords;
 pub mod reset_delivery;
 mod sign_in;
 pub mod signing;
+pub mod ticks;
 pub mod tokens;
 
 #[cfg(test)]
@@ -35,29 +40,31 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
-use pitturu_rules::accounts::Hidden;
 use pitturu_rules::names;
 use pitturu_store::StoreError;
 use pitturu_store::auth_keys::AuthKeys;
+use pitturu_store::master_keys::MasterKeysError;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use self::lockout::{Lockout, LockoutConfig};
+use self::masters::Masters;
 use self::passwords::{PasswordConfig, Passwords};
 use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
+use self::ticks::Ticks;
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::PlayerOwners;
 use crate::players::command::{AccountAsk, Ask};
 use crate::players::staff::StaffOwner;
 use crate::players::store::PlayerStore;
-use crate::random::random_bytes;
 
-/// How often a reset token may be asked for one name, and from one address. More requests are answered as always, and
-/// nothing is sent: nobody can fill a player's mailbox.
+/// How often a reset token may be asked for one name, and from one network. More are refused, for names that nobody has as well: nobody
+/// can fill a player's mailbox, and no single network can keep a player from asking.
 const RESET_REQUESTS: LockoutConfig = LockoutConfig {
     name_failures_free: 3,
+    name_total_free: 12,
     address_failures_free: 50,
     delay_first_ms: 10 * 60 * 1_000,
     delay_max_ms: 60 * 60 * 1_000,
@@ -77,8 +84,11 @@ pub struct AccountsConfig {
     /// Life of a reset token in milliseconds.
     pub reset_life_ms: u64,
     /// User names that become admins when they register or log in. Register them before the server is open to others:
-    /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it.
+    /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it, and the
+    /// list gives none to a player whose role an admin has changed.
     pub admins: Vec<String>,
+    /// The clock of delays.
+    pub ticks: Ticks,
 }
 
 impl Default for AccountsConfig {
@@ -90,6 +100,7 @@ impl Default for AccountsConfig {
             refresh_life_ms: 90 * 24 * 60 * 60 * 1_000,
             reset_life_ms: 60 * 60 * 1_000,
             admins: Vec::new(),
+            ticks: Ticks::default(),
         }
     }
 }
@@ -100,12 +111,34 @@ pub enum OpenError {
     /// The store's own fault.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A new master key can't be written.
+    #[error(transparent)]
+    Masters(#[from] MasterKeysError),
     /// The threads for passwords can't be started.
     #[error("the threads for passwords cannot be started: {0}")]
     Passwords(#[from] std::io::Error),
     /// A name in [`AccountsConfig::admins`] is none.
     #[error("{0:?} in the list of admins is not a user name")]
     Admin(String),
+}
+
+/// Why keys were not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The store's own fault.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A new master key can't be written.
+    #[error(transparent)]
+    Masters(#[from] MasterKeysError),
+}
+
+/// The keys behind tokens.
+pub struct Keys {
+    /// Those of the store, which sign access tokens.
+    pub signing: Arc<dyn AuthKeys>,
+    /// Those that the store has not.
+    pub masters: Masters,
 }
 
 /// The players' entities, and what is stored of them.
@@ -167,8 +200,10 @@ pub struct AccountService {
     lockout: Lockout,
     reset_requests: Lockout,
     keys: SigningKeys,
+    masters: Masters,
     tokens: TokenMaker,
     admins: HashSet<String>,
+    ticks: Ticks,
     config: AccountsConfig,
 }
 
@@ -178,7 +213,7 @@ impl AccountService {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(
-        store: Arc<dyn AuthKeys>,
+        keys: Keys,
         players: Players,
         staff: StaffOwner,
         reset_delivery: Option<Arc<dyn ResetDelivery>>,
@@ -194,8 +229,11 @@ impl AccountService {
                     .map_err(|_| OpenError::Admin(name.clone()))
             })
             .collect::<Result<_, _>>()?;
-        let keys = SigningKeys::open(Arc::clone(&store), config.signing, now).await?;
-        let master = store.secret("opaque_tokens", random_bytes()).await?;
+        let masters = keys.masters;
+        if config.signing.rotate_at_start {
+            masters.rotate(now, config.refresh_life_ms).await?;
+        }
+        let keys = SigningKeys::open(keys.signing, masters.clone(), config.signing, now).await?;
         Ok(Self {
             players,
             staff,
@@ -204,26 +242,36 @@ impl AccountService {
             lockout: Lockout::new(config.lockout),
             reset_requests: Lockout::new(RESET_REQUESTS),
             keys,
-            tokens: TokenMaker::new(Hidden(master.0)),
+            tokens: TokenMaker::new(masters.clone()),
+            masters,
             admins,
+            ticks: config.ticks.clone(),
             config,
         })
     }
 
-    /// Replaces and deletes signing keys. To be called every minute or so.
+    /// Replaces master and signing keys that are too old, and deletes those that are good for nothing. To be called every minute or so.
     ///
     /// # Errors
-    /// Those of the store; what was done stays done.
-    pub async fn maintain(&self, now: u64) -> Result<(), StoreError> {
-        self.keys.maintain(now).await
+    /// [`RotateError`]; what was done stays done.
+    pub async fn maintain(&self, now: u64) -> Result<(), RotateError> {
+        let age_max_ms = self.config.signing.key_age_max_ms;
+        if self.masters.is_older(age_max_ms, now) {
+            let kept_ms = self.config.refresh_life_ms;
+            self.masters.rotate(now, kept_ms).await?;
+        }
+        Ok(self.keys.maintain(now).await?)
     }
 
-    /// Makes a new signing key now. Tokens signed with the old ones stay good for their time.
+    /// Makes a new master key and a new signing key now. Tokens made with the old ones stay good for their time.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn rotate_signing_key(&self, now: u64) -> Result<(), StoreError> {
-        self.keys.rotate(now).await
+    /// [`RotateError`].
+    pub async fn rotate_keys(&self, now: u64) -> Result<(), RotateError> {
+        self.masters
+            .rotate(now, self.config.refresh_life_ms)
+            .await?;
+        Ok(self.keys.rotate(now).await?)
     }
 
     /// The role that the configuration gives to this folded name.

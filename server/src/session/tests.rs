@@ -3,6 +3,8 @@
 //! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
 //! client goes on.
 
+mod cut;
+mod documented;
 mod faulty;
 mod keys;
 mod presence;

@@ -1,4 +1,5 @@
-//! The keys behind tokens: those that sign access tokens, and secrets that others are derived from.
+//! The keys behind tokens: those that sign access tokens. Each is worth nothing without a master key, which the store has not
+//! ([`master_keys`](crate::master_keys)).
 
 use std::fmt;
 
@@ -34,10 +35,10 @@ pub struct SigningKeyRow {
     pub life_ms: u64,
 }
 
-/// Signing keys, and named secrets.
+/// Signing keys.
 ///
 /// A write is durable when it returns. Writes take effect one after the other, each whole, and each sees those before it: signing keys
-/// are one partition, and so is each secret.
+/// are one partition.
 ///
 /// # Errors
 /// Those of the store.
@@ -58,7 +59,4 @@ pub trait AuthKeys: Send + Sync {
 
     /// Removes a signing key.
     async fn delete_signing_key(&self, kid: String) -> Result<(), StoreError>;
-
-    /// The secret kept under this name; `fresh` becomes it when there is none.
-    async fn secret(&self, name: &'static str, fresh: [u8; 32]) -> Result<Secret, StoreError>;
 }

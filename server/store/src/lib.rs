@@ -5,7 +5,7 @@
 //!
 //! - [`entities`]: rooms, players and whatever else has an order; it promises nothing beyond one entity or one claim, so that a
 //!   store of many partitions can keep it;
-//! - [`auth_keys`]: the keys behind tokens;
+//! - [`auth_keys`]: the keys behind tokens; [`master_keys`]: what these are worth nothing without, outside the store;
 //! - [`embedded`]: the store in one folder.
 
 pub mod auth_keys;
@@ -16,6 +16,7 @@ pub mod embedded;
 pub mod entities;
 pub mod error;
 pub mod fail_points;
+pub mod master_keys;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod reservation;

@@ -61,6 +61,7 @@ fn every_refusal_is_counted_where_a_client_hears_it() {
         username: "nobody".into(),
         password: "wrong horse".into(),
         device: None,
+        known: None,
     };
     let in_game = SetPresence {
         status: Status::InGame,

@@ -23,6 +23,7 @@ mod launch;
 mod lifecycle;
 mod neighbour;
 mod player;
+mod private_files;
 mod raw;
 mod rfc6455;
 mod rfc6455_cases;

@@ -29,6 +29,7 @@ fn login(player: &mut Player, username: &str, password: &str) -> Result<SignedIn
         username: username.to_owned(),
         password: password.to_owned(),
         device: None,
+        known: None,
     })
 }
 
@@ -115,6 +116,7 @@ fn a_login_storm_does_not_slow_chat_down() {
                     username: format!("stormer{}", number % 8),
                     password: PASSWORD.to_owned(),
                     device: None,
+                    known: None,
                 };
                 player.call(&login).await.is_ok()
             });

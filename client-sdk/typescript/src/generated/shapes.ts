@@ -49,7 +49,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   ListReactions: { room: 'id', seq: 'u53', after: 'id?', limit: 'u32?' },
   ListRooms: { after: 'text?', limit: 'u32?' },
   ListSessions: {},
-  Login: { username: 'text', password: 'text', device: 'text?' },
+  Login: { username: 'text', password: 'text', device: 'text?', known: 'text?' },
   LoginGuest: { secret: 'text', name: 'text?', device: 'text?' },
   Logout: {},
   LogoutEverywhere: {},

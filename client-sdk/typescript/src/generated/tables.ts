@@ -18,7 +18,7 @@ export interface Methods {
   RefreshTokens: { request: types.RefreshTokens; reply: types.SignedIn };
   /** Signs this connection in with an access token. */
   Authenticate: { request: types.Authenticate; reply: types.Identity };
-  /** Gives a guest account a name and a password. Its sessions go on. */
+  /** Gives a guest account a name and a password. The device's secret signs in no longer, and all other sessions of the account end. */
   UpgradeGuest: { request: types.UpgradeGuest; reply: types.Account };
   /** The caller's own account. */
   GetAccount: { request: types.GetAccount; reply: types.Account };

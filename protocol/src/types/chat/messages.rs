@@ -159,7 +159,7 @@ pub enum HistoryFrom {
 pub struct History {
     /// Oldest first, without holes.
     pub messages: Vec<Message>,
-    /// Oldest message that retention has left; 0 in an empty room.
+    /// Oldest message that retention has left; `head + 1` when there is none, so 1 in a new room.
     pub first: u64,
     /// Newest message.
     pub head: u64,

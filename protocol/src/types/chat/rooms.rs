@@ -39,7 +39,7 @@ pub struct RoomInfo {
     pub members: u32,
     /// Newest message's sequence; 0 before the first.
     pub head: u64,
-    /// Oldest message that retention has left.
+    /// Oldest message that retention has left; `head + 1` when there is none, so 1 in a new room.
     pub first: u64,
     /// Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait.
     pub slow_mode_ms: u32,

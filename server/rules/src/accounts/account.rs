@@ -148,7 +148,7 @@ impl Account {
     }
 
     /// Adds a session, for [`SESSIONS_MAX`] removes those that have run out and the one that was used longest ago, and, when
-    /// `role` is given, by the configuration, sets the role. The account's password must still be at `version`; guests have none.
+    /// `role` is given, by the configuration, and no admin has decided otherwise, sets the role. The account's password must still be at `version`; guests have none.
     ///
     /// # Errors
     /// [`AccountRefusal::NoAccount`], `PasswordMoved`.
@@ -198,10 +198,13 @@ impl Account {
         let Some(session) = self.sessions.get(&rotation.session) else {
             return Err(AccountRefusal::NoSession);
         };
-        if !rotation.genuine || rotation.generation > session.generation {
+        if rotation.generation > session.generation {
             return Err(AccountRefusal::WrongToken);
         }
         if rotation.generation < session.generation {
+            if !rotation.genuine {
+                return Err(AccountRefusal::WrongToken);
+            }
             self.remove_session(rotation.session, effects);
             let ended = AccountNews::SessionEnded(rotation.session);
             effects.news.push(ended);
@@ -216,6 +219,7 @@ impl Account {
         let session = SessionRow {
             generation: session.generation + 1,
             refresh: rotation.next,
+            nonce: rotation.nonce,
             address: rotation.address.clone(),
             used_at: rotation.now,
             expires_at: rotation.expires_at,
@@ -292,13 +296,15 @@ impl Account {
         Ok(self.user)
     }
 
-    /// Gives a guest a name, which has been claimed, and a password. The device's secret signs in no longer.
+    /// Gives a guest a name, which has been claimed, and a password. The device's secret signs in no longer, and of the sessions that it has
+    /// opened only `by` goes on: the device's owner gets rid of whoever has copied the secret.
     ///
     /// # Errors
     /// [`AccountRefusal::NoAccount`], `NotAGuest`, `Void`.
     pub fn upgrade(
         &mut self,
         login: Login,
+        by: SessionId,
         role: Option<Role>,
         now: u64,
         effects: &mut AccountEffects,
@@ -314,6 +320,7 @@ impl Account {
         row.login = Some(login);
         effects.has_account_changed = true;
         effects.news.push(AccountNews::Upgraded);
+        self.end_sessions(Some(by), effects);
         self.configure(role, effects);
         Ok(self.user)
     }
@@ -360,8 +367,17 @@ impl Account {
         effects.voids.extend(old.map(|(claim, _)| (claim, None)));
     }
 
-    /// Sets the role that the entity which keeps roles has decided. Whether it is another one.
+    /// Sets the role that the entity which keeps roles has decided. Whether it is another one: from then on the configuration gives the
+    /// player no role.
     pub fn set_role(&mut self, role: Role, effects: &mut AccountEffects) -> bool {
+        let is_other = self.show_role(role, effects);
+        if is_other && let Some(row) = &mut self.row {
+            row.is_role_decided = true;
+        }
+        is_other
+    }
+
+    fn show_role(&mut self, role: Role, effects: &mut AccountEffects) -> bool {
         let Some(row) = self.row.as_mut().filter(|row| row.role != role) else {
             return false;
         };
@@ -400,8 +416,10 @@ impl Account {
     }
 
     fn configure(&mut self, role: Option<Role>, effects: &mut AccountEffects) {
+        let is_decided = self.row.as_ref().is_some_and(|row| row.is_role_decided);
         if let Some(role) = role
-            && self.set_role(role, effects)
+            && !is_decided
+            && self.show_role(role, effects)
         {
             effects.configured = Some(role);
         }
@@ -412,6 +430,8 @@ impl Account {
             user: self.user,
             session: session.session,
             generation: session.generation,
+            nonce: session.nonce,
+            refresh: session.refresh,
             created,
         }
     }

@@ -20,6 +20,9 @@ impl<T> fmt::Debug for Hidden<T> {
 /// SHA-256 of a secret.
 pub type SecretHash = [u8; 32];
 
+/// Random bytes that make one token differ from all others.
+pub type Nonce = [u8; 16];
+
 /// What one account has and no other: before there is the account, it is claimed for the account's entity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +67,9 @@ pub struct AccountRow {
     pub guest_secret: Option<SecretHash>,
     /// Role.
     pub role: Role,
+    /// Whether an admin has given or taken a role: the configuration gives none any more.
+    #[serde(default)]
+    pub is_role_decided: bool,
     /// When it was created.
     pub created_at: u64,
     /// What the player shows of themselves.
@@ -152,9 +158,13 @@ pub struct SessionRow {
     pub generation: u64,
     /// Hash of that token's secret.
     pub refresh: SecretHash,
+    /// What was drawn for that token. It goes into the [`Grant`] of the call that gave the token out and is stored nowhere else, so it
+    /// is forgotten when a repetition no longer gets the token; all zeros from then on.
+    #[serde(skip)]
+    pub nonce: Nonce,
 }
 
-/// Tokens that a call gave out, as far as they are stored: enough to derive them again.
+/// Tokens that a call gave out, as far as they are stored: enough to derive them again with a key that the store has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The player.
@@ -163,6 +173,10 @@ pub struct Grant {
     pub session: SessionId,
     /// Generation of the refresh token.
     pub generation: u64,
+    /// What was drawn for the refresh token.
+    pub nonce: Nonce,
+    /// Hash of the refresh token's secret, which tells the master key that it was made with.
+    pub refresh: SecretHash,
     /// Whether the call created the account.
     pub created: bool,
 }
@@ -182,7 +196,7 @@ pub struct ResetRow {
     /// Count of password changes that it is good for.
     pub version: u64,
     /// What the token is derived from.
-    pub nonce: [u8; 16],
+    pub nonce: Nonce,
     /// When it runs out.
     pub expires_at: u64,
 }
@@ -196,8 +210,11 @@ pub struct Rotation {
     pub generation: u64,
     /// Hash of the token's secret.
     pub presented: SecretHash,
-    /// Whether this server made the token, whatever its generation.
+    /// Whether this server made the token, as far as it can tell: it can't for tokens whose master key it keeps no longer. A token of an
+    /// earlier generation ends the session only if it is.
     pub genuine: bool,
+    /// What is drawn for the next generation's token.
+    pub nonce: Nonce,
     /// Hash of the next generation's secret.
     pub next: SecretHash,
     /// Network address of the caller.

@@ -33,6 +33,7 @@ fn session(number: u8) -> SessionRow {
         expires_at: NOW + 1_000,
         generation: 0,
         refresh: secret(0),
+        nonce: [number; 16],
     }
 }
 
@@ -52,6 +53,7 @@ fn guest(secret: SecretHash) -> AccountRow {
         login: None,
         guest_secret: Some(secret),
         role: Role::Player,
+        is_role_decided: false,
         created_at: NOW,
         profile: ProfileRow {
             name: "player".to_owned(),
@@ -224,27 +226,39 @@ fn void_claims_are_bounded_and_forgotten() {
 #[test]
 fn a_guest_is_upgraded_once() {
     let mut account = created(guest([9; 32]));
+    for number in 2..5 {
+        let copied =
+            account.open_session(None, session(number), None, &mut AccountEffects::default());
+        assert!(copied.is_ok());
+    }
     account.void(name("ben"), NOW, &mut AccountEffects::default());
     let lost = refused(&mut account, |account, effects| {
-        account.upgrade(login("ben"), None, NOW, effects)
+        account.upgrade(login("ben"), session_id(1), None, NOW, effects)
     });
     assert_eq!(lost, AccountRefusal::Void);
     let (done, changed) = effects(&mut account, |account, effects| {
-        account.upgrade(login("ana"), Some(Role::Admin), NOW, effects)
+        account.upgrade(login("ana"), session_id(1), Some(Role::Admin), NOW, effects)
     });
     assert_eq!(done, Ok(USER));
     let role = AccountNews::RoleChanged(Role::Admin);
-    assert_eq!(changed.news, [AccountNews::Upgraded, role]);
+    let ended = AccountNews::SessionsEnded(Some(session_id(1)));
+    assert_eq!(changed.news, [AccountNews::Upgraded, ended, role]);
+    let left: Vec<_> = account.sessions().map(|row| row.session).collect();
+    assert_eq!(
+        left,
+        [session_id(1)],
+        "what the secret has opened elsewhere ends"
+    );
     assert_eq!(changed.configured, Some(Role::Admin));
     let row = account.row().unwrap();
     assert_eq!((row.username(), row.guest()), (Some("ANA"), false));
     assert!(Claim::Secret([9; 32]).is_of(row), "the secret stays taken");
     let twice = refused(&mut account, |account, effects| {
-        account.upgrade(login("cleo"), None, NOW, effects)
+        account.upgrade(login("cleo"), session_id(1), None, NOW, effects)
     });
     assert_eq!(twice, AccountRefusal::NotAGuest);
     let missing = refused(&mut nobody(), |account, effects| {
-        account.upgrade(login("ana"), None, NOW, effects)
+        account.upgrade(login("ana"), session_id(1), None, NOW, effects)
     });
     assert_eq!(missing, AccountRefusal::NoAccount);
 }

@@ -47,8 +47,8 @@ impl Player {
                 encoded(&())
             }
             AccountAsk::SetPassword(change) => encoded(&account.set_password(change, changed)?),
-            AccountAsk::Upgrade(login, role) => {
-                encoded(&account.upgrade(login, role, now, changed)?)
+            AccountAsk::Upgrade(login, by, role) => {
+                encoded(&account.upgrade(login, by, role, now, changed)?)
             }
             AccountAsk::AddReset(token, reset) => {
                 encoded(&account.add_reset(token, reset, now, changed)?)

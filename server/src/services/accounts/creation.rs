@@ -23,7 +23,7 @@ use pitturu_rules::accounts::{
     AccountRow, Claim, Grant, Login, ProfileRow, SecretHash, SessionRow,
 };
 
-use super::tokens::TokenMaker;
+use super::tokens::{RefreshOf, TokenMaker};
 use super::{AccountService, Players, Stored};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
@@ -188,6 +188,7 @@ impl NewAccount {
             login: self.login.clone(),
             guest_secret: self.guest_secret,
             role: self.role,
+            is_role_decided: false,
             created_at: now,
             profile: ProfileRow {
                 name: self.name.clone().unwrap_or_else(|| guest_name(user)),
@@ -208,6 +209,12 @@ pub(super) fn new_session(
     caller: &Caller,
 ) -> SessionRow {
     let session = SessionId::from_bytes(random_bytes());
+    let nonce = random_bytes();
+    let about = RefreshOf {
+        user,
+        session,
+        generation: 0,
+    };
     SessionRow {
         session,
         device,
@@ -216,7 +223,8 @@ pub(super) fn new_session(
         used_at: caller.now,
         expires_at: caller.now.saturating_add(life_ms),
         generation: 0,
-        refresh: tokens.refresh(user, session, 0).hash,
+        refresh: tokens.refresh(about, nonce).hash,
+        nonce,
     }
 }
 

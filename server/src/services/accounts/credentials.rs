@@ -1,9 +1,9 @@
 //! Passwords, reset tokens and roles.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::UserId;
+use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::{
-    Account, ChangePassword, IssuePasswordReset, PasswordReset, RequestPasswordReset,
+    Account, ChangePassword, Identity, IssuePasswordReset, PasswordReset, RequestPasswordReset,
     ResetPassword, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
@@ -26,7 +26,7 @@ impl AccountService {
         caller: &Caller,
         request: UpgradeGuest,
     ) -> Result<Account, Fault> {
-        let user = caller.user()?;
+        let Identity { user, session, .. } = *caller.identity()?;
         let username = Username::parse(&request.username)?;
         names::password("password", &request.password)?;
         let email = names::email(request.email.as_deref())?;
@@ -55,7 +55,12 @@ impl AccountService {
             version: 0,
             email,
         };
-        let upgraded = self.players.upgrade(caller, user, login, role, key).await?;
+        let upgrade = Upgrade {
+            login,
+            by: session,
+            role,
+        };
+        let upgraded = self.players.upgrade(caller, user, upgrade, key).await?;
         if upgraded.is_repeated {
             self.password_is(user, &password).await?;
         }
@@ -85,19 +90,18 @@ impl AccountService {
                 "a guest has no password; give the account a name and a password first",
             ));
         };
-        let attempt = self
-            .lockout
-            .admit(&login.folded, caller.address, caller.now)
-            .map_err(locked_out)?;
-        let right = self
-            .passwords
-            .verify(&request.old, Some(&login.password.0))
-            .await
-            .inspect_err(|_| self.lockout.undo(attempt))?;
-        if !right {
+        // Whoever is signed in is known, and is held up by nobody else's attempts.
+        let device =
+            [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
+        let attempt = self.lockout.admit_device(&device, || self.ticks.now());
+        let attempt = attempt.await.map_err(locked_out)?;
+        let old = self.passwords.verify(&request.old, Some(&login.password.0));
+        if !old.await? {
+            attempt.failed(self.ticks.now());
+            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
             return Err(Fault::of(Code::WrongCredentials));
         }
-        self.lockout.succeeded(attempt);
+        drop(attempt);
         let change = PasswordChange {
             version: login.version,
             password: Hidden(self.passwords.hash(&request.new).await?),
@@ -129,13 +133,13 @@ impl AccountService {
             .ok()
             .map(|name| name.folded);
         let counted = name.as_deref().unwrap_or(&request.username);
-        if self
+        let attempt = self
             .reset_requests
-            .admit(counted, caller.address, caller.now)
-            .is_err()
-        {
-            return Ok(Done {});
-        }
+            .admit(counted, caller.address, || self.ticks.now());
+        attempt
+            .await
+            .map_err(too_many_resets)?
+            .failed(self.ticks.now());
         let account = match &name {
             Some(name) => self.players.store.account_named(name).await?,
             None => None,
@@ -207,7 +211,7 @@ impl AccountService {
         if changed.is_repeated {
             self.password_is(user, &password).await?;
         }
-        self.lockout.clear(&login.folded);
+        self.lockout.forgive(&login.folded, caller.address);
         Ok(Done {})
     }
 
@@ -231,9 +235,19 @@ impl AccountService {
         // The password was changed since the account was read.
         let added = added.map_err(|fault| instead(fault, Code::TokenInvalid, Code::Unavailable))?;
         tracing::info!(%admin, %user, "issued a password-reset token");
+        let ResetRow {
+            nonce, expires_at, ..
+        } = added.value;
+        // The master key may be another one by now.
+        let mut token = self.tokens.reset(user, &nonce);
+        for made in self.tokens.resets(user, &nonce) {
+            if self.players.store.reset(user, &made.hash).await?.is_some() {
+                token = made;
+            }
+        }
         Ok(PasswordReset {
-            token: self.tokens.reset(user, &added.value.nonce).text,
-            expires_at: added.value.expires_at,
+            token: token.text,
+            expires_at,
         })
     }
 
@@ -302,6 +316,15 @@ impl AccountService {
     }
 }
 
+/// What a guest becomes.
+struct Upgrade {
+    login: Login,
+    /// The session that goes on.
+    by: SessionId,
+    /// The role that the configuration gives.
+    role: Option<Role>,
+}
+
 impl Players {
     /// Claims a name for a guest and upgrades the account. It goes on when the caller goes away: a claim without an account would
     /// keep others waiting.
@@ -309,18 +332,18 @@ impl Players {
         &self,
         caller: &Caller,
         user: UserId,
-        login: Login,
-        role: Option<Role>,
+        upgrade: Upgrade,
         key: Option<IdempotencyKey>,
     ) -> Result<Stored<UserId>, Fault> {
         let (players, caller) = (self.clone(), caller.clone());
         let upgrading = async move {
+            let Upgrade { login, by, role } = upgrade;
             let claim = Claim::Name(login.folded.clone());
             if !players.claim(&caller, &claim, user).await? {
                 return Err(Fault::of(Code::UsernameTaken));
             }
             let key = key.map(|key| (user, key));
-            let ask = AccountAsk::Upgrade(login, role);
+            let ask = AccountAsk::Upgrade(login, by, role);
             let upgraded = players.ask(user, &caller, ask, key).await;
             match upgraded {
                 Err(_) if players.store.is_void(user, &claim, caller.now).await? => {
@@ -333,4 +356,9 @@ impl Players {
             .await
             .unwrap_or_else(|_| Err(Fault::of(Code::Internal)))
     }
+}
+
+fn too_many_resets(wait_ms: u64) -> Fault {
+    let fault = Fault::new(Code::RateLimited, "too many password resets were asked for");
+    fault.retry_after_ms(wait_ms)
 }

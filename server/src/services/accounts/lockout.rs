@@ -1,29 +1,52 @@
-//! Delays that grow with wrong passwords, for each account name and for each address.
+//! Delays that grow with wrong passwords: leaky buckets.
 //!
-//! An attempt is counted when it is admitted, so guesses that run side by side don't slip past, and refused attempts
-//! count as well, so hammering makes the wait longer. Names count whether or not an account has them. The counters
-//! live in memory: a restart forgets them.
+//! | bucket | what it holds up |
+//! |---|---|
+//! | a name and a network | guesses at one account from one place |
+//! | a name, whatever the network | guesses at one account from many places; twenty times as many are free |
+//! | a network, whatever the name | guesses at many accounts from one place |
+//! | a known device of an account | guesses there; it passes the three above |
+//!
+//! A wrong password raises its buckets, and every bucket leaks. What is refused raises nothing, and a right password takes nothing
+//! out that others have put in. Attempts whose password is still being looked at are no failures, but together with these they
+//! may not be more than are free: the others wait for their outcome, so that guesses side by side don't slip past. Names count whether or not an account has
+//! them. Buckets live in memory: a restart forgets them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
-/// Most names, and most addresses, that are remembered. The ones whose last attempt is oldest are forgotten first.
+use super::network::network_of;
+
+/// Most buckets of each kind that are remembered. Those that were raised longest ago are forgotten first.
 pub const LOCKOUT_ENTRIES_MAX: usize = 100_000;
+
+/// Most sign-ins that wait for the outcome of others on the same name or from the same network. More are told to come back.
+const WAITING_MAX: usize = 1_024;
+
+/// What they are told to wait, in milliseconds.
+const COME_BACK_MS: u64 = 1_000;
+
+/// A bucket that many networks or names share has delays shorter by this factor and leaks faster by it: who shares it with an attacker goes on
+/// soon.
+const SHARED: u64 = 10;
 
 /// How delays grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockoutConfig {
-    /// Wrong passwords for one name before the first delay.
+    /// Wrong passwords for one name from one network before the first delay.
     pub name_failures_free: u32,
-    /// Wrong passwords from one address (IPv6: from one /64) before the first delay. Larger than for a name, because
-    /// players share addresses.
+    /// Wrong passwords for one name from all networks before the first delay.
+    pub name_total_free: u32,
+    /// Wrong passwords from one network before the first delay. Larger than for a name, because players share addresses.
     pub address_failures_free: u32,
-    /// First delay; each further attempt doubles it.
+    /// First delay in milliseconds; each further wrong password doubles it.
     pub delay_first_ms: u64,
-    /// Longest delay. Also the time without attempts after which one failure is forgotten.
+    /// Longest delay in milliseconds, and the time in which one wrong password leaks away. Both are a tenth of this for a name from all networks and
+    /// for a network.
     pub delay_max_ms: u64,
 }
 
@@ -31,6 +54,7 @@ impl Default for LockoutConfig {
     fn default() -> Self {
         Self {
             name_failures_free: 5,
+            name_total_free: 100,
             address_failures_free: 50,
             delay_first_ms: 1_000,
             delay_max_ms: 15 * 60 * 1_000,
@@ -38,33 +62,77 @@ impl Default for LockoutConfig {
     }
 }
 
-/// Counts attempts at passwords.
+/// The name of a bucket: a hash, so that long names take no more memory than short ones.
+type Id = [u8; 16];
+
+/// Holds up guesses.
 #[derive(Debug)]
 pub struct Lockout {
     config: LockoutConfig,
     entries_max: usize,
-    counters: Mutex<Counters>,
+    tables: Mutex<Tables>,
+    /// Rings when the outcome of an attempt is known.
+    settled: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Counters {
-    names: Table,
-    addresses: Table,
+struct Tables {
+    /// By [`Kind`].
+    buckets: [Table; 4],
+    waiting: usize,
 }
 
-/// An attempt that may go on. It stays counted as a failure unless [`Lockout::succeeded`] or [`Lockout::undo`] is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Attempt {
-    name: Bucket,
-    address: Bucket,
+enum Kind {
+    NameHere,
+    Name,
+    Network,
+    Device,
 }
 
-/// The name of a counter: a hash, so that long names take no more memory than short ones.
-type Bucket = [u8; 16];
+/// Why an attempt may not go on now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// For so many milliseconds.
+    For(u64),
+    /// Until the outcome of others is known.
+    ByOthers,
+}
+
+/// An attempt that may go on. Dropped without [`Attempt::failed`] it has raised nothing: the password was right, or nobody has
+/// looked at it.
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt<'a> {
+    lockout: &'a Lockout,
+    buckets: Vec<(Kind, Id)>,
+}
+
+impl Attempt<'_> {
+    /// The password was wrong. `now`: milliseconds of the clock that [`Lockout::admit`] was asked by.
+    pub fn failed(self, now: u64) {
+        let lockout = self.lockout;
+        let mut tables = lockout.tables.lock();
+        for &(kind, id) in &self.buckets {
+            let rule = lockout.rule(kind);
+            tables.buckets[kind as usize].raise(id, &rule, now, lockout.entries_max);
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut tables = self.lockout.tables.lock();
+        for &(kind, id) in &self.buckets {
+            tables.buckets[kind as usize].settle(id);
+        }
+        drop(tables);
+        self.lockout.settled.notify_waiters();
+    }
+}
 
 impl Lockout {
-    /// Empty counters.
+    /// Empty buckets.
     pub fn new(config: LockoutConfig) -> Self {
         Self::with_capacity(config, LOCKOUT_ENTRIES_MAX)
     }
@@ -73,376 +141,271 @@ impl Lockout {
         Self {
             config,
             entries_max,
-            counters: Mutex::default(),
+            tables: Mutex::default(),
+            settled: Notify::new(),
         }
     }
 
-    /// Counts an attempt on a folded name from an address. Refused: how many milliseconds to wait. An attempt that the
-    /// address's delay refuses doesn't count against the name, so that one hostile address can't keep a player out.
-    pub fn admit(&self, folded: &str, address: IpAddr, now: u64) -> Result<Attempt, u64> {
-        let attempt = Attempt {
-            name: bucket(folded.as_bytes()),
-            address: address_bucket(address),
-        };
+    /// Lets an attempt on a folded name from an address go on, at once or when the outcome of those before it is known. `now` tells the milliseconds of a
+    /// clock that is never set back.
+    ///
+    /// # Errors
+    /// How many milliseconds to wait.
+    pub async fn admit(
+        &self,
+        folded: &str,
+        address: IpAddr,
+        now: impl Fn() -> u64,
+    ) -> Result<Attempt<'_>, u64> {
+        self.pass(buckets_of(folded, address), now).await
+    }
+
+    /// The same for a device that the account knows, whatever strangers have done to its name or network. `device` tells it from all other
+    /// devices of all accounts.
+    ///
+    /// # Errors
+    /// How many milliseconds to wait.
+    pub async fn admit_device(
+        &self,
+        device: &[&[u8]],
+        now: impl Fn() -> u64,
+    ) -> Result<Attempt<'_>, u64> {
+        self.pass(vec![(Kind::Device, id(device))], now).await
+    }
+
+    /// Forgets what was tried on a name from the caller's own network, after its password was reset.
+    pub fn forgive(&self, folded: &str, address: IpAddr) {
+        let (kind, id) = buckets_of(folded, address)[0];
+        self.tables.lock().buckets[kind as usize].remove(id);
+    }
+
+    async fn pass(
+        &self,
+        buckets: Vec<(Kind, Id)>,
+        now: impl Fn() -> u64,
+    ) -> Result<Attempt<'_>, u64> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            // From here on no outcome goes unheard.
+            settled.as_mut().enable();
+            match self.try_pass(&buckets, now()) {
+                Ok(()) => {
+                    return Ok(Attempt {
+                        lockout: self,
+                        buckets,
+                    });
+                }
+                Err(Held::For(wait_ms)) => return Err(wait_ms),
+                Err(Held::ByOthers) => {}
+            }
+            let _place = Place::take(self).ok_or(COME_BACK_MS)?;
+            settled.await;
+        }
+    }
+
+    /// Takes the attempt into all of its buckets, or into none.
+    fn try_pass(&self, buckets: &[(Kind, Id)], now: u64) -> Result<(), Held> {
+        let mut tables = self.tables.lock();
+        let held = buckets.iter().filter_map(|&(kind, id)| {
+            let rule = self.rule(kind);
+            tables.buckets[kind as usize].held(id, &rule, now)
+        });
+        let longest = held.reduce(|one, other| match (one, other) {
+            (Held::For(one), Held::For(other)) => Held::For(one.max(other)),
+            (Held::For(wait), _) | (_, Held::For(wait)) => Held::For(wait),
+            _ => Held::ByOthers,
+        });
+        match longest {
+            Some(held) => Err(held),
+            None => {
+                for &(kind, id) in buckets {
+                    tables.buckets[kind as usize].begin(id);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn rule(&self, kind: Kind) -> Rule {
         let config = &self.config;
-        let mut counters = self.lock();
-        counters.addresses.attempt(
-            attempt.address,
-            config.address_failures_free,
-            config,
-            now,
-            self.entries_max,
-        )?;
-        counters.names.attempt(
-            attempt.name,
-            config.name_failures_free,
-            config,
-            now,
-            self.entries_max,
-        )?;
-        Ok(attempt)
-    }
-
-    /// The password was right: the name is free of failures, and the attempt doesn't count against the address.
-    pub fn succeeded(&self, attempt: Attempt) {
-        let mut counters = self.lock();
-        counters.names.remove(attempt.name);
-        counters
-            .addresses
-            .undo(attempt.address, self.config.address_failures_free);
-    }
-
-    /// The password was not looked at: the attempt doesn't count.
-    pub fn undo(&self, attempt: Attempt) {
-        let mut counters = self.lock();
-        counters
-            .names
-            .undo(attempt.name, self.config.name_failures_free);
-        counters
-            .addresses
-            .undo(attempt.address, self.config.address_failures_free);
-    }
-
-    /// Forgets the failures of a name, after its password was reset.
-    pub fn clear(&self, folded: &str) {
-        self.lock().names.remove(bucket(folded.as_bytes()));
-    }
-
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Counters> {
-        self.counters.lock()
+        let (free, shared) = match kind {
+            Kind::NameHere | Kind::Device => (config.name_failures_free, 1),
+            Kind::Name => (config.name_total_free, SHARED),
+            Kind::Network => (config.address_failures_free, SHARED),
+        };
+        let delay_max_ms = (config.delay_max_ms / shared).max(1);
+        Rule {
+            free,
+            delay_first_ms: config.delay_first_ms.min(delay_max_ms),
+            delay_max_ms,
+        }
     }
 }
 
-/// Counters of one kind, and the order in which they were last used.
+/// A place among those who wait.
+struct Place<'a>(&'a Lockout);
+
+impl<'a> Place<'a> {
+    fn take(lockout: &'a Lockout) -> Option<Self> {
+        let mut tables = lockout.tables.lock();
+        if tables.waiting >= WAITING_MAX {
+            return None;
+        }
+        tables.waiting += 1;
+        Some(Self(lockout))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.tables.lock().waiting -= 1;
+    }
+}
+
+/// How one kind of bucket fills and leaks.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    free: u32,
+    delay_first_ms: u64,
+    /// Also the time in which one failure leaks away.
+    delay_max_ms: u64,
+}
+
+impl Rule {
+    fn delay_ms(&self, failures: u32) -> u64 {
+        let Some(doublings) = failures.checked_sub(self.free.saturating_add(1)) else {
+            return 0;
+        };
+        self.delay_first_ms
+            .checked_shl(doublings)
+            .filter(|delay| delay >> doublings == self.delay_first_ms)
+            .unwrap_or(u64::MAX)
+            .min(self.delay_max_ms)
+    }
+
+    /// Failures beyond this make no longer delay and are not counted, so that they need not leak either.
+    fn failures_max(&self) -> u32 {
+        let doublings = self.delay_max_ms / self.delay_first_ms.max(1);
+        let doublings = doublings.max(1).ilog2() + 1;
+        self.free.saturating_add(1 + doublings)
+    }
+}
+
+/// Buckets of one kind, and the order in which they were last raised.
 #[derive(Debug, Default)]
 struct Table {
-    entries: HashMap<Bucket, Entry>,
-    order: BTreeMap<u64, Bucket>,
+    raised: HashMap<Id, Bucket>,
+    order: BTreeMap<u64, Id>,
     stamps: u64,
+    /// Attempts whose outcome is not known. At most one for each connection.
+    pending: HashMap<Id, u32>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
     failures: u32,
-    locked_until: u64,
-    /// Last change of `failures`, from which forgetting is reckoned.
-    since: u64,
+    /// From when on the next failure leaks.
+    leaks_from: u64,
+    /// The newest failure.
+    last_at: u64,
     stamp: u64,
 }
 
-impl Table {
-    fn attempt(
-        &mut self,
-        bucket: Bucket,
-        free: u32,
-        config: &LockoutConfig,
-        now: u64,
-        entries_max: usize,
-    ) -> Result<(), u64> {
-        let mut entry = self.entries.get(&bucket).map_or(
-            Entry {
-                failures: 0,
-                locked_until: 0,
-                since: now,
-                stamp: 0,
-            },
-            |entry| entry.decayed(config, now),
-        );
-        let locked = now < entry.locked_until;
-        entry.failures = entry
-            .failures
-            .saturating_add(1)
-            .min(failures_max(free, config));
-        let delay = delay_ms(entry.failures, free, config);
-        if delay > 0 {
-            entry.locked_until = entry.locked_until.max(now.saturating_add(delay));
-        }
-        entry.since = now.max(entry.locked_until);
-        self.stamps += 1;
-        self.order.remove(&entry.stamp);
-        entry.stamp = self.stamps;
-        self.order.insert(entry.stamp, bucket);
-        self.entries.insert(bucket, entry);
-        while self.entries.len() > entries_max {
-            let Some((_, oldest)) = self.order.pop_first() else {
-                break;
-            };
-            self.entries.remove(&oldest);
-        }
-        if locked {
-            Err(entry.locked_until - now)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn undo(&mut self, bucket: Bucket, free: u32) {
-        let Some(entry) = self.entries.get_mut(&bucket) else {
-            return;
-        };
-        entry.failures = entry.failures.saturating_sub(1);
-        if entry.failures <= free {
-            entry.locked_until = 0;
-        }
-        if entry.failures == 0 {
-            self.remove(bucket);
-        }
-    }
-
-    fn remove(&mut self, bucket: Bucket) {
-        if let Some(entry) = self.entries.remove(&bucket) {
-            self.order.remove(&entry.stamp);
-        }
-    }
-}
-
-impl Entry {
-    /// The entry with one failure forgotten for each whole `delay_max_ms` of quiet.
-    fn decayed(mut self, config: &LockoutConfig, now: u64) -> Self {
-        let quiet = now.saturating_sub(self.since) / config.delay_max_ms.max(1);
+impl Bucket {
+    fn leaked(mut self, rule: &Rule, now: u64) -> Self {
+        let leaks = now.saturating_sub(self.leaks_from) / rule.delay_max_ms;
         self.failures = self
             .failures
-            .saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+            .saturating_sub(u32::try_from(leaks).unwrap_or(u32::MAX));
+        self.leaks_from = self
+            .leaks_from
+            .saturating_add(leaks.saturating_mul(rule.delay_max_ms));
         self
     }
 }
 
-fn delay_ms(failures: u32, free: u32, config: &LockoutConfig) -> u64 {
-    let Some(doublings) = failures.checked_sub(free + 1) else {
-        return 0;
-    };
-    config
-        .delay_first_ms
-        .checked_shl(doublings)
-        .filter(|delay| delay >> doublings == config.delay_first_ms)
-        .unwrap_or(u64::MAX)
-        .min(config.delay_max_ms)
-}
+impl Table {
+    fn held(&self, id: Id, rule: &Rule, now: u64) -> Option<Held> {
+        let pending = self.pending.get(&id).copied().unwrap_or(0);
+        let bucket = self.raised.get(&id).copied().unwrap_or_default();
+        let bucket = bucket.leaked(rule, now);
+        let next_at = bucket
+            .last_at
+            .saturating_add(rule.delay_ms(bucket.failures));
+        if bucket.failures > rule.free && now < next_at {
+            return Some(Held::For(next_at - now));
+        }
+        let at_once = rule.free.saturating_sub(bucket.failures).max(1);
+        (pending >= at_once).then_some(Held::ByOthers)
+    }
 
-/// Failures beyond this make no longer delay and are not counted, so that they need not be forgotten either.
-fn failures_max(free: u32, config: &LockoutConfig) -> u32 {
-    let doublings = (config.delay_max_ms / config.delay_first_ms.max(1))
-        .max(1)
-        .ilog2()
-        + 1;
-    free.saturating_add(1 + doublings)
-}
+    fn begin(&mut self, id: Id) {
+        *self.pending.entry(id).or_default() += 1;
+    }
 
-fn bucket(name: &[u8]) -> Bucket {
-    let digest = Sha256::digest(name);
-    let mut bucket = Bucket::default();
-    bucket.copy_from_slice(&digest[..16]);
-    bucket
-}
-
-/// IPv4 by itself, also when it comes as IPv6; IPv6 by its /64, of which one customer has all.
-fn address_bucket(address: IpAddr) -> Bucket {
-    let mut bucket = Bucket::default();
-    match address.to_canonical() {
-        IpAddr::V4(v4) => bucket[12..].copy_from_slice(&v4.octets()),
-        IpAddr::V6(v6) => {
-            bucket[..8].copy_from_slice(&v6.octets()[..8]);
-            bucket[8] = 6;
+    fn settle(&mut self, id: Id) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            *pending -= 1;
+            if *pending == 0 {
+                self.pending.remove(&id);
+            }
         }
     }
-    bucket
+
+    fn raise(&mut self, id: Id, rule: &Rule, now: u64, entries_max: usize) {
+        let bucket = self.raised.get(&id).copied();
+        let mut bucket = bucket.map_or_else(
+            || Bucket {
+                leaks_from: now,
+                ..Bucket::default()
+            },
+            |bucket| bucket.leaked(rule, now),
+        );
+        if bucket.failures == 0 {
+            bucket.leaks_from = now;
+        }
+        bucket.failures = bucket.failures.saturating_add(1).min(rule.failures_max());
+        bucket.last_at = now;
+        self.stamps += 1;
+        self.order.remove(&bucket.stamp);
+        bucket.stamp = self.stamps;
+        self.order.insert(bucket.stamp, id);
+        self.raised.insert(id, bucket);
+        while self.raised.len() > entries_max {
+            let Some((_, oldest)) = self.order.pop_first() else {
+                break;
+            };
+            self.raised.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, id: Id) {
+        if let Some(bucket) = self.raised.remove(&id) {
+            self.order.remove(&bucket.stamp);
+        }
+    }
+}
+
+fn buckets_of(folded: &str, address: IpAddr) -> Vec<(Kind, Id)> {
+    let network = network_of(address).to_string();
+    let (name, network) = (folded.as_bytes(), network.as_bytes());
+    vec![
+        (Kind::NameHere, id(&[name, network])),
+        (Kind::Name, id(&[name])),
+        (Kind::Network, id(&[network])),
+    ]
+}
+
+fn id(parts: &[&[u8]]) -> Id {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    *digest.first_chunk().expect("it is longer")
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-
-    fn lockout() -> Lockout {
-        Lockout::new(LockoutConfig {
-            address_failures_free: 1_000,
-            ..LockoutConfig::default()
-        })
-    }
-
-    #[test]
-    fn twenty_in_a_row_wait_longer_and_longer() {
-        let lockout = lockout();
-        let waits: Vec<u64> = (0..20)
-            .filter_map(|at| lockout.admit("ana", HERE, at).err())
-            .collect();
-        assert_eq!(
-            waits.len(),
-            14,
-            "five are free and the sixth begins the delays"
-        );
-        assert!(waits.is_sorted_by(|a, b| a <= b), "{waits:?}");
-        assert_eq!(waits[0], 2_000);
-        assert_eq!(waits[13], 900_000);
-        assert!(
-            lockout.admit("ben", HERE, 20).is_ok(),
-            "another name is free"
-        );
-    }
-
-    #[test]
-    fn whoever_waits_is_admitted_after_each_delay_and_the_delay_doubles() {
-        let lockout = lockout();
-        let mut now = 0;
-        for _ in 0..5 {
-            lockout.admit("ana", HERE, now).map(drop).expect("free");
-        }
-        let mut delay = 1_000;
-        for _ in 0..11 {
-            lockout.admit("ana", HERE, now).map(drop).expect("waited");
-            now += delay;
-            delay = (delay * 2).min(900_000);
-        }
-        assert_eq!(delay, 900_000);
-    }
-
-    #[test]
-    fn success_clears_the_name_and_takes_only_itself_from_the_address() {
-        let config = LockoutConfig {
-            address_failures_free: 6,
-            ..LockoutConfig::default()
-        };
-        let lockout = Lockout::new(config);
-        for _ in 0..4 {
-            lockout.admit("ana", HERE, 0).map(drop).expect("free");
-        }
-        let attempt = lockout.admit("ana", HERE, 0).expect("free");
-        lockout.succeeded(attempt);
-        for _ in 0..3 {
-            lockout
-                .admit("ana", HERE, 0)
-                .map(drop)
-                .expect("the name is clear");
-        }
-        let wait = lockout
-            .admit("zoe", HERE, 0)
-            .expect_err("the address has its own count");
-        assert_eq!(wait, 2_000);
-    }
-
-    #[test]
-    fn failures_are_forgotten_with_time() {
-        let lockout = lockout();
-        for _ in 0..20 {
-            lockout.admit("ana", HERE, 0).map(drop).ok();
-        }
-        assert!(lockout.admit("ana", HERE, 899_999).is_err());
-        let long_after = 900_000 * 20;
-        for _ in 0..5 {
-            lockout
-                .admit("ana", HERE, long_after)
-                .map(drop)
-                .expect("all forgotten");
-        }
-    }
-
-    #[test]
-    fn one_guess_per_longest_delay_is_all_that_patience_buys() {
-        let lockout = lockout();
-        for _ in 0..20 {
-            lockout.admit("ana", HERE, 0).map(drop).ok();
-        }
-        let mut now = 0;
-        let mut admitted = 0;
-        while now < 900_000 * 50 {
-            now += 10_000;
-            if lockout.admit("ana", HERE, now).is_ok() {
-                admitted += 1;
-            }
-        }
-        assert!(admitted <= 50, "{admitted}");
-    }
-
-    #[test]
-    fn concurrent_guesses_do_not_slip_past() {
-        let lockout = Arc::new(lockout());
-        let threads: Vec<_> = (0..8)
-            .map(|_| {
-                let lockout = Arc::clone(&lockout);
-                std::thread::spawn(move || {
-                    (0..50)
-                        .filter(|_| lockout.admit("ana", HERE, 0).is_ok())
-                        .count()
-                })
-            })
-            .collect();
-        let admitted: usize = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .sum();
-        assert_eq!(admitted, 6);
-    }
-
-    #[test]
-    fn addresses_are_one_customer_each() {
-        let parse = |text: &str| address_bucket(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("192.0.2.1"), parse("::ffff:192.0.2.1"));
-        assert_ne!(parse("192.0.2.1"), parse("192.0.2.2"));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_oldest_go_first() {
-        let lockout = Lockout::with_capacity(LockoutConfig::default(), 10);
-        for n in 0..1_000_u64 {
-            let address = IpAddr::V4(u32::try_from(n).unwrap().into());
-            lockout.admit("ana", address, 0).map(drop).ok();
-            lockout
-                .admit(&format!("name{n}"), address, 0)
-                .map(drop)
-                .ok();
-        }
-        let counters = lockout.lock();
-        assert_eq!(counters.names.entries.len(), 10);
-        assert_eq!(counters.names.order.len(), 10);
-        assert_eq!(counters.addresses.entries.len(), 10);
-        assert!(
-            counters.names.entries.contains_key(&bucket(b"ana")),
-            "used again and again"
-        );
-    }
-
-    #[test]
-    fn any_configuration_counts_without_overflow() {
-        for (first, max) in [
-            (0, 0),
-            (1, u64::MAX / 2),
-            (u64::MAX / 4, u64::MAX / 4),
-            (1_000, 1),
-        ] {
-            let lockout = Lockout::new(LockoutConfig {
-                name_failures_free: 0,
-                address_failures_free: u32::MAX - 1,
-                delay_first_ms: first,
-                delay_max_ms: max,
-            });
-            for now in 0..200 {
-                lockout.admit("ana", HERE, now).map(drop).ok();
-            }
-        }
-    }
-}
+mod tests;

@@ -13,10 +13,12 @@ use pitturu_rules::accounts::{
 use pitturu_rules::names::{self, Username};
 
 use super::creation::{Creation, NewAccount, new_session};
-use super::tokens::{self, PresentedRefresh};
-use super::{AccountService, Stored, decode, instead, key_without_passwords, locked_out};
+use super::known_devices::SignInFrom;
+use super::tokens::{self, PresentedRefresh, RefreshOf};
+use super::{AccountService, Stored, decode, instead, key_without_passwords};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
+use crate::random::random_bytes;
 
 /// Fewest characters of a guest's secret.
 const GUEST_SECRET_CHARS_MIN: usize = 16;
@@ -78,31 +80,29 @@ impl AccountService {
             Err(_) => (request.username.clone(), false),
         };
         let password = request.password.clone();
+        let known = request.known.clone();
         let blanked = Login {
             password: String::new(),
+            known: None,
             ..request
         };
         let key = key_without_passwords(caller, &blanked);
         self.check_key(caller, &folded, is_name, key.as_ref())
             .await?;
-        // Counted before anything is waited for: whoever goes away has tried as well.
-        let attempt = self
-            .lockout
-            .admit(&folded, caller.address, caller.now)
-            .map_err(locked_out)?;
-        let checked = self.check_password(&folded, is_name, &password).await;
-        let account = match checked {
-            Ok(Some(account)) => account,
-            Ok(None) => {
-                metrics::counter!("pitturu_wrong_passwords_total").increment(1);
-                return Err(Fault::of(Code::WrongCredentials));
-            }
-            Err(fault) => {
-                self.lockout.undo(attempt);
-                return Err(fault);
-            }
+        let from = SignInFrom {
+            folded: &folded,
+            is_name,
+            device: device.as_deref(),
+            known: known.as_deref(),
         };
-        self.lockout.succeeded(attempt);
+        let attempt = self.admit(caller, from).await?;
+        let account = self.check_password(&folded, is_name, &password).await?;
+        let Some(account) = account else {
+            attempt.failed(self.ticks.now());
+            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+            return Err(Fault::of(Code::WrongCredentials));
+        };
+        drop(attempt);
         self.renew_hash(caller, &account, &password).await;
         let role = self
             .configured_role(&folded)
@@ -186,7 +186,6 @@ impl AccountService {
     ) -> Result<SignedIn, Fault> {
         let token = PresentedRefresh::parse(&request.refresh)
             .filter(|_| request.refresh.len() <= TOKEN_BYTES_MAX)
-            .filter(|token| self.tokens.is_genuine(token))
             .ok_or_else(|| Fault::of(Code::TokenInvalid))?;
         if caller
             .identity
@@ -195,15 +194,23 @@ impl AccountService {
         {
             return Err(Fault::of(Code::AlreadySignedIn));
         }
+        let genuine = self.tokens.is_genuine(&token);
+        if !genuine && !self.fits(&token).await? {
+            return Err(Fault::of(Code::TokenInvalid));
+        }
+        let next = RefreshOf {
+            user: token.user,
+            session: token.session,
+            generation: token.generation + 1,
+        };
+        let nonce = random_bytes();
         let rotation = Rotation {
             session: token.session,
             generation: token.generation,
             presented: token.hash(),
-            genuine: true,
-            next: self
-                .tokens
-                .refresh(token.user, token.session, token.generation + 1)
-                .hash,
+            genuine,
+            nonce,
+            next: self.tokens.refresh(next, nonce).hash,
             address: caller.address.to_canonical().to_string(),
             now: caller.now,
             expires_at: caller.now.saturating_add(self.config.refresh_life_ms),
@@ -224,6 +231,15 @@ impl AccountService {
                 Err(Fault::of(Code::RefreshReused))
             }
         }
+    }
+
+    /// Whether a token of a key that is kept no longer is the one that its session waits for. Nothing else of it reaches the player's
+    /// entity.
+    async fn fits(&self, token: &PresentedRefresh) -> Result<bool, Fault> {
+        let session = self.players.store.session(token.user, token.session);
+        Ok(session
+            .await?
+            .is_some_and(|row| row.refresh == token.hash()))
     }
 
     /// [`Authenticate`].
@@ -296,7 +312,11 @@ impl AccountService {
         self.recalled(caller, user, key).await.map(drop)
     }
 
-    async fn look_up(&self, folded: &str, is_name: bool) -> Result<Option<AccountRow>, Fault> {
+    pub(super) async fn look_up(
+        &self,
+        folded: &str,
+        is_name: bool,
+    ) -> Result<Option<AccountRow>, Fault> {
         if !is_name {
             return Ok(None);
         }
@@ -379,74 +399,6 @@ impl AccountService {
             return Err(Fault::of(Code::AlreadySignedIn));
         }
         Ok(grant)
-    }
-
-    async fn granted(
-        &self,
-        grant: Stored<Grant>,
-        caller: &Caller,
-        password: Option<&str>,
-    ) -> Result<SignedIn, Fault> {
-        if grant.is_repeated {
-            return self.again(grant.value, caller, password).await;
-        }
-        let account = self.known_account(grant.value.user).await?;
-        let refresh_expires_at = caller.now.saturating_add(self.config.refresh_life_ms);
-        self.signed_in(grant.value, &account, refresh_expires_at, caller.now)
-    }
-
-    /// The tokens of a grant once more, as long as its session has not gone on without them. A password that came with
-    /// the repetition must be the account's: it is not part of the stored hash of the request.
-    async fn again(
-        &self,
-        grant: Grant,
-        caller: &Caller,
-        password: Option<&str>,
-    ) -> Result<SignedIn, Fault> {
-        let account = self.known_account(grant.user).await?;
-        if let Some(password) = password {
-            let hash = account
-                .login
-                .as_ref()
-                .map(|login| login.password.0.as_str());
-            if !self.passwords.verify(password, hash).await? {
-                return Err(Fault::of(Code::KeyReused));
-            }
-        }
-        let session = self
-            .players
-            .store
-            .session(grant.user, grant.session)
-            .await?
-            .filter(|session| session.generation == grant.generation)
-            .ok_or_else(|| Fault::of(Code::TokenInvalid))?;
-        self.signed_in(grant, &account, session.expires_at, caller.now)
-    }
-
-    fn signed_in(
-        &self,
-        grant: Grant,
-        account: &AccountRow,
-        refresh_expires_at: u64,
-        now: u64,
-    ) -> Result<SignedIn, Fault> {
-        let Grant { user, session, .. } = grant;
-        let (access, expires_at) =
-            self.keys
-                .sign(user, session, account.role, account.guest(), now)?;
-        Ok(SignedIn {
-            identity: Identity {
-                user,
-                session,
-                role: account.role,
-                guest: account.guest(),
-                expires_at,
-            },
-            access,
-            refresh: self.tokens.refresh(user, session, grant.generation).text,
-            refresh_expires_at,
-            created: grant.created,
-        })
     }
 
     fn new_session(&self, user: UserId, device: Option<String>, caller: &Caller) -> SessionRow {

@@ -1,4 +1,5 @@
-//! Access tokens: JWTs signed with keys that are replaced with time.
+//! Access tokens: JWTs signed with keys that are replaced with time. What signs follows from the stored key and a master key, which the
+//! store has not.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use pitturu_store::StoreError;
 use pitturu_store::auth_keys::{AuthKeys, Secret, SigningKeyRow};
 use serde::{Deserialize, Serialize};
 
+use super::masters::Masters;
 use super::tokens;
 use crate::random::random_bytes;
 
@@ -59,6 +61,7 @@ pub struct Claims {
 /// [`SigningKeys::maintain`] sees changes made by others.
 pub struct SigningKeys {
     store: Arc<dyn AuthKeys>,
+    masters: Masters,
     config: SigningConfig,
     keys: RwLock<Vec<Key>>,
 }
@@ -66,14 +69,18 @@ pub struct SigningKeys {
 struct Key {
     row: SigningKeyRow,
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// One for each master key, newest first.
+    decoding: Vec<DecodingKey>,
 }
 
 impl Key {
-    fn new(row: SigningKeyRow) -> Self {
+    fn new(row: SigningKeyRow, masters: &Masters) -> Self {
+        let derived = |master| tokens::derived(master, b"sign", &row.secret.0);
+        let decoding = masters.all();
+        let decoding = decoding.iter().map(derived);
         Self {
-            encoding: EncodingKey::from_secret(&row.secret.0),
-            decoding: DecodingKey::from_secret(&row.secret.0),
+            encoding: EncodingKey::from_secret(&derived(&masters.newest())),
+            decoding: decoding.map(|key| DecodingKey::from_secret(&key)).collect(),
             row,
         }
     }
@@ -93,11 +100,13 @@ impl SigningKeys {
     /// Those of the store.
     pub async fn open(
         store: Arc<dyn AuthKeys>,
+        masters: Masters,
         config: SigningConfig,
         now: u64,
     ) -> Result<Self, StoreError> {
         let keys = Self {
             store,
+            masters,
             config,
             keys: RwLock::default(),
         };
@@ -209,9 +218,11 @@ impl SigningKeys {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
-            .map_err(|_| invalid())?
-            .claims;
+        let mut decoded = key
+            .decoding
+            .iter()
+            .map(|key| jsonwebtoken::decode::<Claims>(token, key, &validation));
+        let claims = decoded.find_map(Result::ok).ok_or_else(invalid)?.claims;
         if now >= claims.exp.saturating_mul(1_000) {
             return Err(Fault::of(Code::TokenExpired));
         }
@@ -221,7 +232,10 @@ impl SigningKeys {
     async fn reload(&self) -> Result<(), StoreError> {
         let mut rows = self.store.signing_keys().await?;
         rows.sort_by_key(|row| (row.retired_at.is_none(), row.created_at));
-        *self.keys.write() = rows.into_iter().map(Key::new).collect();
+        *self.keys.write() = rows
+            .into_iter()
+            .map(|row| Key::new(row, &self.masters))
+            .collect();
         Ok(())
     }
 

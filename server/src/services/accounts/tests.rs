@@ -10,6 +10,7 @@ mod sign_in;
 mod timing;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pitturu_protocol::codec;
@@ -22,13 +23,16 @@ use pitturu_protocol::types::accounts::{
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::Entities as _;
+use pitturu_store::master_keys::MasterKeys;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::lockout::LockoutConfig;
+use super::masters::Masters;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
-use super::{AccountService, AccountsConfig, Players};
+use super::ticks::Ticks;
+use super::{AccountService, AccountsConfig, Keys, Players};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
@@ -36,6 +40,7 @@ use crate::owners::signals::Routes;
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
+use crate::random::random_bytes;
 
 pub(crate) const START: u64 = 1_800_000_000_000;
 const MINUTE: u64 = 60_000;
@@ -113,9 +118,12 @@ pub(crate) struct World {
     pub(crate) recorder: Arc<Recorder>,
     config: AccountsConfig,
     dir: TempDir,
+    masters: TempDir,
     io_threads: IoThreads,
     _threads: RunningIoThreads,
     pub(crate) now: u64,
+    /// What the clock of delays says: the `now` of the last caller.
+    ticks: Arc<AtomicU64>,
 }
 
 pub(crate) fn config() -> AccountsConfig {
@@ -138,12 +146,15 @@ impl World {
         Self::with(config()).await
     }
 
-    async fn with(config: AccountsConfig) -> Self {
-        let dir = TempDir::new().unwrap();
+    async fn with(mut config: AccountsConfig) -> Self {
+        let ticks = Arc::new(AtomicU64::new(START));
+        let told = Arc::clone(&ticks);
+        config.ticks = Ticks::by(move || told.load(Ordering::Relaxed));
+        let (dir, masters) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let recorder = Arc::new(Recorder::default());
         let (io_threads, threads) = IoThreads::start(1).unwrap();
         let (store, players, staff, accounts) =
-            open(&dir, &io_threads, &recorder, &config, START).await;
+            open([&dir, &masters], &io_threads, &recorder, &config, START).await;
         Self {
             accounts,
             store,
@@ -155,7 +166,9 @@ impl World {
             recorder,
             config,
             dir,
+            masters,
             now: START,
+            ticks,
         }
     }
 
@@ -163,8 +176,9 @@ impl World {
     async fn restart(&mut self) {
         self.store.engine().close();
         let (recorder, config) = (&self.recorder, &self.config);
+        let folders = [&self.dir, &self.masters];
         let (store, players, staff, accounts) =
-            open(&self.dir, &self.io_threads, recorder, config, self.now).await;
+            open(folders, &self.io_threads, recorder, config, self.now).await;
         self.store = store;
         self.players = players.store;
         self.player_owners = players.owners;
@@ -174,6 +188,7 @@ impl World {
 
     /// A caller that is signed out.
     pub(crate) fn anyone(&self) -> Caller {
+        self.ticks.store(self.now, Ordering::Relaxed);
         Caller {
             conn: ConnectionId::from_bytes([9; 10]),
             identity: None,
@@ -225,7 +240,7 @@ impl World {
 }
 
 async fn open(
-    dir: &TempDir,
+    [dir, masters]: [&TempDir; 2],
     io_threads: &IoThreads,
     recorder: &Arc<Recorder>,
     config: &AccountsConfig,
@@ -246,8 +261,14 @@ async fn open(
         announce_staff();
     })));
     let players = Players::new(players, owners);
+    let masters = masters.path().join("master");
+    let masters = MasterKeys::open(&masters, random_bytes(), now).unwrap();
+    let keys = Keys {
+        signing: Arc::new(store.clone()),
+        masters: Masters::new(masters),
+    };
     let accounts = AccountService::open(
-        Arc::new(store.clone()),
+        keys,
         players.clone(),
         staff.clone(),
         Some(Arc::clone(recorder) as _),
@@ -288,6 +309,7 @@ fn login(username: &str, password: &str) -> Login {
         username: username.to_owned(),
         password: password.to_owned(),
         device: Some("tablet".to_owned()),
+        known: None,
     }
 }
 

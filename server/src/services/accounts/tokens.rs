@@ -1,13 +1,19 @@
-//! Opaque tokens: refresh and reset. Their secrets are derived from a master key, so that the same token can be made
-//! again for a repeated call although only its hash is stored. So are ids of players that a repeated call has to find again.
+//! Opaque tokens: refresh and reset. A secret follows from a master key, which the store has not, and a random nonce, so that the same token can be made
+//! again for a repeated call although only its hash is stored: the nonce is stored as long as repetitions are answered. Who has an old copy of the
+//! store knows neither the key nor the nonces drawn since. Ids of players that a repeated call has to find again are derived as well.
 
 use hmac::{Hmac, Mac};
 use pitturu_protocol::ids::{ID_BYTES, SessionId, UserId};
-use pitturu_rules::accounts::{Claim, Hidden, SecretHash};
+use pitturu_rules::accounts::{Claim, Hidden, Nonce, SecretHash};
 use sha2::{Digest, Sha256};
+
+use super::masters::Masters;
 
 /// Bytes of a token's secret.
 const SECRET_BYTES: usize = 32;
+
+/// How many of them, the first ones, are the nonce of a refresh token.
+const NONCE_BYTES: usize = 16;
 
 /// What refresh tokens begin with, so that a leaked one is recognised for what it is.
 const REFRESH_PREFIX: &str = "pr1";
@@ -21,7 +27,7 @@ const GENERATION_END: u64 = 1 << 53;
 /// Makes tokens and recognises its own.
 #[derive(Clone, Debug)]
 pub struct TokenMaker {
-    master: Hidden<[u8; 32]>,
+    masters: Masters,
 }
 
 /// A token to hand out, and the hash to store.
@@ -46,44 +52,46 @@ pub struct PresentedRefresh {
 }
 
 impl TokenMaker {
-    /// Derives tokens from this key.
-    pub const fn new(master: Hidden<[u8; 32]>) -> Self {
-        Self { master }
+    /// Derives tokens from the newest of these keys, and recognises those of all.
+    pub const fn new(masters: Masters) -> Self {
+        Self { masters }
     }
 
-    /// The refresh token of a session's generation.
-    pub fn refresh(&self, user: UserId, session: SessionId, generation: u64) -> Made {
-        let secret: [u8; SECRET_BYTES] = self
-            .refresh_mac(user, session, generation)
-            .finalize()
-            .into_bytes()
-            .into();
-        Made {
-            text: format!(
-                "{REFRESH_PREFIX}.{user}.{session}.{generation}.{}",
-                to_hex(&secret)
-            ),
-            hash: hash_of(&secret),
-        }
+    /// A new refresh token of a session's generation.
+    pub fn refresh(&self, about: RefreshOf, nonce: Nonce) -> Made {
+        refresh(&self.masters.newest(), about, nonce)
     }
 
-    /// Whether this server made the token, at whatever time. In constant time.
+    /// The refresh token that was made before, if its key is still kept.
+    pub fn refresh_again(&self, about: RefreshOf, nonce: Nonce, hash: SecretHash) -> Option<Made> {
+        let made = self.masters.all();
+        let mut made = made.iter().map(|master| refresh(master, about, nonce));
+        made.find(|made| made.hash == hash)
+    }
+
+    /// Whether this server made the token, at whatever time as long as its key is kept. In constant time.
     pub fn is_genuine(&self, token: &PresentedRefresh) -> bool {
-        self.refresh_mac(token.user, token.session, token.generation)
-            .verify_slice(&token.secret)
-            .is_ok()
+        let about = RefreshOf {
+            user: token.user,
+            session: token.session,
+            generation: token.generation,
+        };
+        let (nonce, tag) = token.secret.split_at(NONCE_BYTES);
+        self.masters.all().iter().any(|master| {
+            let mac = refresh_mac(master, about, nonce);
+            mac.verify_truncated_left(tag).is_ok()
+        })
     }
 
-    /// A player's reset token derived from a random nonce.
-    pub fn reset(&self, user: UserId, nonce: &[u8; 16]) -> Made {
-        let mut mac = self.mac(b"reset");
-        mac.update(user.as_bytes());
-        mac.update(nonce);
-        let secret: [u8; SECRET_BYTES] = mac.finalize().into_bytes().into();
-        Made {
-            text: format!("{RESET_PREFIX}.{user}.{}", to_hex(&secret)),
-            hash: hash_of(&secret),
-        }
+    /// A player's new reset token.
+    pub fn reset(&self, user: UserId, nonce: &Nonce) -> Made {
+        reset(&self.masters.newest(), user, nonce)
+    }
+
+    /// The reset tokens that can have been made of this nonce, by the newest key first.
+    pub fn resets(&self, user: UserId, nonce: &Nonce) -> Vec<Made> {
+        let masters = self.masters.all();
+        masters.iter().map(|key| reset(key, user, nonce)).collect()
     }
 
     /// The player whom a call under this key makes for a claim, at its first attempt, its second, ...
@@ -92,7 +100,7 @@ impl TokenMaker {
             Claim::Name(folded) => (b"name".as_slice(), folded.as_bytes()),
             Claim::Secret(hash) => (b"secret".as_slice(), hash.as_slice()),
         };
-        let mut mac = self.mac(b"player");
+        let mut mac = mac_by(&self.masters.newest(), b"player");
         for part in [kind, claimed, key.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -105,7 +113,9 @@ impl TokenMaker {
     /// Who stands for a name that no account has: one of 65,536, whom nobody is. What a call does for an account it does there,
     /// so that nobody learns from it whether there is one, and such names fill nothing.
     pub fn nobody(&self, name: &str) -> UserId {
-        let (mut all, mut one) = (self.mac(b"nobody"), self.mac(b"nobody's name"));
+        let master = self.masters.newest();
+        let mut all = mac_by(&master, b"nobody");
+        let mut one = mac_by(&master, b"nobody's name");
         all.update(&[]);
         one.update(name.as_bytes());
         let all: [u8; 32] = all.finalize().into_bytes().into();
@@ -114,21 +124,69 @@ impl TokenMaker {
         bytes[ID_BYTES - 2..].copy_from_slice(&one[..2]);
         UserId::from_bytes(bytes)
     }
+}
 
-    fn refresh_mac(&self, user: UserId, session: SessionId, generation: u64) -> Hmac<Sha256> {
-        let mut mac = self.mac(b"refresh");
-        mac.update(user.as_bytes());
-        mac.update(session.as_bytes());
-        mac.update(&generation.to_be_bytes());
-        mac
-    }
+/// What a refresh token is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshOf {
+    /// The player.
+    pub user: UserId,
+    /// The session.
+    pub session: SessionId,
+    /// How many times it was refreshed.
+    pub generation: u64,
+}
 
-    fn mac(&self, purpose: &[u8]) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.master.0).expect("HMAC takes keys of any length");
-        mac.update(purpose);
-        mac
+fn refresh(master: &Hidden<[u8; 32]>, about: RefreshOf, nonce: Nonce) -> Made {
+    let tag = refresh_mac(master, about, &nonce).finalize().into_bytes();
+    let mut secret = [0; SECRET_BYTES];
+    secret[..NONCE_BYTES].copy_from_slice(&nonce);
+    secret[NONCE_BYTES..].copy_from_slice(&tag[..SECRET_BYTES - NONCE_BYTES]);
+    let RefreshOf {
+        user,
+        session,
+        generation,
+    } = about;
+    Made {
+        text: format!(
+            "{REFRESH_PREFIX}.{user}.{session}.{generation}.{}",
+            to_hex(&secret)
+        ),
+        hash: hash_of(&secret),
     }
+}
+
+fn refresh_mac(master: &Hidden<[u8; 32]>, about: RefreshOf, nonce: &[u8]) -> Hmac<Sha256> {
+    let mut mac = mac_by(master, b"refresh");
+    mac.update(about.user.as_bytes());
+    mac.update(about.session.as_bytes());
+    mac.update(&about.generation.to_be_bytes());
+    mac.update(nonce);
+    mac
+}
+
+fn reset(master: &Hidden<[u8; 32]>, user: UserId, nonce: &Nonce) -> Made {
+    let mut mac = mac_by(master, b"reset");
+    mac.update(user.as_bytes());
+    mac.update(nonce);
+    let secret: [u8; SECRET_BYTES] = mac.finalize().into_bytes().into();
+    Made {
+        text: format!("{RESET_PREFIX}.{user}.{}", to_hex(&secret)),
+        hash: hash_of(&secret),
+    }
+}
+
+/// What follows from a master key and something that the store keeps.
+pub(super) fn derived(master: &Hidden<[u8; 32]>, purpose: &[u8], from: &[u8]) -> [u8; 32] {
+    let mut mac = mac_by(master, purpose);
+    mac.update(from);
+    mac.finalize().into_bytes().into()
+}
+
+fn mac_by(master: &Hidden<[u8; 32]>, purpose: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&master.0).expect("HMAC takes keys of any length");
+    mac.update(purpose);
+    mac
 }
 
 impl PresentedRefresh {
@@ -198,6 +256,7 @@ fn from_hex(text: &str) -> Option<[u8; SECRET_BYTES]> {
 
 #[cfg(test)]
 mod tests {
+    use pitturu_store::master_keys::MasterKeys;
     use proptest::prelude::*;
 
     use super::*;
@@ -205,14 +264,28 @@ mod tests {
     const USER: UserId = UserId::from_bytes([1; 10]);
     const SESSION: SessionId = SessionId::from_bytes([2; 10]);
 
-    fn maker() -> TokenMaker {
-        TokenMaker::new(Hidden([7; 32]))
+    fn by(master: u8) -> TokenMaker {
+        TokenMaker::new(Masters::new(MasterKeys::in_memory([master; 32])))
     }
+
+    fn maker() -> TokenMaker {
+        by(7)
+    }
+
+    const fn about(generation: u64) -> RefreshOf {
+        RefreshOf {
+            user: USER,
+            session: SESSION,
+            generation,
+        }
+    }
+
+    const NONCE: Nonce = [5; 16];
 
     #[test]
     fn a_token_is_the_same_each_time_and_recognised() {
-        let made = maker().refresh(USER, SESSION, 3);
-        assert_eq!(made, maker().refresh(USER, SESSION, 3));
+        let made = maker().refresh(about(3), NONCE);
+        assert_eq!(made, maker().refresh(about(3), NONCE));
         let token = PresentedRefresh::parse(&made.text).unwrap();
         assert_eq!(
             (token.user, token.session, token.generation),
@@ -220,12 +293,32 @@ mod tests {
         );
         assert_eq!(token.hash(), made.hash);
         assert!(maker().is_genuine(&token));
-        assert!(!TokenMaker::new(Hidden([8; 32])).is_genuine(&token));
+        assert!(!by(8).is_genuine(&token));
+        let other_nonce = maker().refresh(about(3), [6; 16]);
+        assert_ne!(other_nonce.hash, made.hash);
+    }
+
+    #[tokio::test]
+    async fn tokens_of_keys_that_were_replaced_are_made_again_and_recognised() {
+        let masters = Masters::new(MasterKeys::in_memory([7; 32]));
+        let maker = TokenMaker::new(masters.clone());
+        let made = maker.refresh(about(3), NONCE);
+        let reset = maker.reset(USER, &NONCE);
+        let token = PresentedRefresh::parse(&made.text).unwrap();
+        masters.rotate(1_000, 1).await.unwrap();
+        assert_ne!(maker.refresh(about(3), NONCE), made);
+        let again = maker.refresh_again(about(3), NONCE, made.hash);
+        assert_eq!(again.as_ref(), Some(&made));
+        assert_eq!(maker.refresh_again(about(4), NONCE, made.hash), None);
+        assert!(maker.is_genuine(&token));
+        assert!(maker.resets(USER, &NONCE).contains(&reset));
+        masters.rotate(2_000, 1).await.unwrap();
+        assert!(!maker.is_genuine(&token), "its key is gone");
     }
 
     #[test]
     fn a_token_of_another_generation_session_or_purpose_is_another() {
-        let token = PresentedRefresh::parse(&maker().refresh(USER, SESSION, 3).text).unwrap();
+        let token = PresentedRefresh::parse(&maker().refresh(about(3), NONCE).text).unwrap();
         assert!(!maker().is_genuine(&PresentedRefresh {
             generation: 4,
             ..token
@@ -243,7 +336,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_tokens() {
-        let good = maker().refresh(USER, SESSION, 3).text;
+        let good = maker().refresh(about(3), NONCE).text;
         for bad in [
             "".to_owned(),
             ".".repeat(2_000),
@@ -283,7 +376,7 @@ mod tests {
             maker().new_player(&name, "l", 0),
             maker().new_player(&name, "k", 1),
             maker().new_player(&Claim::Secret([0; 32]), "k", 0),
-            TokenMaker::new(Hidden([8; 32])).new_player(&name, "k", 0),
+            by(8).new_player(&name, "k", 0),
             maker().nobody("ana"),
         ];
         assert!(others.iter().all(|other| *other != player));
@@ -294,7 +387,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_changed_token_is_never_genuine(at in 0_usize..120, with in any::<char>()) {
-            let good = maker().refresh(USER, SESSION, 3).text;
+            let good = maker().refresh(about(3), NONCE).text;
             let mut chars: Vec<char> = good.chars().collect();
             let at = at % chars.len();
             chars[at] = with;

@@ -102,7 +102,11 @@ fn rename(room: RoomId, name: &str) -> UpdateRoom {
 }
 
 /// The call of a method, and another one of the same method for the same entity.
-fn raws(name: &str, room: RoomId, [_, member, stranger]: [UserId; 3]) -> (Raw, Option<Raw>) {
+pub(super) fn raws(
+    name: &str,
+    room: RoomId,
+    [_, member, stranger]: [UserId; 3],
+) -> (Raw, Option<Raw>) {
     /// Two requests of one type.
     macro_rules! two {
         ($one:expr, $other:expr) => {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use pitturu_protocol::codec;
@@ -17,6 +18,7 @@ use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
+use pitturu_store::master_keys::MasterKeys;
 use pitturu_store::{Ports, StoreError, clock};
 use tempfile::TempDir;
 
@@ -25,6 +27,9 @@ use crate::connections::link::memory::{self, MemoryPeer, Options};
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::services::accounts::AccountsConfig;
+use crate::services::accounts::masters::Masters;
+use crate::services::accounts::passwords::PasswordConfig;
+use crate::services::accounts::reset_delivery::{ResetDelivery, ResetMessage};
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
@@ -33,10 +38,27 @@ use crate::session::{self, SessionConfig, SessionContext};
 pub(super) struct World {
     pub(super) context: Arc<SessionContext>,
     pub(super) entities: Arc<FaultyEntities>,
+    pub(super) resets: Arc<Resets>,
     store: Embedded,
     config: SessionConfig,
     _threads: RunningIoThreads,
     dir: TempDir,
+}
+
+/// Counts reset tokens that are on their way to players.
+#[derive(Default)]
+pub(super) struct Resets(AtomicUsize);
+
+impl Resets {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl ResetDelivery for Resets {
+    fn deliver(&self, _: ResetMessage) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl World {
@@ -58,12 +80,21 @@ impl World {
     async fn over(dir: TempDir, session: SessionConfig) -> Self {
         let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
         let (io_threads, threads) = IoThreads::start(1).expect("a thread");
+        let resets = Arc::new(Resets::default());
         let services = ServicesConfig {
             shards: 1,
             chat: ChatLimits::default(),
             rooms_per_player_max: 100,
-            accounts: AccountsConfig::default(),
-            reset_delivery: None,
+            accounts: AccountsConfig {
+                passwords: PasswordConfig {
+                    cost: 4,
+                    ..PasswordConfig::default()
+                },
+                admins: vec!["root".to_owned()],
+                ..AccountsConfig::default()
+            },
+            masters: Masters::new(MasterKeys::in_memory([7; 32])),
+            reset_delivery: Some(resets.clone()),
         };
         let mut ports = Ports::all(store.clone());
         let entities = Arc::new(FaultyEntities::new(ports.entities));
@@ -81,6 +112,7 @@ impl World {
                 config: session,
             }),
             entities,
+            resets,
             store,
             config: session,
             _threads: threads,

@@ -51,6 +51,4 @@ tables! {
     Applied "applied";
     /// Keys of access tokens: key id.
     SigningKeys "signing_keys";
-    /// Master keys of other tokens: name.
-    Secrets "secrets";
 }

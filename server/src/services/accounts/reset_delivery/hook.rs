@@ -1,17 +1,22 @@
 //! A delivery that posts each token to an address of the operator's, who sends the mail or message.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_rules::accounts::Hidden;
 use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{ResetDelivery, ResetMessage};
 
 /// Most tokens that wait to be posted. Beyond it a token is dropped and logged, and the player asks again.
 pub const HOOK_QUEUE_MAX: usize = 256;
+
+/// Most tokens that are being posted at once: a hook that hangs for one holds the others up no longer.
+const POSTS_AT_ONCE: usize = 16;
 
 /// Longest time for one post.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,8 +27,8 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// Where tokens are posted.
 #[derive(Clone, Debug)]
 pub struct HookConfig {
-    /// An `https` address; `http` for one on the same machine or network.
-    pub url: String,
+    /// An `https` address; `http` for one on the same machine or network. It may hold a secret of the operator's.
+    pub url: Hidden<String>,
     /// Sent as `Authorization: Bearer …`, so that the other end knows who posts.
     pub bearer: Option<Hidden<String>>,
 }
@@ -32,8 +37,8 @@ pub struct HookConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// The address is none.
-    #[error("{0:?} is not an http or https address")]
-    Url(String),
+    #[error("its value is not an http or https address")]
+    Url,
     /// The HTTP client can't be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
@@ -63,10 +68,10 @@ impl HookDelivery {
     /// # Errors
     /// [`HookError`].
     pub fn new(config: HookConfig) -> Result<(Self, impl Future<Output = ()> + Send), HookError> {
-        let url = Url::parse(&config.url)
+        let url = Url::parse(&config.url.0)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or(HookError::Url(config.url))?;
+            .ok_or(HookError::Url)?;
         let client = Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
@@ -93,14 +98,39 @@ async fn run(
     bearer: Option<Hidden<String>>,
     mut deliveries: mpsc::Receiver<ResetMessage>,
 ) {
+    let hook = Arc::new(Hook {
+        client,
+        url,
+        bearer,
+    });
+    let mut posts = JoinSet::new();
     while let Some(delivery) = deliveries.recv().await {
+        while posts.try_join_next().is_some() {}
+        if posts.len() >= POSTS_AT_ONCE {
+            posts.join_next().await;
+        }
+        posts.spawn(Arc::clone(&hook).take(delivery));
+    }
+    while posts.join_next().await.is_some() {}
+}
+
+/// Where tokens are posted.
+struct Hook {
+    client: Client,
+    url: Url,
+    bearer: Option<Hidden<String>>,
+}
+
+impl Hook {
+    /// Posts a token until it is taken, or it makes no sense to go on.
+    async fn take(self: Arc<Self>, delivery: ResetMessage) {
         let mut pauses = PAUSES.iter();
         loop {
-            let problem = match post(&client, &url, bearer.as_ref(), &delivery).await {
-                Ok(status) if status.is_success() => break,
+            let problem = match self.post(&delivery).await {
+                Ok(status) if status.is_success() => return,
                 Ok(status) if !worth_repeating(status) => {
                     tracing::warn!(user = %delivery.user, %status, "a reset token was refused");
-                    break;
+                    return;
                 }
                 Ok(status) => status.to_string(),
                 // Without the address, which may hold a secret of the operator's.
@@ -109,31 +139,26 @@ async fn run(
             let Some(pause) = pauses.next() else {
                 metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
                 tracing::warn!(user = %delivery.user, problem, "a reset token was not delivered");
-                break;
+                return;
             };
             tokio::time::sleep(*pause).await;
         }
     }
-}
 
-async fn post(
-    client: &Client,
-    url: &Url,
-    bearer: Option<&Hidden<String>>,
-    delivery: &ResetMessage,
-) -> Result<StatusCode, reqwest::Error> {
-    let mut request = client.post(url.clone()).json(&Post {
-        event: "password_reset",
-        user: delivery.user.to_string(),
-        username: &delivery.username,
-        email: delivery.email.as_deref(),
-        token: &delivery.token.0,
-        expires_at: delivery.expires_at,
-    });
-    if let Some(Hidden(bearer)) = bearer {
-        request = request.bearer_auth(bearer);
+    async fn post(&self, delivery: &ResetMessage) -> Result<StatusCode, reqwest::Error> {
+        let mut request = self.client.post(self.url.clone()).json(&Post {
+            event: "password_reset",
+            user: delivery.user.to_string(),
+            username: &delivery.username,
+            email: delivery.email.as_deref(),
+            token: &delivery.token.0,
+            expires_at: delivery.expires_at,
+        });
+        if let Some(Hidden(bearer)) = &self.bearer {
+            request = request.bearer_auth(bearer);
+        }
+        Ok(request.send().await?.status())
     }
-    Ok(request.send().await?.status())
 }
 
 fn worth_repeating(status: StatusCode) -> bool {
@@ -184,7 +209,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/reset", listener.local_addr().unwrap());
         let bearer = Some(Hidden("let me in".to_owned()));
-        let (reset_delivery, task) = HookDelivery::new(HookConfig { url, bearer }).unwrap();
+        let (reset_delivery, task) = HookDelivery::new(HookConfig {
+            url: Hidden(url),
+            bearer,
+        })
+        .unwrap();
         reset_delivery.deliver(delivery());
         drop(reset_delivery);
         let (asked, ()) = tokio::join!(answer(listener, &["503 Busy", "204 Done"]), task);
@@ -207,7 +236,11 @@ mod tests {
     async fn a_refusal_is_final() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let (reset_delivery, task) = HookDelivery::new(HookConfig { url, bearer: None }).unwrap();
+        let (reset_delivery, task) = HookDelivery::new(HookConfig {
+            url: Hidden(url),
+            bearer: None,
+        })
+        .unwrap();
         reset_delivery.deliver(delivery());
         drop(reset_delivery);
         let (asked, ()) = tokio::join!(answer(listener, &["403 No"]), task);
@@ -215,9 +248,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hook_that_hangs_for_some_takes_the_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let config = HookConfig {
+            url: Hidden(url),
+            bearer: None,
+        };
+        let (reset_delivery, task) = HookDelivery::new(config).unwrap();
+        let task = tokio::spawn(task);
+        let tokens: Vec<String> = (0..POSTS_AT_ONCE + 2)
+            .map(|n| format!("pp1.{n}."))
+            .collect();
+        for token in &tokens {
+            reset_delivery.deliver(ResetMessage {
+                token: Hidden(token.clone()),
+                ..delivery()
+            });
+        }
+        let (mut hanging, mut posted) = (Vec::new(), Vec::new());
+        while posted.len() < tokens.len() {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let request = String::from_utf8(request).unwrap();
+            let token = tokens.iter().find(|token| request.contains(*token));
+            assert!(
+                !posted.contains(&token),
+                "none is tried again before all were"
+            );
+            posted.push(token);
+            // The last one that can be on its way is answered, and so are those that follow.
+            if posted.len() < POSTS_AT_ONCE {
+                hanging.push(stream);
+            } else {
+                let taken = b"HTTP/1.1 204 Done\r\nconnection: close\r\n\r\n";
+                stream.write_all(taken).await.unwrap();
+            }
+        }
+        drop(hanging);
+        task.abort();
+    }
+
+    #[tokio::test]
     async fn a_full_queue_drops_and_does_not_wait() {
         let config = HookConfig {
-            url: "http://127.0.0.1:9/".to_owned(),
+            url: Hidden("http://127.0.0.1:9/".to_owned()),
             bearer: None,
         };
         let (reset_delivery, task) = HookDelivery::new(config).unwrap();
@@ -232,13 +310,13 @@ mod tests {
     fn other_addresses_are_refused() {
         for url in ["", "example.com", "ftp://example.com", "file:///etc/passwd"] {
             let config = HookConfig {
-                url: url.to_owned(),
+                url: Hidden(url.to_owned()),
                 bearer: None,
             };
-            assert!(
-                matches!(HookDelivery::new(config), Err(HookError::Url(_))),
-                "{url}"
-            );
+            assert!(!format!("{config:?}").contains("example"));
+            let refused = HookDelivery::new(config).map(drop).unwrap_err();
+            assert!(matches!(refused, HookError::Url), "{url}");
+            assert!(!refused.to_string().contains("example"));
         }
     }
 }

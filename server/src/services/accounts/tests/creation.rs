@@ -98,6 +98,7 @@ fn row(user: UserId) -> AccountRow {
         login: Some(login()),
         guest_secret: None,
         role: Role::Player,
+        is_role_decided: false,
         created_at: START,
         profile: ProfileRow {
             name: "Ana".to_owned(),
@@ -128,6 +129,7 @@ fn session(user: UserId) -> SessionRow {
         expires_at: START + 1,
         generation: 0,
         refresh: [0; 32],
+        nonce: [0; 16],
     }
 }
 
@@ -208,7 +210,7 @@ async fn a_guest_whose_claim_was_taken_over_is_not_upgraded() {
     assert!(players.claim(&caller(), &name(), guest).await.unwrap());
     // Here the upgrade hangs, and another registers.
     assert_eq!(made(create(players, 1).await), user(1, 0));
-    let ask = AccountAsk::Upgrade(login(), None);
+    let ask = AccountAsk::Upgrade(login(), session(guest).session, None);
     let late: Result<Stored<UserId>, Fault> = players.ask(guest, &caller(), ask, None).await;
     assert_eq!(late.unwrap_err().code, Code::Unavailable);
     assert_eq!(players.store.account(guest).await.unwrap(), Some(account));

@@ -1,12 +1,17 @@
+use std::net::{IpAddr, Ipv4Addr};
+
 use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::accounts::{
     ChangePassword, IssuePasswordReset, RequestPasswordReset, ResetPassword, Role, SetRole,
+    UpgradeGuest,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_store::master_keys::MasterKeys;
 
-use super::{MINUTE, PASSWORD, Told, World, code, keyed};
-use crate::services::accounts::{AccountService, Players};
+use super::{Caller, MINUTE, PASSWORD, Told, World, code, keyed};
+use crate::services::accounts::masters::Masters;
+use crate::services::accounts::{AccountService, Keys, Players};
 
 const NEW: &str = "battery staple";
 
@@ -46,6 +51,34 @@ async fn token(world: &World, username: &str) -> String {
         .unwrap()
         .token
         .0
+}
+
+#[tokio::test]
+async fn an_upgrade_ends_what_a_copied_secret_has_opened() {
+    let world = World::new().await;
+    let secret = "0123456789abcdef";
+    let (own, copied) = (world.guest(secret).await, world.guest(secret).await);
+    world.recorder.take();
+    let upgrade = UpgradeGuest {
+        username: "ana".to_owned(),
+        password: PASSWORD.to_owned(),
+        email: None,
+    };
+    let caller = world.signed_in(&own.identity);
+    world
+        .accounts
+        .upgrade_guest(&caller, upgrade)
+        .await
+        .unwrap();
+    assert_eq!(code(world.identify(&copied).await), Code::TokenInvalid);
+    assert_eq!(
+        code(world.refresh(&copied.refresh).await),
+        Code::TokenInvalid
+    );
+    let ended = Told::AllEnded(own.identity.user, Some(own.identity.session));
+    assert!(world.recorder.take().contains(&ended));
+    world.identify(&own).await.unwrap();
+    world.refresh(&own.refresh).await.unwrap();
 }
 
 #[tokio::test]
@@ -289,15 +322,19 @@ async fn unknown_names_get_the_same_answer_and_nothing_is_sent() {
 async fn nobody_can_fill_a_mailbox() {
     let world = World::new().await;
     world.register("ana").await;
-    let caller = world.anyone();
-    for _ in 0..50 {
-        world
-            .accounts
-            .request_password_reset(&caller, ask("ana"))
-            .await
-            .unwrap();
+    let mut refused = 0;
+    for network in 0..50 {
+        let caller = Caller {
+            address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, network)),
+            ..world.anyone()
+        };
+        for _ in 0..4 {
+            let asked = world.accounts.request_password_reset(&caller, ask("ana"));
+            refused += usize::from(asked.await.is_err());
+        }
     }
-    assert_eq!(world.recorder.deliveries.lock().unwrap().len(), 4);
+    let sent = world.recorder.deliveries.lock().unwrap().len();
+    assert_eq!((sent, refused), (13, 187));
 }
 
 #[tokio::test]
@@ -330,8 +367,12 @@ async fn a_repeated_request_sends_once() {
 #[tokio::test]
 async fn without_a_courier_resets_are_unavailable() {
     let world = World::new().await;
+    let keys = Keys {
+        signing: std::sync::Arc::new(world.store.clone()),
+        masters: Masters::new(MasterKeys::in_memory([7; 32])),
+    };
     let accounts = AccountService::open(
-        std::sync::Arc::new(world.store.clone()),
+        keys,
         Players::new(world.players.clone(), world.player_owners.clone()),
         world.staff.clone(),
         None,

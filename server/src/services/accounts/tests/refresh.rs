@@ -90,6 +90,10 @@ async fn the_same_key_gets_the_same_tokens() {
         .await
         .unwrap();
     assert_eq!(second.refresh, again.refresh);
+    assert_ne!(second.access, again.access);
+    for access in [&second, &again] {
+        world.identify(access).await.expect("both are good");
+    }
     assert_eq!(second.refresh_expires_at, again.refresh_expires_at);
     assert!(world.recorder.take().is_empty());
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_protocol::codes::Code;
-use pitturu_protocol::types::accounts::{Role, SetRole, SignedIn};
+use pitturu_protocol::types::accounts::{Role, SetRole, SignedIn, UpgradeGuest};
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_store::entities::Entities as _;
 use pitturu_store::memory::Memory;
@@ -88,6 +88,47 @@ async fn an_admin_of_the_configuration_is_the_last_one_too() {
         .set_role(&caller, role_of(&ana, Role::Moderator))
         .await;
     assert_eq!(code(last), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_demoted_admin_of_the_configuration_stays_demoted() {
+    let mut config = super::config();
+    config
+        .admins
+        .extend(["Deputy".to_owned(), "Third".to_owned()]);
+    let mut world = World::with(config).await;
+    let root = world.register("root").await;
+    let deputy = world.register("deputy").await;
+    assert_eq!(deputy.identity.role, Role::Admin);
+    for role in [Role::Player, Role::Moderator] {
+        let caller = world.signed_in(&root.identity);
+        let set = world.accounts.set_role(&caller, role_of(&deputy, role));
+        set.await.unwrap();
+        for _ in 0..2 {
+            let again = world.login("deputy", PASSWORD).await.unwrap();
+            assert_eq!(again.identity.role, role);
+            world.restart().await;
+        }
+    }
+    // So does a guest who was one before the name was.
+    let guest = world.guest("0123456789abcdef").await;
+    for role in [Role::Moderator, Role::Player] {
+        let caller = world.signed_in(&root.identity);
+        let set = world.accounts.set_role(&caller, role_of(&guest, role));
+        set.await.unwrap();
+    }
+    let upgrade = UpgradeGuest {
+        username: "third".to_owned(),
+        password: PASSWORD.to_owned(),
+        email: None,
+    };
+    let caller = world.signed_in(&guest.identity);
+    let account = world
+        .accounts
+        .upgrade_guest(&caller, upgrade)
+        .await
+        .unwrap();
+    assert_eq!(account.role, Role::Player);
 }
 
 /// Players and staff over a store in memory.

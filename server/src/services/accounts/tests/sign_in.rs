@@ -279,11 +279,10 @@ async fn a_guest_comes_back_and_becomes_a_named_account() {
         .unwrap();
     assert_eq!(account.username.as_deref(), Some("Ana"));
     assert!(!account.guest);
-    assert_eq!(world.recorder.take(), [Told::Upgraded(account.user)]);
-    assert!(
-        !world.identify(&first).await.unwrap().guest,
-        "its sessions go on"
-    );
+    let ended = Told::AllEnded(account.user, Some(second.identity.session));
+    assert_eq!(world.recorder.take(), [Told::Upgraded(account.user), ended]);
+    assert!(!world.identify(&second).await.unwrap().guest);
+    assert_eq!(code(world.identify(&first).await), Code::TokenInvalid);
     let named = world.login("ana", PASSWORD).await.unwrap();
     assert_eq!(named.identity.user, first.identity.user);
     let retired = world

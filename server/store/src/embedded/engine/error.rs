@@ -30,6 +30,17 @@ pub enum OpenError {
         /// What the system said.
         detail: String,
     },
+    /// Others than its owner may read or write it.
+    #[error(
+        "others may use the store's folder {} (mode {mode:04o}), which holds what players trust the server with; run: chmod 700 {}",
+        dir.display(), quoted(dir)
+    )]
+    Exposed {
+        /// The folder.
+        dir: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// No space is left.
     #[error("the disk of the store in {} is full: {detail}; free some space and start again", dir.display())]
     DiskFull {
@@ -88,6 +99,11 @@ pub enum OpenError {
         /// What the system said.
         detail: String,
     },
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// Where the system refused something.

@@ -1,8 +1,8 @@
 //! The engine's own files in the folder: schema, lock, and the mark of durable commits.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::Path;
 
 use super::error::{OpenError, Stage, refused};
@@ -23,8 +23,43 @@ const NEW: &[u8] = b"new\n";
 /// Where a small file is written before it takes its place.
 const DRAFT_FILE: &str = "pitturu.draft";
 
+/// What only the owner may do with the folder, and what others may not.
+const OWNERS: u32 = 0o700;
+const OTHERS: u32 = 0o077;
+
 /// The tables that the folder must have; none if it is empty or its first opening was cut short.
 pub(super) type Expected = Vec<Table>;
+
+/// Makes the folder, if it is not there. One that is empty is closed to others than its owner.
+pub(super) fn make(dir: &Path) -> Result<(), OpenError> {
+    let io = |error: io::Error| refused(dir, &error, Stage::Folder);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(OWNERS)
+        .create(dir)
+        .map_err(io)?;
+    if mode(dir)? & OTHERS != 0 && is_empty(dir).map_err(io)? {
+        fs::set_permissions(dir, Permissions::from_mode(OWNERS)).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder that others than its owner may use: what it holds may have been read by them, which its owner has to know.
+pub(super) fn check_own(dir: &Path) -> Result<(), OpenError> {
+    let mode = mode(dir)?;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    Err(OpenError::Exposed {
+        dir: dir.to_path_buf(),
+        mode,
+    })
+}
+
+fn mode(dir: &Path) -> Result<u32, OpenError> {
+    let metadata = fs::metadata(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
+    Ok(metadata.permissions().mode() & 0o7777)
+}
 
 /// Marks the folder as being created.
 pub(super) fn write_new(dir: &Path) -> io::Result<()> {

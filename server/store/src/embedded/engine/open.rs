@@ -70,9 +70,10 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenError> {
-    fs::create_dir_all(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
+    folder::make(dir)?;
     // Before the lock, which leaves a file in the folder; and under it, when no other process is creating the store.
     check_schema(dir)?;
+    folder::check_own(dir)?;
     let lock = folder::lock(dir)?;
     let expected = check_schema(dir)?;
     if expected.is_empty() {

@@ -1,6 +1,7 @@
 //! Folders that are refused, each with a text that names it and says what to do.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,13 @@ fn refused(dir: &Path) -> OpenError {
 }
 
 const ROWS: u8 = 40;
+
+/// A folder that holds nothing yet and is its owner's alone, for a copy of a store.
+pub(super) fn own_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    dir
+}
 
 /// A folder with some commits in it, half of them in table files and half in the journal, closed in order.
 async fn filled() -> tempfile::TempDir {
@@ -160,7 +168,7 @@ async fn damage_is_noticed_or_harmless() {
             ("turned", Some(turned)),
         ];
         for (damage, contents) in damages {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = own_dir();
             for path in &files {
                 let relative = path.strip_prefix(original.path()).unwrap();
                 let target = dir.path().join(relative);
@@ -207,4 +215,36 @@ async fn a_first_start_that_was_cut_short_is_begun_again() {
     let engine = Engine::open(dir.path(), small()).unwrap();
     assert!(engine.get(Table::EntityRows, &[1]).unwrap().is_none());
     engine.close();
+}
+
+#[tokio::test]
+async fn a_folder_that_others_may_use_is_refused_with_the_command_that_closes_it() {
+    let dir = filled().await;
+    for mode in 0o700..=0o777_u32 {
+        fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+        if mode == 0o700 {
+            Engine::open(dir.path(), small()).unwrap().close();
+            continue;
+        }
+        let error = refused(dir.path());
+        assert!(matches!(error, OpenError::Exposed { mode: found, .. } if found == mode));
+        let command = format!("chmod 700 '{}'", dir.path().display());
+        assert!(error.to_string().ends_with(&command), "{error}");
+    }
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    Engine::open(dir.path(), small()).unwrap().close();
+}
+
+#[test]
+fn a_new_or_empty_folder_is_closed_to_others() {
+    let above = tempfile::tempdir().unwrap();
+    let new = above.path().join("a").join("b");
+    let empty = above.path().join("c");
+    fs::create_dir(&empty).unwrap();
+    fs::set_permissions(&empty, Permissions::from_mode(0o777)).unwrap();
+    for dir in [&new, &empty] {
+        Engine::open(dir, small()).unwrap().close();
+        let mode = fs::metadata(dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700, "{}", dir.display());
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::super::folder::read_commit_mark;
 use super::super::super::{Engine, EngineOptions, Limit, OpenError, Range};
-use super::super::folders::files_below;
+use super::super::folders::{files_below, own_dir};
 use super::super::small;
 use crate::StoreError;
 use crate::embedded::tables::Table;
@@ -149,7 +149,7 @@ impl Filled {
 
     /// A copy. Table files are never written again, so they are shared.
     pub(super) fn copy(&self, damaged: &Path) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = own_dir();
         for file in self.files() {
             let target = dir.path().join(&file);
             fs::create_dir_all(target.parent().unwrap()).unwrap();

@@ -1,0 +1,34 @@
+//! The clock of delays, which nobody sets.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Milliseconds since some moment, by a clock that is never set back.
+#[derive(Clone)]
+pub struct Ticks(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Ticks {
+    /// A clock that tells what this function says.
+    pub fn by(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Now.
+    pub fn now(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self::by(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl fmt::Debug for Ticks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.now())
+    }
+}
