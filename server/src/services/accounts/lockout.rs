@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use crate::connections::network::Network;
+
 /// Most names, and most addresses, that are remembered. The ones whose last attempt is oldest are forgotten first.
 pub const LOCKOUT_ENTRIES_MAX: usize = 100_000;
 
@@ -78,7 +80,8 @@ impl Lockout {
     }
 
     /// Counts an attempt on a folded name from an address. Refused: how many milliseconds to wait. An attempt that the
-    /// address's delay refuses doesn't count against the name, so that one hostile address can't keep a player out.
+    /// address's delay refuses doesn't count against the name, so that one hostile address can't keep a player out. `now` is
+    /// in milliseconds on the clock for intervals.
     pub fn admit(&self, folded: &str, address: IpAddr, now: u64) -> Result<Attempt, u64> {
         let attempt = Attempt {
             name: bucket(folded.as_bytes()),
@@ -255,17 +258,12 @@ fn bucket(name: &[u8]) -> Bucket {
     bucket
 }
 
-/// IPv4 by itself, also when it comes as IPv6; IPv6 by its /64, of which one customer has all.
+/// The counter of the address's network.
 fn address_bucket(address: IpAddr) -> Bucket {
-    let mut bucket = Bucket::default();
-    match address.to_canonical() {
-        IpAddr::V4(v4) => bucket[12..].copy_from_slice(&v4.octets()),
-        IpAddr::V6(v6) => {
-            bucket[..8].copy_from_slice(&v6.octets()[..8]);
-            bucket[8] = 6;
-        }
+    match Network::of(address).first() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
     }
-    bucket
 }
 
 #[cfg(test)]
