@@ -2,13 +2,32 @@
 //!
 //! Unknown fields are ignored and absent ones take their default, so either side can add fields.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-/// A body that does not fit its type. The text names the field and what was expected.
+use crate::codes::{Code, Fault};
+use crate::methods::Method;
+use crate::ranges::check_request;
+
+/// A body that does not fit its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidBody(pub String);
+#[error("{}{message}", field.as_ref().map_or_else(String::new, |field| format!("{field}: ")))]
+pub struct InvalidBody {
+    /// The field that does not fit, written as `field.inner` or `list[0].field`. Absent for the whole body.
+    pub field: Option<String>,
+    /// What was expected.
+    pub message: String,
+}
+
+impl From<InvalidBody> for Fault {
+    fn from(error: InvalidBody) -> Self {
+        let fault = Self::new(Code::BadRequest, error.message);
+        match error.field {
+            Some(field) => fault.of_field(&field),
+            None => fault,
+        }
+    }
+}
 
 /// Appends `body` to `out` as a map with field names.
 pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, body: &T) {
@@ -26,10 +45,37 @@ pub fn encode<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
 
 /// Decodes one body. The bytes come from [`crate::frame`], which has checked lengths and nesting.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidBody> {
-    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+    decode_borrowed(bytes)
+}
+
+/// Decodes a request, and holds it to the [ranges](crate::ranges) of its fields.
+///
+/// # Errors
+/// [`Code::BadRequest`] for what does not fit the type, [`Code::InvalidArgument`] for what is out of range. Both name the
+/// field.
+pub fn decode_request<M: Method>(bytes: &[u8]) -> Result<M, Fault> {
+    let request = decode(bytes)?;
+    check_request(&request)?;
+    Ok(request)
 }
 
 /// Like [`decode`], for bodies that borrow from the bytes.
-pub fn decode_borrowed<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidBody> {
-    rmp_serde::from_slice(bytes).map_err(|error| InvalidBody(error.to_string()))
+pub fn decode_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, InvalidBody> {
+    rmp_serde::from_slice(bytes).map_err(|error| misfit::<T>(bytes, &error))
+}
+
+/// Decodes once more, now with an eye on where it fails: that would slow down every body that fits.
+#[cold]
+fn misfit<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    error: &rmp_serde::decode::Error,
+) -> InvalidBody {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    let failed = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
+    let path = failed.map(|failed| failed.path().to_string());
+    InvalidBody {
+        // A dot stands for the whole body.
+        field: path.filter(|path| path != "."),
+        message: error.to_string(),
+    }
 }

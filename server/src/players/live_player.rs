@@ -13,7 +13,7 @@ use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_rules::accounts::{Account, AccountEffects, AccountNews};
 use pitturu_rules::friends::{FriendEffects, Relations};
 use pitturu_rules::signals::PlayerSignal;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::{Applied, Commit, Entry, KeyedResult, Signal, StreamHead};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
@@ -197,7 +197,7 @@ impl LivePlayer {
     }
 
     fn complete(&mut self, context: &Context, pending: Pending) {
-        let now = now_ms();
+        let now = Steady::now();
         let notifier = &context.environment.notifier;
         for other in &pending.changed {
             notifier.friends_changed(self.user, *other);

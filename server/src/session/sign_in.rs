@@ -57,10 +57,7 @@ pub async fn sign_in(
     identity: &Identity,
 ) -> Result<(), Fault> {
     let name = services.profile.display_name(identity.user).await?;
-    let player = Player {
-        identity: identity.clone(),
-        name: name.unwrap_or_else(|| Arc::from("")),
-    };
+    let player = Player::new(identity.clone(), name.unwrap_or_else(|| Arc::from("")));
     services.registry.sign_in(connection, player);
     // What ended the session before the connection was listed did not reach it.
     match services.accounts.confirm(identity.clone()).await {

@@ -3,8 +3,11 @@
 //! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
 //! client goes on.
 
+mod clock;
 mod faulty;
+mod integers;
 mod keys;
+mod pages;
 mod told;
 mod world;
 

@@ -21,6 +21,7 @@ mod kill_nine;
 mod launch;
 mod lifecycle;
 mod neighbour;
+mod paused;
 mod player;
 mod raw;
 mod rfc6455;

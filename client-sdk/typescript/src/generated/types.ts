@@ -102,7 +102,7 @@ export interface CreateRoom {
   name: string;
   /** At most 512 bytes. */
   topic?: string;
-  /** As in `RoomInfo`. */
+  /** As in `RoomInfo`. From 0 to 21600000. */
   slow_mode_ms?: number;
   /** As in `RoomInfo`; the server's default when absent. */
   retention?: Retention;
@@ -127,7 +127,7 @@ export type Done = Record<string, never>;
 
 /** Returns the data and the server's clock. For latency and clock offset. */
 export interface Echo {
-  /** Anything, up to the frame limit. */
+  /** Anything, at most 61,440 bytes. */
   data: Uint8Array;
 }
 
@@ -167,11 +167,11 @@ export interface EphemeralSent {
 export interface Fault {
   /** Number of the code. */
   code: Code;
-  /** For developers and logs, in English. Players get text made from the code. */
+  /** For developers and logs, in English; at most 512 bytes. Players get text made from the code. */
   message: string;
   /** Wait this long before trying again, in milliseconds. */
   retry_after_ms?: number;
-  /** The field of the request that was refused. */
+  /** The field of the request that was refused, written as `field.inner` or `list[0].field`; at most 512 bytes. */
   field?: string;
 }
 
@@ -390,7 +390,7 @@ export interface ListBans {
   room: RoomId;
   /** The last player of the page before. */
   after?: UserId;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -400,7 +400,7 @@ export interface ListFriends {
   state?: FriendState;
   /** The last player of the page before. */
   after?: UserId;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -412,7 +412,7 @@ export interface ListMembers {
   online?: boolean;
   /** The last player of the page before. */
   after?: UserId;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -420,7 +420,7 @@ export interface ListMembers {
 export interface ListMyRooms {
   /** The last room of the page before. */
   after?: RoomId;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -432,7 +432,7 @@ export interface ListReactions {
   seq: number;
   /** The last player of the page before. */
   after?: UserId;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -440,7 +440,7 @@ export interface ListReactions {
 export interface ListRooms {
   /** `next` of the page before. */
   after?: string;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -695,6 +695,8 @@ export interface Profile {
 export interface Profiles {
   /** In the order asked for. */
   profiles: Profile[];
+  /** Place in the request's `users` of the first that this page has no room for: ask again from there on. Absent when all were looked up. */
+  next?: number;
 }
 
 /** Adds or takes back the caller's reaction to a message. */
@@ -765,7 +767,7 @@ export interface ReadHistory {
   room: RoomId;
   /** Where to begin; from the newest backwards when absent. */
   from?: HistoryFrom;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -837,7 +839,7 @@ export interface ResetPassword {
 export interface Resume {
   /** Sequence of the last inbox entry received. Absent: the inbox is not followed. */
   inbox?: number;
-  /** The rooms to open. */
+  /** The rooms to open, at most 24; more are resumed by further calls. */
   rooms?: RoomCursor[];
 }
 
@@ -861,9 +863,9 @@ export interface ResumedRoom {
 
 /** What a room keeps. Messages beyond either bound are removed, oldest first. */
 export interface Retention {
-  /** Age in milliseconds. */
+  /** Age in milliseconds. From 1 to 3153600000000. */
   age_ms?: number;
-  /** Number of messages. */
+  /** Number of messages. From 1 to 1000000000. */
   messages?: number;
 }
 
@@ -913,7 +915,7 @@ export interface RoomInfo {
   head: number;
   /** Oldest message that retention has left. */
   first: number;
-  /** Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait. */
+  /** Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait. From 0 to 21600000. */
   slow_mode_ms: number;
   /** What is kept. */
   retention: Retention;
@@ -930,7 +932,7 @@ export type RoomKind =
   /** Between two players; made by `OpenDirect`. */
   | 'direct';
 
-/** The connection no longer has the room open: put out, or the room deleted. Key: the room. */
+/** The connection no longer has the room open: put out, or the room deleted. This is the end: of earlier messages whose events have not come, none does any more, and the reply to the `LeaveRoom` that caused it may come before or after. Key: the room. */
 export interface RoomLost {
   /** The room. */
   room: RoomId;
@@ -982,7 +984,7 @@ export interface SearchRooms {
   query: string;
   /** `next` of the page before. */
   after?: string;
-  /** At most 200; 50 when absent. */
+  /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number;
 }
 
@@ -1156,7 +1158,7 @@ export interface UpdateRoom {
   name?: string;
   /** At most 512 bytes. */
   topic?: string;
-  /** As in `RoomInfo`. */
+  /** As in `RoomInfo`. From 0 to 21600000. */
   slow_mode_ms?: number;
   /** As in `RoomInfo`; replaces both bounds. */
   retention?: Retention;

@@ -16,6 +16,7 @@ use pitturu_rules::rooms::{Actor, RoomEvent};
 use super::LiveRoom;
 use crate::connections::connection::Connection;
 use crate::connections::outbox::LatestKey;
+use pitturu_store::clock::Steady;
 
 /// Shortest time between two presence events of a small room, in milliseconds.
 const PRESENCE_EVERY_MS: u64 = 500;
@@ -24,7 +25,7 @@ const PRESENCE_EVERY_MS: u64 = 500;
 const TYPING_ONLINE_MAX: usize = 100;
 
 impl LiveRoom {
-    pub(super) fn publish(&mut self, event: RoomEvent, now: u64) {
+    pub(super) fn publish(&mut self, event: RoomEvent, now: Steady) {
         match event {
             RoomEvent::Sent(message) => {
                 let before = self.recent.end();
@@ -90,14 +91,14 @@ impl LiveRoom {
 
     /// Puts presence in line for the next tick that is due. Larger rooms hear less often, so that presence traffic
     /// grows with the number of players and not with its square.
-    pub(super) fn presence_changed(&mut self, now: u64) {
+    pub(super) fn presence_changed(&mut self, now: Steady) {
         let online = self.followers.online() as u64;
         let pause = PRESENCE_EVERY_MS * (1 + online / 500);
         self.presence_due_at
-            .get_or_insert((self.presence_sent_at + pause).max(now));
+            .get_or_insert(self.presence_sent_at.after_ms(pause).max(now));
     }
 
-    pub(super) fn send_presence(&mut self, now: u64) {
+    pub(super) fn send_presence(&mut self, now: Steady) {
         self.presence_due_at = None;
         self.presence_sent_at = now;
         let online = self.followers.online();

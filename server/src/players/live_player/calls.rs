@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 use pitturu_protocol::codes::Fault;
 use pitturu_rules::friends;
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
 
 use super::super::command::{Ask, PlayerCall, Report, answer};
@@ -58,7 +59,7 @@ impl LivePlayer {
         match found.and_then(|found| of_this_request(found, key)) {
             Ok(None) => self.carry_out(context, call),
             Ok(Some(body)) => {
-                let now = call.now;
+                let now = Steady::now();
                 let waiters = self.keys.done(*user, key, body.clone(), 0, now);
                 for to in waiters.into_iter().chain([call.to]) {
                     answer(to, body.clone().into(), true);
@@ -85,11 +86,10 @@ impl LivePlayer {
         });
         match decided {
             Ok((reservation, mut effects, body)) => {
-                let result = call
-                    .key
-                    .as_ref()
-                    .map(|(user, key)| keys::result(*user, key, body.clone(), call.now));
-                if result.is_some() || !effects.is_empty() {
+                // What changed nothing leaves nothing: a repetition is decided anew.
+                let key = call.key.as_ref().filter(|_| !effects.is_empty());
+                let result = key.map(|(user, key)| keys::result(*user, key, body.clone()));
+                if !effects.is_empty() {
                     self.account.tidy(call.now, &mut effects.account);
                 }
                 let mut pending = Pending::of(Answer::Call(call.to, call.key, body));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::Kind;
 
 use super::super::command::{Command, NoCreation, Report, release};
@@ -74,7 +75,13 @@ impl Entity for LivePlayer {
         environment.players.load(user).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedPlayer>, _: Owes, now: u64) -> Self {
+    fn take_up(
+        context: &Context,
+        life: u64,
+        loaded: Box<LoadedPlayer>,
+        _: Owes,
+        now: Steady,
+    ) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             user: loaded.user,
@@ -98,7 +105,7 @@ impl Entity for LivePlayer {
         live
     }
 
-    fn create(_: &Context, _: u64, creation: NoCreation, _: u64) -> Option<Self> {
+    fn create(_: &Context, _: u64, creation: NoCreation, _: Steady) -> Option<Self> {
         match creation {}
     }
 
@@ -106,7 +113,7 @@ impl Entity for LivePlayer {
         self.life
     }
 
-    fn handle(&mut self, context: &Context, command: Command, now: u64) {
+    fn handle(&mut self, context: &Context, command: Command, now: Steady) {
         match command {
             Command::Delivery(Delivery::Receipt(receipt)) => {
                 self.answered(context, &receipt, now);
@@ -119,7 +126,7 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, _: u64) {
+    fn report(&mut self, context: &Context, report: Report, _: Steady) {
         match report {
             Report::Recalled(call, found) => {
                 self.looking_up -= 1;
@@ -140,7 +147,7 @@ impl Entity for LivePlayer {
         }
     }
 
-    fn written(&mut self, context: &Context, _: u64) {
+    fn written(&mut self, context: &Context, _: Steady) {
         self.pending.written();
         self.settle(context);
     }
@@ -166,13 +173,13 @@ impl Entity for LivePlayer {
         Owes(!self.outgoing.is_empty())
     }
 
-    fn tick(&mut self, now: u64) {
+    fn tick(&mut self, now: Steady) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         release(self.held.overdue(now));
     }
 
-    fn is_idle(&self, _: u64) -> bool {
+    fn is_idle(&self, _: Steady) -> bool {
         self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()

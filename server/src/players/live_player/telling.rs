@@ -3,7 +3,7 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::UserId;
 use pitturu_rules::signals::PlayerSignal;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Applied, EntityId};
 use pitturu_store::reservation::Reservation;
 
@@ -75,7 +75,7 @@ impl LivePlayer {
     }
 
     /// Another entity has applied what this one told it, or can't now.
-    pub(super) fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
+    pub(super) fn answered(&mut self, context: &Context, receipt: &Receipt, now: Steady) {
         release(self.held.answered(receipt));
         let entities = context.environment.players.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);

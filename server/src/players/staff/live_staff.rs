@@ -9,7 +9,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_rules::accounts::{Staff, StaffEffects};
 use pitturu_rules::signals::{PlayerSignal, StaffSignal};
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Applied, EntityId, KeyedResult, Kind, Signal};
 use pitturu_store::reservation::Reservation;
 
@@ -121,7 +121,7 @@ impl LiveStaff {
         match found.and_then(|found| of_this_request(found, key)) {
             Ok(None) => self.carry_out(context, call),
             Ok(Some(body)) => {
-                let waiters = self.keys.done(*user, key, body.clone(), 0, call.now);
+                let waiters = self.keys.done(*user, key, body.clone(), 0, Steady::now());
                 for to in waiters.into_iter().chain([call.to]) {
                     answer(to, body.clone().into(), true);
                 }
@@ -148,9 +148,9 @@ impl LiveStaff {
         });
         match decided {
             Ok((reservation, effects, body)) => {
-                let result = call.key.as_ref();
-                let result =
-                    result.map(|(user, key)| keys::result(*user, key, body.clone(), call.now));
+                let changes = !effects.rows.is_empty() || !effects.told.is_empty();
+                let key = call.key.as_ref().filter(|_| changes);
+                let result = key.map(|(user, key)| keys::result(*user, key, body.clone()));
                 let answer = Answer::Call(call.to, call.key, body);
                 let noted = (result, None);
                 self.commit(context, reservation, effects, noted, answer, call.now);
@@ -262,7 +262,7 @@ impl LiveStaff {
     }
 
     fn complete(&mut self, pending: Pending) {
-        let now = now_ms();
+        let now = Steady::now();
         match pending.answer {
             Answer::Call(to, key, body) => {
                 if let Some((user, key)) = &key {
@@ -284,7 +284,7 @@ impl LiveStaff {
     }
 
     /// A player's entity has applied what this one told it, or can't now.
-    fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
+    fn answered(&mut self, context: &Context, receipt: &Receipt, now: Steady) {
         release(self.held.answered(receipt));
         let entities = context.environment.players.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);
@@ -349,7 +349,13 @@ impl Entity for LiveStaff {
         load(entities).await.map(Box::new).map(Some)
     }
 
-    fn take_up(context: &Context, life: u64, loaded: Box<LoadedStaff>, _: Owes, now: u64) -> Self {
+    fn take_up(
+        context: &Context,
+        life: u64,
+        loaded: Box<LoadedStaff>,
+        _: Owes,
+        now: Steady,
+    ) -> Self {
         let journal = loaded.journal;
         let mut live = Self {
             life,
@@ -370,7 +376,7 @@ impl Entity for LiveStaff {
         live
     }
 
-    fn create(_: &Context, _: u64, creation: NoCreation, _: u64) -> Option<Self> {
+    fn create(_: &Context, _: u64, creation: NoCreation, _: Steady) -> Option<Self> {
         match creation {}
     }
 
@@ -378,7 +384,7 @@ impl Entity for LiveStaff {
         self.life
     }
 
-    fn handle(&mut self, context: &Context, command: Command, now: u64) {
+    fn handle(&mut self, context: &Context, command: Command, now: Steady) {
         match command {
             Command::Delivery(Delivery::Receipt(receipt)) => {
                 self.answered(context, &receipt, now);
@@ -391,7 +397,7 @@ impl Entity for LiveStaff {
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, _: u64) {
+    fn report(&mut self, context: &Context, report: Report, _: Steady) {
         match report {
             Report::Recalled(call, found) => {
                 self.looking_up -= 1;
@@ -412,7 +418,7 @@ impl Entity for LiveStaff {
         }
     }
 
-    fn written(&mut self, _: &Context, _: u64) {
+    fn written(&mut self, _: &Context, _: Steady) {
         self.pending.written();
         self.settle();
     }
@@ -438,13 +444,13 @@ impl Entity for LiveStaff {
         Owes(!self.outgoing.is_empty())
     }
 
-    fn tick(&mut self, now: u64) {
+    fn tick(&mut self, now: Steady) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         release(self.held.overdue(now));
     }
 
-    fn is_idle(&self, _: u64) -> bool {
+    fn is_idle(&self, _: Steady) -> bool {
         self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()

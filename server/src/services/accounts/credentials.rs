@@ -87,7 +87,7 @@ impl AccountService {
         };
         let attempt = self
             .lockout
-            .admit(&login.folded, caller.address, caller.now)
+            .admit(&login.folded, caller.address, caller.steady.as_ms())
             .map_err(locked_out)?;
         let right = self
             .passwords
@@ -131,7 +131,7 @@ impl AccountService {
         let counted = name.as_deref().unwrap_or(&request.username);
         if self
             .reset_requests
-            .admit(counted, caller.address, caller.now)
+            .admit(counted, caller.address, caller.steady.as_ms())
             .is_err()
         {
             return Ok(Done {});

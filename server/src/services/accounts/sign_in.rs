@@ -88,7 +88,7 @@ impl AccountService {
         // Counted before anything is waited for: whoever goes away has tried as well.
         let attempt = self
             .lockout
-            .admit(&folded, caller.address, caller.now)
+            .admit(&folded, caller.address, caller.steady.as_ms())
             .map_err(locked_out)?;
         let checked = self.check_password(&folded, is_name, &password).await;
         let account = match checked {
