@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::limits::FAULT_TEXT_BYTES_MAX;
+
 macro_rules! codes {
     ($($number:literal $name:ident $wire:literal $retry:ident $doc:literal;)*) => {
         /// Why a call was refused.
@@ -148,12 +150,12 @@ impl schemars::JsonSchema for Code {
 pub struct Fault {
     /// Number of the code.
     pub code: Code,
-    /// For developers and logs, in English. Players get text made from the code.
+    /// For developers and logs, in English; at most 512 bytes. Players get text made from the code.
     pub message: String,
     /// Wait this long before trying again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The field of the request that was refused.
+    /// The field of the request that was refused, written as `field.inner` or `list[0].field`; at most 512 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
@@ -168,7 +170,7 @@ impl Fault {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: shortened(message.into()),
             retry_after_ms: None,
             field: None,
         }
@@ -176,9 +178,15 @@ impl Fault {
 
     /// [`Code::InvalidArgument`] for one field.
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message).of_field(field)
+    }
+
+    /// The same fault about a field.
+    #[must_use]
+    pub fn of_field(self, field: &str) -> Self {
         Self {
-            field: Some(field.to_owned()),
-            ..Self::new(Code::InvalidArgument, message)
+            field: Some(shortened(field.to_owned())),
+            ..self
         }
     }
 
@@ -190,6 +198,14 @@ impl Fault {
             ..self
         }
     }
+}
+
+/// Messages and names of fields may repeat what a client sent: what is too long ends early.
+fn shortened(mut text: String) -> String {
+    if text.len() > FAULT_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(FAULT_TEXT_BYTES_MAX));
+    }
+    text
 }
 
 /// What a client does after its connection was closed. Each stands for a range of close codes.

@@ -13,14 +13,16 @@ use crate::codec;
 use crate::codes::Fault;
 use crate::events::Event;
 use crate::ids::{InvalidId, RoomId};
-use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::FRAME_BYTES_MAX;
 use crate::methods::Method;
-use crate::scan::Malformed;
+use crate::scan::{Malformed, Scanner};
 use crate::types::system::{Goaway, Hello, StreamPosition, Welcome};
 
 mod fields;
+mod invalid;
 
 use fields::Fields;
+pub use invalid::InvalidFrame;
 
 mod kind {
     pub(super) const HELLO: u64 = 1;
@@ -191,29 +193,6 @@ pub enum ServerFrame<'a> {
     },
 }
 
-/// Why bytes are not a frame.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidFrame {
-    /// Not well-formed MessagePack, or not the frame's layout.
-    #[error("malformed frame: {0}")]
-    Malformed(#[from] Malformed),
-    /// Longer than [`FRAME_BYTES_MAX`].
-    #[error("a frame is at most {FRAME_BYTES_MAX} bytes")]
-    TooLong,
-    /// A kind that this side does not receive.
-    #[error("unknown frame kind {0}")]
-    Kind(u64),
-    /// An idempotency key that is empty or longer than [`KEY_BYTES_MAX`].
-    #[error("an idempotency key is 1 to {KEY_BYTES_MAX} bytes")]
-    Key,
-    /// A body of hello, welcome, fault or goaway that does not fit its type.
-    #[error("malformed body: {0}")]
-    Body(#[from] codec::InvalidBody),
-    /// A stream that is neither a room's id nor `inbox`.
-    #[error("unknown stream: {0}")]
-    Stream(#[from] InvalidId),
-}
-
 impl<'a> ClientFrame<'a> {
     /// Reads one frame from the front of `bytes` and returns it with what follows.
     pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), InvalidFrame> {
@@ -221,13 +200,28 @@ impl<'a> ClientFrame<'a> {
             kind::HELLO => Ok(Self::Hello(fields.body()?)),
             kind::CALL => {
                 let (call, method) = (fields.u32()?, fields.u16()?);
-                let (body, key) = (fields.raw_body()?, fields.key()?);
+                let start = fields.rest();
+                let body = match fields.raw_body() {
+                    Err(Malformed::Integer) => None,
+                    body => Some(body?),
+                };
+                let key = fields.key()?;
+                let head = fields.head(key.is_some())?;
+                let Some(body) = body else {
+                    let field = Scanner::beyond(start).unwrap_or_default();
+                    return Err(InvalidFrame::Integer {
+                        call,
+                        method,
+                        field,
+                        frame_bytes: 0,
+                    });
+                };
                 Ok(Self::Call {
                     call,
                     method,
                     body,
                     key,
-                    head: fields.head(key.is_some())?,
+                    head,
                 })
             }
             kind::CANCEL => Ok(Self::Cancel {
@@ -473,12 +467,19 @@ fn read<'a, F>(
 ) -> Result<(F, &'a [u8]), InvalidFrame> {
     let mut fields = Fields::open(bytes)?;
     let kind = fields.uint()?;
-    let frame = layout(kind, &mut fields)?;
+    let mut frame = layout(kind, &mut fields);
+    if !matches!(frame, Ok(_) | Err(InvalidFrame::Integer { .. })) {
+        return frame.map(|frame| (frame, bytes));
+    }
     let rest = fields.close()?;
-    if bytes.len() - rest.len() > FRAME_BYTES_MAX {
+    let length = bytes.len() - rest.len();
+    if length > FRAME_BYTES_MAX {
         return Err(InvalidFrame::TooLong);
     }
-    Ok((frame, rest))
+    if let Err(InvalidFrame::Integer { frame_bytes, .. }) = &mut frame {
+        *frame_bytes = length;
+    }
+    frame.map(|frame| (frame, rest))
 }
 
 fn array(out: &mut Vec<u8>, kind: u64, fields: u32) {

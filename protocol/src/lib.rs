@@ -7,13 +7,14 @@
 //!
 //! Reading order:
 //! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];
-//! - [`ids`], [`limits`], [`codes`]: names, bounds and the two code tables;
+//! - [`ids`], [`limits`], [`bounds`], [`ranges`], [`codes`]: names, limits, the lengths and integers in bodies, and the two code tables;
 //! - [`methods`] and [`events`]: the tables from which everything else is derived;
 //! - [`types`]: the bodies of calls, replies and events;
 //! - [`server`]: the state machine of a connection, as the server drives it;
 //! - [`client`]: the state machine of a client across its connections, with its waits in [`backoff`].
 
 pub mod backoff;
+pub mod bounds;
 pub mod client;
 pub mod codec;
 pub mod codes;
@@ -22,6 +23,7 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod methods;
+pub mod ranges;
 pub mod scan;
 pub mod server;
 pub mod types;

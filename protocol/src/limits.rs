@@ -31,6 +31,12 @@ limits! {
     /// Longest WebSocket message in bytes: one or more frames back to back.
     pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
+    /// Largest integer: JavaScript keeps no larger one exactly.
+    pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+    /// Latest time, in milliseconds since 1970: the end of the year 9999.
+    pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
+
     /// Deepest nesting of arrays and maps in one frame, the frame's own array included.
     pub const NESTING_MAX: usize = 16;
 
@@ -42,6 +48,12 @@ limits! {
 
     /// Most rooms that one connection may have open.
     pub const ROOMS_OPEN_MAX: usize = 256;
+
+    /// Most rooms in one `Resume`: so many views fit into one frame. More are resumed by further calls.
+    pub const RESUME_ROOMS_MAX: usize = 24;
+
+    /// Most opaque bytes in one `Echo`, which come back with a little more.
+    pub const ECHO_BYTES_MAX: usize = 60 * 1024;
 
     /// Longest message text in bytes of UTF-8.
     pub const TEXT_BYTES_MAX: usize = 4 * 1024;
@@ -57,6 +69,15 @@ limits! {
 
     /// Most bytes of encoded items in one page; a page ends early rather than exceed it.
     pub const PAGE_BYTES_MAX: usize = 48 * 1024;
+
+    /// Longest pause in milliseconds that slow mode asks for between two messages: six hours.
+    pub const SLOW_MODE_MS_MAX: u32 = 6 * 60 * 60 * 1_000;
+
+    /// Longest time in milliseconds for which a room can be told to keep messages: a hundred years.
+    pub const RETENTION_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
+
+    /// Most messages that a room can be told to keep.
+    pub const RETENTION_MESSAGES_MAX: u64 = 1_000_000_000;
 
     /// Most user ids in one request for profiles or presence.
     pub const USERS_PER_CALL_MAX: usize = 100;
@@ -82,6 +103,24 @@ limits! {
     /// Longest free text of a profile, a room topic or a presence note in bytes.
     pub const NOTE_BYTES_MAX: usize = 512;
 
+    /// Longest e-mail address in bytes.
+    pub const EMAIL_BYTES_MAX: usize = 254;
+
+    /// Longest language tag in bytes.
+    pub const LANGUAGE_BYTES_MAX: usize = 35;
+
+    /// Longest name of a device in bytes.
+    pub const DEVICE_BYTES_MAX: usize = 128;
+
+    /// Longest network address as text in bytes.
+    pub const ADDRESS_BYTES_MAX: usize = 45;
+
+    /// Most sessions of one account. A further sign-in ends the one that was used longest ago.
+    pub const SESSIONS_MAX: usize = 50;
+
+    /// Longest position in a list of rooms, `next` and `after`, in bytes.
+    pub const POSITION_BYTES_MAX: usize = 8 * 1024;
+
     /// Longest reaction in bytes: one emoji with its modifiers, or a short code.
     pub const EMOJI_BYTES_MAX: usize = 32;
 
@@ -91,6 +130,9 @@ limits! {
     /// Most room members whose presence is sent by name; larger rooms get counts.
     pub const PRESENCE_NAMED_MAX: usize = 64;
 
+    /// Longest message of a fault, and longest name of its field, in bytes.
+    pub const FAULT_TEXT_BYTES_MAX: usize = 512;
+
     /// Longest token in bytes, access or refresh.
     pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
 }
@@ -99,4 +141,7 @@ const _: () = assert!(FRAME_BYTES_MAX <= MESSAGE_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX + DATA_BYTES_MAX + 4 * 1024 <= PAGE_BYTES_MAX);
 const _: () =
     assert!(PAGE_BYTES_MAX + TEXT_BYTES_MAX + DATA_BYTES_MAX + 4 * 1024 <= FRAME_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + POSITION_BYTES_MAX + 1024 <= FRAME_BYTES_MAX);
+const _: () = assert!(RESUME_ROOMS_MAX <= ROOMS_OPEN_MAX && ECHO_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(TIME_MS_MAX < INTEGER_MAX && RETENTION_MS_MAX < TIME_MS_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);

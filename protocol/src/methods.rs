@@ -274,7 +274,7 @@ macro_rules! for_each_method {
             86 chat::React => chat::Reacted, Player, Room, Chat, Writes;
             87 chat::ListReactions => chat::Reactors, Player, Room, Read, Reads;
             88 chat::ReadHistory => chat::History, Player, Room, Read, Reads;
-            89 chat::MarkRead => chat::ReadMarker, Player, Room, Free, Writes;
+            89 chat::MarkRead => chat::ReadMarker, Player, Room, Write, Writes;
             90 chat::Typing => system::Done, Player, Room, Free, Reads, momentary = Yes;
             91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads, momentary = Yes;
         }
@@ -357,6 +357,16 @@ mod tests {
     fn named(what: impl Fn(&MethodInfo) -> bool) -> Vec<&'static str> {
         let lines = METHODS.iter().filter(|method| what(method));
         lines.map(|method| method.name).collect()
+    }
+
+    #[test]
+    fn what_reaches_the_disk_counts_against_a_limit_of_what_does() {
+        for method in METHODS {
+            let counts_as_write = matches!(method.rate, Rate::Write | Rate::Chat | Rate::SignIn);
+            if method.effect == Effect::Writes {
+                assert!(counts_as_write, "{} is {:?}", method.name, method.rate);
+            }
+        }
     }
 
     #[test]

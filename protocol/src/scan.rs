@@ -1,7 +1,7 @@
 //! Walks MessagePack without building values: finds where a value ends, and refuses bad lengths and deep
 //! nesting before anything is allocated.
 
-use crate::limits::NESTING_MAX;
+use crate::limits::{INTEGER_MAX, NESTING_MAX};
 
 /// Why bytes are not a well-formed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum Malformed {
     /// Text that is not UTF-8.
     #[error("text is not UTF-8")]
     Utf8,
+    /// An integer further from 0 than [`INTEGER_MAX`], which JavaScript would change.
+    #[error("an integer is at most {INTEGER_MAX}")]
+    Integer,
 }
 
 /// Reads values from the front of a slice.
@@ -61,8 +64,8 @@ impl<'a> Scanner<'a> {
             0xcf => self.big_endian(8)?,
             _ => return Err(Malformed::Expected("an unsigned integer")),
         };
-        if value > (1 << 53) - 1 {
-            return Err(Malformed::Expected("an integer below 2^53"));
+        if value > INTEGER_MAX {
+            return Err(Malformed::Integer);
         }
         Ok(value)
     }
@@ -110,6 +113,9 @@ impl<'a> Scanner<'a> {
 
     /// Reads one map and returns its bytes, walked and found well formed. `depth` is how many arrays
     /// and maps enclose it.
+    ///
+    /// # Errors
+    /// [`Malformed::Integer`] only if nothing else is wrong: then the scanner stands behind the map.
     pub fn map(&mut self, depth: usize) -> Result<&'a [u8], Malformed> {
         match self.rest.first() {
             Some(0x80..=0x8f | 0xde | 0xdf) => self.value(depth),
@@ -119,23 +125,77 @@ impl<'a> Scanner<'a> {
     }
 
     /// Walks one value of any kind and returns its bytes.
+    ///
+    /// # Errors
+    /// [`Malformed::Integer`] only if nothing else is wrong: then the scanner stands behind the value.
     pub fn value(&mut self, depth: usize) -> Result<&'a [u8], Malformed> {
         let start = self.rest;
-        self.skip(depth)?;
-        Ok(&start[..start.len() - self.rest.len()])
+        if self.skip(depth)? {
+            Ok(&start[..start.len() - self.rest.len()])
+        } else {
+            Err(Malformed::Integer)
+        }
     }
 
-    fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
+    /// Where in a map, written as `field.inner` or `list[0].field`, the first integer stands that is beyond [`INTEGER_MAX`]; for bytes that
+    /// [`Self::map`] refused for it.
+    pub fn beyond(bytes: &[u8]) -> Option<String> {
+        Scanner::new(bytes).find_beyond(0).ok().flatten()
+    }
+
+    fn find_beyond(&mut self, depth: usize) -> Result<Option<String>, Malformed> {
+        let (entries, is_map) = match self.rest.first() {
+            Some(0x80..=0x8f | 0xde | 0xdf) => (self.map_len()?, true),
+            Some(0x90..=0x9f | 0xdc | 0xdd) => (self.array()?, false),
+            _ => return Ok((!self.skip(depth)?).then(String::new)),
+        };
+        if depth >= NESTING_MAX {
+            return Err(Malformed::TooDeep);
+        }
+        for index in 0..entries {
+            let mut name = format!("[{index}]");
+            if is_map {
+                let key = self.rest;
+                if !self.skip(depth + 1)? {
+                    return Ok(Some(name));
+                }
+                if let Ok(text) = Scanner::new(key).text() {
+                    text.clone_into(&mut name);
+                }
+            }
+            if let Some(inner) = self.find_beyond(depth + 1)? {
+                let is_plain = inner.is_empty() || inner.starts_with('[');
+                let dot = if is_plain { "" } else { "." };
+                return Ok(Some(format!("{name}{dot}{inner}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn map_len(&mut self) -> Result<usize, Malformed> {
+        let length = match self.byte()? {
+            marker @ 0x80..=0x8f => usize::from(marker & 0x0f),
+            0xde => self.length(2)?,
+            0xdf => self.length(4)?,
+            _ => return Err(Malformed::Expected("a map")),
+        };
+        self.fits(length)
+    }
+
+    /// Walks one value. False: all is well but for an integer that is beyond [`INTEGER_MAX`].
+    fn skip(&mut self, depth: usize) -> Result<bool, Malformed> {
         let marker = self.byte()?;
         let children = match marker {
             0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => 0,
+            0xcf => return Ok(self.big_endian(8)? <= INTEGER_MAX),
+            0xd3 => return Ok(self.big_endian(8)?.cast_signed().unsigned_abs() <= INTEGER_MAX),
             0x80..=0x8f => 2 * usize::from(marker & 0x0f),
             0x90..=0x9f => usize::from(marker & 0x0f),
-            0xa0..=0xbf => return self.take(usize::from(marker & 0x1f)).map(drop),
-            0xcc | 0xd0 => return self.take(1).map(drop),
-            0xcd | 0xd1 => return self.take(2).map(drop),
-            0xca | 0xce | 0xd2 => return self.take(4).map(drop),
-            0xcb | 0xcf | 0xd3 => return self.take(8).map(drop),
+            0xa0..=0xbf => return self.take(usize::from(marker & 0x1f)).map(|_| true),
+            0xcc | 0xd0 => return self.take(1).map(|_| true),
+            0xcd | 0xd1 => return self.take(2).map(|_| true),
+            0xca | 0xce | 0xd2 => return self.take(4).map(|_| true),
+            0xcb => return self.take(8).map(|_| true),
             0xc4 | 0xd9 => return self.sized(1),
             0xc5 | 0xda => return self.sized(2),
             0xc6 | 0xdb => return self.sized(4),
@@ -148,10 +208,11 @@ impl<'a> Scanner<'a> {
         if children > 0 && depth >= NESTING_MAX {
             return Err(Malformed::TooDeep);
         }
+        let mut is_exact = true;
         for _ in 0..self.fits(children)? {
-            self.skip(depth + 1)?;
+            is_exact &= self.skip(depth + 1)?;
         }
-        Ok(())
+        Ok(is_exact)
     }
 
     /// Every element takes at least a byte, so a count above what is left is a lie.
@@ -162,9 +223,9 @@ impl<'a> Scanner<'a> {
         Ok(count)
     }
 
-    fn sized(&mut self, width: usize) -> Result<(), Malformed> {
+    fn sized(&mut self, width: usize) -> Result<bool, Malformed> {
         let length = self.length(width)?;
-        self.take(length).map(drop)
+        self.take(length).map(|_| true)
     }
 
     fn length(&mut self, width: usize) -> Result<usize, Malformed> {

@@ -6,6 +6,7 @@
 use crate::codes::{CloseCode, Code, Fault};
 use crate::frame::{CallId, ClientFrame, Cursor, InvalidFrame, Stream};
 use crate::ids::RoomId;
+use crate::scan::Malformed;
 use crate::types::system::Hello;
 
 /// Times of a connection, in milliseconds.
@@ -44,6 +45,15 @@ pub enum ClientEvent<'a> {
         /// With a key, on the first attempt of a call alone: the newest sequence of the call's room that its client had seen
         /// when it made the call.
         head: Option<u64>,
+    },
+    /// A call to refuse: its request holds an integer that no client could read back.
+    Beyond {
+        /// Number for the answer.
+        call: CallId,
+        /// Number of the method.
+        method: u16,
+        /// Why: names the field.
+        fault: Fault,
     },
     /// The answer to this call, which is still in flight, is not wanted any more.
     Cancel(CallId),
@@ -109,6 +119,9 @@ pub enum TimerAction {
     Close(CloseCode),
 }
 
+/// Pings without a sign of life after which a client is dead.
+const PINGS_MAX: u8 = 2;
+
 /// Room for calls in flight that a connection without any keeps: sixteen bytes.
 const IN_FLIGHT_KEPT: usize = 4;
 
@@ -120,7 +133,8 @@ pub struct ServerConnection {
     last_call: Option<CallId>,
     in_flight: Vec<CallId>,
     nonce: u32,
-    alive_at: u64,
+    /// Pings since the last sign of life.
+    unanswered: u8,
     next_at: u64,
 }
 
@@ -134,8 +148,8 @@ impl ServerConnection {
             last_call: None,
             in_flight: Vec::new(),
             nonce: u32::try_from(phase & 0xffff).expect("16 bits"),
-            alive_at: now,
-            next_at: now + timing.hello_ms,
+            unanswered: 0,
+            next_at: now.saturating_add(timing.hello_ms),
         }
     }
 
@@ -155,8 +169,25 @@ impl ServerConnection {
         message: &'a [u8],
         now: u64,
     ) -> Result<(ClientEvent<'a>, &'a [u8]), Violation> {
-        self.alive_at = now;
-        let (frame, rest) = ClientFrame::read(message)?;
+        self.alive();
+        let (frame, rest) = match ClientFrame::read(message) {
+            Err(InvalidFrame::Integer {
+                call,
+                method,
+                field,
+                frame_bytes,
+            }) if self.greeted => {
+                self.begin(call)?;
+                let fault = Fault::invalid(&field, Malformed::Integer.to_string());
+                let event = ClientEvent::Beyond {
+                    call,
+                    method,
+                    fault,
+                };
+                return Ok((event, &message[frame_bytes..]));
+            }
+            read => read?,
+        };
         let event = match frame {
             ClientFrame::Hello(hello) => self.hello(hello, now)?,
             _ if !self.greeted => {
@@ -195,9 +226,8 @@ impl ServerConnection {
     pub fn read_datagram<'a>(
         &mut self,
         datagram: &'a [u8],
-        now: u64,
     ) -> Result<Option<ClientEvent<'a>>, Violation> {
-        self.alive_at = now;
+        self.alive();
         if !self.greeted {
             return Ok(None);
         }
@@ -224,7 +254,7 @@ impl ServerConnection {
         }
         self.greeted = true;
         let spread = u64::from(self.nonce) * self.timing.ping_ms / 0x1_0000;
-        self.next_at = now + spread.max(1);
+        self.next_at = now.saturating_add(spread.max(1));
         Ok(ClientEvent::Hello(hello))
     }
 
@@ -255,8 +285,8 @@ impl ServerConnection {
     }
 
     /// A sign of life other than a message: the socket, full before, has taken bytes again.
-    pub fn alive(&mut self, now: u64) {
-        self.alive_at = now;
+    pub fn alive(&mut self) {
+        self.unanswered = 0;
     }
 
     /// When [`Self::due`] wants to be asked next.
@@ -264,7 +294,11 @@ impl ServerConnection {
         self.next_at
     }
 
-    /// What the time asks for.
+    /// What the time asks for. Before it carries out a close the owner reads what has arrived, and asks again.
+    ///
+    /// A client is dead once two pings in a row have brought no sign of life, each within the time between pings. What counts is
+    /// that it was asked: a server that stood still for as long, and asked nothing, has heard nothing either. When it is asked
+    /// so late that it must have stood still, the last ping may not have gone out, and another one follows.
     pub fn due(&mut self, now: u64) -> TimerAction {
         if now < self.next_at {
             return TimerAction::Nothing;
@@ -272,10 +306,12 @@ impl ServerConnection {
         if !self.greeted {
             return TimerAction::Close(CloseCode::HandshakeTimeout);
         }
-        if now.saturating_sub(self.alive_at) >= 2 * self.timing.ping_ms {
+        let is_late = now - self.next_at >= self.timing.ping_ms / 2;
+        if self.unanswered >= PINGS_MAX && !is_late {
             return TimerAction::Close(CloseCode::HeartbeatMissed);
         }
-        self.next_at = now + self.timing.ping_ms;
+        self.unanswered = (self.unanswered + 1).min(PINGS_MAX);
+        self.next_at = now.saturating_add(self.timing.ping_ms);
         self.nonce = self.nonce.wrapping_add(1);
         TimerAction::Ping(self.nonce)
     }
@@ -349,7 +385,7 @@ mod tests {
         let mut connection = greeted();
         let datagram = input(7);
         let (by_message, _) = connection.read(&datagram, 1).expect("input by message");
-        assert_eq!(connection.read_datagram(&datagram, 1), Ok(Some(by_message)));
+        assert_eq!(connection.read_datagram(&datagram), Ok(Some(by_message)));
         let refused = [
             Vec::new(),
             vec![0xc1],
@@ -361,7 +397,7 @@ mod tests {
             ClientFrame::Pong { nonce: 1 }.encode(),
         ];
         for datagram in refused {
-            let violation = connection.read_datagram(&datagram, 2);
+            let violation = connection.read_datagram(&datagram);
             let violation = violation.expect_err("not one input");
             assert_eq!(violation.close, CloseCode::ProtocolError, "{datagram:?}");
         }
@@ -372,7 +408,7 @@ mod tests {
     fn a_datagram_that_overtook_hello_is_dropped() {
         let mut connection = ServerConnection::new(TIMING, 0, 0);
         for datagram in [input(1), call(1), hello(), vec![0xc1], Vec::new()] {
-            assert_eq!(connection.read_datagram(&datagram, 0), Ok(None));
+            assert_eq!(connection.read_datagram(&datagram), Ok(None));
         }
         assert!(!connection.greeted());
         connection.read(&hello(), 1).expect("hello is still first");
@@ -385,9 +421,7 @@ mod tests {
     fn a_datagram_is_a_sign_of_life() {
         let mut connection = greeted();
         assert!(matches!(connection.due(1_000), TimerAction::Ping(_)));
-        connection
-            .read_datagram(&input(1), 1_900)
-            .expect("one input");
+        connection.read_datagram(&input(1)).expect("one input");
         assert!(matches!(connection.due(2_000), TimerAction::Ping(_)));
         assert!(matches!(connection.due(3_000), TimerAction::Ping(_)));
         let missed = TimerAction::Close(CloseCode::HeartbeatMissed);
@@ -398,13 +432,39 @@ mod tests {
     fn silence_ends_the_connection_and_progress_keeps_it() {
         let mut connection = greeted();
         assert!(matches!(connection.due(1_000), TimerAction::Ping(_)));
-        connection.alive(1_900);
+        connection.alive();
         assert!(matches!(connection.due(2_000), TimerAction::Ping(_)));
         assert!(matches!(connection.due(3_000), TimerAction::Ping(_)));
         assert_eq!(
             connection.due(4_000),
             TimerAction::Close(CloseCode::HeartbeatMissed)
         );
+    }
+
+    #[test]
+    fn a_server_that_stood_still_asks_before_it_declares_anybody_dead() {
+        // Asleep before anything was asked; between two pings; with both of them unanswered.
+        for pings in 0..=2 {
+            let mut connection = greeted();
+            let mut now = 0;
+            for _ in 0..pings {
+                now += 1_000;
+                assert!(matches!(connection.due(now), TimerAction::Ping(_)));
+            }
+            now += 60_000;
+            let woken = connection.due(now);
+            assert!(matches!(woken, TimerAction::Ping(_)), "{pings}: {woken:?}");
+            connection.alive();
+            for _ in 0..2 {
+                now += 1_000;
+                assert!(matches!(connection.due(now), TimerAction::Ping(_)));
+            }
+            now += 1_000;
+            let missed = TimerAction::Close(CloseCode::HeartbeatMissed);
+            assert_eq!(connection.due(now), missed);
+            connection.alive();
+            assert!(matches!(connection.due(now), TimerAction::Ping(_)));
+        }
     }
 
     #[test]

@@ -194,6 +194,7 @@ fn the_limits_are_those_of_the_code() {
         ("calls without an answer", limits::CALLS_IN_FLIGHT_MAX),
         ("idempotency key", limits::KEY_BYTES_MAX),
         ("rooms open at once", limits::ROOMS_OPEN_MAX),
+        ("rooms in one `Resume`", limits::RESUME_ROOMS_MAX),
         ("items of a page", limits::PAGE_ITEMS_MAX as usize),
         ("bytes of a page", limits::PAGE_BYTES_MAX),
     ] {

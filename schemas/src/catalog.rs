@@ -1,9 +1,12 @@
 //! The tables of methods and events, with the JSON Schema of every body.
 
+use pitturu_protocol::bounds::Bound;
 use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::events::EventInfo;
+use pitturu_protocol::limits::{INTEGER_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, TIME_MS_MAX};
 use pitturu_protocol::methods::MethodInfo;
+use pitturu_protocol::ranges::{RANGES, Range};
 use pitturu_protocol::types::{self, system};
 use pitturu_protocol::{for_each_event, for_each_method};
 use schemars::generate::SchemaSettings;
@@ -11,9 +14,6 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-
-/// Largest integer on the wire: JavaScript keeps no larger one exactly.
-pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// Decodes a body by its type and encodes it again.
 pub type Recode = fn(&[u8]) -> Result<Vec<u8>, InvalidBody>;
@@ -172,6 +172,12 @@ impl Catalog {
         let events = events(&mut generator);
         let mut types = generator.take_definitions(true);
         types.values_mut().for_each(tidy);
+        for range in RANGES {
+            state(range, types.get_mut(range.owner));
+        }
+        for (owner, schema) in &mut types {
+            state_lengths(owner, schema);
+        }
         Self {
             methods,
             events,
@@ -245,6 +251,56 @@ fn tidy(schema: &mut Value) {
             map.values_mut().for_each(tidy);
         }
         _ => {}
+    }
+}
+
+/// States a field's range in its type's schema.
+fn state(range: &Range, owner: Option<&mut Value>) {
+    let field = owner
+        .and_then(|schema| schema.get_mut("properties"))
+        .and_then(|fields| fields.get_mut(range.field))
+        .and_then(Value::as_object_mut)
+        .filter(|schema| schema.get("type").is_some_and(|kind| kind == "integer"))
+        .unwrap_or_else(|| panic!("{range:?} is of no integer"));
+    field.insert("minimum".to_owned(), range.min.into());
+    field.insert("maximum".to_owned(), range.max.into());
+    // Readers know of times that they end with the year 9999.
+    if range.max != TIME_MS_MAX
+        && let Some(Value::String(text)) = field.get_mut("description")
+    {
+        *text = format!("{text} From {} to {}.", range.min, range.max);
+    }
+}
+
+/// States how long the texts and lists of a type get, where that is known: `x-bytes-max`, `maxItems`, and of pages
+/// `x-page-bytes-max` as well.
+fn state_lengths(owner: &str, schema: &mut Value) {
+    if let Some(Value::Array(choices)) = schema.get_mut("oneOf") {
+        choices
+            .iter_mut()
+            .for_each(|choice| state_lengths(owner, choice));
+    }
+    let Some(Value::Object(fields)) = schema.get_mut("properties") else {
+        return;
+    };
+    for (field, part) in fields {
+        let (Some(bound), Some(part)) = (Bound::of(owner, field), part.as_object_mut()) else {
+            continue;
+        };
+        let kind = part.get("type").and_then(Value::as_str);
+        match (bound, kind) {
+            (Bound::Bytes(bytes), Some("string")) => {
+                part.insert("x-bytes-max".to_owned(), bytes.into());
+            }
+            (Bound::Items(items), Some("array")) => {
+                part.insert("maxItems".to_owned(), items.into());
+            }
+            (Bound::Page, Some("array")) => {
+                part.insert("maxItems".to_owned(), PAGE_ITEMS_MAX.into());
+                part.insert("x-page-bytes-max".to_owned(), PAGE_BYTES_MAX.into());
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The layout of every frame. The vectors hold it to the codec in [`pitturu_protocol::frame`].
 
+use pitturu_protocol::limits::INTEGER_MAX;
 use serde_json::{Map, Value, json};
-
-use crate::catalog::INTEGER_MAX;
 
 /// Who sends a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

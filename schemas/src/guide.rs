@@ -27,7 +27,7 @@ const INTRODUCTION: &str = "\
 Every call and event of `pitturu/1`. The layout of the frames that carry them is in `docs/protocol.md`; the same tables for
 programs are in `schemas/api.json` and `schemas/asyncapi.yaml`.
 
-- Ids are 16 characters of lower-case Crockford base 32. Times are milliseconds since 1970 UTC. Integers stay below 2^53.
+- Ids are 16 characters of lower-case Crockford base 32. Times are milliseconds since 1970 UTC, up to the end of the year 9999. Integers stay below 2^53.
 - A field marked *optional* is left out when there is nothing to say; it is never nil.
 - Examples are written as JSON with every optional field; `{\"$bin\": \"hex\"}` stands for opaque bytes. Exact bytes are in
   `schemas/vectors/`.

@@ -3,7 +3,8 @@
 //! Reading order:
 //! - [`catalog`]: the tables of methods and events with the JSON Schema of each body;
 //! - [`frames`]: the layout of each frame, held to the codec by the vectors;
-//! - [`sample`] and [`wire`]: example values, and how they travel;
+//! - [`sample`] and [`wire`]: example values, and how they travel; [`integers`]: where integers stand in them;
+//!   [`fullest`]: the longest of each that a server sends;
 //! - [`api`], [`asyncapi`], [`vectors`], [`typescript`], [`guide`]: one file each for what is written;
 //! - [`output`]: the list of all files, each of them [`derived`].
 
@@ -13,7 +14,9 @@ pub mod catalog;
 mod close_ranges;
 pub mod derived;
 pub mod frames;
+pub mod fullest;
 pub mod guide;
+pub mod integers;
 pub mod output;
 pub mod sample;
 mod shapes;

@@ -1,10 +1,12 @@
 //! `write` brings every derived file up to date; `check` names those that are not.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use pitturu_schemas::output;
+use pitturu_schemas::catalog::Catalog;
+use pitturu_schemas::{fullest, output};
 
 #[derive(Parser)]
 #[command(about = "Writes and checks what is derived from the protocol tables")]
@@ -22,6 +24,8 @@ enum Action {
     Write,
     /// Exits with 1 and names each derived file that differs from what would be written.
     Check,
+    /// Prints every frame that a server can send, as long as it can be, as JSON.
+    Fullest,
 }
 
 fn project_folder() -> PathBuf {
@@ -33,6 +37,13 @@ fn main() -> ExitCode {
     let outcome = match arguments.action {
         Action::Write => output::write(&arguments.root),
         Action::Check => output::check(&arguments.root),
+        Action::Fullest => {
+            let frames = fullest::frames(&Catalog::collect());
+            let text = serde_json::to_string(&frames).expect("frames are plain data");
+            // Whoever reads no further has seen enough.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

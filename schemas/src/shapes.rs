@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use pitturu_protocol::limits::INTEGER_MAX;
 use serde_json::Value;
 
-use crate::catalog::{Catalog, INTEGER_MAX, is_required, referred};
+use crate::catalog::{Catalog, is_required, referred};
 use crate::derived::HEADER;
 
 const INTRODUCTION: &str = "\

@@ -266,7 +266,7 @@ fn call_fields(catalog: &Catalog) -> Vec<Value> {
 /// Class of an error in the vectors.
 pub fn error_class(error: &InvalidFrame) -> &'static str {
     match error {
-        InvalidFrame::Malformed(_) => "malformed",
+        InvalidFrame::Malformed(_) | InvalidFrame::Integer { .. } => "malformed",
         InvalidFrame::TooLong => "too_long",
         InvalidFrame::Kind(_) => "kind",
         InvalidFrame::Key => "key",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::chat::Retention;
 use pitturu_protocol::types::system::{Goaway, GoawayReason};
@@ -199,12 +200,14 @@ fn chat_limits(config: &Config) -> Result<ChatLimits, StartError> {
         Some(path) => Some(Arc::new(read_words(path)?) as _),
         None => None,
     };
+    let mut retention = Retention {
+        age_ms: config.chat.retention_age.map(milliseconds),
+        messages: config.chat.retention_messages,
+    };
+    retention.clamp();
     Ok(ChatLimits {
         members_max: config.chat.members_max,
-        retention: Retention {
-            age_ms: config.chat.retention_age.map(milliseconds),
-            messages: config.chat.retention_messages,
-        },
+        retention,
         filter,
     })
 }

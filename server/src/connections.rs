@@ -3,7 +3,7 @@
 //! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection; [`opening`]: one opening
 //!   of a room on it;
 //! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
-//! - [`registry`]: all connections of this process, by player;
+//! - [`network`]: whom an address stands for; [`registry`]: all connections of this process, by player;
 //! - [`caller`]: who calls; [`call`]: a call without an answer; [`call_metrics`]: what is counted of calls;
 //! - [`session_notifier`]: what is told to the connections of a player.
 
@@ -12,6 +12,7 @@ pub mod call_metrics;
 pub mod caller;
 pub mod connection;
 pub mod link;
+pub mod network;
 pub mod opening;
 pub mod outbox;
 pub mod recipient;

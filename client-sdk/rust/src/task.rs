@@ -283,9 +283,9 @@ impl Task {
             Output::Connection(connection) => ServerEvent::Connection(self.shared.told(connection)),
             Output::Event { event, body } => match ServerEvent::decode(event, body.clone()) {
                 Ok(event) => event,
-                Err(why) => unreadable(event, body, &why.0),
+                Err(why) => unreadable(event, body, &why.to_string()),
             },
-            Output::Unreadable { event, body, why } => unreadable(event, body, &why.0),
+            Output::Unreadable { event, body, why } => unreadable(event, body, &why.to_string()),
             Output::Gap {
                 stream,
                 missing,

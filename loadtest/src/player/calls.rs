@@ -156,7 +156,7 @@ impl Player {
         };
         self.inbox.awaited = None;
         match answer {
-            Ok(body) => codec::decode(&body).map_err(|error| Failed::Unreadable(error.0)),
+            Ok(body) => codec::decode(&body).map_err(|error| Failed::Unreadable(error.to_string())),
             Err(fault) => Err(Failed::Refused(fault)),
         }
     }

@@ -143,7 +143,7 @@ impl Inbox {
 }
 
 fn body_of<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Lost> {
-    codec::decode_borrowed(body).map_err(|error| Lost::Malformed(error.0))
+    codec::decode_borrowed(body).map_err(|error| Lost::Malformed(error.to_string()))
 }
 
 impl Receiver for Inbox {

@@ -8,7 +8,7 @@ use crate::codec::InvalidBody;
 use crate::codes::{Code, Fault, Retry};
 use crate::frame::{CallId, Cursor, Stream};
 use crate::ids::RoomId;
-use crate::limits::ROOMS_OPEN_MAX;
+use crate::limits::{RESUME_ROOMS_MAX, ROOMS_OPEN_MAX};
 use crate::methods::Method;
 use crate::types::accounts::SignedIn;
 use crate::types::chat::{CloseRoom, ReadHistory, SendMessage};
@@ -171,12 +171,23 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Asks for all followed streams from their cursors.
+    /// Asks for all followed streams from their cursors, in as many calls as that takes.
     pub(super) fn send_resume(&mut self) {
         self.calls.end_owned(|owner| owner == Owner::Resume);
-        let resume = self.streams.resume();
-        if resume != Resume::default() {
-            self.calls.add(Owner::Resume, &resume, None);
+        let Resume { mut inbox, rooms } = self.streams.resume();
+        for rooms in rooms.chunks(RESUME_ROOMS_MAX) {
+            let part = Resume {
+                inbox: inbox.take(),
+                rooms: rooms.to_vec(),
+            };
+            self.calls.add(Owner::Resume, &part, None);
+        }
+        if inbox.is_some() {
+            let part = Resume {
+                inbox,
+                rooms: Vec::new(),
+            };
+            self.calls.add(Owner::Resume, &part, None);
         }
     }
 

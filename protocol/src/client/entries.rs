@@ -52,9 +52,7 @@ fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, InvalidBody
             },
         ) => Ok(Some((Stream::Room(room), Place::Rev(rev)))),
         (Entry::Inbox, Fields { seq: Some(seq), .. }) => Ok(Some((Stream::Inbox, Place::Seq(seq)))),
-        _ => Err(InvalidBody(
-            "an entry without its place in its stream".into(),
-        )),
+        _ => Err(InvalidBody::new("an entry without its place in its stream")),
     }
 }
 
@@ -116,7 +114,7 @@ impl ClientConnection {
                 };
                 match position.stream.parse() {
                     Ok(stream) => self.position(stream, &position)?,
-                    Err(why) => return Ok(Err(InvalidBody(why.to_string()))),
+                    Err(why) => return Ok(Err(InvalidBody::new(why.to_string()))),
                 }
             }
             chat::RoomLost::NUMBER => match codec::decode::<chat::RoomLost>(body) {

@@ -15,7 +15,7 @@ use access::{Entries, Items, Keys, Variant};
 
 impl de::Error for InvalidBody {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self::new(message.to_string())
     }
 }
 
@@ -49,7 +49,7 @@ impl Value<'_> {
 }
 
 fn instead(value: Value<'_>, expected: &str) -> InvalidBody {
-    InvalidBody(format!("{} instead of {expected}", value.name()))
+    InvalidBody::new(format!("{} instead of {expected}", value.name()))
 }
 
 /// Reads values from the front of a slice.
@@ -72,7 +72,7 @@ impl<'de> Reader<'de> {
         if self.rest.is_empty() {
             Ok(())
         } else {
-            Err(InvalidBody("more than one value".into()))
+            Err(InvalidBody::new("more than one value"))
         }
     }
 
@@ -111,7 +111,9 @@ impl<'de> Reader<'de> {
                 self.items(length, Value::Map)?
             }
             0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => {
-                return Err(InvalidBody(format!("byte 0x{marker:02x} starts no value")));
+                return Err(InvalidBody::new(format!(
+                    "byte 0x{marker:02x} starts no value"
+                )));
             }
         })
     }
@@ -119,7 +121,7 @@ impl<'de> Reader<'de> {
     fn text(&mut self, length: usize) -> Result<Value<'de>, InvalidBody> {
         let text = std::str::from_utf8(self.take(length)?);
         text.map(Value::Text)
-            .map_err(|_| InvalidBody("text is not UTF-8".into()))
+            .map_err(|_| InvalidBody::new("text is not UTF-8"))
     }
 
     /// Each item takes at least a byte, so a count above what is left is a lie.
@@ -159,7 +161,7 @@ impl<'de> Reader<'de> {
         let mut scanner = Scanner::new(self.rest);
         scanner
             .value(0)
-            .map_err(|error| InvalidBody(error.to_string()))?;
+            .map_err(|error| InvalidBody::new(error.to_string()))?;
         self.rest = scanner.rest();
         Ok(())
     }
@@ -172,11 +174,14 @@ impl<'de> Reader<'de> {
         let mut items = Items {
             reader: self,
             left: length,
+            place: 0,
         };
         let value = visitor.visit_seq(&mut items)?;
         match items.left {
             0 => Ok(value),
-            _ => Err(InvalidBody(format!("an array of {length} is too long"))),
+            _ => Err(InvalidBody::new(format!(
+                "an array of {length} is too long"
+            ))),
         }
     }
 
@@ -195,7 +200,7 @@ impl<'de> Reader<'de> {
         let value = visitor.visit_map(&mut entries)?;
         match entries.left {
             0 => Ok(value),
-            _ => Err(InvalidBody(format!("a map of {length} is too long"))),
+            _ => Err(InvalidBody::new(format!("a map of {length} is too long"))),
         }
     }
 }
@@ -206,7 +211,7 @@ fn signed(value: i64) -> Value<'static> {
 }
 
 fn ends_early() -> InvalidBody {
-    InvalidBody("the bytes end inside a value".into())
+    InvalidBody::new("the bytes end inside a value")
 }
 
 macro_rules! reads_integers {

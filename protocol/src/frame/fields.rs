@@ -30,6 +30,11 @@ impl<'a> Fields<'a> {
         Ok(self.scanner.rest())
     }
 
+    /// What has not been read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.scanner.rest()
+    }
+
     fn next(&mut self) -> Result<&mut Scanner<'a>, Malformed> {
         self.left = self
             .left

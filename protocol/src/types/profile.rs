@@ -27,6 +27,10 @@ pub struct GetProfiles {
 pub struct Profiles {
     /// In the order asked for.
     pub profiles: Vec<Profile>,
+    /// Place in the request's `users` of the first that this page has no room for: ask again from there on. Absent when all
+    /// were looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
 }
 
 /// The player with this user name.

@@ -95,7 +95,7 @@ pub struct Done {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Echo {
-    /// Anything, up to the frame limit.
+    /// Anything, at most 61,440 bytes.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::types::bin_schema"))]
     pub data: Vec<u8>,
@@ -121,7 +121,7 @@ pub struct Resume {
     /// Sequence of the last inbox entry received. Absent: the inbox is not followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbox: Option<u64>,
-    /// The rooms to open.
+    /// The rooms to open, at most 24; more are resumed by further calls.
     #[serde(default)]
     pub rooms: Vec<RoomCursor>,
 }

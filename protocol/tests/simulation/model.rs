@@ -315,6 +315,9 @@ impl Server {
                     }
                     self.start_feeds(session);
                 }
+                ClientEvent::Beyond { method, fault, .. } => {
+                    panic!("the client asked for {method} with {fault:?}")
+                }
                 ClientEvent::Cancel(_) | ClientEvent::Input { .. } | ClientEvent::Nothing => {}
             }
         }

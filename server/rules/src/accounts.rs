@@ -16,7 +16,8 @@ pub mod staff;
 mod tests;
 
 pub use account::{Account, AccountEffects, AccountNews};
-pub use refusal::{AccountRefusal, RESETS_MAX, SESSIONS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
+pub use pitturu_protocol::limits::SESSIONS_MAX;
+pub use refusal::{AccountRefusal, RESETS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
 pub use rows::{
     AccountRow, Claim, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange, ProfileChange,
     ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,

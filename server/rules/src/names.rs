@@ -2,20 +2,11 @@
 
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::limits::{
-    NAME_CHARS_MAX, NOTE_BYTES_MAX, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, USERNAME_CHARS_MAX,
-    USERNAME_CHARS_MIN,
+    DEVICE_BYTES_MAX, EMAIL_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_CHARS_MAX, NOTE_BYTES_MAX,
+    PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, USERNAME_CHARS_MAX, USERNAME_CHARS_MIN,
 };
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
-
-/// Longest name of a device in bytes.
-pub const DEVICE_BYTES_MAX: usize = 128;
-
-/// Longest e-mail address in bytes, as SMTP allows.
-pub const EMAIL_BYTES_MAX: usize = 254;
-
-/// Longest language tag in bytes: language, script, region and one variant.
-pub const LANGUAGE_BYTES_MAX: usize = 35;
 
 /// Most combining marks in a row in a user name. Thai and Vietnamese need two, Hebrew and Tibetan three.
 const MARKS_IN_A_ROW_MAX: usize = 4;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::limits::{PAGE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
+use pitturu_protocol::limits::{POSITION_BYTES_MAX, ROOM_NAME_CHARS_MAX};
 use pitturu_protocol::types::chat::{
     CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
     SearchRooms,
 };
-use pitturu_rules::pages::page_items;
+use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::rooms::identity::{direct_room, keyed_room};
 use pitturu_rules::rooms::messages::unread;
 use pitturu_rules::rooms::rows::{MemberRow, MemberState};
@@ -32,12 +32,6 @@ use crate::players::PlayerOwners;
 use crate::players::command::Ask;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
-
-/// Longest `next` of a page that is taken back.
-const POSITION_BYTES_MAX: usize = 1_024;
-
-/// Bytes that one room takes in a page, its newest message aside.
-const ROOM_BYTES: usize = 900;
 
 /// Knows what players call themselves.
 #[async_trait]
@@ -120,16 +114,21 @@ impl RoomDirectory {
 
     async fn page(&self, caller: &Caller, page: RoomsPage) -> Result<Rooms, Fault> {
         let viewer = caller.user()?;
-        let rooms = self
-            .rooms
-            .summaries(&page.rooms)
-            .await?
-            .iter()
-            .map(|summary| info(summary, viewer))
-            .collect();
+        let summaries = self.rooms.summaries(&page.rooms).await?;
+        let mut summaries = summaries.iter().peekable();
+        let (mut rooms, mut shown) = (Page::new(page.rooms.len()), None);
+        for (room, position) in page.rooms.iter().zip(&page.positions) {
+            if let Some(summary) = summaries.next_if(|summary| summary.row.room == *room)
+                && !rooms.push(info(summary, viewer))
+            {
+                break;
+            }
+            shown = Some(position);
+        }
+        let (rooms, is_cut) = rooms.into_parts();
         Ok(Rooms {
             rooms,
-            next: page.next,
+            next: if is_cut { shown.cloned() } else { page.next },
         })
     }
 
@@ -138,27 +137,24 @@ impl RoomDirectory {
         let user = caller.user()?;
         let limit = page_items(request.limit)?;
         let mut places = self.places(user, request.after, limit + 1).await?;
-        let mut more = places.len() > limit;
+        let more = places.len() > limit;
         places.truncate(limit);
         let ids: Vec<RoomId> = places.iter().map(|(room, _)| *room).collect();
         let mut summaries = self.rooms.summaries(&ids).await?.into_iter().peekable();
-        let mut rooms = Vec::with_capacity(places.len());
-        let mut bytes = 0;
+        let mut rooms = Page::new(limit);
         for (room, place) in places {
             let Some(summary) = summaries.next_if(|summary| summary.row.room == room) else {
                 continue;
             };
-            let last = summary.last.as_ref().map_or(0, |last| {
-                last.msg.text.len() + last.msg.data.as_ref().map_or(0, Vec::len)
-            });
-            bytes += ROOM_BYTES + last;
-            if bytes > PAGE_BYTES_MAX && !rooms.is_empty() {
-                more = true;
+            if !rooms.push(self.my_room(user, summary, &place).await?) {
                 break;
             }
-            rooms.push(self.my_room(user, summary, &place).await?);
         }
-        Ok(MyRooms { rooms, more })
+        let (rooms, is_cut) = rooms.into_parts();
+        Ok(MyRooms {
+            rooms,
+            more: more || is_cut,
+        })
     }
 
     /// The rooms that the player belongs to or is invited to, in the order of their ids, with the player's place.

@@ -8,6 +8,7 @@ use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     History, HistoryFrom, ListReactions, Message, Reactor, Reactors,
 };
+use pitturu_rules::pages::Page;
 use pitturu_rules::rooms::rows::{ChangeRow, MessageRow};
 use pitturu_store::StoreError;
 use serde::Serialize;
@@ -19,9 +20,6 @@ use crate::connections::recipient::Recipient;
 
 /// Entries in one page of a back-fill.
 const FILL_ITEMS: usize = 200;
-
-/// Bytes that a message takes beside its text and attachment: names, numbers, reactions.
-const MESSAGE_OVERHEAD: usize = 128;
 
 /// A page of history to read.
 #[derive(Clone, Debug)]
@@ -113,36 +111,14 @@ impl Read {
     }
 }
 
-fn size(message: &Message) -> usize {
-    MESSAGE_OVERHEAD
-        + message.text.len()
-        + message.data.as_ref().map_or(0, Vec::len)
-        + message.name.len()
-        + message.reactions.len() * 48
-}
-
 fn keep_oldest(messages: &mut Vec<Message>) {
-    let mut bytes = 0;
-    let fits = messages
-        .iter()
-        .take_while(|message| {
-            bytes += size(message);
-            bytes <= PAGE_BYTES_MAX
-        })
-        .count();
+    let fits = Page::of(messages.len(), &*messages).into_parts().0.len();
     messages.truncate(fits);
 }
 
 fn keep_newest(messages: &mut Vec<Message>) {
-    let mut bytes = 0;
-    let fits = messages
-        .iter()
-        .rev()
-        .take_while(|message| {
-            bytes += size(message);
-            bytes <= PAGE_BYTES_MAX
-        })
-        .count();
+    let newest = messages.iter().rev();
+    let fits = Page::of(messages.len(), newest).into_parts().0.len();
     messages.drain(..messages.len() - fits);
 }
 
@@ -155,18 +131,14 @@ pub async fn reactors(
     if rooms.message(request.room, request.seq).await?.is_none() {
         return Err(Fault::of(Code::MessageNotFound));
     }
-    let mut found = rooms
+    let found = rooms
         .reactions(request.room, request.seq, request.after, limit + 1)
         .await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let reactors = found
-        .into_iter()
-        .map(|row| Reactor {
-            user: row.user,
-            emoji: row.emoji,
-        })
-        .collect();
+    let reactors = found.into_iter().map(|row| Reactor {
+        user: row.user,
+        emoji: row.emoji,
+    });
+    let (reactors, more) = Page::of(limit, reactors).into_parts();
     Ok(Reactors { reactors, more })
 }
 

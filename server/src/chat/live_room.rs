@@ -20,6 +20,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Commit, KeyedResult, Signal};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
@@ -122,9 +123,9 @@ pub struct LiveRoom {
     /// How many members the followers were last told of.
     members_told: u32,
     edit_queues: HashMap<u64, EditQueue>,
-    presence_due_at: Option<u64>,
-    presence_sent_at: u64,
-    used_at: u64,
+    presence_due_at: Option<Steady>,
+    presence_sent_at: Steady,
+    used_at: Steady,
     retaining: bool,
     /// Up to which messages and changes this life has had everything removed; an earlier one may have been cut short.
     removed: Option<(u64, u64)>,
@@ -139,7 +140,7 @@ impl LiveRoom {
         life: u64,
         fetched: Fetched,
         followers: Followers,
-        now: u64,
+        now: Steady,
     ) -> Self {
         let room = fetched.room;
         let end = Cursor {
@@ -176,7 +177,7 @@ impl LiveRoom {
         recent: Recent,
         keys: Keys<Waiter>,
         outgoing: Outgoing,
-        now: u64,
+        now: Steady,
     ) -> Self {
         Self {
             id: room.id(),
@@ -193,7 +194,7 @@ impl LiveRoom {
             outgoing,
             edit_queues: HashMap::new(),
             presence_due_at: None,
-            presence_sent_at: 0,
+            presence_sent_at: Steady::default(),
             used_at: now,
             retaining: false,
             removed: None,
@@ -216,7 +217,7 @@ impl LiveRoom {
         effects: Effects,
         result: Option<KeyedResult>,
         answer: Answer,
-        now: u64,
+        now: Steady,
     ) {
         let appended = u64::from(effects.rows.message.is_some());
         let mut pending = Pending {
@@ -232,7 +233,7 @@ impl LiveRoom {
             return;
         }
         let mut commit = self.journal.next();
-        store::put(&mut commit, self.id, &effects.rows, now);
+        store::put(&mut commit, self.id, &effects.rows, now_ms());
         commit.result = result;
         let signals = effects.signals.iter();
         commit.signals = signals
@@ -266,17 +267,20 @@ impl LiveRoom {
         effects: Effects,
         requester: Requester,
         body: Bytes,
-        now: u64,
+        now: Steady,
     ) {
+        // What changed nothing leaves nothing: a repetition is decided anew.
+        let changes = !effects.rows.is_empty() || !effects.signals.is_empty();
         let result = requester
             .key
             .as_ref()
-            .map(|key| keys::result(requester.user, key, body.to_vec(), now));
+            .filter(|_| changes)
+            .map(|key| keys::result(requester.user, key, body.to_vec()));
         let answer = Answer::Body(requester, body);
         self.commit(context, reservation, effects, result, answer, now);
     }
 
-    fn settle(&mut self, context: &Context, now: u64) {
+    fn settle(&mut self, context: &Context, now: Steady) {
         while let Some(pending) = self.pending.next_durable() {
             self.complete(context, pending, now);
         }
@@ -285,7 +289,7 @@ impl LiveRoom {
         }
     }
 
-    fn complete(&mut self, context: &Context, pending: Pending, now: u64) {
+    fn complete(&mut self, context: &Context, pending: Pending, now: Steady) {
         match pending.answer {
             Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
             Answer::View(open) => self.open(open, pending.head, now),
@@ -301,7 +305,7 @@ impl LiveRoom {
         self.outgoing.decided(pending.version, pending.signals, now);
     }
 
-    fn answer(&mut self, requester: Requester, body: &Bytes, head: u64, now: u64) {
+    fn answer(&mut self, requester: Requester, body: &Bytes, head: u64, now: Steady) {
         let frame = reply_frame(requester.call, body);
         self.answered
             .extend(requester.recipient.reply_corked(requester.call, frame));

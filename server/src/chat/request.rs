@@ -1,6 +1,7 @@
 //! Calls that run at a room's owner: decoded by the table of methods, and put into classes by what they need.
 
-use pitturu_protocol::codec::{self, InvalidBody};
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::methods::{Method, Target};
 use pitturu_protocol::types::chat;
@@ -131,10 +132,10 @@ macro_rules! room_methods {
     };
     (@keep [$($request:ident($($columns:tt)*);)*]) => {
         /// Decodes the request of a method that runs at a room. `None`: the method runs elsewhere.
-        pub fn decode(method: u16, body: &[u8]) -> Option<Result<Decoded, InvalidBody>> {
+        pub fn decode(method: u16, body: &[u8]) -> Option<Result<Decoded, Fault>> {
             $(
                 if method == <chat::$request as Method>::NUMBER {
-                    return Some(codec::decode(body).map(|request: chat::$request| Decoded {
+                    return Some(codec::decode_request(body).map(|request: chat::$request| Decoded {
                         target: target!(request $($columns)*),
                         request: request.into(),
                     }));

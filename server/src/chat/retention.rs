@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::removal_ms;
 
 use super::RoomOwners;
 use super::store::RoomStore;
@@ -46,7 +46,7 @@ async fn walk(rooms: &RoomStore, owners: &RoomOwners) -> Result<(), StoreError> 
         }
         tokio::time::sleep(REST).await;
     }
-    while rooms.entities().sweep(now_ms()).await? {
+    while rooms.entities().sweep(removal_ms()).await? {
         tokio::time::sleep(REST).await;
     }
     Ok(())

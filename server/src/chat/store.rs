@@ -79,6 +79,16 @@ pub fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreE
     })
 }
 
+/// Reads a room's settings.
+fn settings_of(bytes: &[u8]) -> Result<RoomRow, StoreError> {
+    decode("room", bytes).map(RoomRow::in_range)
+}
+
+/// Reads a player's place in a room.
+fn member(bytes: &[u8]) -> Result<MemberRow, StoreError> {
+    decode("member", bytes).map(MemberRow::in_range)
+}
+
 /// Puts the rows of a decision into its commit.
 pub fn put(commit: &mut Commit, room: RoomId, rows: &RoomRows, now: u64) {
     if let Some(row) = &rows.row {
@@ -219,11 +229,11 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     let Some((_, row)) = settings.first() else {
         return Err(StoreError::damaged("a room has no settings"));
     };
-    let members = members.iter().map(|(_, row)| decode("member", row));
+    let members = members.iter().map(|(_, row)| member(row));
     let recent = messages.iter().map(|(_, row)| decode("message", row));
     let recent: Vec<MessageRow> = recent.collect::<Result<_, _>>()?;
     let members = members.collect::<Result<_, _>>()?;
-    let stored = stored(decode("room", row)?, members, &head, recent.last().cloned());
+    let stored = stored(settings_of(row)?, members, &head, recent.last().cloned());
     Ok(LoadedRoom {
         loaded,
         stored,
@@ -273,7 +283,7 @@ fn summary(glance: &Glance) -> Result<Option<RoomSummary>, StoreError> {
     let last = glance.newest.as_ref();
     let last = last.filter(|(seq, _)| *seq == messages.head);
     Ok(Some(RoomSummary {
-        row: decode("room", row)?,
+        row: settings_of(row)?,
         members: joined
             .as_ref()
             .map_or(Ok(0), |row| decode("number of members", row))?,

@@ -42,6 +42,7 @@ fn actor() -> Actor {
         name: "Ana".into(),
         role: Role::Player,
         now: pitturu_store::clock::now_ms(),
+        steady_ms: pitturu_store::clock::Steady::now().as_ms(),
     }
 }
 
@@ -66,10 +67,7 @@ fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
         guest: false,
         expires_at: u64::MAX,
     };
-    connection.set_player(Some(Player {
-        identity,
-        name: "Ana".into(),
-    }));
+    connection.set_player(Some(Player::new(identity, "Ana".into())));
     Arc::new(connection)
 }
 

@@ -276,7 +276,7 @@ settings! {
         sign_in_per_second: u32 = "5" dev "100" in "1" to "1000000",
         /// Sign-ins at once after a pause.
         sign_in_burst: u32 = "50" dev "2000" in "1" to "1000000",
-        /// Cheap calls of one player per second: echo, read markers, typing.
+        /// Cheap calls of one player per second: echo, typing.
         free_per_second: u32 = "500" in "1" to "1000000",
         /// Cheap calls at once after a pause.
         free_burst: u32 = "1000" in "1" to "1000000",

@@ -1,7 +1,9 @@
 //! A call that has no answer yet.
 
+use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
+use pitturu_protocol::limits::FRAME_BYTES_MAX;
 use pitturu_protocol::methods::{Effect, MethodInfo};
 
 use super::call_metrics::{self, Moment, Outcome};
@@ -48,6 +50,25 @@ impl PendingCall {
     /// Whether it may make a durable change.
     pub fn writes(self) -> bool {
         MethodInfo::of(self.method).is_some_and(|method| method.effect == Effect::Writes)
+    }
+
+    /// The reply, unless it is longer than a client may take: then the fault to answer with. No reply should be, so it is
+    /// logged.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] for more than [`FRAME_BYTES_MAX`].
+    pub fn sendable(self, frame: Bytes) -> Result<Bytes, Fault> {
+        if frame.len() <= FRAME_BYTES_MAX {
+            return Ok(frame);
+        }
+        Err(self.too_long(frame.len()))
+    }
+
+    /// The fault in place of a reply of so many bytes.
+    pub fn too_long(self, bytes: usize) -> Fault {
+        let method = MethodInfo::of(self.method).map_or("unknown", |method| method.name);
+        tracing::error!(method, bytes, "a reply is longer than a frame may be");
+        Fault::new(Code::Internal, "the reply is longer than a frame may be")
     }
 
     /// The frame that refuses it.

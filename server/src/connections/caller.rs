@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Identity;
+use pitturu_store::clock::Steady;
 
 /// The idempotency key of a call that writes, with what tells a repetition from another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// When the call was read, in milliseconds since 1970.
     pub now: u64,
+    /// The same moment on the clock for intervals.
+    pub steady: Steady,
     /// Its idempotency key, if it has one.
     pub key: Option<IdempotencyKey>,
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::accounts::Identity;
 use pitturu_protocol::types::presence::SetPresence;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::fail_points::is_undone;
 
 use super::call::PendingCall;
@@ -22,8 +23,22 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 pub struct Player {
     /// Account, session, role and time limit.
     pub identity: Identity,
+    /// When the time limit is reached: what was left of it at the sign-in, on the clock that does not jump.
+    pub expires: Steady,
     /// Display name, as messages carry it.
     pub name: Arc<str>,
+}
+
+impl Player {
+    /// A player who signs in now.
+    pub fn new(identity: Identity, name: Arc<str>) -> Self {
+        let left = identity.expires_at.saturating_sub(now_ms());
+        Self {
+            identity,
+            expires: Steady::now().after_ms(left),
+            name,
+        }
+    }
 }
 
 /// One connection, shared by its driver, the rooms that it has open and the registry.
@@ -90,16 +105,26 @@ impl Connection {
 
     /// Answers a call with an encoded reply, unless it was answered already.
     pub fn reply(&self, call: PendingCall, frame: Bytes) {
-        if self.outbox.answer(call.number, frame) {
-            call.replied();
+        match call.sendable(frame) {
+            Ok(frame) => {
+                if self.outbox.answer(call.number, frame) {
+                    call.replied();
+                }
+            }
+            Err(fault) => self.refuse(call, &fault),
         }
     }
 
     /// As [`Self::reply`], when the caller will hear more at once: it goes out together with the next event past the driver,
     /// or when the outbox is released, which has to follow.
     pub fn reply_corked(&self, call: PendingCall, frame: Bytes) {
-        if self.outbox.cork_reply(call.number, frame) {
-            call.replied();
+        match call.sendable(frame) {
+            Ok(frame) => {
+                if self.outbox.cork_reply(call.number, frame) {
+                    call.replied();
+                }
+            }
+            Err(fault) => self.refuse(call, &fault),
         }
     }
 
@@ -131,6 +156,22 @@ impl Connection {
                 Ok(opening)
             }
         }
+    }
+
+    /// Whether the room is open here or could be. Asked before anything is decided that opens it.
+    ///
+    /// # Errors
+    /// [`Code::LimitReached`] when [`ROOMS_OPEN_MAX`] others are.
+    pub fn check_room_for(&self, room: RoomId) -> Result<(), Fault> {
+        let rooms = self.rooms.lock();
+        let mut open = rooms.iter().flatten();
+        let is_full = rooms
+            .as_ref()
+            .is_some_and(|open| open.len() >= ROOMS_OPEN_MAX);
+        if is_full && !open.any(|(held, _)| *held == room) {
+            return Err(too_many_open());
+        }
+        Ok(())
     }
 
     /// The rooms that are open here.
@@ -207,6 +248,11 @@ impl Connection {
             .map(|player| player.identity.clone())
     }
 
+    /// When the sign-in ends unless it is prolonged.
+    pub fn expires(&self) -> Option<Steady> {
+        self.player.lock().as_ref().map(|player| player.expires)
+    }
+
     /// The signed-in account.
     pub fn user(&self) -> Option<UserId> {
         self.identity().map(|identity| identity.user)
@@ -223,6 +269,12 @@ impl Connection {
             change(player);
         }
     }
+}
+
+/// Why one more room can't be opened on a connection.
+pub fn too_many_open() -> Fault {
+    let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
+    Fault::new(Code::LimitReached, text)
 }
 
 fn is_open(rooms: Option<&Vec<(RoomId, Opening)>>, room: RoomId, opening: Opening) -> bool {

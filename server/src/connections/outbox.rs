@@ -4,7 +4,7 @@
 //! |---|---|
 //! | answers | always taken: the driver stops reading calls while the outbox is above its high-water mark |
 //! | durable | refused when full; the room then cuts the stream here and the driver back-fills it later |
-//! | latest | replaces what waits under the same key |
+//! | latest | replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
 //! | volatile | dropped above a quarter of the limit |
 //!
 //! # States
@@ -176,6 +176,7 @@ struct Waiting {
     /// The rest of a message that went past the driver only in part.
     partial_write: Option<Bytes>,
     latest: Vec<(LatestKey, Bytes)>,
+    latest_bytes: usize,
     answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
@@ -183,6 +184,31 @@ struct Waiting {
     /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
     revoked: Box<[CallId]>,
     closing: Option<CloseCode>,
+}
+
+impl Waiting {
+    /// Bytes of everything that waits, but for what went past the driver in part.
+    const fn bytes(&self) -> usize {
+        self.queue.bytes + self.latest_bytes
+    }
+
+    /// Takes the oldest states that fit into a batch, one of them however long it is, and says how many bytes they are.
+    fn take_latest(&mut self) -> (Vec<(LatestKey, Bytes)>, usize) {
+        let mut states = std::mem::take(&mut self.latest);
+        let (mut count, mut bytes) = (0, 0);
+        for (_, frame) in &states {
+            if count > 0 && bytes + frame.len() > BATCH_BYTES {
+                break;
+            }
+            bytes += frame.len();
+            count += 1;
+        }
+        if count < states.len() {
+            self.latest = states.split_off(count);
+        }
+        self.latest_bytes -= bytes;
+        (states, bytes)
+    }
 }
 
 /// What waits to be sent on one connection. Shared by the connection's driver, which empties it, and all who fill it.
@@ -304,7 +330,7 @@ impl Outbox {
         if self.writes_inline(&mut waiting, entries) {
             return Ok(());
         }
-        if waiting.queue.bytes + entries.message().len() > self.bytes_max {
+        if waiting.bytes() + entries.message().len() > self.bytes_max {
             return Err(Full);
         }
         self.enqueue(waiting, entries.message().clone());
@@ -314,7 +340,7 @@ impl Outbox {
     /// Queues one of several entries of a stream that this connection lacks; they go out together.
     pub fn catch_up(&self, entry: &Bytes) -> Result<(), Full> {
         let waiting = self.lock();
-        if waiting.queue.bytes + entry.len() > self.bytes_max {
+        if waiting.bytes() + entry.len() > self.bytes_max {
             return Err(Full);
         }
         self.enqueue(waiting, entry.clone());
@@ -328,8 +354,12 @@ impl Outbox {
             return;
         }
         let frame = state.message().clone();
-        match waiting.latest.iter_mut().find(|(held, _)| *held == key) {
-            Some((_, held)) => *held = frame,
+        waiting.latest_bytes += frame.len();
+        match waiting.latest.iter().position(|(held, _)| *held == key) {
+            Some(place) => {
+                let before = std::mem::replace(&mut waiting.latest[place].1, frame);
+                waiting.latest_bytes -= before.len();
+            }
             None => waiting.latest.push((key, frame)),
         }
         self.notify(waiting);
@@ -338,7 +368,7 @@ impl Outbox {
     /// Sends or queues an event that nobody misses.
     pub fn volatile(&self, frame: &Broadcast) {
         let mut waiting = self.lock();
-        if !self.writes_inline(&mut waiting, frame) && waiting.queue.bytes <= self.bytes_max / 4 {
+        if !self.writes_inline(&mut waiting, frame) && waiting.bytes() <= self.bytes_max / 4 {
             self.enqueue(waiting, frame.message().clone());
         }
     }
@@ -369,12 +399,11 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// The next message to send: what is queued, up to [`BATCH_BYTES`], newest states first. One frame is passed on
-    /// as it is, several are put back to back.
+    /// The next message to send: what waits, up to [`BATCH_BYTES`], states first. One frame is passed on as it is, several
+    /// are put back to back.
     pub fn take_batch(&self) -> Option<Bytes> {
         let mut waiting = self.lock();
-        let states = std::mem::take(&mut waiting.latest);
-        let states_bytes: usize = states.iter().map(|(_, frame)| frame.len()).sum();
+        let (states, states_bytes) = waiting.take_latest();
         let queued_max = BATCH_BYTES.saturating_sub(states_bytes);
         let queued = waiting
             .queue
@@ -397,7 +426,7 @@ impl Outbox {
     /// The next stream to back-fill, if the outbox has drained far enough to take a page.
     pub fn take_cut(&self) -> Option<Cut> {
         let mut waiting = self.lock();
-        if waiting.queue.bytes > self.bytes_max / 4 || waiting.cuts.is_empty() {
+        if waiting.bytes() > self.bytes_max / 4 || waiting.cuts.is_empty() {
             return None;
         }
         let cut = waiting.cuts.remove(0);
@@ -419,7 +448,7 @@ impl Outbox {
 
     /// Whether so much waits that no more calls should be read.
     pub fn is_above_high_water(&self) -> bool {
-        self.lock().queue.bytes > self.bytes_max / 2
+        self.lock().bytes() > self.bytes_max / 2
     }
 }
 
@@ -480,6 +509,29 @@ mod tests {
         outbox.latest(presence(1), &broadcast(3, 1));
         assert_eq!(&outbox.take_batch().expect("three wait")[..], [3, 2, 9]);
         assert_eq!(outbox.take_batch(), None);
+    }
+
+    #[test]
+    fn states_count_as_waiting_and_go_out_in_batches() {
+        let outbox = Outbox::new(2 * BATCH_BYTES);
+        for byte in 1..=100 {
+            outbox.latest(presence(byte), &broadcast(byte, 1_000));
+            outbox.latest(presence(byte), &broadcast(byte, 1_000));
+        }
+        assert!(outbox.is_above_high_water());
+        assert!(outbox.snapshot(Bytes::new()).is_above_high_water);
+        assert_eq!(outbox.durable(&broadcast(1, 1)), Err(Full));
+        outbox.volatile(&broadcast(1, 1));
+        let mut sent = Vec::new();
+        while let Some(message) = outbox.take_batch() {
+            assert!(message.len() <= BATCH_BYTES, "{}", message.len());
+            sent.extend(message);
+        }
+        assert_eq!(sent.len(), 100 * 1_000);
+        sent.dedup();
+        assert_eq!(sent, (1..=100).collect::<Vec<u8>>());
+        assert!(!outbox.is_above_high_water());
+        assert_eq!(outbox.durable(&broadcast(1, 1)), Ok(()));
     }
 
     #[test]

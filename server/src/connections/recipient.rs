@@ -35,7 +35,10 @@ impl Recipient {
     pub fn reply(&self, call: PendingCall, frame: Bytes) {
         match self {
             Self::Local(connection) => connection.reply(call, frame),
-            Self::Remote(node, id) => node.answer(*id, call.number, frame),
+            Self::Remote(node, id) => match call.sendable(frame) {
+                Ok(frame) => node.answer(*id, call.number, frame),
+                Err(fault) => self.refuse(call, &fault),
+            },
         }
     }
 
@@ -47,8 +50,8 @@ impl Recipient {
                 connection.reply_corked(call, frame);
                 Some(connection)
             }
-            Self::Remote(node, id) => {
-                node.answer(id, call.number, frame);
+            Self::Remote(..) => {
+                self.reply(call, frame);
                 None
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::ID_BYTES;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::Kind;
 use pitturu_store::fail_points::pass;
 use pitturu_store::{Done, StoreError};
@@ -95,7 +96,7 @@ pub trait Entity: Sized + Send + 'static {
         life: u64,
         loaded: Self::Loaded,
         kept: Self::Kept,
-        now: u64,
+        now: Steady,
     ) -> Self;
 
     /// Makes an entity, and hands its first rows to the store. `None`: the command was refused.
@@ -103,7 +104,7 @@ pub trait Entity: Sized + Send + 'static {
         context: &Context<Self>,
         life: u64,
         creation: Self::Creation,
-        now: u64,
+        now: Steady,
     ) -> Option<Self>;
 
     /// Which life in memory this is. Reports to an earlier one are dropped.
@@ -111,16 +112,16 @@ pub trait Entity: Sized + Send + 'static {
 
     /// Carries a command out. Whatever may write reserves room in the store first, and refuses before anything has changed
     /// when there is none.
-    fn handle(&mut self, context: &Context<Self>, command: Self::Command, now: u64);
+    fn handle(&mut self, context: &Context<Self>, command: Self::Command, now: Steady);
 
     /// Takes what work has brought back.
-    fn report(&mut self, context: &Context<Self>, report: Self::Report, now: u64);
+    fn report(&mut self, context: &Context<Self>, report: Self::Report, now: Steady);
 
     /// Work has come back for a life that has ended: refuses whoever waits for it.
     fn refuse_report(report: Self::Report);
 
     /// The oldest write that was handed over is durable.
-    fn written(&mut self, context: &Context<Self>, now: u64);
+    fn written(&mut self, context: &Context<Self>, now: Steady);
 
     /// Ends this life after a failed write: refuses what waits.
     fn fail(self, error: &StoreError) -> Self::Kept;
@@ -134,15 +135,15 @@ pub trait Entity: Sized + Send + 'static {
     fn flush(&mut self) {}
 
     /// Time has passed: up to four times a second, unless it [`Self::is_quiet`].
-    fn tick(&mut self, now: u64);
+    fn tick(&mut self, now: Steady);
 
     /// Every few seconds: gives upkeep away if there is some worth its cost. True: something was begun.
-    fn sweep(&mut self, _context: &Context<Self>, _now: u64) -> bool {
+    fn sweep(&mut self, _context: &Context<Self>, _now: Steady) -> bool {
         false
     }
 
     /// Whether it can leave memory.
-    fn is_idle(&self, now: u64) -> bool;
+    fn is_idle(&self, now: Steady) -> bool;
 
     /// Whether none of its clocks runs: it need not be looked at until it is used again.
     fn is_quiet(&self) -> bool;

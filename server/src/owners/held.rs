@@ -1,6 +1,7 @@
 //! Answers that are durable, and held until another entity has applied what the call tells it: whoever hears the answer finds the
 //! other in line with it.
 
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::EntityId;
 
 use super::signals::Receipt;
@@ -12,7 +13,7 @@ const HOLD_MS: u64 = 250;
 struct Held<T> {
     by: EntityId,
     version: u64,
-    until: u64,
+    until: Steady,
     answer: T,
 }
 
@@ -30,11 +31,11 @@ impl<T> Default for HeldAnswers<T> {
 
 impl<T> HeldAnswers<T> {
     /// Holds an answer until `by` has applied the signals of this version, or can't now, or it has taken too long.
-    pub fn hold(&mut self, by: EntityId, version: u64, now: u64, answer: T) {
+    pub fn hold(&mut self, by: EntityId, version: u64, now: Steady, answer: T) {
         self.held.push(Held {
             by,
             version,
-            until: now + HOLD_MS,
+            until: now.after_ms(HOLD_MS),
             answer,
         });
     }
@@ -52,7 +53,7 @@ impl<T> HeldAnswers<T> {
     }
 
     /// The answers that have waited long enough.
-    pub fn overdue(&mut self, now: u64) -> Vec<T> {
+    pub fn overdue(&mut self, now: Steady) -> Vec<T> {
         self.take(|held| now >= held.until)
     }
 
@@ -88,15 +89,15 @@ mod tests {
     #[test]
     fn an_answer_waits_for_its_own_target_and_version() {
         let mut held = HeldAnswers::default();
-        held.hold(entity(2), 5, 0, "five");
-        held.hold(entity(2), 6, 0, "six");
-        held.hold(entity(3), 5, 10, "other");
+        held.hold(entity(2), 5, Steady::at_ms(0), "five");
+        held.hold(entity(2), 6, Steady::at_ms(0), "six");
+        held.hold(entity(3), 5, Steady::at_ms(10), "other");
         assert!(held.answered(&receipt(2, Some(4))).is_empty());
         assert!(held.answered(&receipt(4, Some(9))).is_empty());
         assert_eq!(held.answered(&receipt(2, Some(5))), ["five"]);
         assert_eq!(held.answered(&receipt(2, None)), ["six"], "it can't now");
-        assert!(held.overdue(HOLD_MS + 9).is_empty());
-        assert_eq!(held.overdue(HOLD_MS + 10), ["other"]);
+        assert!(held.overdue(Steady::at_ms(HOLD_MS + 9)).is_empty());
+        assert_eq!(held.overdue(Steady::at_ms(HOLD_MS + 10)), ["other"]);
         assert!(held.is_empty());
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::KeyedResult;
 
 use crate::connections::caller::IdempotencyKey;
@@ -61,7 +62,7 @@ type KeyId = (UserId, String);
 pub struct Keys<W> {
     held: HashMap<KeyId, Held<W>>,
     /// When, and at which number of the stream, keys were done.
-    done: VecDeque<(u64, u64, KeyId)>,
+    done: VecDeque<(Steady, u64, KeyId)>,
     known_from: u64,
 }
 
@@ -133,7 +134,7 @@ impl<W> Keys<W> {
         key: &IdempotencyKey,
         reply: Bytes,
         head: u64,
-        now: u64,
+        now: Steady,
     ) -> Vec<W> {
         let id = (user, key.key.clone());
         let Some(held) = self.held.get_mut(&id) else {
@@ -167,11 +168,11 @@ impl<W> Keys<W> {
     }
 
     /// Forgets what is older than 20 seconds.
-    pub fn forget_old(&mut self, now: u64) {
+    pub fn forget_old(&mut self, now: Steady) {
         while self
             .done
             .front()
-            .is_some_and(|(at, ..)| *at + REMEMBER_MS < now)
+            .is_some_and(|(at, ..)| at.after_ms(REMEMBER_MS) < now)
         {
             if let Some((_, head, id)) = self.done.pop_front() {
                 self.held.remove(&id);
@@ -204,14 +205,14 @@ pub fn of_this_request(
 }
 
 /// What to store of a keyed call.
-pub fn result(user: UserId, key: &IdempotencyKey, reply: Vec<u8>, now: u64) -> KeyedResult {
+pub fn result(user: UserId, key: &IdempotencyKey, reply: Vec<u8>) -> KeyedResult {
     KeyedResult {
         user,
         key: key.key.clone(),
         method: key.method,
         request_hash: key.request_hash,
         reply,
-        at: now,
+        at: now_ms(),
     }
 }
 
@@ -244,13 +245,13 @@ mod tests {
             assert_eq!(keys.see(USER, &key, 20, || ()), Ok(seen));
         }
         let first = key("Some(8)", Some(8));
-        keys.done(USER, &first, Bytes::new(), 9, 1_000);
-        keys.forget_old(1_000 + REMEMBER_MS);
+        keys.done(USER, &first, Bytes::new(), 9, Steady::at_ms(1_000));
+        keys.forget_old(Steady::at_ms(1_000 + REMEMBER_MS));
         assert_eq!(
             keys.see(USER, &first, 20, || ()),
             Ok(Seen::Before(Bytes::new()))
         );
-        keys.forget_old(1_001 + REMEMBER_MS);
+        keys.forget_old(Steady::at_ms(1_001 + REMEMBER_MS));
         assert_eq!(keys.known_from(), 10);
         assert_eq!(keys.see(USER, &first, 20, || ()), Ok(Seen::LookUp));
         let mut new = Keys::new(None);
@@ -274,12 +275,15 @@ mod tests {
         for other in [other_method, other_request] {
             let refused = keys.see(USER, &other, 0, || 3).map_err(|fault| fault.code);
             assert_eq!(refused, Err(Code::KeyReused));
-            let stored = result(USER, &first, vec![1], 5);
+            let stored = result(USER, &first, vec![1]);
             let found = of_this_request(Some(stored), &other);
             assert_eq!(found.map_err(|fault| fault.code), Err(Code::KeyReused));
         }
         let reply = Bytes::from_static(b"r");
-        assert_eq!(keys.done(USER, &first, reply.clone(), 0, 1), [2]);
+        assert_eq!(
+            keys.done(USER, &first, reply.clone(), 0, Steady::at_ms(1)),
+            [2]
+        );
         assert_eq!(keys.see(USER, &first, 0, || 4), Ok(Seen::Before(reply)));
     }
 }

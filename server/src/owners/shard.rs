@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::Steady;
 use pitturu_store::fail_points::pass;
 
 use super::entity::{Completion, Context, Entity, Item};
@@ -100,7 +100,7 @@ impl<E: Entity> Shard<E> {
         let id = E::id_of(&command);
         match self.slots.get_mut(&id) {
             Some(Slot::Live(live)) => {
-                live.handle(&self.context, command, now_ms());
+                live.handle(&self.context, command, Steady::now());
                 self.after(id);
             }
             Some(Slot::Loading(waiting, kept)) => {
@@ -127,7 +127,7 @@ impl<E: Entity> Shard<E> {
     }
 
     fn complete(&mut self, completion: Completion<E>) {
-        let now = now_ms();
+        let now = Steady::now();
         match completion {
             Completion::Loaded(id, result) => self.loaded(id, result),
             Completion::Written(id, life, result) => {
@@ -178,7 +178,7 @@ impl<E: Entity> Shard<E> {
         match result {
             Ok(Some(loaded)) => {
                 self.lives += 1;
-                let live = E::take_up(&self.context, self.lives, loaded, *kept, now_ms());
+                let live = E::take_up(&self.context, self.lives, loaded, *kept, Steady::now());
                 self.slots.insert(id, Slot::Live(Box::new(live)));
                 self.entities_with_timers.insert(id);
                 for command in waiting {
@@ -222,7 +222,7 @@ impl<E: Entity> Shard<E> {
             return;
         }
         self.lives += 1;
-        let created = E::create(&self.context, self.lives, creation, now_ms());
+        let created = E::create(&self.context, self.lives, creation, Steady::now());
         if let Some(live) = created {
             self.slots.insert(id, Slot::Live(Box::new(live)));
             self.after(id);
@@ -231,7 +231,7 @@ impl<E: Entity> Shard<E> {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        let now = now_ms();
+        let now = Steady::now();
         let sweep = self.ticks.is_multiple_of(SWEEP_TICKS);
         for id in std::mem::take(&mut self.entities_with_timers) {
             let Some(Slot::Live(live)) = self.slots.get_mut(&id) else {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::{
     Applied, Entities, EntityId, Kind, PAGE_ROWS_MAX, Signal, Undelivered,
 };
@@ -210,7 +211,7 @@ struct Queue {
     /// So many of the first are on their way.
     in_flight: usize,
     /// When they are sent again.
-    retry_at: u64,
+    retry_at: Steady,
 }
 
 /// The signals that an entity has decided and does not know to be applied.
@@ -253,7 +254,7 @@ impl Outgoing {
     }
 
     /// The signals of a commit that has become durable. Commits come in order.
-    pub fn decided(&mut self, version: u64, signals: Vec<Signal>, now: u64) {
+    pub fn decided(&mut self, version: u64, signals: Vec<Signal>, now: Steady) {
         // All of them are put in line first: what one commit tells one target goes in one batch.
         let targets: BTreeSet<EntityId> = signals.iter().map(|signal| signal.to).collect();
         for (index, signal) in (0..).zip(signals) {
@@ -265,7 +266,7 @@ impl Outgoing {
     }
 
     /// Sends what can be sent to everybody.
-    pub fn send_all(&mut self, now: u64) {
+    pub fn send_all(&mut self, now: Steady) {
         let targets: Vec<EntityId> = self.queues.keys().copied().collect();
         for to in targets {
             self.send(to, now);
@@ -273,7 +274,7 @@ impl Outgoing {
     }
 
     /// Sends again what was refused or never answered.
-    pub fn tick(&mut self, now: u64) {
+    pub fn tick(&mut self, now: Steady) {
         for queue in self.queues.values_mut() {
             if queue.in_flight > 0 && now >= queue.retry_at {
                 queue.in_flight = 0;
@@ -282,7 +283,7 @@ impl Outgoing {
         self.send_all(now);
     }
 
-    fn send(&mut self, to: EntityId, now: u64) {
+    fn send(&mut self, to: EntityId, now: Steady) {
         let Some(queue) = self.queues.get_mut(&to) else {
             return;
         };
@@ -294,7 +295,7 @@ impl Outgoing {
         let of_last = queue.waiting.iter().skip(count);
         count += of_last.take_while(|signal| signal.version == last).count();
         queue.in_flight = count;
-        queue.retry_at = now + RETRY_MS;
+        queue.retry_at = now.after_ms(RETRY_MS);
         counter!("pitturu_signals_sent_total").increment(count as u64);
         pass("signal.sent");
         let batch = Batch {
@@ -308,7 +309,7 @@ impl Outgoing {
     }
 
     /// A target has answered: has the store forget the signals that are applied.
-    pub fn answered(&mut self, receipt: &Receipt, entities: &dyn Entities, now: u64) {
+    pub fn answered(&mut self, receipt: &Receipt, entities: &dyn Entities, now: Steady) {
         let applied = self.take_receipt(receipt, now);
         if !applied.is_empty() {
             // What fails here is told again by a later life, and known to its target.
@@ -317,7 +318,7 @@ impl Outgoing {
     }
 
     /// Returns the signals that are applied.
-    fn take_receipt(&mut self, receipt: &Receipt, now: u64) -> Vec<(u64, u16)> {
+    fn take_receipt(&mut self, receipt: &Receipt, now: Steady) -> Vec<(u64, u16)> {
         let Some(queue) = self.queues.get_mut(&receipt.by) else {
             return Vec::new();
         };
@@ -501,40 +502,56 @@ mod tests {
     #[test]
     fn what_one_commit_tells_one_target_is_never_parted() {
         let (mut outgoing, sent) = outgoing();
-        outgoing.decided(4, vec![signal(2, 1), signal(3, 1), signal(2, 2)], 0);
+        outgoing.decided(
+            4,
+            vec![signal(2, 1), signal(3, 1), signal(2, 2)],
+            Steady::at_ms(0),
+        );
         assert_eq!(numbers(&sent), [vec![(4, 0), (4, 2)], vec![(4, 1)]]);
         let many = (0..=BATCH_MAX).map(|_| signal(2, 3)).collect();
-        outgoing.decided(5, many, 0);
-        outgoing.decided(6, vec![signal(2, 4)], 0);
+        outgoing.decided(5, many, Steady::at_ms(0));
+        outgoing.decided(6, vec![signal(2, 4)], Steady::at_ms(0));
         assert!(numbers(&sent).is_empty(), "one batch at a time");
         assert_eq!(
-            outgoing.take_receipt(&receipt(2, Some(4)), 0),
+            outgoing.take_receipt(&receipt(2, Some(4)), Steady::at_ms(0)),
             [(4, 0), (4, 2)]
         );
         let batch = &numbers(&sent)[0];
         assert_eq!(batch.len(), BATCH_MAX + 1);
         assert!(batch.iter().all(|(version, _)| *version == 5));
         assert_eq!(
-            outgoing.take_receipt(&receipt(2, Some(5)), 0).len(),
+            outgoing
+                .take_receipt(&receipt(2, Some(5)), Steady::at_ms(0))
+                .len(),
             BATCH_MAX + 1
         );
         assert_eq!(numbers(&sent), [vec![(6, 0)]]);
-        assert_eq!(outgoing.take_receipt(&receipt(2, Some(6)), 0), [(6, 0)]);
-        assert_eq!(outgoing.take_receipt(&receipt(3, Some(4)), 0), [(4, 1)]);
+        assert_eq!(
+            outgoing.take_receipt(&receipt(2, Some(6)), Steady::at_ms(0)),
+            [(6, 0)]
+        );
+        assert_eq!(
+            outgoing.take_receipt(&receipt(3, Some(4)), Steady::at_ms(0)),
+            [(4, 1)]
+        );
         assert!(outgoing.is_empty());
     }
 
     #[test]
     fn what_is_refused_or_never_answered_is_sent_again_after_a_pause() {
         let (mut outgoing, sent) = outgoing();
-        outgoing.decided(1, vec![signal(2, 1)], 0);
+        outgoing.decided(1, vec![signal(2, 1)], Steady::at_ms(0));
         assert_eq!(numbers(&sent).len(), 1);
-        assert!(outgoing.take_receipt(&receipt(2, None), 5).is_empty());
-        outgoing.tick(RETRY_MS - 1);
+        assert!(
+            outgoing
+                .take_receipt(&receipt(2, None), Steady::at_ms(5))
+                .is_empty()
+        );
+        outgoing.tick(Steady::at_ms(RETRY_MS - 1));
         assert!(numbers(&sent).is_empty(), "not yet");
-        outgoing.tick(RETRY_MS);
+        outgoing.tick(Steady::at_ms(RETRY_MS));
         assert_eq!(numbers(&sent), [vec![(1, 0)]]);
-        outgoing.tick(2 * RETRY_MS);
+        outgoing.tick(Steady::at_ms(2 * RETRY_MS));
         assert_eq!(numbers(&sent), [vec![(1, 0)]]);
     }
 
@@ -542,7 +559,7 @@ mod tests {
     fn nothing_is_applied_twice_and_another_incarnation_begins_anew() {
         let (mut outgoing, sent) = outgoing();
         let mut incoming = Incoming::default();
-        outgoing.decided(3, vec![signal(2, 1)], 0);
+        outgoing.decided(3, vec![signal(2, 1)], Steady::at_ms(0));
         let batch = |version: u64, incarnation: u64, routes: &Arc<Routes>| Batch {
             to: entity(2),
             from: entity(1),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxAdded;
 use pitturu_rules::friends::{
@@ -278,7 +279,13 @@ impl PlayerStore {
         let (span, bounds) = (Span::After(after), Bounds::rows(limit));
         let found = self.entities.entries(entity(user), INBOX, span, bounds);
         let found = found.await?;
-        found.iter().map(|(_, row)| decode("inbox", row)).collect()
+        let entry = |row: &Vec<u8>| {
+            // Older entries may hold more than clients can read.
+            let mut entry: InboxAdded = decode("inbox", row)?;
+            entry.clamp();
+            Ok(entry)
+        };
+        found.iter().map(|(_, row)| entry(row)).collect()
     }
 
     /// The rooms of a player's list, in the order of their ids. Some may have ended.

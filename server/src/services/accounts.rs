@@ -20,7 +20,6 @@ mod grants;
 mod known_devices;
 pub mod lockout;
 pub mod masters;
-mod network;
 pub mod passwords;
 pub mod reset_delivery;
 mod sign_in;

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, Friend, FriendState, Friends as FriendPage, ListFriends,
     RemoveFriend, RequestFriend, UnblockPlayer,
 };
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::friends::{FRIENDS_MAX, FriendRefusal, Other};
-use pitturu_rules::pages::page_items;
+use pitturu_rules::pages::{Page, page_items};
 use pitturu_store::StoreError;
 use serde::de::DeserializeOwned;
 
@@ -59,7 +58,6 @@ impl FriendService {
             .players
             .friends(user, request.state, request.after, limit + 1)
             .await?;
-        let mut more = rows.len() > limit;
         let users = rows.iter().take(limit).map(|row| row.user).collect();
         let names: HashMap<UserId, String> = self
             .players
@@ -68,18 +66,11 @@ impl FriendService {
             .into_iter()
             .map(|account| (account.user, account.profile.name))
             .collect();
-        let mut friends = Vec::with_capacity(rows.len().min(limit));
-        let mut bytes = 0;
-        for row in rows.into_iter().take(limit) {
+        let friends = rows.into_iter().map(|row| {
             let name = names.get(&row.user).cloned().unwrap_or_default();
-            let friend = self.friend(row, name);
-            bytes += codec::encode(&friend).len();
-            if bytes > PAGE_BYTES_MAX && !friends.is_empty() {
-                more = true;
-                break;
-            }
-            friends.push(friend);
-        }
+            self.friend(row, name)
+        });
+        let (friends, more) = Page::of(limit, friends).into_parts();
         Ok(FriendPage { friends, more })
     }
 

@@ -15,6 +15,7 @@ use pitturu_protocol::types::profile::{
 };
 use pitturu_rules::accounts::{AccountRow, ProfileChange, ProfileRow};
 use pitturu_rules::names;
+use pitturu_rules::pages::Page;
 use pitturu_store::StoreError;
 
 use crate::chat::directory::DisplayNames;
@@ -60,10 +61,22 @@ impl ProfileService {
                 format!("at most {USERS_PER_CALL_MAX} players at once"),
             ));
         }
-        let accounts = self.store.accounts(request.users).await?;
-        Ok(Profiles {
-            profiles: accounts.into_iter().map(profile).collect(),
-        })
+        let users = request.users;
+        let found = self.store.accounts(users.clone()).await?;
+        let mut found = found.into_iter().peekable();
+        let mut profiles = Page::new(users.len());
+        let mut next = None;
+        for (place, user) in users.iter().enumerate() {
+            let Some(account) = found.next_if(|account| account.user == *user) else {
+                continue;
+            };
+            if !profiles.push(profile(account)) {
+                next = u32::try_from(place).ok();
+                break;
+            }
+        }
+        let (profiles, _) = profiles.into_parts();
+        Ok(Profiles { profiles, next })
     }
 
     /// [`FindPlayer`].

@@ -1,18 +1,21 @@
 //! From a call's bytes to whoever answers it: access, rate, idempotency, decoding, dispatch.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use pitturu_protocol::codec::{self, InvalidBody};
+use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
-use pitturu_protocol::types::{self, accounts::Role};
+use pitturu_protocol::types;
+use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
+use pitturu_store::clock::{Steady, now_ms};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
 
@@ -25,6 +28,7 @@ use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
+use crate::connections::network::Network;
 use crate::services::Services;
 
 /// A call being carried out; it answers by the connection's outbox.
@@ -63,23 +67,13 @@ pub fn begin(
     connection: &Arc<Connection>,
     buckets: &mut CachedBuckets,
     incoming: Incoming<'_>,
-    now: u64,
+    now: Steady,
     replies: &mut Replies,
 ) -> Result<Dispatch, Fault> {
-    let method = MethodInfo::of(incoming.method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
+    let (method, identity) = admit(context, connection, buckets, incoming.method)?;
     let number = incoming.call.number;
     let span = debug_span!("call", conn = %connection.id, call = number, method = method.name);
     let _entered = span.enter();
-    let identity = connection.identity();
-    let who = match &identity {
-        Some(identity) => RateKey::User(identity.user),
-        None => RateKey::Address(connection.peer.address),
-    };
-    context.rates.admit(buckets, who, method.rate)?;
-    check_access(
-        method.access,
-        identity.as_ref().map(|identity| identity.role),
-    )?;
     let key = match (method.effect, incoming.key) {
         (Effect::Writes, Some(key)) => Some(IdempotencyKey {
             key: key.to_owned(),
@@ -94,14 +88,44 @@ pub fn begin(
             conn: connection.id,
             identity,
             address: connection.peer.address,
-            now,
+            now: now_ms(),
+            steady: now,
             key,
         },
         connection: Arc::clone(connection),
     };
     match request::decode(incoming.method, incoming.body) {
-        Some(decoded) => room_call(context, call, incoming.call, decoded.map_err(bad_request)?),
-        None => caller_call(context, call, incoming, replies),
+        Some(decoded) => room_call(context, call, incoming.call, decoded?),
+        None => caller_call(context, call, incoming, buckets, replies),
+    }
+}
+
+/// Looks whether the caller may make this call now, and counts it.
+///
+/// # Errors
+/// No such method; too many calls; not for this caller.
+pub fn admit(
+    context: &SessionContext,
+    connection: &Connection,
+    buckets: &mut CachedBuckets,
+    method: u16,
+) -> Result<(&'static MethodInfo, Option<Identity>), Fault> {
+    let method = MethodInfo::of(method).ok_or_else(|| Fault::of(Code::UnknownMethod))?;
+    let identity = connection.identity();
+    let who = who(connection, identity.as_ref());
+    context.rates.admit(buckets, who, method.rate)?;
+    check_access(
+        method.access,
+        identity.as_ref().map(|identity| identity.role),
+    )?;
+    Ok((method, identity))
+}
+
+/// Whose limits the caller's calls count against.
+fn who(connection: &Connection, identity: Option<&Identity>) -> RateKey {
+    match identity {
+        Some(identity) => RateKey::User(identity.user),
+        None => RateKey::Address(Network::of(connection.peer.address)),
     }
 }
 
@@ -125,11 +149,6 @@ fn request_hash(body: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&digest[..16]);
     hash
-}
-
-/// The fault for a body that does not fit its method.
-fn bad_request(error: InvalidBody) -> Fault {
-    Fault::new(Code::BadRequest, error.0)
 }
 
 fn room_call(
@@ -241,12 +260,18 @@ fn carry_out<M: Method>(
     context: &Arc<SessionContext>,
     call: Call,
     incoming: Incoming<'_>,
+    buckets: &mut CachedBuckets,
     replies: &mut Replies,
 ) -> Result<Dispatch, Fault>
 where
     Services: Handle<M>,
 {
-    let request: M = codec::decode(incoming.body).map_err(bad_request)?;
+    let request: M = codec::decode_request(incoming.body)?;
+    let more = <Services as Handle<M>>::cost(&request).saturating_sub(1);
+    if let Some(more) = NonZeroU32::new(more) {
+        let who = who(&call.connection, call.caller.identity.as_ref());
+        context.rates.admit_more(buckets, who, M::INFO.rate, more)?;
+    }
     let pending = incoming.call;
     if <Services as Handle<M>>::AT_ONCE {
         let outcome = context.services.handle(&call, request).now_or_never();
@@ -291,12 +316,13 @@ macro_rules! caller_calls {
             context: &Arc<SessionContext>,
             call: Call,
             incoming: Incoming<'_>,
+            buckets: &mut CachedBuckets,
             replies: &mut Replies,
         ) -> Result<Dispatch, Fault> {
             match incoming.method {
                 $(
                     <types::$module::$request as Method>::NUMBER => {
-                        carry_out::<types::$module::$request>(context, call, incoming, replies)
+                        carry_out::<types::$module::$request>(context, call, incoming, buckets, replies)
                     }
                 )*
                 _ => Err(Fault::of(Code::UnknownMethod)),

@@ -13,7 +13,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
 use pitturu_protocol::server::{ServerConnection, TimerAction, Violation};
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::Steady;
 use tokio::time::{Instant, Sleep};
 
 use self::reading::Reading;
@@ -113,6 +113,8 @@ struct Driver<L> {
     window: Window,
     /// The timer was set anew and has to be polled.
     is_timer_set: bool,
+    /// The connection is to be closed for its silence, unless what has arrived says otherwise.
+    is_overdue: bool,
     was_blocked: bool,
     unflushed: bool,
 }
@@ -120,8 +122,8 @@ struct Driver<L> {
 impl<L: Link> Driver<L> {
     fn new(link: L, connection: Arc<Connection>, context: Arc<SessionContext>) -> Self {
         let phase = u64::from_be_bytes(random_bytes());
-        let now = now_ms();
-        let machine = ServerConnection::new(context.config.timing, now, phase);
+        let now = Steady::now();
+        let machine = ServerConnection::new(context.config.timing, now.as_ms(), phase);
         let mut driver = Self {
             link,
             machine,
@@ -137,6 +139,7 @@ impl<L: Link> Driver<L> {
             refusals: 0,
             window: Window::default(),
             is_timer_set: true,
+            is_overdue: false,
             was_blocked: false,
             unflushed: false,
         };
@@ -148,17 +151,15 @@ impl<L: Link> Driver<L> {
         driver
     }
 
-    fn set_timer(&mut self, now: u64) {
-        let expires_at = self
-            .connection
-            .identity()
-            .map_or(u64::MAX, |identity| identity.expires_at);
+    fn set_timer(&mut self, now: Steady) {
+        let expires = self.connection.expires().map_or(u64::MAX, Steady::as_ms);
         let next_window = if self.window_is_full(now) {
             (self.window.second + 1) * 1_000
         } else {
             u64::MAX
         };
-        let mut at = self.machine.next_at().min(expires_at).min(next_window);
+        let now = now.as_ms();
+        let mut at = self.machine.next_at().min(expires).min(next_window);
         if at.saturating_sub(now) >= SHARED_FROM_MS && at < u64::MAX - SHARED_MS {
             at = at.next_multiple_of(SHARED_MS);
         }
@@ -191,7 +192,7 @@ impl<L: Link> Driver<L> {
             self.link.send_rest(rest);
             self.unflushed = true;
         }
-        let mut now = now_ms();
+        let mut now = Steady::now();
         // Whoever polls now is the one to wake.
         self.is_timer_set = true;
         loop {
@@ -203,7 +204,7 @@ impl<L: Link> Driver<L> {
             }
             let mut above = view.is_above_high_water;
             if view.is_queued || self.unflushed {
-                let sent = self.poll_write(cx, now, view.is_queued)?;
+                let sent = self.poll_write(cx, view.is_queued)?;
                 above = above && (!sent || self.connection.outbox.is_above_high_water());
             }
             let is_next = self.poll_sequential(cx, now);
@@ -216,8 +217,15 @@ impl<L: Link> Driver<L> {
             if let Some(code) = view.closing {
                 return Err(Ended::Close(code));
             }
+            if std::mem::take(&mut self.is_overdue) {
+                // Everything that had arrived is read, or as much as shows that the client is alive.
+                if let Some(code) = self.ask(now) {
+                    return Err(Ended::Close(code));
+                }
+                self.set_timer(now);
+            }
             if is_next || self.is_timer_set || !reading.replies.is_empty() {
-                now = now_ms();
+                now = Steady::now();
             } else {
                 let (unsent, waits) = (self.link.has_unsent(), !reading.is_drained);
                 if self.connection.outbox.end_turn(unsent, waits) {
@@ -248,37 +256,39 @@ impl<L: Link> Driver<L> {
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let now = now_ms();
-            match self.machine.due(now) {
-                TimerAction::Nothing => {}
-                TimerAction::Ping(nonce) => {
-                    let frame = ServerFrame::Ping { nonce }.encode();
-                    self.connection.outbox.control(frame.into());
-                    // A connection that rests holds no memory for what it may call later.
-                    self.buckets = CachedBuckets::default();
-                }
-                TimerAction::Close(code) => return Err(Ended::Close(code)),
-            }
-            let expired = self
-                .connection
-                .identity()
-                .is_some_and(|identity| identity.expires_at <= now);
-            if expired {
+            let now = Steady::now();
+            // What may have arrived is read before anybody is declared dead.
+            self.is_overdue = self.ask(now).is_some();
+            let expired = self.connection.expires();
+            if expired.is_some_and(|expires| expires <= now) {
                 return Err(Ended::Close(CloseCode::TokenExpired));
             }
             self.set_timer(now);
+            if self.is_overdue {
+                break;
+            }
         }
         self.is_timer_set = false;
         Ok(())
     }
 
+    /// Does what is due but for closing, and returns why to close.
+    fn ask(&mut self, now: Steady) -> Option<CloseCode> {
+        match self.machine.due(now.as_ms()) {
+            TimerAction::Nothing => None,
+            TimerAction::Ping(nonce) => {
+                let frame = ServerFrame::Ping { nonce }.encode();
+                self.connection.outbox.control(frame.into());
+                // A connection that rests holds no memory for what it may call later.
+                self.buckets = CachedBuckets::default();
+                None
+            }
+            TimerAction::Close(code) => Some(code),
+        }
+    }
+
     /// Sends what is queued. True: something was sent.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: u64,
-        mut is_queued: bool,
-    ) -> Result<bool, Ended> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut is_queued: bool) -> Result<bool, Ended> {
         let mut sent = false;
         loop {
             match self.link.poll_ready(cx) {
@@ -290,7 +300,7 @@ impl<L: Link> Driver<L> {
                 Poll::Ready(Ok(())) => {}
             }
             if std::mem::take(&mut self.was_blocked) {
-                self.machine.alive(now);
+                self.machine.alive();
             }
             if !is_queued {
                 break;
@@ -313,7 +323,7 @@ impl<L: Link> Driver<L> {
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     if std::mem::take(&mut self.was_blocked) {
-                        self.machine.alive(now);
+                        self.machine.alive();
                     }
                 }
             }
@@ -322,7 +332,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// True: the call that others wait for is done.
-    fn poll_sequential(&mut self, cx: &mut Context<'_>, now: u64) -> bool {
+    fn poll_sequential(&mut self, cx: &mut Context<'_>, now: Steady) -> bool {
         let Some(work) = self.sequential.as_mut() else {
             return false;
         };

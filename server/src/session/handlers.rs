@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::limits::{ECHO_BYTES_MAX, RESUME_ROOMS_MAX};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
     ChangePassword, GetAccount, IssuePasswordReset, ListSessions, Logout, LogoutEverywhere,
@@ -28,6 +28,10 @@ use crate::connections::caller::Caller;
 use crate::connections::connection::Connection;
 use crate::services::Services;
 
+/// Rooms of a `Resume` that count as one read. A client that comes back with all its rooms needs a part of its burst; one that
+/// resumes without end opens no more rooms than a few times as many as by `OpenRoom`.
+const RESUMED_PER_READ: usize = 4;
+
 /// A call on its way to a service.
 pub struct Call {
     /// Who calls.
@@ -48,6 +52,7 @@ impl Call {
             name: player.name,
             role: player.identity.role,
             now: self.caller.now,
+            steady_ms: self.caller.steady.as_ms(),
         })
     }
 }
@@ -56,6 +61,11 @@ impl Call {
 pub trait Handle<M: Method> {
     /// Whether the handler never waits: its call is then answered on the spot.
     const AT_ONCE: bool = false;
+
+    /// How many calls it counts as against the caller's limit.
+    fn cost(_: &M) -> u32 {
+        1
+    }
 
     /// Carries the call out.
     fn handle(
@@ -116,6 +126,10 @@ impl Handle<Echo> for Services {
     const AT_ONCE: bool = true;
 
     async fn handle(&self, call: &Call, request: Echo) -> Result<Echoed, Fault> {
+        if request.data.len() > ECHO_BYTES_MAX {
+            let range = format!("at most {ECHO_BYTES_MAX} bytes");
+            return Err(Fault::invalid("data", range));
+        }
         Ok(Echoed {
             data: request.data,
             now: call.caller.now,
@@ -172,10 +186,15 @@ impl Handle<OpenDirect> for Services {
 }
 
 impl Handle<Resume> for Services {
+    fn cost(request: &Resume) -> u32 {
+        let rooms = request.rooms.len().min(RESUME_ROOMS_MAX);
+        u32::try_from(rooms.div_ceil(RESUMED_PER_READ)).map_or(u32::MAX, |cost| cost.max(1))
+    }
+
     async fn handle(&self, call: &Call, request: Resume) -> Result<Resumed, Fault> {
         let actor = call.actor()?;
-        if request.rooms.len() > ROOMS_OPEN_MAX {
-            let range = format!("at most {ROOMS_OPEN_MAX} rooms");
+        if request.rooms.len() > RESUME_ROOMS_MAX {
+            let range = format!("at most {RESUME_ROOMS_MAX} rooms in one call");
             return Err(Fault::invalid("rooms", range));
         }
         let head = self.players.inbox(actor.user).await?.head;

@@ -1,7 +1,6 @@
-//! Rate limits of calls, by class: per player once signed in, per network address before.
+//! Rate limits of calls, by class: per player once signed in, per network before.
 
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +9,20 @@ use dashmap::DashMap;
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Rate;
+
+use crate::connections::network::Network;
 
 /// Who a limit counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateKey {
     /// A signed-in player, over all connections.
     User(UserId),
-    /// Everybody at one address who is not signed in.
-    Address(IpAddr),
+    /// Everybody of one network who is not signed in.
+    Address(Network),
 }
 
 /// How much one class allows: a steady rate, and a burst after a pause.
@@ -144,6 +145,8 @@ pub struct CachedBuckets(Option<(RateKey, Buckets)>);
 #[derive(Debug)]
 pub struct Rates {
     limiters: [Limiter; CLASSES],
+    /// How many calls each limiter lets through at once.
+    bursts: [NonZeroU32; CLASSES],
     buckets: DashMap<RateKey, Buckets>,
     clock: DefaultClock,
     start: <DefaultClock as Clock>::Instant,
@@ -158,15 +161,17 @@ impl Rates {
             let quota = Quota::per_second(allowance.per_second).allow_burst(allowance.burst);
             RateLimiter::new(quota, Place(class(rate)), clock.clone())
         };
+        // In the order of their classes.
+        let classes = [
+            (Rate::Free, allowances.free),
+            (Rate::Read, allowances.read),
+            (Rate::Write, allowances.write),
+            (Rate::Chat, allowances.chat),
+            (Rate::SignIn, allowances.sign_in),
+        ];
         Self {
-            // In the order of their classes.
-            limiters: [
-                limiter(Rate::Free, allowances.free),
-                limiter(Rate::Read, allowances.read),
-                limiter(Rate::Write, allowances.write),
-                limiter(Rate::Chat, allowances.chat),
-                limiter(Rate::SignIn, allowances.sign_in),
-            ],
+            limiters: classes.map(|(rate, allowance)| limiter(rate, allowance)),
+            bursts: classes.map(|(_, allowance)| allowance.burst),
             buckets: DashMap::new(),
             clock,
             start,
@@ -175,16 +180,41 @@ impl Rates {
 
     /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
     pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
+        let buckets = self.cached(cached, who);
+        self.limiters[class(rate)]
+            .check_key(buckets)
+            .map_err(|refused| self.refusal(&refused))
+    }
+
+    /// Counts what a call takes beyond one, or as much of it as the whole burst.
+    pub fn admit_more(
+        &self,
+        cached: &mut CachedBuckets,
+        who: RateKey,
+        rate: Rate,
+        calls: NonZeroU32,
+    ) -> Result<(), Fault> {
+        let buckets = self.cached(cached, who);
+        let calls = calls.min(self.bursts[class(rate)]);
+        match self.limiters[class(rate)].check_key_n(buckets, calls) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(refused)) => Err(self.refusal(&refused)),
+            // No burst is that large.
+            Err(_) => Err(Fault::of(Code::RateLimited)),
+        }
+    }
+
+    fn cached<'a>(&self, cached: &'a mut CachedBuckets, who: RateKey) -> &'a Buckets {
         let held = cached.0.take_if(|(held, _)| *held != who);
         drop(held);
         let (_, buckets) = cached.0.get_or_insert_with(|| (who, self.buckets(who)));
-        self.limiters[class(rate)]
-            .check_key(buckets)
-            .map_err(|refused| {
-                let wait = refused.wait_time_from(self.clock.now());
-                let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                Fault::of(Code::RateLimited).retry_after_ms(milliseconds.saturating_add(1))
-            })
+        buckets
+    }
+
+    fn refusal(&self, refused: &NotUntil<<DefaultClock as Clock>::Instant>) -> Fault {
+        let wait = refused.wait_time_from(self.clock.now());
+        let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Fault::of(Code::RateLimited).retry_after_ms(milliseconds.saturating_add(1))
     }
 
     fn buckets(&self, who: RateKey) -> Buckets {
@@ -305,6 +335,46 @@ mod tests {
         drop(connection);
         rates.forget_idle();
         assert_eq!(rates.buckets.len(), 0);
+    }
+
+    #[test]
+    fn a_call_that_counts_as_several_takes_them_from_the_burst() {
+        let rates = three_at_once();
+        let mut connection = CachedBuckets::default();
+        let two = NonZeroU32::new(2).unwrap();
+        let mut more = |calls| rates.admit_more(&mut connection, user(1), Rate::Chat, calls);
+        more(two).expect("within the burst");
+        let fault = more(two).expect_err("one is left");
+        assert_eq!(fault.code, Code::RateLimited);
+        assert!(fault.retry_after_ms.is_some());
+        more(NonZeroU32::MIN).expect("the last one");
+        let mut other = CachedBuckets::default();
+        let many = NonZeroU32::MAX;
+        rates
+            .admit_more(&mut other, user(2), Rate::Chat, many)
+            .expect("what is more than any burst takes all of it");
+        rates
+            .admit(&mut other, user(2), Rate::Chat)
+            .expect_err("nothing is left");
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_have_one_allowance() {
+        let rates = three_at_once();
+        let admit = |text: &str| {
+            let who = RateKey::Address(Network::of(text.parse().unwrap()));
+            rates.admit(&mut CachedBuckets::default(), who, Rate::Chat)
+        };
+        for host in ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1"] {
+            admit(host).expect("within the burst");
+        }
+        admit("2001:db8::3").expect_err("one customer has them all");
+        admit("2001:db8:0:1::1").expect("another customer");
+        for host in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"] {
+            admit(host).expect("within the burst");
+        }
+        admit("::ffff:192.0.2.1").expect_err("the same address");
+        admit("192.0.2.2").expect("another address");
     }
 
     #[test]

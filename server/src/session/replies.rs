@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame;
+use pitturu_protocol::limits::FRAME_BYTES_MAX;
 use serde::Serialize;
 
 use crate::connections::call::PendingCall;
@@ -42,7 +43,13 @@ impl Replies {
         } else {
             bytes
         });
+        let start = self.frames.len();
         frame::append_reply(&mut self.frames, call.number, reply);
+        let bytes = self.frames.len() - start;
+        if bytes > FRAME_BYTES_MAX {
+            self.frames.truncate(start);
+            return self.refuse(call, call.too_long(bytes));
+        }
         self.count(call, Outcome::Ok);
     }
 

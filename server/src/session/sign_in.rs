@@ -69,10 +69,7 @@ pub async fn sign_in(
     restores: Restores,
 ) -> Result<(), Fault> {
     let name = services.profile.display_name(identity.user).await?;
-    let player = Player {
-        identity: identity.clone(),
-        name: name.unwrap_or_else(|| Arc::from("")),
-    };
+    let player = Player::new(identity.clone(), name.unwrap_or_else(|| Arc::from("")));
     let restored = connection
         .take_restored_presence()
         .filter(|_| restores == Restores::Yes)

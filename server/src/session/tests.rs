@@ -3,10 +3,13 @@
 //! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
 //! client goes on.
 
+mod clock;
 mod cut;
 mod documented;
 mod faulty;
+mod integers;
 mod keys;
+mod pages;
 mod presence;
 mod told;
 mod world;

@@ -1,11 +1,13 @@
 //! Who is connected: the limits in total and per address, and the wait until all have gone.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::Notify;
+
+use crate::connections::network::Network;
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,7 +20,7 @@ struct Shared {
     total_max: usize,
     per_address_max: usize,
     total: AtomicUsize,
-    by_address: DashMap<IpAddr, usize>,
+    by_address: DashMap<Network, usize>,
     gone: Notify,
 }
 
@@ -37,11 +39,11 @@ pub enum Full {
 #[derive(Debug)]
 pub struct ConnectionPermit {
     shared: Arc<Shared>,
-    address: IpAddr,
+    address: Network,
 }
 
 impl ConnectionLimiter {
-    /// Limits in total and per address. IPv6 addresses count by their /64 network, which one customer owns whole.
+    /// Limits in total and per address. Addresses count by their [`Network`].
     pub fn new(total_max: usize, per_address_max: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -57,7 +59,7 @@ impl ConnectionLimiter {
     /// Takes a place for a connection from `address`.
     pub fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
         let shared = &self.shared;
-        let address = network_of(address);
+        let address = Network::of(address);
         shared
             .total
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
@@ -114,16 +116,6 @@ impl Drop for ConnectionPermit {
             .by_address
             .remove_if(&self.address, |_, count| *count == 0);
         self.shared.leave();
-    }
-}
-
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        v4 => v4,
     }
 }
 

@@ -4,6 +4,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::TIME_MS_MAX;
 use pitturu_protocol::types::chat::{
     EphemeralSent, JoinRoom, ListMyRooms, MessageSent, MuteMember, ReadHistory, RoomKind,
     SendEphemeral, SendMessage,
@@ -107,7 +108,7 @@ fn all_who_are_there_hear_it_once_and_in_order_and_nobody_later() {
     let mute = MuteMember {
         room,
         user: cho_in.identity.user,
-        until: u64::MAX >> 11,
+        until: TIME_MS_MAX,
     };
     ann.call(&mute).unwrap();
     let fault = cho.call(&ephemeral(room, "unfair")).unwrap_err();

@@ -22,6 +22,7 @@ mod kill_nine;
 mod launch;
 mod lifecycle;
 mod neighbour;
+mod paused;
 mod player;
 mod private_files;
 mod raw;

@@ -256,11 +256,15 @@ async fn enter(client: Client, name: String, create: bool) -> Result<Reply, Call
 
 async fn names(client: Client, users: Vec<UserId>) -> Result<Reply, CallError> {
     let mut names = Vec::new();
-    for users in users.chunks(limits::USERS_PER_CALL_MAX) {
-        let users = users.to_vec();
-        let page = client.call(GetProfiles { users }).await?;
-        let known = page.profiles.into_iter();
-        names.extend(known.map(|profile| (profile.user, profile.name)));
+    for mut users in users.chunks(limits::USERS_PER_CALL_MAX) {
+        while !users.is_empty() {
+            let asked = users.to_vec();
+            let page = client.call(GetProfiles { users: asked }).await?;
+            let known = page.profiles.into_iter();
+            names.extend(known.map(|profile| (profile.user, profile.name)));
+            let next = page.next.and_then(|next| usize::try_from(next).ok());
+            users = next.and_then(|next| users.get(next..)).unwrap_or_default();
+        }
     }
     Ok(Reply::Names(names))
 }

@@ -138,7 +138,7 @@ export interface Events {
   StreamPosition: types.StreamPosition;
   /** A room's settings changed. Key: the room. */
   RoomUpdated: types.RoomUpdated;
-  /** The connection no longer has the room open: put out, or the room deleted. Key: the room. */
+  /** The connection no longer has the room open: put out, or the room deleted. This is the end: of earlier messages whose events have not come, none does any more, and the reply to the `LeaveRoom` that caused it may come before or after. Key: the room. */
   RoomLost: types.RoomLost;
   /** A read marker moved: the player's own on another device, or the other player's in a direct room. Key: room and player. */
   ReadMarkerMoved: types.ReadMarkerMoved;
@@ -285,7 +285,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   React: { number: 86, access: 'player', place: 'room', rate: 'chat', effect: 'writes', reply: 'Reacted' },
   ListReactions: { number: 87, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Reactors' },
   ReadHistory: { number: 88, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'History' },
-  MarkRead: { number: 89, access: 'player', place: 'room', rate: 'free', effect: 'writes', reply: 'ReadMarker' },
+  MarkRead: { number: 89, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'ReadMarker' },
   Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', momentary: true, reply: 'Done' },
   SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', momentary: true, reply: 'Done' },
 };

@@ -11,9 +11,9 @@ export interface Account {
   /** The player. */
   user: UserId;
   /** User name, once the account has one. */
-  username?: string;
+  username?: string | undefined;
   /** Address for password resets. */
-  email?: string;
+  email?: string | undefined;
   /** Role. */
   role: Role;
   /** Whether the account has no name and password yet. */
@@ -35,9 +35,9 @@ export interface Ban {
   /** By whom. */
   by: UserId;
   /** Until when; absent for good. */
-  until?: number;
+  until?: number | undefined;
   /** Why. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 /** Puts a player out and keeps them out. */
@@ -47,9 +47,9 @@ export interface BanMember {
   /** The player, member or not. */
   user: UserId;
   /** Until when; absent for good. */
-  until?: number;
+  until?: number | undefined;
   /** Shown to them; at most 512 bytes. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 /** Reply to `ListBans`. */
@@ -101,11 +101,11 @@ export interface CreateRoom {
   /** 1 to 64 characters. Need not be unique. */
   name: string;
   /** At most 512 bytes. */
-  topic?: string;
-  /** As in `RoomInfo`. */
-  slow_mode_ms?: number;
+  topic?: string | undefined;
+  /** As in `RoomInfo`. From 0 to 21600000. */
+  slow_mode_ms?: number | undefined;
   /** As in `RoomInfo`; the server's default when absent. */
-  retention?: Retention;
+  retention?: Retention | undefined;
 }
 
 /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty. */
@@ -127,14 +127,14 @@ export type Done = Record<string, never>;
 
 /** Returns the data and the server's clock. For latency and clock offset. */
 export interface Echo {
-  /** Anything, up to the frame limit. */
+  /** Anything, at most 61,440 bytes. */
   data: Uint8Array;
 }
 
 /** Reply to `Echo`. */
 export interface Echoed {
   /** What was sent. */
-  data: Uint8Array;
+  data: Uint8Array<ArrayBuffer>;
   /** The server's clock. */
   now: number;
 }
@@ -167,12 +167,12 @@ export interface EphemeralSent {
 export interface Fault {
   /** Number of the code. */
   code: Code;
-  /** For developers and logs, in English. Players get text made from the code. */
+  /** For developers and logs, in English; at most 512 bytes. Players get text made from the code. */
   message: string;
   /** Wait this long before trying again, in milliseconds. */
-  retry_after_ms?: number;
-  /** The field of the request that was refused. */
-  field?: string;
+  retry_after_ms?: number | undefined;
+  /** The field of the request that was refused, written as `field.inner` or `list[0].field`; at most 512 bytes. */
+  field?: string | undefined;
 }
 
 /** The player with this user name. */
@@ -192,7 +192,7 @@ export interface Friend {
   /** Since when. */
   since: number;
   /** Their presence, when they are friends. */
-  presence?: Presence;
+  presence?: Presence | undefined;
 }
 
 /** How two players stand to each other, seen by one of them. */
@@ -217,7 +217,7 @@ export interface Friends {
 /** The caller's own account. */
 export type GetAccount = Record<string, never>;
 
-/** The presence of several players. Players who blocked the caller look offline. */
+/** The presence of several players. Players who blocked the caller, or hide, look offline. */
 export interface GetPresence {
   /** At most 100. */
   users: UserId[];
@@ -226,7 +226,7 @@ export interface GetPresence {
 /** A player's profile. */
 export interface GetProfile {
   /** The player; the caller when absent. */
-  user?: UserId;
+  user?: UserId | undefined;
 }
 
 /** The profiles of several players. Unknown ones are left out. */
@@ -259,7 +259,9 @@ export interface Hello {
   /** Name and version of the client library, for logs: `rust/0.1.0`. */
   sdk: string;
   /** Access token. Without it the connection begins signed out. */
-  token?: string;
+  token?: string | undefined;
+  /** What others see of the player from the moment on in which `token`, or else `RefreshTokens`, signs them in: the first sign-in on the connection. Any other sign-in begins online. What the player has set on a connection that is still there counts more, except that `offline` counts more than what another hello brought. A note that `SetPresence` would refuse is left out, and `in_game` counts as `online`. */
+  presence?: SetPresence | undefined;
 }
 
 /** Reply to `ReadHistory`. */
@@ -322,9 +324,9 @@ export type InboxEntry =
   /** Someone opened a direct room with the player. */
   | { kind: 'direct_opened'; room: RoomId; user: UserId; name: string }
   /** The player was put out of a room. */
-  | { kind: 'room_kicked'; room: RoomId; by: UserId; reason?: string }
+  | { kind: 'room_kicked'; room: RoomId; by: UserId; reason?: string | undefined }
   /** The player was banned from a room. */
-  | { kind: 'room_banned'; room: RoomId; by: UserId; until?: number; reason?: string }
+  | { kind: 'room_banned'; room: RoomId; by: UserId; until?: number | undefined; reason?: string | undefined }
   /** The player may not write in a room for a time, or may again. */
   | { kind: 'room_muted'; room: RoomId; by: UserId; until: number }
   /** The player's role in a room changed. */
@@ -363,7 +365,7 @@ export interface KickMember {
   /** The member. */
   user: UserId;
   /** Shown to them; at most 512 bytes. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 /** Ends the membership. The last owner's place goes to the longest-standing moderator, or else member. */
@@ -389,19 +391,19 @@ export interface ListBans {
   /** The room. */
   room: RoomId;
   /** The last player of the page before. */
-  after?: UserId;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: UserId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** The caller's friends, requests and blocks. */
 export interface ListFriends {
   /** Only those in this state. */
-  state?: FriendState;
+  state?: FriendState | undefined;
   /** The last player of the page before. */
-  after?: UserId;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: UserId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** The members of a room. */
@@ -409,19 +411,19 @@ export interface ListMembers {
   /** The room. */
   room: RoomId;
   /** Only those who have it open. */
-  online?: boolean;
+  online?: boolean | undefined;
   /** The last player of the page before. */
-  after?: UserId;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: UserId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
 export interface ListMyRooms {
   /** The last room of the page before. */
-  after?: RoomId;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: RoomId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** Who reacted to a message. */
@@ -431,17 +433,17 @@ export interface ListReactions {
   /** The message. */
   seq: number;
   /** The last player of the page before. */
-  after?: UserId;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: UserId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** Public rooms in the order of their names. */
 export interface ListRooms {
   /** `next` of the page before. */
-  after?: string;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: string | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** The sessions of the account. */
@@ -454,9 +456,9 @@ export interface Login {
   /** Password. */
   password: string;
   /** What the list of sessions calls this device. */
-  device?: string;
+  device?: string | undefined;
   /** Shows that this device was signed in to the account before: a refresh token that it got, also one that was used or whose session has ended, or the secret of the guest that became the account. Wrong passwords of strangers don't hold such a device up. */
-  known?: string;
+  known?: string | undefined;
 }
 
 /** Signs in with a secret that only this device knows; creates the account when it is new. */
@@ -464,9 +466,9 @@ export interface LoginGuest {
   /** 16 to 128 random characters that the client drew once and keeps. */
   secret: string;
   /** Display name of a new account. */
-  name?: string;
+  name?: string | undefined;
   /** What the list of sessions calls this device. */
-  device?: string;
+  device?: string | undefined;
 }
 
 /** Ends this session: its tokens are void and its connections are signed out. */
@@ -505,7 +507,7 @@ export interface Member {
   /** Whether they have the room open. */
   online: boolean;
   /** May not write until then. */
-  muted_until?: number;
+  muted_until?: number | undefined;
   /** Since when. */
   joined_at: number;
 }
@@ -534,7 +536,7 @@ export interface Membership {
   /** Read marker: every message up to this sequence is read. */
   read: number;
   /** May not write until then. */
-  muted_until?: number;
+  muted_until?: number | undefined;
   /** Since when. */
   joined_at: number;
 }
@@ -552,15 +554,15 @@ export interface Message {
   /** When the room took it. Never decreases along the sequence. */
   at: number;
   /** The game's own attachment. */
-  data?: Uint8Array;
+  data?: Uint8Array<ArrayBuffer> | undefined;
   /** The message that it answers. */
-  reply_to?: number;
+  reply_to?: number | undefined;
   /** When it was last edited. */
-  edited_at?: number;
+  edited_at?: number | undefined;
   /** Who deleted it. */
-  deleted_by?: UserId;
+  deleted_by?: UserId | undefined;
   /** Reactions and how many. */
-  reactions?: Reaction[];
+  reactions?: Reaction[] | undefined;
 }
 
 /** A message was deleted. In the order of `rev`. */
@@ -614,11 +616,11 @@ export interface MyRoom {
   /** The room. */
   info: RoomInfo;
   /** The caller's place; absent when only invited. */
-  me?: Membership;
+  me?: Membership | undefined;
   /** `head − max(read, first − 1)`. */
   unread: number;
   /** Newest message. */
-  last?: Message;
+  last?: Message | undefined;
 }
 
 /** Reply to `ListMyRooms`. */
@@ -640,9 +642,9 @@ export interface OpenRoom {
   /** The room. */
   room: RoomId;
   /** Back-fill from this message on; from the head when absent. */
-  seq?: number;
+  seq?: number | undefined;
   /** Back-fill changes from this revision on; from the newest when absent. */
-  rev?: number;
+  rev?: number | undefined;
 }
 
 /** Reply to `IssuePasswordReset`. */
@@ -666,7 +668,7 @@ export interface Presence {
   /** Status. */
   status: Status;
   /** A few words of the player's own. */
-  note?: string;
+  note?: string | undefined;
 }
 
 /** Reply to `GetPresence`. */
@@ -680,15 +682,15 @@ export interface Profile {
   /** The player. */
   user: UserId;
   /** User name, once the account has one. */
-  username?: string;
+  username?: string | undefined;
   /** Display name. */
   name: string;
   /** Address or key of a picture. */
-  avatar?: string;
+  avatar?: string | undefined;
   /** A few words. */
-  bio?: string;
+  bio?: string | undefined;
   /** Language tag. */
-  language?: string;
+  language?: string | undefined;
   /** When the account was created. */
   created_at: number;
 }
@@ -697,6 +699,8 @@ export interface Profile {
 export interface Profiles {
   /** In the order asked for. */
   profiles: Profile[];
+  /** Place in the request's `users` of the first that this page has no room for: ask again from there on. Absent when all were looked up. */
+  next?: number | undefined;
 }
 
 /** Adds or takes back the caller's reaction to a message. */
@@ -714,7 +718,7 @@ export interface React {
 /** Reply to `React`. */
 export interface Reacted {
   /** Revision of the change; absent when there was nothing to change. */
-  rev?: number;
+  rev?: number | undefined;
   /** How many now react with it. */
   count: number;
 }
@@ -766,9 +770,9 @@ export interface ReadHistory {
   /** The room. */
   room: RoomId;
   /** Where to begin; from the newest backwards when absent. */
-  from?: HistoryFrom;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  from?: HistoryFrom | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** Reply to `MarkRead`. */
@@ -802,11 +806,11 @@ export interface Register {
   /** 8 characters to 72 bytes. */
   password: string;
   /** Display name; the user name when absent. */
-  name?: string;
+  name?: string | undefined;
   /** For password resets. Not shown to others. */
-  email?: string;
+  email?: string | undefined;
   /** What the list of sessions calls this device. */
-  device?: string;
+  device?: string | undefined;
 }
 
 /** Ends a friendship, declines a request or takes one back. */
@@ -838,9 +842,9 @@ export interface ResetPassword {
 /** Takes up the streams of an earlier connection where the client's cursors stand. What was missed follows as events, in order and in pages, each page after the client's `ack` of the one before it. */
 export interface Resume {
   /** Sequence of the last inbox entry received. Absent: the inbox is not followed. */
-  inbox?: number;
-  /** The rooms to open. */
-  rooms?: RoomCursor[];
+  inbox?: number | undefined;
+  /** The rooms to open, at most 24; more are resumed by further calls. */
+  rooms?: RoomCursor[] | undefined;
 }
 
 /** Reply to `Resume`. */
@@ -856,17 +860,17 @@ export interface ResumedRoom {
   /** The room. */
   room: RoomId;
   /** The open room. */
-  view?: RoomView;
+  view?: RoomView | undefined;
   /** Why it could not be opened. */
-  fault?: Fault;
+  fault?: Fault | undefined;
 }
 
 /** What a room keeps. Messages beyond either bound are removed, oldest first. */
 export interface Retention {
-  /** Age in milliseconds. */
-  age_ms?: number;
-  /** Number of messages. */
-  messages?: number;
+  /** Age in milliseconds. From 1 to 3153600000000. */
+  age_ms?: number | undefined;
+  /** Number of messages. From 1 to 1000000000. */
+  messages?: number | undefined;
 }
 
 /** Ends one session of the account. */
@@ -906,16 +910,16 @@ export interface RoomInfo {
   /** Name; in a direct room the other player's display name. */
   name: string;
   /** What it is about. */
-  topic?: string;
+  topic?: string | undefined;
   /** The other player of a direct room. */
-  peer?: UserId;
+  peer?: UserId | undefined;
   /** Members, online or not. */
   members: number;
   /** Newest message's sequence; 0 before the first. */
   head: number;
   /** Oldest message that retention has left; `head + 1` when there is none, so 1 in a new room. */
   first: number;
-  /** Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait. */
+  /** Milliseconds that a member waits between two messages; 0 for none. Moderators don't wait. From 0 to 21600000. */
   slow_mode_ms: number;
   /** What is kept. */
   retention: Retention;
@@ -932,7 +936,7 @@ export type RoomKind =
   /** Between two players; made by `OpenDirect`. */
   | 'direct';
 
-/** The connection no longer has the room open: put out, or the room deleted. Key: the room. */
+/** The connection no longer has the room open: put out, or the room deleted. This is the end: of earlier messages whose events have not come, none does any more, and the reply to the `LeaveRoom` that caused it may come before or after. Key: the room. */
 export interface RoomLost {
   /** The room. */
   room: RoomId;
@@ -944,12 +948,12 @@ export interface RoomLost {
 export interface RoomPresence {
   /** The room. */
   room: RoomId;
-  /** Players who have the room open. */
+  /** Players who have the room open and do not hide. */
   online: number;
   /** Members, online or not. */
   members: number;
   /** Those online by id, in rooms of at most 64 players online; page through `ListMembers` in larger ones. */
-  users?: UserId[];
+  users?: UserId[] | undefined;
 }
 
 /** A room's settings changed. Key: the room. */
@@ -975,7 +979,7 @@ export interface Rooms {
   /** The rooms. */
   rooms: RoomInfo[];
   /** Where the next page begins; absent on the last. */
-  next?: string;
+  next?: string | undefined;
 }
 
 /** Public rooms with a word that begins like each word of the query, without regard to case. */
@@ -983,9 +987,9 @@ export interface SearchRooms {
   /** 1 to 64 characters. */
   query: string;
   /** `next` of the page before. */
-  after?: string;
-  /** At most 200; 50 when absent. */
-  limit?: number;
+  after?: string | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
@@ -1003,9 +1007,9 @@ export interface SendMessage {
   /** At most 4,096 bytes; may be empty. Kept byte for byte. */
   text: string;
   /** The game's own attachment, at most 4,096 bytes. */
-  data?: Uint8Array;
+  data?: Uint8Array | undefined;
   /** The message that it answers. */
-  reply_to?: number;
+  reply_to?: number | undefined;
 }
 
 /** Reply to `SendMessage`. */
@@ -1021,9 +1025,9 @@ export interface Session {
   /** The session. */
   session: SessionId;
   /** What the device called itself. */
-  device?: string;
+  device?: string | undefined;
   /** Network address of its last sign-in or refresh. */
-  address?: string;
+  address?: string | undefined;
   /** When it signed in. */
   created_at: number;
   /** When it last refreshed. */
@@ -1051,12 +1055,12 @@ export interface SetMemberRole {
   role: MemberRole;
 }
 
-/** Sets what others see of this connection's player. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
+/** Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
 export interface SetPresence {
   /** `offline` hides the player; `in_game` can't be set. */
   status: Status;
   /** At most 512 bytes. */
-  note?: string;
+  note?: string | undefined;
 }
 
 /** Sets a player's role. Takes effect at the player's next refresh, or at once on open connections. */
@@ -1141,13 +1145,13 @@ export interface UnblockPlayer {
 /** Changes the caller's own profile. Absent fields stay as they are, an empty text clears. */
 export interface UpdateProfile {
   /** Display name, 1 to 40 characters; can't be cleared. */
-  name?: string;
+  name?: string | undefined;
   /** Address or key of a picture, at most 512 bytes. */
-  avatar?: string;
+  avatar?: string | undefined;
   /** A few words, at most 512 bytes. */
-  bio?: string;
+  bio?: string | undefined;
   /** Language tag, such as `ko` or `en-GB`. */
-  language?: string;
+  language?: string | undefined;
 }
 
 /** Changes a room's settings. Owners only. Absent fields stay as they are, an empty topic clears. */
@@ -1155,13 +1159,13 @@ export interface UpdateRoom {
   /** The room. */
   room: RoomId;
   /** 1 to 64 characters. */
-  name?: string;
+  name?: string | undefined;
   /** At most 512 bytes. */
-  topic?: string;
-  /** As in `RoomInfo`. */
-  slow_mode_ms?: number;
+  topic?: string | undefined;
+  /** As in `RoomInfo`. From 0 to 21600000. */
+  slow_mode_ms?: number | undefined;
   /** As in `RoomInfo`; replaces both bounds. */
-  retention?: Retention;
+  retention?: Retention | undefined;
 }
 
 /** Gives a guest account a name and a password. The device's secret signs in no longer, and all other sessions of the account end. */
@@ -1171,7 +1175,7 @@ export interface UpgradeGuest {
   /** As in `Register`. */
   password: string;
   /** As in `Register`. */
-  email?: string;
+  email?: string | undefined;
 }
 
 /** 16 characters of lower-case Crockford base 32. */
@@ -1188,9 +1192,9 @@ export interface Welcome {
   /** A silence longer than twice this many milliseconds means that the connection is dead. */
   ping_ms: number;
   /** Who is signed in, when the token was good. */
-  identity?: Identity;
+  identity?: Identity | undefined;
   /** Why the token was refused. The connection is open and signed out: refresh, or sign in. */
-  refused?: Fault;
+  refused?: Fault | undefined;
   /** Bounds that this server enforces. */
   limits: Limits;
 }

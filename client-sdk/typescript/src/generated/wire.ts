@@ -44,6 +44,10 @@ export const LIMITS = {
   FRAME_BYTES_MAX: 65536,
   /** Longest WebSocket message in bytes: one or more frames back to back. */
   MESSAGE_BYTES_MAX: 262144,
+  /** Largest integer: JavaScript keeps no larger one exactly. */
+  INTEGER_MAX: 9007199254740991,
+  /** Latest time, in milliseconds since 1970: the end of the year 9999. */
+  TIME_MS_MAX: 253402300799999,
   /** Deepest nesting of arrays and maps in one frame, the frame's own array included. */
   NESTING_MAX: 16,
   /** Most calls that one connection may have unanswered. The SDKs queue beyond it. */
@@ -52,6 +56,10 @@ export const LIMITS = {
   KEY_BYTES_MAX: 64,
   /** Most rooms that one connection may have open. */
   ROOMS_OPEN_MAX: 256,
+  /** Most rooms in one `Resume`: so many views fit into one frame. More are resumed by further calls. */
+  RESUME_ROOMS_MAX: 24,
+  /** Most opaque bytes in one `Echo`, which come back with a little more. */
+  ECHO_BYTES_MAX: 61440,
   /** Longest message text in bytes of UTF-8. */
   TEXT_BYTES_MAX: 4096,
   /** Longest opaque attachment of a message in bytes. */
@@ -62,6 +70,12 @@ export const LIMITS = {
   PAGE_ITEMS_DEFAULT: 50,
   /** Most bytes of encoded items in one page; a page ends early rather than exceed it. */
   PAGE_BYTES_MAX: 49152,
+  /** Longest pause in milliseconds that slow mode asks for between two messages: six hours. */
+  SLOW_MODE_MS_MAX: 21600000,
+  /** Longest time in milliseconds for which a room can be told to keep messages: a hundred years. */
+  RETENTION_MS_MAX: 3153600000000,
+  /** Most messages that a room can be told to keep. */
+  RETENTION_MESSAGES_MAX: 1000000000,
   /** Most user ids in one request for profiles or presence. */
   USERS_PER_CALL_MAX: 100,
   /** Longest user name in characters. */
@@ -78,12 +92,26 @@ export const LIMITS = {
   ROOM_NAME_CHARS_MAX: 64,
   /** Longest free text of a profile, a room topic or a presence note in bytes. */
   NOTE_BYTES_MAX: 512,
+  /** Longest e-mail address in bytes. */
+  EMAIL_BYTES_MAX: 254,
+  /** Longest language tag in bytes. */
+  LANGUAGE_BYTES_MAX: 35,
+  /** Longest name of a device in bytes. */
+  DEVICE_BYTES_MAX: 128,
+  /** Longest network address as text in bytes. */
+  ADDRESS_BYTES_MAX: 45,
+  /** Most sessions of one account. A further sign-in ends the one that was used longest ago. */
+  SESSIONS_MAX: 50,
+  /** Longest position in a list of rooms, `next` and `after`, in bytes. */
+  POSITION_BYTES_MAX: 8192,
   /** Longest reaction in bytes: one emoji with its modifiers, or a short code. */
   EMOJI_BYTES_MAX: 32,
   /** Most distinct emoji on one message. */
   EMOJI_PER_MESSAGE_MAX: 32,
   /** Most room members whose presence is sent by name; larger rooms get counts. */
   PRESENCE_NAMED_MAX: 64,
+  /** Longest message of a fault, and longest name of its field, in bytes. */
+  FAULT_TEXT_BYTES_MAX: 512,
   /** Longest token in bytes, access or refresh. */
   TOKEN_BYTES_MAX: 2048,
 } as const;

@@ -2,6 +2,7 @@ import { faultOf, mayRetryLater } from '../errors.js';
 import { SHAPES } from '../generated/shapes.js';
 import { METHODS } from '../generated/tables.js';
 import type { Fault, Identity, SetPresence, SignedIn, Welcome } from '../generated/types.js';
+import { LIMITS } from '../generated/wire.js';
 import { toUtf8 } from '../wire/utf8.js';
 import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
@@ -171,18 +172,25 @@ export function sendPresence(state: State): void {
   state.calls.add({ owner: 'presence', method: 'SetPresence', request });
 }
 
-/** Asks for all followed streams from their cursors. */
+/** Asks for all followed streams from their cursors, in as many calls as that takes. */
 export function sendResume(state: State): void {
   state.calls.endOwned((owner) => owner === 'resume');
   const resume = state.streams.resume();
   if (resume === undefined) return;
-  state.calls.add({
-    owner: 'resume',
-    method: 'Resume',
-    request: { ...resume },
-    rooms: (resume.rooms ?? []).map(({ room }) => room),
-    inbox: resume.inbox !== undefined,
-  });
+  const rooms = resume.rooms ?? [];
+  let at = 0;
+  do {
+    const part = rooms.slice(at, at + LIMITS.RESUME_ROOMS_MAX);
+    const inbox = at === 0 ? resume.inbox : undefined;
+    state.calls.add({
+      owner: 'resume',
+      method: 'Resume',
+      request: inbox === undefined ? { rooms: part } : { inbox, rooms: part },
+      rooms: part.map(({ room }) => room),
+      inbox: inbox !== undefined,
+    });
+    at += LIMITS.RESUME_ROOMS_MAX;
+  } while (at < rooms.length);
 }
 
 /** Asks for these rooms from their cursors. */

@@ -11,6 +11,8 @@ use crate::codec::InvalidBody;
 pub(super) struct Items<'a, 'de> {
     pub(super) reader: &'a mut Reader<'de>,
     pub(super) left: usize,
+    /// Place of the value that comes next.
+    pub(super) place: usize,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
@@ -23,8 +25,12 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };
-        self.left = left;
-        seed.deserialize(&mut *self.reader).map(Some)
+        let place = self.place;
+        (self.left, self.place) = (left, place + 1);
+        let value = seed.deserialize(&mut *self.reader);
+        value
+            .map(Some)
+            .map_err(|error| error.inside(&format!("[{place}]")))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -76,9 +82,9 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         seed: T,
     ) -> Result<T::Value, InvalidBody> {
         let value = seed.deserialize(&mut *self.reader);
-        value.map_err(|InvalidBody(why)| match self.name {
-            Some(name) => InvalidBody(format!("`{name}`: {why}")),
-            None => InvalidBody(why),
+        value.map_err(|error| match self.name {
+            Some(name) => error.inside(name),
+            None => error,
         })
     }
 
@@ -107,7 +113,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     type Error = InvalidBody;
 
     fn unit_variant(self) -> Result<(), InvalidBody> {
-        Err(InvalidBody("a map instead of text".into()))
+        Err(InvalidBody::new("a map instead of text"))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(

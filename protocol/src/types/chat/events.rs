@@ -76,7 +76,8 @@ pub struct RoomUpdated {
     pub info: RoomInfo,
 }
 
-/// The connection no longer has the room open: put out, or the room deleted. Key: the room.
+/// The connection no longer has the room open: put out, or the room deleted. This is the end: of earlier messages whose events
+/// have not come, none does any more, and the reply to the `LeaveRoom` that caused it may come before or after. Key: the room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoomLost {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 
-use super::refusal::{AccountRefusal, RESETS_MAX, SESSIONS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
+use super::SESSIONS_MAX;
+use super::refusal::{AccountRefusal, RESETS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
 use super::rows::{
     AccountRow, Claim, Grant, Login, PasswordChange, ProfileChange, ProfileRow, ResetRow, Rotated,
     Rotation, SecretHash, SessionRow,
@@ -397,8 +398,11 @@ impl Account {
         effects: &mut AccountEffects,
     ) -> Result<ProfileRow, AccountRefusal> {
         let row = self.row.as_mut().ok_or(AccountRefusal::NoAccount)?;
+        let before = row.profile.clone();
         let profile = &mut row.profile;
-        if let Some(name) = change.name {
+        if let Some(name) = change.name
+            && name != before.name
+        {
             profile.name.clone_from(&name);
             effects.news.push(AccountNews::Renamed(name));
         }
@@ -411,7 +415,7 @@ impl Account {
         if let Some(language) = change.language {
             profile.language = language;
         }
-        effects.has_account_changed = true;
+        effects.has_account_changed |= *profile != before;
         Ok(profile.clone())
     }
 

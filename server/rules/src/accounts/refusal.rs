@@ -2,9 +2,6 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 
-/// Most sessions of one account. A further sign-in ends the one that was used longest ago.
-pub const SESSIONS_MAX: usize = 50;
-
 /// Most reset tokens of one account. Beyond it the one goes that runs out first: whoever asks in a player's name may use up
 /// the player's own, which takes hours, as requests for one name are delayed.
 pub const RESETS_MAX: usize = 10;

@@ -200,7 +200,11 @@ impl Room {
             .place(request.user)
             .ok_or_else(|| Fault::of(Code::NotInRoom))?
             .clone();
-        row.muted_until = (request.until > actor.now).then_some(request.until);
+        let until = (request.until > actor.now).then_some(request.until);
+        if row.muted_until == until {
+            return Ok(());
+        }
+        row.muted_until = until;
         self.save_member(row, effects);
         let entry = InboxEntry::RoomMuted {
             room: self.row.room,

@@ -110,7 +110,8 @@ impl Room {
             return Err(Fault::of(Code::Forbidden));
         }
         row.msg.text.clone_from(&request.text);
-        row.msg.edited_at = Some(actor.now);
+        // The time that the change itself gets.
+        row.msg.edited_at = Some(self.last_at.max(actor.now));
         let change = Change::Edited {
             seq: request.seq,
             text: request.text,
@@ -244,10 +245,10 @@ impl Room {
         let recent = self
             .typed_at
             .get(&actor.user)
-            .is_some_and(|&at| actor.now < at + TYPING_EVERY_MS);
+            .is_some_and(|&at| actor.steady_ms < at + TYPING_EVERY_MS);
         if !recent {
-            forget_old(&mut self.typed_at, actor.now, TYPING_EVERY_MS);
-            self.typed_at.insert(actor.user, actor.now);
+            forget_old(&mut self.typed_at, actor.steady_ms, TYPING_EVERY_MS);
+            self.typed_at.insert(actor.user, actor.steady_ms);
         }
         Ok(!recent)
     }
@@ -284,12 +285,12 @@ impl Room {
             return Ok(());
         }
         if let Some(&at) = self.wrote_at.get(&actor.user)
-            && actor.now < at + pause
+            && actor.steady_ms < at + pause
         {
-            return Err(Fault::of(Code::SlowMode).retry_after_ms(at + pause - actor.now));
+            return Err(Fault::of(Code::SlowMode).retry_after_ms(at + pause - actor.steady_ms));
         }
-        forget_old(&mut self.wrote_at, actor.now, RECENT_MS);
-        self.wrote_at.insert(actor.user, actor.now);
+        forget_old(&mut self.wrote_at, actor.steady_ms, RECENT_MS);
+        self.wrote_at.insert(actor.user, actor.steady_ms);
         Ok(())
     }
 }

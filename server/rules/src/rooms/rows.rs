@@ -1,6 +1,8 @@
 //! What is stored of a room.
 
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::limits::{SLOW_MODE_MS_MAX, TIME_MS_MAX};
+use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +193,30 @@ impl MemberState {
     }
 }
 
+impl RoomRow {
+    /// The row as it was stored, with each number in its range: older rows may hold more than clients can read.
+    #[must_use]
+    pub fn in_range(mut self) -> Self {
+        self.retention.clamp();
+        self.slow_mode_ms = self.slow_mode_ms.min(SLOW_MODE_MS_MAX);
+        self.created_at = self.created_at.min(TIME_MS_MAX);
+        self
+    }
+}
+
+impl MemberRow {
+    /// The row as it was stored, with each number in its range: older rows may hold more than clients can read.
+    #[must_use]
+    pub fn in_range(mut self) -> Self {
+        self.muted_until = self.muted_until.map(|until| until.min(TIME_MS_MAX));
+        self.joined_at = self.joined_at.min(TIME_MS_MAX);
+        if let MemberState::Banned { until, .. } = &mut self.state {
+            *until = until.map(|until| until.min(TIME_MS_MAX));
+        }
+        self
+    }
+}
+
 impl RoomRows {
     /// Whether nothing would change.
     pub const fn is_empty(&self) -> bool {
@@ -200,5 +226,56 @@ impl RoomRows {
             && self.updated.is_empty()
             && self.change.is_none()
             && self.reactions.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_hold_more_than_clients_read_come_into_range() {
+        let user = UserId::from_bytes([1; 10]);
+        let member = MemberRow {
+            user,
+            name: "Ana".into(),
+            role: MemberRole::Member,
+            state: MemberState::Banned {
+                by: user,
+                until: Some(u64::MAX),
+                reason: None,
+            },
+            read: 0,
+            muted_until: Some(u64::MAX),
+            joined_at: u64::MAX,
+            invited_by: None,
+        }
+        .in_range();
+        assert_eq!(member.muted_until, Some(TIME_MS_MAX));
+        assert_eq!(member.joined_at, TIME_MS_MAX);
+        assert!(matches!(
+            member.state,
+            MemberState::Banned {
+                until: Some(TIME_MS_MAX),
+                ..
+            }
+        ));
+        let room = RoomRow {
+            room: RoomId::from_bytes([1; 10]),
+            kind: RoomKind::Public,
+            name: "Lobby".into(),
+            topic: None,
+            slow_mode_ms: u32::MAX,
+            retention: Retention {
+                age_ms: Some(u64::MAX),
+                messages: Some(0),
+            },
+            created_at: 7,
+            peers: None,
+            deleted: false,
+        }
+        .in_range();
+        assert_eq!(room.retention.check(), Ok(()));
+        assert_eq!((room.slow_mode_ms, room.created_at), (SLOW_MODE_MS_MAX, 7));
     }
 }

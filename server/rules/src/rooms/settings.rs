@@ -5,15 +5,12 @@ use std::sync::Arc;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::{NOTE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
-use pitturu_protocol::types::chat::{CreateRoom, MemberRole, Retention, RoomKind, UpdateRoom};
+use pitturu_protocol::types::chat::{CreateRoom, MemberRole, RoomKind, UpdateRoom};
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
 use super::state::new_member;
 use super::{Actor, ChatLimits, Effects, Room, RoomEvent};
-
-/// Longest pause between two messages that slow mode can ask for.
-const SLOW_MODE_MS_MAX: u32 = 6 * 60 * 60 * 1_000;
 
 /// Most players who are told by inbox that their room was deleted; larger rooms just disappear.
 const TELL_DELETED_MAX: usize = 1_000;
@@ -35,13 +32,12 @@ impl Room {
         let retention = request
             .retention
             .unwrap_or_else(|| limits.retention.clone());
-        check_retention(&retention)?;
         let row = RoomRow {
             room,
             kind: request.kind,
             name: check_name(&request.name)?,
             topic: check_topic(request.topic)?,
-            slow_mode_ms: check_slow_mode(request.slow_mode_ms.unwrap_or_default())?,
+            slow_mode_ms: request.slow_mode_ms.unwrap_or_default(),
             retention,
             created_at: actor.now,
             peers: None,
@@ -126,11 +122,13 @@ impl Room {
             row.topic = check_topic(request.topic)?;
         }
         if let Some(pause) = request.slow_mode_ms {
-            row.slow_mode_ms = check_slow_mode(pause)?;
+            row.slow_mode_ms = pause;
         }
         if let Some(retention) = request.retention {
-            check_retention(&retention)?;
             row.retention = retention;
+        }
+        if row == self.row {
+            return Ok(());
         }
         effects.rows.row_before = Some(std::mem::replace(&mut self.row, row));
         self.save_row(effects);
@@ -206,21 +204,4 @@ fn check_topic(topic: Option<String>) -> Result<Option<String>, Fault> {
         )),
         topic => Ok(topic.filter(|topic| !topic.is_empty())),
     }
-}
-
-fn check_slow_mode(pause_ms: u32) -> Result<u32, Fault> {
-    if pause_ms > SLOW_MODE_MS_MAX {
-        return Err(Fault::invalid(
-            "slow_mode_ms",
-            format!("at most {SLOW_MODE_MS_MAX}"),
-        ));
-    }
-    Ok(pause_ms)
-}
-
-fn check_retention(retention: &Retention) -> Result<(), Fault> {
-    if retention.age_ms == Some(0) || retention.messages == Some(0) {
-        return Err(Fault::invalid("retention", "bounds are above 0"));
-    }
-    Ok(())
 }

@@ -13,6 +13,7 @@ use pitturu_protocol::types::chat::{
 
 use super::Effects;
 use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
+use crate::pages::Page;
 use crate::signals::PlayerSignal;
 
 /// Who acts, and when.
@@ -24,8 +25,10 @@ pub struct Actor {
     pub name: Arc<str>,
     /// Their role in the whole product.
     pub role: Role,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970: for what is stored or shown.
     pub now: u64,
+    /// Milliseconds on a clock that never jumps: for intervals.
+    pub steady_ms: u64,
 }
 
 /// Decides whether a room may carry a text. Must answer at once.
@@ -228,7 +231,7 @@ impl Room {
         online: impl Fn(UserId) -> bool,
     ) -> Result<Members, Fault> {
         self.authority(actor)?;
-        let mut members: Vec<Member> = self
+        let members = self
             .rows_after(after)
             .filter(|row| row.state == MemberState::Member)
             .map(|row| Member {
@@ -239,11 +242,8 @@ impl Room {
                 muted_until: row.muted_until,
                 joined_at: row.joined_at,
             })
-            .filter(|member| member.online || !only_online)
-            .take(limit + 1)
-            .collect();
-        let more = members.len() > limit;
-        members.truncate(limit);
+            .filter(|member| member.online || !only_online);
+        let (members, more) = Page::of(limit, members).into_parts();
         Ok(Members { members, more })
     }
 
@@ -255,25 +255,20 @@ impl Room {
         limit: usize,
     ) -> Result<Bans, Fault> {
         self.require(actor, MemberRole::Moderator)?;
-        let mut bans: Vec<Ban> = self
-            .rows_after(after)
-            .filter_map(|row| match &row.state {
-                MemberState::Banned { by, until, reason }
-                    if until.is_none_or(|until| until > actor.now) =>
-                {
-                    Some(Ban {
-                        user: row.user,
-                        by: *by,
-                        until: *until,
-                        reason: reason.clone(),
-                    })
-                }
-                _ => None,
-            })
-            .take(limit + 1)
-            .collect();
-        let more = bans.len() > limit;
-        bans.truncate(limit);
+        let bans = self.rows_after(after).filter_map(|row| match &row.state {
+            MemberState::Banned { by, until, reason }
+                if until.is_none_or(|until| until > actor.now) =>
+            {
+                Some(Ban {
+                    user: row.user,
+                    by: *by,
+                    until: *until,
+                    reason: reason.clone(),
+                })
+            }
+            _ => None,
+        });
+        let (bans, more) = Page::of(limit, bans).into_parts();
         Ok(Bans { bans, more })
     }
 

@@ -21,6 +21,7 @@ fn actor(number: u8, now: u64) -> Actor {
         name: Arc::from(format!("player {number}")),
         role: Role::Player,
         now,
+        steady_ms: now,
     }
 }
 

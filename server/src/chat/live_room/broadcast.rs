@@ -17,6 +17,7 @@ use super::LiveRoom;
 use crate::connections::connection::Connection;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
+use pitturu_store::clock::Steady;
 
 /// Shortest time between two presence events of a small room, in milliseconds.
 const PRESENCE_EVERY_MS: u64 = 500;
@@ -25,7 +26,7 @@ const PRESENCE_EVERY_MS: u64 = 500;
 const TYPING_ONLINE_MAX: usize = 100;
 
 impl LiveRoom {
-    pub(super) fn publish(&mut self, event: RoomEvent, now: u64) {
+    pub(super) fn publish(&mut self, event: RoomEvent, now: Steady) {
         match event {
             RoomEvent::Sent(message) => {
                 let before = self.recent.end();
@@ -91,14 +92,14 @@ impl LiveRoom {
 
     /// Puts presence in line for the next tick that is due. Larger rooms hear less often, so that presence traffic
     /// grows with the number of players and not with its square.
-    pub(super) fn presence_changed(&mut self, now: u64) {
+    pub(super) fn presence_changed(&mut self, now: Steady) {
         let online = self.followers.online() as u64;
         let pause = PRESENCE_EVERY_MS * (1 + online / 500);
         self.presence_due_at
-            .get_or_insert((self.presence_sent_at + pause).max(now));
+            .get_or_insert(self.presence_sent_at.after_ms(pause).max(now));
     }
 
-    pub(super) fn send_presence(&mut self, now: u64) {
+    pub(super) fn send_presence(&mut self, now: Steady) {
         self.presence_due_at = None;
         self.presence_sent_at = now;
         counter!("pitturu_presence_events_total").increment(self.followers.len() as u64);
@@ -115,7 +116,7 @@ impl LiveRoom {
     }
 
     /// A player here has become hidden, or is so no longer.
-    pub(super) fn look_again(&mut self, user: UserId, now: u64) {
+    pub(super) fn look_again(&mut self, user: UserId, now: Steady) {
         let shown_before = self.followers.online();
         self.followers.look_again(user);
         if self.followers.online() != shown_before {

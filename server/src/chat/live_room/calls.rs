@@ -9,6 +9,7 @@ use pitturu_protocol::types::system::Done;
 use pitturu_rules::pages::page_items;
 use pitturu_rules::rooms::{Actor, Effects};
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
 
 use super::super::command::{Ask, Report, RoomCall};
@@ -19,7 +20,7 @@ use crate::owners::keys::{Seen, of_this_request};
 
 impl LiveRoom {
     /// Takes a call.
-    pub(super) fn handle_call(&mut self, context: &Context, call: RoomCall, now: u64) {
+    pub(super) fn handle_call(&mut self, context: &Context, call: RoomCall, now: Steady) {
         self.used_at = now;
         let Some(key) = &call.key else {
             self.carry_out(context, call, now);
@@ -44,7 +45,7 @@ impl LiveRoom {
     }
 
     /// Asks the store whether a call was carried out before. A store that answers from memory costs neither a task nor a turn.
-    fn look_up(&mut self, context: &Context, call: RoomCall, now: u64) {
+    fn look_up(&mut self, context: &Context, call: RoomCall, now: Steady) {
         let Some(key) = &call.key else {
             return;
         };
@@ -69,7 +70,7 @@ impl LiveRoom {
         context: &Context,
         call: RoomCall,
         found: Result<Option<KeyedResult>, StoreError>,
-        now: u64,
+        now: Steady,
     ) {
         let user = call.actor.user;
         let behind = self.behind_look_up.remove(&user).unwrap_or_default();
@@ -84,7 +85,7 @@ impl LiveRoom {
         context: &Context,
         call: RoomCall,
         found: Result<Option<KeyedResult>, StoreError>,
-        now: u64,
+        now: Steady,
     ) {
         let Some(key) = &call.key else {
             return;
@@ -104,7 +105,7 @@ impl LiveRoom {
         }
     }
 
-    fn carry_out(&mut self, context: &Context, call: RoomCall, now: u64) {
+    fn carry_out(&mut self, context: &Context, call: RoomCall, now: Steady) {
         let span = call.span.clone();
         let _entered = span.entered();
         let (requester, actor, ask) = requester(call);
@@ -169,7 +170,7 @@ impl LiveRoom {
         actor: &Actor,
         request: DecideRequest,
         target_name: Option<String>,
-        now: u64,
+        now: Steady,
     ) {
         let reservation = match requester.call.writes().then(|| Self::reserve(context)) {
             None => None,

@@ -10,6 +10,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Effects};
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 
 use super::super::command::{FetchedMessage, Report};
 use super::super::request::EditRequest;
@@ -32,12 +33,12 @@ pub(super) struct EditQueue {
     reactions: HashMap<UserId, Vec<String>>,
     calls: VecDeque<Edit>,
     fetching: bool,
-    used_at: u64,
+    used_at: Steady,
 }
 
 impl EditQueue {
-    pub(super) fn is_idle(&self, now: u64) -> bool {
-        self.calls.is_empty() && !self.fetching && now > self.used_at + KEEP_MS
+    pub(super) fn is_idle(&self, now: Steady) -> bool {
+        self.calls.is_empty() && !self.fetching && now > self.used_at.after_ms(KEEP_MS)
     }
 
     pub(super) fn into_requesters(self) -> impl Iterator<Item = Requester> {
@@ -53,7 +54,7 @@ impl LiveRoom {
         requester: Requester,
         actor: Actor,
         request: EditRequest,
-        now: u64,
+        now: Steady,
     ) {
         let seq = match &request {
             EditRequest::EditMessage(request) => request.seq,
@@ -80,7 +81,7 @@ impl LiveRoom {
         context: &Context,
         seq: u64,
         result: Result<Box<FetchedMessage>, StoreError>,
-        now: u64,
+        now: Steady,
     ) {
         let Some(queue) = self.edit_queues.get_mut(&seq) else {
             return;
@@ -107,7 +108,7 @@ impl LiveRoom {
     }
 
     /// Carries out what waits for the message, as far as what it needs is here.
-    fn edit_on(&mut self, context: &Context, seq: u64, now: u64) {
+    fn edit_on(&mut self, context: &Context, seq: u64, now: Steady) {
         loop {
             let recent = &self.recent;
             let Some(queue) = self.edit_queues.get_mut(&seq) else {
@@ -137,7 +138,7 @@ impl LiveRoom {
         }
     }
 
-    fn apply_next(&mut self, context: &Context, seq: u64, now: u64) {
+    fn apply_next(&mut self, context: &Context, seq: u64, now: Steady) {
         let mut queue = self.edit_queues.remove(&seq).unwrap_or_default();
         let (Some(edit), Some(row)) = (queue.calls.pop_front(), queue.message.as_mut()) else {
             return;

@@ -5,7 +5,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{LostReason, RoomKind};
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::{Bounds, Kind};
 use pitturu_store::fail_points::pass;
 
@@ -132,11 +132,17 @@ impl Entity for LiveRoom {
         })))
     }
 
-    fn take_up(context: &Context, life: u64, fetched: Box<Fetched>, kept: Kept, now: u64) -> Self {
+    fn take_up(
+        context: &Context,
+        life: u64,
+        fetched: Box<Fetched>,
+        kept: Kept,
+        now: Steady,
+    ) -> Self {
         Self::new(&context.environment, life, *fetched, kept.followers, now)
     }
 
-    fn create(context: &Context, life: u64, create: Box<Create>, now: u64) -> Option<Self> {
+    fn create(context: &Context, life: u64, create: Box<Create>, now: Steady) -> Option<Self> {
         let begun = Self::reserve(context).and_then(|reservation| {
             let (live, effects) = Self::begin_new(&context.environment, life, &create, now)?;
             Ok((reservation, live, effects))
@@ -157,7 +163,7 @@ impl Entity for LiveRoom {
         self.life
     }
 
-    fn handle(&mut self, context: &Context, command: Command, now: u64) {
+    fn handle(&mut self, context: &Context, command: Command, now: Steady) {
         match command {
             Command::Call(_) | Command::Close(_) if context.is_full() => {
                 Self::refuse(command, &overloaded());
@@ -177,7 +183,7 @@ impl Entity for LiveRoom {
             Command::Detach(_, connection) => self.detach(connection, now),
             Command::Visibility(_, user) => self.look_again(user, now),
             Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
-            Command::Retain(_) => self.retain(context, now),
+            Command::Retain(_) => self.retain(context),
             Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
             Command::Delivery(Delivery::Receipt(receipt)) => self.answered(context, &receipt, now),
             // It has been loaded by this, and sends.
@@ -185,7 +191,7 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn report(&mut self, context: &Context, report: Report, now: u64) {
+    fn report(&mut self, context: &Context, report: Report, now: Steady) {
         match report {
             Report::Message(seq, result) => self.fetched(context, seq, result, now),
             Report::Recalled(call, found) => self.looked_up(context, *call, found, now),
@@ -206,7 +212,7 @@ impl Entity for LiveRoom {
         }
     }
 
-    fn written(&mut self, context: &Context, now: u64) {
+    fn written(&mut self, context: &Context, now: Steady) {
         self.pending.written();
         pass("room.durable");
         self.settle(context, now);
@@ -250,7 +256,7 @@ impl Entity for LiveRoom {
             waiter.refuse(&fault);
         }
         for closing in closed {
-            self.close(closing, now_ms());
+            self.close(closing, Steady::now());
         }
         self.flush();
         self.followers.cut_all(self.id, self.recent.end());
@@ -276,7 +282,7 @@ impl Entity for LiveRoom {
     }
 
     /// Presence that is due, memory to let go.
-    fn tick(&mut self, now: u64) {
+    fn tick(&mut self, now: Steady) {
         self.keys.forget_old(now);
         if self.pending.is_empty() {
             self.edit_queues.retain(|_, queue| !queue.is_idle(now));
@@ -288,23 +294,23 @@ impl Entity for LiveRoom {
         self.outgoing.tick(now);
     }
 
-    fn sweep(&mut self, context: &Context, now: u64) -> bool {
+    fn sweep(&mut self, context: &Context, _: Steady) -> bool {
         let wanted = self.wants_retention();
         if wanted {
-            self.retain(context, now);
+            self.retain(context);
         }
         wanted
     }
 
     /// Nobody follows it, nothing waits, and it was not used for a while.
-    fn is_idle(&self, now: u64) -> bool {
+    fn is_idle(&self, now: Steady) -> bool {
         self.followers.is_empty()
             && self.pending.is_empty()
             && self.edit_queues.is_empty()
             && self.answered.is_empty()
             && self.outgoing.is_empty()
             && self.behind_look_up.is_empty()
-            && now >= self.used_at + IDLE_MS
+            && now >= self.used_at.after_ms(IDLE_MS)
     }
 
     fn is_quiet(&self) -> bool {
@@ -319,7 +325,7 @@ impl Entity for LiveRoom {
 
 impl LiveRoom {
     /// A player has applied what the room told them, or can't now.
-    fn answered(&mut self, context: &Context, receipt: &Receipt, now: u64) {
+    fn answered(&mut self, context: &Context, receipt: &Receipt, now: Steady) {
         let entities = context.environment.rooms.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);
     }

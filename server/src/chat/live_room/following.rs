@@ -7,11 +7,11 @@ use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, Cursor, Stream};
 use pitturu_protocol::ids::{ConnectionId, UserId};
-use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::chat::{Membership, OpenRoom, RoomInfo, RoomView};
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
 use pitturu_store::reservation::Reservation;
 
@@ -23,7 +23,7 @@ use super::super::store;
 use super::{Answer, Context, LiveRoom, Pending, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
-use crate::connections::connection::{Connection, FollowRefused};
+use crate::connections::connection::{Connection, FollowRefused, too_many_open};
 use crate::connections::opening::Opening;
 use crate::owners::journal::Journal;
 use crate::owners::keys::{self, Keys, Seen, of_this_request};
@@ -74,10 +74,11 @@ impl LiveRoom {
         environment: &Environment,
         life: u64,
         create: &Create,
-        now: u64,
+        now: Steady,
     ) -> Result<(Self, Effects), Fault> {
         let limits = Arc::clone(&environment.limits);
         let (id, actor) = (create.room, &create.actor);
+        create.connection.check_room_for(id)?;
         let (room, effects) = match &create.new_room {
             NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
             NewRoom::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
@@ -100,7 +101,7 @@ impl LiveRoom {
         effects: Effects,
         reservation: Reservation,
         create: Create,
-        now: u64,
+        now: Steady,
     ) {
         let user = create.actor.user;
         let place = self.room.membership(user);
@@ -124,19 +125,19 @@ impl LiveRoom {
         self.commit_open(context, Some(reservation), effects, open, now);
     }
 
-    /// Puts an opening in line. A call that made or joined the room leaves an empty result under its key: what it shows a
-    /// repetition is the room as it is then.
+    /// Puts an opening in line. A call that made or joined the room leaves an empty result under its key, also if the player was
+    /// a member: what it shows a repetition is the room as it is then, and nobody joins by it who was put out meanwhile.
     fn commit_open(
         &mut self,
         context: &Context,
         reservation: Option<Reservation>,
         effects: Effects,
         open: PendingOpen,
-        now: u64,
+        now: Steady,
     ) {
         // What only opens leaves nothing.
         let key = open.key.as_ref().filter(|_| reservation.is_some());
-        let result = key.map(|key| keys::result(open.user, key, Vec::new(), now));
+        let result = key.map(|key| keys::result(open.user, key, Vec::new()));
         self.commit(
             context,
             reservation,
@@ -148,7 +149,7 @@ impl LiveRoom {
     }
 
     /// Opens or joins. Answers once everything decided before is durable.
-    pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: u64) {
+    pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: Steady) {
         self.used_at = now;
         let user = follow.actor.user;
         let Some(key) = follow.key.clone() else {
@@ -188,7 +189,7 @@ impl LiveRoom {
         context: &Context,
         follow: Follow,
         found: Result<Option<KeyedResult>, StoreError>,
-        now: u64,
+        now: Steady,
     ) {
         let Some(key) = follow.key.clone() else {
             return;
@@ -213,7 +214,7 @@ impl LiveRoom {
     }
 
     /// A repetition of a call that made or joined the room: what it did is not done again. It opens the room as it is now.
-    pub(super) fn open_again(&mut self, context: &Context, follow: Follow, now: u64) {
+    pub(super) fn open_again(&mut self, context: &Context, follow: Follow, now: Steady) {
         let open = OpenRoom {
             room: self.id,
             seq: None,
@@ -227,7 +228,7 @@ impl LiveRoom {
         self.begin_following(context, again, now);
     }
 
-    fn begin_following(&mut self, context: &Context, follow: Follow, now: u64) {
+    fn begin_following(&mut self, context: &Context, follow: Follow, now: Steady) {
         let _entered = follow.span.clone().entered();
         let user = follow.actor.user;
         let allowed = self.allowed(context, &follow);
@@ -272,6 +273,7 @@ impl LiveRoom {
                 Ok((None, Effects::default(), cursor))
             }
             FollowRequest::JoinRoom(_) => {
+                follow.connection.check_room_for(self.id)?;
                 let (reservation, effects) = self.join(context, &follow.actor)?;
                 Ok((Some(reservation), effects, None))
             }
@@ -297,7 +299,7 @@ impl LiveRoom {
     }
 
     /// Ends following once everything decided before is durable: an opening that waits for that is closed as well.
-    pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: u64) {
+    pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: Steady) {
         self.used_at = now;
         let _entered = close.span.entered();
         if self.room.is_deleted() {
@@ -311,7 +313,7 @@ impl LiveRoom {
         self.commit(context, None, Effects::default(), None, answer, now);
     }
 
-    pub(super) fn close(&mut self, closing: PendingClose, now: u64) {
+    pub(super) fn close(&mut self, closing: PendingClose, now: Steady) {
         let PendingClose { connection, call } = closing;
         connection.unfollow(self.id);
         connection.outbox.forget_cut(self.id);
@@ -321,7 +323,7 @@ impl LiveRoom {
     }
 
     /// Tells an opening's outcome: the room as it was when that was decided. What was decided after it follows as events.
-    pub(super) fn open(&mut self, open: PendingOpen, head: u64, now: u64) {
+    pub(super) fn open(&mut self, open: PendingOpen, head: u64, now: Steady) {
         if let Some(key) = &open.key {
             let waiters = self.keys.done(open.user, key, Bytes::new(), head, now);
             self.answer_waiters(waiters, &Bytes::new());
@@ -329,10 +331,7 @@ impl LiveRoom {
         let number = match open.connection.follow(self.id, open.user) {
             Ok(number) => number,
             Err(FollowRefused::Gone) => return open.refuse(&Fault::of(Code::Unauthenticated)),
-            Err(FollowRefused::TooMany) => {
-                let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
-                return open.refuse(&Fault::new(Code::LimitReached, text));
-            }
+            Err(FollowRefused::TooMany) => return open.refuse(&too_many_open()),
         };
         let shown_before = self.followers.online();
         let is_new = self
@@ -410,7 +409,7 @@ impl LiveRoom {
     }
 
     /// A connection follows the room no longer.
-    pub(super) fn detach(&mut self, conn: ConnectionId, now: u64) {
+    pub(super) fn detach(&mut self, conn: ConnectionId, now: Steady) {
         let shown_before = self.followers.online();
         if self.followers.remove(conn) {
             self.used_at = now;

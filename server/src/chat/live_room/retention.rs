@@ -2,6 +2,7 @@
 
 use pitturu_protocol::codes::Fault;
 use pitturu_store::StoreError;
+use pitturu_store::clock::{Steady, removal_ms};
 
 use super::super::command::Report;
 use super::super::store::{CHANGES, MESSAGES};
@@ -25,13 +26,16 @@ impl LiveRoom {
     }
 
     /// Finds out what is past the bounds; the room hears of it by [`Self::outlived`]. Only durable messages are.
-    pub(super) fn retain(&mut self, context: &Context, now: u64) {
+    pub(super) fn retain(&mut self, context: &Context) {
         let row = self.room.row();
         if self.retaining || row.deleted {
             return;
         }
         let end = self.recent.end();
-        let oldest = row.retention.age_ms.map(|age| now.saturating_sub(age));
+        let oldest = row
+            .retention
+            .age_ms
+            .map(|age| removal_ms().saturating_sub(age));
         let by_count = self.room.first_by_count().unwrap_or_default();
         let (first, changes_first) = (self.room.first(), self.room.changes_first());
         let kept_changes = (end.rev + 1)
@@ -60,7 +64,7 @@ impl LiveRoom {
         &mut self,
         context: &Context,
         bounds: Result<(u64, u64), StoreError>,
-        now: u64,
+        now: Steady,
     ) {
         let reserved = bounds.map_err(Fault::from).and_then(|bounds| {
             // The next sweep tries again.

@@ -1,6 +1,7 @@
 //! Finding public rooms by name: an index of whole names and one of their words.
 
 use pitturu_protocol::ids::{ID_CHARS, RoomId};
+use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_protocol::types::chat::RoomKind;
 use pitturu_rules::rooms::rows::RoomRow;
 use pitturu_store::StoreError;
@@ -20,6 +21,8 @@ const WORDS: List = List(3);
 pub struct RoomsPage {
     /// The rooms, in the order of the list.
     pub rooms: Vec<RoomId>,
+    /// Of each room the position behind it, where the next page begins if this one is cut short there.
+    pub positions: Vec<String>,
     /// Position for the next page; absent on the last. A page may be empty and yet have a next one.
     pub next: Option<String>,
 }
@@ -29,9 +32,6 @@ const SEARCH_ROWS_MAX: usize = 4_096;
 
 /// Index rows that a search reads at a time.
 const SEARCH_ROWS: usize = 256;
-
-/// Longest text in a position: a name of 64 characters grows by folding, yet not beyond this.
-const POSITION_BYTES_MAX: usize = 8 * 1024;
 
 /// A name as it is compared: compatibility forms made equal, lower case.
 fn fold(name: &str) -> String {
@@ -75,7 +75,7 @@ fn position(text: &str, room: RoomId) -> String {
 fn key_at(position: &str) -> Result<RowKey, StoreError> {
     let (room, text) = position
         .split_at_checked(ID_CHARS)
-        .filter(|(_, text)| text.len() <= POSITION_BYTES_MAX)
+        .filter(|(_, text)| text.len() <= POSITION_BYTES_MAX - ID_CHARS)
         .ok_or(StoreError::InvalidPosition)?;
     let room = room.parse().map_err(|_| StoreError::InvalidPosition)?;
     Ok(index_key(text, room))
@@ -122,14 +122,13 @@ impl RoomStore {
         let mut found = self.entities().list(NAMES, range, bounds).await?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let parsed: Vec<_> = found.iter().filter_map(|(key, _)| parse_key(key)).collect();
-        Ok(RoomsPage {
-            next: parsed
-                .last()
-                .filter(|_| more)
-                .map(|(text, room)| position(text, *room)),
-            rooms: parsed.into_iter().map(|(_, room)| room).collect(),
-        })
+        let mut page = RoomsPage::default();
+        for (text, room) in found.iter().filter_map(|(key, _)| parse_key(key)) {
+            page.rooms.push(room);
+            page.positions.push(position(text, room));
+        }
+        page.next = page.positions.last().filter(|_| more).cloned();
+        Ok(page)
     }
 
     /// One page of the public rooms whose name has, for each word of the query, a word that begins with it. Case and
@@ -167,6 +166,7 @@ impl RoomStore {
                 page.next = Some(position(word, room));
                 if matches(row, word, lead, &words) {
                     page.rooms.push(room);
+                    page.positions.push(position(word, room));
                 }
             }
             match rows.last() {

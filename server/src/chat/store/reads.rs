@@ -7,7 +7,7 @@ use pitturu_store::entities::{Bounds, RowRange, Span};
 
 use super::{
     CHANGES, JOINED, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary, SETTINGS, decode, entity,
-    member_key, reaction_key, reactions_of, summary,
+    member, member_key, reaction_key, reactions_of, settings_of, summary,
 };
 
 impl RoomStore {
@@ -36,8 +36,7 @@ impl RoomStore {
     ) -> Result<Vec<Option<MemberRow>>, StoreError> {
         let wanted = rooms.iter().map(|room| (entity(*room), member_key(user)));
         let rows = self.entities.rows_of(wanted.collect()).await?;
-        let place =
-            |row: &Option<Vec<u8>>| row.as_ref().map(|row| decode("member", row)).transpose();
+        let place = |row: &Option<Vec<u8>>| row.as_ref().map(|row| member(row)).transpose();
         rows.iter().map(place).collect()
     }
 
@@ -55,7 +54,7 @@ impl RoomStore {
             .entities
             .list(ROOMS, range, Bounds::rows(limit))
             .await?;
-        found.iter().map(|(_, row)| decode("room", row)).collect()
+        found.iter().map(|(_, row)| settings_of(row)).collect()
     }
 
     /// The oldest kept messages after `after`, oldest first: at most `limit` and about `bytes`, at least one.

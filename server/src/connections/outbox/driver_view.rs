@@ -36,7 +36,7 @@ impl Outbox {
             closing: waiting.closing,
             is_queued: !waiting.queue.is_empty() || !waiting.latest.is_empty(),
             has_streams: waiting.inbox_grew || !waiting.cuts.is_empty(),
-            is_above_high_water: waiting.queue.bytes > self.bytes_max / 2,
+            is_above_high_water: waiting.bytes() > self.bytes_max / 2,
         }
     }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Applied, KeyedResult, Kind, Signal};
 use pitturu_store::reservation::Reservation;
 
@@ -116,7 +116,8 @@ impl<D: Decisions> Answering<D> {
         match found.and_then(|found| of_this_request(found, key)) {
             Ok(None) => self.carry_out(context, call),
             Ok(Some(body)) => {
-                let waiters = self.keys.done(*user, key, body.clone(), 0, call.now);
+                let now = Steady::now();
+                let waiters = self.keys.done(*user, key, body.clone(), 0, now);
                 for to in waiters.into_iter().chain([call.to]) {
                     answer(to, body.clone().into(), true);
                 }
@@ -148,8 +149,9 @@ impl<D: Decisions> Answering<D> {
         });
         match decided {
             Ok((reservation, effects, body)) => {
-                let result = key.as_ref();
-                let result = result.map(|(user, key)| keys::result(*user, key, body.clone(), now));
+                // What has changed nothing leaves nothing: a repetition is decided anew.
+                let stored = key.as_ref().filter(|_| !D::is_empty(&effects));
+                let result = stored.map(|(user, key)| keys::result(*user, key, body.clone()));
                 let answer = Answer::Call(to, key, body);
                 self.commit(context, reservation, effects, (result, None), answer, now);
             }
@@ -237,7 +239,7 @@ impl<D: Decisions> Answering<D> {
     }
 
     fn complete(&mut self, context: &Context<Self>, pending: Pending<D::News>) {
-        let now = now_ms();
+        let now = Steady::now();
         self.state.tell(&context.environment, pending.news);
         match pending.answer {
             Answer::Call(to, key, body) => {
@@ -260,7 +262,7 @@ impl<D: Decisions> Answering<D> {
     }
 
     /// Another entity has applied what this one told it, or can't now.
-    fn answered(&mut self, context: &Context<Self>, receipt: &Receipt, now: u64) {
+    fn answered(&mut self, context: &Context<Self>, receipt: &Receipt, now: Steady) {
         release(self.held.answered(receipt));
         let entities = context.environment.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);
@@ -332,7 +334,7 @@ impl<D: Decisions> Entity for Answering<D> {
         life: u64,
         loaded: Box<Loaded<D>>,
         _: Owes,
-        now: u64,
+        now: Steady,
     ) -> Self {
         let Loaded {
             journal,
@@ -356,7 +358,7 @@ impl<D: Decisions> Entity for Answering<D> {
         live
     }
 
-    fn create(_: &Context<Self>, _: u64, creation: NoCreation, _: u64) -> Option<Self> {
+    fn create(_: &Context<Self>, _: u64, creation: NoCreation, _: Steady) -> Option<Self> {
         match creation {}
     }
 
@@ -364,7 +366,7 @@ impl<D: Decisions> Entity for Answering<D> {
         self.life
     }
 
-    fn handle(&mut self, context: &Context<Self>, command: Command<D>, now: u64) {
+    fn handle(&mut self, context: &Context<Self>, command: Command<D>, now: Steady) {
         match command {
             Command::Delivery(Delivery::Receipt(receipt)) => {
                 self.answered(context, &receipt, now);
@@ -377,7 +379,7 @@ impl<D: Decisions> Entity for Answering<D> {
         }
     }
 
-    fn report(&mut self, context: &Context<Self>, report: Report<D>, _: u64) {
+    fn report(&mut self, context: &Context<Self>, report: Report<D>, _: Steady) {
         match report {
             Report::Recalled(call, found) => {
                 self.looking_up -= 1;
@@ -398,7 +400,7 @@ impl<D: Decisions> Entity for Answering<D> {
         }
     }
 
-    fn written(&mut self, context: &Context<Self>, _: u64) {
+    fn written(&mut self, context: &Context<Self>, _: Steady) {
         self.pending.written();
         self.settle(context);
     }
@@ -419,13 +421,13 @@ impl<D: Decisions> Entity for Answering<D> {
         Owes(!self.outgoing.is_empty())
     }
 
-    fn tick(&mut self, now: u64) {
+    fn tick(&mut self, now: Steady) {
         self.keys.forget_old(now);
         self.outgoing.tick(now);
         release(self.held.overdue(now));
     }
 
-    fn is_idle(&self, _: u64) -> bool {
+    fn is_idle(&self, _: Steady) -> bool {
         self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()

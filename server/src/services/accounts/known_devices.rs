@@ -6,10 +6,10 @@ use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_rules::accounts::AccountRow;
 
 use super::lockout::Attempt;
-use super::network::network_of;
 use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, locked_out};
 use crate::connections::caller::Caller;
+use crate::connections::network::Network;
 
 /// A sign-in with a password, as far as it tells where it comes from.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +74,9 @@ impl AccountService {
         device: Option<&str>,
     ) -> Result<Option<String>, Fault> {
         let sessions = self.players.store.sessions(user).await?;
-        let network = network_of(caller.address);
+        let network = Network::of(caller.address);
         let is_known = sessions.iter().any(|session| {
-            let address = session.address.parse().map(network_of);
+            let address = session.address.parse().map(Network::of);
             device.is_some()
                 && session.device.as_deref() == device
                 && caller.now < session.expires_at
@@ -84,6 +84,6 @@ impl AccountService {
         });
         Ok(device
             .filter(|_| is_known)
-            .map(|device| format!("device {device} from {network}")))
+            .map(|device| format!("device {device} from {}", network.first())))
     }
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::network::network_of;
+use crate::connections::network::Network;
 
 /// Most buckets of each kind that are remembered. Those that were raised longest ago are forgotten first.
 pub const LOCKOUT_ENTRIES_MAX: usize = 100_000;
@@ -388,7 +388,7 @@ impl Table {
 }
 
 fn buckets_of(folded: &str, address: IpAddr) -> Vec<(Kind, Id)> {
-    let network = network_of(address).to_string();
+    let network = Network::of(address).first().to_string();
     let (name, network) = (folded.as_bytes(), network.as_bytes());
     vec![
         (Kind::NameHere, id(&[name, network])),

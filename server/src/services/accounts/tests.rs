@@ -194,6 +194,7 @@ impl World {
             identity: None,
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
             now: self.now,
+            steady: pitturu_store::clock::Steady::at_ms(self.now),
             key: None,
         }
     }

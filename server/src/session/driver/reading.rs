@@ -9,6 +9,7 @@ use pitturu_protocol::frame::CallId;
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::methods::{Effect, MethodInfo};
 use pitturu_protocol::server::{ClientEvent, Violation};
+use pitturu_store::clock::Steady;
 
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
 use crate::connections::call::PendingCall;
@@ -58,7 +59,7 @@ impl<L: Link> Driver<L> {
     pub(super) fn read_frames(
         &mut self,
         cx: &mut Context<'_>,
-        now: u64,
+        now: Steady,
         mut above: bool,
         reading: &mut Reading,
     ) -> Result<(), Ended> {
@@ -81,7 +82,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// Whether there is room for another call, apart from that in the outbox.
-    fn may_read(&self, now: u64) -> bool {
+    fn may_read(&self, now: Steady) -> bool {
         self.sequential.is_none()
             && self.concurrent.len() < CONCURRENT_MAX
             && self.reads.len() < READS_MAX
@@ -89,16 +90,16 @@ impl<L: Link> Driver<L> {
             && !self.window_is_full(now)
     }
 
-    pub(super) fn window_is_full(&self, now: u64) -> bool {
+    pub(super) fn window_is_full(&self, now: Steady) -> bool {
         self.window.frames >= self.context.config.frames_per_second
-            && self.window.second == now / 1_000
+            && self.window.second == now.as_ms() / 1_000
     }
 
     /// Counts a frame. When the second's share is used up, the timer wakes the connection in the next one.
-    fn count_frame(&mut self, now: u64) {
-        if self.window.second != now / 1_000 {
+    fn count_frame(&mut self, now: Steady) {
+        if self.window.second != now.as_ms() / 1_000 {
             self.window = Window {
-                second: now / 1_000,
+                second: now.as_ms() / 1_000,
                 frames: 0,
             };
         }
@@ -112,7 +113,7 @@ impl<L: Link> Driver<L> {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        now: u64,
+        now: Steady,
         reading: &mut Reading,
     ) -> Result<Read, Ended> {
         if self.unread.is_empty() {
@@ -134,7 +135,7 @@ impl<L: Link> Driver<L> {
         }
         let message = std::mem::take(&mut self.unread);
         self.count_frame(now);
-        let (said, rest) = match self.machine.read(&message, now) {
+        let (said, rest) = match self.machine.read(&message, now.as_ms()) {
             Ok(read) => read,
             Err(violation) => return Err(Ended::Violation(violation)),
         };
@@ -152,11 +153,11 @@ impl<L: Link> Driver<L> {
         &mut self,
         cx: &mut Context<'_>,
         datagram: &[u8],
-        now: u64,
+        now: Steady,
         reading: &mut Reading,
     ) -> Result<Read, Ended> {
         self.count_frame(now);
-        match self.machine.read_datagram(datagram, now) {
+        match self.machine.read_datagram(datagram) {
             Ok(Some(said)) => self.handle(cx, said, now, reading),
             Ok(None) => Ok(Read::Settled),
             Err(violation) => Err(Ended::Violation(violation)),
@@ -167,7 +168,7 @@ impl<L: Link> Driver<L> {
         &mut self,
         cx: &mut Context<'_>,
         said: ClientEvent<'_>,
-        now: u64,
+        now: Steady,
         reading: &mut Reading,
     ) -> Result<Read, Ended> {
         match said {
@@ -194,6 +195,18 @@ impl<L: Link> Driver<L> {
                 };
                 return self.begin(cx, incoming, now, reading);
             }
+            ClientEvent::Beyond {
+                call,
+                method,
+                fault,
+            } => {
+                let received_at = reading.received_at.get_or_insert_with(Moment::now);
+                let call = PendingCall::new(call, method, *received_at);
+                let (context, connection) = (&self.context, &self.connection);
+                let admitted = calls::admit(context, connection, &mut self.buckets, method);
+                let fault = admitted.err().unwrap_or(fault);
+                return self.refuse(call, fault, &mut reading.replies);
+            }
             ClientEvent::Cancel(call) => self.cancel(call),
             ClientEvent::Ack { stream, cursor } => {
                 self.backfill.acked(stream, cursor, &self.connection);
@@ -208,7 +221,7 @@ impl<L: Link> Driver<L> {
         &mut self,
         cx: &mut Context<'_>,
         incoming: Incoming<'_>,
-        now: u64,
+        now: Steady,
         reading: &mut Reading,
     ) -> Result<Read, Ended> {
         let (call, method) = (incoming.call, incoming.method);
@@ -240,7 +253,7 @@ impl<L: Link> Driver<L> {
         Ok(Read::Begun)
     }
 
-    fn begin_sequential(&mut self, cx: &mut Context<'_>, work: Work, now: u64) {
+    fn begin_sequential(&mut self, cx: &mut Context<'_>, work: Work, now: Steady) {
         self.sequential = Some(work);
         self.poll_sequential(cx, now);
     }

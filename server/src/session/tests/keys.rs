@@ -5,6 +5,7 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::limits::TIME_MS_MAX;
 use pitturu_protocol::methods::{Access, Change, Effect, METHODS, MethodInfo, Place};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, DeleteMessage, DeleteRoom, EditMessage, InviteToRoom, JoinRoom,
@@ -151,7 +152,7 @@ pub(super) fn raws(
                 user: member,
                 until,
             };
-            two!(mute(1 << 50), mute((1 << 50) + 1))
+            two!(mute(TIME_MS_MAX), mute(TIME_MS_MAX - 1))
         }
         "SetMemberRole" => {
             let set = |role| SetMemberRole {
@@ -590,4 +591,37 @@ async fn whoever_waits_for_a_look_up_is_answered_when_the_room_is_loaded_again()
         scene.repeats(&case, &reply, "after all").await;
         assert_eq!(scene.version(case.entity).await, before + 1, "{name}");
     }
+}
+
+/// Methods whose second call asks for what is already so.
+const SETTLED: [&str; 9] = [
+    "InviteToRoom",
+    "UnbanMember",
+    "MuteMember",
+    "SetMemberRole",
+    "UpdateRoom",
+    "React",
+    "MarkRead",
+    "BlockPlayer",
+    "UnblockPlayer",
+];
+
+#[tokio::test]
+async fn a_call_that_changes_nothing_writes_nothing_under_its_key() {
+    let mut tried = 0;
+    for info in methods().filter(|info| SETTLED.contains(&info.name)) {
+        let mut scene = Scene::new().await;
+        let case = scene.case(info, 0).await;
+        let first = scene.call(&case, &case.raw).await;
+        first.unwrap_or_else(|fault| panic!("{}: {fault}", info.name));
+        let before = scene.version(case.entity).await;
+        for key in ["another key", "a third one"] {
+            // Whether it is refused or answered as before, there is nothing to store.
+            drop(scene.client(case.who).call_raw(&case.raw, key).await);
+        }
+        let after = scene.version(case.entity).await;
+        assert_eq!(after, before, "{}", info.name);
+        tried += 1;
+    }
+    assert_eq!(tried, SETTLED.len());
 }

@@ -107,6 +107,7 @@ impl World {
                     chat: Allowance::new(100_000, 100_000),
                     read: Allowance::new(100_000, 100_000),
                     free: Allowance::new(100_000, 100_000),
+                    write: Allowance::new(100_000, 100_000),
                     ..Allowances::default()
                 }),
                 config: session,

@@ -377,10 +377,9 @@ impl Entities for Embedded {
     }
 
     fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
-        // One row: not worth a thread, as with `recall`.
-        let view = self.engine().view();
-        let found = view.and_then(|view| claims::claimed(&view, space, key));
-        std::future::ready(found).boxed()
+        // Found in most cases, and so from the disk.
+        let key = key.to_vec();
+        read!(self, |view| claims::claimed(view, space, &key))
     }
 
     fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {

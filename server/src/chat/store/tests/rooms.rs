@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pitturu_protocol::limits::{RETENTION_MS_MAX, TIME_MS_MAX};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{BanMember, CreateRoom, MemberRole, Retention, RoomKind};
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -72,10 +73,10 @@ async fn a_room_comes_back_as_it_was_written(mut store: impl Stored) {
         topic: Some("주제".to_owned()),
         slow_mode_ms: 1_500,
         retention: Retention {
-            age_ms: Some(u64::MAX),
+            age_ms: Some(RETENTION_MS_MAX),
             messages: None,
         },
-        created_at: u64::MAX,
+        created_at: TIME_MS_MAX,
         peers: Some([user(1), user(2)]),
         ..room_row(room(1), "name \0 \u{10ffff}")
     };
@@ -257,6 +258,7 @@ async fn members_come_and_go(store: impl Stored) {
         name: "player".into(),
         role: Role::Player,
         now: 1,
+        steady_ms: 1,
     };
     let hall = CreateRoom {
         kind: RoomKind::Public,

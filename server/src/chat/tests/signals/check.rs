@@ -106,6 +106,18 @@ fn check_keys(world: &World, decided: &Decided) {
             // A repetition opens what was joined, unless the player was put out meanwhile.
             continue;
         }
+        let may_be_so_already = matches!(
+            act,
+            Act::Request(..)
+                | Act::Accept(..)
+                | Act::Block(..)
+                | Act::Unblock(..)
+                | Act::Invite(..)
+        );
+        if outcome.is_ok() && times.is_none() && may_be_so_already {
+            // It changed nothing, and left nothing.
+            continue;
+        }
         let expected = outcome.is_ok().then_some(1);
         assert_eq!(times, expected, "{}: {act:?}: {outcome:?}", world.name);
     }

@@ -383,5 +383,6 @@ fn actor(number: u16) -> Actor {
         name: "player".into(),
         role: Role::Player,
         now: now_ms(),
+        steady_ms: pitturu_store::clock::Steady::now().as_ms(),
     }
 }

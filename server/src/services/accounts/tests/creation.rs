@@ -88,6 +88,7 @@ fn caller() -> Caller {
         identity: None,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         now: START,
+        steady: pitturu_store::clock::Steady::at_ms(START),
         key: None,
     }
 }

@@ -41,6 +41,8 @@ struct Writer {
     shared: Arc<Shared>,
     commit: u64,
     keys: KeyGeneration,
+    /// Age of the present generation of keys when it was last looked at by another clock, and when that was.
+    keys_watched: (Duration, Instant),
     /// A commit that went wrong on its way to the disk: it may be there or not, and is repeated unchanged before anything else.
     in_doubt: Option<InDoubt>,
     heads: RecentHeads,
@@ -91,10 +93,13 @@ fn give_up(shared: &Shared) {
 
 impl Writer {
     fn new(shared: Arc<Shared>, lock: File, commit: u64, keys: KeyGeneration) -> Self {
+        let age = Duration::from_millis(now_ms().saturating_sub(keys.since));
+        let keys_watched = (age.min(shared.options.key_generation), Instant::now());
         Self {
             shared,
             commit,
             keys,
+            keys_watched,
             in_doubt: None,
             heads: RecentHeads::default(),
             space_checked: None,
@@ -283,18 +288,25 @@ impl Writer {
             };
             return self.fail(&failure);
         }
-        let now = now_ms();
-        let age = Duration::from_millis(now.saturating_sub(self.keys.since));
         if self.keys.since == 0 {
-            self.turn_keys(self.keys.table, now);
-        } else if age >= self.shared.options.key_generation {
-            self.turn_keys(1 - self.keys.table, now);
+            self.turn_keys(self.keys.table);
+        } else if self.keys_age() >= self.shared.options.key_generation {
+            self.turn_keys(1 - self.keys.table);
         }
+    }
+
+    /// How long the present table of keyed results is written. What passed before this process began is told by the wall clock
+    /// and counts for one generation at most; what passes since is measured, so that a jump of the clock forgets nothing
+    /// early and keeps nothing for ever.
+    fn keys_age(&self) -> Duration {
+        let (before, since) = self.keys_watched;
+        before + since.elapsed()
     }
 
     /// Empties the older table of keyed results and makes it the one that is written; or only notes the time when
     /// the table stays the same.
-    fn turn_keys(&mut self, table: u64, now: u64) {
+    fn turn_keys(&mut self, table: u64) {
+        let now = now_ms();
         let Ok(database) = self.shared.database() else {
             return;
         };
@@ -311,6 +323,7 @@ impl Writer {
         match self.commit(&database, overlay) {
             Ok(()) => {
                 self.keys = next;
+                self.keys_watched = (Duration::ZERO, Instant::now());
                 self.shared.key_table.store(table, Ordering::Release);
             }
             Err(NotCommitted::Nothing(failure)) => self.fail(&failure),

@@ -1,0 +1,94 @@
+//! How long the texts, bytes and lists are that servers send: one table, from which schemas state it, and tests fill every
+//! reply and event as far as it goes to see that none is longer than a frame.
+
+use crate::ids::ID_CHARS;
+use crate::limits::{
+    ADDRESS_BYTES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX, EMAIL_BYTES_MAX,
+    EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, FAULT_TEXT_BYTES_MAX, LANGUAGE_BYTES_MAX,
+    NAME_CHARS_MAX, NOTE_BYTES_MAX, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, RESUME_ROOMS_MAX,
+    ROOM_NAME_CHARS_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX,
+    USERS_PER_CALL_MAX,
+};
+
+/// How long a field gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// So many bytes of UTF-8, or opaque ones.
+    Bytes(usize),
+    /// So many items.
+    Items(usize),
+    /// As many items as a page of a list holds: at most [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX), and
+    /// [`PAGE_BYTES_MAX`](crate::limits::PAGE_BYTES_MAX) of them.
+    Page,
+}
+
+impl Bound {
+    /// The bound of a type's field. Names of fields mean the same in most types.
+    pub fn of(owner: &str, field: &str) -> Option<Self> {
+        let line = |owner: &str| {
+            let mut lines = BOUNDS.iter();
+            lines.find(|(named, name, _)| *named == owner && *name == field)
+        };
+        line(owner).or_else(|| line("")).map(|(_, _, bound)| *bound)
+    }
+}
+
+/// Bytes that a character takes at most.
+const CHAR_BYTES: usize = 4;
+
+/// Type, or nothing for all that have no line of their own; field; bound.
+pub const BOUNDS: &[(&str, &str, Bound)] = &[
+    ("", "access", Bound::Bytes(TOKEN_BYTES_MAX)),
+    ("", "refresh", Bound::Bytes(TOKEN_BYTES_MAX)),
+    ("", "token", Bound::Bytes(TOKEN_BYTES_MAX)),
+    (
+        "",
+        "username",
+        Bound::Bytes(USERNAME_CHARS_MAX * CHAR_BYTES),
+    ),
+    ("", "email", Bound::Bytes(EMAIL_BYTES_MAX)),
+    ("", "device", Bound::Bytes(DEVICE_BYTES_MAX)),
+    ("", "address", Bound::Bytes(ADDRESS_BYTES_MAX)),
+    ("", "language", Bound::Bytes(LANGUAGE_BYTES_MAX)),
+    ("", "name", Bound::Bytes(NAME_CHARS_MAX * CHAR_BYTES)),
+    // Of a room, or of the other player of a direct one.
+    (
+        "RoomInfo",
+        "name",
+        Bound::Bytes(ROOM_NAME_CHARS_MAX * CHAR_BYTES),
+    ),
+    (
+        "InboxEntry",
+        "name",
+        Bound::Bytes(ROOM_NAME_CHARS_MAX * CHAR_BYTES),
+    ),
+    ("", "avatar", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "bio", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "note", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "topic", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "reason", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "text", Bound::Bytes(TEXT_BYTES_MAX)),
+    ("", "data", Bound::Bytes(DATA_BYTES_MAX)),
+    ("Echo", "data", Bound::Bytes(ECHO_BYTES_MAX)),
+    ("Echoed", "data", Bound::Bytes(ECHO_BYTES_MAX)),
+    ("", "emoji", Bound::Bytes(EMOJI_BYTES_MAX)),
+    ("", "stream", Bound::Bytes(ID_CHARS)),
+    ("", "next", Bound::Bytes(POSITION_BYTES_MAX)),
+    ("Fault", "message", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
+    ("Fault", "field", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
+    ("Profiles", "profiles", Bound::Page),
+    ("Friends", "friends", Bound::Page),
+    ("Rooms", "rooms", Bound::Page),
+    ("MyRooms", "rooms", Bound::Page),
+    ("Members", "members", Bound::Page),
+    ("Bans", "bans", Bound::Page),
+    ("Reactors", "reactors", Bound::Page),
+    ("History", "messages", Bound::Page),
+    ("Resume", "rooms", Bound::Items(RESUME_ROOMS_MAX)),
+    ("Resumed", "rooms", Bound::Items(RESUME_ROOMS_MAX)),
+    ("Sessions", "sessions", Bound::Items(SESSIONS_MAX)),
+    ("Presences", "presences", Bound::Items(USERS_PER_CALL_MAX)),
+    ("RoomPresence", "users", Bound::Items(PRESENCE_NAMED_MAX)),
+    ("Message", "reactions", Bound::Items(EMOJI_PER_MESSAGE_MAX)),
+    ("Reactor", "emoji", Bound::Items(EMOJI_PER_MESSAGE_MAX)),
+];
