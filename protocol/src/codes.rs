@@ -156,6 +156,9 @@ pub struct Fault {
     /// The field of the request that was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 impl Fault {
@@ -171,6 +174,7 @@ impl Fault {
             message: message.into(),
             retry_after_ms: None,
             field: None,
+            rule: None,
         }
     }
 

@@ -173,6 +173,8 @@ export interface Fault {
   retry_after_ms?: number;
   /** The field of the request that was refused. */
   field?: string;
+  /** The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them. */
+  rule?: string;
 }
 
 /** The player with this user name. */
