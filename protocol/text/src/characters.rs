@@ -1,13 +1,12 @@
 //! What Unicode says of single characters, and which of them may stand where.
 
 use icu_properties::props::{
-    Alphabetic, CanonicalCombiningClass, Emoji, EmojiModifier, ExtendedPictographic,
-    GeneralCategory, Ideographic, JoiningType, NoncharacterCodePoint,
+    Alphabetic, CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, EmojiModifier,
+    ExtendedPictographic, GeneralCategory, Ideographic, JoiningType, NoncharacterCodePoint,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use crate::fold::is_ignorable;
 use crate::reaction;
 use crate::refusal::Rule;
 
@@ -73,6 +72,11 @@ fn is<P: icu_properties::props::BinaryProperty>(c: char) -> bool {
 
 fn category(c: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(c)
+}
+
+/// Whether a character shows nothing by itself.
+pub(crate) fn is_ignorable(c: char) -> bool {
+    is::<DefaultIgnorableCodePoint>(c)
 }
 
 /// A letter or a number of any script.

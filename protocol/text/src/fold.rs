@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
-use icu_properties::CodePointSetData;
-use icu_properties::props::{DefaultIgnorableCodePoint, WhiteSpace};
+use icu_properties::props::{Script, WhiteSpace};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
+use crate::characters::{is_ignorable, is_mark};
 
 /// The composed form (NFC), in which every text is kept: Korean typed as letters or as syllables is one text.
 pub fn composed(text: &str) -> Cow<'_, str> {
@@ -65,10 +67,37 @@ pub fn one_blank_between(text: &str) -> String {
     line
 }
 
-/// Whether a character shows nothing by itself (`Default_Ignorable_Code_Point`).
-pub fn is_ignorable(c: char) -> bool {
-    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+/// What a folded name is sorted by: the name without the marks of Latin, Greek and Cyrillic letters, and after that the name
+/// itself. `äpfel` comes after `apfel` and before `birne`.
+pub fn order(folded: &str) -> String {
+    let script = CodePointMapData::<Script>::new();
+    let has_case = |c| {
+        matches!(
+            script.get(c),
+            Script::Latin | Script::Greek | Script::Cyrillic
+        )
+    };
+    let mut order = String::with_capacity(2 * folded.len() + 1);
+    let mut letter_has_case = false;
+    for c in DecomposingNormalizerBorrowed::new_nfd()
+        .normalize(folded)
+        .chars()
+    {
+        match is_mark(c) {
+            true if letter_has_case => continue,
+            true => {}
+            false => letter_has_case = has_case(c),
+        }
+        order.push(c);
+    }
+    let mut order = composed(&order).into_owned();
+    order.push(ORDER_END);
+    order.push_str(folded);
+    order
 }
+
+/// Comes before every character of a name.
+const ORDER_END: char = '\u{1}';
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +146,35 @@ mod tests {
             let form = folded(&text);
             assert_eq!(folded(&form), form, "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_are_in_order_without_regard_to_accents() {
+        let names = [
+            "2",
+            "apfel",
+            "äpfel",
+            "apfel baum",
+            "äpfel baum",
+            "birne",
+            "éclair",
+            "zoo",
+            "άλφα",
+            "ωmega",
+            "ёлка",
+            "яблоко",
+            "가",
+            "각",
+            "나",
+        ];
+        let mut sorted = names;
+        sorted.reverse();
+        sorted.sort_by_key(|name| order(&room_name(name)));
+        assert_eq!(sorted, names);
+        assert!(
+            order("नमस्ते").starts_with("नमस्ते"),
+            "other scripts keep their marks"
+        );
     }
 
     proptest! {

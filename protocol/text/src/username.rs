@@ -2,8 +2,8 @@
 
 use pitturu_protocol::limits::{USERNAME_BYTES_MAX, USERNAME_CHARS_MAX, USERNAME_CHARS_MIN};
 
-use crate::characters::{MARKS_MAX, count, is_letter_or_number, is_mark};
-use crate::fold::{composed, folded, is_ignorable};
+use crate::characters::{MARKS_MAX, count, is_ignorable, is_letter_or_number, is_mark};
+use crate::fold::{composed, folded};
 use crate::refusal::{Refusal, Rule};
 
 /// Longest text that is looked at. Composing makes a text at most three times shorter in bytes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::limits::{PAGE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
+use pitturu_protocol::limits::PAGE_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
     SearchRooms,
@@ -22,7 +22,7 @@ use pitturu_store::entities::PAGE_ROWS_MAX;
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
-use super::store::names::RoomsPage;
+use super::store::names::{POSITION_BYTES_MAX, RoomsPage};
 use super::store::{RoomStore, RoomSummary, entity};
 use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
 use crate::connections::caller::{Caller, IdempotencyKey};
@@ -32,9 +32,6 @@ use crate::players::PlayerOwners;
 use crate::players::command::Ask;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
-
-/// Longest `next` of a page that is taken back.
-const POSITION_BYTES_MAX: usize = 1_024;
 
 /// Bytes that one room takes in a page, its newest message aside.
 const ROOM_BYTES: usize = 900;
@@ -104,11 +101,6 @@ impl RoomDirectory {
 
     /// [`SearchRooms`].
     pub async fn search(&self, caller: &Caller, request: SearchRooms) -> Result<Rooms, Fault> {
-        let characters = request.query.chars().count();
-        if characters == 0 || characters > ROOM_NAME_CHARS_MAX {
-            let range = format!("1 to {ROOM_NAME_CHARS_MAX} characters");
-            return Err(Fault::invalid("query", range));
-        }
         let after = check_position(request.after)?;
         let limit = page_items(request.limit)?;
         let page = self

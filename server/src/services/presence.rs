@@ -7,7 +7,7 @@ use metrics::counter;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::{NOTE_BYTES_MAX, USERS_PER_CALL_MAX};
+use pitturu_protocol::limits::USERS_PER_CALL_MAX;
 use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
 };
@@ -43,10 +43,6 @@ impl PresenceService {
         let user = caller.user()?;
         if request.status == Status::InGame {
             return Err(Fault::invalid("status", "in_game is set by the server"));
-        }
-        if request.note.as_ref().map_or(0, String::len) > NOTE_BYTES_MAX {
-            let range = format!("at most {NOTE_BYTES_MAX} bytes");
-            return Err(Fault::invalid("note", range));
         }
         let note = request.note.filter(|note| !note.is_empty());
         self.registry.set_presence(user, request.status, note);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use pitturu_protocol::codec::{self, InvalidBody};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
 use pitturu_protocol::types::{self, accounts::Role};
 use pitturu_rules::rooms::Actor;
+use pitturu_text::fields::{self, Texts};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
 
@@ -100,7 +100,7 @@ pub fn begin(
         connection: Arc::clone(connection),
     };
     match request::decode(incoming.method, incoming.body) {
-        Some(decoded) => room_call(context, call, incoming.call, decoded.map_err(bad_request)?),
+        Some(decoded) => room_call(context, call, incoming.call, decoded?),
         None => caller_call(context, call, incoming, replies),
     }
 }
@@ -125,11 +125,6 @@ fn request_hash(body: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&digest[..16]);
     hash
-}
-
-/// The fault for a body that does not fit its method.
-fn bad_request(error: InvalidBody) -> Fault {
-    Fault::new(Code::BadRequest, error.0)
 }
 
 fn room_call(
@@ -237,7 +232,7 @@ async fn look_at_target(
     }
 }
 
-fn carry_out<M: Method>(
+fn carry_out<M: Method + Texts>(
     context: &Arc<SessionContext>,
     call: Call,
     incoming: Incoming<'_>,
@@ -246,7 +241,7 @@ fn carry_out<M: Method>(
 where
     Services: Handle<M>,
 {
-    let request: M = codec::decode(incoming.body).map_err(bad_request)?;
+    let request: M = fields::decode(incoming.body)?;
     let pending = incoming.call;
     if <Services as Handle<M>>::AT_ONCE {
         let outcome = context.services.handle(&call, request).now_or_never();

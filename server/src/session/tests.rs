@@ -5,6 +5,7 @@
 
 mod faulty;
 mod keys;
+mod texts;
 mod told;
 mod world;
 

@@ -438,7 +438,7 @@ export interface ListReactions {
   limit?: number;
 }
 
-/** Public rooms in the order of their names. */
+/** Public rooms in the order of their names, without regard to case and accents. */
 export interface ListRooms {
   /** `next` of the page before. */
   after?: string;
@@ -705,7 +705,7 @@ export interface React {
   room: RoomId;
   /** The message. */
   seq: number;
-  /** One emoji or short code, at most 32 bytes. */
+  /** One emoji, or one short code such as `:party:`. Kept fully qualified: `❤` is `❤️`. */
   emoji: string;
   /** True adds, false takes back. */
   on: boolean;
@@ -978,7 +978,7 @@ export interface Rooms {
   next?: string;
 }
 
-/** Public rooms with a word that begins like each word of the query, without regard to case. */
+/** Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the last may be only begun. Without regard to case and width. */
 export interface SearchRooms {
   /** 1 to 64 characters. */
   query: string;

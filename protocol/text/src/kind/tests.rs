@@ -87,6 +87,28 @@ fn names_that_deceive_are_refused_by_the_rule() {
 }
 
 #[test]
+fn every_emoji_can_stand_in_a_name_and_a_note() {
+    for emoji in emojis::iter() {
+        for form in emoji.skin_tones().into_iter().flatten().chain([emoji]) {
+            let text = format!("a{form}b {form}");
+            for kind in [
+                Kind::DisplayName,
+                Kind::RoomName,
+                Kind::Note,
+                Kind::NewPassword,
+            ] {
+                let text = if kind == Kind::NewPassword {
+                    &format!("12345678{form}")
+                } else {
+                    &text
+                };
+                assert_eq!(settled(kind, text).as_ref(), Ok(text), "{kind:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn bounds_count_what_a_reader_sees_and_what_a_store_keeps() {
     let family = "👩‍👩‍👧";
     for (kind, chars, bytes) in [

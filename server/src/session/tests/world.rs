@@ -75,7 +75,8 @@ impl World {
                     chat: Allowance::new(100_000, 100_000),
                     read: Allowance::new(100_000, 100_000),
                     free: Allowance::new(100_000, 100_000),
-                    ..Allowances::default()
+                    write: Allowance::new(100_000, 100_000),
+                    sign_in: Allowance::new(100_000, 100_000),
                 }),
                 config: session,
             }),
