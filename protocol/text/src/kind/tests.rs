@@ -315,6 +315,16 @@ fn addresses_devices_tags_and_queries_have_a_form() {
         Ok("a\u{200b}b".to_owned())
     );
     assert_eq!(settled(Kind::Query, ""), Err(Rule::Short));
+    for (secret, rule) in [
+        ("x".repeat(15), Rule::Short),
+        ("x".repeat(129), Rule::Long),
+        ("x".repeat(60_000), Rule::Long),
+    ] {
+        assert_eq!(settled(Kind::Secret, &secret), Err(rule));
+    }
+    for secret in ["x".repeat(16), "\u{10400}".repeat(128)] {
+        assert_eq!(settled(Kind::Secret, &secret), Ok(secret));
+    }
     assert_eq!(settled(Kind::Query, "a\0"), Err(Rule::Control));
     assert_eq!(settled(Kind::Query, &"x".repeat(65)), Err(Rule::Long));
 }
