@@ -64,7 +64,7 @@ fn every_text_field_of_every_method_has_a_rule() {
 
 fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/text.md");
-    fs::read_to_string(path).unwrap()
+    fs::read_to_string(path).expect("the document can be read")
 }
 
 /// The rows of the document's tables by what stands in their first column.
