@@ -158,6 +158,9 @@ pub struct Fault {
     /// The field of the request that was refused, written as `field.inner` or `list[0].field`; at most 512 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 impl Fault {
@@ -173,6 +176,7 @@ impl Fault {
             message: shortened(message.into()),
             retry_after_ms: None,
             field: None,
+            rule: None,
         }
     }
 

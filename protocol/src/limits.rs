@@ -82,31 +82,46 @@ limits! {
     /// Most user ids in one request for profiles or presence.
     pub const USERS_PER_CALL_MAX: usize = 100;
 
-    /// Longest user name in characters.
+    /// Longest user name in characters, as a reader counts them (grapheme clusters).
     pub const USERNAME_CHARS_MAX: usize = 32;
 
-    /// Shortest user name in characters.
+    /// Shortest user name in characters, as a reader counts them.
     pub const USERNAME_CHARS_MIN: usize = 3;
+
+    /// Longest user name in bytes.
+    pub const USERNAME_BYTES_MAX: usize = 128;
 
     /// Longest password in bytes of UTF-8; bcrypt reads no more.
     pub const PASSWORD_BYTES_MAX: usize = 72;
 
-    /// Shortest password in characters.
+    /// Shortest password in code points.
     pub const PASSWORD_CHARS_MIN: usize = 8;
 
-    /// Longest display name in characters.
+    /// Shortest secret of a guest in code points.
+    pub const GUEST_SECRET_CHARS_MIN: usize = 16;
+
+    /// Longest secret of a guest in code points.
+    pub const GUEST_SECRET_CHARS_MAX: usize = 128;
+
+    /// Longest display name in characters, as a reader counts them (grapheme clusters).
     pub const NAME_CHARS_MAX: usize = 40;
 
-    /// Longest room name in characters.
+    /// Longest display name in bytes.
+    pub const NAME_BYTES_MAX: usize = 160;
+
+    /// Longest room name in characters, as a reader counts them (grapheme clusters).
     pub const ROOM_NAME_CHARS_MAX: usize = 64;
 
-    /// Longest free text of a profile, a room topic or a presence note in bytes.
+    /// Longest room name in bytes.
+    pub const ROOM_NAME_BYTES_MAX: usize = 256;
+
+    /// Longest free text of a profile, a room topic, a reason or a presence note in bytes.
     pub const NOTE_BYTES_MAX: usize = 512;
 
-    /// Longest e-mail address in bytes.
+    /// Longest e-mail address in bytes, as SMTP allows.
     pub const EMAIL_BYTES_MAX: usize = 254;
 
-    /// Longest language tag in bytes.
+    /// Longest language tag in bytes: language, script, region and one variant.
     pub const LANGUAGE_BYTES_MAX: usize = 35;
 
     /// Longest name of a device in bytes.
@@ -118,11 +133,12 @@ limits! {
     /// Most sessions of one account. A further sign-in ends the one that was used longest ago.
     pub const SESSIONS_MAX: usize = 50;
 
-    /// Longest position in a list of rooms, `next` and `after`, in bytes.
+    /// Longest position in a list of rooms, `next` and `after`, in bytes. A name of 256 bytes becomes at most eleven times longer by
+    /// folding, and stands twice in the key of its order.
     pub const POSITION_BYTES_MAX: usize = 8 * 1024;
 
-    /// Longest reaction in bytes: one emoji with its modifiers, or a short code.
-    pub const EMOJI_BYTES_MAX: usize = 32;
+    /// Longest reaction in bytes: one emoji or a short code. The longest emoji, a kiss of two skin tones, has 35.
+    pub const EMOJI_BYTES_MAX: usize = 40;
 
     /// Most distinct emoji on one message.
     pub const EMOJI_PER_MESSAGE_MAX: usize = 32;

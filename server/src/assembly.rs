@@ -1,6 +1,5 @@
 //! The services over one store: what [`crate::app`] runs behind its connections.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -217,13 +216,7 @@ fn read_words(path: &Path) -> Result<WordList, StartError> {
         part: "chat.word_filter",
         reason: format!("{}: {error}", path.display()),
     })?;
-    Ok(WordList::new(
-        text.lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .map(str::to_lowercase)
-            .collect::<HashSet<_>>(),
-    ))
+    Ok(WordList::new(text.lines()))
 }
 
 fn allowances(config: &Config) -> Allowances {

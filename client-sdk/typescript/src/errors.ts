@@ -19,6 +19,8 @@ export class CallError extends Error {
   readonly retryAfterMs: number | undefined;
   /** The field of the request that was refused. */
   readonly field: string | undefined;
+  /** The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them. */
+  readonly rule: string | undefined;
 
   constructor(fault: Fault, options?: { cause?: unknown }) {
     super(fault.message, options);
@@ -28,6 +30,7 @@ export class CallError extends Error {
     this.retry = name === undefined ? 'never' : CODES[name].retry;
     this.retryAfterMs = fault.retry_after_ms;
     this.field = fault.field;
+    this.rule = fault.rule;
   }
 }
 

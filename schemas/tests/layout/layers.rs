@@ -85,6 +85,11 @@ const RINGLESS: &[Ringless] = &[
         deep: false,
     },
     Ringless {
+        sources: "protocol/text/src/",
+        read: rust::read,
+        deep: true,
+    },
+    Ringless {
         sources: "client-sdk/typescript/src/",
         read: scripts::read,
         deep: true,

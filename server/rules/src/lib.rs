@@ -7,12 +7,13 @@
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
 //! - [`signals`]: what one entity tells another;
-//! - [`names`]: what players may call themselves; [`word_list`]: the built-in word filter;
+//! - [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
+//!
+//! What the texts of a request may hold is decided before: they come here in the normal forms of `pitturu_text`.
 
 pub mod accounts;
 pub mod friends;
-pub mod names;
 pub mod pages;
 pub mod rooms;
 pub mod signals;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::limits::{POSITION_BYTES_MAX, ROOM_NAME_CHARS_MAX};
+use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
     SearchRooms,
@@ -98,11 +98,6 @@ impl RoomDirectory {
 
     /// [`SearchRooms`].
     pub async fn search(&self, caller: &Caller, request: SearchRooms) -> Result<Rooms, Fault> {
-        let characters = request.query.chars().count();
-        if characters == 0 || characters > ROOM_NAME_CHARS_MAX {
-            let range = format!("1 to {ROOM_NAME_CHARS_MAX} characters");
-            return Err(Fault::invalid("query", range));
-        }
         let after = check_position(request.after)?;
         let limit = page_items(request.limit)?;
         let page = self

@@ -1,10 +1,10 @@
 //! Calls that run at a room's owner: decoded by the table of methods, and put into classes by what they need.
 
-use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::methods::{Method, Target};
 use pitturu_protocol::types::chat;
+use pitturu_text::fields;
 
 /// Defines the classes. A method of the table that runs at a room and stands in none of them does not compile.
 macro_rules! classes {
@@ -131,11 +131,12 @@ macro_rules! room_methods {
         room_methods!(@keep [$($kept)*] $($rest)*);
     };
     (@keep [$($request:ident($($columns:tt)*);)*]) => {
-        /// Decodes the request of a method that runs at a room. `None`: the method runs elsewhere.
+        /// Decodes the request of a method that runs at a room, its texts in their normal forms. `None`: the method runs
+        /// elsewhere.
         pub fn decode(method: u16, body: &[u8]) -> Option<Result<Decoded, Fault>> {
             $(
                 if method == <chat::$request as Method>::NUMBER {
-                    return Some(codec::decode_request(body).map(|request: chat::$request| Decoded {
+                    return Some(fields::decode(body).map(|request: chat::$request| Decoded {
                         target: target!(request $($columns)*),
                         request: request.into(),
                     }));
@@ -153,6 +154,8 @@ pitturu_protocol::for_each_method!(room_methods);
 
 #[cfg(test)]
 mod tests {
+    use pitturu_protocol::codec;
+
     use super::*;
 
     #[test]

@@ -39,10 +39,10 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
-use pitturu_rules::names;
 use pitturu_store::StoreError;
 use pitturu_store::auth_keys::AuthKeys;
 use pitturu_store::master_keys::MasterKeysError;
+use pitturu_text::username::Username;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -223,7 +223,7 @@ impl AccountService {
             .admins
             .iter()
             .map(|name| {
-                names::Username::parse(name)
+                Username::parse(name)
                     .map(|name| name.folded)
                     .map_err(|_| OpenError::Admin(name.clone()))
             })
@@ -290,6 +290,11 @@ fn key_without_passwords<M: Method>(caller: &Caller, request: &M) -> Option<Idem
         request_hash,
         ..key
     })
+}
+
+/// An empty text is none.
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
 }
 
 /// Another code for what an entity has refused with this one.

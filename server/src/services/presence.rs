@@ -7,12 +7,13 @@ use metrics::counter;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::{NOTE_BYTES_MAX, USERS_PER_CALL_MAX};
+use pitturu_protocol::limits::USERS_PER_CALL_MAX;
 use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::rooms::identity::direct_room;
+use pitturu_text::fields::Texts as _;
 use tokio::sync::mpsc;
 
 use super::friends::FriendService;
@@ -46,19 +47,22 @@ impl PresenceService {
         }
         let presence = SetPresence {
             status: request.status,
-            note: checked_note(request.note)?,
+            note: request.note.filter(|note| !note.is_empty()),
         };
         self.registry.set_presence(user, presence);
         Ok(Done {})
     }
 
     /// What a hello wants others to see, as far as [`SetPresence`] would take it.
-    pub fn restored(presence: SetPresence) -> SetPresence {
+    pub fn restored(mut presence: SetPresence) -> SetPresence {
+        if presence.settle_texts().is_err() {
+            presence.note = None;
+        }
         let status = match presence.status {
             Status::InGame => Status::Online,
             status => status,
         };
-        let note = checked_note(presence.note).unwrap_or_default();
+        let note = presence.note.filter(|note| !note.is_empty());
         SetPresence { status, note }
     }
 
@@ -155,14 +159,4 @@ impl PresenceService {
             }
         }
     }
-}
-
-/// The note as it is shown; none if it is empty.
-fn checked_note(note: Option<String>) -> Result<Option<String>, Fault> {
-    let note = note.filter(|note| !note.is_empty());
-    if note.as_ref().map_or(0, String::len) > NOTE_BYTES_MAX {
-        let range = format!("at most {NOTE_BYTES_MAX} bytes");
-        return Err(Fault::invalid("note", range));
-    }
-    Ok(note)
 }

@@ -14,9 +14,9 @@ use pitturu_protocol::types::profile::{
     FindPlayer, GetProfile, GetProfiles, Profile, Profiles, UpdateProfile,
 };
 use pitturu_rules::accounts::{AccountRow, ProfileChange, ProfileRow};
-use pitturu_rules::names;
 use pitturu_rules::pages::Page;
 use pitturu_store::StoreError;
+use pitturu_text::username::Username;
 
 use crate::chat::directory::DisplayNames;
 use crate::connections::caller::Caller;
@@ -81,7 +81,8 @@ impl ProfileService {
 
     /// [`FindPlayer`].
     pub async fn find_player(&self, _: &Caller, request: FindPlayer) -> Result<Profile, Fault> {
-        let name = names::Username::parse(&request.username)?;
+        let name =
+            Username::parse(&request.username).map_err(|refusal| refusal.fault("username"))?;
         self.store
             .account_named(&name.folded)
             .await?
@@ -96,7 +97,7 @@ impl ProfileService {
         request: UpdateProfile,
     ) -> Result<Profile, Fault> {
         let user = caller.user()?;
-        let change = AccountAsk::UpdateProfile(change(&request)?);
+        let change = AccountAsk::UpdateProfile(change(request));
         let ask = Ask::Account(Box::new(change), caller.conn);
         let updated = self
             .owners
@@ -130,25 +131,15 @@ impl DisplayNames for ProfileService {
     }
 }
 
-fn change(request: &UpdateProfile) -> Result<ProfileChange, Fault> {
-    let name = match &request.name {
-        Some(name) => Some(names::display_name("name", name)?),
-        None => None,
-    };
-    let note = |field: &str, text: &Option<String>| match text {
-        Some(text) => names::note(field, text).map(Some),
-        None => Ok(None),
-    };
-    let language = match &request.language {
-        Some(tag) => Some(names::language(tag)?),
-        None => None,
-    };
-    Ok(ProfileChange {
-        name,
-        avatar: note("avatar", &request.avatar)?,
-        bio: note("bio", &request.bio)?,
-        language,
-    })
+/// An empty text clears its field; a name is never empty.
+fn change(request: UpdateProfile) -> ProfileChange {
+    let shown = |text: String| Some(text).filter(|text| !text.is_empty());
+    ProfileChange {
+        name: request.name,
+        avatar: request.avatar.map(shown),
+        bio: request.bio.map(shown),
+        language: request.language.map(shown),
+    }
 }
 
 fn profile(account: AccountRow) -> Profile {

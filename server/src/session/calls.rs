@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
@@ -16,6 +15,7 @@ use pitturu_protocol::types;
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
 use pitturu_store::clock::{Steady, now_ms};
+use pitturu_text::fields::{self, Texts};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
 
@@ -256,7 +256,7 @@ async fn look_at_target(
     }
 }
 
-fn carry_out<M: Method>(
+fn carry_out<M: Method + Texts>(
     context: &Arc<SessionContext>,
     call: Call,
     incoming: Incoming<'_>,
@@ -266,7 +266,7 @@ fn carry_out<M: Method>(
 where
     Services: Handle<M>,
 {
-    let request: M = codec::decode_request(incoming.body)?;
+    let request: M = fields::decode(incoming.body)?;
     let more = <Services as Handle<M>>::cost(&request).saturating_sub(1);
     if let Some(more) = NonZeroU32::new(more) {
         let who = who(&call.connection, call.caller.identity.as_ref());

@@ -11,6 +11,7 @@ mod integers;
 mod keys;
 mod pages;
 mod presence;
+mod texts;
 mod told;
 mod world;
 

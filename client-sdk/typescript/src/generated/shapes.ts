@@ -23,7 +23,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   Echoed: { data: 'bin', now: 'u53' },
   EditMessage: { room: 'id', seq: 'u53', text: 'text' },
   EphemeralSent: { room: 'id', from: 'id', name: 'text', text: 'text', at: 'u53' },
-  Fault: { code: 'u16', message: 'text', retry_after_ms: 'u53?', field: 'text?' },
+  Fault: { code: 'u16', message: 'text', retry_after_ms: 'u53?', field: 'text?', rule: 'text?' },
   FindPlayer: { username: 'text' },
   Friend: { user: 'id', name: 'text', state: 'text', since: 'u53', presence: 'Presence?' },
   Friends: { friends: 'Friend[]', more: 'bool' },

@@ -68,9 +68,9 @@ export interface Methods {
   CreateRoom: { request: types.CreateRoom; reply: types.RoomView };
   /** The direct room with another player, made when it is new, opened on this connection. */
   OpenDirect: { request: types.OpenDirect; reply: types.RoomView };
-  /** Public rooms in the order of their names. */
+  /** Public rooms in the order of their names, without regard to case and accents. */
   ListRooms: { request: types.ListRooms; reply: types.Rooms };
-  /** Public rooms with a word that begins like each word of the query, without regard to case. */
+  /** Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the last may be only begun. Without regard to case and width. */
   SearchRooms: { request: types.SearchRooms; reply: types.Rooms };
   /** The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
   ListMyRooms: { request: types.ListMyRooms; reply: types.MyRooms };

@@ -173,6 +173,8 @@ export interface Fault {
   retry_after_ms?: number | undefined;
   /** The field of the request that was refused, written as `field.inner` or `list[0].field`; at most 512 bytes. */
   field?: string | undefined;
+  /** The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them. */
+  rule?: string | undefined;
 }
 
 /** The player with this user name. */
@@ -438,7 +440,7 @@ export interface ListReactions {
   limit?: number | undefined;
 }
 
-/** Public rooms in the order of their names. */
+/** Public rooms in the order of their names, without regard to case and accents. */
 export interface ListRooms {
   /** `next` of the page before. */
   after?: string | undefined;
@@ -709,7 +711,7 @@ export interface React {
   room: RoomId;
   /** The message. */
   seq: number;
-  /** One emoji or short code, at most 32 bytes. */
+  /** One emoji, or one short code such as `:party:`. Kept fully qualified: `❤` is `❤️`. */
   emoji: string;
   /** True adds, false takes back. */
   on: boolean;
@@ -982,7 +984,7 @@ export interface Rooms {
   next?: string | undefined;
 }
 
-/** Public rooms with a word that begins like each word of the query, without regard to case. */
+/** Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the last may be only begun. Without regard to case and width. */
 export interface SearchRooms {
   /** 1 to 64 characters. */
   query: string;

@@ -78,23 +78,33 @@ export const LIMITS = {
   RETENTION_MESSAGES_MAX: 1000000000,
   /** Most user ids in one request for profiles or presence. */
   USERS_PER_CALL_MAX: 100,
-  /** Longest user name in characters. */
+  /** Longest user name in characters, as a reader counts them (grapheme clusters). */
   USERNAME_CHARS_MAX: 32,
-  /** Shortest user name in characters. */
+  /** Shortest user name in characters, as a reader counts them. */
   USERNAME_CHARS_MIN: 3,
+  /** Longest user name in bytes. */
+  USERNAME_BYTES_MAX: 128,
   /** Longest password in bytes of UTF-8; bcrypt reads no more. */
   PASSWORD_BYTES_MAX: 72,
-  /** Shortest password in characters. */
+  /** Shortest password in code points. */
   PASSWORD_CHARS_MIN: 8,
-  /** Longest display name in characters. */
+  /** Shortest secret of a guest in code points. */
+  GUEST_SECRET_CHARS_MIN: 16,
+  /** Longest secret of a guest in code points. */
+  GUEST_SECRET_CHARS_MAX: 128,
+  /** Longest display name in characters, as a reader counts them (grapheme clusters). */
   NAME_CHARS_MAX: 40,
-  /** Longest room name in characters. */
+  /** Longest display name in bytes. */
+  NAME_BYTES_MAX: 160,
+  /** Longest room name in characters, as a reader counts them (grapheme clusters). */
   ROOM_NAME_CHARS_MAX: 64,
-  /** Longest free text of a profile, a room topic or a presence note in bytes. */
+  /** Longest room name in bytes. */
+  ROOM_NAME_BYTES_MAX: 256,
+  /** Longest free text of a profile, a room topic, a reason or a presence note in bytes. */
   NOTE_BYTES_MAX: 512,
-  /** Longest e-mail address in bytes. */
+  /** Longest e-mail address in bytes, as SMTP allows. */
   EMAIL_BYTES_MAX: 254,
-  /** Longest language tag in bytes. */
+  /** Longest language tag in bytes: language, script, region and one variant. */
   LANGUAGE_BYTES_MAX: 35,
   /** Longest name of a device in bytes. */
   DEVICE_BYTES_MAX: 128,
@@ -102,10 +112,10 @@ export const LIMITS = {
   ADDRESS_BYTES_MAX: 45,
   /** Most sessions of one account. A further sign-in ends the one that was used longest ago. */
   SESSIONS_MAX: 50,
-  /** Longest position in a list of rooms, `next` and `after`, in bytes. */
+  /** Longest position in a list of rooms, `next` and `after`, in bytes. A name of 256 bytes becomes at most eleven times longer by folding, and stands twice in the key of its order. */
   POSITION_BYTES_MAX: 8192,
-  /** Longest reaction in bytes: one emoji with its modifiers, or a short code. */
-  EMOJI_BYTES_MAX: 32,
+  /** Longest reaction in bytes: one emoji or a short code. The longest emoji, a kiss of two skin tones, has 35. */
+  EMOJI_BYTES_MAX: 40,
   /** Most distinct emoji on one message. */
   EMOJI_PER_MESSAGE_MAX: 32,
   /** Most room members whose presence is sent by name; larger rooms get counts. */

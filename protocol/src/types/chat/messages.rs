@@ -71,7 +71,7 @@ pub struct React {
     pub room: RoomId,
     /// The message.
     pub seq: u64,
-    /// One emoji or short code, at most 32 bytes.
+    /// One emoji, or one short code such as `:party:`. Kept fully qualified: `❤` is `❤️`.
     pub emoji: String,
     /// True adds, false takes back.
     pub on: bool,

@@ -102,7 +102,7 @@ pub struct OpenDirect {
     pub user: UserId,
 }
 
-/// Public rooms in the order of their names.
+/// Public rooms in the order of their names, without regard to case and accents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListRooms {
@@ -114,7 +114,8 @@ pub struct ListRooms {
     pub limit: Option<u32>,
 }
 
-/// Public rooms with a word that begins like each word of the query, without regard to case.
+/// Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the
+/// last may be only begun. Without regard to case and width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SearchRooms {

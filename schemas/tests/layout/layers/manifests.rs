@@ -10,7 +10,8 @@ use crate::sources::{Source, Violation};
 /// Dependencies of tests and benches don't count. A crate that does not exist breaks nothing.
 const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("protocol", &[]),
-    ("server/rules", &["protocol"]),
+    ("protocol/text", &["protocol"]),
+    ("server/rules", &["protocol", "protocol/text"]),
     ("server/store", &["protocol"]),
     // It borrows the server's files, and so has to do without the rest of the server.
     ("server/model", &["protocol"]),

@@ -2,13 +2,13 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::NOTE_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     BanMember, KickMember, LostReason, MemberRole, MuteMember, RoomKind, SetMemberRole,
 };
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState};
+use super::settings::shown;
 use super::state::new_member;
 use super::{Actor, Effects, Room, RoomEvent};
 
@@ -110,7 +110,6 @@ impl Room {
         request: KickMember,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
-        check_reason(request.reason.as_deref())?;
         self.may_moderate(actor, request.user)?;
         match self.members.get(&request.user).map(|row| &row.state) {
             Some(MemberState::Member | MemberState::Invited) => {}
@@ -126,7 +125,7 @@ impl Room {
         let entry = InboxEntry::RoomKicked {
             room: self.row.room,
             by: actor.user,
-            reason: request.reason,
+            reason: shown(request.reason),
         };
         effects.tell(request.user, actor.now, entry);
         Ok(())
@@ -140,7 +139,6 @@ impl Room {
         name: &str,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
-        check_reason(request.reason.as_deref())?;
         if request.until.is_some_and(|until| until <= actor.now) {
             return Err(Fault::invalid("until", "a time still to come"));
         }
@@ -148,7 +146,7 @@ impl Room {
         let state = MemberState::Banned {
             by: actor.user,
             until: request.until,
-            reason: request.reason.clone(),
+            reason: shown(request.reason.clone()),
         };
         if self.place(request.user).is_some() {
             self.put_out(request.user, state, LostReason::Banned, actor.now, effects);
@@ -164,7 +162,7 @@ impl Room {
             room: self.row.room,
             by: actor.user,
             until: request.until,
-            reason: request.reason,
+            reason: shown(request.reason),
         };
         effects.tell(request.user, actor.now, entry);
         Ok(())
@@ -316,14 +314,4 @@ impl Room {
             self.save_member(row, effects);
         }
     }
-}
-
-fn check_reason(reason: Option<&str>) -> Result<(), Fault> {
-    if reason.map_or(0, str::len) > NOTE_BYTES_MAX {
-        return Err(Fault::invalid(
-            "reason",
-            format!("at most {NOTE_BYTES_MAX} bytes"),
-        ));
-    }
-    Ok(())
 }

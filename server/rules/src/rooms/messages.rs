@@ -2,9 +2,7 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::{
-    DATA_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, TEXT_BYTES_MAX,
-};
+use pitturu_protocol::limits::{DATA_BYTES_MAX, EMOJI_PER_MESSAGE_MAX};
 use pitturu_protocol::types::chat::{
     Changed, EditMessage, EphemeralSent, MemberRole, Message, React, Reacted, Reaction, ReadMarker,
     RoomKind, SendEphemeral, SendMessage, Sent,
@@ -155,12 +153,6 @@ impl Room {
     ) -> Result<Reacted, Fault> {
         self.may_write(actor)?;
         let emoji = &request.emoji;
-        if emoji.is_empty() || emoji.len() > EMOJI_BYTES_MAX {
-            return Err(Fault::invalid(
-                "emoji",
-                format!("1 to {EMOJI_BYTES_MAX} bytes"),
-            ));
-        }
         if row.msg.deleted_by.is_some() {
             return Err(Fault::of(Code::MessageDeleted));
         }
@@ -265,12 +257,6 @@ impl Room {
     }
 
     fn check_text(&self, text: &str) -> Result<(), Fault> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(Fault::invalid(
-                "text",
-                format!("at most {TEXT_BYTES_MAX} bytes"),
-            ));
-        }
         match &self.limits.filter {
             Some(filter) if !filter.allows(self.row.room, text) => {
                 Err(Fault::of(Code::TextRefused))

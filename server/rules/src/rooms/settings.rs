@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::limits::{NOTE_BYTES_MAX, ROOM_NAME_CHARS_MAX};
 use pitturu_protocol::types::chat::{CreateRoom, MemberRole, RoomKind, UpdateRoom};
 use pitturu_protocol::types::inbox::InboxEntry;
 
@@ -35,8 +34,8 @@ impl Room {
         let row = RoomRow {
             room,
             kind: request.kind,
-            name: check_name(&request.name)?,
-            topic: check_topic(request.topic)?,
+            name: request.name,
+            topic: shown(request.topic),
             slow_mode_ms: request.slow_mode_ms.unwrap_or_default(),
             retention,
             created_at: actor.now,
@@ -116,10 +115,10 @@ impl Room {
         self.require(actor, MemberRole::Owner)?;
         let mut row = self.row.clone();
         if let Some(name) = request.name {
-            row.name = check_name(&name)?;
+            row.name = name;
         }
         if request.topic.is_some() {
-            row.topic = check_topic(request.topic)?;
+            row.topic = shown(request.topic);
         }
         if let Some(pause) = request.slow_mode_ms {
             row.slow_mode_ms = pause;
@@ -182,26 +181,7 @@ impl Room {
     }
 }
 
-fn check_name(name: &str) -> Result<String, Fault> {
-    let name = name.trim();
-    if name.is_empty()
-        || name.chars().count() > ROOM_NAME_CHARS_MAX
-        || name.chars().any(char::is_control)
-    {
-        return Err(Fault::invalid(
-            "name",
-            format!("1 to {ROOM_NAME_CHARS_MAX} characters, no control characters"),
-        ));
-    }
-    Ok(name.to_owned())
-}
-
-fn check_topic(topic: Option<String>) -> Result<Option<String>, Fault> {
-    match topic {
-        Some(topic) if topic.len() > NOTE_BYTES_MAX => Err(Fault::invalid(
-            "topic",
-            format!("at most {NOTE_BYTES_MAX} bytes"),
-        )),
-        topic => Ok(topic.filter(|topic| !topic.is_empty())),
-    }
+/// An empty topic or reason is none.
+pub(super) fn shown(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }

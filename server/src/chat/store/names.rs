@@ -6,11 +6,12 @@ use pitturu_protocol::types::chat::RoomKind;
 use pitturu_rules::rooms::rows::RoomRow;
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Bounds, List, Row, RowKey, RowRange};
-use unicode_normalization::UnicodeNormalization as _;
+use pitturu_text::fold::{order, room_name};
+use pitturu_text::words;
 
 use super::RoomStore;
 
-/// Public rooms by name: folded name, a zero byte, room.
+/// Public rooms by name: the order of the name, a zero byte, room.
 const NAMES: List = List(2);
 
 /// Public rooms by the words of their names: word, a zero byte, room; of each its folded name.
@@ -33,25 +34,9 @@ const SEARCH_ROWS_MAX: usize = 4_096;
 /// Index rows that a search reads at a time.
 const SEARCH_ROWS: usize = 256;
 
-/// A name as it is compared: compatibility forms made equal, lower case.
-fn fold(name: &str) -> String {
-    let lower = name.nfkc().collect::<String>().to_lowercase();
-    // Lower case can undo the normal form, and a zero byte would end the text of a key.
-    lower.nfkc().filter(|&letter| letter != '\0').collect()
-}
-
-/// The words of a folded name. A word without letters or digits, such as an emoji, counts as it is.
-fn words(folded: &str) -> Vec<&str> {
-    let mut words: Vec<&str> = folded
-        .split_whitespace()
-        .flat_map(|part| {
-            let plain: Vec<&str> = part
-                .split(|letter: char| !letter.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .collect();
-            if plain.is_empty() { vec![part] } else { plain }
-        })
-        .collect();
+/// The words of a folded name, each once.
+fn words_of(folded: &str) -> Vec<&str> {
+    let mut words = words::words(folded).concat();
     words.sort_unstable();
     words.dedup();
     words
@@ -75,7 +60,7 @@ fn position(text: &str, room: RoomId) -> String {
 fn key_at(position: &str) -> Result<RowKey, StoreError> {
     let (room, text) = position
         .split_at_checked(ID_CHARS)
-        .filter(|(_, text)| text.len() <= POSITION_BYTES_MAX - ID_CHARS)
+        .filter(|_| position.len() <= POSITION_BYTES_MAX)
         .ok_or(StoreError::InvalidPosition)?;
     let room = room.parse().map_err(|_| StoreError::InvalidPosition)?;
     Ok(index_key(text, room))
@@ -87,20 +72,20 @@ pub(super) fn changes(
     row: &RoomRow,
 ) -> Vec<(List, RowKey, Option<Vec<u8>>)> {
     let listed = |row: &&RoomRow| row.kind == RoomKind::Public && !row.deleted;
-    let old = before.filter(listed).map(|row| fold(&row.name));
-    let new = Some(row).filter(listed).map(|row| fold(&row.name));
+    let old = before.filter(listed).map(|row| room_name(&row.name));
+    let new = Some(row).filter(listed).map(|row| room_name(&row.name));
     let mut changes = Vec::new();
     if old == new {
         return changes;
     }
     if let Some(old) = old {
-        changes.push((NAMES, index_key(&old, row.room), None));
-        let words = words(&old).into_iter();
+        changes.push((NAMES, index_key(&order(&old), row.room), None));
+        let words = words_of(&old).into_iter();
         changes.extend(words.map(|word| (WORDS, index_key(word, row.room), None)));
     }
     if let Some(new) = new {
-        changes.push((NAMES, index_key(&new, row.room), Some(Vec::new())));
-        let words = words(&new).into_iter();
+        changes.push((NAMES, index_key(&order(&new), row.room), Some(Vec::new())));
+        let words = words_of(&new).into_iter();
         let name = || Some(new.clone().into_bytes());
         changes.extend(words.map(|word| (WORDS, index_key(word, row.room), name())));
     }
@@ -108,7 +93,7 @@ pub(super) fn changes(
 }
 
 impl RoomStore {
-    /// One page of all public rooms, in the order of their folded names.
+    /// One page of all public rooms, in the [`order`] of their folded names.
     ///
     /// # Errors
     /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
@@ -131,8 +116,9 @@ impl RoomStore {
         Ok(page)
     }
 
-    /// One page of the public rooms whose name has, for each word of the query, a word that begins with it. Case and
-    /// compatibility forms (NFKC) do not matter. A query without words finds nothing.
+    /// One page of the public rooms whose name has each part of the query that stands between blanks: its words follow
+    /// each other there, and the last may be only begun. Names are compared by [`room_name`]. A query without words finds
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError::InvalidPosition`] for an `after` that is no page's `next`.
@@ -142,11 +128,16 @@ impl RoomStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<RoomsPage, StoreError> {
-        let folded = fold(query);
-        let words = words(&folded);
+        let folded = room_name(query);
+        let parts = words::words(&folded);
         let mut page = RoomsPage::default();
         // The longest word leaves the fewest rows to look at.
-        let Some(lead) = words.iter().max_by_key(|word| word.len()).copied() else {
+        let Some(lead) = parts
+            .iter()
+            .flatten()
+            .max_by_key(|word| word.len())
+            .copied()
+        else {
             return Ok(page);
         };
         let mut after = after.map(key_at).transpose()?;
@@ -164,7 +155,7 @@ impl RoomStore {
                     continue;
                 };
                 page.next = Some(position(word, room));
-                if matches(row, word, lead, &words) {
+                if matches(row, word, lead, &parts) {
                     page.rooms.push(room);
                     page.positions.push(position(word, room));
                 }
@@ -181,34 +172,58 @@ impl RoomStore {
     }
 }
 
-/// Whether the room of this index row matches all words, and this is the first of its rows that the search meets.
-fn matches((_, name): &Row, word: &str, lead: &str, query: &[&str]) -> bool {
+/// Whether the room of this index row has all parts of the query, and this is the first of its rows that the search meets.
+fn matches((_, name): &Row, word: &str, lead: &str, parts: &[Vec<&str>]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else {
         return false;
     };
-    let name_words = words(name);
-    let first = name_words.iter().find(|word| word.starts_with(lead));
-    first == Some(&word)
-        && query
-            .iter()
-            .all(|wanted| name_words.iter().any(|word| word.starts_with(wanted)))
+    let first = words_of(name)
+        .into_iter()
+        .find(|word| word.starts_with(lead));
+    let name_words = words::words(name).concat();
+    first == Some(word) && parts.iter().all(|part| has_part(&name_words, part))
+}
+
+/// Whether the words of a part follow each other in a name; the last may be only begun.
+fn has_part(name: &[&str], part: &[&str]) -> bool {
+    let Some((last, whole)) = part.split_last() else {
+        return true;
+    };
+    name.windows(part.len()).any(|window| {
+        let (begun, before) = (window[whole.len()], &window[..whole.len()]);
+        before == whole && begun.starts_with(last)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use pitturu_protocol::limits::ROOM_NAME_BYTES_MAX;
+
     use super::*;
 
     #[test]
-    fn names_fold_and_split() {
-        assert_eq!(fold("ＡＢＣ Straße"), "abc straße");
-        assert_eq!(
-            words(&fold("Boss-Raid, boss raid 2")),
-            ["2", "boss", "raid"]
-        );
-        assert_eq!(words(&fold("길드 모집!")), ["길드", "모집"]);
-        assert_eq!(words(&fold("🎮 🎮")), ["🎮"]);
-        assert!(words(&fold(" \t")).is_empty());
-        assert_eq!(fold("a\0b"), "ab");
+    fn a_part_is_found_where_its_words_follow_each_other() {
+        let name = ["boss", "raid", "2"];
+        for part in [&["boss"][..], &["ra"], &["boss", "ra"], &["raid", "2"], &[]] {
+            assert!(has_part(&name, part), "{part:?}");
+        }
+        for part in [
+            &["aid"][..],
+            &["bo", "raid"],
+            &["raid", "boss"],
+            &["raid", "2", "3"],
+        ] {
+            assert!(!has_part(&name, part), "{part:?}");
+        }
+        assert_eq!(words_of("boss raid, boss"), ["boss", "raid"]);
+    }
+
+    #[test]
+    fn the_position_of_the_longest_name_is_taken_back() {
+        let room = RoomId::from_bytes([7; 10]);
+        let longest = order(&room_name(&"ﷺ".repeat(ROOM_NAME_BYTES_MAX / "ﷺ".len())));
+        let key = index_key(&longest, room);
+        assert_eq!(key_at(&position(&longest, room)), Ok(key));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow};
-use pitturu_rules::names::{self, Username};
+use pitturu_text::username::Username;
 
 use super::devices::account;
 use super::reset_delivery::ResetMessage;
 use super::{
-    AccountService, Players, Stored, decode, instead, key_without_passwords, locked_out, tokens,
+    AccountService, Players, Stored, decode, given, instead, key_without_passwords, locked_out,
+    tokens,
 };
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
@@ -27,9 +28,9 @@ impl AccountService {
         request: UpgradeGuest,
     ) -> Result<Account, Fault> {
         let Identity { user, session, .. } = *caller.identity()?;
-        let username = Username::parse(&request.username)?;
-        names::password("password", &request.password)?;
-        let email = names::email(request.email.as_deref())?;
+        let username =
+            Username::parse(&request.username).map_err(|refusal| refusal.fault("username"))?;
+        let email = given(&request.email);
         let taken = self.players.store.account_named(&username.folded).await?;
         let password = request.password.clone();
         let blanked = UpgradeGuest {
@@ -74,7 +75,6 @@ impl AccountService {
         request: ChangePassword,
     ) -> Result<Done, Fault> {
         let identity = caller.identity()?;
-        names::password("new", &request.new)?;
         let blanked = ChangePassword {
             old: String::new(),
             new: String::new(),
@@ -180,7 +180,6 @@ impl AccountService {
         caller: &Caller,
         request: ResetPassword,
     ) -> Result<Done, Fault> {
-        names::password("password", &request.password)?;
         let invalid = || Fault::of(Code::TokenInvalid);
         let (user, token) = tokens::presented_reset(&request.token).ok_or_else(invalid)?;
         let password = request.password.clone();

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_rules::names;
+use pitturu_protocol::limits::PASSWORD_BYTES_MAX;
 use tokio::sync::oneshot;
 
 /// Most passwords that wait for a thread. Beyond it a call is refused with [`Code::Overloaded`] and the time that the
@@ -82,7 +82,7 @@ impl Passwords {
         })
     }
 
-    /// Hashes a password that [`names::password`] has let through.
+    /// Hashes a password that fits [`pitturu_text::kind::Kind::NewPassword`].
     pub async fn hash(&self, password: &str) -> Result<String, Fault> {
         let (reply, result) = oneshot::channel();
         self.submit(Job::Hash(password.to_owned(), reply))?;
@@ -96,7 +96,7 @@ impl Passwords {
     /// Whether the password has this hash. Without a hash the same work is done for nothing, so that the time doesn't
     /// tell whether there is an account.
     pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Fault> {
-        if !names::can_be_password(password) {
+        if !can_be_password(password) {
             return Ok(false);
         }
         let (reply, result) = oneshot::channel();
@@ -126,6 +126,11 @@ impl Passwords {
             Fault::new(Code::Overloaded, "too many sign-ins at once").retry_after_ms(wait.max(100))
         })
     }
+}
+
+/// Whether bcrypt can tell this text from every other: it stops reading at NUL.
+fn can_be_password(text: &str) -> bool {
+    text.len() <= PASSWORD_BYTES_MAX && !text.contains('\0')
 }
 
 fn work(jobs: &Mutex<mpsc::Receiver<Job>>, waiting: &AtomicUsize, cost: u32) {

@@ -10,21 +10,15 @@ use pitturu_rules::accounts::{
     AccountRow, Claim, Grant, Hidden, Login as LoginRow, PasswordChange, Rotated, Rotation,
     SessionRow,
 };
-use pitturu_rules::names::{self, Username};
+use pitturu_text::username::Username;
 
 use super::creation::{Creation, NewAccount, new_session};
 use super::known_devices::SignInFrom;
 use super::tokens::{self, PresentedRefresh, RefreshOf};
-use super::{AccountService, Stored, decode, instead, key_without_passwords};
+use super::{AccountService, Stored, decode, given, instead, key_without_passwords};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
 use crate::random::random_bytes;
-
-/// Fewest characters of a guest's secret.
-const GUEST_SECRET_CHARS_MIN: usize = 16;
-
-/// Most characters of a guest's secret.
-const GUEST_SECRET_CHARS_MAX: usize = 128;
 
 /// Tries to sign a guest in while another call with the same secret creates or upgrades the account.
 const GUEST_TRIES: usize = 3;
@@ -32,14 +26,13 @@ const GUEST_TRIES: usize = 3;
 impl AccountService {
     /// [`Register`]. A repetition under the same key gets the tokens of the same session.
     pub async fn register(&self, caller: &Caller, request: Register) -> Result<SignedIn, Fault> {
-        let username = Username::parse(&request.username)?;
-        names::password("password", &request.password)?;
-        let name = match &request.name {
-            Some(name) => names::display_name("name", name)?,
-            None => username.shown.clone(),
-        };
-        let email = names::email(request.email.as_deref())?;
-        let device = names::device(request.device.as_deref())?;
+        let username =
+            Username::parse(&request.username).map_err(|refusal| refusal.fault("username"))?;
+        let name = request
+            .name
+            .clone()
+            .unwrap_or_else(|| username.shown.clone());
+        let (email, device) = (given(&request.email), given(&request.device));
         let known = self.players.store.account_named(&username.folded).await?;
         let (key, password) = split_password(caller, request);
         let known = known.map(|account| account.user);
@@ -74,7 +67,7 @@ impl AccountService {
 
     /// [`Login`]. Takes the same time and gives the same answer whether the name or the password is wrong.
     pub async fn login(&self, caller: &Caller, request: Login) -> Result<SignedIn, Fault> {
-        let device = names::device(request.device.as_deref())?;
+        let device = given(&request.device);
         let (folded, is_name) = match Username::parse(&request.username) {
             Ok(name) => (name.folded, true),
             Err(_) => (request.username.clone(), false),
@@ -120,24 +113,8 @@ impl AccountService {
         caller: &Caller,
         request: LoginGuest,
     ) -> Result<SignedIn, Fault> {
-        let chars = request
-            .secret
-            .chars()
-            .take(GUEST_SECRET_CHARS_MAX + 1)
-            .count();
-        if !(GUEST_SECRET_CHARS_MIN..=GUEST_SECRET_CHARS_MAX).contains(&chars) {
-            return Err(Fault::invalid(
-                "secret",
-                format!(
-                    "a guest's secret is {GUEST_SECRET_CHARS_MIN} to {GUEST_SECRET_CHARS_MAX} random characters"
-                ),
-            ));
-        }
-        let device = names::device(request.device.as_deref())?;
-        let name = match &request.name {
-            Some(name) => Some(names::display_name("name", name)?),
-            None => None,
-        };
+        let device = given(&request.device);
+        let name = request.name;
         let secret = tokens::hash_of(request.secret.as_bytes());
         let key = caller.key.clone();
         for _ in 0..GUEST_TRIES {

@@ -108,6 +108,7 @@ impl World {
                     read: Allowance::new(100_000, 100_000),
                     free: Allowance::new(100_000, 100_000),
                     write: Allowance::new(100_000, 100_000),
+                    sign_in: Allowance::new(100_000, 100_000),
                     ..Allowances::default()
                 }),
                 config: session,

@@ -92,11 +92,6 @@ async fn a_changed_password_ends_the_other_sessions() {
         .change_password(&caller, change("wrong password", NEW))
         .await;
     assert_eq!(code(wrong), Code::WrongCredentials);
-    let short = world
-        .accounts
-        .change_password(&caller, change(PASSWORD, "short"))
-        .await;
-    assert_eq!(short.unwrap_err().field.as_deref(), Some("new"));
 
     world
         .accounts
@@ -185,11 +180,6 @@ async fn a_reset_token_works_once_and_ends_all_sessions() {
     let token = token(&world, "ANA").await;
     let second = self::token(&world, "ana").await;
     assert_ne!(token, second);
-    let short = world
-        .accounts
-        .reset_password(&caller, reset(&token, "short"))
-        .await;
-    assert_eq!(code(short), Code::InvalidArgument);
     world
         .accounts
         .reset_password(&caller, reset(&token, NEW))
