@@ -6,12 +6,13 @@
 //! - [`rooms`]: the rules of a room, and its rows;
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
-//! - [`signals`]: what one entity tells another;
+//! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
 //! - [`names`]: what players may call themselves; [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
 
 pub mod accounts;
 pub mod friends;
+pub mod lists;
 pub mod names;
 pub mod pages;
 pub mod rooms;

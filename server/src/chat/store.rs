@@ -10,13 +10,11 @@ mod reads;
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::RoomKind;
-use pitturu_rules::rooms::rows::{
-    MemberRow, MemberState, MessageRow, RoomRow, RoomRows, StoredRoom,
-};
+use pitturu_rules::rooms::rows::{MemberState, MessageRow, RoomRow, RoomRows, StoredRoom};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Bounds, Commit, Entities, EntityId, Entry, Glance, Head, Kind, List, Loaded, LoadedPart, Part,
-    RowKey, RowRange,
+    Bounds, Claimed, Commit, Entities, EntityId, Entry, Glance, Head, Kind, List, Loaded,
+    LoadedPart, Part, RowKey, RowRange, Space,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +44,15 @@ const MEMBERS: &[u8] = b"u";
 /// Rows of reactions: sequence of the message, user.
 const REACTIONS: &[u8] = b"r";
 
+/// Rows of what limits players: user.
+const SANCTIONS: &[u8] = b"x";
+
+/// Rows of messages that are deleted: sequence.
+const DELETED: &[u8] = b"d";
+
+/// Handles of rooms among the claims.
+const HANDLES: Space = Space(3);
+
 /// The room among entities.
 pub fn entity(room: RoomId) -> EntityId {
     EntityId::new(ROOM, room)
@@ -53,6 +60,14 @@ pub fn entity(room: RoomId) -> EntityId {
 
 fn member_key(user: UserId) -> RowKey {
     [MEMBERS, user.as_bytes()].concat()
+}
+
+fn sanction_key(user: UserId) -> RowKey {
+    [SANCTIONS, user.as_bytes()].concat()
+}
+
+fn deleted_key(seq: u64) -> RowKey {
+    [DELETED, &seq.to_be_bytes()].concat()
 }
 
 fn reactions_of(seq: u64) -> RowKey {
@@ -91,6 +106,15 @@ pub fn put(commit: &mut Commit, room: RoomId, rows: &RoomRows, now: u64) {
         let is_kept = member.state != MemberState::Left;
         let row = is_kept.then(|| encode(member));
         commit.rows.push((member_key(member.user), row));
+    }
+    for (user, sanction) in &rows.sanctions {
+        let row = sanction.as_ref().map(encode);
+        commit.rows.push((sanction_key(*user), row));
+    }
+    for (seq, is_noted) in &rows.deleted {
+        commit
+            .rows
+            .push((deleted_key(*seq), is_noted.then(Vec::new)));
     }
     for (seq, user, emoji) in &rows.reactions {
         let row = (!emoji.is_empty()).then(|| encode(emoji));
@@ -189,10 +213,51 @@ impl RoomStore {
         let parts = vec![
             Part::Rows(RowRange::prefix(SETTINGS)),
             Part::Rows(RowRange::prefix(MEMBERS)),
+            Part::Rows(RowRange::prefix(SANCTIONS)),
+            Part::Rows(RowRange::prefix(DELETED)),
             Part::Newest(MESSAGES, recent),
         ];
         let loaded = self.entities.load(entity(room), parts).await?;
         loaded.map(|loaded| loaded_room(room, loaded)).transpose()
+    }
+}
+
+impl RoomStore {
+    /// The room that has a handle; `room` gets it if none has, or in place of `instead_of`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn claim_handle(
+        &self,
+        handle: &str,
+        room: RoomId,
+        instead_of: Option<RoomId>,
+    ) -> Result<RoomId, StoreError> {
+        let key = handle.as_bytes().to_vec();
+        let instead_of = instead_of.map(entity);
+        let claimed = self.entities.claim(HANDLES, key, entity(room), instead_of);
+        Ok(match claimed.await? {
+            Claimed::Done => room,
+            Claimed::Held(holder) => RoomId::from_bytes(holder.id()),
+        })
+    }
+
+    /// The room that has a handle.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn with_handle(&self, handle: &str) -> Result<Option<RoomId>, StoreError> {
+        let holder = self.entities.claimed(HANDLES, handle.as_bytes()).await?;
+        Ok(holder.map(|holder| RoomId::from_bytes(holder.id())))
+    }
+
+    /// Frees the handle of a room that has ended. It is free for whoever asks for it in any case; this spares them the look.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn free_handle(&self, handle: &str, room: RoomId) -> Result<(), StoreError> {
+        let key = handle.as_bytes().to_vec();
+        self.entities.release(HANDLES, key, entity(room)).await
     }
 }
 
@@ -201,7 +266,7 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     let head = loaded.head;
     if head.ended_at.is_some() {
         return Ok(LoadedRoom {
-            stored: stored(deleted_row(room), Vec::new(), &head, None),
+            stored: stored(deleted_row(room), &head, None),
             recent: Vec::new(),
             loaded,
         });
@@ -210,9 +275,11 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
         [
             LoadedPart::Rows(settings),
             LoadedPart::Rows(members),
+            LoadedPart::Rows(sanctions),
+            LoadedPart::Rows(deleted),
             LoadedPart::Newest(messages),
         ],
-    ) = <[LoadedPart; 3]>::try_from(parts)
+    ) = <[LoadedPart; 5]>::try_from(parts)
     else {
         return Err(StoreError::damaged("a room was loaded in other parts"));
     };
@@ -222,8 +289,14 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     let members = members.iter().map(|(_, row)| decode("member", row));
     let recent = messages.iter().map(|(_, row)| decode("message", row));
     let recent: Vec<MessageRow> = recent.collect::<Result<_, _>>()?;
-    let members = members.collect::<Result<_, _>>()?;
-    let stored = stored(decode("room", row)?, members, &head, recent.last().cloned());
+    let sanctions = sanctions.iter().map(|(_, row)| decode("sanction", row));
+    let deleted = deleted.iter().filter_map(|(key, _)| key.last_chunk());
+    let stored = StoredRoom {
+        members: members.collect::<Result<_, _>>()?,
+        sanctions: sanctions.collect::<Result<_, _>>()?,
+        deleted: deleted.map(|seq| u64::from_be_bytes(*seq)).collect(),
+        ..stored(decode("room", row)?, &head, recent.last().cloned())
+    };
     Ok(LoadedRoom {
         loaded,
         stored,
@@ -231,16 +304,13 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     })
 }
 
-fn stored(
-    row: RoomRow,
-    members: Vec<MemberRow>,
-    head: &Head,
-    last: Option<MessageRow>,
-) -> StoredRoom {
+fn stored(row: RoomRow, head: &Head, last: Option<MessageRow>) -> StoredRoom {
     let [messages, changes] = head.streams;
     StoredRoom {
         row,
-        members,
+        members: Vec::new(),
+        sanctions: Vec::new(),
+        deleted: Vec::new(),
         head: messages.head,
         rev: changes.head,
         first: messages.first,
@@ -256,6 +326,7 @@ fn deleted_row(room: RoomId) -> RoomRow {
         room,
         kind: RoomKind::Private,
         name: String::new(),
+        handle: None,
         topic: None,
         slow_mode_ms: 0,
         retention: pitturu_protocol::types::chat::Retention::default(),

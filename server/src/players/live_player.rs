@@ -11,15 +11,16 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_rules::accounts::{Account, AccountEffects, AccountNews};
-use pitturu_rules::friends::{FriendEffects, Relations};
-use pitturu_rules::signals::PlayerSignal;
+use pitturu_rules::friends::{FriendEffects, Relations, Standing};
+use pitturu_rules::lists::{InboxMark, InboxMarks, Offer, Offers, caused_by};
+use pitturu_rules::signals::{Listed, PlayerSignal};
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Applied, Commit, Entry, KeyedResult, Signal, StreamHead};
 use pitturu_store::reservation::Reservation;
 use serde::Serialize;
 
 use super::command::{Asker, answer};
-use super::store::{INBOX, INBOX_ENTRIES_MAX, counts_row, relation_row, room_row};
+use super::store::{INBOX, counts_row, mark_row, offer_row, relation_row, room_row};
 use crate::connections::caller::IdempotencyKey;
 use crate::owners::held::HeldAnswers;
 use crate::owners::journal::Journal;
@@ -45,7 +46,10 @@ struct Effects {
     account: AccountEffects,
     friends: FriendEffects,
     rooms: Vec<(RoomId, bool)>,
+    offers: Vec<(RoomId, Option<Offer>)>,
     inbox: Vec<(InboxEntry, u64)>,
+    /// Entries of the inbox that go.
+    dropped: Vec<u64>,
     /// A commit is made, whatever it holds.
     is_committed_anyway: bool,
 }
@@ -56,7 +60,9 @@ impl Effects {
             && self.account.is_empty()
             && self.friends == FriendEffects::default()
             && self.rooms.is_empty()
+            && self.offers.is_empty()
             && self.inbox.is_empty()
+            && self.dropped.is_empty()
     }
 }
 
@@ -74,7 +80,7 @@ enum Answer {
 struct Pending {
     answer: Answer,
     /// Others to whom the player now stands in another way.
-    changed: Vec<UserId>,
+    changed: Vec<(UserId, bool)>,
     /// What the player's connections hear of the account.
     news: Vec<AccountNews>,
     /// The connection whose call it was.
@@ -108,6 +114,8 @@ pub struct LivePlayer {
     account: Account,
     relations: Relations,
     inbox: StreamHead,
+    marks: InboxMarks,
+    offers: Offers,
     pending: DurableLine<Pending>,
     keys: Keys<Asker>,
     looking_up: usize,
@@ -166,8 +174,29 @@ impl LivePlayer {
         commit
             .rows
             .extend(rooms.map(|(room, is_listed)| room_row(*room, *is_listed)));
+        let offers = effects.offers.iter();
+        commit
+            .rows
+            .extend(offers.map(|(room, offer)| offer_row(*room, offer.as_ref())));
+        self.put_inbox(commit, effects);
+        let signals = effects.friends.signals.iter();
+        let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
+        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
+        commit.signals.extend(signals);
+    }
+
+    /// Appends what comes, and removes what goes for it.
+    fn put_inbox(&mut self, commit: &mut Commit, effects: &Effects) {
+        let mut gone = effects.dropped.clone();
         for (entry, at) in &effects.inbox {
             self.inbox.head += 1;
+            let by = caused_by(entry);
+            let mark = InboxMark {
+                by,
+                is_friend: by.is_some_and(|by| self.is_friend(by)),
+            };
+            gone.extend(self.marks.add(self.inbox.head, mark));
+            commit.rows.push(mark_row(self.inbox.head, Some(&mark)));
             let added = InboxAdded {
                 seq: self.inbox.head,
                 at: *at,
@@ -179,15 +208,51 @@ impl LivePlayer {
                 row: encoded(&added),
             });
         }
-        let first = (self.inbox.head + 1).saturating_sub(INBOX_ENTRIES_MAX);
+        for seq in gone {
+            commit.rows.push(mark_row(seq, None));
+            commit.dropped.push((INBOX, seq));
+        }
+        let first = self.marks.first().unwrap_or(self.inbox.head + 1);
         if first > self.inbox.first {
             self.inbox.first = first;
             commit.firsts.push((INBOX, first));
         }
-        let signals = effects.friends.signals.iter();
-        let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
-        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
-        commit.signals.extend(signals);
+    }
+
+    fn is_friend(&self, user: UserId) -> bool {
+        let standing = self.relations.get(user).map(|row| row.standing);
+        matches!(standing, Some(Standing::Friends { .. }))
+    }
+
+    /// Puts an entry into the inbox, unless it tells of what a blocked player did.
+    fn take_entry(&self, entry: InboxEntry, at: u64, effects: &mut Effects) {
+        if caused_by(&entry).is_none_or(|by| self.relations.may_reach(by)) {
+            effects.inbox.push((entry, at));
+        }
+    }
+
+    /// Puts a room into the list of rooms, or takes it out, as the room says. What a blocked player offers is not taken.
+    fn take_room(&mut self, room: RoomId, listed: Option<Listed>, at: u64, effects: &mut Effects) {
+        let offer = listed.and_then(|listed| Offer::of(listed, at));
+        effects.rooms.push((room, listed == Some(Listed::Own)));
+        match offer {
+            Some(offer) if self.relations.may_reach(offer.by) => {
+                let gone = self.offers.add(room, offer);
+                effects
+                    .offers
+                    .extend(gone.into_iter().map(|room| (room, None)));
+                effects.offers.push((room, Some(offer)));
+            }
+            _ if self.offers.remove(room) => effects.offers.push((room, None)),
+            _ => {}
+        }
+    }
+
+    /// A player is blocked: what they have put into the lists goes.
+    fn forget_player(&mut self, other: UserId, effects: &mut Effects) {
+        effects.dropped.extend(self.marks.remove_of(other));
+        let offers = self.offers.remove_of(other).into_iter();
+        effects.offers.extend(offers.map(|room| (room, None)));
     }
 
     fn settle(&mut self, context: &Context) {
@@ -199,8 +264,8 @@ impl LivePlayer {
     fn complete(&mut self, context: &Context, pending: Pending) {
         let now = now_ms();
         let notifier = &context.environment.notifier;
-        for other in &pending.changed {
-            notifier.friends_changed(self.user, *other);
+        for (other, is_friendship) in &pending.changed {
+            notifier.relation_changed(self.user, *other, *is_friendship);
         }
         for news in pending.news {
             self.tell(context, news, pending.by);

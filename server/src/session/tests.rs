@@ -5,6 +5,7 @@
 
 mod faulty;
 mod keys;
+mod rights;
 mod told;
 mod world;
 

@@ -10,17 +10,15 @@ use pitturu_protocol::types::chat::{
     RoomKind, SendEphemeral, SendMessage, Sent,
 };
 
-use super::rows::{Change, ChangeRow, MessageRow};
+use super::rows::{Change, ChangeRow, DELETED_KEPT, MessageRow};
 use super::{Actor, Effects, Room, RoomEvent};
+use crate::signals::Listed;
 
 /// How often a player's typing is passed on.
 const TYPING_EVERY_MS: u64 = 2_000;
 
-/// Players whose last message or typing is remembered before the oldest are dropped.
+/// Players whose last typing is remembered before the oldest are dropped.
 const RECENT_MAX: usize = 4_096;
-
-/// How long a slow-mode note can matter.
-const RECENT_MS: u64 = 6 * 60 * 60 * 1_000;
 
 impl Room {
     /// Takes a message into the room's order.
@@ -44,9 +42,10 @@ impl Room {
         {
             return Err(Fault::of(Code::MessageNotFound));
         }
-        self.check_slow_mode(actor)?;
+        self.check_slow_mode(actor, Some(effects))?;
 
         self.head += 1;
+        self.read_up_to_here(actor, effects);
         self.last_at = self.last_at.max(actor.now);
         let message = Message {
             seq: self.head,
@@ -81,7 +80,7 @@ impl Room {
     ) -> Result<(), Fault> {
         self.may_write(actor)?;
         self.check_text(&request.text)?;
-        self.check_slow_mode(actor)?;
+        self.check_slow_mode(actor, None)?;
         self.last_at = self.last_at.max(actor.now);
         effects.events.push(RoomEvent::Said(EphemeralSent {
             room: self.row.room,
@@ -93,7 +92,8 @@ impl Room {
         Ok(())
     }
 
-    /// Replaces the text of the actor's own message, given as it is now.
+    /// Replaces the text of the actor's own message, given as it is now. Slow mode counts it as a message: what was said could
+    /// be replaced by what was to be said.
     pub fn edit(
         &mut self,
         actor: &Actor,
@@ -109,12 +109,10 @@ impl Room {
         if row.msg.from != actor.user {
             return Err(Fault::of(Code::Forbidden));
         }
-        row.msg.text.clone_from(&request.text);
+        self.check_slow_mode(actor, Some(effects))?;
+        row.msg.text = request.text;
         row.msg.edited_at = Some(actor.now);
-        let change = Change::Edited {
-            seq: request.seq,
-            text: request.text,
-        };
+        let change = Change::Edited { seq: request.seq };
         Ok(self.change(actor, change, row, effects))
     }
 
@@ -136,6 +134,13 @@ impl Room {
         row.msg.data = None;
         row.msg.reactions = Vec::new();
         row.msg.deleted_by = Some(actor.user);
+        self.deleted.insert(row.msg.seq);
+        effects.rows.deleted.push((row.msg.seq, true));
+        if self.deleted.len() > DELETED_KEPT
+            && let Some(oldest) = self.deleted.pop_first()
+        {
+            effects.rows.deleted.push((oldest, false));
+        }
         let change = Change::Deleted {
             seq: row.msg.seq,
             by: actor.user,
@@ -234,8 +239,32 @@ impl Room {
         }
         Ok(ReadMarker {
             read,
-            unread: unread(self.head, self.first, read),
+            unread: self.unread(read),
         })
+    }
+
+    /// Whoever sends has read what came before, and takes up what was offered.
+    fn read_up_to_here(&mut self, actor: &Actor, effects: &mut Effects) {
+        let Some(row) = self.members.get(&actor.user) else {
+            return;
+        };
+        let mut row = row.clone();
+        row.read = self.head;
+        if self.row.kind == RoomKind::Direct {
+            row.invited_by = None;
+            self.offer_again(actor, effects);
+        }
+        self.save_member(row, effects);
+    }
+
+    /// Offers a direct room once more to a player who has not written in it: their list may have let it go for newer ones, or for
+    /// a block that is over.
+    fn offer_again(&self, actor: &Actor, effects: &mut Effects) {
+        let others = self.members.values().filter(|row| row.user != actor.user);
+        for row in others.filter(|row| row.invited_by.is_some()) {
+            let listed = Some(Listed::Direct(actor.user));
+            self.tell_listed(row.user, listed, actor.now, effects);
+        }
     }
 
     /// Whether the others should hear that the actor is writing.
@@ -278,18 +307,24 @@ impl Room {
         }
     }
 
-    fn check_slow_mode(&mut self, actor: &Actor) -> Result<(), Fault> {
+    /// Refuses a text that comes too soon after the one before, and notes it: also in the store, if it comes with a commit.
+    fn check_slow_mode(
+        &mut self,
+        actor: &Actor,
+        effects: Option<&mut Effects>,
+    ) -> Result<(), Fault> {
         let pause = u64::from(self.row.slow_mode_ms);
         if pause == 0 || self.authority(actor)? >= MemberRole::Moderator {
             return Ok(());
         }
-        if let Some(&at) = self.wrote_at.get(&actor.user)
-            && actor.now < at + pause
-        {
-            return Err(Fault::of(Code::SlowMode).retry_after_ms(at + pause - actor.now));
+        let mut sanction = self.sanction(actor.user);
+        let again_at = sanction.wrote_at.saturating_add(pause);
+        if sanction.wrote_at > 0 && actor.now < again_at {
+            return Err(Fault::of(Code::SlowMode).retry_after_ms(again_at - actor.now));
         }
-        forget_old(&mut self.wrote_at, actor.now, RECENT_MS);
-        self.wrote_at.insert(actor.user, actor.now);
+        sanction.wrote_at = actor.now;
+        let mut kept_in_memory = Effects::default();
+        self.save_sanction(sanction, actor.now, effects.unwrap_or(&mut kept_in_memory));
         Ok(())
     }
 }

@@ -4,6 +4,9 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
 use serde::{Deserialize, Serialize};
 
+/// Deleted messages that a room remembers beside the messages, so that they are not counted as unread.
+pub const DELETED_KEPT: usize = 10_000;
+
 /// A room's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRow {
@@ -13,6 +16,9 @@ pub struct RoomRow {
     pub kind: RoomKind,
     /// Name.
     pub name: String,
+    /// The claimed handle, in the form in which it is unique.
+    #[serde(default)]
+    pub handle: Option<String>,
     /// What it is about.
     #[serde(default)]
     pub topic: Option<String>,
@@ -58,8 +64,6 @@ pub enum MemberState {
 pub struct MemberRow {
     /// The player.
     pub user: UserId,
-    /// Display name.
-    pub name: String,
     /// Role.
     pub role: MemberRole,
     /// How they stand to the room.
@@ -72,9 +76,45 @@ pub struct MemberRow {
     pub muted_until: Option<u64>,
     /// Since when, in milliseconds since 1970.
     pub joined_at: u64,
-    /// Who invited them.
+    /// Who invited them, or opened the direct room, as long as they have not taken it up by joining or writing.
     #[serde(default)]
     pub invited_by: Option<UserId>,
+    /// They were kept out without ever having been let in: they may not know a room that is not public.
+    #[serde(default)]
+    pub unasked: bool,
+}
+
+/// What limits a player in a room, whether or not they are in it. Kept apart from [`MemberRow`], which goes when they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SanctionRow {
+    /// The player.
+    pub user: UserId,
+    /// May not write until then.
+    #[serde(default)]
+    pub muted_until: Option<u64>,
+    /// When they last put a text into the room while it was in slow mode; 0 for never.
+    #[serde(default)]
+    pub wrote_at: u64,
+}
+
+impl SanctionRow {
+    /// Nothing limits the player.
+    pub const fn none(user: UserId) -> Self {
+        Self {
+            user,
+            muted_until: None,
+            wrote_at: 0,
+        }
+    }
+
+    /// Until when it matters, while slow mode asks for this pause.
+    pub fn until(&self, pause_ms: u64) -> u64 {
+        let written = match self.wrote_at {
+            0 => 0,
+            at => at.saturating_add(pause_ms),
+        };
+        self.muted_until.unwrap_or_default().max(written)
+    }
 }
 
 /// A message as it is now.
@@ -104,12 +144,10 @@ pub struct ChangeRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// The text was replaced.
+    /// The text was replaced. The message has the text as it is now; no other one is kept.
     Edited {
         /// The message.
         seq: u64,
-        /// The new text.
-        text: String,
     },
     /// It was deleted.
     Deleted {
@@ -133,6 +171,15 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The message that changed.
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Edited { seq } | Self::Deleted { seq, .. } | Self::Reacted { seq, .. } => *seq,
+        }
+    }
+}
+
 /// The reactions of one player to one message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReactionRow {
@@ -149,6 +196,10 @@ pub struct StoredRoom {
     pub row: RoomRow,
     /// Members, invited and banned players, in the order of their ids.
     pub members: Vec<MemberRow>,
+    /// What limits players, in the order of their ids.
+    pub sanctions: Vec<SanctionRow>,
+    /// Sequences of deleted messages, ascending: the newest [`DELETED_KEPT`] that are kept.
+    pub deleted: Vec<u64>,
     /// Sequence of the newest message; 0 before the first.
     pub head: u64,
     /// Revision of the newest change; 0 before the first.
@@ -174,6 +225,10 @@ pub struct RoomRows {
     pub joined: Option<u32>,
     /// Places that changed.
     pub members: Vec<MemberRow>,
+    /// Limits that changed; one that has run out is removed.
+    pub sanctions: Vec<(UserId, Option<SanctionRow>)>,
+    /// Sequences that are noted as deleted, or no longer.
+    pub deleted: Vec<(u64, bool)>,
     /// The next message: its sequence is the stored head plus one.
     pub message: Option<MessageRow>,
     /// Messages that were there and have changed. One that retention has removed meanwhile stays removed.
@@ -196,6 +251,8 @@ impl RoomRows {
     pub const fn is_empty(&self) -> bool {
         self.row.is_none()
             && self.members.is_empty()
+            && self.sanctions.is_empty()
+            && self.deleted.is_empty()
             && self.message.is_none()
             && self.updated.is_empty()
             && self.change.is_none()

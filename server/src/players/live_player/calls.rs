@@ -120,19 +120,23 @@ impl LivePlayer {
                 encoded(&FriendRow::of(other.user, row))
             }
             Ask::Remove(other) => encoded(&relations.remove(*other, friends)?),
-            Ask::Block(other) => encoded(&relations.block(&commit(""), other, friends)?),
+            Ask::Block(other) => {
+                let before = relations.block(&commit(""), other, friends)?;
+                self.forget_player(other.user, effects);
+                encoded(&before)
+            }
             Ask::Unblock(other) => encoded(&relations.unblock(*other, friends)?),
             Ask::Tell(entry) => {
-                effects.inbox.push((entry.clone(), call.now));
+                self.take_entry(entry.clone(), call.now, effects);
                 Vec::new()
             }
             Ask::Account(ask, _) => {
                 return self.decide_account((**ask).clone(), call.now, effects);
             }
             Ask::ForgetRooms(rooms) => {
-                effects
-                    .rooms
-                    .extend(rooms.iter().map(|room| (*room, false)));
+                for room in rooms {
+                    self.take_room(*room, None, call.now, effects);
+                }
                 Vec::new()
             }
         })

@@ -82,6 +82,8 @@ impl Entity for LivePlayer {
             account: loaded.account,
             relations: loaded.relations,
             inbox: loaded.inbox,
+            marks: loaded.marks,
+            offers: loaded.offers,
             pending: DurableLine::default(),
             keys: Keys::without_stream(),
             looking_up: 0,

@@ -74,6 +74,7 @@ impl World {
                 rates: Rates::new(&Allowances {
                     chat: Allowance::new(100_000, 100_000),
                     read: Allowance::new(100_000, 100_000),
+                    write: Allowance::new(100_000, 100_000),
                     free: Allowance::new(100_000, 100_000),
                     ..Allowances::default()
                 }),
@@ -180,6 +181,8 @@ pub(super) enum Came {
     Reply(CallId, Vec<u8>),
     Fault(CallId, Fault),
     Event(u16, Vec<u8>),
+    /// Sequences that are kept no longer.
+    Gap(u64, u64),
     Ping(u32),
     Goaway(Goaway),
 }
@@ -241,6 +244,7 @@ impl Client {
                     ServerFrame::Reply { call, body } => Came::Reply(call, body.to_vec()),
                     ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
                     ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
+                    ServerFrame::Gap { from, to, .. } => Came::Gap(from, to),
                     ServerFrame::Ping { nonce } => Came::Ping(nonce),
                     ServerFrame::Goaway(goaway) => Came::Goaway(goaway),
                     other => panic!("nothing asks for {other:?}"),
@@ -254,7 +258,7 @@ impl Client {
     pub(super) async fn answer(&mut self) -> Option<Came> {
         loop {
             match self.next().await {
-                Some(Came::Event(..) | Came::Ping(_)) => {}
+                Some(Came::Event(..) | Came::Gap(..) | Came::Ping(_)) => {}
                 other => return other,
             }
         }
