@@ -11,7 +11,7 @@
 //! client.login_guest(&new_guest_secret()?, Some("Mina")).await?;
 //!
 //! let mut events = client.events();
-//! let view = client.join_or_create("lobby").await?;
+//! let view = client.enter_room("lobby").await?;
 //! client.room(view.info.room).send("hello").await?;
 //!
 //! while let Some(event) = events.next().await {
