@@ -224,7 +224,7 @@ mod tests {
     fn nobody_pushes_others_out_of_an_inbox() {
         let mut marks = InboxMarks::default();
         let own = marks.add(1, mark(None, false));
-        assert_eq!(own, []);
+        assert_eq!(own, Vec::<u64>::new());
         marks.add(2, mark(Some(user(1)), true));
         marks.add(3, mark(Some(user(2)), false));
         for seq in 4..200 {
@@ -248,7 +248,7 @@ mod tests {
             marks.add(seq, mark(None, false));
         }
         assert_eq!(marks.0.len(), INBOX_ENTRIES_MAX);
-        assert_eq!(marks.remove_of(user(1)), []);
+        assert_eq!(marks.remove_of(user(1)), Vec::<u64>::new());
     }
 
     #[test]
