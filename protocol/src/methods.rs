@@ -277,6 +277,7 @@ macro_rules! for_each_method {
             89 chat::MarkRead => chat::ReadMarker, Player, Room, Write, Writes;
             90 chat::Typing => system::Done, Player, Room, Free, Reads, momentary = Yes;
             91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads, momentary = Yes;
+            92 chat::EnterRoom => chat::RoomView, Player, Caller, Write, Writes, changes = Opens;
         }
     };
 }
@@ -406,7 +407,13 @@ mod tests {
             (Change::EndsSession, &["RevokeSession"]),
             (
                 Change::Opens,
-                &["CreateRoom", "OpenDirect", "JoinRoom", "OpenRoom"],
+                &[
+                    "CreateRoom",
+                    "OpenDirect",
+                    "JoinRoom",
+                    "OpenRoom",
+                    "EnterRoom",
+                ],
             ),
             (Change::Closes, &["LeaveRoom", "CloseRoom", "DeleteRoom"]),
             (Change::Resumes, &["Resume"]),

@@ -259,6 +259,7 @@ fn view(cursor: Cursor) -> RoomView {
             room: ROOM,
             kind: RoomKind::Public,
             name: "room".into(),
+            handle: None,
             topic: None,
             peer: None,
             members: 1,

@@ -10,8 +10,8 @@ pub mod profile;
 
 use std::sync::Arc;
 
-use pitturu_protocol::ids::UserId;
 use pitturu_rules::rooms::ChatLimits;
+use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_store::Ports;
 use tokio::sync::mpsc;
 
@@ -24,12 +24,13 @@ use self::profile::ProfileService;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
 use crate::chat::store::RoomStore;
 use crate::chat::{self, RoomOwners, retention};
-use crate::connections::registry::Registry;
+use crate::connections::registry::{ChangedPair, Registry};
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
+use crate::random::random_bytes;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
@@ -114,7 +115,13 @@ impl Services {
             now,
         )
         .await?;
-        let presence = Arc::new(PresenceService::new(registry.clone(), Arc::clone(&friends)));
+        let secret = store.auth_keys.secret("room_ids", random_bytes()).await?;
+        let ids = RoomIds::new(secret.0);
+        let presence = Arc::new(PresenceService::new(
+            registry.clone(),
+            Arc::clone(&friends),
+            ids.clone(),
+        ));
         tokio::spawn(Arc::clone(&presence).run(rooms.clone(), owners.pairs));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         Ok(Self {
@@ -128,6 +135,7 @@ impl Services {
                 },
                 registry.clone(),
                 profile.clone(),
+                ids,
                 config.rooms_per_player_max,
             ),
             profile,
@@ -148,7 +156,7 @@ struct Owned {
     staff: StaffOwner,
     registry: Arc<Registry>,
     /// Pairs of players whose friendship or blocks changed.
-    pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
+    pairs: mpsc::UnboundedReceiver<ChangedPair>,
 }
 
 impl Owned {

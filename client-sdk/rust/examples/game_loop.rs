@@ -125,7 +125,7 @@ async fn enter(client: Client, name: String, room: String) -> Result<Room, CallE
     client
         .login_guest(&new_guest_secret()?, Some(&name))
         .await?;
-    let view = client.join_or_create(&room).await?;
+    let view = client.enter_room(&room).await?;
     Ok(client.room(view.info.room))
 }
 

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     client
         .login_guest(&new_guest_secret()?, Some(&name))
         .await?;
-    let view = client.join_or_create(&room_name).await?;
+    let view = client.enter_room(&room_name).await?;
     let room = client.room(view.info.room);
     println!(
         "in {room_name}, with {} members; type to talk",

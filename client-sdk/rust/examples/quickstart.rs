@@ -16,7 +16,7 @@ pub(crate) async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
     client
         .login_guest(&new_guest_secret()?, Some("Mina"))
         .await?;
-    let lobby = client.join_or_create("lobby").await?;
+    let lobby = client.enter_room("lobby").await?;
     client.room(lobby.info.room).send("hello").await?;
 
     let mut events = client.events();

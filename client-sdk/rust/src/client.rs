@@ -6,7 +6,7 @@ use std::time::Duration;
 use pitturu_protocol::client::{ClientConnection, Config, Stats};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{Identity, Login, LoginGuest, Logout, Register, SignedIn};
-use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, RoomView, SearchRooms};
+use pitturu_protocol::types::chat::{CreateRoom, EnterRoom, RoomKind, RoomView};
 use pitturu_protocol::types::system::Resume;
 use tokio::sync::watch;
 
@@ -172,24 +172,13 @@ impl Client {
         .await
     }
 
-    /// Joins the oldest public room of exactly this name, or creates it, and opens it.
-    pub async fn join_or_create(&self, name: &str) -> Result<RoomView, CallError> {
-        let found = self
-            .call(SearchRooms {
-                query: name.to_owned(),
-                after: None,
-                limit: None,
-            })
-            .await?;
-        let oldest = found
-            .rooms
-            .iter()
-            .filter(|room| room.name == name)
-            .min_by_key(|room| (room.created_at, room.room));
-        match oldest {
-            Some(room) => self.call(JoinRoom { room: room.room }).await,
-            None => self.create_room(RoomKind::Public, name).await,
-        }
+    /// Enters the public room with this handle, which is made when there is none: everybody who asks for the same handle meets
+    /// in one room, whoever comes first.
+    pub async fn enter_room(&self, handle: &str) -> Result<RoomView, CallError> {
+        self.call(EnterRoom {
+            handle: handle.to_owned(),
+        })
+        .await
     }
 
     /// Everything that happens from now on, as an async stream; the first who listens gets what came before as well. See

@@ -10,7 +10,7 @@
 //! let client = Client::connect(ClientOptions::new("ws://localhost:7350"))?;
 //! client.login_guest(&new_guest_secret()?, Some("Mina")).await?;
 //!
-//! let view = client.join_or_create("lobby").await?;
+//! let view = client.enter_room("lobby").await?;
 //! client.room(view.info.room).send("hello").await?;
 //!
 //! let mut events = client.events();

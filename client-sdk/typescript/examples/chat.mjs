@@ -94,14 +94,6 @@ function showMessage(message) {
   show(`${time} ${String(message.seq).padStart(4)} ${harmless(message.name)}: ${text}`);
 }
 
-/** The public room of this name, joined; created when there is none. */
-async function enter() {
-  const { rooms } = await client.call('SearchRooms', { query: roomName });
-  const found = rooms.find((room) => room.name === roomName);
-  if (found === undefined) return client.call('CreateRoom', { kind: 'public', name: roomName });
-  return client.call('JoinRoom', { room: found.room });
-}
-
 async function send(room, text) {
   try {
     await client.call('SendMessage', { room, text });
@@ -132,7 +124,8 @@ async function chat() {
   console.log(`connecting to ${url} …`);
   await client.connect();
   await client.loginGuest({ secret: guest.secret, name });
-  const { info } = await enter();
+  // Everybody who enters the same handle meets in one room, which is made when there is none.
+  const { info } = await client.call('EnterRoom', { handle: roomName });
   const room = info.room;
   const { messages, head } = await client.call('ReadHistory', { room, limit: 20 });
   for (const message of messages) showMessage(message);

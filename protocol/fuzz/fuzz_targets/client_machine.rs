@@ -31,7 +31,11 @@ enum Input {
     Disconnected(Option<u16>),
     Pass(u16),
     PassToTimeout,
-    Send { room: u8, key: Option<u8>, deadline: Option<u16> },
+    Send {
+        room: u8,
+        key: Option<u8>,
+        deadline: Option<u16>,
+    },
     Join(u8),
     Open(u8, Option<u64>),
     Close(u8),
@@ -39,16 +43,53 @@ enum Input {
     Cancel(u8),
     Pause(bool),
     Bytes(Vec<u8>),
-    Welcome { signed_in: bool, refused: bool, calls: u32, ping_ms: u32 },
-    View { call: u8, room: u8, seq: u64, rev: u64 },
-    Resumed { call: u8, inbox: u64, room: u8, seq: u64, refused: Option<u16> },
-    SignedIn { call: u8, user: u8, expires_at: u64 },
+    Welcome {
+        signed_in: bool,
+        refused: bool,
+        calls: u32,
+        ping_ms: u32,
+    },
+    View {
+        call: u8,
+        room: u8,
+        seq: u64,
+        rev: u64,
+    },
+    Resumed {
+        call: u8,
+        inbox: u64,
+        room: u8,
+        seq: u64,
+        refused: Option<u16>,
+    },
+    SignedIn {
+        call: u8,
+        user: u8,
+        expires_at: u64,
+    },
     Done(u8),
-    Fault { call: u8, code: u16, retry_after_ms: Option<u64> },
-    Change { room: u8, rev: u64 },
+    Fault {
+        call: u8,
+        code: u16,
+        retry_after_ms: Option<u64>,
+    },
+    Change {
+        room: u8,
+        rev: u64,
+    },
     Added(u64),
-    Position { room: u8, seq: u64, rev: u64, live: bool },
-    Gap { room: Option<u8>, changes: bool, from: u64, to: u64 },
+    Position {
+        room: u8,
+        seq: u64,
+        rev: u64,
+        live: bool,
+    },
+    Gap {
+        room: Option<u8>,
+        changes: bool,
+        from: u64,
+        to: u64,
+    },
 }
 
 fn room_id(room: u8) -> RoomId {
@@ -71,6 +112,7 @@ fn view(room: u8, seq: u64, rev: u64) -> RoomView {
             room: room_id(room),
             kind: RoomKind::Public,
             name: String::new(),
+            handle: None,
             topic: None,
             peer: None,
             members: 0,
@@ -96,26 +138,57 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
     const BITS: u64 = (1 << 53) - 1;
     Some(match input {
         Input::Bytes(bytes) => bytes,
-        Input::Welcome { signed_in, refused, calls, ping_ms } => ServerFrame::Welcome(Welcome {
+        Input::Welcome {
+            signed_in,
+            refused,
+            calls,
+            ping_ms,
+        } => ServerFrame::Welcome(Welcome {
             v: 1,
             conn: ConnectionId::from_bytes([0; 10]),
             now: 5,
             ping_ms,
             identity: signed_in.then(|| identity(0, 100_000)),
             refused: refused.then(|| Fault::of(Code::TokenExpired)),
-            limits: Limits { frame_bytes: 0, message_bytes: 0, calls, rooms: 0 },
+            limits: Limits {
+                frame_bytes: 0,
+                message_bytes: 0,
+                calls,
+                rooms: 0,
+            },
         })
         .encode(),
-        Input::View { call, room, seq, rev } => frame::reply(call.into(), &view(room, seq, rev)),
-        Input::Resumed { call, inbox, room, seq, refused } => {
+        Input::View {
+            call,
+            room,
+            seq,
+            rev,
+        } => frame::reply(call.into(), &view(room, seq, rev)),
+        Input::Resumed {
+            call,
+            inbox,
+            room,
+            seq,
+            refused,
+        } => {
             let resumed = ResumedRoom {
                 room: room_id(room),
                 view: refused.is_none().then(|| view(room, seq, 0)),
                 fault: refused.map(|code| Fault::of(Code::from(code))),
             };
-            frame::reply(call.into(), &Resumed { inbox, rooms: vec![resumed] })
+            frame::reply(
+                call.into(),
+                &Resumed {
+                    inbox,
+                    rooms: vec![resumed],
+                },
+            )
         }
-        Input::SignedIn { call, user, expires_at } => {
+        Input::SignedIn {
+            call,
+            user,
+            expires_at,
+        } => {
             let signed_in = SignedIn {
                 identity: identity(user, expires_at),
                 access: "a".into(),
@@ -126,28 +199,59 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
             frame::reply(call.into(), &signed_in)
         }
         Input::Done(call) => frame::reply(call.into(), &Done {}),
-        Input::Fault { call, code, retry_after_ms } => {
-            let fault = Fault { retry_after_ms, ..Fault::of(Code::from(code)) };
-            ServerFrame::Fault { call: call.into(), fault }.encode()
+        Input::Fault {
+            call,
+            code,
+            retry_after_ms,
+        } => {
+            let fault = Fault {
+                retry_after_ms,
+                ..Fault::of(Code::from(code))
+            };
+            ServerFrame::Fault {
+                call: call.into(),
+                fault,
+            }
+            .encode()
         }
-        Input::Change { room, rev } => frame::event(&pitturu_protocol::types::chat::MessageDeleted {
-            room: room_id(room),
-            rev,
-            seq: 0,
-            by: UserId::from_bytes([0; 10]),
+        Input::Change { room, rev } => {
+            frame::event(&pitturu_protocol::types::chat::MessageDeleted {
+                room: room_id(room),
+                rev,
+                seq: 0,
+                by: UserId::from_bytes([0; 10]),
+                at: 0,
+            })
+        }
+        Input::Added(seq) => frame::event(&InboxAdded {
+            seq,
             at: 0,
+            entry: InboxEntry::Unknown,
         }),
-        Input::Added(seq) => frame::event(&InboxAdded { seq, at: 0, entry: InboxEntry::Unknown }),
-        Input::Position { room, seq, rev, live } => frame::event(&StreamPosition {
+        Input::Position {
+            room,
+            seq,
+            rev,
+            live,
+        } => frame::event(&StreamPosition {
             stream: room_id(room).to_string(),
             seq,
             rev,
             head: seq,
             live,
         }),
-        Input::Gap { room, changes, from, to } => ServerFrame::Gap {
+        Input::Gap {
+            room,
+            changes,
+            from,
+            to,
+        } => ServerFrame::Gap {
             stream: room.map_or(Stream::Inbox, |room| Stream::Room(room_id(room))),
-            missing: if changes { Missing::Changes } else { Missing::Messages },
+            missing: if changes {
+                Missing::Changes
+            } else {
+                Missing::Messages
+            },
             from: from & BITS,
             to: to & BITS,
         }
@@ -158,10 +262,17 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
 
 fuzz_target!(|inputs: Vec<Input>| {
     let config = Config {
-        tokens: Tokens { access: Some("a".into()), refresh: Some("r".into()) },
+        tokens: Tokens {
+            access: Some("a".into()),
+            refresh: Some("r".into()),
+        },
         resume: Resume {
             inbox: Some(0),
-            rooms: vec![RoomCursor { room: room_id(0), seq: 1, rev: 1 }],
+            rooms: vec![RoomCursor {
+                room: room_id(0),
+                seq: 1,
+                rev: 1,
+            }],
         },
         ..Config::default()
     };
@@ -171,7 +282,11 @@ fuzz_target!(|inputs: Vec<Input>| {
     let mut open = HashSet::new();
     for input in inputs {
         let request = match &input {
-            Input::Send { room, key, deadline } => {
+            Input::Send {
+                room,
+                key,
+                deadline,
+            } => {
                 let send = SendMessage {
                     room: room_id(*room),
                     text: String::new(),
@@ -183,12 +298,20 @@ fuzz_target!(|inputs: Vec<Input>| {
                 request.deadline = deadline.map(|deadline| now + u64::from(deadline));
                 Some(request)
             }
-            Input::Join(room) => Some(Request::of(&JoinRoom { room: room_id(*room) })),
+            Input::Join(room) => Some(Request::of(&JoinRoom {
+                room: room_id(*room),
+            })),
             Input::Open(room, seq) => {
-                let open = OpenRoom { room: room_id(*room), seq: *seq, rev: *seq };
+                let open = OpenRoom {
+                    room: room_id(*room),
+                    seq: *seq,
+                    rev: *seq,
+                };
                 Some(Request::of(&open))
             }
-            Input::Close(room) => Some(Request::of(&CloseRoom { room: room_id(*room) })),
+            Input::Close(room) => Some(Request::of(&CloseRoom {
+                room: room_id(*room),
+            })),
             Input::Logout => Some(Request::of(&Logout {})),
             _ => None,
         };

@@ -19,6 +19,6 @@ pub use messages::{
     SendMessage, Sent, Typing,
 };
 pub use rooms::{
-    CloseRoom, CreateRoom, DeleteRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect,
-    OpenRoom, Retention, RoomInfo, RoomKind, RoomView, Rooms, SearchRooms, UpdateRoom,
+    CloseRoom, CreateRoom, DeleteRoom, EnterRoom, ListMyRooms, ListRooms, MyRoom, MyRooms,
+    OpenDirect, OpenRoom, Retention, RoomInfo, RoomKind, RoomView, Rooms, SearchRooms, UpdateRoom,
 };

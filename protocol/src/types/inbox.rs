@@ -7,7 +7,8 @@ use crate::ids::{RoomId, UserId};
 use crate::types::accounts::Role;
 use crate::types::chat::MemberRole;
 
-/// One more entry in the player's inbox, which keeps the newest 1,000. It comes a moment after the reply to the call that
+/// One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all
+/// who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that
 /// caused it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -716,6 +716,7 @@ fn view(room: RoomId, head: Cursor) -> RoomView {
             room,
             kind: RoomKind::Public,
             name: "room".into(),
+            handle: None,
             topic: None,
             peer: None,
             members: 1,

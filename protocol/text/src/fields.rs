@@ -113,6 +113,7 @@ texts! {
     presence::GetPresence {}
     chat::CreateRoom { name: RoomName, topic: Note }
     chat::OpenDirect {}
+    chat::EnterRoom { handle: RoomName }
     chat::ListRooms { after: Issued }
     chat::SearchRooms { query: Query, after: Issued }
     chat::ListMyRooms {}

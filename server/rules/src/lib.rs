@@ -6,7 +6,7 @@
 //! - [`rooms`]: the rules of a room, and its rows;
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
-//! - [`signals`]: what one entity tells another;
+//! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
 //! - [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
 //!
@@ -14,6 +14,7 @@
 
 pub mod accounts;
 pub mod friends;
+pub mod lists;
 pub mod pages;
 pub mod rooms;
 pub mod signals;

@@ -19,4 +19,5 @@ pub mod state;
 mod tests;
 
 pub use effects::{Effects, RoomEvent};
+pub use membership::Target;
 pub use state::{Actor, ChatLimits, Room, TextFilter, membership};

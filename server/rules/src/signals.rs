@@ -1,7 +1,7 @@
 //! What one entity tells another.
 
 use crate::friends::FriendSignal;
-use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,14 @@ pub enum PlayerSignal {
         /// When it happened, in milliseconds since 1970.
         at: u64,
     },
-    /// Whether a room belongs into the player's list of rooms: they are a member, or invited.
+    /// How a room stands in the player's list of rooms.
     Room {
         /// The room.
         room: RoomId,
-        /// Whether it does.
-        is_listed: bool,
+        /// How; absent if it is not in the list.
+        listed: Option<Listed>,
+        /// Since when, in milliseconds since 1970.
+        at: u64,
     },
     /// From another player.
     Friend(FriendSignal),
@@ -33,6 +35,28 @@ pub enum PlayerSignal {
         /// When it was decided, in milliseconds since 1970.
         at: u64,
     },
+}
+
+/// How a room came into a player's list of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listed {
+    /// The player made it, joined it, or took up what was offered: it counts against their own limit.
+    Own,
+    /// This player has invited them.
+    Invited(UserId),
+    /// This player has opened a direct room with them, and they have not written in it yet.
+    Direct(UserId),
+}
+
+impl Listed {
+    /// Whose offer it is, if it is none of the player's own.
+    pub const fn offered_by(&self) -> Option<UserId> {
+        match self {
+            Self::Own => None,
+            Self::Invited(by) | Self::Direct(by) => Some(*by),
+        }
+    }
 }
 
 /// What who keeps roles is told by players.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
-use pitturu_protocol::types::chat::{CreateRoom, OpenRoom, RoomView};
-use pitturu_rules::rooms::Actor;
+use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, OpenRoom, RoomView};
+use pitturu_rules::rooms::identity::Handle;
 use pitturu_rules::rooms::rows::MessageRow;
+use pitturu_rules::rooms::{Actor, Target};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{KeyedResult, Undelivered};
 use tokio::sync::oneshot;
@@ -39,9 +40,9 @@ pub enum Ask {
     Read(ReadRequest),
     /// A change to a message.
     Edit(EditRequest),
-    /// What is decided from memory. The second part is the display name of the player whom the call is about, where a row may
-    /// have to be made for them.
-    Decide(DecideRequest, Option<String>),
+    /// What is decided from memory. The second part is what was read of the player whom the call is about, where the table of
+    /// methods names one.
+    Decide(DecideRequest, Option<Target>),
 }
 
 /// A call for one room.
@@ -88,7 +89,7 @@ pub struct Close {
     /// The connection.
     pub connection: Arc<Connection>,
     /// Who asks.
-    pub user: UserId,
+    pub actor: Actor,
     /// The call to answer.
     pub call: PendingCall,
     /// What its log lines belong to.
@@ -100,8 +101,10 @@ pub struct Close {
 pub enum NewRoom {
     /// A public or private room.
     Room(CreateRoom),
+    /// The public room of a handle, which everybody who asks for it enters.
+    Common(Handle),
     /// A direct room with this player.
-    Direct(UserId, String),
+    Direct(UserId),
 }
 
 /// Makes a room, or opens it when it is there already.
@@ -191,6 +194,8 @@ pub enum Report {
     Message(u64, Result<Box<FetchedMessage>, StoreError>),
     /// Whether this call was carried out before.
     Recalled(Box<RoomCall>, Result<Option<KeyedResult>, StoreError>),
+    /// The display name of a direct room's player, whom this call shows.
+    Named(Box<Follow>, Result<Option<Arc<str>>, StoreError>),
     /// Whether this call that makes or joins the room was carried out before.
     FollowRecalled(Box<Follow>, Result<Option<KeyedResult>, StoreError>),
     /// Messages and changes before these bounds are past their time.
@@ -214,15 +219,19 @@ impl From<Box<Create>> for Command {
 impl From<Create> for Follow {
     /// What to do with a room that is there already.
     fn from(create: Create) -> Self {
-        let open = OpenRoom {
-            room: create.room,
-            seq: None,
-            rev: None,
+        let room = create.room;
+        let request = match create.new_room {
+            NewRoom::Common(_) => FollowRequest::JoinRoom(JoinRoom { room }),
+            NewRoom::Room(_) | NewRoom::Direct(_) => FollowRequest::OpenRoom(OpenRoom {
+                room,
+                seq: None,
+                rev: None,
+            }),
         };
         Self {
             connection: create.connection,
             actor: create.actor,
-            request: FollowRequest::OpenRoom(open),
+            request,
             key: create.key,
             to: create.to,
             span: Span::none(),

@@ -8,11 +8,11 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_protocol::types::chat::{
-    CreateRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView, Rooms,
-    SearchRooms,
+    CreateRoom, EnterRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView,
+    Rooms, SearchRooms,
 };
 use pitturu_rules::pages::{Page, page_items};
-use pitturu_rules::rooms::identity::{direct_room, keyed_room};
+use pitturu_rules::rooms::identity::{Handle, RoomIds};
 use pitturu_rules::rooms::messages::unread;
 use pitturu_rules::rooms::rows::{MemberRow, MemberState};
 use pitturu_rules::rooms::{Actor, membership};
@@ -32,6 +32,9 @@ use crate::players::PlayerOwners;
 use crate::players::command::Ask;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
+
+/// Rooms of one handle that an entering player finds ended, one after the other.
+const HOLDERS_MAX: usize = 8;
 
 /// Knows what players call themselves.
 #[async_trait]
@@ -60,6 +63,7 @@ pub struct RoomDirectory {
     player_owners: PlayerOwners,
     registry: Arc<Registry>,
     names: Arc<dyn DisplayNames>,
+    ids: RoomIds,
     rooms_per_player_max: usize,
 }
 
@@ -69,6 +73,7 @@ impl RoomDirectory {
         environment: RoomsAndPlayers,
         registry: Arc<Registry>,
         names: Arc<dyn DisplayNames>,
+        ids: RoomIds,
         rooms_per_player_max: usize,
     ) -> Self {
         let RoomsAndPlayers {
@@ -84,8 +89,14 @@ impl RoomDirectory {
             player_owners,
             registry,
             names,
+            ids,
             rooms_per_player_max,
         }
+    }
+
+    /// The ids of rooms that follow from who makes them.
+    pub const fn ids(&self) -> &RoomIds {
+        &self.ids
     }
 
     /// [`ListRooms`].
@@ -227,24 +238,33 @@ impl RoomDirectory {
             info.name = name.to_string();
         }
         let is_member = place.state == MemberState::Member;
+        let mut unread = match is_member {
+            true => unread(summary.head, summary.first, place.read),
+            false => 0,
+        };
+        if unread > 0 {
+            let read = place.read.max(summary.first.saturating_sub(1));
+            let deleted = self.rooms.deleted_after(info.room, read).await?;
+            unread = unread.saturating_sub(deleted);
+        }
         Ok(MyRoom {
             me: is_member.then(|| membership(place)),
-            unread: if is_member {
-                unread(summary.head, summary.first, place.read)
-            } else {
-                0
-            },
+            unread,
             last: summary.last.filter(|_| is_member).map(|last| last.msg),
             info,
         })
     }
 
-    /// Refuses when the player is in as many rooms as may be, this one aside.
+    /// Refuses when the player is in as many rooms as may be, this one aside. What others offer does not count.
     pub async fn check_room_for_one_more(&self, user: UserId, room: RoomId) -> Result<(), Fault> {
         let mut listed: BTreeSet<RoomId> = self.registry.open_rooms_of(user).into_iter().collect();
+        let offered = self.players.offered_rooms(user, None, PAGE_ROWS_MAX);
+        for room in offered.await? {
+            listed.remove(&room);
+        }
         let mut after = None;
         loop {
-            let page = self.players.rooms(user, after, PAGE_ROWS_MAX).await?;
+            let page = self.players.own_rooms(user, after, PAGE_ROWS_MAX).await?;
             listed.extend(&page);
             if listed.contains(&room) {
                 return Ok(());
@@ -269,7 +289,7 @@ impl RoomDirectory {
         request: CreateRoom,
     ) -> Result<RoomView, Fault> {
         let room = match &caller.key {
-            Some(key) => keyed_room(actor.user, &key.key),
+            Some(key) => self.ids.keyed(actor.user, &key.key),
             None => RoomId::from_bytes(random_bytes()),
         };
         self.check_room_for_one_more(actor.user, room).await?;
@@ -293,16 +313,63 @@ impl RoomDirectory {
         let Some(name) = self.names.display_name(peer).await? else {
             return Err(Fault::of(Code::NotFound));
         };
-        let room = direct_room(actor.user, peer);
+        let room = self.ids.direct(actor.user, peer);
         if self.players.blocked_either(actor.user, peer).await?
             && self.rooms.summaries(&[room]).await?.is_empty()
         {
             return Err(Fault::of(Code::Blocked));
         }
         self.check_room_for_one_more(actor.user, room).await?;
-        let new_room = NewRoom::Direct(peer, name.to_string());
-        self.begin(room, actor, connection, new_room, caller.key.clone())
-            .await
+        let (new_room, key) = (NewRoom::Direct(peer), caller.key.clone());
+        let mut view = self.begin(room, actor, connection, new_room, key).await?;
+        view.info.name = name.to_string();
+        Ok(view)
+    }
+
+    /// [`EnterRoom`]. A handle is a claim, which names the id of its room. Whoever finds a claim enters that room, or makes it under
+    /// this very id if it is not there, so that a server killed between claim and room leaves nothing to be cleaned up. The claim
+    /// of a room that has ended is taken over.
+    pub async fn enter(
+        &self,
+        caller: &Caller,
+        actor: Actor,
+        connection: &Arc<Connection>,
+        request: EnterRoom,
+    ) -> Result<RoomView, Fault> {
+        let handle = Handle::new(request.handle);
+        let mut room = match self.rooms.with_handle(&handle.key).await? {
+            Some(room) => room,
+            None => self.claim(&actor, &handle, None).await?,
+        };
+        for _ in 0..HOLDERS_MAX {
+            self.check_room_for_one_more(actor.user, room).await?;
+            let new_room = NewRoom::Common(handle.clone());
+            let key = caller.key.clone();
+            let entered = self.begin(room, actor.clone(), connection, new_room, key);
+            match entered.await {
+                Err(fault) if fault.code == Code::RoomNotFound => {
+                    room = self.claim(&actor, &handle, Some(room)).await?;
+                }
+                entered => return entered,
+            }
+        }
+        Err(Fault::of(Code::Unavailable))
+    }
+
+    /// The room that a handle leads to now: a new id, unless somebody else was faster. Only whoever may be in one more room gets
+    /// one.
+    async fn claim(
+        &self,
+        actor: &Actor,
+        handle: &Handle,
+        instead_of: Option<RoomId>,
+    ) -> Result<RoomId, Fault> {
+        let fresh = RoomId::from_bytes(random_bytes());
+        self.check_room_for_one_more(actor.user, fresh).await?;
+        Ok(self
+            .rooms
+            .claim_handle(&handle.key, fresh, instead_of)
+            .await?)
     }
 
     async fn begin(
@@ -334,6 +401,7 @@ fn info(summary: &RoomSummary, viewer: UserId) -> RoomInfo {
         room: row.room,
         kind: row.kind,
         name: row.name.clone(),
+        handle: row.handle.clone(),
         topic: row.topic.clone(),
         peer: row
             .peers

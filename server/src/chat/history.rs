@@ -1,5 +1,7 @@
 //! Pages of a room's past: from memory when it is there, else from the store.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
@@ -128,8 +130,16 @@ pub async fn reactors(
     request: &ListReactions,
     limit: usize,
 ) -> Result<Reactors, Fault> {
-    if rooms.message(request.room, request.seq).await?.is_none() {
-        return Err(Fault::of(Code::MessageNotFound));
+    match rooms.message(request.room, request.seq).await? {
+        None => return Err(Fault::of(Code::MessageNotFound)),
+        // Its rows go a moment later.
+        Some(row) if row.msg.deleted_by.is_some() => {
+            return Ok(Reactors {
+                reactors: Vec::new(),
+                more: false,
+            });
+        }
+        Some(_) => {}
     }
     let found = rooms
         .reactions(request.room, request.seq, request.after, limit + 1)
@@ -181,6 +191,7 @@ pub async fn fill(rooms: &RoomStore, room: RoomId, from: Cursor) -> Result<FillP
     let rows = rooms
         .messages_after(room, from.seq, FILL_ITEMS, PAGE_BYTES_MAX)
         .await?;
+    let changed = changed_messages(rooms, room, &changes, &rows).await?;
     let head = rows
         .last()
         .map_or(summary.head, |row| row.msg.seq.max(summary.head));
@@ -210,20 +221,58 @@ pub async fn fill(rooms: &RoomStore, room: RoomId, from: Cursor) -> Result<FillP
     let changes_end = changes.last().map_or(page.cursor.rev, |row| row.rev) >= rev;
     let messages_end = rows.last().map_or(page.cursor.seq, |row| row.msg.seq) >= head;
     page.complete = changes_end && messages_end;
-    page.merge(room, &rows, messages_end, &changes, changes_end);
+    let messages = (rows.as_slice(), messages_end);
+    page.merge(room, messages, (&changes, changes_end), &changed);
     Ok(page)
 }
 
+/// The messages that these changes are about, as they are now, but for those that retention has removed. They are read behind the
+/// changes, so that none of them shows what a change has taken away.
+async fn changed_messages(
+    rooms: &RoomStore,
+    room: RoomId,
+    changes: &[ChangeRow],
+    rows: &[MessageRow],
+) -> Result<HashMap<u64, Message>, StoreError> {
+    let mut found = HashMap::new();
+    for seq in changes.iter().map(|row| row.change.seq()) {
+        if found.contains_key(&seq) {
+            continue;
+        }
+        let near = rows.iter().find(|row| row.msg.seq == seq);
+        let row = match near {
+            Some(row) => Some(row.clone()),
+            None => rooms.message(room, seq).await?,
+        };
+        found.extend(row.map(|row| (seq, row.msg)));
+    }
+    Ok(found)
+}
+
 impl FillPage {
+    /// Says that nothing is kept of the inbox before `next`, behind what is in the page.
+    pub fn skip_to(&mut self, next: u64) {
+        let from = self.cursor.seq + 1;
+        if from < next {
+            let frame = ServerFrame::Gap {
+                stream: Stream::Inbox,
+                missing: Missing::Messages,
+                from,
+                to: next - 1,
+            };
+            self.frames.push(frame.encode().into());
+            self.cursor.seq = next - 1;
+        }
+    }
+
     /// Puts messages and changes into one order. Where one of the two ends early, the other stops at the last place
     /// that is certain.
     fn merge(
         &mut self,
         room: RoomId,
-        messages: &[MessageRow],
-        messages_end: bool,
-        changes: &[ChangeRow],
-        changes_end: bool,
+        (messages, messages_end): (&[MessageRow], bool),
+        (changes, changes_end): (&[ChangeRow], bool),
+        changed: &HashMap<u64, Message>,
     ) {
         let mut messages = messages.iter().map(|row| &row.msg).peekable();
         for row in changes {
@@ -234,7 +283,11 @@ impl FillPage {
             if self.cursor.seq < row.at_seq && !messages_end {
                 return;
             }
-            self.frames.push(change_frame(room, row));
+            self.frames.push(match changed.get(&row.change.seq()) {
+                Some(message) => change_frame(room, row, message),
+                // Retention has removed the message, and with it what there was to tell.
+                None => gap(room, Missing::Changes, row.rev, row.rev),
+            });
             self.cursor.rev = row.rev;
         }
         if !changes_end {

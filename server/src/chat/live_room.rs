@@ -18,7 +18,9 @@ use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
-use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::types::chat::Members;
+use pitturu_rules::rooms::rows::Change;
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Commit, KeyedResult, Signal};
@@ -28,7 +30,7 @@ use serde::Serialize;
 use self::edits::EditQueue;
 use self::following::{PendingClose, PendingOpen, refuse_follow};
 use super::Environment;
-use super::command::{Fetched, Follow, RoomCall};
+use super::command::{Close, Fetched, Follow, RoomCall};
 use super::recent::Recent;
 use super::store;
 use crate::connections::call::PendingCall;
@@ -63,6 +65,8 @@ struct Requester {
 enum Answer {
     /// The encoded body of a reply.
     Body(Requester, Bytes),
+    /// A page of members, to which their names are still to be put.
+    Members(Requester, Members),
     /// An opened room.
     View(PendingOpen),
     /// A connection that follows no longer.
@@ -123,6 +127,10 @@ pub struct LiveRoom {
     /// How many members the followers were last told of.
     members_told: u32,
     edit_queues: HashMap<u64, EditQueue>,
+    /// Of a direct room: its players' display names, as they were read for the last opening.
+    peer_names: HashMap<UserId, Arc<str>>,
+    /// Connections for whose opening a name is being read, and what closes the room there again.
+    naming: Vec<(ConnectionId, Vec<Close>)>,
     presence_due_at: Option<Steady>,
     presence_sent_at: Steady,
     used_at: Steady,
@@ -193,6 +201,8 @@ impl LiveRoom {
             follow_again: Vec::new(),
             outgoing,
             edit_queues: HashMap::new(),
+            peer_names: HashMap::new(),
+            naming: Vec::new(),
             presence_due_at: None,
             presence_sent_at: Steady::default(),
             used_at: now,
@@ -292,6 +302,7 @@ impl LiveRoom {
     fn complete(&mut self, context: &Context, pending: Pending, now: Steady) {
         match pending.answer {
             Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
+            Answer::Members(requester, page) => Self::answer_members(context, requester, page),
             Answer::View(open) => self.open(open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
             Answer::Attached(connection, opening, cursor) => {
@@ -300,9 +311,31 @@ impl LiveRoom {
             Answer::Retained(first) => self.retained(context, first),
         }
         for event in pending.events {
+            self.tidy_up_after(context, &event);
             self.publish(event, now);
         }
         self.outgoing.decided(pending.version, pending.signals, now);
+    }
+
+    /// Has removed from the store what nobody can see any more, once that is durable.
+    fn tidy_up_after(&self, context: &Context, event: &RoomEvent) {
+        let rooms = context.environment.rooms.clone();
+        let id = self.id;
+        match event {
+            RoomEvent::Changed(row, _) => {
+                if let Change::Deleted { seq, .. } = row.change {
+                    // What fails here goes with the message.
+                    tokio::spawn(async move { rooms.remove_reactions(id, seq).await });
+                }
+            }
+            RoomEvent::Deleted => {
+                if let Some(handle) = self.room.row().handle.clone() {
+                    // What fails here is found by whoever asks for the handle.
+                    tokio::spawn(async move { rooms.free_handle(&handle, id).await });
+                }
+            }
+            _ => {}
+        }
     }
 
     fn answer(&mut self, requester: Requester, body: &Bytes, head: u64, now: Steady) {

@@ -27,38 +27,42 @@ pub fn message_frame(room: RoomId, message: &Message) -> Bytes {
     frame::event(&event).into()
 }
 
-/// The frame of a change's event.
-pub fn change_frame(room: RoomId, row: &ChangeRow) -> Bytes {
-    let (rev, at) = (row.rev, row.at);
-    let frame = match row.change.clone() {
-        Change::Edited { seq, text } => frame::event(&MessageEdited {
-            room,
-            rev,
-            seq,
-            text,
-            at,
-        }),
-        Change::Deleted { seq, by } => frame::event(&MessageDeleted {
+/// The frame of a change's event, as it is told while the message is this: an edit has the text as it is now, and whatever
+/// happened to a message that is deleted is told as its deletion. So nothing can be read that was replaced or deleted since.
+pub fn change_frame(room: RoomId, row: &ChangeRow, message: &Message) -> Bytes {
+    let (rev, at, seq) = (row.rev, row.at, row.change.seq());
+    let frame = match (message.deleted_by, &row.change) {
+        (Some(by), _) | (None, &Change::Deleted { by, .. }) => frame::event(&MessageDeleted {
             room,
             rev,
             seq,
             by,
             at,
         }),
-        Change::Reacted {
-            seq,
-            user,
-            emoji,
-            on,
-            count,
-        } => frame::event(&ReactionChanged {
+        (None, Change::Edited { .. }) => frame::event(&MessageEdited {
             room,
             rev,
             seq,
-            user,
-            emoji,
-            on,
-            count,
+            text: message.text.clone(),
+            at,
+        }),
+        (
+            None,
+            Change::Reacted {
+                user,
+                emoji,
+                on,
+                count,
+                ..
+            },
+        ) => frame::event(&ReactionChanged {
+            room,
+            rev,
+            seq,
+            user: *user,
+            emoji: emoji.clone(),
+            on: *on,
+            count: *count,
         }),
     };
     frame.into()
@@ -66,8 +70,7 @@ pub fn change_frame(room: RoomId, row: &ChangeRow) -> Bytes {
 
 #[derive(Debug)]
 struct RecentChange {
-    rev: u64,
-    at_seq: u64,
+    row: ChangeRow,
     frame: Bytes,
 }
 
@@ -134,10 +137,15 @@ impl Recent {
             self.bytes += frame.len();
         }
         self.end.rev = row.rev;
-        let frame = change_frame(self.room, row);
+        if !matches!(row.change, Change::Reacted { .. }) {
+            let same = |held: &&mut RecentChange| held.row.change.seq() == message.seq;
+            for held in self.changes.iter_mut().filter(same) {
+                held.frame = change_frame(self.room, &held.row, message);
+            }
+        }
+        let frame = change_frame(self.room, row, message);
         self.changes.push_back(RecentChange {
-            rev: row.rev,
-            at_seq: row.at_seq,
+            row: row.clone(),
             frame: frame.clone(),
         });
         if self.changes.len() > RECENT_MAX {
@@ -155,7 +163,7 @@ impl Recent {
         let oldest_rev = self
             .changes
             .front()
-            .map_or(self.end.rev + 1, |change| change.rev);
+            .map_or(self.end.rev + 1, |change| change.row.rev);
         if cursor.seq + 1 < oldest_seq || cursor.rev + 1 < oldest_rev {
             return None;
         }
@@ -166,9 +174,13 @@ impl Recent {
             .iter()
             .filter(|(message, _)| message.seq > cursor.seq)
             .peekable();
-        for change in self.changes.iter().filter(|change| change.rev > cursor.rev) {
+        for change in self
+            .changes
+            .iter()
+            .filter(|change| change.row.rev > cursor.rev)
+        {
             while let Some((message, frame)) =
-                messages.next_if(|(message, _)| message.seq <= change.at_seq)
+                messages.next_if(|(message, _)| message.seq <= change.row.at_seq)
             {
                 at.seq = message.seq;
                 steps.push(Step {
@@ -176,7 +188,7 @@ impl Recent {
                     cursor: at,
                 });
             }
-            at.rev = change.rev;
+            at.rev = change.row.rev;
             steps.push(Step {
                 frame: change.frame.clone(),
                 cursor: at,
@@ -257,10 +269,7 @@ mod tests {
             rev,
             at_seq,
             at: 0,
-            change: Change::Edited {
-                seq,
-                text: "new".into(),
-            },
+            change: Change::Edited { seq },
         }
     }
 

@@ -11,12 +11,12 @@ use pitturu_protocol::codec;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::RoomKind;
 use pitturu_rules::rooms::rows::{
-    MemberRow, MemberState, MessageRow, RoomRow, RoomRows, StoredRoom,
+    MemberRow, MemberState, MessageRow, RoomRow, RoomRows, SanctionRow, StoredRoom,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Bounds, Commit, Entities, EntityId, Entry, Glance, Head, Kind, List, Loaded, LoadedPart, Part,
-    RowKey, RowRange,
+    Bounds, Claimed, Commit, Entities, EntityId, Entry, Glance, Head, Kind, List, Loaded,
+    LoadedPart, Part, RowKey, RowRange, Space,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +46,15 @@ const MEMBERS: &[u8] = b"u";
 /// Rows of reactions: sequence of the message, user.
 const REACTIONS: &[u8] = b"r";
 
+/// Rows of what limits players: user.
+const SANCTIONS: &[u8] = b"x";
+
+/// Rows of messages that are deleted: sequence.
+const DELETED: &[u8] = b"d";
+
+/// Handles of rooms among the claims.
+const HANDLES: Space = Space(3);
+
 /// The room among entities.
 pub fn entity(room: RoomId) -> EntityId {
     EntityId::new(ROOM, room)
@@ -53,6 +62,14 @@ pub fn entity(room: RoomId) -> EntityId {
 
 fn member_key(user: UserId) -> RowKey {
     [MEMBERS, user.as_bytes()].concat()
+}
+
+fn sanction_key(user: UserId) -> RowKey {
+    [SANCTIONS, user.as_bytes()].concat()
+}
+
+fn deleted_key(seq: u64) -> RowKey {
+    [DELETED, &seq.to_be_bytes()].concat()
 }
 
 fn reactions_of(seq: u64) -> RowKey {
@@ -89,6 +106,11 @@ fn member(bytes: &[u8]) -> Result<MemberRow, StoreError> {
     decode("member", bytes).map(MemberRow::in_range)
 }
 
+/// Reads what limits a player in a room.
+fn sanction(bytes: &[u8]) -> Result<SanctionRow, StoreError> {
+    decode("sanction", bytes).map(SanctionRow::in_range)
+}
+
 /// Puts the rows of a decision into its commit.
 pub fn put(commit: &mut Commit, room: RoomId, rows: &RoomRows, now: u64) {
     if let Some(row) = &rows.row {
@@ -101,6 +123,15 @@ pub fn put(commit: &mut Commit, room: RoomId, rows: &RoomRows, now: u64) {
         let is_kept = member.state != MemberState::Left;
         let row = is_kept.then(|| encode(member));
         commit.rows.push((member_key(member.user), row));
+    }
+    for (user, sanction) in &rows.sanctions {
+        let row = sanction.as_ref().map(encode);
+        commit.rows.push((sanction_key(*user), row));
+    }
+    for (seq, is_noted) in &rows.deleted {
+        commit
+            .rows
+            .push((deleted_key(*seq), is_noted.then(Vec::new)));
     }
     for (seq, user, emoji) in &rows.reactions {
         let row = (!emoji.is_empty()).then(|| encode(emoji));
@@ -199,10 +230,51 @@ impl RoomStore {
         let parts = vec![
             Part::Rows(RowRange::prefix(SETTINGS)),
             Part::Rows(RowRange::prefix(MEMBERS)),
+            Part::Rows(RowRange::prefix(SANCTIONS)),
+            Part::Rows(RowRange::prefix(DELETED)),
             Part::Newest(MESSAGES, recent),
         ];
         let loaded = self.entities.load(entity(room), parts).await?;
         loaded.map(|loaded| loaded_room(room, loaded)).transpose()
+    }
+}
+
+impl RoomStore {
+    /// The room that has a handle; `room` gets it if none has, or in place of `instead_of`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn claim_handle(
+        &self,
+        handle: &str,
+        room: RoomId,
+        instead_of: Option<RoomId>,
+    ) -> Result<RoomId, StoreError> {
+        let key = handle.as_bytes().to_vec();
+        let instead_of = instead_of.map(entity);
+        let claimed = self.entities.claim(HANDLES, key, entity(room), instead_of);
+        Ok(match claimed.await? {
+            Claimed::Done => room,
+            Claimed::Held(holder) => RoomId::from_bytes(holder.id()),
+        })
+    }
+
+    /// The room that has a handle.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn with_handle(&self, handle: &str) -> Result<Option<RoomId>, StoreError> {
+        let holder = self.entities.claimed(HANDLES, handle.as_bytes()).await?;
+        Ok(holder.map(|holder| RoomId::from_bytes(holder.id())))
+    }
+
+    /// Frees the handle of a room that has ended. It is free for whoever asks for it in any case; this spares them the look.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn free_handle(&self, handle: &str, room: RoomId) -> Result<(), StoreError> {
+        let key = handle.as_bytes().to_vec();
+        self.entities.release(HANDLES, key, entity(room)).await
     }
 }
 
@@ -211,7 +283,7 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     let head = loaded.head;
     if head.ended_at.is_some() {
         return Ok(LoadedRoom {
-            stored: stored(deleted_row(room), Vec::new(), &head, None),
+            stored: stored(deleted_row(room), &head, None),
             recent: Vec::new(),
             loaded,
         });
@@ -220,9 +292,11 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
         [
             LoadedPart::Rows(settings),
             LoadedPart::Rows(members),
+            LoadedPart::Rows(sanctions),
+            LoadedPart::Rows(deleted),
             LoadedPart::Newest(messages),
         ],
-    ) = <[LoadedPart; 3]>::try_from(parts)
+    ) = <[LoadedPart; 5]>::try_from(parts)
     else {
         return Err(StoreError::damaged("a room was loaded in other parts"));
     };
@@ -232,8 +306,14 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     let members = members.iter().map(|(_, row)| member(row));
     let recent = messages.iter().map(|(_, row)| decode("message", row));
     let recent: Vec<MessageRow> = recent.collect::<Result<_, _>>()?;
-    let members = members.collect::<Result<_, _>>()?;
-    let stored = stored(settings_of(row)?, members, &head, recent.last().cloned());
+    let sanctions = sanctions.iter().map(|(_, row)| sanction(row));
+    let deleted = deleted.iter().filter_map(|(key, _)| key.last_chunk());
+    let stored = StoredRoom {
+        members: members.collect::<Result<_, _>>()?,
+        sanctions: sanctions.collect::<Result<_, _>>()?,
+        deleted: deleted.map(|seq| u64::from_be_bytes(*seq)).collect(),
+        ..stored(settings_of(row)?, &head, recent.last().cloned())
+    };
     Ok(LoadedRoom {
         loaded,
         stored,
@@ -241,16 +321,13 @@ fn loaded_room(room: RoomId, mut loaded: Loaded) -> Result<LoadedRoom, StoreErro
     })
 }
 
-fn stored(
-    row: RoomRow,
-    members: Vec<MemberRow>,
-    head: &Head,
-    last: Option<MessageRow>,
-) -> StoredRoom {
+fn stored(row: RoomRow, head: &Head, last: Option<MessageRow>) -> StoredRoom {
     let [messages, changes] = head.streams;
     StoredRoom {
         row,
-        members,
+        members: Vec::new(),
+        sanctions: Vec::new(),
+        deleted: Vec::new(),
         head: messages.head,
         rev: changes.head,
         first: messages.first,
@@ -266,6 +343,7 @@ fn deleted_row(room: RoomId) -> RoomRow {
         room,
         kind: RoomKind::Private,
         name: String::new(),
+        handle: None,
         topic: None,
         slow_mode_ms: 0,
         retention: pitturu_protocol::types::chat::Retention::default(),

@@ -109,22 +109,23 @@ pub trait Followed: Send + Sync {
     fn visibility_changed(&self, room: RoomId, user: UserId);
 }
 
+/// Two players between whom something has changed, and whether it was a friendship. Otherwise it was a block.
+pub type ChangedPair = (UserId, UserId, bool);
+
 /// All connections of this process.
 pub struct Registry {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     players: DashMap<UserId, Present>,
     /// Players whose presence may have changed since the last time, and what others saw of them then.
     changed: Mutex<HashMap<UserId, Presence>>,
-    pairs: mpsc::UnboundedSender<(UserId, UserId)>,
+    pairs: mpsc::UnboundedSender<ChangedPair>,
     followed: Arc<dyn Followed>,
 }
 
 impl Registry {
     /// No connections yet. Pairs of players whose friendship or blocks changed come out of the second part; there are never
     /// more of them than calls in flight.
-    pub fn new(
-        followed: Arc<dyn Followed>,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(UserId, UserId)>) {
+    pub fn new(followed: Arc<dyn Followed>) -> (Arc<Self>, mpsc::UnboundedReceiver<ChangedPair>) {
         let (pairs, changed_pairs) = mpsc::unbounded_channel();
         let registry = Self {
             connections: DashMap::new(),
@@ -326,9 +327,9 @@ impl SessionNotifier for Registry {
         self.update(user, |player| player.name = Arc::clone(&name));
     }
 
-    fn friends_changed(&self, one: UserId, other: UserId) {
+    fn relation_changed(&self, one: UserId, other: UserId, is_friendship: bool) {
         // Nobody listens once the server has stopped.
-        self.pairs.send((one, other)).ok();
+        self.pairs.send((one, other, is_friendship)).ok();
     }
 
     fn inbox_grew(&self, user: UserId) {

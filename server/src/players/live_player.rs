@@ -2,22 +2,24 @@
 
 mod accounts;
 mod calls;
+mod lists;
 mod signals;
 
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
-use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
+use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
 use pitturu_rules::friends::FriendEffects;
+use pitturu_rules::lists::Offer;
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Commit, EntityId, Entry, Kind};
+use pitturu_store::entities::{Commit, EntityId, Kind};
 use serde::Serialize;
 
 use super::command::Ask;
 use super::player::Player;
-use super::store::{INBOX, INBOX_ENTRIES_MAX, counts_row, relation_row, room_row};
+use super::store::{counts_row, offer_row, relation_row, room_row};
 use super::{Environment, PLAYER};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
@@ -37,7 +39,10 @@ pub struct Effects {
     account: AccountEffects,
     friends: FriendEffects,
     rooms: Vec<(RoomId, bool)>,
+    offers: Vec<(RoomId, Option<Offer>)>,
     inbox: Vec<(InboxEntry, u64)>,
+    /// Entries of the inbox that go.
+    dropped: Vec<u64>,
     /// A commit is made, whatever it holds.
     is_committed_anyway: bool,
     /// The connection whose call it is.
@@ -50,7 +55,9 @@ impl Default for Effects {
             account: AccountEffects::default(),
             friends: FriendEffects::default(),
             rooms: Vec::new(),
+            offers: Vec::new(),
             inbox: Vec::new(),
+            dropped: Vec::new(),
             is_committed_anyway: false,
             by: NO_CONNECTION,
         }
@@ -64,8 +71,8 @@ pub struct News {
     account: Vec<AccountNews>,
     /// The connection whose call it was.
     by: ConnectionId,
-    /// Others to whom the player now stands in another way.
-    changed: Vec<UserId>,
+    /// Others to whom the player now stands in another way, and whether a friendship began or ended.
+    changed: Vec<(UserId, bool)>,
     has_inbox_grown: bool,
 }
 
@@ -118,7 +125,9 @@ impl Decisions for Player {
             && effects.account.is_empty()
             && effects.friends == FriendEffects::default()
             && effects.rooms.is_empty()
+            && effects.offers.is_empty()
             && effects.inbox.is_empty()
+            && effects.dropped.is_empty()
     }
 
     fn put(&mut self, mut effects: Effects, now: u64, commit: &mut Commit) -> News {
@@ -129,7 +138,11 @@ impl Decisions for Player {
         commit
             .rows
             .extend(rooms.map(|(room, is_listed)| room_row(*room, *is_listed)));
-        self.put_inbox(commit, &effects.inbox);
+        let offers = effects.offers.iter();
+        commit
+            .rows
+            .extend(offers.map(|(room, offer)| offer_row(*room, offer.as_ref())));
+        self.put_inbox(commit, &effects);
         News {
             account: effects.account.news,
             by: effects.by,
@@ -140,8 +153,8 @@ impl Decisions for Player {
 
     fn tell(&mut self, environment: &Environment, news: News) {
         let notifier = &environment.notifier;
-        for other in &news.changed {
-            notifier.friends_changed(self.user, *other);
+        for (other, is_friendship) in &news.changed {
+            notifier.relation_changed(self.user, *other, *is_friendship);
         }
         for account_news in news.account {
             self.tell_of_account(environment, account_news, news.by);
@@ -166,27 +179,6 @@ impl Player {
         let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
         let signals = signals.map(|(to, signal)| super::signal(to, &signal));
         commit.signals.extend(signals);
-    }
-
-    fn put_inbox(&mut self, commit: &mut Commit, entries: &[(InboxEntry, u64)]) {
-        for (entry, at) in entries {
-            self.inbox.head += 1;
-            let added = InboxAdded {
-                seq: self.inbox.head,
-                at: *at,
-                entry: entry.clone(),
-            };
-            commit.entries.push(Entry {
-                stream: INBOX,
-                number: added.seq,
-                row: encoded(&added),
-            });
-        }
-        let first = (self.inbox.head + 1).saturating_sub(INBOX_ENTRIES_MAX);
-        if first > self.inbox.first {
-            self.inbox.first = first;
-            commit.firsts.push((INBOX, first));
-        }
     }
 
     /// Now and then removes the rows of entries that are kept no longer.

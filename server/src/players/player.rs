@@ -3,6 +3,7 @@
 use pitturu_protocol::ids::UserId;
 use pitturu_rules::accounts::Account;
 use pitturu_rules::friends::Relations;
+use pitturu_rules::lists::{InboxMarks, Offers};
 use pitturu_store::entities::StreamHead;
 
 /// A player's entity in memory.
@@ -16,4 +17,8 @@ pub struct Player {
     pub relations: Relations,
     /// Where the inbox stands.
     pub inbox: StreamHead,
+    /// Which entries it keeps.
+    pub marks: InboxMarks,
+    /// The rooms that others offer.
+    pub offers: Offers,
 }

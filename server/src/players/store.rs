@@ -13,9 +13,8 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxAdded;
-use pitturu_rules::friends::{
-    FRIEND_REQUESTS_MAX, FRIENDS_MAX, Other, Relation, Relations, Standing,
-};
+use pitturu_rules::friends::{FRIENDS_MAX, Other, Relation, Relations, Standing};
+use pitturu_rules::lists::{InboxMark, InboxMarks, Offer, Offers};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Bounds, Entities, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Span, StreamHead,
@@ -31,9 +30,6 @@ use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
 use crate::owners::signals::undelivered;
 
-/// Entries that an inbox keeps; older ones go as new ones come.
-pub const INBOX_ENTRIES_MAX: u64 = 1_000;
-
 /// The stream of the inbox.
 pub(super) const INBOX: u8 = 0;
 
@@ -43,8 +39,14 @@ const RELATIONS: &[u8] = b"f";
 /// The row of what others have to know before a request.
 const COUNTS: &[u8] = b"c";
 
-/// Rows of the list of rooms: room.
+/// Rows of the list of rooms that are the player's own: room.
 const ROOMS: &[u8] = b"o";
+
+/// Rows of rooms that others offer: room.
+const OFFERS: &[u8] = b"p";
+
+/// Rows of what is kept of entries of the inbox beside them: sequence.
+const INBOX_MARKS: &[u8] = b"i";
 
 /// How one player stands to another, as lists show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,21 @@ fn room_key(room: RoomId) -> RowKey {
     [ROOMS, room.as_bytes()].concat()
 }
 
+fn offer_key(room: RoomId) -> RowKey {
+    [OFFERS, room.as_bytes()].concat()
+}
+
+/// The row of an entry's mark, as a change of a commit.
+pub(super) fn mark_row(seq: u64, mark: Option<&InboxMark>) -> (RowKey, Option<Vec<u8>>) {
+    let key = [INBOX_MARKS, &seq.to_be_bytes()].concat();
+    (key, mark.map(codec::encode))
+}
+
+/// The row of a room that another player offers, as a change of a commit.
+pub(super) fn offer_row(room: RoomId, offer: Option<&Offer>) -> (RowKey, Option<Vec<u8>>) {
+    (offer_key(room), offer.map(codec::encode))
+}
+
 fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
     codec::decode(bytes).map_err(|error| {
         tracing::error!(what, %error, "a stored row is damaged");
@@ -107,7 +124,7 @@ pub(super) fn counts_row(relations: &Relations) -> (RowKey, Option<Vec<u8>>) {
     (COUNTS.to_vec(), Some(codec::encode(&row)))
 }
 
-/// The row of a room in the list of rooms, as a change of a commit.
+/// The row of a room among the player's own, as a change of a commit.
 pub(super) fn room_row(room: RoomId, is_listed: bool) -> (RowKey, Option<Vec<u8>>) {
     (room_key(room), is_listed.then(Vec::new))
 }
@@ -146,7 +163,10 @@ impl PlayerStore {
         let entity = entity(user);
         // Before the read: a failure in between makes the fence old, not the state.
         let fence = self.entities.fence();
-        let mut parts = vec![Part::Rows(RowRange::prefix(RELATIONS))];
+        let families = [RELATIONS, INBOX_MARKS, OFFERS];
+        let mut parts = families
+            .map(|family| Part::Rows(RowRange::prefix(family)))
+            .to_vec();
         parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
         let undelivered = undelivered(&self.entities, entity).await?;
@@ -158,12 +178,24 @@ impl PlayerStore {
                     account: accounts::load(user, &[])?,
                     relations: Relations::load(user, []),
                     inbox: StreamHead::default(),
+                    marks: InboxMarks::default(),
+                    offers: Offers::default(),
                 },
                 undelivered,
             });
         };
-        let (rows, account) = match loaded.parts.as_slice() {
-            [LoadedPart::Rows(rows), account @ ..] => (relations(rows)?, account),
+        let (rows, marks, offers, account) = match loaded.parts.as_slice() {
+            [
+                LoadedPart::Rows(rows),
+                LoadedPart::Rows(marks),
+                LoadedPart::Rows(offers),
+                account @ ..,
+            ] => (
+                relations(rows)?,
+                inbox_marks(marks)?,
+                room_offers(offers)?,
+                account,
+            ),
             _ => return Err(StoreError::damaged("a player was loaded in other parts")),
         };
         Ok(Loaded {
@@ -173,6 +205,8 @@ impl PlayerStore {
                 account: accounts::load(user, account)?,
                 relations: Relations::load(user, rows),
                 inbox: loaded.head.streams[usize::from(INBOX)],
+                marks,
+                offers,
             },
             undelivered,
         })
@@ -200,7 +234,6 @@ impl PlayerStore {
             user: other,
             exists,
             reachable: !is_block(relation),
-            room_for_request: counts.received < FRIEND_REQUESTS_MAX,
             room_for_friend: counts.friends < FRIENDS_MAX,
         })
     }
@@ -288,7 +321,7 @@ impl PlayerStore {
         found.iter().map(|(_, row)| entry(row)).collect()
     }
 
-    /// The rooms of a player's list, in the order of their ids. Some may have ended.
+    /// The rooms of a player's list, in the order of their ids: the player's own and those that others offer. Some may have ended.
     ///
     /// # Errors
     /// Those of the store.
@@ -298,14 +331,74 @@ impl PlayerStore {
         after: Option<RoomId>,
         limit: usize,
     ) -> Result<Vec<RoomId>, StoreError> {
-        let range = RowRange::prefix(ROOMS).after(after.map(room_key));
-        let rows = self
-            .entities
-            .rows(entity(user), range, Bounds::rows(limit))
-            .await?;
-        let room = |(key, _): &Row| key.last_chunk().copied().map(RoomId::from_bytes);
-        Ok(rows.iter().filter_map(room).collect())
+        let mut rooms = self.own_rooms(user, after, limit).await?;
+        rooms.extend(self.offered_rooms(user, after, limit).await?);
+        rooms.sort_unstable();
+        rooms.dedup();
+        rooms.truncate(limit);
+        Ok(rooms)
     }
+
+    /// The rooms of a player's list that count against the player's limit, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn own_rooms(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        self.listed(user, ROOMS, after.map(room_key), limit).await
+    }
+
+    /// The rooms that others offer a player, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn offered_rooms(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        self.listed(user, OFFERS, after.map(offer_key), limit).await
+    }
+
+    async fn listed(
+        &self,
+        user: UserId,
+        family: &[u8],
+        after: Option<RowKey>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        let range = RowRange::prefix(family).after(after);
+        let rows = self.entities.rows(entity(user), range, Bounds::rows(limit));
+        Ok(rows.await?.iter().filter_map(room_of).collect())
+    }
+}
+
+fn room_of((key, _): &Row) -> Option<RoomId> {
+    key.last_chunk().copied().map(RoomId::from_bytes)
+}
+
+fn inbox_marks(rows: &[Row]) -> Result<InboxMarks, StoreError> {
+    let mut marks = Vec::with_capacity(rows.len());
+    for (key, row) in rows {
+        let seq = key.last_chunk().copied().map(u64::from_be_bytes);
+        let seq = seq.ok_or_else(|| StoreError::damaged("a key of marks is none"))?;
+        marks.push((seq, decode("inbox mark", row)?));
+    }
+    Ok(InboxMarks::load(marks))
+}
+
+fn room_offers(rows: &[Row]) -> Result<Offers, StoreError> {
+    let mut offers = Vec::with_capacity(rows.len());
+    for row in rows {
+        let room = room_of(row).ok_or_else(|| StoreError::damaged("a key of offers is none"))?;
+        offers.push((room, decode("offer", &row.1)?));
+    }
+    Ok(Offers::load(offers))
 }
 
 fn relations(rows: &[Row]) -> Result<Vec<(UserId, Relation)>, StoreError> {

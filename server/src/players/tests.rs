@@ -81,7 +81,7 @@ impl SessionNotifier for Grown {
 
     fn renamed(&self, _: UserId, _: &str) {}
 
-    fn friends_changed(&self, _: UserId, _: UserId) {}
+    fn relation_changed(&self, _: UserId, _: UserId, _: bool) {}
 
     fn inbox_grew(&self, user: UserId) {
         self.0.lock().push(user);

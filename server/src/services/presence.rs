@@ -12,7 +12,7 @@ use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::rooms::identity::direct_room;
+use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_text::fields::Texts as _;
 use tokio::sync::mpsc;
 
@@ -22,7 +22,7 @@ use crate::chat::command::Command;
 use crate::connections::caller::Caller;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
-use crate::connections::registry::{Registry, offline};
+use crate::connections::registry::{ChangedPair, Registry, offline};
 
 /// How often changes of presence are passed on: many changes of one player become one event.
 const TICK: Duration = Duration::from_millis(500);
@@ -31,12 +31,17 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct PresenceService {
     registry: Arc<Registry>,
     friends: Arc<FriendService>,
+    ids: RoomIds,
 }
 
 impl PresenceService {
-    /// Presence over the connections of `registry`.
-    pub const fn new(registry: Arc<Registry>, friends: Arc<FriendService>) -> Self {
-        Self { registry, friends }
+    /// Presence over the connections of `registry`. `ids` lead to direct rooms.
+    pub const fn new(registry: Arc<Registry>, friends: Arc<FriendService>, ids: RoomIds) -> Self {
+        Self {
+            registry,
+            friends,
+            ids,
+        }
     }
 
     /// [`SetPresence`].
@@ -89,7 +94,7 @@ impl PresenceService {
     pub async fn run(
         self: Arc<Self>,
         rooms: RoomOwners,
-        mut pairs: mpsc::UnboundedReceiver<(UserId, UserId)>,
+        mut pairs: mpsc::UnboundedReceiver<ChangedPair>,
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -97,7 +102,7 @@ impl PresenceService {
             tokio::select! {
                 _ = tick.tick() => self.tell_changes().await,
                 pair = pairs.recv() => match pair {
-                    Some((one, other)) => self.pair_changed(&rooms, one, other).await,
+                    Some(pair) => self.pair_changed(&rooms, pair).await,
                     None => return,
                 },
             }
@@ -134,8 +139,8 @@ impl PresenceService {
         }
     }
 
-    /// New friends see each other at once; those who parted, or were blocked, see each other go.
-    async fn pair_changed(&self, rooms: &RoomOwners, one: UserId, other: UserId) {
+    /// New friends see each other at once; friends who parted see each other go. Whoever was a stranger hears nothing of a block.
+    async fn pair_changed(&self, rooms: &RoomOwners, (one, other, is_friendship): ChangedPair) {
         let standing = async {
             let blocked = self.friends.is_blocked_either(one, other).await?;
             let friends = self.friends.friends_of(one).await?.contains(&other);
@@ -144,8 +149,9 @@ impl PresenceService {
         match standing.await {
             Ok((blocked, friends)) => {
                 // Bounded: one for each change of a friendship or block.
-                rooms.send_unbounded(Command::SetBlocked(direct_room(one, other), blocked));
-                for (viewer, seen) in [(one, other), (other, one)] {
+                rooms.send_unbounded(Command::SetBlocked(self.ids.direct(one, other), blocked));
+                let pairs = [(one, other), (other, one)];
+                for (viewer, seen) in pairs.into_iter().filter(|_| is_friendship) {
                     let presence = if friends {
                         self.registry.presence(seen)
                     } else {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use metrics::counter;
-use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
+use pitturu_protocol::frame::{self, Cursor, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_store::StoreError;
 use tokio::task::JoinHandle;
@@ -268,20 +268,13 @@ async fn inbox_page(
         head: entries.last().map_or(head, |entry| entry.seq.max(head)),
         complete: entries.len() < INBOX_ITEMS,
     };
-    let first = entries.first().map_or(head + 1, |entry| entry.seq);
-    if after + 1 < first {
-        let gap = ServerFrame::Gap {
-            stream: Stream::Inbox,
-            missing: Missing::Messages,
-            from: after + 1,
-            to: first - 1,
-        };
-        page.frames.push(gap.encode().into());
-        page.cursor.seq = first - 1;
-    }
     for entry in entries {
+        page.skip_to(entry.seq);
         page.cursor.seq = entry.seq;
         page.frames.push(frame::event(&entry).into());
+    }
+    if page.complete {
+        page.skip_to(page.head + 1);
     }
     Ok(page)
 }

@@ -14,6 +14,7 @@ use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Targ
 use pitturu_protocol::types;
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
+use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_text::fields::{self, Texts};
 use sha2::{Digest, Sha256};
@@ -167,7 +168,7 @@ fn room_call(
             let close = Close {
                 room,
                 connection: call.connection,
-                user: actor.user,
+                actor,
                 call: pending,
                 span: Span::current(),
             };
@@ -230,7 +231,8 @@ fn follow(
     }))
 }
 
-/// Looks up what the room must know of the player whom the call is about, and hands the call on.
+/// Looks up what the room must know of the player whom the call is about, and hands the call on. What is refused for it is
+/// refused by the room, which first asks whether the call was carried out before, and whether the caller may know of the room.
 async fn look_at_target(
     services: &Services,
     mut room_call: Box<RoomCall>,
@@ -238,21 +240,22 @@ async fn look_at_target(
     must: Target,
 ) {
     let user = room_call.actor.user;
-    let name = async {
-        if must == Target::Unblocked && services.friends.is_blocked_either(user, other).await? {
-            return Err(Fault::of(Code::Blocked));
-        }
-        let name = services.profile.display_name(other).await?;
-        name.ok_or_else(|| Fault::new(Code::NotFound, "there is no such player"))
+    let found = async {
+        Ok::<_, StoreError>(pitturu_rules::rooms::Target {
+            user: other,
+            exists: services.profile.display_name(other).await?.is_some(),
+            is_blocked: must == Target::Unblocked
+                && services.friends.is_blocked_either(user, other).await?,
+        })
     };
-    match name.await {
-        Ok(name) => {
-            if let Ask::Decide(_, target_name) = &mut room_call.ask {
-                *target_name = Some(name.to_string());
+    match found.await {
+        Ok(found) => {
+            if let Ask::Decide(_, target) = &mut room_call.ask {
+                *target = Some(found);
             }
             services.rooms.send(Command::Call(room_call));
         }
-        Err(fault) => room_call.recipient.refuse(room_call.call, &fault),
+        Err(error) => room_call.recipient.refuse(room_call.call, &error.into()),
     }
 }
 

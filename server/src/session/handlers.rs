@@ -10,7 +10,8 @@ use pitturu_protocol::types::accounts::{
     RequestPasswordReset, ResetPassword, RevokeSession, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::chat::{
-    CreateRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, OpenRoom, RoomView, Rooms, SearchRooms,
+    CreateRoom, EnterRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, OpenRoom, RoomView, Rooms,
+    SearchRooms,
 };
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
@@ -181,6 +182,14 @@ impl Handle<OpenDirect> for Services {
     async fn handle(&self, call: &Call, request: OpenDirect) -> Result<RoomView, Fault> {
         self.directory
             .open_direct(&call.caller, call.actor()?, &call.connection, request)
+            .await
+    }
+}
+
+impl Handle<EnterRoom> for Services {
+    async fn handle(&self, call: &Call, request: EnterRoom) -> Result<RoomView, Fault> {
+        self.directory
+            .enter(&call.caller, call.actor()?, &call.connection, request)
             .await
     }
 }

@@ -11,6 +11,7 @@ mod integers;
 mod keys;
 mod pages;
 mod presence;
+mod rights;
 mod texts;
 mod told;
 mod world;

@@ -1,5 +1,5 @@
 //! The keys behind tokens: those that sign access tokens. Each is worth nothing without a master key, which the store has not
-//! ([`master_keys`](crate::master_keys)).
+//! ([`master_keys`](crate::master_keys)). Beside them, secrets from which ids of what is stored follow.
 
 use std::fmt;
 
@@ -35,10 +35,10 @@ pub struct SigningKeyRow {
     pub life_ms: u64,
 }
 
-/// Signing keys.
+/// Signing keys, and named secrets.
 ///
 /// A write is durable when it returns. Writes take effect one after the other, each whole, and each sees those before it: signing keys
-/// are one partition.
+/// are one partition, and so is each secret.
 ///
 /// # Errors
 /// Those of the store.
@@ -59,4 +59,8 @@ pub trait AuthKeys: Send + Sync {
 
     /// Removes a signing key.
     async fn delete_signing_key(&self, kid: String) -> Result<(), StoreError>;
+
+    /// The secret kept under this name; `fresh` becomes it when there is none. It never changes, and whoever has a copy of the store has
+    /// it: for ids that nobody outside may tell, never for what signs anybody in.
+    async fn secret(&self, name: &'static str, fresh: [u8; 32]) -> Result<Secret, StoreError>;
 }

@@ -38,6 +38,7 @@ macro_rules! conformance_suite {
     ($harness:ty) => {
         $crate::conformance::conformance_suite! { $harness:
             auth_keys::signing_keys_have_one_successor,
+            auth_keys::a_secret_is_drawn_once,
         }
     };
 }

@@ -227,6 +227,9 @@ pub struct Commit {
     pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
     /// Rows of streams, in order. A stream that there is not, or a number behind the next one, refuses the commit.
     pub entries: Vec<Entry>,
+    /// Single rows of streams that are removed, by stream and number; ones that there are not do nothing. Readers find a hole, and
+    /// the number is not given again.
+    pub dropped: Vec<(u8, u64)>,
     /// Streams whose oldest rows are kept no longer, and the oldest that is, as of the heads behind `entries`. Bounds behind
     /// those stored do nothing, bounds past the head mean everything. The rows themselves go with [`Entities::trim`].
     pub firsts: Vec<(u8, u64)>,
@@ -254,6 +257,7 @@ impl Commit {
             incarnation,
             rows: Vec::new(),
             entries: Vec::new(),
+            dropped: Vec::new(),
             firsts: Vec::new(),
             lists: Vec::new(),
             result: None,

@@ -29,7 +29,7 @@ async fn the_first_lines_of_the_readme_chat() {
         .login_guest(&secret, Some("Listener"))
         .await
         .unwrap();
-    listener.join_or_create("lobby").await.unwrap();
+    listener.enter_room("lobby").await.unwrap();
     let mut events = listener.events();
     let heard = async {
         loop {

@@ -236,7 +236,7 @@ async fn list_rooms(client: Client) -> Result<Reply, CallError> {
 
 async fn enter(client: Client, name: String, create: bool) -> Result<Reply, CallError> {
     if create {
-        return shown(client.join_or_create(&name).await);
+        return shown(client.enter_room(&name).await);
     }
     let search = SearchRooms {
         query: name.clone(),

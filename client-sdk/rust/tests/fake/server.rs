@@ -311,6 +311,7 @@ pub(crate) fn view(head: u64, rev: u64) -> RoomView {
             room: ROOM,
             kind: RoomKind::Public,
             name: "lobby".into(),
+            handle: None,
             topic: None,
             peer: None,
             members: 1,

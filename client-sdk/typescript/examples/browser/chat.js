@@ -37,12 +37,7 @@ client.on('gap', ({ from, to }) => show(`(${from} to ${to} are no longer kept)`)
 
 await client.connect();
 await client.loginGuest({ secret: deviceSecret(), name });
-const { rooms } = await client.call('SearchRooms', { query: roomName });
-const found = rooms.find((room) => room.name === roomName);
-const { info } =
-  found === undefined
-    ? await client.call('CreateRoom', { kind: 'public', name: roomName })
-    : await client.call('JoinRoom', { room: found.room });
+const { info } = await client.call('EnterRoom', { handle: roomName });
 const { messages, head } = await client.call('ReadHistory', { room: info.room });
 for (const message of messages) show(`${message.name}: ${message.text}`);
 client.on('MessageSent', ({ room, msg }) => {

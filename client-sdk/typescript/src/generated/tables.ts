@@ -64,7 +64,7 @@ export interface Methods {
   SetPresence: { request: types.SetPresence; reply: types.Done };
   /** The presence of several players. Players who blocked the caller, or hide, look offline. */
   GetPresence: { request: types.GetPresence; reply: types.Presences };
-  /** Creates a room, owned by the caller, and opens it on this connection. */
+  /** Creates a room, owned by the caller, and opens it on this connection. It ends when its last member leaves. */
   CreateRoom: { request: types.CreateRoom; reply: types.RoomView };
   /** The direct room with another player, made when it is new, opened on this connection. */
   OpenDirect: { request: types.OpenDirect; reply: types.RoomView };
@@ -72,11 +72,11 @@ export interface Methods {
   ListRooms: { request: types.ListRooms; reply: types.Rooms };
   /** Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the last may be only begun. Without regard to case and width. */
   SearchRooms: { request: types.SearchRooms; reply: types.Rooms };
-  /** The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
+  /** The rooms that the caller is a member of or invited to. Of what others offer, invitations and direct rooms in which the caller has not written, the newest 50 of each kind are shown, and 5 invitations of one player. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
   ListMyRooms: { request: types.ListMyRooms; reply: types.MyRooms };
   /** Becomes a member, and opens the room on this connection. A member who joins again only opens it. */
   JoinRoom: { request: types.JoinRoom; reply: types.RoomView };
-  /** Ends the membership. The last owner's place goes to the longest-standing moderator, or else member. */
+  /** Ends the membership, or declines an invitation. The last owner's place goes to the longest-standing moderator, or else member. When the last member leaves, the room ends with its messages. */
   LeaveRoom: { request: types.LeaveRoom; reply: types.Done };
   /** Opens a room of the caller's on this connection: its messages arrive as events from here on. */
   OpenRoom: { request: types.OpenRoom; reply: types.RoomView };
@@ -86,11 +86,11 @@ export interface Methods {
   InviteToRoom: { request: types.InviteToRoom; reply: types.Done };
   /** Puts a member out. They may come back. */
   KickMember: { request: types.KickMember; reply: types.Done };
-  /** Puts a player out and keeps them out. */
+  /** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. */
   BanMember: { request: types.BanMember; reply: types.Done };
   /** Lifts a ban. */
   UnbanMember: { request: types.UnbanMember; reply: types.Done };
-  /** Stops a member from writing for a time. */
+  /** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. */
   MuteMember: { request: types.MuteMember; reply: types.Done };
   /** Sets a member's role. Owners only. */
   SetMemberRole: { request: types.SetMemberRole; reply: types.Done };
@@ -102,11 +102,11 @@ export interface Methods {
   UpdateRoom: { request: types.UpdateRoom; reply: types.RoomInfo };
   /** Deletes a room with its messages. Owners and admins only. */
   DeleteRoom: { request: types.DeleteRoom; reply: types.Done };
-  /** Sends a message. The reply comes when it is on disk. */
+  /** Sends a message. The reply comes when it is on disk. It moves the sender's read marker to the message, without an event. */
   SendMessage: { request: types.SendMessage; reply: types.Sent };
-  /** Replaces the text of the caller's own message. */
+  /** Replaces the text of the caller's own message. What it said before is nowhere to be read any more. Slow mode counts it as a message. */
   EditMessage: { request: types.EditMessage; reply: types.Changed };
-  /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty. */
+  /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions are nowhere to be read any more. */
   DeleteMessage: { request: types.DeleteMessage; reply: types.Changed };
   /** Adds or takes back the caller's reaction to a message. */
   React: { request: types.React; reply: types.Reacted };
@@ -118,21 +118,23 @@ export interface Methods {
   MarkRead: { request: types.MarkRead; reply: types.ReadMarker };
   /** Tells the others in the room that the caller is writing. Repeat every few seconds. */
   Typing: { request: types.Typing; reply: types.Done };
-  /** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
+  /** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts them with messages and edits. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
   SendEphemeral: { request: types.SendEphemeral; reply: types.Done };
+  /** Becomes a member of the public room with this handle, which is made when there is none, and opens it on this connection. However many ask for the same handle at once, they meet in one room. Nobody owns it: moderators and admins of the product keep order. It ends when its last member leaves, and the handle is free again. */
+  EnterRoom: { request: types.EnterRoom; reply: types.RoomView };
 }
 
 /** Body of each event. */
 export interface Events {
   /** A message was sent. In the order of `msg.seq`. */
   MessageSent: types.MessageSent;
-  /** A message's text was replaced. In the order of `rev`. */
+  /** A message's text was replaced. In the order of `rev`. A back-fill tells every replacement with the text as it is now. */
   MessageEdited: types.MessageEdited;
-  /** A message was deleted. In the order of `rev`. */
+  /** A message was deleted. In the order of `rev`. A back-fill tells every change of a deleted message so. */
   MessageDeleted: types.MessageDeleted;
   /** A player reacted to a message or took it back. In the order of `rev`. */
   ReactionChanged: types.ReactionChanged;
-  /** One more entry in the player's inbox, which keeps the newest 1,000. It comes a moment after the reply to the call that caused it. */
+  /** One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that caused it. */
   InboxAdded: types.InboxAdded;
   /** Where a followed stream stands: sent at the end of each page of a back-fill, and when it has become live. */
   StreamPosition: types.StreamPosition;
@@ -288,6 +290,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   MarkRead: { number: 89, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'ReadMarker' },
   Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', momentary: true, reply: 'Done' },
   SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', momentary: true, reply: 'Done' },
+  EnterRoom: { number: 92, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
 };
 
 /** What is known of an event without its type. */

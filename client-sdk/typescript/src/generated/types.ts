@@ -40,7 +40,7 @@ export interface Ban {
   reason?: string | undefined;
 }
 
-/** Puts a player out and keeps them out. */
+/** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. */
 export interface BanMember {
   /** The room. */
   room: RoomId;
@@ -94,7 +94,7 @@ export type Code = number;
 /** 16 characters of lower-case Crockford base 32. */
 export type ConnectionId = string;
 
-/** Creates a room, owned by the caller, and opens it on this connection. */
+/** Creates a room, owned by the caller, and opens it on this connection. It ends when its last member leaves. */
 export interface CreateRoom {
   /** `public` or `private`. */
   kind: RoomKind;
@@ -108,7 +108,7 @@ export interface CreateRoom {
   retention?: Retention | undefined;
 }
 
-/** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty. */
+/** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions are nowhere to be read any more. */
 export interface DeleteMessage {
   /** The room. */
   room: RoomId;
@@ -139,7 +139,7 @@ export interface Echoed {
   now: number;
 }
 
-/** Replaces the text of the caller's own message. */
+/** Replaces the text of the caller's own message. What it said before is nowhere to be read any more. Slow mode counts it as a message. */
 export interface EditMessage {
   /** The room. */
   room: RoomId;
@@ -147,6 +147,12 @@ export interface EditMessage {
   seq: number;
   /** The new text. */
   text: string;
+}
+
+/** Becomes a member of the public room with this handle, which is made when there is none, and opens it on this connection. However many ask for the same handle at once, they meet in one room. Nobody owns it: moderators and admins of the product keep order. It ends when its last member leaves, and the handle is free again. */
+export interface EnterRoom {
+  /** 1 to 64 characters. Handles that differ in case, in runs of blanks or in compatibility forms are the same. A new room has it as its name. */
+  handle: string;
 }
 
 /** A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not come again after a reconnect. */
@@ -303,7 +309,7 @@ export interface Identity {
   expires_at: number;
 }
 
-/** One more entry in the player's inbox, which keeps the newest 1,000. It comes a moment after the reply to the call that caused it. */
+/** One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that caused it. */
 export interface InboxAdded {
   /** Sequence in the inbox: dense, from 1. */
   seq: number;
@@ -370,7 +376,7 @@ export interface KickMember {
   reason?: string | undefined;
 }
 
-/** Ends the membership. The last owner's place goes to the longest-standing moderator, or else member. */
+/** Ends the membership, or declines an invitation. The last owner's place goes to the longest-standing moderator, or else member. When the last member leaves, the room ends with its messages. */
 export interface LeaveRoom {
   /** The room. */
   room: RoomId;
@@ -420,7 +426,7 @@ export interface ListMembers {
   limit?: number | undefined;
 }
 
-/** The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
+/** The rooms that the caller is a member of or invited to. Of what others offer, invitations and direct rooms in which the caller has not written, the newest 50 of each kind are shown, and 5 invitations of one player. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
 export interface ListMyRooms {
   /** The last room of the page before. */
   after?: RoomId | undefined;
@@ -520,7 +526,7 @@ export type MemberRole =
   | 'member'
   /** Kicks, bans, mutes and deletes messages of those below. */
   | 'moderator'
-  /** Everything, including roles and settings. A room keeps at least one owner while it has members. */
+  /** Everything, including roles and settings. A room that a player made keeps at least one owner. */
   | 'owner';
 
 /** Reply to `ListMembers`. */
@@ -567,7 +573,7 @@ export interface Message {
   reactions?: Reaction[] | undefined;
 }
 
-/** A message was deleted. In the order of `rev`. */
+/** A message was deleted. In the order of `rev`. A back-fill tells every change of a deleted message so. */
 export interface MessageDeleted {
   /** The room. */
   room: RoomId;
@@ -581,7 +587,7 @@ export interface MessageDeleted {
   at: number;
 }
 
-/** A message's text was replaced. In the order of `rev`. */
+/** A message's text was replaced. In the order of `rev`. A back-fill tells every replacement with the text as it is now. */
 export interface MessageEdited {
   /** The room. */
   room: RoomId;
@@ -589,7 +595,7 @@ export interface MessageEdited {
   rev: number;
   /** The message. */
   seq: number;
-  /** The new text. */
+  /** The text, as it is when this is told. */
   text: string;
   /** When. */
   at: number;
@@ -603,7 +609,7 @@ export interface MessageSent {
   msg: Message;
 }
 
-/** Stops a member from writing for a time. */
+/** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. */
 export interface MuteMember {
   /** The room. */
   room: RoomId;
@@ -619,7 +625,7 @@ export interface MyRoom {
   info: RoomInfo;
   /** The caller's place; absent when only invited. */
   me?: Membership | undefined;
-  /** `head − max(read, first − 1)`. */
+  /** Messages after the read marker that are there and not deleted: `head − max(read, first − 1)`, less the deleted ones among them. Sending a message moves the marker to it, so one's own are not among them. */
   unread: number;
   /** Newest message. */
   last?: Message | undefined;
@@ -781,7 +787,7 @@ export interface ReadHistory {
 export interface ReadMarker {
   /** Where the marker stands. */
   read: number;
-  /** Messages after it. */
+  /** Messages after it that are there and not deleted. */
   unread: number;
 }
 
@@ -911,6 +917,8 @@ export interface RoomInfo {
   kind: RoomKind;
   /** Name; in a direct room the other player's display name. */
   name: string;
+  /** The handle by which `EnterRoom` leads here: in the form in which it is unique, with case folded. */
+  handle?: string | undefined;
   /** What it is about. */
   topic?: string | undefined;
   /** The other player of a direct room. */
@@ -994,7 +1002,7 @@ export interface SearchRooms {
   limit?: number | undefined;
 }
 
-/** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
+/** Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode counts them with messages and edits. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not take it back. */
 export interface SendEphemeral {
   /** The room. */
   room: RoomId;
@@ -1002,7 +1010,7 @@ export interface SendEphemeral {
   text: string;
 }
 
-/** Sends a message. The reply comes when it is on disk. */
+/** Sends a message. The reply comes when it is on disk. It moves the sender's read marker to the message, without an event. */
 export interface SendMessage {
   /** The room. */
   room: RoomId;

@@ -16,7 +16,7 @@ pub struct MessageSent {
     pub msg: Message,
 }
 
-/// A message's text was replaced. In the order of `rev`.
+/// A message's text was replaced. In the order of `rev`. A back-fill tells every replacement with the text as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MessageEdited {
@@ -26,13 +26,13 @@ pub struct MessageEdited {
     pub rev: u64,
     /// The message.
     pub seq: u64,
-    /// The new text.
+    /// The text, as it is when this is told.
     pub text: String,
     /// When.
     pub at: u64,
 }
 
-/// A message was deleted. In the order of `rev`.
+/// A message was deleted. In the order of `rev`. A back-fill tells every change of a deleted message so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MessageDeleted {

@@ -13,7 +13,7 @@ pub enum MemberRole {
     Member,
     /// Kicks, bans, mutes and deletes messages of those below.
     Moderator,
-    /// Everything, including roles and settings. A room keeps at least one owner while it has members.
+    /// Everything, including roles and settings. A room that a player made keeps at least one owner.
     Owner,
 }
 
@@ -40,7 +40,8 @@ pub struct JoinRoom {
     pub room: RoomId,
 }
 
-/// Ends the membership. The last owner's place goes to the longest-standing moderator, or else member.
+/// Ends the membership, or declines an invitation. The last owner's place goes to the longest-standing moderator, or else
+/// member. When the last member leaves, the room ends with its messages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaveRoom {
@@ -71,7 +72,7 @@ pub struct KickMember {
     pub reason: Option<String>,
 }
 
-/// Puts a player out and keeps them out.
+/// Puts a player out and keeps them out. Whoever was neither a member nor invited is not told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BanMember {
@@ -97,7 +98,7 @@ pub struct UnbanMember {
     pub user: UserId,
 }
 
-/// Stops a member from writing for a time.
+/// Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MuteMember {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{RoomId, UserId};
 
-/// Sends a message. The reply comes when it is on disk.
+/// Sends a message. The reply comes when it is on disk. It moves the sender's read marker to the message, without an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendMessage {
@@ -31,7 +31,8 @@ pub struct Sent {
     pub at: u64,
 }
 
-/// Replaces the text of the caller's own message.
+/// Replaces the text of the caller's own message. What it said before is nowhere to be read any more. Slow mode counts it as a
+/// message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EditMessage {
@@ -43,7 +44,8 @@ pub struct EditMessage {
     pub text: String,
 }
 
-/// Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty.
+/// Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions
+/// are nowhere to be read any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeleteMessage {
@@ -225,7 +227,7 @@ pub struct MarkRead {
 pub struct ReadMarker {
     /// Where the marker stands.
     pub read: u64,
-    /// Messages after it.
+    /// Messages after it that are there and not deleted.
     pub unread: u64,
 }
 
@@ -239,7 +241,7 @@ pub struct Typing {
 
 /// Says something for the moment: an emote, quick chat, banter. Everybody who has the room open hears it, the caller
 /// included; it is never stored. Who may send a message may send this, under the same rules for the text, and slow mode
-/// counts both together. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not
+/// counts them with messages and edits. The reply says that it was handed on, not that anybody heard it. Cancelling the call does not
 /// take it back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

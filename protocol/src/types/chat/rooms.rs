@@ -29,6 +29,9 @@ pub struct RoomInfo {
     pub kind: RoomKind,
     /// Name; in a direct room the other player's display name.
     pub name: String,
+    /// The handle by which [`EnterRoom`] leads here: in the form in which it is unique, with case folded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
     /// What it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
@@ -75,7 +78,7 @@ pub struct RoomView {
     pub online: u32,
 }
 
-/// Creates a room, owned by the caller, and opens it on this connection.
+/// Creates a room, owned by the caller, and opens it on this connection. It ends when its last member leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateRoom {
@@ -92,6 +95,17 @@ pub struct CreateRoom {
     /// As in [`RoomInfo`]; the server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+}
+
+/// Becomes a member of the public room with this handle, which is made when there is none, and opens it on this connection.
+/// However many ask for the same handle at once, they meet in one room. Nobody owns it: moderators and admins of the product
+/// keep order. It ends when its last member leaves, and the handle is free again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EnterRoom {
+    /// 1 to 64 characters. Handles that differ in case, in runs of blanks or in compatibility forms are the same. A new room
+    /// has it as its name.
+    pub handle: String,
 }
 
 /// The direct room with another player, made when it is new, opened on this connection.
@@ -140,7 +154,8 @@ pub struct Rooms {
     pub next: Option<String>,
 }
 
-/// The rooms that the caller is a member of or invited to. One that was joined a moment ago may be missing unless a connection
+/// The rooms that the caller is a member of or invited to. Of what others offer, invitations and direct rooms in which the
+/// caller has not written, the newest 50 of each kind are shown, and 5 invitations of one player. One that was joined a moment ago may be missing unless a connection
 /// of the caller has it open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -172,7 +187,8 @@ pub struct MyRoom {
     /// The caller's place; absent when only invited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub me: Option<Membership>,
-    /// `head − max(read, first − 1)`.
+    /// Messages after the read marker that are there and not deleted: `head − max(read, first − 1)`, less the deleted ones
+    /// among them. Sending a message moves the marker to it, so one's own are not among them.
     pub unread: u64,
     /// Newest message.
     #[serde(default, skip_serializing_if = "Option::is_none")]

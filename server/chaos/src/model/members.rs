@@ -183,6 +183,16 @@ fn lists(evidence: &Evidence<'_>, found: &mut Found) {
             .map(|(room, _)| *room)
             .collect();
         for room in by_player.symmetric_difference(&by_room) {
+            let view = evidence
+                .audit
+                .rooms
+                .get(room)
+                .and_then(|audit| audit.view.as_ref());
+            let is_direct = view.is_some_and(|view| view.info.kind == RoomKind::Direct);
+            if is_direct && by_room.contains(room) {
+                // A block takes a direct room out of the list of a player who has not written in it.
+                continue;
+            }
             let message = "the player's list of rooms and the room's list of members differ";
             let about = (Some(*room), Some(user));
             found.add(evidence, "one truth", about, message.to_owned());
@@ -215,7 +225,12 @@ fn markers(evidence: &Evidence<'_>, found: &mut Found) {
                 );
                 found.add(evidence, "acknowledged is durable", about, message);
             }
-            let unread = mine.info.head - me.read.max(mine.info.first.saturating_sub(1));
+            let from = me.read.max(mine.info.first.saturating_sub(1));
+            let messages = evidence.audit.rooms.get(&room).map(|audit| &audit.forward);
+            let deleted = messages.into_iter().flatten();
+            let deleted =
+                deleted.filter(|message| message.seq > from && message.deleted_by.is_some());
+            let unread = mine.info.head - from - deleted.count() as u64;
             if mine.unread != unread {
                 let message = format!("{} unread, not {unread}", mine.unread);
                 found.add(evidence, "unread is arithmetic", about, message);

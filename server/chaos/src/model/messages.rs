@@ -155,18 +155,25 @@ fn contents(evidence: &Evidence<'_>, found: &mut Found, room: RoomId, audit: &Ro
     let mut reactions: HashMap<u64, BTreeMap<&str, BTreeSet<UserId>>> = HashMap::new();
     let mut deleted = BTreeSet::new();
     for (rev, change) in &audit.changes {
-        if deleted.contains(&change.seq()) {
-            let message = format!("change {rev} is of a message that was deleted before");
+        let is_deletion = matches!(change, Change::Deleted { .. });
+        if deleted.contains(&change.seq()) && !is_deletion {
+            let message = format!("change {rev} shows what was deleted");
             found.add(evidence, "contents", about, message);
         }
         match change {
             Change::Edited { seq, text } => {
-                texts.insert(*seq, text);
+                if texts
+                    .insert(*seq, text)
+                    .is_some_and(|before| before != text)
+                {
+                    let message = format!("change {rev} shows a text that was replaced");
+                    found.add(evidence, "contents", about, message);
+                }
             }
+            // Whatever happened to a message is told as its deletion once it is deleted.
             Change::Deleted { seq } => {
                 deleted.insert(*seq);
                 texts.insert(*seq, "");
-                reactions.remove(seq);
             }
             Change::Reacted {
                 seq,
@@ -305,10 +312,12 @@ fn changed(evidence: &Evidence<'_>, found: &mut Found, action: &Action) {
 /// Whether the change is what the call asked for.
 fn brings_about(ask: &Ask, user: UserId, change: &Change) -> bool {
     match (ask, change) {
-        (Ask::Edit { seq, text, .. }, Change::Edited { seq: of, text: to }) => {
-            seq == of && text == to
-        }
-        (Ask::Delete { seq, .. }, Change::Deleted { seq: of }) => seq == of,
+        // Its text may have been replaced since, and everything of a message that was deleted is told as its deletion.
+        (Ask::Edit { seq, .. }, Change::Edited { seq: of, .. }) => seq == of,
+        (
+            Ask::Edit { seq, .. } | Ask::Delete { seq, .. } | Ask::React { seq, .. },
+            Change::Deleted { seq: of },
+        ) => seq == of,
         (
             Ask::React { seq, emoji, on, .. },
             Change::Reacted {
@@ -326,6 +335,8 @@ fn brings_about(ask: &Ask, user: UserId, change: &Change) -> bool {
 /// Every change was asked for by somebody who was not refused, and as often as it is there.
 fn caused(evidence: &Evidence<'_>, found: &mut Found, room: RoomId, audit: &RoomAudit) {
     let mut asked: HashMap<String, usize> = HashMap::new();
+    // Of a deleted message only so much can be told that somebody asked for each change of it.
+    let mut of_messages: HashMap<u64, usize> = HashMap::new();
     for action in evidence
         .actions
         .iter()
@@ -333,15 +344,27 @@ fn caused(evidence: &Evidence<'_>, found: &mut Found, room: RoomId, audit: &Room
     {
         if action.ask.room() == Some(room) {
             let user = evidence.users[action.player];
-            if let Some(essence) = essence_of(&action.ask, user) {
+            if let Some((seq, essence)) = essence_of(&action.ask, user) {
                 *asked.entry(essence).or_default() += 1;
+                *of_messages.entry(seq).or_default() += 1;
             }
         }
     }
     for (rev, change) in &audit.changes {
         let essence = match change {
-            Change::Edited { seq, text } => format!("edit {seq} {text}"),
-            Change::Deleted { seq } => format!("delete {seq}"),
+            Change::Edited { seq, .. } => format!("edit {seq}"),
+            Change::Deleted { seq } => {
+                let was_asked = asked.contains_key(&format!("delete {seq}"));
+                match of_messages.get_mut(seq) {
+                    Some(left @ 1..) if was_asked => *left -= 1,
+                    _ => {
+                        let message =
+                            format!("change {rev} was refused, or nobody asked: {change:?}");
+                        found.add(evidence, "refused is not done", (Some(room), None), message);
+                    }
+                }
+                continue;
+            }
             Change::Reacted {
                 seq,
                 user,
@@ -360,11 +383,12 @@ fn caused(evidence: &Evidence<'_>, found: &mut Found, room: RoomId, audit: &Room
     }
 }
 
-fn essence_of(ask: &Ask, user: UserId) -> Option<String> {
+/// The message that a call is about, and what of the call can be seen of its change afterwards.
+fn essence_of(ask: &Ask, user: UserId) -> Option<(u64, String)> {
     Some(match ask {
-        Ask::Edit { seq, text, .. } => format!("edit {seq} {text}"),
-        Ask::Delete { seq, .. } => format!("delete {seq}"),
-        Ask::React { seq, emoji, on, .. } => format!("react {seq} {user} {emoji} {on}"),
+        Ask::Edit { seq, .. } => (*seq, format!("edit {seq}")),
+        Ask::Delete { seq, .. } => (*seq, format!("delete {seq}")),
+        Ask::React { seq, emoji, on, .. } => (*seq, format!("react {seq} {user} {emoji} {on}")),
         _ => return None,
     })
 }

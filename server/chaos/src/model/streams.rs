@@ -7,7 +7,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 
 use super::actions::Action;
 use super::{Evidence, Found};
-use crate::record::{Ask, CallNo, Heard, Line, PlayerNo, What};
+use crate::record::{Ask, CallNo, Change, Heard, Line, PlayerNo, What};
 
 /// What a player has heard of a room.
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,7 +201,13 @@ fn same(evidence: &Evidence<'_>, found: &mut Found, place: usize, player: Player
         return;
     };
     let kept = audit.changes.get(rev);
-    if kept != Some(change) {
+    // What was replaced or deleted since is told as it is now.
+    let is_superseded = match (change, kept) {
+        (Change::Edited { seq, .. }, Some(Change::Edited { seq: of, .. })) => seq == of,
+        (change, Some(Change::Deleted { seq: of })) => change.seq() == *of,
+        _ => false,
+    };
+    if kept != Some(change) && !is_superseded {
         let message = format!("change {rev} was {change:?}, and is {kept:?}");
         let about = (Some(*room), Some(evidence.users[player]));
         found.add_until(evidence, "one order", about, place, message);

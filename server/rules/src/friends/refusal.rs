@@ -5,7 +5,7 @@ use pitturu_protocol::codes::{Code, Fault};
 /// Most friends of one player.
 pub const FRIENDS_MAX: u32 = 1_000;
 
-/// Most open requests that one player has sent, and most that one has received.
+/// Most open requests that one player has sent, and most that one has received, of which the oldest goes when one more comes.
 pub const FRIEND_REQUESTS_MAX: u32 = 200;
 
 /// Most players that one player has blocked.
@@ -25,9 +25,6 @@ pub enum FriendLimit {
         "you have sent {FRIEND_REQUESTS_MAX} requests that are not answered, the most there can be"
     )]
     Sent,
-    /// Requests that the other player has received.
-    #[error("the other player has {FRIEND_REQUESTS_MAX} requests to answer, the most there can be")]
-    Received,
     /// The caller's blocks.
     #[error("you have blocked {BLOCKS_MAX} players, the most there can be")]
     Blocks,

@@ -29,8 +29,6 @@ pub struct Other {
     pub exists: bool,
     /// Whether the other lets the caller reach them; see [`Relations::may_reach`].
     pub reachable: bool,
-    /// Whether the other can receive one more request.
-    pub room_for_request: bool,
     /// Whether the other can have one more friend.
     pub room_for_friend: bool,
 }
@@ -42,7 +40,6 @@ impl Other {
             user,
             exists: false,
             reachable: true,
-            room_for_request: true,
             room_for_friend: true,
         }
     }
@@ -57,9 +54,9 @@ pub struct FriendEffects {
     pub signals: Vec<(UserId, FriendSignal)>,
     /// Entries for the player's own inbox.
     pub inbox: Vec<InboxEntry>,
-    /// Players with whom a friendship or the player's own block began or ended. What the two see of each other's presence,
-    /// and whether they may write in a direct room, has to be worked out anew.
-    pub changed: Vec<UserId>,
+    /// Players with whom a friendship or the player's own block began or ended, and whether it was a friendship: then what the two
+    /// see of each other's presence has to be worked out anew, and in any case whether they may write in a direct room.
+    pub changed: Vec<(UserId, bool)>,
 }
 
 impl FriendEffects {
@@ -138,7 +135,6 @@ impl Relations {
             user: self.user,
             exists: true,
             reachable: self.may_reach(caller),
-            room_for_request: self.counts.received < self.caps.requests,
             room_for_friend: self.has_room_for_friend(),
         }
     }
@@ -168,9 +164,6 @@ impl Relations {
         }
         if self.counts.requested >= self.caps.requests {
             return Err(FriendLimit::Sent.into());
-        }
-        if !other.room_for_request {
-            return Err(FriendLimit::Received.into());
         }
         let id = RequestId {
             from: self.user,
@@ -330,7 +323,7 @@ impl Relations {
                     self.set(from, None, effects);
                 }
                 if self.counts.received >= self.caps.requests {
-                    return effects.end(from, id, EndedWhy::Refused);
+                    self.drop_oldest_request(effects);
                 }
                 let row = Relation {
                     standing: Standing::Received { id },
@@ -340,6 +333,21 @@ impl Relations {
                 let entry = InboxEntry::FriendRequested { user: from, name };
                 effects.inbox.push(entry);
             }
+        }
+    }
+
+    /// Lets go of the request that has waited longest, so that a full list keeps nobody from asking.
+    fn drop_oldest_request(&mut self, effects: &mut FriendEffects) {
+        let received = self
+            .rows
+            .iter()
+            .filter_map(|(other, row)| match row.standing {
+                Standing::Received { id } => Some((row.since, *other, id)),
+                _ => None,
+            });
+        if let Some((_, other, id)) = received.min_by_key(|(since, other, _)| (*since, *other)) {
+            effects.end(other, id, EndedWhy::Refused);
+            self.set(other, None, effects);
         }
     }
 
@@ -450,10 +458,13 @@ impl Relations {
             };
             let count = self.counts.of(state);
             *count = count.saturating_add_signed(step);
-            if matches!(state, FriendState::Friend | FriendState::Blocked)
-                && !effects.changed.contains(&other)
-            {
-                effects.changed.push(other);
+            if !matches!(state, FriendState::Friend | FriendState::Blocked) {
+                continue;
+            }
+            let is_friendship = state == FriendState::Friend;
+            match effects.changed.iter_mut().find(|(held, _)| *held == other) {
+                Some((_, held)) => *held |= is_friendship,
+                None => effects.changed.push((other, is_friendship)),
             }
         }
         effects.rows.push((other, row));

@@ -8,9 +8,36 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState};
-use super::settings::shown;
+use super::settings::{TELL_DELETED_MAX, shown};
 use super::state::new_member;
 use super::{Actor, Effects, Room, RoomEvent};
+use crate::signals::Listed;
+
+/// Invitations to one room by one member that are not taken up.
+const INVITED_BY_ONE_MAX: usize = 100;
+
+/// What was read of the player whom a call is about. The room asks for it only once the actor may do what they ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The player.
+    pub user: UserId,
+    /// Whether there is such a player.
+    pub exists: bool,
+    /// Whether one of the two blocks the other, and the call is refused for it.
+    pub is_blocked: bool,
+}
+
+impl Target {
+    fn check(&self) -> Result<(), Fault> {
+        if self.is_blocked {
+            return Err(Fault::of(Code::Blocked));
+        }
+        if !self.exists {
+            return Err(Fault::new(Code::NotFound, "there is no such player"));
+        }
+        Ok(())
+    }
+}
 
 impl Room {
     /// Makes the actor a member. Joining again changes nothing.
@@ -32,19 +59,15 @@ impl Room {
         if self.joined >= self.limits.members_max {
             return Err(Fault::of(Code::RoomFull));
         }
-        let role = if self.joined == 0 {
-            MemberRole::Owner
-        } else {
-            MemberRole::Member
-        };
-        let mut row = new_member(actor.user, actor.name.as_ref(), role, actor.now);
-        row.muted_until = held.and_then(|row| row.muted_until);
+        let mut row = new_member(actor.user, MemberRole::Member, actor.now);
+        row.muted_until = self.sanction(actor.user).muted_until;
         row.read = self.head;
         self.save_member(row, effects);
         Ok(())
     }
 
-    /// Ends the actor's membership, and hands the room on when its last owner goes.
+    /// Ends the actor's membership, or declines an invitation. When the last owner goes the room is handed on, and when the last
+    /// member goes it ends.
     pub fn leave(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
         if self.row.kind == RoomKind::Direct {
             return Err(Fault::new(
@@ -52,7 +75,12 @@ impl Room {
                 "a direct room can't be left; block the player instead",
             ));
         }
-        self.member(actor.user)?;
+        match self.members.get(&actor.user).map(|row| &row.state) {
+            Some(MemberState::Invited) => {}
+            _ => {
+                self.member(actor.user)?;
+            }
+        }
         self.put_out(
             actor.user,
             MemberState::Left,
@@ -67,8 +95,7 @@ impl Room {
     pub fn invite(
         &mut self,
         actor: &Actor,
-        user: UserId,
-        name: &str,
+        target: &Target,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         if self.row.kind == RoomKind::Direct {
@@ -78,8 +105,16 @@ impl Room {
             ));
         }
         self.require(actor, MemberRole::Member)?;
+        target.check()?;
+        let user = target.user;
         match self.members.get(&user).map(|row| &row.state) {
-            Some(MemberState::Member | MemberState::Invited) => return Ok(()),
+            Some(MemberState::Member) => return Ok(()),
+            // Their list may have let it go for newer ones.
+            Some(MemberState::Invited) => {
+                let listed = Some(Listed::Invited(actor.user));
+                self.tell_listed(user, listed, actor.now, effects);
+                return Ok(());
+            }
             Some(MemberState::Banned { until, .. })
                 if until.is_none_or(|until| until > actor.now) =>
             {
@@ -90,7 +125,9 @@ impl Room {
         if self.members.len() >= self.limits.members_max as usize {
             return Err(Fault::of(Code::RoomFull));
         }
-        let mut row = new_member(user, name, MemberRole::Member, actor.now);
+        self.let_an_invitation_go(actor, effects);
+        let mut row = new_member(user, MemberRole::Member, actor.now);
+        row.muted_until = self.sanction(user).muted_until;
         row.state = MemberState::Invited;
         row.invited_by = Some(actor.user);
         self.save_member(row, effects);
@@ -101,6 +138,27 @@ impl Room {
         };
         effects.tell(user, actor.now, entry);
         Ok(())
+    }
+
+    /// One member's invitations are bounded, so that nobody takes the places of a room for all others: the oldest goes.
+    fn let_an_invitation_go(&mut self, actor: &Actor, effects: &mut Effects) {
+        let own = self
+            .members
+            .values()
+            .filter(|row| row.state == MemberState::Invited && row.invited_by == Some(actor.user));
+        let mut own: Vec<(u64, UserId)> = own.map(|row| (row.joined_at, row.user)).collect();
+        if own.len() < INVITED_BY_ONE_MAX {
+            return;
+        }
+        own.sort_unstable();
+        if let Some(mut row) = own
+            .first()
+            .and_then(|(_, user)| self.members.get(user))
+            .cloned()
+        {
+            row.state = MemberState::Left;
+            self.save_member(row, effects);
+        }
     }
 
     /// Puts a member, or an invited player, out.
@@ -131,32 +189,39 @@ impl Room {
         Ok(())
     }
 
-    /// Puts a player out and keeps them out. `name` is used when they were never here.
+    /// Puts a player out and keeps them out. Whoever has nothing to do with the room is not told: a stranger's words are none
+    /// of theirs.
     pub fn ban(
         &mut self,
         actor: &Actor,
         request: BanMember,
-        name: &str,
+        target: &Target,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         if request.until.is_some_and(|until| until <= actor.now) {
             return Err(Fault::invalid("until", "a time still to come"));
         }
         self.may_moderate(actor, request.user)?;
+        target.check()?;
         let state = MemberState::Banned {
             by: actor.user,
             until: request.until,
             reason: shown(request.reason.clone()),
         };
+        let before = self.members.get(&request.user);
+        let is_concerned = before.is_some_and(|row| row.state.is_listed());
         if self.place(request.user).is_some() {
             self.put_out(request.user, state, LostReason::Banned, actor.now, effects);
         } else {
-            let mut row =
-                self.members.get(&request.user).cloned().unwrap_or_else(|| {
-                    new_member(request.user, name, MemberRole::Member, actor.now)
-                });
+            let mut row = before.cloned().unwrap_or(MemberRow {
+                unasked: true,
+                ..new_member(request.user, MemberRole::Member, actor.now)
+            });
             row.state = state;
             self.save_member(row, effects);
+        }
+        if !is_concerned {
+            return Ok(());
         }
         let entry = InboxEntry::RoomBanned {
             room: self.row.room,
@@ -186,7 +251,8 @@ impl Room {
         Ok(())
     }
 
-    /// Stops a member from writing for a time, or lets them write again.
+    /// Stops a member from writing for a time, or lets them write again. It lasts when they leave and come back, so it can also be
+    /// changed while they are away.
     pub fn mute(
         &mut self,
         actor: &Actor,
@@ -194,14 +260,22 @@ impl Room {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         self.may_moderate(actor, request.user)?;
-        let mut row = self
-            .place(request.user)
-            .ok_or_else(|| Fault::of(Code::NotInRoom))?
-            .clone();
+        let mut sanction = self.sanction(request.user);
+        let place = self.members.get(&request.user).cloned();
+        let place = place.filter(|row| row.state.is_listed());
+        if place.is_none() && sanction.muted_until.is_none() {
+            return Err(Fault::of(Code::NotInRoom));
+        }
         let until = (request.until > actor.now).then_some(request.until);
-        if row.muted_until == until {
+        let is_shown = place.as_ref().is_none_or(|row| row.muted_until == until);
+        if sanction.muted_until == until && is_shown {
             return Ok(());
         }
+        sanction.muted_until = until;
+        self.save_sanction(sanction, actor.now, effects);
+        let Some(mut row) = place else {
+            return Ok(());
+        };
         row.muted_until = until;
         self.save_member(row, effects);
         let entry = InboxEntry::RoomMuted {
@@ -290,9 +364,27 @@ impl Room {
         row.role = MemberRole::Member;
         self.save_member(row, effects);
         effects.events.push(RoomEvent::Lost(user, reason));
-        if was_owner && self.owners().next().is_none() {
+        if self.joined == 0 {
+            self.end(effects);
+        } else if was_owner && self.owners().next().is_none() {
             self.hand_on(user, now, effects);
         }
+    }
+
+    /// Ends a room whose last member has gone: nobody could find out what is said in it, or let anybody in.
+    fn end(&mut self, effects: &mut Effects) {
+        let invited = self.members.values().filter(|row| row.state.is_listed());
+        let invited: Vec<(UserId, u64)> = invited
+            .map(|row| (row.user, row.joined_at))
+            .take(TELL_DELETED_MAX)
+            .collect();
+        for (user, at) in invited {
+            self.tell_listed(user, None, at, effects);
+        }
+        effects.rows.row_before = Some(self.row.clone());
+        self.row.deleted = true;
+        self.save_row(effects);
+        effects.events.push(RoomEvent::Deleted);
     }
 
     /// Makes the longest-standing moderator, or else member, the owner.

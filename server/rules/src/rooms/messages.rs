@@ -8,17 +8,15 @@ use pitturu_protocol::types::chat::{
     RoomKind, SendEphemeral, SendMessage, Sent,
 };
 
-use super::rows::{Change, ChangeRow, MessageRow};
+use super::rows::{Change, ChangeRow, DELETED_KEPT, MessageRow};
 use super::{Actor, Effects, Room, RoomEvent};
+use crate::signals::Listed;
 
 /// How often a player's typing is passed on.
 const TYPING_EVERY_MS: u64 = 2_000;
 
-/// Players whose last message or typing is remembered before the oldest are dropped.
+/// Players whose last typing, or last text in slow mode, is remembered before the oldest are dropped.
 const RECENT_MAX: usize = 4_096;
-
-/// How long a slow-mode note can matter.
-const RECENT_MS: u64 = 6 * 60 * 60 * 1_000;
 
 impl Room {
     /// Takes a message into the room's order.
@@ -42,9 +40,10 @@ impl Room {
         {
             return Err(Fault::of(Code::MessageNotFound));
         }
-        self.check_slow_mode(actor)?;
+        self.check_slow_mode(actor, Some(effects))?;
 
         self.head += 1;
+        self.read_up_to_here(actor, effects);
         self.last_at = self.last_at.max(actor.now);
         let message = Message {
             seq: self.head,
@@ -79,7 +78,7 @@ impl Room {
     ) -> Result<(), Fault> {
         self.may_write(actor)?;
         self.check_text(&request.text)?;
-        self.check_slow_mode(actor)?;
+        self.check_slow_mode(actor, None)?;
         self.last_at = self.last_at.max(actor.now);
         effects.events.push(RoomEvent::Said(EphemeralSent {
             room: self.row.room,
@@ -91,7 +90,8 @@ impl Room {
         Ok(())
     }
 
-    /// Replaces the text of the actor's own message, given as it is now.
+    /// Replaces the text of the actor's own message, given as it is now. Slow mode counts it as a message: what was said could
+    /// be replaced by what was to be said.
     pub fn edit(
         &mut self,
         actor: &Actor,
@@ -107,13 +107,11 @@ impl Room {
         if row.msg.from != actor.user {
             return Err(Fault::of(Code::Forbidden));
         }
-        row.msg.text.clone_from(&request.text);
+        self.check_slow_mode(actor, Some(effects))?;
+        row.msg.text = request.text;
         // The time that the change itself gets.
         row.msg.edited_at = Some(self.last_at.max(actor.now));
-        let change = Change::Edited {
-            seq: request.seq,
-            text: request.text,
-        };
+        let change = Change::Edited { seq: request.seq };
         Ok(self.change(actor, change, row, effects))
     }
 
@@ -135,6 +133,13 @@ impl Room {
         row.msg.data = None;
         row.msg.reactions = Vec::new();
         row.msg.deleted_by = Some(actor.user);
+        self.deleted.insert(row.msg.seq);
+        effects.rows.deleted.push((row.msg.seq, true));
+        if self.deleted.len() > DELETED_KEPT
+            && let Some(oldest) = self.deleted.pop_first()
+        {
+            effects.rows.deleted.push((oldest, false));
+        }
         let change = Change::Deleted {
             seq: row.msg.seq,
             by: actor.user,
@@ -227,8 +232,32 @@ impl Room {
         }
         Ok(ReadMarker {
             read,
-            unread: unread(self.head, self.first, read),
+            unread: self.unread(read),
         })
+    }
+
+    /// Whoever sends has read what came before, and takes up what was offered.
+    fn read_up_to_here(&mut self, actor: &Actor, effects: &mut Effects) {
+        let Some(row) = self.members.get(&actor.user) else {
+            return;
+        };
+        let mut row = row.clone();
+        row.read = self.head;
+        if self.row.kind == RoomKind::Direct {
+            row.invited_by = None;
+            self.offer_again(actor, effects);
+        }
+        self.save_member(row, effects);
+    }
+
+    /// Offers a direct room once more to a player who has not written in it: their list may have let it go for newer ones, or for
+    /// a block that is over.
+    fn offer_again(&self, actor: &Actor, effects: &mut Effects) {
+        let others = self.members.values().filter(|row| row.user != actor.user);
+        for row in others.filter(|row| row.invited_by.is_some()) {
+            let listed = Some(Listed::Direct(actor.user));
+            self.tell_listed(row.user, listed, actor.now, effects);
+        }
     }
 
     /// Whether the others should hear that the actor is writing.
@@ -265,18 +294,30 @@ impl Room {
         }
     }
 
-    fn check_slow_mode(&mut self, actor: &Actor) -> Result<(), Fault> {
+    /// Refuses a text that comes too soon after the one before, and notes it: also in the store, if it comes with a commit. While
+    /// the room is in memory a steady clock counts, so that no change of the time of day makes a pause longer or shorter.
+    fn check_slow_mode(
+        &mut self,
+        actor: &Actor,
+        effects: Option<&mut Effects>,
+    ) -> Result<(), Fault> {
         let pause = u64::from(self.row.slow_mode_ms);
         if pause == 0 || self.authority(actor)? >= MemberRole::Moderator {
             return Ok(());
         }
-        if let Some(&at) = self.wrote_at.get(&actor.user)
-            && actor.steady_ms < at + pause
-        {
-            return Err(Fault::of(Code::SlowMode).retry_after_ms(at + pause - actor.steady_ms));
+        let mut sanction = self.sanction(actor.user);
+        let wait_ms = match self.wrote_at.get(&actor.user) {
+            Some(&at) => (at + pause).saturating_sub(actor.steady_ms),
+            None => sanction.pause_left(pause, actor.now),
+        };
+        if wait_ms > 0 {
+            return Err(Fault::of(Code::SlowMode).retry_after_ms(wait_ms));
         }
-        forget_old(&mut self.wrote_at, actor.steady_ms, RECENT_MS);
+        forget_old(&mut self.wrote_at, actor.steady_ms, pause);
         self.wrote_at.insert(actor.user, actor.steady_ms);
+        sanction.wrote_at = actor.now;
+        let mut kept_in_memory = Effects::default();
+        self.save_sanction(sanction, actor.now, effects.unwrap_or(&mut kept_in_memory));
         Ok(())
     }
 }

@@ -6,6 +6,9 @@ use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::types::chat::{MemberRole, Message, Retention, RoomKind};
 use serde::{Deserialize, Serialize};
 
+/// Deleted messages that a room remembers beside the messages, so that they are not counted as unread.
+pub const DELETED_KEPT: usize = 10_000;
+
 /// A room's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomRow {
@@ -15,6 +18,9 @@ pub struct RoomRow {
     pub kind: RoomKind,
     /// Name.
     pub name: String,
+    /// The claimed handle, in the form in which it is unique.
+    #[serde(default)]
+    pub handle: Option<String>,
     /// What it is about.
     #[serde(default)]
     pub topic: Option<String>,
@@ -60,8 +66,6 @@ pub enum MemberState {
 pub struct MemberRow {
     /// The player.
     pub user: UserId,
-    /// Display name.
-    pub name: String,
     /// Role.
     pub role: MemberRole,
     /// How they stand to the room.
@@ -74,9 +78,57 @@ pub struct MemberRow {
     pub muted_until: Option<u64>,
     /// Since when, in milliseconds since 1970.
     pub joined_at: u64,
-    /// Who invited them.
+    /// Who invited them, or opened the direct room, as long as they have not taken it up by joining or writing.
     #[serde(default)]
     pub invited_by: Option<UserId>,
+    /// They were kept out without ever having been let in: they may not know a room that is not public.
+    #[serde(default)]
+    pub unasked: bool,
+}
+
+/// What limits a player in a room, whether or not they are in it. Kept apart from [`MemberRow`], which goes when they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SanctionRow {
+    /// The player.
+    pub user: UserId,
+    /// May not write until then.
+    #[serde(default)]
+    pub muted_until: Option<u64>,
+    /// When they last put a text into the room while it was in slow mode; 0 for never.
+    #[serde(default)]
+    pub wrote_at: u64,
+}
+
+impl SanctionRow {
+    /// Nothing limits the player.
+    pub const fn none(user: UserId) -> Self {
+        Self {
+            user,
+            muted_until: None,
+            wrote_at: 0,
+        }
+    }
+
+    /// The row as it was stored, with each number in its range: older rows may hold more than clients can read.
+    #[must_use]
+    pub fn in_range(mut self) -> Self {
+        self.muted_until = self.muted_until.map(|until| until.min(TIME_MS_MAX));
+        self
+    }
+
+    /// Whether it still limits the player, while slow mode asks for this pause.
+    pub fn matters(&self, pause_ms: u64, now: u64) -> bool {
+        self.muted_until.is_some_and(|until| until > now) || self.pause_left(pause_ms, now) > 0
+    }
+
+    /// Milliseconds that are left of this pause of slow mode. A text from a time still to come is none: the clock was set back.
+    pub fn pause_left(&self, pause_ms: u64, now: u64) -> u64 {
+        match self.wrote_at {
+            0 => 0,
+            at if at > now => 0,
+            at => at.saturating_add(pause_ms).saturating_sub(now),
+        }
+    }
 }
 
 /// A message as it is now.
@@ -106,12 +158,10 @@ pub struct ChangeRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// The text was replaced.
+    /// The text was replaced. The message has the text as it is now; no other one is kept.
     Edited {
         /// The message.
         seq: u64,
-        /// The new text.
-        text: String,
     },
     /// It was deleted.
     Deleted {
@@ -135,6 +185,15 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The message that changed.
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Edited { seq } | Self::Deleted { seq, .. } | Self::Reacted { seq, .. } => *seq,
+        }
+    }
+}
+
 /// The reactions of one player to one message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReactionRow {
@@ -151,6 +210,10 @@ pub struct StoredRoom {
     pub row: RoomRow,
     /// Members, invited and banned players, in the order of their ids.
     pub members: Vec<MemberRow>,
+    /// What limits players, in the order of their ids.
+    pub sanctions: Vec<SanctionRow>,
+    /// Sequences of deleted messages, ascending: the newest [`DELETED_KEPT`] that are kept.
+    pub deleted: Vec<u64>,
     /// Sequence of the newest message; 0 before the first.
     pub head: u64,
     /// Revision of the newest change; 0 before the first.
@@ -176,6 +239,10 @@ pub struct RoomRows {
     pub joined: Option<u32>,
     /// Places that changed.
     pub members: Vec<MemberRow>,
+    /// Limits that changed; one that has run out is removed.
+    pub sanctions: Vec<(UserId, Option<SanctionRow>)>,
+    /// Sequences that are noted as deleted, or no longer.
+    pub deleted: Vec<(u64, bool)>,
     /// The next message: its sequence is the stored head plus one.
     pub message: Option<MessageRow>,
     /// Messages that were there and have changed. One that retention has removed meanwhile stays removed.
@@ -222,6 +289,8 @@ impl RoomRows {
     pub const fn is_empty(&self) -> bool {
         self.row.is_none()
             && self.members.is_empty()
+            && self.sanctions.is_empty()
+            && self.deleted.is_empty()
             && self.message.is_none()
             && self.updated.is_empty()
             && self.change.is_none()
@@ -238,7 +307,6 @@ mod tests {
         let user = UserId::from_bytes([1; 10]);
         let member = MemberRow {
             user,
-            name: "Ana".into(),
             role: MemberRole::Member,
             state: MemberState::Banned {
                 by: user,
@@ -249,6 +317,7 @@ mod tests {
             muted_until: Some(u64::MAX),
             joined_at: u64::MAX,
             invited_by: None,
+            unasked: false,
         }
         .in_range();
         assert_eq!(member.muted_until, Some(TIME_MS_MAX));
@@ -264,6 +333,7 @@ mod tests {
             room: RoomId::from_bytes([1; 10]),
             kind: RoomKind::Public,
             name: "Lobby".into(),
+            handle: None,
             topic: None,
             slow_mode_ms: u32::MAX,
             retention: Retention {
@@ -275,6 +345,11 @@ mod tests {
             deleted: false,
         }
         .in_range();
+        let muted = SanctionRow {
+            muted_until: Some(u64::MAX),
+            ..SanctionRow::none(user)
+        };
+        assert_eq!(muted.in_range().muted_until, Some(TIME_MS_MAX));
         assert_eq!(room.retention.check(), Ok(()));
         assert_eq!((room.slow_mode_ms, room.created_at), (SLOW_MODE_MS_MAX, 7));
     }

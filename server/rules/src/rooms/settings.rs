@@ -7,12 +7,13 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{CreateRoom, MemberRole, RoomKind, UpdateRoom};
 use pitturu_protocol::types::inbox::InboxEntry;
 
+use super::identity::Handle;
 use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
 use super::state::new_member;
 use super::{Actor, ChatLimits, Effects, Room, RoomEvent};
 
 /// Most players who are told by inbox that their room was deleted; larger rooms just disappear.
-const TELL_DELETED_MAX: usize = 1_000;
+pub(super) const TELL_DELETED_MAX: usize = 1_000;
 
 impl Room {
     /// A new public or private room, owned by the actor.
@@ -35,6 +36,7 @@ impl Room {
             room,
             kind: request.kind,
             name: request.name,
+            handle: None,
             topic: shown(request.topic),
             slow_mode_ms: request.slow_mode_ms.unwrap_or_default(),
             retention,
@@ -42,27 +44,46 @@ impl Room {
             peers: None,
             deleted: false,
         };
-        let owner = new_member(
-            actor.user,
-            actor.name.as_ref(),
-            MemberRole::Owner,
-            actor.now,
-        );
+        let owner = new_member(actor.user, MemberRole::Owner, actor.now);
         Ok(Self::begin(row, vec![owner], limits))
     }
 
-    /// A new direct room between the actor and another player.
+    /// The new room of a handle: public, and nobody's, or whoever came first could shut it for everybody. The product's staff
+    /// keep order in it.
+    pub fn create_common(
+        room: RoomId,
+        actor: &Actor,
+        handle: Handle,
+        limits: Arc<ChatLimits>,
+    ) -> (Self, Effects) {
+        let row = RoomRow {
+            room,
+            kind: RoomKind::Public,
+            name: handle.shown,
+            handle: Some(handle.key),
+            topic: None,
+            slow_mode_ms: 0,
+            retention: limits.retention.clone(),
+            created_at: actor.now,
+            peers: None,
+            deleted: false,
+        };
+        let first = new_member(actor.user, MemberRole::Member, actor.now);
+        Self::begin(row, vec![first], limits)
+    }
+
+    /// A new direct room between the actor and another player, to whom it is offered until they write in it.
     pub fn create_direct(
         room: RoomId,
         actor: &Actor,
         peer: UserId,
-        peer_name: &str,
         limits: Arc<ChatLimits>,
     ) -> (Self, Effects) {
         let row = RoomRow {
             room,
             kind: RoomKind::Direct,
             name: String::new(),
+            handle: None,
             topic: None,
             slow_mode_ms: 0,
             retention: limits.retention.clone(),
@@ -70,8 +91,10 @@ impl Room {
             peers: Some([actor.user.min(peer), actor.user.max(peer)]),
             deleted: false,
         };
-        let place = |user, name: &str| new_member(user, name, MemberRole::Member, actor.now);
-        let members = vec![place(actor.user, &actor.name), place(peer, peer_name)];
+        let place = |user| new_member(user, MemberRole::Member, actor.now);
+        let mut offered = place(peer);
+        offered.invited_by = Some(actor.user);
+        let members = vec![place(actor.user), offered];
         let (room, mut effects) = Self::begin(row, members, limits);
         let entry = InboxEntry::DirectOpened {
             room: room.id(),
@@ -86,6 +109,8 @@ impl Room {
         let loaded = StoredRoom {
             row,
             members: Vec::new(),
+            sanctions: Vec::new(),
+            deleted: Vec::new(),
             head: 0,
             rev: 0,
             first: 1,
@@ -177,6 +202,7 @@ impl Room {
     /// Notes that messages before `first` and changes before `changes_first` are no longer kept.
     pub fn retain_from(&mut self, first: u64, changes_first: u64) {
         self.first = self.first.max(first).min(self.head + 1);
+        self.deleted = self.deleted.split_off(&self.first);
         self.changes_first = self.changes_first.max(changes_first).min(self.rev + 1);
     }
 }

@@ -1,6 +1,6 @@
 //! What a room is, and what it shows of itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,9 +12,15 @@ use pitturu_protocol::types::chat::{
 };
 
 use super::Effects;
-use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
+use super::rows::{MemberRow, MemberState, RoomRow, SanctionRow, StoredRoom};
 use crate::pages::Page;
-use crate::signals::PlayerSignal;
+use crate::signals::{Listed, PlayerSignal};
+
+/// Sanctions beyond twice as many as were left the last time before those that have run out are looked for.
+const SANCTIONS_SLACK: usize = 64;
+
+/// Most sanctions that one commit lets go.
+const SANCTIONS_SWEPT_MAX: usize = 1_000;
 
 /// Who acts, and when.
 #[derive(Clone, Debug)]
@@ -70,6 +76,11 @@ pub struct Room {
     pub(super) rev: u64,
     pub(super) last_at: u64,
     pub(super) blocked: bool,
+    pub(super) sanctions: BTreeMap<UserId, SanctionRow>,
+    /// How many sanctions there were when those that had run out were last looked for.
+    pub(super) sanctions_swept: usize,
+    pub(super) deleted: BTreeSet<u64>,
+    /// When players last wrote while the room was in slow mode, on the steady clock.
     pub(super) wrote_at: HashMap<UserId, u64>,
     pub(super) typed_at: HashMap<UserId, u64>,
     pub(super) limits: Arc<ChatLimits>,
@@ -97,6 +108,13 @@ impl Room {
                 .collect(),
             row: loaded.row,
             blocked,
+            sanctions_swept: loaded.sanctions.len(),
+            sanctions: loaded
+                .sanctions
+                .into_iter()
+                .map(|row| (row.user, row))
+                .collect(),
+            deleted: loaded.deleted.into_iter().collect(),
             wrote_at: HashMap::new(),
             typed_at: HashMap::new(),
             limits,
@@ -154,14 +172,28 @@ impl Room {
             .filter(|member| member.state == MemberState::Member)
     }
 
+    /// Whether the actor may know that there is such a room: it is public, they belong to it, are invited, were put out of it for
+    /// a time that is not over, or keep order in all rooms that are not direct. To anybody else it answers as a room that
+    /// does not exist, whatever is asked. To be asked before anything else.
+    pub fn is_known_to(&self, actor: &Actor) -> bool {
+        match (self.row.kind, self.members.get(&actor.user)) {
+            _ if self.row.deleted => false,
+            (RoomKind::Public, _) => true,
+            (RoomKind::Private, _) if actor.role != Role::Player => true,
+            (_, Some(row)) => !row.unasked,
+            (_, None) => false,
+        }
+    }
+
     /// The caller's row, if they are a member.
     pub fn member(&self, user: UserId) -> Result<&MemberRow, Fault> {
         match self.members.get(&user) {
             Some(member) if member.state == MemberState::Member => Ok(member),
             Some(MemberRow {
                 state: MemberState::Banned { .. },
+                unasked,
                 ..
-            }) => Err(Fault::of(Code::Banned)),
+            }) if self.row.kind == RoomKind::Public || !unasked => Err(Fault::of(Code::Banned)),
             _ if self.row.kind == RoomKind::Public => Err(Fault::of(Code::NotAMember)),
             Some(MemberRow {
                 state: MemberState::Invited,
@@ -194,17 +226,18 @@ impl Room {
         Ok(authority)
     }
 
-    /// What the room shows to `viewer` while `head` is its newest durable message.
+    /// What the room shows to `viewer` while `head` is its newest durable message. A direct room has no name: the other player's
+    /// is for the caller to put in, as it is now.
     pub fn info(&self, viewer: UserId, head: u64) -> RoomInfo {
         let peer = self
             .row
             .peers
             .map(|[one, other]| if one == viewer { other } else { one });
-        let peer_name = peer.and_then(|peer| self.members.get(&peer));
         RoomInfo {
             room: self.row.room,
             kind: self.row.kind,
-            name: peer_name.map_or_else(|| self.row.name.clone(), |row| row.name.clone()),
+            name: self.row.name.clone(),
+            handle: self.row.handle.clone(),
             topic: self.row.topic.clone(),
             peer,
             members: self.joined,
@@ -221,7 +254,8 @@ impl Room {
         self.member(user).map(membership)
     }
 
-    /// A page of members. `online` tells who has the room open.
+    /// A page of members, without their names, which are for the caller to put in, as they are now. `online` tells who has the
+    /// room open.
     pub fn list_members(
         &self,
         actor: &Actor,
@@ -236,7 +270,7 @@ impl Room {
             .filter(|row| row.state == MemberState::Member)
             .map(|row| Member {
                 user: row.user,
-                name: row.name.clone(),
+                name: String::new(),
                 role: row.role,
                 online: online(row.user),
                 muted_until: row.muted_until,
@@ -295,11 +329,9 @@ impl Room {
                 .push(super::RoomEvent::MembersMoved(self.joined));
         }
         let before = self.members.get(&row.user);
-        let is_listed = row.state.is_listed();
-        if before.is_some_and(|row| row.state.is_listed()) != is_listed {
-            let room = self.row.room;
-            let signal = PlayerSignal::Room { room, is_listed };
-            effects.signals.push((row.user, signal));
+        let listed = self.listed(&row);
+        if before.and_then(|row| self.listed(row)) != listed {
+            self.tell_listed(row.user, listed, row.joined_at, effects);
         }
         effects.rows.members.push(row.clone());
         if row.state == MemberState::Left {
@@ -309,27 +341,88 @@ impl Room {
         }
     }
 
+    /// How the room stands in the list of the player whose place this is.
+    fn listed(&self, row: &MemberRow) -> Option<Listed> {
+        match (&row.state, row.invited_by) {
+            (MemberState::Member, Some(by)) if self.row.kind == RoomKind::Direct => {
+                Some(Listed::Direct(by))
+            }
+            (MemberState::Member, _) => Some(Listed::Own),
+            (MemberState::Invited, by) => Some(Listed::Invited(by.unwrap_or(row.user))),
+            (MemberState::Banned { .. } | MemberState::Left, _) => None,
+        }
+    }
+
+    pub(super) fn tell_listed(
+        &self,
+        user: UserId,
+        listed: Option<Listed>,
+        at: u64,
+        effects: &mut Effects,
+    ) {
+        let room = self.row.room;
+        let signal = PlayerSignal::Room { room, listed, at };
+        effects.signals.push((user, signal));
+    }
+
+    /// What limits a player here.
+    pub(super) fn sanction(&self, user: UserId) -> SanctionRow {
+        let held = self.sanctions.get(&user);
+        held.copied().unwrap_or(SanctionRow::none(user))
+    }
+
+    /// Puts what limits a player, and lets go of what has run out.
+    pub(super) fn save_sanction(&mut self, row: SanctionRow, now: u64, effects: &mut Effects) {
+        let pause = u64::from(self.row.slow_mode_ms);
+        self.put_sanction(row, now, effects);
+        if self.sanctions.len() < 2 * self.sanctions_swept + SANCTIONS_SLACK {
+            return;
+        }
+        let over = self
+            .sanctions
+            .values()
+            .filter(|row| !row.matters(pause, now));
+        let over: Vec<UserId> = over.map(|row| row.user).take(SANCTIONS_SWEPT_MAX).collect();
+        for user in over {
+            self.put_sanction(SanctionRow::none(user), now, effects);
+        }
+        self.sanctions_swept = self.sanctions.len();
+    }
+
+    fn put_sanction(&mut self, row: SanctionRow, now: u64, effects: &mut Effects) {
+        let user = row.user;
+        let matters = row.matters(u64::from(self.row.slow_mode_ms), now);
+        if matters {
+            self.sanctions.insert(user, row);
+        } else if self.sanctions.remove(&user).is_none() {
+            return;
+        }
+        effects.rows.sanctions.push((user, matters.then_some(row)));
+    }
+
+    /// Messages behind a read marker that are there and not deleted.
+    pub fn unread(&self, read: u64) -> u64 {
+        let from = read.max(self.first.saturating_sub(1));
+        let deleted = self.deleted.range(from + 1..).count() as u64;
+        super::messages::unread(self.head, self.first, read).saturating_sub(deleted)
+    }
+
     pub(super) fn save_row(&self, effects: &mut Effects) {
         effects.rows.row = Some(self.row.clone());
     }
 }
 
 /// A member's row from `joined_at` on.
-pub(super) fn new_member(
-    user: UserId,
-    name: impl Into<String>,
-    role: MemberRole,
-    joined_at: u64,
-) -> MemberRow {
+pub(super) const fn new_member(user: UserId, role: MemberRole, joined_at: u64) -> MemberRow {
     MemberRow {
         user,
-        name: name.into(),
         role,
         state: MemberState::Member,
         read: 0,
         muted_until: None,
         joined_at,
         invited_by: None,
+        unasked: false,
     }
 }
 

@@ -55,6 +55,14 @@ fn inbox(effects: &Effects) -> Vec<InboxEntry> {
     effects.signals.iter().filter_map(entry).collect()
 }
 
+fn target(number: u8) -> Target {
+    Target {
+        user: actor(number, 1).user,
+        exists: true,
+        is_blocked: false,
+    }
+}
+
 fn text(text: &str) -> SendMessage {
     SendMessage {
         room: ROOM,
@@ -111,7 +119,7 @@ fn private_rooms_do_not_show_that_they_exist() {
     );
     assert_eq!(send(&mut room, 2, 1), Err(Code::RoomNotFound));
     let mut effects = Effects::default();
-    room.invite(&actor(1, 1), actor(2, 1).user, "player 2", &mut effects)
+    room.invite(&actor(1, 1), &target(2), &mut effects)
         .expect("members invite");
     assert!(matches!(
         inbox(&effects).as_slice(),
@@ -281,7 +289,7 @@ fn bans_keep_out_until_their_time_and_kicks_do_not() {
         reason: Some("spam".into()),
     };
     let mut effects = Effects::default();
-    room.ban(&actor(1, 1), ban, "player 2", &mut effects)
+    room.ban(&actor(1, 1), ban, &target(2), &mut effects)
         .expect("the owner may");
     let mut effects = Effects::default();
     let late = room.join(&actor(2, 999), &mut effects);
@@ -430,13 +438,14 @@ fn a_reaction_counts_once_for_each_player() {
 #[test]
 fn the_read_marker_only_moves_forward_and_not_past_the_head() {
     let mut room = public_room();
+    join(&mut room, 2).expect("open to all");
     for _ in 0..5 {
         send(&mut room, 1, 1).expect("the owner writes");
     }
     let mut effects = Effects::default();
     for (asked, read, unread) in [(3, 3, 2), (1, 3, 2), (99, 5, 0)] {
         let marker = room
-            .mark_read(&actor(1, 1), asked, &mut effects)
+            .mark_read(&actor(2, 1), asked, &mut effects)
             .expect("a member reads");
         assert_eq!((marker.read, marker.unread), (read, unread));
     }
@@ -446,12 +455,12 @@ fn the_read_marker_only_moves_forward_and_not_past_the_head() {
 fn direct_rooms_have_two_players_and_no_moderators() {
     let peer = actor(2, 1).user;
     let limits = Arc::new(ChatLimits::default());
-    let (mut room, effects) = Room::create_direct(ROOM, &actor(1, 1), peer, "player 2", limits);
+    let (mut room, effects) = Room::create_direct(ROOM, &actor(1, 1), peer, limits);
     assert!(matches!(
         inbox(&effects).as_slice(),
         [InboxEntry::DirectOpened { .. }]
     ));
-    assert_eq!(room.info(peer, 0).name, "player 1");
+    assert_eq!(room.info(peer, 0).peer, Some(actor(1, 1).user));
     assert_eq!(
         join(&mut room, 3).map_err(|f| f.code),
         Err(Code::RoomNotFound)
@@ -461,6 +470,22 @@ fn direct_rooms_have_two_players_and_no_moderators() {
     assert_eq!(left.map_err(|f| f.code), Err(Code::Forbidden));
     room.set_blocked(true);
     assert_eq!(send(&mut room, 1, 1), Err(Code::Blocked));
+}
+
+#[test]
+fn one_member_can_invite_only_so_many_at_once() {
+    let mut room = room_of(RoomKind::Private, ChatLimits::default());
+    for number in 2..=102 {
+        let mut effects = Effects::default();
+        room.invite(&actor(1, u64::from(number)), &target(number), &mut effects)
+            .expect("there is room");
+    }
+    assert_eq!(
+        join(&mut room, 2).map_err(|f| f.code),
+        Err(Code::RoomNotFound)
+    );
+    assert_eq!(join(&mut room, 3), Ok(()));
+    assert_eq!(join(&mut room, 102), Ok(()));
 }
 
 #[test]
@@ -499,7 +524,7 @@ fn staff_keep_order_in_rooms_but_not_in_direct_ones() {
         .expect("a moderator of the product may");
     let peer = actor(2, 1).user;
     let limits = Arc::new(ChatLimits::default());
-    let (mut direct, _) = Room::create_direct(ROOM, &actor(1, 1), peer, "player 2", limits);
+    let (mut direct, _) = Room::create_direct(ROOM, &actor(1, 1), peer, limits);
     let mut row = sent_row(&mut direct, 1);
     let refused = direct.delete(&staff, &mut row, &mut effects);
     assert_eq!(refused.map_err(|f| f.code), Err(Code::RoomNotFound));

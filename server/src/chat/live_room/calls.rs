@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::types::chat::{ListMembers, Members};
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::pages::page_items;
-use pitturu_rules::rooms::{Actor, Effects};
+use pitturu_rules::pages::{Page, page_items};
+use pitturu_rules::rooms::{Actor, Effects, Target};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
@@ -15,7 +16,7 @@ use pitturu_store::entities::KeyedResult;
 use super::super::command::{Ask, Report, RoomCall};
 use super::super::history;
 use super::super::request::{DecideRequest, ReadRequest};
-use super::{Context, LiveRoom, Requester, Waiter, body, reply_frame};
+use super::{Answer, Context, LiveRoom, Requester, Waiter, body, reply_frame};
 use crate::owners::keys::{Seen, of_this_request};
 
 impl LiveRoom {
@@ -109,15 +110,18 @@ impl LiveRoom {
         let span = call.span.clone();
         let _entered = span.entered();
         let (requester, actor, ask) = requester(call);
-        if self.room.is_deleted() {
+        if !self.room.is_known_to(&actor) {
             self.refuse_requester(&requester, &super::no_such_room());
             return;
         }
         match ask {
             Ask::Read(request) => self.read(context, requester, request),
             Ask::Edit(request) => self.edit(context, requester, actor, request, now),
-            Ask::Decide(request, target_name) => {
-                self.decide(context, requester, &actor, request, target_name, now);
+            Ask::Decide(DecideRequest::ListMembers(request), _) => {
+                self.list_members(context, requester, &actor, &request, now);
+            }
+            Ask::Decide(request, target) => {
+                self.decide(context, requester, &actor, request, target, now);
             }
         }
     }
@@ -163,13 +167,58 @@ impl LiveRoom {
         }
     }
 
+    /// Lists members as they are now. What was decided before has to be durable first.
+    fn list_members(
+        &mut self,
+        context: &Context,
+        requester: Requester,
+        actor: &Actor,
+        request: &ListMembers,
+        now: Steady,
+    ) {
+        let followers = &self.followers;
+        let listed = page_items(request.limit).and_then(|limit| {
+            self.room
+                .list_members(actor, request.online, request.after, limit, |user| {
+                    followers.shows(user)
+                })
+        });
+        match listed {
+            Ok(page) => {
+                let answer = Answer::Members(requester, page);
+                self.commit(context, None, Effects::default(), None, answer, now);
+            }
+            Err(fault) => self.refuse_requester(&requester, &fault),
+        }
+    }
+
+    /// Answers with a page of members, under the names that the players have now.
+    pub(super) fn answer_members(context: &Context, requester: Requester, mut page: Members) {
+        let players = context.environment.players.clone();
+        tokio::spawn(async move {
+            let users = page.members.iter().map(|member| member.user).collect();
+            let outcome = players.display_names(users).await.map(|names| {
+                for member in &mut page.members {
+                    let name = names.get(&member.user);
+                    member.name = name.map(|name| name.to_string()).unwrap_or_default();
+                }
+                // With their names they may be more than a page holds.
+                let (members, is_cut) = Page::of(page.members.len(), page.members).into_parts();
+                let more = page.more || is_cut;
+                Members { members, more }
+            });
+            let outcome = outcome.map_err(Fault::from);
+            history::answer(&requester.recipient, requester.call, outcome);
+        });
+    }
+
     fn decide(
         &mut self,
         context: &Context,
         requester: Requester,
         actor: &Actor,
         request: DecideRequest,
-        target_name: Option<String>,
+        target: Option<Target>,
         now: Steady,
     ) {
         let reservation = match requester.call.writes().then(|| Self::reserve(context)) {
@@ -181,7 +230,7 @@ impl LiveRoom {
             }
         };
         let mut effects = Effects::default();
-        match self.outcome(actor, request, target_name, &mut effects) {
+        match self.outcome(actor, request, target, &mut effects) {
             Ok(outcome) => {
                 if matches!(outcome, Outcome::Typed(true)) {
                     self.tell_typing(actor);
@@ -203,11 +252,12 @@ impl LiveRoom {
         &mut self,
         actor: &Actor,
         request: DecideRequest,
-        target_name: Option<String>,
+        target: Option<Target>,
         effects: &mut Effects,
     ) -> Result<Outcome, Fault> {
         let room = &mut self.room;
-        let name = target_name.unwrap_or_default();
+        // Nobody was looked up for a call that came past the table.
+        let target = || target.ok_or_else(|| Fault::of(Code::Internal));
         match request {
             DecideRequest::SendMessage(request) => room
                 .send(actor, request, effects)
@@ -220,14 +270,16 @@ impl LiveRoom {
                 .map(Outcome::done),
             DecideRequest::Typing(_) => room.typing(actor).map(Outcome::Typed),
             DecideRequest::LeaveRoom(_) => room.leave(actor, effects).map(Outcome::done),
-            DecideRequest::InviteToRoom(request) => room
-                .invite(actor, request.user, &name, effects)
-                .map(Outcome::done),
+            DecideRequest::InviteToRoom(_) => {
+                room.invite(actor, &target()?, effects).map(Outcome::done)
+            }
             DecideRequest::KickMember(request) => {
                 room.kick(actor, request, effects).map(Outcome::done)
             }
             DecideRequest::BanMember(request) => {
-                room.ban(actor, request, &name, effects).map(Outcome::done)
+                let target = target()?;
+                room.ban(actor, request, &target, effects)
+                    .map(Outcome::done)
             }
             DecideRequest::UnbanMember(request) => {
                 room.unban(actor, request.user, effects).map(Outcome::done)
@@ -242,17 +294,7 @@ impl LiveRoom {
                 .update(actor, request, effects)
                 .map(|()| Outcome::UpdatedRoom),
             DecideRequest::DeleteRoom(_) => room.delete_room(actor, effects).map(Outcome::done),
-            DecideRequest::ListMembers(request) => {
-                let followers = &self.followers;
-                room.list_members(
-                    actor,
-                    request.online,
-                    request.after,
-                    page_items(request.limit)?,
-                    |user| followers.shows(user),
-                )
-                .map(|members| Outcome::Body(body(&members)))
-            }
+            DecideRequest::ListMembers(_) => Err(Fault::of(Code::Internal)),
             DecideRequest::ListBans(request) => room
                 .list_bans(actor, request.after, page_items(request.limit)?)
                 .map(|bans| Outcome::Body(body(&bans))),

@@ -195,6 +195,7 @@ impl Entity for LiveRoom {
         match report {
             Report::Message(seq, result) => self.fetched(context, seq, result, now),
             Report::Recalled(call, found) => self.looked_up(context, *call, found, now),
+            Report::Named(follow, name) => self.named(context, *follow, name, now),
             Report::FollowRecalled(follow, found) => {
                 self.follow_looked_up(context, *follow, found, now);
             }
@@ -207,7 +208,9 @@ impl Entity for LiveRoom {
         let fault = loaded_anew();
         match report {
             Report::Recalled(call, _) => call.recipient.refuse(call.call, &fault),
-            Report::FollowRecalled(follow, _) => refuse_follow(*follow, &fault),
+            Report::Named(follow, _) | Report::FollowRecalled(follow, _) => {
+                refuse_follow(*follow, &fault)
+            }
             Report::Message(..) | Report::Outlived(_) | Report::Removed(_) => {}
         }
     }
@@ -226,7 +229,9 @@ impl Entity for LiveRoom {
         let mut closed = Vec::new();
         for pending in self.pending.take_all() {
             match pending.answer {
-                Answer::Body(requester, _) => self.refuse_requester(&requester, &fault),
+                Answer::Body(requester, _) | Answer::Members(requester, _) => {
+                    self.refuse_requester(&requester, &fault);
+                }
                 Answer::View(open) => {
                     if let Some(key) = &open.key {
                         self.refuse_waiters(open.user, key, &fault);
@@ -246,6 +251,9 @@ impl Entity for LiveRoom {
             for call in calls {
                 call.recipient.refuse(call.call, &fault);
             }
+        }
+        for close in self.naming.drain(..).flat_map(|(_, closes)| closes) {
+            close.connection.refuse(close.call, &fault);
         }
         for (_, queue) in std::mem::take(&mut self.edit_queues) {
             for requester in queue.into_requesters() {
@@ -310,6 +318,7 @@ impl Entity for LiveRoom {
             && self.answered.is_empty()
             && self.outgoing.is_empty()
             && self.behind_look_up.is_empty()
+            && self.naming.is_empty()
             && now >= self.used_at.after_ms(IDLE_MS)
     }
 

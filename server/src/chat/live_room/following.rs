@@ -81,7 +81,8 @@ impl LiveRoom {
         create.connection.check_room_for(id)?;
         let (room, effects) = match &create.new_room {
             NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
-            NewRoom::Direct(peer, name) => Room::create_direct(id, actor, *peer, name, limits),
+            NewRoom::Common(handle) => Room::create_common(id, actor, handle.clone(), limits),
+            NewRoom::Direct(peer) => Room::create_direct(id, actor, *peer, limits),
         };
         let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());
         let routes = Arc::clone(&environment.routes);
@@ -104,8 +105,7 @@ impl LiveRoom {
         now: Steady,
     ) {
         let user = create.actor.user;
-        let place = self.room.membership(user);
-        let Ok(place) = place else {
+        let Ok(shown) = self.shown_to(user) else {
             // Whoever makes a room is a member.
             return refuse_follow(create.into(), &super::no_such_room());
         };
@@ -118,7 +118,7 @@ impl LiveRoom {
             user,
             connection: create.connection,
             cursor: None,
-            shown: (self.room.info(user, self.room.head()), place),
+            shown,
             key: create.key,
             to: create.to,
         };
@@ -148,9 +148,74 @@ impl LiveRoom {
         );
     }
 
-    /// Opens or joins. Answers once everything decided before is durable.
+    /// Opens or joins. Answers once everything decided before is durable. A direct room is shown under the other player's name, which
+    /// has to be known first.
     pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: Steady) {
         self.used_at = now;
+        let Some(peer) = self.peer_of(follow.actor.user) else {
+            return self.follow(context, follow, now);
+        };
+        let players = context.environment.players.clone();
+        if let Some(name) = players.known_name(peer) {
+            self.peer_names.insert(peer, name);
+            return self.follow(context, follow, now);
+        }
+        self.naming.push((follow.connection.id, Vec::new()));
+        let reporter = context.reporter(self.id, self.life);
+        tokio::spawn(async move {
+            let name = players.display_name(peer).await;
+            reporter.report(Report::Named(Box::new(follow), name));
+        });
+    }
+
+    /// The name is known now. What the connection has asked for meanwhile goes on behind it.
+    pub(super) fn named(
+        &mut self,
+        context: &Context,
+        follow: Follow,
+        name: Result<Option<Arc<str>>, StoreError>,
+        now: Steady,
+    ) {
+        let id = follow.connection.id;
+        match (name, self.peer_of(follow.actor.user)) {
+            (Ok(name), Some(peer)) => {
+                self.peer_names.insert(peer, name.unwrap_or_default());
+                self.follow(context, follow, now);
+            }
+            (Ok(_), None) => refuse_follow(follow, &super::no_such_room()),
+            (Err(error), _) => refuse_follow(follow, &error.into()),
+        }
+        let at = self.naming.iter().position(|(held, _)| *held == id);
+        let closes = at.map(|at| self.naming.remove(at).1);
+        for close in closes.into_iter().flatten() {
+            self.handle_close(context, close, now);
+        }
+    }
+
+    /// The other player of a direct room.
+    fn peer_of(&self, user: UserId) -> Option<UserId> {
+        let [one, other] = self.room.row().peers?;
+        match user {
+            _ if user == one => Some(other),
+            _ if user == other => Some(one),
+            _ => None,
+        }
+    }
+
+    /// What the room shows to a player, and the player's place in it.
+    fn shown_to(&self, user: UserId) -> Result<(RoomInfo, Membership), Fault> {
+        let place = self.room.membership(user)?;
+        let mut info = self.room.info(user, self.room.head());
+        if let Some(name) = self
+            .peer_of(user)
+            .and_then(|peer| self.peer_names.get(&peer))
+        {
+            info.name = name.to_string();
+        }
+        Ok((info, place))
+    }
+
+    fn follow(&mut self, context: &Context, follow: Follow, now: Steady) {
         let user = follow.actor.user;
         let Some(key) = follow.key.clone() else {
             self.begin_following(context, follow, now);
@@ -233,9 +298,7 @@ impl LiveRoom {
         let user = follow.actor.user;
         let allowed = self.allowed(context, &follow);
         let shown = allowed.and_then(|(reservation, effects, cursor)| {
-            let place = self.room.membership(user)?;
-            let shown = (self.room.info(user, self.room.head()), place);
-            Ok((reservation, effects, cursor, shown))
+            Ok((reservation, effects, cursor, self.shown_to(user)?))
         });
         match shown {
             Ok((reservation, effects, cursor, shown)) => {
@@ -264,7 +327,7 @@ impl LiveRoom {
         context: &Context,
         follow: &Follow,
     ) -> Result<(Option<Reservation>, Effects, Option<Cursor>), Fault> {
-        if self.room.is_deleted() {
+        if !self.room.is_known_to(&follow.actor) {
             return Err(super::no_such_room());
         }
         match &follow.request {
@@ -301,11 +364,16 @@ impl LiveRoom {
     /// Ends following once everything decided before is durable: an opening that waits for that is closed as well.
     pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: Steady) {
         self.used_at = now;
-        let _entered = close.span.entered();
-        if self.room.is_deleted() {
+        if !self.room.is_known_to(&close.actor) {
             close.connection.refuse(close.call, &super::no_such_room());
             return;
         }
+        let id = close.connection.id;
+        if let Some((_, waiting)) = self.naming.iter_mut().find(|(held, _)| *held == id) {
+            waiting.push(close);
+            return;
+        }
+        let _entered = close.span.entered();
         let answer = Answer::Closed(PendingClose {
             connection: close.connection,
             call: close.call,

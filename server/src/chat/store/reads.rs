@@ -3,11 +3,11 @@
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_rules::rooms::rows::{ChangeRow, MemberRow, MessageRow, ReactionRow, RoomRow};
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Bounds, RowRange, Span};
+use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange, Span};
 
 use super::{
-    CHANGES, JOINED, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary, SETTINGS, decode, entity,
-    member, member_key, reaction_key, reactions_of, settings_of, summary,
+    CHANGES, DELETED, JOINED, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary, SETTINGS, decode,
+    deleted_key, entity, member, member_key, reaction_key, reactions_of, settings_of, summary,
 };
 
 impl RoomStore {
@@ -197,6 +197,34 @@ impl RoomStore {
         row.map_or(Ok(Vec::new()), |row| decode("reactions", &row))
     }
 
+    /// How many messages behind `read` are deleted, of those that the room remembers.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn deleted_after(&self, room: RoomId, read: u64) -> Result<u64, StoreError> {
+        let mut after = Some(deleted_key(read));
+        let mut count = 0;
+        while let Some(key) = after.take() {
+            let range = RowRange::prefix(DELETED).after(Some(key));
+            let bounds = Bounds::rows(PAGE_ROWS_MAX);
+            let found = self.entities.rows(entity(room), range, bounds).await?;
+            count += found.len() as u64;
+            let is_full = found.len() == PAGE_ROWS_MAX;
+            after = found.into_iter().last().map(|(key, _)| key);
+            after = after.filter(|_| is_full);
+        }
+        Ok(count)
+    }
+
+    /// Removes for good what players reacted with to a message that is deleted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_reactions(&self, room: RoomId, seq: u64) -> Result<(), StoreError> {
+        let range = RowRange::prefix(reactions_of(seq));
+        self.entities.remove(entity(room), range).await
+    }
+
     /// Removes for good what a room keeps no longer: reactions to the messages from `from` on and before `first`, and the rows before
     /// the ends of its streams.
     ///
@@ -212,6 +240,11 @@ impl RoomStore {
         let range = RowRange {
             before: Some(reactions_of(first)),
             ..RowRange::prefix(REACTIONS).after(Some(reactions_of(from)))
+        };
+        self.entities.remove(entity(room), range).await?;
+        let range = RowRange {
+            before: Some(deleted_key(first)),
+            ..RowRange::prefix(DELETED)
         };
         self.entities.remove(entity(room), range).await?;
         self.entities.trim(entity(room)).await

@@ -36,6 +36,7 @@ fn room_row(room: RoomId, name: &str) -> RoomRow {
         room,
         kind: RoomKind::Public,
         name: name.to_owned(),
+        handle: None,
         topic: None,
         slow_mode_ms: 0,
         retention: Retention::default(),
@@ -48,13 +49,13 @@ fn room_row(room: RoomId, name: &str) -> RoomRow {
 fn member(user: UserId, state: MemberState) -> MemberRow {
     MemberRow {
         user,
-        name: "player".to_owned(),
         role: MemberRole::Member,
         state,
         read: 0,
         muted_until: None,
         joined_at: 1,
         invited_by: None,
+        unasked: false,
     }
 }
 

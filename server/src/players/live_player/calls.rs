@@ -31,10 +31,14 @@ impl Player {
                 encoded(&FriendRow::of(other.user, row))
             }
             Ask::Remove(other) => encoded(&relations.remove(other, friends)?),
-            Ask::Block(other) => encoded(&relations.block(&commit(""), &other, friends)?),
+            Ask::Block(other) => {
+                let before = relations.block(&commit(""), &other, friends)?;
+                self.forget_player(other.user, effects);
+                encoded(&before)
+            }
             Ask::Unblock(other) => encoded(&relations.unblock(other, friends)?),
             Ask::Tell(entry) => {
-                effects.inbox.push((entry, now));
+                self.take_entry(entry, now, effects);
                 Vec::new()
             }
             Ask::Account(ask, by) => {
@@ -42,9 +46,9 @@ impl Player {
                 self.decide_account(*ask, now, effects)?
             }
             Ask::ForgetRooms(rooms) => {
-                effects
-                    .rooms
-                    .extend(rooms.into_iter().map(|room| (room, false)));
+                for room in rooms {
+                    self.take_room(room, None, now, effects);
+                }
                 Vec::new()
             }
         })

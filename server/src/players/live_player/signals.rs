@@ -12,8 +12,10 @@ use crate::owners::signals::Numbered;
 impl Player {
     pub(super) fn take_signal(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
         match codec::decode(&signal.body) {
-            Ok(PlayerSignal::Inbox { entry, at }) => effects.inbox.push((entry, at)),
-            Ok(PlayerSignal::Room { room, is_listed }) => effects.rooms.push((room, is_listed)),
+            Ok(PlayerSignal::Inbox { entry, at }) => self.take_entry(entry, at, effects),
+            Ok(PlayerSignal::Room { room, listed, at }) => {
+                self.take_room(room, listed, at, effects);
+            }
             Ok(PlayerSignal::Friend(signal)) => {
                 let at = now_ms();
                 let friends = &mut effects.friends;

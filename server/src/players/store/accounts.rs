@@ -1,5 +1,6 @@
 //! Accounts and sessions among the rows of a player, and the claims that lead to them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -299,6 +300,43 @@ impl PlayerStore {
     ) -> Result<Option<Bytes>, Fault> {
         let found = self.entities.recall(entity(user), by, &key.key).await?;
         of_this_request(found, key)
+    }
+
+    /// The display name of a player, if it is in memory. It is the one that the player has now.
+    pub fn known_name(&self, user: UserId) -> Option<Arc<str>> {
+        self.names.get(user).0
+    }
+
+    /// The display names of players, from memory where they can be. Who is no player has none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn display_names(
+        &self,
+        users: Vec<UserId>,
+    ) -> Result<HashMap<UserId, Arc<str>>, StoreError> {
+        let (mut names, mut missing) = (HashMap::new(), Vec::new());
+        let mut epochs = HashMap::new();
+        for user in users {
+            match self.names.get(user) {
+                (Some(name), _) => drop(names.insert(user, name)),
+                (None, epoch) => {
+                    epochs.insert(user, epoch);
+                    missing.push(user);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(names);
+        }
+        for account in self.accounts(missing).await? {
+            let name: Arc<str> = account.profile.name.into();
+            if let Some(epoch) = epochs.get(&account.user) {
+                self.names.put(account.user, Arc::clone(&name), *epoch);
+            }
+            names.insert(account.user, name);
+        }
+        Ok(names)
     }
 
     /// The display name of a player, from memory where it can be.

@@ -4,17 +4,23 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_rules::lists::INBOX_ENTRIES_MAX;
 use pitturu_store::entities::{Bounds, Span, StreamHead};
 
 use super::stored::{Stored, on_both_stores};
 use super::{PATIENCE, Players, key, user};
 use crate::players::entity;
-use crate::players::store::INBOX_ENTRIES_MAX;
 
 on_both_stores! {
     inboxes_are_dense_and_bounded,
     an_entry_comes_once_for_each_key,
+}
+
+/// The server's own doing, for which there is room as long as there is any.
+const fn promoted() -> InboxEntry {
+    InboxEntry::RoleChanged { role: Role::Player }
 }
 
 fn invited() -> InboxEntry {
@@ -27,6 +33,7 @@ fn invited() -> InboxEntry {
 
 async fn inboxes_are_dense_and_bounded(stored: impl Stored) {
     const OVER: u64 = 30;
+    const MAX: u64 = INBOX_ENTRIES_MAX as u64;
     let mut world = Players::start(stored);
     let store = &world.store;
     assert_eq!(store.inbox(user(1)).await.unwrap(), StreamHead::default());
@@ -36,13 +43,13 @@ async fn inboxes_are_dense_and_bounded(stored: impl Stored) {
         world.owners.tell(user(2), entry, None, 7).await.unwrap();
     }
     // All are asked at once: they come in the order in which they were asked.
-    let told = (0..INBOX_ENTRIES_MAX + OVER).map(|at| {
-        let asked = world.owners.tell(user(1), invited(), None, at);
+    let told = (0..MAX + OVER).map(|at| {
+        let asked = world.owners.tell(user(1), promoted(), None, at);
         async move { asked.await.unwrap() }
     });
     join_all(told).await;
     let full = StreamHead {
-        head: INBOX_ENTRIES_MAX + OVER,
+        head: MAX + OVER,
         first: 1 + OVER,
     };
     assert_eq!(world.grown.times(user(2)), 2);
@@ -55,7 +62,7 @@ async fn inboxes_are_dense_and_bounded(stored: impl Stored) {
     loop {
         let (span, bounds) = (Span::Before(u64::MAX), Bounds::rows(usize::MAX));
         let kept = entities.entries(entity(user(1)), 0, span, bounds).await;
-        if kept.unwrap().len() as u64 == INBOX_ENTRIES_MAX {
+        if kept.unwrap().len() == INBOX_ENTRIES_MAX {
             break;
         }
         assert!(began.elapsed() < PATIENCE);
@@ -73,7 +80,7 @@ async fn inboxes_are_dense_and_bounded(stored: impl Stored) {
     assert!(all.iter().all(|added| added.at == added.seq - 1));
     let page = store.inbox_after(user(1), 0, 2).await.unwrap();
     assert_eq!(page, all[..2]);
-    assert_eq!(page[0].entry, invited());
+    assert_eq!(page[0].entry, promoted());
     let rest = store.inbox_after(user(1), full.head - 1, 9).await.unwrap();
     assert_eq!(rest.len(), 1);
     for behind in [full.head, u64::MAX] {

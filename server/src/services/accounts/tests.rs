@@ -95,7 +95,7 @@ impl SessionNotifier for Recorder {
         self.tell(Told::Renamed(user, name.to_owned()));
     }
 
-    fn friends_changed(&self, one: UserId, other: UserId) {
+    fn relation_changed(&self, one: UserId, other: UserId, _: bool) {
         self.tell(Told::Friends(one, other));
     }
 

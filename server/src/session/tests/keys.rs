@@ -8,14 +8,13 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::TIME_MS_MAX;
 use pitturu_protocol::methods::{Access, Change, Effect, METHODS, MethodInfo, Place};
 use pitturu_protocol::types::chat::{
-    BanMember, CreateRoom, DeleteMessage, DeleteRoom, EditMessage, InviteToRoom, JoinRoom,
-    KickMember, LeaveRoom, ListRooms, MarkRead, MemberRole, MuteMember, OpenDirect, React,
-    RoomKind, RoomView, SendMessage, SetMemberRole, UnbanMember, UpdateRoom,
+    BanMember, CreateRoom, DeleteMessage, DeleteRoom, EditMessage, EnterRoom, InviteToRoom,
+    JoinRoom, KickMember, LeaveRoom, ListRooms, MarkRead, MemberRole, MuteMember, OpenDirect,
+    React, RoomKind, RoomView, SendMessage, SetMemberRole, UnbanMember, UpdateRoom,
 };
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, Friend, RemoveFriend, RequestFriend, UnblockPlayer,
 };
-use pitturu_rules::rooms::identity::{direct_room, keyed_room};
 use pitturu_store::entities::{Entities as _, EntityId};
 
 use super::world::{Client, Raw, World};
@@ -118,6 +117,11 @@ pub(super) fn raws(
     match name {
         "CreateRoom" => two!(create("one"), create("two")),
         "OpenDirect" => (Raw::of(&OpenDirect { user: member }), None),
+        // Another handle is another room.
+        "EnterRoom" => {
+            let handle = "lobby".to_owned();
+            (Raw::of(&EnterRoom { handle }), None)
+        }
         "JoinRoom" => (Raw::of(&JoinRoom { room }), None),
         "LeaveRoom" => (Raw::of(&LeaveRoom { room }), None),
         "DeleteRoom" => (Raw::of(&DeleteRoom { room }), None),
@@ -253,8 +257,27 @@ impl Scene {
             _ => Who::Owner,
         };
         let entity = match (info.name, info.place) {
-            ("CreateRoom", _) => entity(keyed_room(owner, KEY)),
-            ("OpenDirect", _) => entity(direct_room(owner, member)),
+            ("CreateRoom", _) => entity(
+                self.world
+                    .context
+                    .services
+                    .directory
+                    .ids()
+                    .keyed(owner, KEY),
+            ),
+            ("OpenDirect", _) => entity(
+                self.world
+                    .context
+                    .services
+                    .directory
+                    .ids()
+                    .direct(owner, member),
+            ),
+            ("EnterRoom", _) => {
+                let rooms = &self.world.context.services.room_store;
+                let claimed = RoomId::from_bytes([42; 10]);
+                entity(rooms.claim_handle("lobby", claimed, None).await.unwrap())
+            }
             (_, Place::Room) => entity(room),
             _ => players::entity(owner),
         };

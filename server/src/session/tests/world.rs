@@ -215,6 +215,8 @@ pub(super) enum Came {
     Reply(CallId, Vec<u8>),
     Fault(CallId, Fault),
     Event(u16, Vec<u8>),
+    /// Sequences that are kept no longer.
+    Gap(u64, u64),
     Ping(u32),
     Goaway(Goaway),
 }
@@ -296,6 +298,7 @@ impl Client {
                     ServerFrame::Reply { call, body } => Came::Reply(call, body.to_vec()),
                     ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
                     ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
+                    ServerFrame::Gap { from, to, .. } => Came::Gap(from, to),
                     ServerFrame::Ping { nonce } => Came::Ping(nonce),
                     ServerFrame::Goaway(goaway) => Came::Goaway(goaway),
                     other => panic!("nothing asks for {other:?}"),
@@ -309,7 +312,7 @@ impl Client {
     pub(super) async fn answer(&mut self) -> Option<Came> {
         loop {
             match self.next().await {
-                Some(Came::Event(..) | Came::Ping(_)) => {}
+                Some(Came::Event(..) | Came::Gap(..) | Came::Ping(_)) => {}
                 other => return other,
             }
         }

@@ -1,4 +1,4 @@
-//! Signing keys.
+//! Signing keys, and named secrets.
 
 use super::Harness;
 use crate::auth_keys::{AuthKeys as _, Secret, SigningKeyRow};
@@ -46,4 +46,17 @@ pub(crate) async fn signing_keys_have_one_successor(mut harness: impl Harness) {
     assert_eq!(keys, [retired, longer.clone()]);
     store.delete_signing_key("a".to_owned()).await.unwrap();
     assert_eq!(store.signing_keys().await.unwrap(), [longer]);
+}
+
+pub(crate) async fn a_secret_is_drawn_once(mut harness: impl Harness) {
+    let store = harness.store();
+    let both = tokio::join!(store.secret("ids", [1; 32]), store.secret("ids", [2; 32]));
+    let kept = both.0.unwrap();
+    assert_eq!(both.1.unwrap(), kept);
+    harness.restart();
+    let store = harness.store();
+    let again = store.secret("ids", [3; 32]).await.unwrap();
+    let other = store.secret("other", [3; 32]).await.unwrap();
+    assert_eq!((again, other.0), (kept.clone(), [3; 32]));
+    assert_eq!(format!("{kept:?}"), "hidden");
 }

@@ -103,6 +103,7 @@ macro_rules! entities_suite {
             streams::entries_are_dense,
             streams::kept_entries_are_replaced,
             streams::dropped_entries_are_gone,
+            streams::single_entries_leave_holes,
             streams::bounds_of_streams_only_rise,
             streams::trimmed_streams_stay_where_they_were,
             streams::spans_go_both_ways,

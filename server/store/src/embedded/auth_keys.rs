@@ -8,7 +8,7 @@ use super::engine::{Limit, Range, Tx, View};
 use super::rows;
 use super::tables::Table;
 use crate::StoreError;
-use crate::auth_keys::{AuthKeys, SigningKeyRow};
+use crate::auth_keys::{AuthKeys, Secret, SigningKeyRow};
 
 /// Keys live for weeks and minutes: there are never more than a handful.
 const SCAN: Limit = Limit::rows(1_000);
@@ -67,6 +67,15 @@ fn raise_life(tx: &mut Tx<'_>, kid: &str, life_ms: u64) -> Result<(), StoreError
     Ok(())
 }
 
+fn secret(tx: &mut Tx<'_>, name: &str, fresh: [u8; 32]) -> Result<Secret, StoreError> {
+    if let Some(kept) = get_now(tx, Table::Secrets, name.as_bytes())? {
+        return Ok(kept);
+    }
+    let fresh = Secret(fresh);
+    tx.put(Table::Secrets, name.as_bytes(), rows::encode(&fresh));
+    Ok(fresh)
+}
+
 fn put(tx: &mut Tx<'_>, key: &SigningKeyRow) {
     tx.put(Table::SigningKeys, key.kid.as_bytes(), rows::encode(key));
 }
@@ -100,5 +109,9 @@ impl AuthKeys for Embedded {
                 Ok(())
             })
             .await
+    }
+
+    async fn secret(&self, name: &'static str, fresh: [u8; 32]) -> Result<Secret, StoreError> {
+        self.engine().write(move |tx| secret(tx, name, fresh)).await
     }
 }

@@ -259,8 +259,14 @@ fn glance(view: &View, entity: EntityId, keys: &[RowKey]) -> Result<Option<Glanc
         None
     } else {
         let entry = view.get(Table::Entries, &entry_key(entity, 0, stream.head))?;
-        let row = entry.map(|value| entry_row(&value)).transpose()?;
-        row.map(|row| (stream.head, row))
+        match entry.map(|value| entry_row(&value)).transpose()? {
+            Some(row) => Some((stream.head, row)),
+            // It was dropped.
+            None => {
+                let (first, span) = (stream.first, Span::Before(u64::MAX));
+                entries_in(view, entity, 0, first, span, Limit::rows(1))?.pop()
+            }
+        }
     };
     Ok(Some(Glance { head, rows, newest }))
 }

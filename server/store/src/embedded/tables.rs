@@ -51,4 +51,6 @@ tables! {
     Applied "applied";
     /// Keys of access tokens: key id.
     SigningKeys "signing_keys";
+    /// Secrets from which ids follow: name.
+    Secrets "secrets";
 }

@@ -61,6 +61,9 @@ impl State {
                 stored.streams[stream].insert(entry.number, entry.row);
             }
         }
+        for (stream, number) in commit.dropped {
+            stored.streams[usize::from(stream)].remove(&number);
+        }
         if let Some(applied) = commit.applied {
             let known = stored.applied.entry(applied.from).or_insert(applied);
             let is_newer = applied.version > known.version;
@@ -113,6 +116,9 @@ impl State {
                 return Err(StoreError::Conflict("the entry is not the next one"));
             }
             stream.head = stream.head.max(*number);
+        }
+        for (stream, _) in &commit.dropped {
+            stream_of(&mut head, *stream)?;
         }
         for (stream, first) in &commit.firsts {
             let stream = stream_of(&mut head, *stream)?;

@@ -33,6 +33,7 @@ fn info(number: u8, name: &str, head: u64) -> RoomInfo {
         room: room(number),
         kind: RoomKind::Public,
         name: name.to_owned(),
+        handle: None,
         topic: None,
         peer: None,
         members: 2,

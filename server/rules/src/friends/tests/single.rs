@@ -145,13 +145,17 @@ fn a_block_keeps_the_other_out_and_is_not_told_from_a_refusal() {
     let answer = apply(&mut blocker, asked(id(2, 5)));
     assert_eq!(answer.signals, [(user(2), refused.clone())]);
     assert!(answer.rows.is_empty() && answer.inbox.is_empty());
-    let mut full = with_caps(user(1), 9, 0, 9);
-    let answer = apply(&mut full, asked(id(2, 5)));
-    assert_eq!(
-        answer.signals,
-        [(user(2), refused)],
-        "a full list says the same"
-    );
+    // Whoever has to go for a newer request hears the same.
+    let mut full = with_caps(user(1), 9, 1, 9);
+    apply(&mut full, asked(id(2, 5)));
+    let from_another = FriendSignal::Requested {
+        id: id(3, 1),
+        name: "cai".into(),
+        at: 60,
+    };
+    let mut effects = FriendEffects::default();
+    full.apply(user(3), from_another, &mut effects);
+    assert_eq!(effects.signals, [(user(2), refused)]);
 }
 
 #[test]
@@ -164,14 +168,14 @@ fn blocking_ends_what_was_there() {
     let told: Vec<_> = effects.signals.into_iter().map(|signal| signal.1).collect();
     let both = [id(1, 3), id(2, 4)].map(|id| ended(id, EndedWhy::Blocked));
     assert_eq!(told, both);
-    assert_eq!(effects.changed, [user(2)]);
+    assert_eq!(effects.changed, [(user(2), true)]);
     let again = block(&mut relations, &stale(user(2)));
     assert_eq!(again, Ok(Some(FriendState::Blocked)));
     let mut effects = FriendEffects::default();
     assert_eq!(relations.unblock(user(2), &mut effects), Ok(()));
     assert_eq!(
         (effects.rows, effects.changed),
-        (vec![(user(2), None)], vec![user(2)])
+        (vec![(user(2), None)], vec![(user(2), false)])
     );
     let mut effects = FriendEffects::default();
     let unblocked = relations.unblock(user(2), &mut effects);
@@ -193,7 +197,7 @@ fn requests_that_cross_make_friends_who_store_the_same() {
         name: "ben".into(),
     };
     assert_eq!(effects.inbox, [accepted]);
-    assert_eq!(effects.changed, [user(2)]);
+    assert_eq!(effects.changed, [(user(2), true)]);
 
     let effects = apply(&mut one, ended(id(2, 4), EndedWhy::Cancelled));
     let other = ended(id(1, 3), EndedWhy::Removed);
@@ -250,7 +254,7 @@ fn a_friendship_that_finds_no_room_is_refused_and_both_are_told() {
     let refused = ended(id(2, 7), EndedWhy::Refused);
     let effects = apply(&mut accepter, refused);
     assert_eq!(effects.inbox, [removed]);
-    assert_eq!(effects.changed, [user(2)]);
+    assert_eq!(effects.changed, [(user(2), true)]);
 }
 
 /// Cannot happen while signals keep their order: the other's rows were lost or restored.
@@ -313,24 +317,17 @@ fn each_list_has_its_limit() {
     let mut full = crowd(FRIEND_REQUESTS_MAX, requested);
     assert_eq!(request(&mut full, &other), refused(FriendLimit::Sent));
     let mut almost = crowd(FRIEND_REQUESTS_MAX - 1, requested);
-    let unable = Other {
-        room_for_request: false,
-        ..other
-    };
-    assert_eq!(
-        request(&mut almost, &unable),
-        refused(FriendLimit::Received)
-    );
     assert!(request(&mut almost, &other).is_ok());
 
     let received = |from| Standing::Received { id: id(from, 1) };
     let mut full = crowd(FRIEND_REQUESTS_MAX, received);
-    assert!(!full.seen_by(user(2)).room_for_request);
     let effects = apply(&mut full, asked(id(2, 1)));
+    // The oldest is told that it was not answered.
     assert_eq!(effects.signals.len(), 1);
-    assert_eq!(full.get(user(2)), None);
+    assert_ne!(effects.signals[0].0, user(2));
+    assert!(full.get(user(2)).is_some());
+    assert_eq!(full.counts().received, FRIEND_REQUESTS_MAX);
     let mut almost = crowd(FRIEND_REQUESTS_MAX - 1, received);
-    assert!(almost.seen_by(user(2)).room_for_request);
     apply(&mut almost, asked(id(2, 1)));
     assert!(almost.get(user(2)).is_some());
 

@@ -61,7 +61,7 @@ impl Model {
                 rev: self.rev,
                 at_seq: self.head,
                 at: random.u64(..1_000),
-                change: Change::Edited { seq, text },
+                change: Change::Edited { seq },
             };
             self.changes.insert(self.rev, change.clone());
             rows.change = Some(change);

@@ -6,8 +6,8 @@ use pitturu_protocol::limits::{RETENTION_MS_MAX, TIME_MS_MAX};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{BanMember, CreateRoom, MemberRole, Retention, RoomKind};
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_rules::rooms::rows::{Change, ChangeRow, MemberState, RoomRow, RoomRows};
-use pitturu_rules::rooms::{Actor, ChatLimits, Effects, Room};
+use pitturu_rules::rooms::rows::{Change, ChangeRow, MemberState, RoomRow, RoomRows, SanctionRow};
+use pitturu_rules::rooms::{Actor, ChatLimits, Effects, Room, Target};
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Bounds, Commit, Fence, KeyedResult, Signal};
@@ -128,6 +128,14 @@ async fn a_room_comes_back_as_it_was_written(mut store: impl Stored) {
     }
 }
 
+fn target(number: u16) -> Target {
+    Target {
+        user: user(number),
+        exists: true,
+        is_blocked: false,
+    }
+}
+
 /// A commit that changes something of everything.
 fn full() -> RoomRows {
     RoomRows {
@@ -146,6 +154,14 @@ fn full() -> RoomRows {
                 by: user(1),
             },
         }),
+        sanctions: vec![(
+            user(6),
+            Some(SanctionRow {
+                muted_until: Some(7),
+                ..SanctionRow::none(user(6))
+            }),
+        )],
+        deleted: vec![(1, true)],
         reactions: vec![(1, user(5), vec!["👍".to_owned()])],
     }
 }
@@ -301,7 +317,7 @@ async fn members_come_and_go(store: impl Stored) {
         ),
         (
             2,
-            &|room, effects| room.invite(&actor(9), user(2), "player", effects).is_ok(),
+            &|room, effects| room.invite(&actor(9), &target(2), effects).is_ok(),
             2,
             Some(MemberState::Invited),
             &[true],
@@ -311,11 +327,11 @@ async fn members_come_and_go(store: impl Stored) {
             &|room, effects| room.join(&actor(2), effects).is_ok(),
             3,
             Some(MemberState::Member),
-            &[],
+            &[true],
         ),
         (
             2,
-            &|room, effects| room.ban(&actor(9), ban(2), "player", effects).is_ok(),
+            &|room, effects| room.ban(&actor(9), ban(2), &target(2), effects).is_ok(),
             2,
             Some(banned.clone()),
             &[false],
@@ -355,7 +371,7 @@ async fn members_come_and_go(store: impl Stored) {
             .signals
             .iter()
             .filter_map(|(to, signal)| match signal {
-                PlayerSignal::Room { is_listed, .. } if *to == user(number) => Some(*is_listed),
+                PlayerSignal::Room { listed, .. } if *to == user(number) => Some(listed.is_some()),
                 PlayerSignal::Inbox {
                     entry: InboxEntry::FriendRemoved { .. },
                     ..

@@ -8,14 +8,14 @@ use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_rules::friends::{FriendEffects, Relation, Relations, Standing};
-use pitturu_rules::signals::PlayerSignal;
+use pitturu_rules::lists::{Offer, Offers, caused_by};
+use pitturu_rules::signals::{Listed, PlayerSignal};
 use pitturu_store::entities::{Applied, Commit, EntityId, RowKey, Signal};
 
 use super::World;
 use super::faulty::Decided;
 use super::process::{Act, OWNER, room};
 use crate::players;
-use crate::players::store::INBOX_ENTRIES_MAX;
 use crate::players::tests::{PATIENCE, user};
 
 /// The commits of an entity, in order.
@@ -128,8 +128,11 @@ fn check_keys(world: &World, decided: &Decided) {
 #[derive(Default)]
 struct Replayed {
     relations: BTreeMap<UserId, Relation>,
+    /// The rooms that are the player's own, and those that others offer.
     rooms: BTreeSet<RoomId>,
-    inbox: Vec<InboxEntry>,
+    offers: BTreeMap<RoomId, Offer>,
+    inbox: BTreeMap<u64, InboxEntry>,
+    head: u64,
     applied: HashMap<EntityId, Applied>,
 }
 
@@ -142,7 +145,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// What a commit changes, but for the row that counts.
+    /// What a commit changes, but for the row that counts, offers and the marks of entries, which are compared as they are stored.
     fn of(commit: &Commit) -> Self {
         let entries = commit.entries.iter();
         let entry = |row: &Vec<u8>| codec::decode::<InboxAdded>(row).unwrap().entry;
@@ -150,7 +153,7 @@ impl Changes {
             rows: commit
                 .rows
                 .iter()
-                .filter(|(key, _)| key != b"c")
+                .filter(|(key, _)| !b"cip".contains(&key[0]))
                 .cloned()
                 .collect(),
             inbox: entries.map(|added| entry(&added.row)).collect(),
@@ -187,10 +190,14 @@ impl Replayed {
         let mut inbox = Vec::new();
         for signal in told {
             match codec::decode(&signal.body).unwrap() {
-                PlayerSignal::Inbox { entry, .. } => inbox.push(entry),
-                PlayerSignal::Room { room, is_listed } => {
+                PlayerSignal::Inbox { entry, .. } => {
+                    let by = caused_by(&entry);
+                    let is_taken = by.is_none_or(|by| relations.may_reach(by));
+                    inbox.extend(is_taken.then_some(entry));
+                }
+                PlayerSignal::Room { room, listed, .. } => {
                     let key = [b"o", room.as_bytes().as_slice()].concat();
-                    rooms.push((key, is_listed.then(Vec::new)));
+                    rooms.push((key, (listed == Some(Listed::Own)).then(Vec::new)));
                 }
                 PlayerSignal::Friend(signal) => {
                     let from = UserId::from_bytes(applied.from.id());
@@ -234,14 +241,25 @@ impl Replayed {
                 (b'o', None) => {
                     self.rooms.remove(&RoomId::from_bytes(id.unwrap()));
                 }
+                (b'p', Some(row)) => {
+                    let room = RoomId::from_bytes(id.unwrap());
+                    self.offers.insert(room, codec::decode(row).unwrap());
+                }
+                (b'p', None) => {
+                    self.offers.remove(&RoomId::from_bytes(id.unwrap()));
+                }
                 _ => {}
             }
         }
         for entry in &commit.entries {
             let added: InboxAdded = codec::decode(&entry.row).unwrap();
-            self.inbox.push(added.entry);
-            let seq = self.inbox.len() as u64;
+            self.head += 1;
+            let seq = self.head;
+            self.inbox.insert(seq, added.entry);
             assert_eq!((entry.number, added.seq), (seq, seq), "{name}");
+        }
+        for (_, seq) in &commit.dropped {
+            self.inbox.remove(seq);
         }
     }
 }
@@ -280,21 +298,32 @@ async fn check_player(
     let process = &world.process;
     let stored = process.players.inbox_after(player, 0, 9_999).await.unwrap();
     let entries: Vec<InboxEntry> = stored.into_iter().map(|added| added.entry).collect();
-    let kept = usize::try_from(INBOX_ENTRIES_MAX).unwrap();
-    let gone = replayed.inbox.len().saturating_sub(kept);
-    assert_eq!(entries, replayed.inbox[gone..], "{name}");
+    let expected: Vec<InboxEntry> = replayed.inbox.into_values().collect();
+    assert_eq!(entries, expected, "{name}");
     let loaded = process.players.load(player).await.unwrap();
     let relations: BTreeMap<_, _> = loaded.state.relations.rows().collect();
     assert_eq!(relations, replayed.relations, "{name}");
     assert!(loaded.undelivered.is_empty(), "{name}");
+    assert_eq!(
+        loaded.state.offers,
+        Offers::load(replayed.offers.clone()),
+        "{name}"
+    );
     let listed = process.players.rooms(player, None, 9).await.unwrap();
-    let expected: Vec<RoomId> = replayed.rooms.into_iter().collect();
+    let rooms = replayed.rooms.iter().chain(replayed.offers.keys());
+    let expected: BTreeSet<RoomId> = rooms.copied().collect();
+    let expected: Vec<RoomId> = expected.into_iter().collect();
     assert_eq!(listed, expected, "{name}");
     for number in [1, 2] {
         let places = process.rooms.places(player, &[room(number)]).await.unwrap();
-        let has_place = places[0].as_ref().is_some_and(|row| row.state.is_listed());
+        let place = places[0].as_ref().filter(|row| row.state.is_listed());
         let is_listed = listed.contains(&room(number));
-        assert_eq!(is_listed, has_place, "{name}: {player} in room {number}");
+        // What a blocked player offers is not listed.
+        let is_offer = place.is_some_and(|row| row.invited_by.is_some());
+        assert!(
+            is_listed == place.is_some() || (is_offer && !is_listed),
+            "{name}: {player} in room {number}"
+        );
     }
     relations
 }

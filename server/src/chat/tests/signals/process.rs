@@ -16,7 +16,7 @@ use pitturu_protocol::types::chat::{
     CreateRoom, InviteToRoom, JoinRoom, KickMember, LeaveRoom, RoomKind, RoomView,
 };
 use pitturu_rules::friends::Other;
-use pitturu_rules::rooms::{Actor, ChatLimits};
+use pitturu_rules::rooms::{Actor, ChatLimits, Target};
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Entities, EntityId};
 use tokio::sync::oneshot;
@@ -328,12 +328,22 @@ impl Process {
         self.answers.waiting.lock().insert(number, to);
         let node = Arc::clone(&self.answers) as Arc<dyn Node>;
         let from = ConnectionId::from_bytes([9; 10]);
+        let about = match &request {
+            DecideRequest::InviteToRoom(request) => Some(request.user),
+            DecideRequest::BanMember(request) => Some(request.user),
+            _ => None,
+        };
+        let target = about.map(|user| Target {
+            user,
+            exists: true,
+            is_blocked: false,
+        });
         self.room_owners.send(Command::Call(Box::new(RoomCall {
             room,
             recipient: Recipient::Remote(node, from),
             actor: actor(by),
             call: PendingCall::new(number, method, Moment::now()),
-            ask: Ask::Decide(request, Some("player".to_owned())),
+            ask: Ask::Decide(request, target),
             key: Some(key),
             span: Span::none(),
         })));

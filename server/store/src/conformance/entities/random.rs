@@ -52,7 +52,7 @@ pub(crate) async fn random_histories_match_memory(harness: impl Harness) {
 type Change = fn(&mut Commit);
 
 /// What a commit may have beside an entry that it appends, each alone: a store may keep one that only appends in another way.
-const ONE_THING: [(&str, Change); 13] = [
+const ONE_THING: [(&str, Change); 14] = [
     ("nothing", |_| {}),
     ("a row", |commit| put(commit, b"a", b"1")),
     ("a removed row", |commit| {
@@ -64,6 +64,7 @@ const ONE_THING: [(&str, Change); 13] = [
     }),
     ("the end", |commit| commit.ends_at = Some(5)),
     ("a replaced entry", |commit| append(commit, 0, 2..3, "new")),
+    ("a dropped entry", |commit| commit.dropped.push((0, 2))),
     ("a bound", |commit| commit.firsts.push((0, 3))),
     ("a bound elsewhere", |commit| commit.firsts.push((1, 2))),
     ("a row of a list", |commit| {
@@ -223,9 +224,13 @@ impl<H: Harness> Pair<H> {
         commit
     }
 
-    /// Entries that append, replace, come too late or leave a gap, and bounds on both sides of both ends.
+    /// Entries that append, replace, come too late or leave a gap, single ones that go, and bounds on both sides of both ends.
     fn streams(&mut self, commit: &mut Commit, head: Head) {
         for (stream, mut at) in (0..).zip(head.streams) {
+            for _ in 0..self.random.u8(..4).saturating_sub(2) {
+                let number = self.random.u64(..at.head + 3);
+                commit.dropped.push((stream, number));
+            }
             for _ in 0..self.random.u8(..5).saturating_sub(1) {
                 let number = match self.random.u8(..30) {
                     0 => at.head + 2,

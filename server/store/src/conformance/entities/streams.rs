@@ -83,6 +83,34 @@ pub(crate) async fn kept_entries_are_replaced(mut harness: impl Harness) {
     }
 }
 
+pub(crate) async fn single_entries_leave_holes(mut harness: impl Harness) {
+    let mut owner = Owner::created(&harness, entity(1)).await;
+    owner.commit(|commit| append(commit, 0, 1..8, "a")).await;
+    // The newest, one in the middle, one that comes with the commit, and ones that there are not.
+    owner
+        .commit(|commit| {
+            append(commit, 0, 8..10, "a");
+            commit.dropped = vec![(0, 3), (0, 9), (0, 99), (1, 1)];
+        })
+        .await;
+    owner.commit(|commit| append(commit, 0, 10..11, "a")).await;
+    owner.commit(|commit| commit.dropped.push((0, 10))).await;
+    owner.refused(|commit| commit.dropped.push((2, 1))).await;
+    let kept = rows([1, 2, 4, 5, 6, 7, 8].into_iter(), "a");
+    for _ in 0..2 {
+        assert_eq!(all(&harness, entity(1), 0).await, kept);
+        let head = Owner::loaded(&harness, entity(1)).await.head().await;
+        assert_eq!(head.version, 5);
+        assert_eq!(head.streams[0], StreamHead { head: 10, first: 1 });
+        let before = entries(&harness, 0, Span::Before(5), Bounds::rows(2)).await;
+        assert_eq!(numbers(&before), [2, 4]);
+        harness.restart();
+    }
+    let mut owner = Owner::loaded(&harness, entity(1)).await;
+    owner.commit(|commit| append(commit, 0, 11..12, "a")).await;
+    assert_eq!(all(&harness, entity(1), 0).await.len(), 8);
+}
+
 pub(crate) async fn dropped_entries_are_gone(mut harness: impl Harness) {
     let mut owner = Owner::created(&harness, entity(1)).await;
     owner.commit(|commit| append(commit, 0, 1..8, "a")).await;

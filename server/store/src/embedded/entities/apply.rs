@@ -46,6 +46,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
     for entry in &commit.entries {
         put_entry(tx, entity, &mut next, entry, commit.version)?;
     }
+    for (stream, number) in commit.dropped {
+        stream_of(&mut next.head, stream)?;
+        tx.delete(Table::Entries, entry_key(entity, stream, number));
+    }
     for (stream, first) in commit.firsts {
         let stream = stream_of(&mut next.head, stream)?;
         stream.first = stream.first.max(first.min(stream.head + 1));
@@ -112,7 +116,7 @@ fn is_only_appended(before: Option<&HeadRow>, commit: &Commit) -> bool {
     let mut numbers = (head + 1..).zip(&commit.entries);
     !commit.entries.is_empty()
         && numbers.all(|(number, entry)| entry.stream == 0 && entry.number == number)
-        && commit.rows.is_empty()
+        && commit.dropped.is_empty()
         && commit.firsts.is_empty()
         && commit.lists.is_empty()
         && commit.signals.is_empty()
