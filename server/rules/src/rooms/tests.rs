@@ -1,3 +1,5 @@
+mod slow_mode;
+
 use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
@@ -129,33 +131,6 @@ fn private_rooms_do_not_show_that_they_exist() {
     assert_eq!(room.member_count(), 2);
 }
 
-#[test]
-fn slow_mode_tells_how_long_and_spares_moderators() {
-    let mut room = public_room();
-    join(&mut room, 2).expect("open to all");
-    let mut effects = Effects::default();
-    let update = UpdateRoom {
-        room: ROOM,
-        name: None,
-        topic: None,
-        slow_mode_ms: Some(1_000),
-        retention: None,
-    };
-    room.update(&actor(1, 1), update, &mut effects)
-        .expect("the owner sets it");
-    assert!(send(&mut room, 2, 5_000).is_ok());
-    let mut effects = Effects::default();
-    let fault = room
-        .send(&actor(2, 5_400), text("again"), &mut effects)
-        .expect_err("too soon");
-    assert_eq!(
-        (fault.code, fault.retry_after_ms),
-        (Code::SlowMode, Some(600))
-    );
-    assert!(send(&mut room, 2, 6_000).is_ok());
-    assert!(send(&mut room, 1, 6_000).is_ok() && send(&mut room, 1, 6_001).is_ok());
-}
-
 fn say(room: &mut Room, number: u8, now: u64, text: &str) -> Result<EphemeralSent, Fault> {
     let mut effects = Effects::default();
     let before = (room.head(), room.rev());
@@ -229,22 +204,6 @@ fn what_is_said_for_the_moment_keeps_the_rules_of_messages() {
 
     let mut private = room_of(RoomKind::Private, ChatLimits::default());
     assert_eq!(code(say(&mut private, 2, 1, "hi")), Code::RoomNotFound);
-}
-
-#[test]
-fn slow_mode_counts_messages_and_what_is_said_for_the_moment_together() {
-    let mut room = public_room();
-    join(&mut room, 2).expect("open to all");
-    room.row.slow_mode_ms = 1_000;
-    assert!(say(&mut room, 2, 5_000, "hi").is_ok());
-    assert_eq!(send(&mut room, 2, 5_500), Err(Code::SlowMode));
-    assert!(send(&mut room, 2, 6_000).is_ok());
-    let fault = say(&mut room, 2, 6_400, "hi").expect_err("too soon");
-    assert_eq!(
-        (fault.code, fault.retry_after_ms),
-        (Code::SlowMode, Some(600))
-    );
-    assert!(say(&mut room, 1, 6_400, "hi").is_ok() && say(&mut room, 1, 6_401, "hi").is_ok());
 }
 
 #[test]
