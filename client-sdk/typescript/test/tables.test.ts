@@ -36,7 +36,7 @@ describe('the table of methods', () => {
     ['authenticates', ['Authenticate']],
     ['signs_out', ['Logout', 'LogoutEverywhere']],
     ['ends_session', ['RevokeSession']],
-    ['opens', ['CreateRoom', 'OpenDirect', 'JoinRoom', 'OpenRoom']],
+    ['opens', ['CreateRoom', 'OpenDirect', 'JoinRoom', 'OpenRoom', 'EnterRoom']],
     ['closes', ['LeaveRoom', 'CloseRoom', 'DeleteRoom']],
     ['resumes', ['Resume']],
     ['nothing', []],

@@ -155,6 +155,7 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "UpdateProfile" => json!({}),
         "SetPresence" => json!({"status": "online"}),
         "CreateRoom" => json!({"kind": "private", "name": "a room"}),
+        "EnterRoom" => json!({"handle": "a room"}),
         "ListRooms" => json!({}),
         "SearchRooms" => json!({"query": "room"}),
         "KickMember" | "BanMember" => json!({"room": room, "user": user}),
