@@ -17,9 +17,8 @@ import {
   accessRefused,
   begin,
   otherPlayerFault,
-  presenceOfHello,
+  presenceToRestore,
   refresh,
-  sendPresence,
   sendResume,
   signedOut,
   tokensFound,
@@ -54,6 +53,7 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  *   METHODS calls momentary: without a connection they end with `disconnected`.
  * - Sends to one room, and what else METHODS puts in order, go out in the order in which they were taken. Once one was
  *   refused for being too fast, those behind it stay back until it has been answered.
+ * - What others see of the player is the same on each connection from its beginning.
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
@@ -369,12 +369,11 @@ export class Machine extends State {
 
   #hello(): void {
     const token = this.signIn.tokens.access;
-    const body = { v: VERSION, sdk: this.config.sdk, ...presenceOfHello(this) };
-    const hello = token === undefined ? body : { ...body, token };
-    this.send(encodeClientFrame({ kind: 'hello', body: hello }));
+    const presence = presenceToRestore(this);
+    const body = { v: VERSION, sdk: this.config.sdk, token, presence };
+    this.send(encodeClientFrame({ kind: 'hello', body }));
     if (token === undefined) return refresh(this);
     begin(this, 'assumed');
-    sendPresence(this);
     sendResume(this);
   }
 
