@@ -19,6 +19,7 @@ use crate::scan::Malformed;
 use crate::types::system::{Goaway, Hello, StreamPosition, Welcome};
 
 mod fields;
+pub(crate) mod salvage;
 
 use fields::Fields;
 

@@ -7,7 +7,7 @@ import { LIMITS, VERSION } from '../generated/wire.js';
 import type { ServerFrame } from '../wire/frame.js';
 import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
 import type { Salvaged } from '../wire/salvage.js';
-import { salvage } from '../wire/salvage.js';
+import { frameNameAt, salvage } from '../wire/salvage.js';
 import { faulted, replied, repliedUnreadably } from './answers.js';
 import type { Request } from './pending.js';
 import { Refused } from './calls.js';
@@ -55,6 +55,8 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  *   refused for being too fast, those behind it stay back until it has been answered.
  * - What others see of the player is the same on each connection from its beginning.
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
+ * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an
+ *   unknown kind of frame, bytes in which no frame ends, and the reply to a sign-in.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
 export class Machine extends State {
@@ -152,16 +154,22 @@ export class Machine extends State {
   received(now: number, message: Uint8Array): void {
     if (!this.isConnected()) return;
     this.heardAt = now;
+    let at = 0;
     try {
       if (message.byteLength > LIMITS.MESSAGE_BYTES_MAX) {
         throw new InvalidFrame('too_long', 'the message is longer than messages may be');
       }
-      let at = 0;
       while (at < message.byteLength && this.isConnected()) {
         at = this.#next(now, message, at);
       }
     } catch (error) {
       if (!(error instanceof Broken || error instanceof InvalidFrame)) throw error;
+      if (error instanceof InvalidFrame) {
+        this.out({
+          kind: 'unreadable',
+          unreadable: { name: frameNameAt(message, at), reason: error.message },
+        });
+      }
       const usable = error instanceof Broken && error.why === 'unusable';
       this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
       this.#lost(now, 'back_off', undefined);
@@ -265,8 +273,10 @@ export class Machine extends State {
     return read.next;
   }
 
-  /** To end the connection for a frame that cannot be read would bring the same frame again on the next one. */
+  /** To end the connection for a frame that cannot be read would bring most of them again on the next one. */
   #stepOver(now: number, { kind, number, body }: Salvaged, reason: string): void {
+    // What a gap would have passed over is a hole without it.
+    if (kind === 'gap') this.entryLost = true;
     switch (kind) {
       case 'event':
         return happenedUnreadably(this, number, body, reason);
@@ -277,7 +287,7 @@ export class Machine extends State {
         return number === 0 ? this.out({ kind: 'fault', fault }) : faulted(this, now, number, fault);
       }
       default:
-        this.out({ kind: 'unreadable', unreadable: { name: 'frame', reason } });
+        this.out({ kind: 'unreadable', unreadable: { name: kind, reason } });
     }
   }
 
