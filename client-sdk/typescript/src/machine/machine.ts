@@ -4,7 +4,7 @@ import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
 import { METHODS } from '../generated/tables.js';
 import type { Identity, Resume, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
-import type { ServerFrame } from '../wire/frame.js';
+import type { ServerFrame, Stream } from '../wire/frame.js';
 import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
 import type { Salvaged } from '../wire/salvage.js';
 import { frameNameAt, salvage } from '../wire/salvage.js';
@@ -12,7 +12,7 @@ import { faulted, replied, repliedUnreadably } from './answers.js';
 import type { Request } from './pending.js';
 import { Refused } from './calls.js';
 import { State } from './state.js';
-import { happened, happenedUnreadably, missed, reopen } from './entries.js';
+import { firstOf, happened, happenedUnreadably, missed, reopen } from './entries.js';
 import {
   accessRefused,
   begin,
@@ -24,6 +24,7 @@ import {
   tokensFound,
   welcomed,
 } from './sign-in.js';
+import type { Place } from './streams.js';
 import type { Found, Ticket } from './types.js';
 import { Broken } from './types.js';
 
@@ -67,7 +68,21 @@ export class Machine extends State {
 
   /** The streams that are followed, with their cursors: everything up to them has been handed up. */
   get cursors(): Resume {
-    return this.streams.resume() ?? {};
+    const cursors = this.streams.resume() ?? {};
+    const rooms = new Map(cursors.rooms?.map((cursor) => [cursor.room, cursor]));
+    for (const { stream, place } of this.#untold()) {
+      const room = rooms.get(stream);
+      if (room !== undefined) room[place.in] = Math.min(room[place.in], place.number - 1);
+      else if (stream === 'inbox' && cursors.inbox !== undefined) {
+        cursors.inbox = Math.min(cursors.inbox, place.number - 1);
+      }
+    }
+    return cursors;
+  }
+
+  /** The places in streams that outputs tell of which nobody has taken yet. */
+  #untold(): { stream: Stream; place: Place }[] {
+    return this.outputs.flatMap((output) => firstOf(output) ?? []);
   }
 
   /**
@@ -119,8 +134,13 @@ export class Machine extends State {
     this.tick(now);
   }
 
-  /** Ends the connection for good. Calls without an answer end with `disconnected`. */
+  /**
+   * Ends the connection for good. Calls without an answer end with `disconnected`; entries of streams that nobody has taken yet
+   * are dropped, and the cursors are in front of them.
+   */
   stop(): void {
+    this.streams.rewind(this.#untold());
+    this.outputs = this.outputs.filter((output) => firstOf(output) === undefined);
     if (this.phase.is === 'connecting' || this.isConnected()) this.out({ kind: 'close', code: 1000 });
     this.#halt(undefined);
     this.tell();
