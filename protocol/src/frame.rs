@@ -20,6 +20,7 @@ use crate::types::system::{Goaway, Hello, StreamPosition, Welcome};
 
 mod fields;
 mod invalid;
+pub(crate) mod salvage;
 
 use fields::Fields;
 pub use invalid::InvalidFrame;
