@@ -27,8 +27,9 @@
 //!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
 //!   again from the cursor; what no longer exists is told by [`Output::Gap`];
-//! - an event that can't be read is told by [`Output::Unreadable`] and stepped over: no connection is lost over it. If its place
-//!   in its stream could not be read either, an [`Output::Gap`] follows where it stood;
+//! - what can't be read is told by [`Output::Unreadable`] or [`Output::UnreadableFrame`] and stepped over, and its call ends: no
+//!   connection is lost over it, but over a welcome, an unknown kind of frame, and bytes in which no frame ends. Where an entry's
+//!   place in its stream could not be read, or a gap, an [`Output::Gap`] follows;
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
@@ -52,6 +53,7 @@ mod interface;
 mod request;
 mod sign_in;
 mod streams;
+mod unreadable;
 
 pub use interface::{Config, Connection, Output, Stats};
 pub use request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Request, Ticket};
@@ -216,7 +218,9 @@ impl ClientConnection {
                     rest = after;
                     self.frame(now, frame, message)
                 }
-                Err(_) => Err(Broken::Protocol),
+                Err(why) => self
+                    .frame_unreadable(now, rest, message, why)
+                    .map(|after| rest = after),
             };
             if let Err(broken) = outcome {
                 let code = match broken {

@@ -1,18 +1,15 @@
 //! Frames: what one side says to the other in one breath.
 //!
-//! A frame is a MessagePack array `[kind, …]` with a small integer as its kind. One WebSocket message
-//! carries one or more frames back to back. Elements after those named here are ignored, so that a frame can
-//! grow. Bodies stay encoded until [`crate::codec::decode`] knows their type.
-
-use std::fmt;
-use std::str::FromStr;
+//! A frame is a MessagePack array `[kind, …]` with a small integer as its kind. One WebSocket message carries one or more frames
+//! back to back. Elements after those named here are ignored, so that a frame can grow. Bodies stay encoded until
+//! [`crate::codec::decode`] knows their type.
 
 use serde::Serialize;
 
 use crate::codec;
 use crate::codes::Fault;
 use crate::events::Event;
-use crate::ids::{InvalidId, RoomId};
+use crate::ids::RoomId;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::methods::Method;
 use crate::scan::{Malformed, Scanner};
@@ -20,9 +17,12 @@ use crate::types::system::{Goaway, Hello, StreamPosition, Welcome};
 
 mod fields;
 mod invalid;
+pub(crate) mod salvage;
+mod stream;
 
 use fields::Fields;
 pub use invalid::InvalidFrame;
+pub use stream::Stream;
 
 mod kind {
     pub(super) const HELLO: u64 = 1;
@@ -43,35 +43,6 @@ mod kind {
 
 /// Number that the client gives to a call; the reply or fault repeats it. Increases within a connection.
 pub type CallId = u32;
-
-/// A durable stream that a connection follows and resumes by its cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stream {
-    /// What concerns the signed-in player: friend requests, invitations, moderation.
-    Inbox,
-    /// The messages of one room and the changes made to them.
-    Room(RoomId),
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inbox => f.write_str("inbox"),
-            Self::Room(room) => room.fmt(f),
-        }
-    }
-}
-
-impl FromStr for Stream {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        match text {
-            "inbox" => Ok(Self::Inbox),
-            room => room.parse().map(Self::Room),
-        }
-    }
-}
 
 /// How far a client has come in a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -135,9 +135,11 @@ macro_rules! server_events {
                     Self::State { .. }
                     | Self::SignedIn(_)
                     | Self::Connection(_)
-                    | Self::Problem(Problem::CallbackPanicked | Problem::Unreadable { .. }) => {
-                        Delivery::Latest
-                    }
+                    | Self::Problem(
+                        Problem::CallbackPanicked
+                        | Problem::Unreadable { .. }
+                        | Problem::UnreadableFrame { .. },
+                    ) => Delivery::Latest,
                     Self::Problem(_) => Delivery::Durable,
                     Self::Unknown { .. } => Delivery::Volatile,
                 }

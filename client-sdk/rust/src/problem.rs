@@ -33,6 +33,14 @@ pub enum Problem {
         /// What is wrong with it.
         why: Arc<str>,
     },
+    /// A frame came that can't be read. It was stepped over; after a gap, a [`Gap`](crate::Gap) says what is missing. A `welcome`,
+    /// an unknown kind of frame, or one without an end ends the connection, and the client tries again.
+    UnreadableFrame {
+        /// Name of its kind, or `frame` when that can't be read either.
+        frame: &'static str,
+        /// What is wrong with it.
+        why: Arc<str>,
+    },
     /// Nobody listened for so long that the oldest events were dropped. Comes first to whoever listens at last.
     EventsDropped {
         /// How many.

@@ -286,6 +286,11 @@ impl Task {
                 Err(why) => unreadable(event, body, &why.to_string()),
             },
             Output::Unreadable { event, body, why } => unreadable(event, body, &why.to_string()),
+            Output::UnreadableFrame { frame, why } => {
+                tracing::warn!(frame, %why, "a frame can't be read");
+                let why = why.to_string().into();
+                ServerEvent::Problem(Problem::UnreadableFrame { frame, why })
+            }
             Output::Gap {
                 stream,
                 missing,

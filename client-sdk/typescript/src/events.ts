@@ -17,7 +17,10 @@ export type Problem =
   | { kind: 'transport'; error: unknown }
   /** So many of the oldest events were dropped, because nobody listened for them until now. */
   | { kind: 'unheard'; event: EventName; dropped: number }
-  /** Something could not be read and was stepped over. */
+  /**
+   * Something of the server's could not be read. It was stepped over; only a `welcome`, an unknown kind of frame, or one without an
+   * end ends the connection, and the client tries again.
+   */
   | ({ kind: 'unreadable' } & Unreadable);
 
 /** What a client can be listened to for: the server's events, and those of the client itself. */

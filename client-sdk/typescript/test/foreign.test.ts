@@ -318,3 +318,83 @@ describe('what is told before anybody listens', () => {
     },
   );
 });
+
+describe('cursors', () => {
+  type Told = 'MessageSent' | 'MessageEdited' | 'InboxAdded' | 'gap' | 'problem';
+  const message = (room: string, seq: number): Record<string, unknown> => ({
+    room,
+    msg: { seq, from: idOf(4), name: 'n', text: 't', at: 1 },
+  });
+  /** How the server tells of the n-th entry of a stream, and where the cursor of it is. */
+  const kinds: Record<Told, [tell: (room: string, n: number) => void, at: 'seq' | 'rev' | 'inbox']> = {
+    MessageSent: [(room, n) => transport.link.connection?.event('MessageSent', message(room, n)), 'seq'],
+    MessageEdited: [
+      (room, rev) =>
+        transport.link.connection?.event('MessageEdited', { room, rev, seq: 1, text: 't', at: 1 }),
+      'rev',
+    ],
+    InboxAdded: [
+      (_, seq) => transport.link.connection?.event('InboxAdded', { seq, at: 1, entry: { kind: 'later' } }),
+      'inbox',
+    ],
+    gap: [(room, n) => transport.link.connection?.frame('gap', room, 0, n, n), 'seq'],
+    problem: [
+      (room, rev) => transport.link.connection?.event('MessageEdited', { room, rev, seq: 1, text: 7, at: 1 }),
+      'rev',
+    ],
+  };
+
+  const cursor = (client: Client, at: 'seq' | 'rev' | 'inbox'): number | undefined =>
+    at === 'inbox' ? client.cursors.inbox : client.cursors.rooms?.[0]?.[at];
+
+  test.each(Object.keys(kinds) as Told[])(
+    'stand where %s was heard, also in a listener that closes',
+    async (name) => {
+      const [tell, at] = kinds[name];
+      const { client, room } = await inRoom();
+      const seen: (number | undefined)[] = [];
+      let others = 0;
+      client.on(name, () => {
+        seen.push(cursor(client, at));
+        if (seen.length === 2) client.close();
+      });
+      client.on(name, () => (others += 1));
+      for (let n = 1; n <= 4; n += 1) tell(room, n);
+      // All four come in one message.
+      transport.link.connection?.flush();
+      await settle();
+      expect(seen).toStrictEqual([1, 2]);
+      expect(others).toBe(2);
+      expect(cursor(client, at)).toBe(2);
+    },
+  );
+
+  test('of a client that was closed by a listener bring the rest to the next one', async () => {
+    const kept = { load: () => held, save: (tokens: unknown) => void (held = tokens) };
+    let held: unknown;
+    const { client, room } = await inRoom({ tokens: kept as NonNullable<ClientOptions['tokens']> });
+    const texts: string[] = [];
+    client.on('MessageSent', ({ msg }) => {
+      texts.push(msg.text);
+      if (texts.length === 2) client.close();
+    });
+    const { connection } = transport.link;
+    if (connection !== undefined) connection.held = true;
+    for (const text of ['1', '2', '3', '4']) transport.world.post(transport.world.room(room), text);
+    if (connection !== undefined) connection.held = false;
+    connection?.flush();
+    await settle();
+    expect(texts).toStrictEqual(['1', '2']);
+    const next = new Client({
+      url: 'ws://model',
+      transport,
+      tokens: kept as NonNullable<ClientOptions['tokens']>,
+      resume: client.cursors,
+    });
+    clients.push(next);
+    next.on('MessageSent', ({ msg }) => texts.push(msg.text));
+    await next.connect();
+    await settle();
+    expect(texts).toStrictEqual(['1', '2', '3', '4']);
+  });
+});

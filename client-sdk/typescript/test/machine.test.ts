@@ -671,39 +671,69 @@ describe('streams', () => {
 });
 
 describe('presence', () => {
-  /** Everything by which others could notice the player, in the order of its arrival. */
-  function noticed(pair: Pair): string[] {
-    return pair.world.calls.map((name) =>
-      name === 'SetPresence' ? (pair.world.presences.at(-1) ?? '') : name,
-    );
+  /** What others saw of the player during `step`, one after the other. */
+  function seen(pair: Pair, step: () => void): string[] {
+    pair.world.presences.length = 0;
+    step();
+    return [...pair.world.presences];
   }
 
-  test('is what it was after a reconnect, before anything else that others could notice', () => {
-    const { pair, room } = inRoom();
+  /** Loses the connection, and makes the next one. */
+  function again(pair: Pair, code?: number): void {
+    pair.world.pingMs = 1_000_000;
+    pair.cut(code);
+    pair.advance(25_000);
+  }
+
+  function hidden(): Pair {
+    const { pair } = inRoom();
     pair.reply(pair.call('SetPresence', { status: 'offline', note: 'shh' }));
-    for (const code of [undefined, 4000, 4100]) {
-      pair.cut(code);
-      pair.world.presences.length = 0;
-      pair.world.calls.length = 0;
-      send(pair, room, `while away ${String(code)}`);
-      pair.advance(25_000);
-      expect(pair.world.calls.slice(0, 3)).toStrictEqual(['SetPresence', 'Resume', 'SendMessage']);
-      expect(noticed(pair)[0]).toBe('offline');
-    }
+    return pair;
+  }
+
+  test('is not in the hello of a player who set none, nor in one without tokens', () => {
+    const { pair } = inRoom();
+    again(pair);
+    expect(pair.world.restored).toStrictEqual([undefined, undefined]);
+    pair.reply(pair.call('SetPresence', { status: 'offline' }));
+    pair.reply(pair.call('Logout', {}, 'out'));
+    again(pair);
+    expect(pair.world.restored.at(-1)).toBeUndefined();
   });
 
-  test('is what it was after the tokens had to be renewed', () => {
-    const { pair } = inRoom();
-    pair.reply(pair.call('SetPresence', { status: 'away' }));
+  test('is what it was from the beginning of each connection on', () => {
+    const pair = hidden();
+    for (const code of [undefined, 4000, 4100]) {
+      const presences = seen(pair, () => {
+        again(pair, code);
+      });
+      expect(presences).toStrictEqual(['offline']);
+      expect(pair.world.restored.at(-1)).toStrictEqual({ status: 'offline', note: 'shh' });
+    }
+    expect(pair.world.calls.filter((name) => name === 'SetPresence')).toHaveLength(1);
+  });
+
+  test.each([4201, undefined])('is what it was after the tokens had to be renewed (%s)', (code) => {
+    const pair = hidden();
     for (const user of pair.world.users.values()) user.access.clear();
-    pair.cut(4201);
-    pair.world.calls.length = 0;
-    pair.advance(1_000);
-    expect(pair.world.calls.filter((name) => name !== 'Resume')).toStrictEqual([
-      'RefreshTokens',
-      'SetPresence',
-    ]);
-    expect(pair.world.calls.indexOf('SetPresence')).toBeLessThan(pair.world.calls.lastIndexOf('Resume'));
+    const presences = seen(pair, () => {
+      again(pair, code);
+    });
+    expect(pair.world.calls).toContain('RefreshTokens');
+    expect(presences).toStrictEqual(['offline']);
+  });
+
+  test('is what it was after another client has renewed the tokens', () => {
+    const pair = hidden();
+    const [secret] = pair.world.users.keys();
+    for (const user of pair.world.users.values()) user.access.clear();
+    const { access, refresh, identity } = pair.world.tokensOf(secret ?? '');
+    pair.found = { is: 'newer', tokens: { access, refresh, user: identity.user } };
+    const presences = seen(pair, () => {
+      again(pair);
+    });
+    expect(presences).toStrictEqual(['offline']);
+    expect(pair.machine.connection.state).toBe('online');
   });
 
   test('is the one that was asked for last, though the server was too busy for the first', () => {
@@ -713,37 +743,71 @@ describe('presence', () => {
       if (method === 'SetPresence' && refusals-- > 0)
         throw new Refusal('rate_limited', { retry_after_ms: 50 });
     };
-    const tickets = ['away', 'offline'].map((status) => pair.call('SetPresence', { status }));
-    pair.advance(500);
-    for (const ticket of tickets) pair.reply(ticket);
-    expect(pair.world.presences).toStrictEqual(['away', 'offline']);
-    pair.cut();
-    pair.advance(1_000);
+    const presences = seen(pair, () => {
+      const tickets = ['away', 'offline'].map((status) => pair.call('SetPresence', { status }));
+      pair.advance(500);
+      for (const ticket of tickets) pair.reply(ticket);
+    });
+    expect(presences).toStrictEqual(['away', 'offline']);
+    again(pair);
     expect(pair.world.presences.at(-1)).toBe('offline');
   });
 
-  test('that is set while offline comes after the one that is restored, and holds from then on', () => {
+  test('that a call asks for is in the hello though its answer has not come', () => {
     const { pair } = inRoom();
-    pair.reply(pair.call('SetPresence', { status: 'offline' }));
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const asked = pair.call('SetPresence', { status: 'offline' });
+    const presences = seen(pair, () => {
+      again(pair);
+    });
+    pair.reply(asked);
+    expect(presences).toStrictEqual(['offline', 'offline']);
+  });
+
+  test('that was set while offline is in the hello, and holds from then on', () => {
+    const pair = hidden();
     pair.cut();
-    const ticket = pair.call('SetPresence', { status: 'online' });
-    pair.advance(1_000);
-    pair.reply(ticket);
-    expect(pair.world.presences).toStrictEqual(['offline', 'offline', 'online']);
-    pair.cut();
-    pair.advance(1_000);
-    expect(pair.world.presences.at(-1)).toBe('online');
+    const tickets = ['busy', 'away'].map((status) => pair.call('SetPresence', { status }));
+    const presences = seen(pair, () => {
+      pair.advance(1_000);
+    });
+    for (const ticket of tickets) pair.reply(ticket);
+    expect(presences).toStrictEqual(['away', 'busy', 'away']);
+    again(pair);
+    expect(pair.world.presences.at(-1)).toBe('away');
+  });
+
+  test('that was refused, or is going to be, is not in the hello', () => {
+    const long = 'x'.repeat(LIMITS.NOTE_BYTES_MAX + 1);
+    for (const request of [
+      { status: 'in_game' },
+      { status: 'no status' },
+      { status: 'toString' },
+      { status: 'online', note: long },
+      { status: 'online', note: 'é'.repeat(LIMITS.NOTE_BYTES_MAX / 2 + 1) },
+    ]) {
+      const pair = hidden();
+      pair.world.before = (method, body) => {
+        if (method === 'SetPresence' && body['status'] !== 'offline') throw new Refusal('invalid_argument');
+      };
+      pair.cut();
+      const asked = pair.call('SetPresence', request);
+      const presences = seen(pair, () => {
+        pair.advance(1_000);
+      });
+      expect(codeName(pair.fault(asked).code)).toBe('invalid_argument');
+      expect(presences).toStrictEqual(['offline']);
+      again(pair);
+      expect(pair.world.restored.at(-1)).toStrictEqual({ status: 'offline', note: 'shh' });
+    }
   });
 
   test('of one player is not that of the next', () => {
-    const { pair } = inRoom();
-    pair.reply(pair.call('SetPresence', { status: 'offline' }));
+    const pair = hidden();
     pair.reply(pair.call('Logout', {}, 'out'));
     pair.reply(pair.call('LoginGuest', { secret: 'another player here' }, 'in'));
-    pair.cut();
-    pair.world.calls.length = 0;
-    pair.advance(1_000);
-    expect(pair.world.calls).not.toContain('SetPresence');
+    again(pair);
+    expect(pair.world.restored.at(-1)).toBeUndefined();
   });
 });
 

@@ -128,7 +128,7 @@ describe('the machine does what the table says of', () => {
   const inOrder = (method: MethodName): boolean => {
     const { order, changes, place } = METHODS[method];
     const moves = place === 'room' && (changes === 'opens' || changes === 'closes');
-    return order === 'room' || moves || method === 'SetPresence';
+    return order === 'room' || moves || changes === 'sets_presence';
   };
 
   test.each(METHOD_NAMES)('%s behind a refused call of its room', (method) => {

@@ -232,6 +232,125 @@ describe('an event that cannot be read is stepped over:', () => {
   });
 });
 
+/** A frame of these elements, encoded already. */
+function frameOf(...elements: Iterable<number>[]): Uint8Array {
+  return joined([0x90 | elements.length], ...elements);
+}
+
+describe('a frame that cannot be read', () => {
+  test.each(FORBIDDEN)('is told and stepped over, with %s', (what, bad) => {
+    const room = pack(idOf(3));
+    const { state, ping, goaway, gap } = KIND;
+    const frames: [string, Uint8Array][] = [
+      ['state', frameOf([state], bad, [1], [0xc4, 0])],
+      ['state', frameOf([state], room, bad, [0xc4, 0])],
+      ['ping', frameOf([ping], bad)],
+      ['goaway', frameOf([goaway], bad)],
+      ['gap', frameOf([gap], bad, [0], [1], [2])],
+      ['gap', frameOf([gap], room, bad, [1], [2])],
+      ['gap', frameOf([gap], room, [0], bad, [2])],
+      ['gap', frameOf([gap], room, [0], [1], bad)],
+      ['gap', frameOf([gap])],
+    ];
+    const behind = frame('fault', 0, pack({ code: 1, message: 'm' }));
+    for (const [name, bytes] of frames) {
+      const { pair } = inRoom();
+      pair.receive(joined(bytes, behind));
+      expect(pair.kinds(), `${name} ${what}`).not.toContain('close');
+      expect(unreadable(pair), `${name} ${what}`).toMatchObject([{ name }]);
+      expect(pair.kinds().at(-1)).toBe('fault');
+    }
+  });
+
+  /** Gaps of which one element cannot be read, in front of number 8. */
+  function badGaps(stream: string, missing: number): Uint8Array[] {
+    const { gap } = KIND;
+    const [name, from, to] = [pack(stream), [1], [7]];
+    return [
+      frameOf([gap], name, [2], from, to),
+      frameOf([gap], name, [missing], from),
+      frameOf([gap], pack('no stream'), [missing], from, to),
+      ...FORBIDDEN.flatMap(([, bad]) => [
+        frameOf([gap], bad, [missing], from, to),
+        frameOf([gap], name, bad, from, to),
+        frameOf([gap], name, [missing], bad, to),
+        frameOf([gap], name, [missing], from, bad),
+      ]),
+    ];
+  }
+
+  const ENTRIES = EVENT_NAMES.filter((name) => EVENTS[name].entry !== undefined);
+
+  /** The room's or inbox's entry number 8 and where its stream then stands. */
+  function behindGap(name: keyof typeof EVENTS, room: string): { stream: string; frames: Uint8Array[] } {
+    const stream = EVENTS[name].entry === 'inbox' ? 'inbox' : room;
+    const isChange = EVENTS[name].entry === 'room_change';
+    const body = eventBody(name);
+    const entry = isChange ? { ...body, room, rev: 8 } : { ...body, seq: 8 };
+    const held = 'msg' in body ? { ...body, room, msg: { ...(body['msg'] as Body), seq: 8 } } : entry;
+    const [seq, rev] = isChange ? [0, 8] : [8, 0];
+    const position = { stream, seq, rev, head: seq, live: true };
+    return {
+      stream,
+      frames: [
+        frame('event', EVENTS[name].number, pack(held)),
+        frame('event', EVENTS.StreamPosition.number, pack(position)),
+      ],
+    };
+  }
+
+  test.each(ENTRIES)('as a gap is told once what is behind it has come: %s', (name) => {
+    const isChange = EVENTS[name].entry === 'room_change';
+    const { room: anyRoom } = inRoom();
+    for (const bytes of badGaps(behindGap(name, anyRoom).stream, isChange ? 1 : 0)) {
+      for (const only of [false, true]) {
+        const { pair, room } = inRoom();
+        const { stream, frames } = behindGap(name, room);
+        const behind = only ? frames.slice(1) : frames;
+        pair.delivers = false;
+        pair.receive(joined(bytes, ...behind));
+        // The server follows the stream from the same cursor again.
+        pair.machine.streams.reopened(stream, isChange ? { seq: 0, rev: 8 } : { seq: 8, rev: 0 });
+        pair.receive(joined(bytes, ...behind));
+        expect(pair.kinds()).not.toContain('close');
+        const missing = isChange ? 'changes' : 'messages';
+        expect(pair.outputs.filter(({ kind }) => kind === 'gap')).toStrictEqual([
+          { kind: 'gap', stream, missing, from: 1, to: only ? 8 : 7 },
+        ]);
+        const { inbox, rooms } = pair.machine.cursors;
+        expect(stream === 'inbox' ? inbox : rooms?.[0]?.[isChange ? 'rev' : 'seq']).toBe(8);
+      }
+    }
+  });
+
+  test('ends the connection only where that cannot do without it, and is told then too', () => {
+    const cases: [string, Uint8Array][] = [
+      ['frame', frameOf([99], [1])],
+      ['frame', Uint8Array.of(1)],
+      ['frame', Uint8Array.of(0xc1)],
+      ['welcome', frameOf([KIND.welcome], [1])],
+      ['event', frameOf([KIND.event], [1], [0x81, 0xa1])],
+      ['event', frameOf([KIND.event], [1], [0x81, 0xc1, 0xc1])],
+    ];
+    for (const [name, bytes] of cases) {
+      const { pair } = inRoom();
+      pair.receive(bytes);
+      expect(unreadable(pair), name).toMatchObject([{ name }]);
+      expect(pair.kinds(), name).toContain('close');
+      expect(pair.machine.connection.state).toBe('offline');
+    }
+    for (const name of ['welcome', 'goaway', 'gap'] as const) {
+      const pair = new Pair();
+      pair.delivers = false;
+      pair.start();
+      pair.receive(frameOf([KIND[name]], [0xc0]));
+      expect(unreadable(pair), name).toMatchObject([{ name }]);
+      expect(pair.kinds(), name).toContain('close');
+      expect(pair.machine.connection).toHaveProperty('retryAt');
+    }
+  });
+});
+
 describe('replies that cannot be read', () => {
   test('end the call, also one that is too long for a frame, and the connection goes on', () => {
     const { pair, room } = inRoom();
@@ -305,7 +424,7 @@ describe('salvage', () => {
       if (side !== 'server') continue;
       const bytes = fromHex(hex);
       const found = salvage(joined(bytes, [0xc1]), 0);
-      const known = ['reply', 'fault', 'event', 'state', 'goaway'].includes(kind);
+      const known = ['reply', 'fault', 'event', 'state', 'ping', 'goaway', 'gap'].includes(kind);
       expect(found?.next).toBe(known ? bytes.byteLength : undefined);
       for (let length = 0; length < bytes.byteLength; length += 1) {
         expect(salvage(bytes.subarray(0, length), 0)).toBeUndefined();

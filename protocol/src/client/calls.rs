@@ -207,10 +207,10 @@ impl Calls {
         })
     }
 
-    /// What the newest call for it wants others to see of the player.
-    pub(super) fn presence_asked_for(&self) -> Option<&SetPresence> {
-        let mut newest_first = self.pending.values().rev();
-        newest_first.find_map(|pending| match &pending.consequence {
+    /// What calls without an answer want others to see of the player, the newest first.
+    pub(super) fn presences_asked_for(&self) -> impl Iterator<Item = &SetPresence> {
+        let newest_first = self.pending.values().rev();
+        newest_first.filter_map(|pending| match &pending.consequence {
             Consequence::SetsPresence(presence) => Some(presence),
             _ => None,
         })

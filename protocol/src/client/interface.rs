@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::backoff::BackOff;
 use crate::codec::InvalidBody;
 use crate::codes::Fault;
-use crate::frame::{Missing, Stream};
+use crate::frame::{InvalidFrame, Missing, Stream};
 use crate::ids::RoomId;
 use crate::types::accounts::Identity;
 use crate::types::system::Resume;
@@ -102,6 +102,13 @@ pub enum Output {
         /// What is wrong with it.
         why: InvalidBody,
     },
+    /// A frame came that can't be read. It is stepped over, unless [`Output::Close`] follows: the connection could not go on.
+    UnreadableFrame {
+        /// Name of its kind, or `frame` when that can't be read either.
+        frame: &'static str,
+        /// What is wrong with it.
+        why: InvalidFrame,
+    },
     /// Part of a stream no longer exists, or can't be read. The cursor is after it.
     Gap {
         /// The stream.
@@ -148,7 +155,7 @@ pub struct Stats {
     pub welcomes: u64,
     /// Times that something was missing from a stream without a gap frame.
     pub holes: u64,
-    /// Events that could not be read.
+    /// Events and other frames that could not be read, but for replies and refusals.
     pub unreadable: u64,
     /// Times that a stream was cut because the owner had paused.
     pub cuts: u64,

@@ -2,8 +2,9 @@
 
 use crate::codes::{Code, Fault, Retry};
 use crate::frame::{Cursor, Stream};
+use crate::limits::NOTE_BYTES_MAX;
 use crate::types::accounts::{Identity, RefreshTokens, SignedIn};
-use crate::types::presence::SetPresence;
+use crate::types::presence::{SetPresence, Status};
 use crate::types::system::Welcome;
 
 use super::calls::Owner;
@@ -294,9 +295,16 @@ impl ClientConnection {
         if !self.sign_in.has_tokens() {
             return None;
         }
-        let asked = self.calls.presence_asked_for();
+        let mut asked = self.calls.presences_asked_for();
+        let asked = asked.find(|presence| can_be_restored(presence));
         asked.or(self.sign_in.presence.as_ref()).cloned()
     }
+}
+
+/// What a call asks for may be what the server refuses: in the hello it would show a player who hides, or be too long.
+fn can_be_restored(presence: &SetPresence) -> bool {
+    let note_bytes = presence.note.as_ref().map_or(0, String::len);
+    presence.status != Status::InGame && note_bytes <= NOTE_BYTES_MAX
 }
 
 /// The idempotency key of the one use of a refresh token, so that a repetition after a lost reply, also by a later run

@@ -71,7 +71,7 @@ struct Followed {
     cut: bool,
     /// The cursor that a hole made it open from again, until something has arrived after it.
     reopened_from: Option<Cursor>,
-    /// An entry came whose place could not be read, so a hole may be nobody's fault.
+    /// A gap or an entry's place could not be read, so a hole may be nobody's fault.
     unreadable: bool,
 }
 
@@ -321,6 +321,13 @@ impl Streams {
         for (followed, state) in &mut self.followed {
             let is_room = matches!(followed, Stream::Room(_));
             state.unreadable |= stream.map_or(is_room, |stream| stream == *followed);
+        }
+    }
+
+    /// A gap came that could not be read: in this stream, or, if that is not known either, in any.
+    pub(super) fn gap_unreadable(&mut self, stream: Option<Stream>) {
+        for (followed, state) in &mut self.followed {
+            state.unreadable |= stream.is_none_or(|stream| stream == *followed);
         }
     }
 

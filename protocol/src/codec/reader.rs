@@ -389,7 +389,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value, InvalidBody> {
         match self.value()? {
             Value::Text(name) => visitor.visit_enum(name.into_deserializer()),
-            Value::Map(1) => visitor.visit_enum(Variant(self)),
+            Value::Map(1) => visitor.visit_enum(Variant::new(self)),
             other => Err(instead(other, "text")),
         }
     }

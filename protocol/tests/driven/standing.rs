@@ -158,6 +158,32 @@ fn what_others_see_is_told_with_each_hello() {
 }
 
 #[test]
+fn what_the_server_would_refuse_is_not_in_the_hello() {
+    let refused = [
+        SetPresence {
+            status: Status::InGame,
+            note: None,
+        },
+        SetPresence {
+            status: Status::Online,
+            note: Some("é".repeat(257)),
+        },
+        SetPresence {
+            status: Status::Online,
+            note: Some("x".repeat(60_000)),
+        },
+    ];
+    for presence in refused {
+        let mut test = Driven::online(player());
+        test.call(&hidden(), None);
+        let call = test.called::<SetPresence>();
+        test.receive(&frame::reply(call, &Done {}));
+        test.call(&presence, None);
+        assert_eq!(next_hello(&mut test), Some(hidden()), "{presence:?}");
+    }
+}
+
+#[test]
 fn what_others_see_ends_with_the_player() {
     let mut test = Driven::online(player());
     test.call(&hidden(), None);

@@ -341,3 +341,204 @@ fn cursors_that_no_server_gave_do_no_harm() {
         }
     }
 }
+
+/// A frame of these elements, encoded already.
+fn frame_of(elements: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = vec![0x90 | u8::try_from(elements.len()).unwrap()];
+    for element in elements {
+        bytes.extend_from_slice(element);
+    }
+    bytes
+}
+
+/// What the protocol has nowhere: an integer beyond 64 bits' half, a float, an extension, text that is not UTF-8, values nested too deep.
+fn forbidden() -> Vec<Vec<u8>> {
+    let mut deep = vec![0x91; 40];
+    deep.push(0xc0);
+    vec![
+        [&[0xcf][..], &[0xff; 8]].concat(),
+        vec![0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
+        vec![0xd4, 1, 2],
+        vec![0xc7, 2, 1, 2, 3],
+        vec![0xa1, 0xff],
+        deep,
+    ]
+}
+
+fn unreadable_frames(outputs: &[Output]) -> Vec<&'static str> {
+    let frames = outputs.iter().filter_map(|output| match output {
+        Output::UnreadableFrame { frame, .. } => Some(*frame),
+        _ => None,
+    });
+    frames.collect()
+}
+
+#[test]
+fn frames_that_can_not_be_read_are_told_and_stepped_over() {
+    let text = codec::encode(&ROOM);
+    for bad in &forbidden() {
+        let frames = [
+            ("state", frame_of(&[&[12], bad, &[1], &[0xc4, 0]])),
+            ("state", frame_of(&[&[12], &text, bad, &[0xc4, 0]])),
+            ("ping", frame_of(&[&[13], bad])),
+            ("goaway", frame_of(&[&[14], bad])),
+            ("gap", frame_of(&[&[15], bad, &[0], &[1], &[2]])),
+            ("gap", frame_of(&[&[15], &text, bad, &[1], &[2]])),
+            ("gap", frame_of(&[&[15], &text, &[0], bad, &[2]])),
+            ("gap", frame_of(&[&[15], &text, &[0], &[1], bad])),
+            ("gap", frame_of(&[&[15]])),
+        ];
+        for (name, frame) in frames {
+            let what = format!("{name} {frame:02x?}");
+            let mut test = following();
+            let fault = ServerFrame::Fault {
+                call: 0,
+                fault: Fault::of(Code::Internal),
+            };
+            test.receive(&[frame, fault.encode()].concat());
+            let outputs = test.outputs();
+            assert!(!closes(&outputs), "{what}");
+            assert_eq!(unreadable_frames(&outputs), [name], "{what}");
+            let came = |output: &Output| matches!(output, Output::Fault(_));
+            assert!(outputs.iter().any(came), "what comes behind {what}");
+        }
+    }
+}
+
+#[test]
+fn refusals_that_can_not_be_read_end_their_calls() {
+    for bad in &forbidden() {
+        let mut test = Driven::online(player());
+        let ticket = test.call(
+            &RefreshTokens {
+                refresh: "a".into(),
+            },
+            Some("key"),
+        );
+        let call = test.called::<RefreshTokens>();
+        let call = u8::try_from(call).unwrap();
+        test.receive(&frame_of(&[&[10], &[call], bad]));
+        let outputs = test.outputs();
+        assert!(!closes(&outputs), "{bad:02x?}");
+        let answered = outputs.iter().any(|output| {
+            matches!(output, Output::Answer { ticket: of, result: Err(fault) } if *of == ticket && fault.code == Code::Internal)
+        });
+        assert!(answered, "{bad:02x?}: {outputs:?}");
+    }
+}
+
+#[test]
+fn bodies_that_are_not_even_well_formed_are_stepped_over() {
+    for bad in &forbidden() {
+        for event in EVENTS {
+            let mut test = following();
+            test.receive(&raw(
+                event.number,
+                &[&[0x81, 0xa1, b'x'], &bad[..]].concat(),
+            ));
+            assert!(!closes(&test.outputs()), "{} {bad:02x?}", event.name);
+        }
+        for method in METHODS {
+            let mut test = Driven::online(player());
+            let ticket = test.machine.call(any_call(method, Some("key"))).unwrap();
+            let call = u8::try_from(test.said().calls[0].call).unwrap();
+            test.receive(&frame_of(&[&[9], &[call], bad]));
+            let outputs = test.outputs();
+            assert!(!closes(&outputs), "{} {bad:02x?}", method.name);
+            let answered = |output: &Output| matches!(output, Output::Answer { ticket: of, .. } if *of == ticket);
+            assert!(outputs.iter().any(answered), "{} {bad:02x?}", method.name);
+        }
+    }
+}
+
+/// The gap frames of which one element can't be read, in front of place 8.
+fn bad_gaps(stream: Stream, missing: Missing, from: u8) -> Vec<Vec<u8>> {
+    let stream = codec::encode(&stream.to_string());
+    let missing = [u8::from(missing == Missing::Changes)];
+    let mut gaps = vec![
+        frame_of(&[&[15], &stream, &[2], &[from], &[7]]),
+        frame_of(&[&[15], &stream, &missing, &[from]]),
+        frame_of(&[&[15], &codec::encode("no stream"), &missing, &[from], &[7]]),
+    ];
+    for bad in forbidden() {
+        gaps.push(frame_of(&[&[15], &bad, &missing, &[from], &[7]]));
+        gaps.push(frame_of(&[&[15], &stream, &bad, &[from], &[7]]));
+        gaps.push(frame_of(&[&[15], &stream, &missing, &bad, &[7]]));
+        gaps.push(frame_of(&[&[15], &stream, &missing, &[from], &bad]));
+    }
+    gaps
+}
+
+#[test]
+fn a_gap_that_can_not_be_read_is_told_once_what_is_behind_it_has_come() {
+    for (event, kind) in entries() {
+        let (at, stream, missing, newest) = match kind {
+            Entry::Inbox => (5, Stream::Inbox, Missing::Messages, (8, 0)),
+            Entry::RoomMessage => (5, Stream::Room(ROOM), Missing::Messages, (8, 2)),
+            Entry::RoomChange => (2, Stream::Room(ROOM), Missing::Changes, (5, 8)),
+        };
+        let (seq, rev) = newest;
+        let newest = Cursor { seq, rev };
+        let good = entry(event, 8);
+        let live = frame::position(stream, newest, seq, true);
+        for gap in bad_gaps(stream, missing, at + 1) {
+            for (behind, to) in [(&good, 7), (&live, 8)] {
+                let what = format!("{} {gap:02x?}", event.name);
+                let mut test = following();
+                test.receive(&gap);
+                test.receive(behind);
+                assert!(!closes(&test.outputs()), "{what}");
+                let outputs = answer_reopening(&mut test, kind, newest, &[&gap, behind, &live]);
+                assert!(!closes(&outputs), "{what}");
+                let told = Output::Gap {
+                    stream,
+                    missing,
+                    from: u64::from(at) + 1,
+                    to,
+                };
+                assert!(outputs.contains(&told), "{what}: {outputs:?}");
+                assert_eq!(test.machine.connection(), Connection::Online, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_a_connection_can_not_do_without_ends_it_and_that_is_told() {
+    let cases = [
+        ("frame", frame_of(&[&[99], &[1]])),
+        ("frame", vec![0x01]),
+        ("frame", vec![0xc1]),
+        ("welcome", frame_of(&[&[8], &[1]])),
+        ("event", frame_of(&[&[11], &[1], &[0x81, 0xa1]])),
+        ("event", frame_of(&[&[11], &[1], &[0x81, 0xc1, 0xc1]])),
+    ];
+    for (name, frame) in cases {
+        let mut test = following();
+        test.receive(&frame);
+        let outputs = test.outputs();
+        assert!(closes(&outputs), "{name} {frame:02x?}");
+        assert_eq!(unreadable_frames(&outputs), [name], "{frame:02x?}");
+    }
+    let before_the_welcome = [
+        ("welcome", frame_of(&[&[8], &[0x80]])),
+        ("goaway", frame_of(&[&[14], &[0xc0]])),
+        ("gap", frame_of(&[&[15], &[0xc0]])),
+    ];
+    for (name, frame) in before_the_welcome {
+        let mut test = Driven::new(player());
+        test.machine.start(test.now);
+        test.machine.connected(test.now);
+        test.receive(&frame);
+        let outputs = test.outputs();
+        assert!(closes(&outputs), "{name}");
+        assert_eq!(unreadable_frames(&outputs), [name]);
+        let again = |output: &Output| {
+            matches!(
+                output,
+                Output::Connection(Connection::Offline { retry_at: Some(_) })
+            )
+        };
+        assert!(outputs.iter().any(again), "{name}: it tries again");
+    }
+}

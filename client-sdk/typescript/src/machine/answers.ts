@@ -40,7 +40,6 @@ export function replied(state: State, now: number, call: number, body: Body): vo
       return renewed(state, now, body as unknown as Identity);
     case 'refresh':
       return takeTokens(state, now, body as unknown as SignedIn, 'renewal');
-    case 'presence':
     case 'close':
       return;
   }
@@ -77,7 +76,6 @@ function withoutReply(state: State, pending: Pending, reason: string): void {
       return askForTokens(state);
     case 'refresh':
       return signedOut(state, fault);
-    case 'presence':
     case 'close':
       return;
   }
@@ -127,7 +125,6 @@ function consequence(state: State, now: number, pending: Pending, body: Body): v
     case 'sets_presence':
       if (pending.ticket < (state.presence?.ticket ?? 0)) return;
       state.presence = { ticket: pending.ticket, request: then.request };
-      state.calls.endOwned((owner) => owner === 'presence');
   }
 }
 
@@ -175,7 +172,6 @@ function ended(state: State, pending: Pending, fault: Fault): void {
       return;
     case 'detached':
     case 'close':
-    case 'presence':
       return;
     case 'renew':
       // The access token that another client left has run out; its refresh token need not have.

@@ -15,7 +15,6 @@ export function repeats(pending: Pending, fault: Fault): boolean {
       return false;
     case 'resume':
     case 'reopen':
-    case 'presence':
     case 'renew':
     case 'refresh':
       return mayRetryLater(fault);
@@ -55,14 +54,11 @@ export function orderingKeyOf({ method, request }: Request): string | undefined 
   if (order === 'room') return textOf(request['room']);
   if (place === 'room' && (changes === 'opens' || changes === 'closes'))
     return `open ${textOf(request['room'])}`;
-  return method === 'SetPresence' ? 'presence' : undefined;
+  return changes === 'sets_presence' ? 'presence' : undefined;
 }
 
 /** What the machine does when the call succeeds. */
 export function consequenceOf({ method, request }: Request): Consequence {
-  if (method === 'SetPresence') {
-    return { kind: 'sets_presence', request: { ...(request as unknown as SetPresence) } };
-  }
   switch (METHODS[method].changes ?? 'nothing') {
     case 'opens':
       return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };
@@ -74,6 +70,8 @@ export function consequenceOf({ method, request }: Request): Consequence {
       return { kind: 'authenticates', access: textOf(request['access']) };
     case 'signs_out':
       return { kind: 'signs_out' };
+    case 'sets_presence':
+      return { kind: 'sets_presence', request: { ...(request as unknown as SetPresence) } };
     case 'nothing':
     case 'ends_session':
     case 'resumes':

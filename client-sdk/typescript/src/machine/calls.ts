@@ -1,5 +1,5 @@
 import { codeName } from '../errors.js';
-import type { Fault } from '../generated/types.js';
+import type { Fault, SetPresence } from '../generated/types.js';
 import { METHODS } from '../generated/tables.js';
 import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
@@ -127,6 +127,15 @@ export class Calls {
   /** Whether a call that signs in has no answer yet. */
   get signingIn(): boolean {
     return this.#signIns > 0;
+  }
+
+  /** What the calls without an answer want others to see of the player, the newest first. */
+  presencesAskedFor(): SetPresence[] {
+    const asked: SetPresence[] = [];
+    for (const { consequence } of this.#pending.values()) {
+      if (consequence.kind === 'sets_presence') asked.push(consequence.request);
+    }
+    return asked.reverse();
   }
 
   /** Whether the application is closing the room. */

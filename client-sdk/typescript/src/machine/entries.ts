@@ -7,6 +7,7 @@ import type { Value } from '../wire/reader.js';
 import { isId } from '../wire/shape.js';
 import type { State } from './state.js';
 import type { Place, Verdict } from './streams.js';
+import type { Output } from './types.js';
 import { Broken } from './types.js';
 
 type Body = Record<string, Value>;
@@ -28,6 +29,31 @@ function placeOf(
       return { stream: room, in: 'rev', number: numberIn(body['rev']) };
     case 'inbox':
       return { stream: 'inbox', in: 'seq', number: numberIn(body['seq']) };
+  }
+}
+
+/** Where in its stream that stands which the output tells of, or what is passed over by a gap begins. Nothing for other outputs. */
+export function firstOf(output: Output): { stream: Stream; place: Place } | undefined {
+  switch (output.kind) {
+    case 'event': {
+      const name = EVENT_NAMES.get(output.event);
+      const entry = name && placeOf(name, output.body);
+      if (entry?.stream === undefined || entry.number === undefined) return undefined;
+      return { stream: entry.stream, place: { in: entry.in, number: entry.number } };
+    }
+    case 'gap':
+      return {
+        stream: output.stream,
+        place: { in: output.missing === 'messages' ? 'seq' : 'rev', number: output.from },
+      };
+    case 'unreadable': {
+      const { stream, seq, rev } = output.unreadable;
+      const number = seq ?? rev;
+      if (stream === undefined || number === undefined) return undefined;
+      return { stream, place: { in: seq === undefined ? 'rev' : 'seq', number } };
+    }
+    default:
+      return undefined;
   }
 }
 

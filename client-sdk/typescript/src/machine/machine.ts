@@ -4,27 +4,27 @@ import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
 import { METHODS } from '../generated/tables.js';
 import type { Identity, Resume, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
-import type { ServerFrame } from '../wire/frame.js';
+import type { ServerFrame, Stream } from '../wire/frame.js';
 import { encodeClientFrame, InvalidFrame, readServerFrame } from '../wire/frame.js';
 import type { Salvaged } from '../wire/salvage.js';
-import { salvage } from '../wire/salvage.js';
+import { frameNameAt, salvage } from '../wire/salvage.js';
 import { faulted, replied, repliedUnreadably } from './answers.js';
 import type { Request } from './pending.js';
 import { Refused } from './calls.js';
 import { State } from './state.js';
-import { happened, happenedUnreadably, missed, reopen } from './entries.js';
+import { firstOf, happened, happenedUnreadably, missed, reopen } from './entries.js';
 import {
   accessRefused,
   begin,
   otherPlayerFault,
-  presenceOfHello,
+  presenceToRestore,
   refresh,
-  sendPresence,
   sendResume,
   signedOut,
   tokensFound,
   welcomed,
 } from './sign-in.js';
+import type { Place } from './streams.js';
 import type { Found, Ticket } from './types.js';
 import { Broken } from './types.js';
 
@@ -54,7 +54,10 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  *   METHODS calls momentary: without a connection they end with `disconnected`.
  * - Sends to one room, and what else METHODS puts in order, go out in the order in which they were taken. Once one was
  *   refused for being too fast, those behind it stay back until it has been answered.
+ * - What others see of the player is the same on each connection from its beginning.
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
+ * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an
+ *   unknown kind of frame, bytes in which no frame ends, and the reply to a sign-in.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
 export class Machine extends State {
@@ -65,7 +68,21 @@ export class Machine extends State {
 
   /** The streams that are followed, with their cursors: everything up to them has been handed up. */
   get cursors(): Resume {
-    return this.streams.resume() ?? {};
+    const cursors = this.streams.resume() ?? {};
+    const rooms = new Map(cursors.rooms?.map((cursor) => [cursor.room, cursor]));
+    for (const { stream, place } of this.#untold()) {
+      const room = rooms.get(stream);
+      if (room !== undefined) room[place.in] = Math.min(room[place.in], place.number - 1);
+      else if (stream === 'inbox' && cursors.inbox !== undefined) {
+        cursors.inbox = Math.min(cursors.inbox, place.number - 1);
+      }
+    }
+    return cursors;
+  }
+
+  /** The places in streams that outputs tell of which nobody has taken yet. */
+  #untold(): { stream: Stream; place: Place }[] {
+    return this.outputs.flatMap((output) => firstOf(output) ?? []);
   }
 
   /**
@@ -117,8 +134,13 @@ export class Machine extends State {
     this.tick(now);
   }
 
-  /** Ends the connection for good. Calls without an answer end with `disconnected`. */
+  /**
+   * Ends the connection for good. Calls without an answer end with `disconnected`; entries of streams that nobody has taken yet
+   * are dropped, and the cursors are in front of them.
+   */
   stop(): void {
+    this.streams.rewind(this.#untold());
+    this.outputs = this.outputs.filter((output) => firstOf(output) === undefined);
     if (this.phase.is === 'connecting' || this.isConnected()) this.out({ kind: 'close', code: 1000 });
     this.#halt(undefined);
     this.tell();
@@ -152,16 +174,22 @@ export class Machine extends State {
   received(now: number, message: Uint8Array): void {
     if (!this.isConnected()) return;
     this.heardAt = now;
+    let at = 0;
     try {
       if (message.byteLength > LIMITS.MESSAGE_BYTES_MAX) {
         throw new InvalidFrame('too_long', 'the message is longer than messages may be');
       }
-      let at = 0;
       while (at < message.byteLength && this.isConnected()) {
         at = this.#next(now, message, at);
       }
     } catch (error) {
       if (!(error instanceof Broken || error instanceof InvalidFrame)) throw error;
+      if (error instanceof InvalidFrame) {
+        this.out({
+          kind: 'unreadable',
+          unreadable: { name: frameNameAt(message, at), reason: error.message },
+        });
+      }
       const usable = error instanceof Broken && error.why === 'unusable';
       this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
       this.#lost(now, 'back_off', undefined);
@@ -265,8 +293,10 @@ export class Machine extends State {
     return read.next;
   }
 
-  /** To end the connection for a frame that cannot be read would bring the same frame again on the next one. */
+  /** To end the connection for a frame that cannot be read would bring most of them again on the next one. */
   #stepOver(now: number, { kind, number, body }: Salvaged, reason: string): void {
+    // What a gap would have passed over is a hole without it.
+    if (kind === 'gap') this.entryLost = true;
     switch (kind) {
       case 'event':
         return happenedUnreadably(this, number, body, reason);
@@ -277,7 +307,7 @@ export class Machine extends State {
         return number === 0 ? this.out({ kind: 'fault', fault }) : faulted(this, now, number, fault);
       }
       default:
-        this.out({ kind: 'unreadable', unreadable: { name: 'frame', reason } });
+        this.out({ kind: 'unreadable', unreadable: { name: kind, reason } });
     }
   }
 
@@ -369,12 +399,11 @@ export class Machine extends State {
 
   #hello(): void {
     const token = this.signIn.tokens.access;
-    const body = { v: VERSION, sdk: this.config.sdk, ...presenceOfHello(this) };
-    const hello = token === undefined ? body : { ...body, token };
-    this.send(encodeClientFrame({ kind: 'hello', body: hello }));
+    const presence = presenceToRestore(this);
+    const body = { v: VERSION, sdk: this.config.sdk, token, presence };
+    this.send(encodeClientFrame({ kind: 'hello', body }));
     if (token === undefined) return refresh(this);
     begin(this, 'assumed');
-    sendPresence(this);
     sendResume(this);
   }
 

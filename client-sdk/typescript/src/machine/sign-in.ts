@@ -1,7 +1,6 @@
 import { faultOf, mayRetryLater } from '../errors.js';
-import { SHAPES } from '../generated/shapes.js';
 import { METHODS } from '../generated/tables.js';
-import type { Fault, Identity, SetPresence, SignedIn, Welcome } from '../generated/types.js';
+import type { Fault, Identity, SetPresence, SignedIn, Status, Welcome } from '../generated/types.js';
 import { LIMITS } from '../generated/wire.js';
 import { toUtf8 } from '../wire/utf8.js';
 import type { State } from './state.js';
@@ -41,9 +40,7 @@ export function signedIn(state: State, now: number, identity: Identity): void {
   state.signIn.identity = identity;
   planRefresh(state, now, identity.expires_at);
   state.out({ kind: 'signed_in', identity });
-  if (!wasOut && !otherPlayer) return;
-  sendPresence(state);
-  sendResume(state);
+  if (wasOut || otherPlayer) sendResume(state);
 }
 
 /** The connection is signed in, or will be by the token in the hello. */
@@ -112,7 +109,9 @@ export function tokensFound(state: State, found: Found): void {
   if (found.is === 'other_player') return signedOut(state, otherPlayerFault());
   if (found.is === 'newer') signIn.tokens = { ...found.tokens };
   const access = found.is === 'newer' ? signIn.tokens.access : undefined;
-  if (access === undefined) return askForTokens(state);
+  // Where nobody is signed in yet, `Authenticate` would make the player seen as online, whatever the hello said.
+  const shows = signIn.standing === 'out' && presenceToRestore(state) !== undefined;
+  if (access === undefined || (shows && signIn.tokens.refresh !== undefined)) return askForTokens(state);
   state.calls.add({ owner: 'renew', method: 'Authenticate', request: { access } });
 }
 
@@ -155,21 +154,26 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   state.out({ kind: 'signed_out', fault });
 }
 
-/** Whether the protocol's hello takes the presence along. */
-const HELLO_HAS_PRESENCE = Object.hasOwn(SHAPES['Hello'] ?? {}, 'presence');
+/** What a player may make of the presence. */
+const STATUSES: Readonly<Record<Exclude<Status, 'in_game'>, true>> = {
+  offline: true,
+  online: true,
+  away: true,
+  busy: true,
+};
 
-/** The presence that the hello restores. */
-export function presenceOfHello(state: State): { presence?: SetPresence } {
-  const { presence, hasTokens } = state;
-  return HELLO_HAS_PRESENCE && presence !== undefined && hasTokens ? { presence: presence.request } : {};
+/**
+ * What the hello tells others to see of the player whom the tokens sign in: what a call asks for that has no answer yet, or what
+ * was set last.
+ */
+export function presenceToRestore(state: State): SetPresence | undefined {
+  if (!state.hasTokens) return undefined;
+  return state.calls.presencesAskedFor().find(canBeRestored) ?? state.presence?.request;
 }
 
-/** Makes the presence on this connection what it was on the last one. It goes out before anything that others can notice. */
-export function sendPresence(state: State): void {
-  state.calls.endOwned((owner) => owner === 'presence');
-  if (state.presence === undefined || HELLO_HAS_PRESENCE) return;
-  const request = { ...state.presence.request };
-  state.calls.add({ owner: 'presence', method: 'SetPresence', request });
+/** What a call asks for may be what the server refuses: in the hello it would end the connection, or show a player who hides. */
+function canBeRestored({ status, note }: SetPresence): boolean {
+  return Object.hasOwn(STATUSES, status) && toUtf8(note ?? '').byteLength <= LIMITS.NOTE_BYTES_MAX;
 }
 
 /** Asks for all followed streams from their cursors, in as many calls as that takes. */

@@ -52,7 +52,7 @@ export class State {
   tokensToCome: boolean;
   /** What the application has last made of its presence, and by which call. The server keeps it no longer than a connection. */
   presence: { ticket: Ticket; request: SetPresence } | undefined;
-  /** An entry could not be read, and not told which of its stream it was: a hole in some stream is to be expected. */
+  /** A gap could not be read, or an entry, and not which of its stream it was: a hole in some stream is to be expected. */
   entryLost = false;
   protected outputs: Output[] = [];
   /** Frames of each message that waits to be sent, and their bytes together. */

@@ -117,6 +117,14 @@ export class Streams {
     return true;
   }
 
+  /** Puts the cursors of the streams back in front of these places. */
+  rewind(places: Iterable<{ stream: Stream; place: Place }>): void {
+    for (const { stream, place } of places) {
+      const cursor = this.#followed.get(stream)?.cursor;
+      if (cursor !== undefined) cursor[place.in] = Math.min(cursor[place.in], place.number - 1);
+    }
+  }
+
   /** Every stream with its cursor; undefined when there is none. */
   resume(): Resume | undefined {
     if (this.#followed.size === 0) return undefined;

@@ -103,7 +103,7 @@ export type Output =
   | { kind: 'tokens'; tokens: Tokens; from: TokensFrom }
   /** Look where tokens are kept, for another client may have renewed them; then say `tokensFound`. */
   | { kind: 'read_tokens' }
-  /** Something of the server's could not be read and was stepped over. */
+  /** Something of the server's could not be read. It was stepped over, unless `close` follows: the connection could not go on. */
   | { kind: 'unreadable'; unreadable: Unreadable }
   /** The player is signed out, and must sign in anew. */
   | { kind: 'signed_out'; fault: Fault | undefined }
@@ -112,7 +112,7 @@ export type Output =
 
 /** Something of the server's that could not be read, so that nobody hears it. */
 export interface Unreadable {
-  /** Name of the event or of the method whose reply it is; `frame` for anything else. */
+  /** Name of the event, of the method whose reply it is, or of the kind of frame; `frame` when that cannot be read either. */
   name: string;
   /** The stream whose entry it was. The cursor is after it. */
   stream?: Stream | undefined;

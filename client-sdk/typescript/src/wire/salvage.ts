@@ -4,7 +4,7 @@ import { Malformed, Reader } from './reader.js';
 
 /** What can be told of a frame that cannot be read: enough to step over it. */
 export interface Salvaged {
-  kind: 'reply' | 'fault' | 'event' | 'state' | 'goaway';
+  kind: 'reply' | 'fault' | 'event' | 'state' | 'ping' | 'goaway' | 'gap';
   /** Number of the call or event; 0 for other kinds. */
   number: number;
   /** Those fields of an event's body, and of the maps in it, that can be read. */
@@ -13,12 +13,15 @@ export interface Salvaged {
   next: number;
 }
 
-const KINDS: ReadonlyMap<number, Salvaged['kind']> = new Map([
+const KINDS: ReadonlyMap<number, Salvaged['kind'] | 'welcome'> = new Map([
+  [KIND.welcome, 'welcome'],
   [KIND.reply, 'reply'],
   [KIND.fault, 'fault'],
   [KIND.event, 'event'],
   [KIND.state, 'state'],
+  [KIND.ping, 'ping'],
   [KIND.goaway, 'goaway'],
+  [KIND.gap, 'gap'],
 ]);
 
 /** How deep the readable fields of a body are looked for: those of a stream's entry stand no deeper. */
@@ -34,14 +37,26 @@ export function salvage(bytes: Uint8Array, at: number): Salvaged | undefined {
     const reader = new Reader(bytes, at);
     const length = reader.array();
     const kind = KINDS.get(reader.uint());
-    if (kind === undefined) return undefined;
+    if (kind === undefined || kind === 'welcome') return undefined;
     const numbered = kind === 'reply' || kind === 'fault' || kind === 'event';
-    if (length < (numbered ? 3 : 2)) return undefined;
+    if (numbered && length < 3) return undefined;
     const number = numbered ? reader.uint() : 0;
     const body = kind === 'event' ? readable(bytes, reader.at, DEPTH) : {};
     return { kind, number, body, next };
   } catch (error) {
     if (error instanceof Malformed) return undefined;
+    throw error;
+  }
+}
+
+/** Name of the frame that begins at `at`; `frame` when it cannot be read. */
+export function frameNameAt(bytes: Uint8Array, at: number): Salvaged['kind'] | 'welcome' | 'frame' {
+  try {
+    const reader = new Reader(bytes, at);
+    reader.array();
+    return KINDS.get(reader.uint()) ?? 'frame';
+  } catch (error) {
+    if (error instanceof Malformed) return 'frame';
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Request } from '../../src/machine/pending.js';
 import { Machine } from '../../src/machine/machine.js';
-import type { Config, Output, Result, Ticket } from '../../src/machine/types.js';
+import type { Config, Found, Output, Result, Ticket } from '../../src/machine/types.js';
 import { ModelConnection, World } from './model.js';
 
 /** Random numbers from a seed (mulberry32). */
@@ -40,6 +40,8 @@ export class Pair {
   connection: ModelConnection | undefined;
   /** Whether `connect` opens a connection. */
   reachable = true;
+  /** What lies where the tokens are kept. */
+  found: Found = { is: 'nothing_new' };
   /** Whether what the machine sends arrives. */
   delivers = true;
 
@@ -123,7 +125,7 @@ export class Pair {
   #handle(output: Output): void {
     this.outputs.push(output);
     if (output.kind === 'answer') this.answers.set(output.ticket, output.result);
-    if (output.kind === 'read_tokens') this.machine.tokensFound({ is: 'nothing_new' });
+    if (output.kind === 'read_tokens') this.machine.tokensFound(this.found);
     if (output.kind === 'close') {
       this.connection?.end();
       this.connection = undefined;

@@ -5,7 +5,16 @@ import { encode } from '@msgpack/msgpack';
 import { CODES } from '../../src/generated/codes.js';
 import { EVENTS, METHODS } from '../../src/generated/tables.js';
 import type { Methods } from '../../src/generated/tables.js';
-import type { Fault, Identity, Message, RoomView, SignedIn, Welcome } from '../../src/generated/types.js';
+import type {
+  Fault,
+  Hello,
+  Identity,
+  Message,
+  RoomView,
+  SetPresence,
+  SignedIn,
+  Welcome,
+} from '../../src/generated/types.js';
 import { KIND } from '../../src/generated/wire.js';
 import { Reader } from '../../src/wire/reader.js';
 
@@ -41,6 +50,8 @@ export class Refusal extends Error {
   }
 }
 
+const STATUSES = ['offline', 'online', 'away', 'busy', 'in_game'];
+
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** The n-th id. */
@@ -70,8 +81,10 @@ export class World {
   resumedAtOnce = Infinity;
   /** Consulted before each call: may throw a Refusal. */
   before: (method: keyof Methods, body: Body) => void = () => undefined;
-  /** What players have last made of their presence, and everything that others could notice of it, in order. */
+  /** What others could see of the players, in order: by each sign-in and by each call that changes it. */
   readonly presences: string[] = [];
+  /** What each hello said of the presence. */
+  readonly restored: (SetPresence | undefined)[] = [];
   /** Names of the calls that arrived, in order. */
   readonly calls: string[] = [];
   /** The calls that arrived with a key, in order: their method, key, and head if they are first attempts. */
@@ -199,6 +212,8 @@ export class ModelConnection {
   readonly #close: (code: number) => void;
   readonly #follows = new Map<string, Follow>();
   user: User | undefined;
+  /** What the hello wants others to see, until somebody signs in. */
+  #restored: SetPresence | undefined;
   welcomed = false;
   pongs = 0;
   readonly cancelled: number[] = [];
@@ -279,7 +294,7 @@ export class ModelConnection {
   #frame([kind, ...fields]: [number, ...unknown[]]): void {
     switch (kind) {
       case KIND.hello:
-        return this.#hello(fields[0] as { token?: string });
+        return this.#hello(fields[0] as Hello);
       case KIND.call:
         return this.#call(fields as [number, number, Body, string?, number?]);
       case KIND.cancel:
@@ -301,8 +316,14 @@ export class ModelConnection {
     }
   }
 
-  #hello({ token }: { token?: string }): void {
+  #hello({ token, presence }: Hello): void {
+    this.#world.restored.push(presence);
+    // The real server can't read such a hello.
+    if (!STATUSES.includes(presence?.status ?? 'online') || (presence?.note?.length ?? 0) > 60_000) {
+      return this.close(4001);
+    }
     this.welcomed = true;
+    this.#restored = presence;
     const welcome: Welcome = {
       v: 1,
       conn: idOf(9),
@@ -312,10 +333,19 @@ export class ModelConnection {
     };
     if (token !== undefined) {
       this.user = this.#world.userOf(token);
-      if (this.user !== undefined) welcome.identity = this.#world.identityOf(this.user.user);
-      else welcome.refused = { code: CODES.token_invalid.number, message: 'unknown token' };
+      if (this.user !== undefined) {
+        welcome.identity = this.#world.identityOf(this.user.user);
+        this.#appears(true);
+      } else welcome.refused = { code: CODES.token_invalid.number, message: 'unknown token' };
     }
     this.frame('welcome', welcome);
+  }
+
+  /** Somebody has signed in, as the same player as before (`restores`) or as nobody knows who. */
+  #appears(restores: boolean): void {
+    const status = restores ? this.#restored?.status : undefined;
+    this.#restored = undefined;
+    this.#world.presences.push(status === 'in_game' ? 'online' : (status ?? 'online'));
   }
 
   #call([call, number, body, key, head]: [number, number, Body, string?, number?]): void {
@@ -354,10 +384,10 @@ export class ModelConnection {
       case 'Echo':
         return { data: body['data'], now: world.now() };
       case 'LoginGuest':
-        return this.#signIn(body['secret'] as string);
+        return this.#signIn(body['secret'] as string, false);
       case 'RefreshTokens': {
         for (const [secret, user] of world.users) {
-          if (user.refresh === body['refresh']) return this.#signIn(secret);
+          if (user.refresh === body['refresh']) return this.#signIn(secret, true);
         }
         throw new Refusal('token_invalid');
       }
@@ -368,6 +398,7 @@ export class ModelConnection {
       case 'Authenticate': {
         const user = world.userOf(body['access'] as string);
         if (user === undefined) throw new Refusal('token_expired');
+        if (this.user === undefined) this.#appears(false);
         this.user = user;
         return { ...world.identityOf(user.user) };
       }
@@ -411,8 +442,9 @@ export class ModelConnection {
     }
   }
 
-  #signIn(secret: string): Body {
+  #signIn(secret: string, restores: boolean): Body {
     const reply = this.#world.tokensOf(secret);
+    if (this.user === undefined) this.#appears(restores);
     this.user = this.#world.users.get(secret);
     return { ...reply };
   }

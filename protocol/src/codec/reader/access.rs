@@ -94,17 +94,31 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
 }
 
 /// A variant with a value: a map of its name to the value.
-pub(super) struct Variant<'a, 'de>(pub(super) &'a mut Reader<'de>);
+pub(super) struct Variant<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    name: &'de str,
+}
+
+impl<'a, 'de> Variant<'a, 'de> {
+    pub(super) fn new(reader: &'a mut Reader<'de>) -> Self {
+        Self { reader, name: "" }
+    }
+}
 
 impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
     type Error = InvalidBody;
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
+        mut self,
         seed: V,
     ) -> Result<(V::Value, Self), InvalidBody> {
-        let variant = seed.deserialize(&mut *self.0)?;
+        let before = self.reader.rest;
+        if let Value::Text(name) = self.reader.value()? {
+            self.name = name;
+        }
+        self.reader.rest = before;
+        let variant = seed.deserialize(&mut *self.reader)?;
         Ok((variant, self))
     }
 }
@@ -120,11 +134,13 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         self,
         seed: T,
     ) -> Result<T::Value, InvalidBody> {
-        seed.deserialize(self.0)
+        let value = seed.deserialize(&mut *self.reader);
+        value.map_err(|error| error.inside(self.name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, InvalidBody> {
-        self.0.deserialize_seq(visitor)
+        let value = self.reader.deserialize_seq(visitor);
+        value.map_err(|error| error.inside(self.name))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -132,6 +148,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, InvalidBody> {
-        self.0.deserialize_struct("", fields, visitor)
+        let value = self.reader.deserialize_struct("", fields, visitor);
+        value.map_err(|error| error.inside(self.name))
     }
 }
