@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::rooms::identity::RoomIds;
-use pitturu_store::Ports;
+use pitturu_store::{Ports, StoreError};
 use tokio::sync::mpsc;
 
 use self::accounts::masters::Masters;
@@ -115,8 +115,7 @@ impl Services {
             now,
         )
         .await?;
-        let secret = store.auth_keys.secret("room_ids", random_bytes()).await?;
-        let ids = RoomIds::new(secret.0);
+        let ids = room_ids(&store).await?;
         let presence = Arc::new(PresenceService::new(
             registry.clone(),
             Arc::clone(&friends),
@@ -147,6 +146,12 @@ impl Services {
             registry,
         })
     }
+}
+
+/// What ids of rooms derive from, which is the same for as long as the store is there.
+async fn room_ids(store: &Ports) -> Result<RoomIds, StoreError> {
+    let secret = store.auth_keys.secret("room_ids", random_bytes()).await?;
+    Ok(RoomIds::new(secret.0))
 }
 
 /// The owners of all entities, and the connections that they tell.
