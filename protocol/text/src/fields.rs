@@ -113,7 +113,6 @@ texts! {
     presence::GetPresence {}
     chat::CreateRoom { name: RoomName, topic: Note }
     chat::OpenDirect {}
-    chat::EnterRoom { handle: RoomName }
     chat::ListRooms { after: Issued }
     chat::SearchRooms { query: Query, after: Issued }
     chat::ListMyRooms {}
@@ -140,4 +139,5 @@ texts! {
     chat::MarkRead {}
     chat::Typing {}
     chat::SendEphemeral { text: Message }
+    chat::EnterRoom { handle: RoomName }
 }
