@@ -66,6 +66,11 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("", "bio", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "note", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "topic", Bound::Bytes(NOTE_BYTES_MAX)),
+    (
+        "RoomInfo",
+        "handle",
+        Bound::Bytes(crate::limits::ROOM_NAME_BYTES_MAX),
+    ),
     ("", "reason", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "text", Bound::Bytes(TEXT_BYTES_MAX)),
     ("", "data", Bound::Bytes(DATA_BYTES_MAX)),

@@ -336,7 +336,7 @@ impl RoomDirectory {
         connection: &Arc<Connection>,
         request: EnterRoom,
     ) -> Result<RoomView, Fault> {
-        let handle = Handle::new(request.handle);
+        let handle = Handle::new(request.handle)?;
         let mut room = match self.rooms.with_handle(&handle.key).await? {
             Some(room) => room,
             None => self.claim(&actor, &handle, None).await?,

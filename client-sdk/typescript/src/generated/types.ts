@@ -151,7 +151,7 @@ export interface EditMessage {
 
 /** Becomes a member of the public room with this handle, which is made when there is none, and opens it on this connection. However many ask for the same handle at once, they meet in one room. Nobody owns it: moderators and admins of the product keep order. It ends when its last member leaves, and the handle is free again. */
 export interface EnterRoom {
-  /** 1 to 64 characters. Handles that differ in case, in runs of blanks or in compatibility forms are the same. A new room has it as its name. */
+  /** 1 to 64 characters in at most 256 bytes, also in the form in which it is unique: handles that differ in case, in runs of blanks or in compatibility forms are the same. A new room has it as its name. */
   handle: string;
 }
 

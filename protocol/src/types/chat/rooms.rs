@@ -103,8 +103,8 @@ pub struct CreateRoom {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnterRoom {
-    /// 1 to 64 characters. Handles that differ in case, in runs of blanks or in compatibility forms are the same. A new room
-    /// has it as its name.
+    /// 1 to 64 characters in at most 256 bytes, also in the form in which it is unique: handles that differ in case, in runs of
+    /// blanks or in compatibility forms are the same. A new room has it as its name.
     pub handle: String,
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, RoomId, UserId};
+use pitturu_protocol::limits::ROOM_NAME_BYTES_MAX;
 use pitturu_text::fold::room_name;
+use pitturu_text::refusal::{Refusal, Rule};
 use sha2::{Digest, Sha256};
 
 /// Derives ids of rooms from who makes them, by a secret of the server: nobody else can tell the id of a room of others, and so
@@ -63,8 +66,15 @@ pub struct Handle {
 
 impl Handle {
     /// The handle that was written so, as a room may be named.
-    pub fn new(shown: String) -> Self {
+    ///
+    /// # Errors
+    /// `InvalidArgument` by the rule `long`: a few characters are many in the form that is claimed, which others get to see.
+    pub fn new(shown: String) -> Result<Self, Fault> {
         let key = room_name(&shown);
-        Self { shown, key }
+        if key.len() > ROOM_NAME_BYTES_MAX {
+            let takes = format!("At most {ROOM_NAME_BYTES_MAX} bytes once it is folded.");
+            return Err(Refusal::new(Rule::Long, &takes).fault("handle"));
+        }
+        Ok(Self { shown, key })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::ROOM_NAME_BYTES_MAX;
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, EnterRoom, LeaveRoom, ListRooms, MemberRole, MessageSent, RoomKind,
     RoomView,
@@ -153,4 +154,25 @@ async fn a_repetition_enters_again_and_whoever_came_first_rules_nobody() {
     one.call(&LeaveRoom { room }).await.unwrap();
     let late = one.call_raw(&raw, "key").await.expect_err("has left");
     assert_eq!(late.code, Code::NotAMember);
+}
+
+#[tokio::test]
+async fn a_handle_is_no_longer_folded_than_a_name_may_be() {
+    let world = World::new().await;
+    let (mut client, _) = guest(&world, "player").await;
+    // One character of three bytes, folded into eighteen of 33.
+    for (count, is_taken) in [(7, true), (8, false)] {
+        let entered = client.call(&enter(&"\u{fdfa}".repeat(count))).await;
+        match entered {
+            Ok(view) => {
+                let handle = view.info.handle.expect("it was entered by it");
+                assert!(is_taken && handle.len() <= ROOM_NAME_BYTES_MAX, "{handle}");
+            }
+            Err(fault) => {
+                assert!(!is_taken, "{fault}");
+                assert_eq!(fault.field.as_deref(), Some("handle"));
+                assert_eq!(fault.rule.as_deref(), Some("long"));
+            }
+        }
+    }
 }
