@@ -218,6 +218,11 @@ fn private_rooms_open_by_invitation_and_close_by_ban() {
     let (lost, kicked): (RoomLost, InboxAdded) = bob.both();
     assert_eq!(lost.reason, LostReason::Kicked);
     assert_eq!(kicked.seq, invited.seq + 1);
+    // Whoever was kicked may not know the room any more.
+    let unknown = bob.call(&JoinRoom { room }).unwrap_err();
+    assert_eq!(unknown.code, Code::RoomNotFound);
+    ann.call(&InviteToRoom { room, user }).unwrap();
+    bob.call(&JoinRoom { room }).unwrap();
     let ban = BanMember {
         room,
         user,
