@@ -109,7 +109,6 @@ impl World {
                     free: Allowance::new(100_000, 100_000),
                     write: Allowance::new(100_000, 100_000),
                     sign_in: Allowance::new(100_000, 100_000),
-                    ..Allowances::default()
                 }),
                 config: session,
             }),
