@@ -109,12 +109,20 @@ pub trait Followed: Send + Sync {
     fn visibility_changed(&self, room: RoomId, user: UserId);
 }
 
+/// What others have seen of a player whose presence may have changed.
+struct Changed {
+    /// What they were told last.
+    before: Presence,
+    /// Somebody has seen something else since: all are told what it is now, also if it is as before.
+    is_seen: bool,
+}
+
 /// All connections of this process.
 pub struct Registry {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     players: DashMap<UserId, Present>,
-    /// Players whose presence may have changed since the last time, and what others saw of them then.
-    changed: Mutex<HashMap<UserId, Presence>>,
+    /// Players whose presence may have changed since the last time.
+    changed: Mutex<HashMap<UserId, Changed>>,
     pairs: mpsc::UnboundedSender<(UserId, UserId)>,
     followed: Arc<dyn Followed>,
 }
@@ -229,8 +237,17 @@ impl Registry {
             .collect()
     }
 
-    /// What others see of the player.
+    /// What others see of the player. They are told when it is so no longer.
     pub fn presence(&self, user: UserId) -> Presence {
+        let mut changed = self.changed.lock();
+        let now = self.shown(user);
+        if let Some(changed) = changed.get_mut(&user) {
+            changed.is_seen |= changed.before != now;
+        }
+        now
+    }
+
+    fn shown(&self, user: UserId) -> Presence {
         let present = self.players.get(&user);
         present.map_or(offline(user), |present| present.shown(user))
     }
@@ -247,7 +264,10 @@ impl Registry {
     /// player hides now, or no longer.
     fn changing(&self, user: UserId, change: impl FnOnce() -> bool) {
         let mut changed = self.changed.lock();
-        changed.entry(user).or_insert_with(|| self.presence(user));
+        changed.entry(user).or_insert_with(|| Changed {
+            before: self.shown(user),
+            is_seen: false,
+        });
         let hides_or_shows = change();
         drop(changed);
         if hides_or_shows {
@@ -257,14 +277,15 @@ impl Registry {
         }
     }
 
-    /// What others see of players since the last time, of those of whom it is not the same. Who hides and comes or goes is not
+    /// What others see of players since the last time, of those of whom it is not the same or was not for a moment in which somebody
+    /// looked. Who hides and comes or goes is not
     /// among them.
     pub fn take_changed(&self) -> Vec<Presence> {
         let changed = std::mem::take(&mut *self.changed.lock());
         let now = changed
             .into_iter()
-            .map(|(user, before)| (before, self.presence(user)));
-        let differs = now.filter(|(before, now)| before != now);
+            .map(|(user, changed)| (changed, self.shown(user)));
+        let differs = now.filter(|(changed, now)| changed.is_seen || changed.before != *now);
         differs.map(|(_, now)| now).collect()
     }
 

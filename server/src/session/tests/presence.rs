@@ -257,3 +257,22 @@ async fn a_hello_can_not_restore_what_nobody_may_set() {
     let shown = registry.presence(user);
     assert_eq!((shown.status, shown.note), (Status::Online, None));
 }
+
+/// Presence is told by a tick. What is as it was before the tick was not for whoever looked in between.
+#[tokio::test]
+async fn a_friend_who_looked_hears_that_it_is_no_longer_so() {
+    let mut friends = Friends::new().await;
+    let users = vec![friends.user()];
+    for _ in 0..3 {
+        let away = status(Status::Away);
+        friends.seen.call(&away).await.unwrap();
+        let look = GetPresence {
+            users: users.clone(),
+        };
+        let found = friends.observer.call(&look).await.unwrap();
+        assert_eq!(found.presences[0].status, Status::Away);
+        friends.seen.call(&status(Status::Online)).await.unwrap();
+        let told = friends.told().await;
+        assert!(told.contains(&("friend", true)), "{told:?}");
+    }
+}
