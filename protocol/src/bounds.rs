@@ -5,8 +5,8 @@ use crate::ids::ID_CHARS;
 use crate::limits::{
     ADDRESS_BYTES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX, EMAIL_BYTES_MAX,
     EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, FAULT_TEXT_BYTES_MAX, LANGUAGE_BYTES_MAX,
-    NAME_CHARS_MAX, NOTE_BYTES_MAX, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, RESUME_ROOMS_MAX,
-    ROOM_NAME_CHARS_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX,
+    NAME_BYTES_MAX, NOTE_BYTES_MAX, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, RESUME_ROOMS_MAX,
+    ROOM_NAME_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX,
     USERS_PER_CALL_MAX,
 };
 
@@ -50,18 +50,10 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("", "device", Bound::Bytes(DEVICE_BYTES_MAX)),
     ("", "address", Bound::Bytes(ADDRESS_BYTES_MAX)),
     ("", "language", Bound::Bytes(LANGUAGE_BYTES_MAX)),
-    ("", "name", Bound::Bytes(NAME_CHARS_MAX * CHAR_BYTES)),
+    ("", "name", Bound::Bytes(NAME_BYTES_MAX)),
     // Of a room, or of the other player of a direct one.
-    (
-        "RoomInfo",
-        "name",
-        Bound::Bytes(ROOM_NAME_CHARS_MAX * CHAR_BYTES),
-    ),
-    (
-        "InboxEntry",
-        "name",
-        Bound::Bytes(ROOM_NAME_CHARS_MAX * CHAR_BYTES),
-    ),
+    ("RoomInfo", "name", Bound::Bytes(ROOM_NAME_BYTES_MAX)),
+    ("InboxEntry", "name", Bound::Bytes(ROOM_NAME_BYTES_MAX)),
     ("", "avatar", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "bio", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "note", Bound::Bytes(NOTE_BYTES_MAX)),
@@ -81,6 +73,7 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("", "next", Bound::Bytes(POSITION_BYTES_MAX)),
     ("Fault", "message", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
     ("Fault", "field", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
+    ("Fault", "rule", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
     ("Profiles", "profiles", Bound::Page),
     ("Friends", "friends", Bound::Page),
     ("Rooms", "rooms", Bound::Page),

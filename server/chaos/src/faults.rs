@@ -223,6 +223,11 @@ impl Breaker {
         self.server.as_ref().map(|server| server.ws)
     }
 
+    /// Whether one entity has told another what that has not applied yet.
+    pub fn signals_wait(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::signals_wait)
+    }
+
     async fn becomes_well(&self) -> bool {
         for _ in 0..100 {
             let health = self.server.as_ref().map(Server::store_health);

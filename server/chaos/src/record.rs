@@ -184,6 +184,28 @@ impl Ask {
         }
     }
 
+    /// Whether it may find done what it asks for. The server keeps no result of a call that changes nothing, and a repetition of it
+    /// may act.
+    pub const fn may_change_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::React { .. }
+                | Self::Leave { .. }
+                | Self::Invite { .. }
+                | Self::Ban { .. }
+                | Self::Unban { .. }
+                | Self::Mute { .. }
+                | Self::Role { .. }
+                | Self::Topic { .. }
+                | Self::Mark { .. }
+                | Self::Befriend { .. }
+                | Self::Accept { .. }
+                | Self::Unfriend { .. }
+                | Self::Block { .. }
+                | Self::Unblock { .. }
+        )
+    }
+
     /// Whether it changes something that outlives the connection.
     pub const fn writes(&self) -> bool {
         !matches!(

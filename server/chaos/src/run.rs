@@ -183,6 +183,16 @@ impl Round<'_> {
         }
         if breaker.address().is_none() {
             violations.push(violation("starts and ends in order", "there is no server"));
+            return violations;
+        }
+        // What one entity tells another comes after the answer, and is tried again after a second.
+        let began = Instant::now();
+        while breaker.signals_wait() {
+            if began.elapsed() > SETTLED_WITHIN {
+                violations.push(violation("signals arrive", "some never did"));
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
         }
         violations
     }

@@ -280,6 +280,15 @@ impl Server {
         answer.is_some_and(|answer| answer.ends_with("done\n"))
     }
 
+    /// Whether signals are on their way, by the metrics.
+    pub fn signals_wait(&self) -> bool {
+        let metrics = self.ops_page("/metrics").unwrap_or_default();
+        let waiting = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("pitturu_signals_waiting "));
+        waiting.is_some_and(|waiting| waiting != "0")
+    }
+
     /// How the store is, by the words of the health page.
     pub fn store_health(&self) -> StoreHealth {
         match self.ops_page("/health/detailed") {

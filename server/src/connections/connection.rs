@@ -41,6 +41,23 @@ impl Player {
     }
 }
 
+/// Who is signed in on a connection.
+#[derive(Debug)]
+enum Who {
+    /// Nobody yet, or no more; and what the hello wants others to see of the player whom its tokens sign in.
+    Nobody(Option<Box<SetPresence>>),
+    Player(Player),
+}
+
+impl Who {
+    const fn player(&self) -> Option<&Player> {
+        match self {
+            Self::Nobody(_) => None,
+            Self::Player(player) => Some(player),
+        }
+    }
+}
+
 /// One connection, shared by its driver, the rooms that it has open and the registry.
 #[derive(Debug)]
 pub struct Connection {
@@ -50,12 +67,10 @@ pub struct Connection {
     pub peer: Peer,
     /// What waits to be sent on it.
     pub outbox: Outbox,
-    player: Mutex<Option<Player>>,
+    who: Mutex<Who>,
     /// Rooms that are open here; absent once the connection is gone.
     rooms: Mutex<Option<Vec<(RoomId, Opening)>>>,
     openings: AtomicU32,
-    /// What the hello wants others to see of the player whom its tokens sign in.
-    restored: Mutex<Option<SetPresence>>,
     hidden: AtomicBool,
 }
 
@@ -75,22 +90,24 @@ impl Connection {
             id,
             peer,
             outbox: Outbox::new(outbox_bytes),
-            player: Mutex::new(None),
+            who: Mutex::new(Who::Nobody(None)),
             rooms: Mutex::new(Some(Vec::new())),
             openings: AtomicU32::new(0),
-            restored: Mutex::new(None),
             hidden: AtomicBool::new(false),
         }
     }
 
     /// Notes what the hello wants others to see of the player whom its tokens sign in.
     pub fn restore_presence(&self, presence: Option<SetPresence>) {
-        *self.restored.lock() = presence;
+        *self.who.lock() = Who::Nobody(presence.map(Box::new));
     }
 
     /// What the hello wanted, once: for the first sign-in.
     pub fn take_restored_presence(&self) -> Option<SetPresence> {
-        self.restored.lock().take()
+        match &mut *self.who.lock() {
+            Who::Nobody(restored) => restored.take().map(|presence| *presence),
+            Who::Player(_) => None,
+        }
     }
 
     /// Whether the player who was last signed in here hides from others.
@@ -198,9 +215,9 @@ impl Connection {
 
     /// Does `act` if this player is signed in. Meanwhile nobody else can be. False: it is not.
     pub fn while_signed_in(&self, user: UserId, act: impl FnOnce()) -> bool {
-        let player = self.player.lock();
-        let is_here = player
-            .as_ref()
+        let who = self.who.lock();
+        let is_here = who
+            .player()
             .is_some_and(|player| player.identity.user == user);
         if is_here {
             act();
@@ -237,20 +254,18 @@ impl Connection {
 
     /// Who is signed in.
     pub fn player(&self) -> Option<Player> {
-        self.player.lock().clone()
+        self.who.lock().player().cloned()
     }
 
     /// The signed-in account with its session, role and time limit.
     pub fn identity(&self) -> Option<Identity> {
-        self.player
-            .lock()
-            .as_ref()
-            .map(|player| player.identity.clone())
+        let who = self.who.lock();
+        who.player().map(|player| player.identity.clone())
     }
 
     /// When the sign-in ends unless it is prolonged.
     pub fn expires(&self) -> Option<Steady> {
-        self.player.lock().as_ref().map(|player| player.expires)
+        self.who.lock().player().map(|player| player.expires)
     }
 
     /// The signed-in account.
@@ -260,12 +275,16 @@ impl Connection {
 
     /// Replaces who is signed in and returns who was.
     pub fn set_player(&self, player: Option<Player>) -> Option<Player> {
-        std::mem::replace(&mut *self.player.lock(), player)
+        let who = player.map_or(Who::Nobody(None), Who::Player);
+        match std::mem::replace(&mut *self.who.lock(), who) {
+            Who::Nobody(_) => None,
+            Who::Player(player) => Some(player),
+        }
     }
 
     /// Changes the signed-in player in place, if there is one.
     pub fn update_player(&self, change: impl FnOnce(&mut Player)) {
-        if let Some(player) = self.player.lock().as_mut() {
+        if let Who::Player(player) = &mut *self.who.lock() {
             change(player);
         }
     }

@@ -175,8 +175,8 @@ struct Waiting {
     queue: Line,
     /// The rest of a message that went past the driver only in part.
     partial_write: Option<Bytes>,
-    latest: Vec<(LatestKey, Bytes)>,
-    latest_bytes: usize,
+    /// Seldom any, so it takes no room in an idle connection.
+    latest: Option<Box<Latest>>,
     answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
@@ -186,15 +186,29 @@ struct Waiting {
     closing: Option<CloseCode>,
 }
 
+/// States that replace each other. Never empty.
+#[derive(Debug, Default)]
+struct Latest {
+    states: Vec<(LatestKey, Bytes)>,
+    bytes: usize,
+}
+
 impl Waiting {
     /// Bytes of everything that waits, but for what went past the driver in part.
     const fn bytes(&self) -> usize {
-        self.queue.bytes + self.latest_bytes
+        let latest = match &self.latest {
+            Some(latest) => latest.bytes,
+            None => 0,
+        };
+        self.queue.bytes + latest
     }
 
     /// Takes the oldest states that fit into a batch, one of them however long it is, and says how many bytes they are.
     fn take_latest(&mut self) -> (Vec<(LatestKey, Bytes)>, usize) {
-        let mut states = std::mem::take(&mut self.latest);
+        let Some(mut latest) = self.latest.take() else {
+            return (Vec::new(), 0);
+        };
+        let mut states = std::mem::take(&mut latest.states);
         let (mut count, mut bytes) = (0, 0);
         for (_, frame) in &states {
             if count > 0 && bytes + frame.len() > BATCH_BYTES {
@@ -204,9 +218,10 @@ impl Waiting {
             count += 1;
         }
         if count < states.len() {
-            self.latest = states.split_off(count);
+            latest.states = states.split_off(count);
+            latest.bytes -= bytes;
+            self.latest = Some(latest);
         }
-        self.latest_bytes -= bytes;
         (states, bytes)
     }
 }
@@ -280,7 +295,7 @@ impl Outbox {
         waiting.driver_state.hears_answers = hears_answers;
         waiting.driver_state.idle = !unsent
             && waiting.queue.is_empty()
-            && waiting.latest.is_empty()
+            && waiting.latest.is_none()
             && waiting.closing.is_none();
         true
     }
@@ -354,13 +369,11 @@ impl Outbox {
             return;
         }
         let frame = state.message().clone();
-        waiting.latest_bytes += frame.len();
-        match waiting.latest.iter().position(|(held, _)| *held == key) {
-            Some(place) => {
-                let before = std::mem::replace(&mut waiting.latest[place].1, frame);
-                waiting.latest_bytes -= before.len();
-            }
-            None => waiting.latest.push((key, frame)),
+        let latest = waiting.latest.get_or_insert_default();
+        latest.bytes += frame.len();
+        match latest.states.iter_mut().find(|(held, _)| *held == key) {
+            Some((_, held)) => latest.bytes -= std::mem::replace(held, frame).len(),
+            None => latest.states.push((key, frame)),
         }
         self.notify(waiting);
     }

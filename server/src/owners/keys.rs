@@ -15,8 +15,8 @@ use pitturu_store::entities::KeyedResult;
 
 use crate::connections::caller::IdempotencyKey;
 
-/// How long a durable result is remembered here, in milliseconds.
-const REMEMBER_MS: u64 = 20_000;
+/// How long a result is remembered here, in milliseconds.
+pub const REMEMBER_MS: u64 = 20_000;
 
 #[derive(Debug)]
 enum State<W> {

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::{
@@ -214,6 +214,9 @@ struct Queue {
     retry_at: Steady,
 }
 
+/// The gauge of signals that entities in memory have decided and do not know to be applied.
+const WAITING_GAUGE: &str = "pitturu_signals_waiting";
+
 /// The signals that an entity has decided and does not know to be applied.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -240,6 +243,7 @@ impl Outgoing {
 
     fn put(&mut self, version: u64, index: u16, signal: Signal) {
         let body = signal.body;
+        gauge!(WAITING_GAUGE).increment(1.0);
         let queue = self.queues.entry(signal.to).or_default();
         queue.waiting.push_back(Numbered {
             version,
@@ -331,6 +335,7 @@ impl Outgoing {
             applied.push((signal.version, signal.index));
         }
         queue.in_flight = 0;
+        gauge!(WAITING_GAUGE).decrement(applied.len() as f64);
         if queue.waiting.is_empty() {
             self.queues.remove(&receipt.by);
             if self.queues.is_empty() {
@@ -341,6 +346,16 @@ impl Outgoing {
             self.send(receipt.by, now);
         }
         applied
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Another life, or the next process, counts them again.
+        let left: usize = self.queues.values().map(|queue| queue.waiting.len()).sum();
+        if left > 0 {
+            gauge!(WAITING_GAUGE).decrement(left as f64);
+        }
     }
 }
 

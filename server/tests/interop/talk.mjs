@@ -1,7 +1,7 @@
 // The protocol as far as these tests speak it, written after docs/protocol.md with a MessagePack library only.
 
 export const SUBPROTOCOL = "pitturu.v1";
-export const ECHO_SIZES = [0, 1, 125, 126, 127, 65000];
+export const ECHO_SIZES = [0, 1, 125, 126, 127, 61440];
 
 const HELLO = 1;
 const CALL = 2;

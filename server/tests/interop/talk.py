@@ -5,7 +5,7 @@ import io
 import msgpack
 
 SUBPROTOCOL = "pitturu.v1"
-ECHO_SIZES = [0, 1, 125, 126, 127, 65000]
+ECHO_SIZES = [0, 1, 125, 126, 127, 61440]
 PATIENCE_S = 20
 
 HELLO, CALL, PONG, WELCOME, REPLY, PING = 1, 2, 5, 8, 9, 13

@@ -46,6 +46,9 @@ impl Action {
     fn add(&mut self, call: &Call) {
         self.begins = self.begins.min(call.asked);
         match (&call.outcome, self.outcome) {
+            (Outcome::Done(_), Certainty::Done) if self.ask.may_change_nothing() => {
+                self.ends = self.ends.max(call.answered);
+            }
             (Outcome::Done(_), Certainty::Done) => self.ends = self.ends.min(call.answered),
             (Outcome::Done(reply), _) => {
                 self.ends = call.answered;

@@ -34,7 +34,7 @@ impl Outbox {
             answered: std::mem::take(&mut waiting.answered),
             inbox_from: waiting.inbox_from.take(),
             closing: waiting.closing,
-            is_queued: !waiting.queue.is_empty() || !waiting.latest.is_empty(),
+            is_queued: !waiting.queue.is_empty() || waiting.latest.is_some(),
             has_streams: waiting.inbox_grew || !waiting.cuts.is_empty(),
             is_above_high_water: waiting.bytes() > self.bytes_max / 2,
         }
@@ -43,11 +43,11 @@ impl Outbox {
     /// The next message to send, like [`Self::take_batch`], and whether another one is left behind it.
     pub fn take_batch_of_some(&self) -> (Option<Bytes>, bool) {
         let mut waiting = self.lock();
-        if waiting.latest.is_empty() && waiting.queue.rest.is_empty() {
+        if waiting.latest.is_none() && waiting.queue.rest.is_empty() {
             let line = std::mem::take(&mut waiting.queue);
             return (line.first, false);
         }
-        let is_more = !waiting.latest.is_empty() || waiting.queue.bytes > BATCH_BYTES;
+        let is_more = waiting.latest.is_some() || waiting.queue.bytes > BATCH_BYTES;
         drop(waiting);
         (self.take_batch(), is_more)
     }

@@ -19,7 +19,7 @@ use crate::connections::caller::IdempotencyKey;
 use crate::owners::entity::{Context, Entity};
 use crate::owners::held::HeldAnswers;
 use crate::owners::journal::Journal;
-use crate::owners::keys::{self, Keys, Seen, of_this_request};
+use crate::owners::keys::{self, Keys, REMEMBER_MS, Seen, of_this_request};
 use crate::owners::line::DurableLine;
 use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
@@ -51,6 +51,8 @@ pub struct Answering<D: Decisions> {
     state: D,
     pending: DurableLine<Pending<D::News>>,
     keys: Keys<Asker>,
+    /// Until then keys are remembered of which the store has no result.
+    remembers_until: Steady,
     looking_up: usize,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -191,6 +193,10 @@ impl<D: Decisions> Answering<D> {
 
     /// Has an answer come when everything that was decided before is durable.
     fn put_in_line(&mut self, context: &Context<Self>, answer: Answer) {
+        if let Answer::Call(_, Some(_), _) = answer {
+            // An attempt that comes late finds what the first one has found, though meanwhile it could act.
+            self.remembers_until = Steady::now().after_ms(REMEMBER_MS);
+        }
         let pending = Pending {
             answer,
             news: D::News::default(),
@@ -348,6 +354,7 @@ impl<D: Decisions> Entity for Answering<D> {
             state,
             pending: DurableLine::default(),
             keys: Keys::without_stream(),
+            remembers_until: now,
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(&journal, undelivered, routes),
@@ -427,8 +434,9 @@ impl<D: Decisions> Entity for Answering<D> {
         release(self.held.overdue(now));
     }
 
-    fn is_idle(&self, _: Steady) -> bool {
-        self.pending.is_empty()
+    fn is_idle(&self, now: Steady) -> bool {
+        now >= self.remembers_until
+            && self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()
             && self.outgoing.is_empty()

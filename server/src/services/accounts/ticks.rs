@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+
+use pitturu_store::clock::Steady;
 
 /// Milliseconds since some moment, by a clock that is never set back.
 #[derive(Clone)]
@@ -22,8 +23,7 @@ impl Ticks {
 
 impl Default for Ticks {
     fn default() -> Self {
-        let start = Instant::now();
-        Self::by(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Self::by(|| Steady::now().as_ms())
     }
 }
 
