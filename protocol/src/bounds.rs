@@ -6,8 +6,8 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX, EMAIL_BYTES_MAX,
     EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, FAULT_TEXT_BYTES_MAX, LANGUAGE_BYTES_MAX,
     NAME_BYTES_MAX, NOTE_BYTES_MAX, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, RESUME_ROOMS_MAX,
-    ROOM_NAME_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX,
-    USERS_PER_CALL_MAX,
+    ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX,
+    USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
 };
 
 /// How long a field gets.
@@ -73,7 +73,7 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("", "next", Bound::Bytes(POSITION_BYTES_MAX)),
     ("Fault", "message", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
     ("Fault", "field", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
-    ("Fault", "rule", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
+    ("Fault", "rule", Bound::Bytes(RULE_BYTES_MAX)),
     ("Profiles", "profiles", Bound::Page),
     ("Friends", "friends", Bound::Page),
     ("Rooms", "rooms", Bound::Page),

@@ -149,6 +149,9 @@ limits! {
     /// Longest message of a fault, and longest name of its field, in bytes.
     pub const FAULT_TEXT_BYTES_MAX: usize = 512;
 
+    /// Longest name of a rule for text, in bytes.
+    pub const RULE_BYTES_MAX: usize = 32;
+
     /// Longest token in bytes, access or refresh.
     pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
 }

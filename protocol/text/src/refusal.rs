@@ -82,3 +82,17 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pitturu_protocol::limits::RULE_BYTES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn names_of_rules_stay_within_their_bound() {
+        for rule in Rule::ALL {
+            assert!(rule.name().len() <= RULE_BYTES_MAX, "{}", rule.name());
+        }
+    }
+}

@@ -122,6 +122,8 @@ export const LIMITS = {
   PRESENCE_NAMED_MAX: 64,
   /** Longest message of a fault, and longest name of its field, in bytes. */
   FAULT_TEXT_BYTES_MAX: 512,
+  /** Longest name of a rule for text, in bytes. */
+  RULE_BYTES_MAX: 32,
   /** Longest token in bytes, access or refresh. */
   TOKEN_BYTES_MAX: 2048,
 } as const;
