@@ -4,11 +4,13 @@
 //! - [`rows`]: what is stored of a room; [`identity`]: ids that follow from who makes it;
 //! - [`state`]: what a room is, and what it shows;
 //! - [`messages`]: send, edit, delete, react, read markers, ephemeral messages, typing;
+//! - [`markers`]: read markers that sending moves;
 //! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
 //! - [`settings`]: create, update, delete, retention.
 
 pub mod effects;
 pub mod identity;
+pub mod markers;
 pub mod membership;
 pub mod messages;
 pub mod rows;

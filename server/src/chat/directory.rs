@@ -142,14 +142,14 @@ impl RoomDirectory {
     pub async fn mine(&self, caller: &Caller, request: ListMyRooms) -> Result<MyRooms, Fault> {
         let user = caller.user()?;
         let limit = page_items(request.limit)?;
-        let mut places = self.places(user, request.after, limit + 1).await?;
-        let more = places.len() > limit;
-        places.truncate(limit);
-        let ids: Vec<RoomId> = places.iter().map(|(room, _)| *room).collect();
-        let mut summaries = self.rooms.summaries(&ids).await?.into_iter().peekable();
+        let mut ids = self.listed_rooms(user, request.after, limit + 1).await?;
+        let more = ids.len() > limit;
+        ids.truncate(limit);
         let mut rooms = Page::new(limit);
-        for (room, place) in places {
-            let Some(summary) = summaries.next_if(|summary| summary.row.room == room) else {
+        for mut summary in self.rooms.summaries_for(user, &ids).await? {
+            // Whoever left meanwhile is not shown.
+            let place = summary.place.take();
+            let Some(place) = place.filter(|place| place.state.is_listed()) else {
                 continue;
             };
             if !rooms.push(self.my_room(user, summary, &place).await?) {
@@ -163,15 +163,15 @@ impl RoomDirectory {
         })
     }
 
-    /// The rooms that the player belongs to or is invited to, in the order of their ids, with the player's place.
+    /// The rooms that the player belongs to or is invited to, in the order of their ids.
     ///
     /// A room that was joined a moment ago may not be in the player's list yet; it is open on the connection that joined it.
-    async fn places(
+    async fn listed_rooms(
         &self,
         user: UserId,
         after: Option<RoomId>,
         limit: usize,
-    ) -> Result<Vec<(RoomId, MemberRow)>, StoreError> {
+    ) -> Result<Vec<RoomId>, StoreError> {
         let open = self.registry.open_rooms_of(user);
         let mut found = Vec::new();
         let mut after = after;
@@ -189,7 +189,7 @@ impl RoomDirectory {
             let mut gone = Vec::new();
             for (room, place) in ids.iter().zip(self.rooms.places(user, &ids).await?) {
                 match place {
-                    Some(place) if place.state.is_listed() => found.push((*room, place)),
+                    Some(place) if place.state.is_listed() => found.push(*room),
                     _ if page.contains(room) => gone.push(*room),
                     _ => {}
                 }

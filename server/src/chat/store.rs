@@ -198,6 +198,8 @@ pub struct RoomSummary {
     pub first: u64,
     /// The newest message, unless retention has removed it.
     pub last: Option<MessageRow>,
+    /// The place of the player for whom it was asked.
+    pub place: Option<MemberRow>,
 }
 
 /// The rooms of a store.
@@ -355,11 +357,14 @@ fn deleted_row(room: RoomId) -> RoomRow {
 
 fn summary(glance: &Glance) -> Result<Option<RoomSummary>, StoreError> {
     let [messages, changes] = glance.head.streams;
-    let [Some(row), joined] = glance.rows.as_slice() else {
+    let [Some(row), joined, place @ ..] = glance.rows.as_slice() else {
         return Ok(None);
     };
     let last = glance.newest.as_ref();
     let last = last.filter(|(seq, _)| *seq == messages.head);
+    let last = last.map(|(_, row)| decode("message", row)).transpose()?;
+    let place = place.first().and_then(Option::as_ref);
+    let place = place.map(|row| member(row)).transpose()?;
     Ok(Some(RoomSummary {
         row: settings_of(row)?,
         members: joined
@@ -368,7 +373,8 @@ fn summary(glance: &Glance) -> Result<Option<RoomSummary>, StoreError> {
         head: messages.head,
         rev: changes.head,
         first: messages.first,
-        last: last.map(|(_, row)| decode("message", row)).transpose()?,
+        place: place.map(|place| place.with_newest(last.as_ref())),
+        last,
     }))
 }
 

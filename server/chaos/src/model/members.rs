@@ -213,7 +213,12 @@ fn markers(evidence: &Evidence<'_>, found: &mut Found) {
             let marks = evidence.actions.iter().filter_map(|action| {
                 let is_mine = action.player == player && action.ask.room() == Some(room);
                 match &action.reply {
-                    Some(Reply::Marker(read, _)) if is_mine && action.is_done() => Some(*read),
+                    // Whoever sends has read what came before.
+                    Some(Reply::Marker(read, _) | Reply::Sent(read))
+                        if is_mine && action.is_done() =>
+                    {
+                        Some(*read)
+                    }
                     _ => None,
                 }
             });

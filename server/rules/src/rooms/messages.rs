@@ -8,7 +8,7 @@ use pitturu_protocol::types::chat::{
     RoomKind, SendEphemeral, SendMessage, Sent,
 };
 
-use super::rows::{Change, ChangeRow, DELETED_KEPT, MessageRow};
+use super::rows::{Change, ChangeRow, DELETED_KEPT, MemberRow, MessageRow};
 use super::{Actor, Effects, Room, RoomEvent};
 use crate::signals::Listed;
 
@@ -60,6 +60,7 @@ impl Room {
         effects.rows.message = Some(MessageRow {
             msg: message.clone(),
             rev: 0,
+            moved: self.moved.beside(self.head),
         });
         effects.events.push(RoomEvent::Sent(message));
         Ok(Sent {
@@ -205,6 +206,9 @@ impl Room {
             change,
         };
         row.rev = self.rev;
+        if row.msg.seq == self.head {
+            row.moved = self.moved.beside(self.head);
+        }
         effects.rows.updated.push(row.clone());
         effects.rows.change = Some(change.clone());
         effects
@@ -238,16 +242,25 @@ impl Room {
 
     /// Whoever sends has read what came before, and takes up what was offered.
     fn read_up_to_here(&mut self, actor: &Actor, effects: &mut Effects) {
-        let Some(row) = self.members.get(&actor.user) else {
+        let Some(row) = self.members.get_mut(&actor.user) else {
             return;
         };
-        let mut row = row.clone();
         row.read = self.head;
+        let is_taken_up = row.invited_by.is_some() && self.row.kind == RoomKind::Direct;
+        let taken_up = is_taken_up.then(|| MemberRow {
+            invited_by: None,
+            ..row.clone()
+        });
         if self.row.kind == RoomKind::Direct {
-            row.invited_by = None;
             self.offer_again(actor, effects);
         }
-        self.save_member(row, effects);
+        if let Some(row) = taken_up {
+            self.save_member(row, effects);
+            return;
+        }
+        let passed = self.moved.sends(actor.user, self.head);
+        let passed = passed.and_then(|user| self.members.get(&user));
+        effects.rows.members.extend(passed.cloned());
     }
 
     /// Offers a direct room once more to a player who has not written in it: their list may have let it go for newer ones, or for

@@ -139,6 +139,10 @@ pub struct MessageRow {
     /// Revision of the newest change to it; 0 for none.
     #[serde(default)]
     pub rev: u64,
+    /// Players who wrote shortly before, and how many messages before this one, as far as their places do not say so. Of
+    /// use while this is the newest message: see [`super::markers`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<(UserId, u64)>,
 }
 
 /// A change to a message.

@@ -12,6 +12,7 @@ use pitturu_protocol::types::chat::{
 };
 
 use super::Effects;
+use super::markers::MovedMarkers;
 use super::rows::{MemberRow, MemberState, RoomRow, SanctionRow, StoredRoom};
 use crate::pages::Page;
 use crate::signals::{Listed, PlayerSignal};
@@ -76,6 +77,7 @@ pub struct Room {
     pub(super) rev: u64,
     pub(super) last_at: u64,
     pub(super) blocked: bool,
+    pub(super) moved: MovedMarkers,
     pub(super) sanctions: BTreeMap<UserId, SanctionRow>,
     /// How many sanctions there were when those that had run out were last looked for.
     pub(super) sanctions_swept: usize,
@@ -94,6 +96,10 @@ impl Room {
             .iter()
             .filter(|member| member.state == MemberState::Member)
             .count();
+        let moved = MovedMarkers::load(loaded.last.as_ref());
+        let members = loaded.members.into_iter();
+        let mut members: BTreeMap<_, _> = members.map(|row| (row.user, row)).collect();
+        moved.apply(&mut members);
         Self {
             head: loaded.head,
             rev: loaded.rev,
@@ -101,11 +107,8 @@ impl Room {
             changes_first: loaded.changes_first,
             last_at: loaded.last_at,
             joined: u32::try_from(joined).unwrap_or(u32::MAX),
-            members: loaded
-                .members
-                .into_iter()
-                .map(|member| (member.user, member))
-                .collect(),
+            members,
+            moved,
             row: loaded.row,
             blocked,
             sanctions_swept: loaded.sanctions.len(),
@@ -333,6 +336,7 @@ impl Room {
         if before.and_then(|row| self.listed(row)) != listed {
             self.tell_listed(row.user, listed, row.joined_at, effects);
         }
+        self.moved.is_stored(row.user);
         effects.rows.members.push(row.clone());
         if row.state == MemberState::Left {
             self.members.remove(&row.user);

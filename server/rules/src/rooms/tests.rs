@@ -1,3 +1,4 @@
+mod markers;
 mod slow_mode;
 
 use std::sync::Arc;

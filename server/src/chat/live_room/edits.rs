@@ -124,6 +124,8 @@ impl LiveRoom {
                 queue.message = recent.message(seq).map(|message| MessageRow {
                     msg: message.clone(),
                     rev: 0,
+                    // The room puts in what the newest message has to say.
+                    moved: Vec::new(),
                 });
             }
             let reactor = matches!(next.request, EditRequest::React(_))

@@ -11,13 +11,34 @@ use super::{
 };
 
 impl RoomStore {
-    /// Summaries, in the order of `rooms`. Unknown and deleted rooms are left out.
+    /// Summaries, in the order of `rooms`, each as of one moment. Unknown and deleted rooms are left out.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn summaries(&self, rooms: &[RoomId]) -> Result<Vec<RoomSummary>, StoreError> {
+        self.glance_at(rooms, None).await
+    }
+
+    /// As [`Self::summaries`], with this player's places.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn summaries_for(
+        &self,
+        user: UserId,
+        rooms: &[RoomId],
+    ) -> Result<Vec<RoomSummary>, StoreError> {
+        self.glance_at(rooms, Some(user)).await
+    }
+
+    async fn glance_at(
+        &self,
+        rooms: &[RoomId],
+        user: Option<UserId>,
+    ) -> Result<Vec<RoomSummary>, StoreError> {
         let entities = rooms.iter().map(|room| entity(*room)).collect();
-        let rows = vec![SETTINGS.to_vec(), JOINED.to_vec()];
+        let mut rows = vec![SETTINGS.to_vec(), JOINED.to_vec()];
+        rows.extend(user.map(member_key));
         let glances = self.entities.glances(entities, rows).await?;
         let known = glances.iter().flatten();
         known
@@ -25,7 +46,8 @@ impl RoomStore {
             .collect()
     }
 
-    /// One player's place in each of these rooms, in their order; none in unknown and deleted ones.
+    /// One player's place in each of these rooms, in their order; none in unknown and deleted ones. The read markers may be behind:
+    /// see [`pitturu_rules::rooms::markers`].
     ///
     /// # Errors
     /// Those of the store.

@@ -75,6 +75,7 @@ fn message(seq: u64, text: &str) -> MessageRow {
             reactions: Vec::new(),
         },
         rev: 0,
+        moved: Vec::new(),
     }
 }
 
