@@ -209,7 +209,9 @@ fn inboxes(evidence: &Evidence<'_>, found: &mut Found) {
         let is_complete = evidence.audit.players[number].inbox_gap == 0;
         let count = reasons[number].get(reason.as_str()).copied().unwrap_or(0);
         let is_right = match action.outcome {
-            Certainty::Done => count == 1 || (count == 0 && !is_complete),
+            Certainty::Done => {
+                count == 1 || (count == 0 && !(is_complete && is_told(evidence, action, *user)))
+            }
             Certainty::Refused => count == 0,
             Certainty::Unknown => count <= 1,
         };
@@ -221,6 +223,35 @@ fn inboxes(evidence: &Evidence<'_>, found: &mut Found) {
             found.add(evidence, "inbox", (action.ask.room(), Some(*user)), message);
         }
     }
+}
+
+/// Whether a player surely hears of the kick or ban: they do not block who acts, and a ban meets them in the room.
+fn is_told(evidence: &Evidence<'_>, action: &Action, user: UserId) -> bool {
+    let actor = evidence.users[action.player];
+    let others = evidence.actions.iter();
+    let others = others.filter(|other| !std::ptr::eq(*other, action) && !other.is_refused());
+    let by_user = |other: &&Action| evidence.users[other.player] == user;
+    let is_blocked = others
+        .clone()
+        .filter(by_user)
+        .any(|other| matches!(other.ask, Ask::Block { user } if user == actor));
+    if is_blocked || !matches!(action.ask, Ask::Ban { .. }) {
+        return !is_blocked;
+    }
+    let here = others.filter(|other| other.ask.room() == action.ask.room());
+    let joins = here.clone().filter(by_user).filter(|other| {
+        matches!(other.ask, Ask::Join { .. }) && other.is_done() && other.ends < action.begins
+    });
+    let Some(joined) = joins.max_by_key(|join| join.begins) else {
+        return false;
+    };
+    !here
+        .filter(|other| other.ends > joined.begins && other.begins < action.ends)
+        .any(|other| match &other.ask {
+            Ask::Leave { .. } => by_user(&other),
+            Ask::Kick { user: out, .. } | Ask::Ban { user: out, .. } => *out == user,
+            _ => false,
+        })
 }
 
 /// What came of an inbox came once, in order, and is what the inbox has.
