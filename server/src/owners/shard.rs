@@ -38,6 +38,8 @@ pub struct Shard<E: Entity> {
     fanout_max: usize,
     lives: u64,
     ticks: u64,
+    /// Entities that the gauge counts for this shard.
+    counted: usize,
 }
 
 impl<E: Entity> Worker for Shard<E> {
@@ -82,6 +84,7 @@ impl<E: Entity> Shard<E> {
             fanout_max: 0,
             lives: 0,
             ticks: 0,
+            counted: 0,
         }
     }
 
@@ -249,7 +252,10 @@ impl<E: Entity> Shard<E> {
             self.note_pending_fanout(id);
         }
         if sweep {
-            gauge!(E::LIVE_GAUGE).set(self.slots.len() as f64);
+            // All shards of a kind count into one gauge.
+            let live = self.slots.len();
+            gauge!(E::LIVE_GAUGE).increment(live as f64 - self.counted as f64);
+            self.counted = live;
         }
     }
 }
