@@ -19,6 +19,7 @@
 
 pub mod cli;
 pub mod run;
+pub mod server;
 
 mod actions;
 mod audit;
@@ -30,5 +31,4 @@ mod raw;
 mod record;
 mod report;
 mod sdk;
-mod server;
 mod tokens;
