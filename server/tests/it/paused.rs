@@ -9,8 +9,8 @@ use pitturu_protocol::types::system::Echo;
 use crate::launch::Server;
 use crate::player::{Came, Player};
 
-/// Fifteen pings.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Fifteen pings, and a minute.
+const PAUSES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(60)];
 const PING: &str = "heartbeat.ping=200ms";
 
 fn echo() -> Echo {
@@ -38,9 +38,9 @@ fn nobody_who_answers_is_disconnected_by_a_pause_and_who_is_gone_still_is() {
     let (mut gone, _) = Player::guest(server.ws, "Dan");
     gone.pongs = false;
 
-    for round in 0..2 {
+    for (round, pause) in PAUSES.into_iter().enumerate() {
         server.signal("STOP");
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
         // The first one has said something meanwhile, which lies in the socket; the others have not been asked anything.
         let message = SendMessage {
             room,
