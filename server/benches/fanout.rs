@@ -113,7 +113,8 @@ impl Rooms {
     fn deliver(&mut self) -> u64 {
         let mut sent = 0;
         for room in &mut self.rooms {
-            room.deliver(ROOM, self.frame.clone(), Cursor::default());
+            let around = (Cursor::default(), Cursor::default());
+            room.deliver(ROOM, self.frame.clone(), around);
             sent += room.flush().sent;
         }
         sent

@@ -14,7 +14,7 @@ use pitturu_server::chat::recent::message_frame;
 use pitturu_server::connections::connection::Connection;
 use pitturu_server::connections::link::{Broadcast, Peer};
 use pitturu_server::connections::opening::Opening;
-use pitturu_server::connections::outbox::{LatestKey, Outbox};
+use pitturu_server::connections::outbox::{Cut, LatestKey, Outbox};
 use pitturu_server::owners::followers::{Delivered, Followers};
 
 const ROOM: RoomId = RoomId::from_bytes([7; 10]);
@@ -73,7 +73,8 @@ impl Room {
         for message in messages {
             let frame = message_frame(ROOM, message);
             bytes += frame.len();
-            self.followers.deliver(ROOM, frame, Cursor::default());
+            let around = (Cursor::default(), Cursor::default());
+            self.followers.deliver(ROOM, frame, around);
             let delivered = self.followers.flush();
             let sent = self.connections.len() as u64;
             assert_eq!(delivered, Delivered { sent, cut: 0 });
@@ -167,7 +168,12 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
         }
         outbox.revoke(64, frame.clone());
         outbox.answer(64, frame.clone());
-        outbox.cut(ROOM, Opening::numbered(0), Cursor::default());
+        outbox.cut(Cut {
+            room: ROOM,
+            opening: Opening::numbered(0),
+            cursor: Cursor::default(),
+            until: Cursor::default(),
+        });
         while outbox.take_batch().is_some() {}
         assert_eq!(outbox.snapshot(Bytes::new()).answered.len(), 65);
         assert!(outbox.take_cut().is_some());

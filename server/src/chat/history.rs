@@ -173,38 +173,37 @@ pub struct FillPage {
     pub complete: bool,
 }
 
-/// Reads the page after the cursor.
+/// Reads the page after the cursor, up to what the room has told.
 ///
-/// Changes are read before messages, so that every message that a change follows is found.
-pub async fn fill(rooms: &RoomStore, room: RoomId, from: Cursor) -> Result<FillPage, StoreError> {
-    let Some(summary) = rooms.summaries(&[room]).await?.pop() else {
-        return Ok(FillPage {
-            frames: Vec::new(),
-            cursor: from,
-            head: from.seq,
-            complete: true,
-        });
-    };
-    let changes = rooms
-        .changes_after(room, from.rev, FILL_ITEMS, PAGE_BYTES_MAX)
-        .await?;
-    let rows = rooms
-        .messages_after(room, from.seq, FILL_ITEMS, PAGE_BYTES_MAX)
-        .await?;
-    let changed = changed_messages(rooms, room, &changes, &rows).await?;
-    let head = rows
-        .last()
-        .map_or(summary.head, |row| row.msg.seq.max(summary.head));
-    let rev = changes
-        .last()
-        .map_or(summary.rev, |row| row.rev.max(summary.rev));
-
+/// A commit can be read before the room has its report. What it brings is not in the page: the room may have decided it after
+/// an end of this opening that the connection has not been told yet, and tells it to those who open the room after that.
+pub async fn fill(
+    rooms: &RoomStore,
+    room: RoomId,
+    from: Cursor,
+    until: Cursor,
+) -> Result<FillPage, StoreError> {
+    let (head, rev) = (until.seq.max(from.seq), until.rev.max(from.rev));
     let mut page = FillPage {
         frames: Vec::new(),
         cursor: from,
         head,
         complete: false,
     };
+    if rooms.summaries(&[room]).await?.is_empty() {
+        page.complete = true;
+        return Ok(page);
+    }
+    let mut changes = rooms
+        .changes_after(room, from.rev, FILL_ITEMS, PAGE_BYTES_MAX)
+        .await?;
+    changes.retain(|row| row.rev <= rev);
+    let mut rows = rooms
+        .messages_after(room, from.seq, FILL_ITEMS, PAGE_BYTES_MAX)
+        .await?;
+    rows.retain(|row| row.msg.seq <= head);
+    let changed = changed_messages(rooms, room, &changes, &rows).await?;
+
     // What the store no longer has lies before the first row that it gave, or is everything up to the head.
     let first = rows.first().map_or(head + 1, |row| row.msg.seq);
     if from.seq + 1 < first {

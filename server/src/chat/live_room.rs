@@ -36,7 +36,6 @@ use super::store;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
-use crate::connections::opening::Opening;
 use crate::connections::recipient::Recipient;
 use crate::owners::followers::Followers;
 use crate::owners::journal::Journal;
@@ -71,8 +70,6 @@ enum Answer {
     View(PendingOpen),
     /// A connection that follows no longer.
     Closed(PendingClose),
-    /// A connection that has read up to there, and becomes live.
-    Attached(Arc<Connection>, Opening, Cursor),
     /// Messages before this sequence are kept no longer.
     Retained(u64),
 }
@@ -305,9 +302,6 @@ impl LiveRoom {
             Answer::Members(requester, page) => Self::answer_members(context, requester, page),
             Answer::View(open) => self.open(open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
-            Answer::Attached(connection, opening, cursor) => {
-                self.attach(&connection, opening, cursor);
-            }
             Answer::Retained(first) => self.retained(context, first),
         }
         for event in pending.events {

@@ -90,6 +90,9 @@ pub struct Cut {
     pub opening: Opening,
     /// Everything up to here is in the outbox or was sent.
     pub cursor: Cursor,
+    /// The newest that the room has told. What the store has beyond it is not read: it may have been decided after what the room
+    /// tells this connection next.
+    pub until: Cursor,
 }
 
 /// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
@@ -386,15 +389,11 @@ impl Outbox {
         }
     }
 
-    /// Marks a room's stream as stopped after `cursor`.
-    pub fn cut(&self, room: RoomId, opening: Opening, cursor: Cursor) {
+    /// Marks a room's stream as stopped: the driver reads it on.
+    pub fn cut(&self, cut: Cut) {
         let mut waiting = self.lock();
-        waiting.cuts.retain(|cut| cut.room != room);
-        waiting.cuts.push(Cut {
-            room,
-            opening,
-            cursor,
-        });
+        waiting.cuts.retain(|held| held.room != cut.room);
+        waiting.cuts.push(cut);
         self.notify(waiting);
     }
 
@@ -578,20 +577,17 @@ mod tests {
     fn a_cut_waits_until_the_outbox_has_drained() {
         let outbox = Outbox::new(100);
         outbox.control(frame(1, 60));
-        let cursor = Cursor { seq: 7, rev: 2 };
-        let opening = Opening::numbered(1);
-        outbox.cut(room(1), Opening::numbered(0), Cursor::default());
-        outbox.cut(room(1), opening, cursor);
+        let cut = |number, seq| Cut {
+            room: room(1),
+            opening: Opening::numbered(number),
+            cursor: Cursor { seq, rev: 2 },
+            until: Cursor { seq: 9, rev: 2 },
+        };
+        outbox.cut(cut(0, 0));
+        outbox.cut(cut(1, 7));
         assert_eq!(outbox.take_cut(), None);
         outbox.take_batch();
-        assert_eq!(
-            outbox.take_cut(),
-            Some(Cut {
-                room: room(1),
-                opening,
-                cursor
-            })
-        );
+        assert_eq!(outbox.take_cut(), Some(cut(1, 7)));
         assert_eq!(outbox.take_cut(), None);
     }
 

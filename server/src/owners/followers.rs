@@ -15,7 +15,7 @@ use super::spread;
 use crate::connections::connection::Connection;
 use crate::connections::link::Broadcast;
 use crate::connections::opening::Opening;
-use crate::connections::outbox::{BATCH_BYTES, LatestKey};
+use crate::connections::outbox::{BATCH_BYTES, Cut, LatestKey};
 
 /// One entry to send, with the cursor after it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,14 +34,26 @@ struct Follower {
     live: bool,
 }
 
+impl Follower {
+    /// Stops the stream on this connection after `cursor`, while the room's end is `until`.
+    fn cut(&self, room: RoomId, cursor: Cursor, until: Cursor) {
+        self.connection.outbox.cut(Cut {
+            room,
+            opening: self.opening,
+            cursor,
+            until,
+        });
+    }
+}
+
 /// Frames that go out in one message.
 type Frames = SmallVec<[Bytes; 1]>;
 
 /// What has not been sent yet.
 #[derive(Debug)]
 enum Unsent {
-    /// Entries of the room's stream, in order, and the cursor ahead of the first.
-    Entries(RoomId, Cursor, Frames),
+    /// Entries of the room's stream, in order, and the cursors ahead of the first and behind the last.
+    Entries(RoomId, (Cursor, Cursor), Frames),
     /// Events that nobody misses, for everybody but one player.
     Volatile(Frames, Option<UserId>),
     /// A state that replaces the one before it.
@@ -216,9 +228,10 @@ impl Followers {
         };
         let follower = &mut self.list[place];
         let mut at = from;
+        let until = steps.last().map_or(from, |step| step.cursor);
         for step in steps {
             if follower.connection.outbox.catch_up(&step.frame).is_err() {
-                follower.connection.outbox.cut(room, follower.opening, at);
+                follower.cut(room, at, until);
                 follower.live = false;
                 return false;
             }
@@ -228,13 +241,16 @@ impl Followers {
         true
     }
 
-    /// Gathers one entry of the stream for every live connection; `before` is the cursor ahead of it.
-    pub fn deliver(&mut self, room: RoomId, frame: Bytes, before: Cursor) {
+    /// Gathers one entry of the stream for every live connection, with the cursors ahead of it and behind it.
+    pub fn deliver(&mut self, room: RoomId, frame: Bytes, (before, after): (Cursor, Cursor)) {
         match self.unsent.last_mut() {
-            Some(Unsent::Entries(_, _, frames)) if has_room(frames, &frame) => frames.push(frame),
+            Some(Unsent::Entries(_, (_, end), frames)) if has_room(frames, &frame) => {
+                *end = after;
+                frames.push(frame);
+            }
             _ => self
                 .unsent
-                .push(Unsent::Entries(room, before, smallvec![frame])),
+                .push(Unsent::Entries(room, (before, after), smallvec![frame])),
         }
     }
 
@@ -270,8 +286,8 @@ impl Followers {
         let mut unsent = std::mem::take(&mut self.unsent);
         for unsent in unsent.drain(..) {
             match unsent {
-                Unsent::Entries(room, before, frames) => {
-                    let entries = self.send_entries(room, before, &frames);
+                Unsent::Entries(room, around, frames) => {
+                    let entries = self.send_entries(room, around, &frames);
                     delivered.sent += entries.sent;
                     delivered.cut += entries.cut;
                 }
@@ -304,7 +320,12 @@ impl Followers {
         spread::for_each(&mut self.list, |followers| followers.iter().for_each(&act));
     }
 
-    fn send_entries(&mut self, room: RoomId, before: Cursor, frames: &[Bytes]) -> Delivered {
+    fn send_entries(
+        &mut self,
+        room: RoomId,
+        (before, after): (Cursor, Cursor),
+        frames: &[Bytes],
+    ) -> Delivered {
         let entries = frames.len() as u64;
         let message = Broadcast::new(together(frames));
         let (sent, cut) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -316,7 +337,7 @@ impl Followers {
                     here_sent += entries;
                 } else {
                     follower.live = false;
-                    outbox.cut(room, follower.opening, before);
+                    follower.cut(room, before, after);
                     here_cut += 1;
                 }
             }
@@ -339,8 +360,7 @@ impl Followers {
         self.flush();
         for follower in &mut self.list {
             if std::mem::take(&mut follower.live) {
-                let opening = follower.opening;
-                follower.connection.outbox.cut(room, opening, cursor);
+                follower.cut(room, cursor, cursor);
             }
         }
     }

@@ -35,8 +35,8 @@ type Reading = JoinHandle<Page>;
 /// What is read on, and by which right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// A room, as long as it is open as this.
-    Room(RoomId, Opening),
+    /// A room, as long as it is open as this, up to the end that it had told.
+    Room(RoomId, Opening, Cursor),
     /// The inbox of the player, as long as that player is signed in.
     Inbox(UserId),
 }
@@ -44,7 +44,7 @@ enum Source {
 impl Source {
     const fn stream(self) -> Stream {
         match self {
-            Self::Room(room, _) => Stream::Room(room),
+            Self::Room(room, ..) => Stream::Room(room),
             Self::Inbox(_) => Stream::Inbox,
         }
     }
@@ -52,7 +52,7 @@ impl Source {
     /// Does `act` if the right still holds; it holds until `act` is done.
     fn while_allowed(self, connection: &Connection, act: impl FnOnce()) -> bool {
         match self {
-            Self::Room(room, opening) => connection.while_open(room, opening, act),
+            Self::Room(room, opening, _) => connection.while_open(room, opening, act),
             Self::Inbox(user) => connection.while_signed_in(user, act),
         }
     }
@@ -60,7 +60,12 @@ impl Source {
     /// Has it read on from there.
     fn read_on(self, connection: &Connection, from: Cursor) {
         match self {
-            Self::Room(room, opening) => connection.outbox.cut(room, opening, from),
+            Self::Room(room, opening, until) => connection.outbox.cut(Cut {
+                room,
+                opening,
+                cursor: from,
+                until,
+            }),
             Self::Inbox(_) => connection.outbox.inbox_grew(),
         }
     }
@@ -207,7 +212,7 @@ impl Backfill {
         }
         counter!("pitturu_backfilled_total").increment(entries);
         match (source, fill.complete) {
-            (Source::Room(room, opening), true) => {
+            (Source::Room(room, opening, _), true) => {
                 let attach = Command::Attach(room, Arc::clone(connection), opening, fill.cursor);
                 context.services.rooms.send(attach);
             }
@@ -228,12 +233,12 @@ impl Backfill {
 fn read_room(context: Arc<SessionContext>, cut: Cut) -> Reading {
     let (room, from) = (cut.room, cut.cursor);
     tokio::spawn(async move {
-        let result = history::fill(&context.services.room_store, room, from).await;
+        let result = history::fill(&context.services.room_store, room, from, cut.until).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;
         }
         Page {
-            source: Source::Room(room, cut.opening),
+            source: Source::Room(room, cut.opening, cut.until),
             from,
             result,
         }

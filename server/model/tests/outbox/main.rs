@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use pitturu_model::connections::link::Broadcast;
 use pitturu_model::connections::opening::Opening;
-use pitturu_model::connections::outbox::{LatestKey, Outbox};
+use pitturu_model::connections::outbox::{Cut, LatestKey, Outbox};
 use pitturu_model::explore;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, Cursor};
@@ -79,6 +79,15 @@ fn cursor(number: u8) -> Cursor {
     Cursor {
         seq: number.into(),
         rev: 0,
+    }
+}
+
+fn cut(room: RoomId, number: u8) -> Cut {
+    Cut {
+        room,
+        opening: OPENING,
+        cursor: cursor(number),
+        until: cursor(number),
     }
 }
 
@@ -151,7 +160,7 @@ impl Filler {
             let event = broadcast(From::Stream, number);
             if self.put(|outbox| outbox.durable(&event)).is_err() {
                 assert!(!self.is_wide, "there is room");
-                self.put(|outbox| outbox.cut(STREAM, OPENING, cursor(number - 1)));
+                self.put(|outbox| outbox.cut(cut(STREAM, number - 1)));
                 return;
             }
         }
@@ -181,7 +190,7 @@ impl Filler {
             let state = broadcast(From::State, number);
             self.put(|outbox| outbox.latest(LatestKey::of::<RoomUpdated>(STREAM), &state));
             if number <= CUTS {
-                self.put(|outbox| outbox.cut(OTHER, OPENING, cursor(number)));
+                self.put(|outbox| outbox.cut(cut(OTHER, number)));
             }
         }
     }

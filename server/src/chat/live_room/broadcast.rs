@@ -31,13 +31,15 @@ impl LiveRoom {
             RoomEvent::Sent(message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_message(message);
-                self.followers.deliver(self.id, frame, before);
+                let around = (before, self.recent.end());
+                self.followers.deliver(self.id, frame, around);
             }
             RoomEvent::Said(said) => self.followers.volatile(frame::event(&said).into(), None),
             RoomEvent::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
-                self.followers.deliver(self.id, frame, before);
+                let around = (before, self.recent.end());
+                self.followers.deliver(self.id, frame, around);
             }
             RoomEvent::Updated(info) => {
                 let key = LatestKey::of::<RoomUpdated>(self.id);

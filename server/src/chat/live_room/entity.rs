@@ -16,6 +16,7 @@ use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom};
+use crate::connections::outbox::Cut;
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::shard::{loaded_anew, overloaded};
@@ -88,9 +89,14 @@ impl Entity for LiveRoom {
                 // It was deleted, and its rows are gone: there is nothing to read on.
                 lose(room, &[connection], LostReason::Deleted);
             }
-            // The driver tries again after a pause.
+            // The driver looks whether the store can be read, after a pause if not, and asks again.
             Command::Attach(room, connection, opening, cursor) => {
-                connection.outbox.cut(room, opening, cursor);
+                connection.outbox.cut(Cut {
+                    room,
+                    opening,
+                    cursor,
+                    until: cursor,
+                });
             }
             // Nothing is told to rooms.
             Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
@@ -240,10 +246,6 @@ impl Entity for LiveRoom {
                 }
                 // The store has no part in it.
                 Answer::Closed(closing) => closed.push(closing),
-                // Its driver reads on from there.
-                Answer::Attached(connection, opening, cursor) => {
-                    connection.outbox.cut(self.id, opening, cursor);
-                }
                 Answer::Retained(_) => {}
             }
         }

@@ -20,11 +20,12 @@ use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo, Report};
 use super::super::recent::Recent;
 use super::super::request::FollowRequest;
 use super::super::store;
-use super::{Answer, Context, LiveRoom, Pending, Waiter, body, reply_frame};
+use super::{Answer, Context, LiveRoom, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::{Connection, FollowRefused, too_many_open};
 use crate::connections::opening::Opening;
+use crate::connections::outbox::Cut;
 use crate::owners::journal::Journal;
 use crate::owners::keys::{self, Keys, Seen, of_this_request};
 use crate::owners::signals::Outgoing;
@@ -424,7 +425,12 @@ impl LiveRoom {
                 self.attach(&open.connection, number, from);
             }
             ReplyTo::Task(to) => {
-                open.connection.outbox.cut(self.id, number, from);
+                open.connection.outbox.cut(Cut {
+                    room: self.id,
+                    opening: number,
+                    cursor: from,
+                    until: end,
+                });
                 drop(to.send(Ok(view)));
             }
         }
@@ -437,9 +443,6 @@ impl LiveRoom {
     }
 
     /// Makes a connection live if what it lacks is still in memory; otherwise its driver reads on from the store.
-    ///
-    /// What the driver has read may be ahead of what the room has told: a commit is there to be read before its report has come here.
-    /// Then the connection waits in line behind it, or it would hear the same once more.
     pub(super) fn attach(
         &mut self,
         connection: &Arc<Connection>,
@@ -449,20 +452,13 @@ impl LiveRoom {
         if !self.followers.is_open(connection.id, opening) {
             return;
         }
-        let end = self.recent.end();
-        if (cursor.seq > end.seq || cursor.rev > end.rev) && !self.pending.is_empty() {
-            let pending = Pending {
-                answer: Answer::Attached(Arc::clone(connection), opening, cursor),
-                events: Vec::new(),
-                head: self.room.head(),
-                version: 0,
-                signals: Vec::new(),
-            };
-            self.pending.push(pending, true);
-            return;
-        }
         match self.recent.after(cursor) {
-            None => connection.outbox.cut(self.id, opening, cursor),
+            None => connection.outbox.cut(Cut {
+                room: self.id,
+                opening,
+                cursor,
+                until: self.recent.end(),
+            }),
             Some(steps) => {
                 if self
                     .followers
