@@ -9,16 +9,17 @@ mod calls;
 mod edits;
 mod entity;
 mod following;
+mod order;
 mod retention;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{Cursor, ServerFrame};
-use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::Members;
 use pitturu_rules::rooms::rows::Change;
 use pitturu_rules::rooms::{Effects, Room, RoomEvent};
@@ -29,8 +30,9 @@ use serde::Serialize;
 
 use self::edits::EditQueue;
 use self::following::{PendingClose, PendingOpen, refuse_follow};
+use self::order::Held;
 use super::Environment;
-use super::command::{Close, Fetched, Follow, RoomCall};
+use super::command::{Fetched, Follow};
 use super::recent::Recent;
 use super::store;
 use crate::connections::call::PendingCall;
@@ -116,8 +118,7 @@ pub struct LiveRoom {
     followers: Followers,
     pending: DurableLine<Pending>,
     keys: Keys<Waiter>,
-    /// Calls of players whose earlier call is being looked up: they keep their order.
-    behind_look_up: HashMap<UserId, VecDeque<RoomCall>>,
+    held: Held,
     /// Repetitions of calls that made or joined the room, to open it as soon as what runs now is done.
     follow_again: Vec<Follow>,
     outgoing: Outgoing,
@@ -126,8 +127,6 @@ pub struct LiveRoom {
     edit_queues: HashMap<u64, EditQueue>,
     /// Of a direct room: its players' display names, as they were read for the last opening.
     peer_names: HashMap<UserId, Arc<str>>,
-    /// Connections for whose opening a name is being read, and what closes the room there again.
-    naming: Vec<(ConnectionId, Vec<Close>)>,
     presence_due_at: Option<Steady>,
     presence_sent_at: Steady,
     used_at: Steady,
@@ -194,12 +193,11 @@ impl LiveRoom {
             followers: Followers::default(),
             pending: DurableLine::default(),
             keys,
-            behind_look_up: HashMap::new(),
+            held: Held::default(),
             follow_again: Vec::new(),
             outgoing,
             edit_queues: HashMap::new(),
             peer_names: HashMap::new(),
-            naming: Vec::new(),
             presence_due_at: None,
             presence_sent_at: Steady::default(),
             used_at: now,

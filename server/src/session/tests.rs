@@ -9,6 +9,7 @@ mod documented;
 mod faulty;
 mod integers;
 mod keys;
+mod order;
 mod pages;
 mod presence;
 mod rights;

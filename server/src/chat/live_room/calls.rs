@@ -1,7 +1,5 @@
 //! Calls that a room answers without being followed by them: decided by its rules, or read.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
@@ -22,16 +20,11 @@ use crate::owners::keys::{Seen, of_this_request};
 impl LiveRoom {
     /// Takes a call.
     pub(super) fn handle_call(&mut self, context: &Context, call: RoomCall, now: Steady) {
-        self.used_at = now;
         let Some(key) = &call.key else {
             self.carry_out(context, call, now);
             return;
         };
         let user = call.actor.user;
-        if let Some(waiting) = self.behind_look_up.get_mut(&user) {
-            waiting.push_back(call);
-            return;
-        }
         let waiter = || Waiter::Call(call.recipient.clone(), call.call);
         match self.keys.see(user, key, self.room.head(), waiter) {
             Ok(Seen::First) => self.carry_out(context, call, now),
@@ -57,7 +50,7 @@ impl LiveRoom {
             self.recalled(context, call, found, now);
             return;
         }
-        self.behind_look_up.insert(user, VecDeque::new());
+        self.held.hold(user);
         let reporter = context.reporter(self.id, self.life);
         tokio::spawn(async move {
             let found = recalling.await;
@@ -65,23 +58,8 @@ impl LiveRoom {
         });
     }
 
-    /// The store has answered; calls of the same player that came meanwhile go on behind this one.
-    pub(super) fn looked_up(
-        &mut self,
-        context: &Context,
-        call: RoomCall,
-        found: Result<Option<KeyedResult>, StoreError>,
-        now: Steady,
-    ) {
-        let user = call.actor.user;
-        let behind = self.behind_look_up.remove(&user).unwrap_or_default();
-        self.recalled(context, call, found, now);
-        for call in behind {
-            self.handle_call(context, call, now);
-        }
-    }
-
-    fn recalled(
+    /// The store has said whether the call was carried out before.
+    pub(super) fn recalled(
         &mut self,
         context: &Context,
         call: RoomCall,

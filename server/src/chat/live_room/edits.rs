@@ -11,6 +11,7 @@ use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Effects};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
+use smallvec::SmallVec;
 
 use super::super::command::{FetchedMessage, Report};
 use super::super::request::EditRequest;
@@ -72,7 +73,11 @@ impl LiveRoom {
             actor,
             request,
         });
-        self.edit_on(context, seq, now);
+        let user = queue.calls.back().map(|edit| edit.actor.user);
+        let applied = self.edit_on(context, seq, now);
+        if let Some(user) = user.filter(|user| !applied.contains(user)) {
+            self.held.hold(user);
+        }
     }
 
     /// A message has come from the store.
@@ -94,7 +99,9 @@ impl LiveRoom {
             }) => {
                 queue.message.get_or_insert(message);
                 queue.reactions.extend(reactions);
-                self.edit_on(context, seq, now);
+                for user in self.edit_on(context, seq, now) {
+                    self.came(context, user, now, |_| ());
+                }
                 return;
             }
             Ok(_) => Fault::of(Code::MessageNotFound),
@@ -102,24 +109,28 @@ impl LiveRoom {
         };
         if let Some(queue) = self.edit_queues.remove(&seq) {
             for requester in queue.into_requesters() {
-                self.refuse_requester(&requester, &fault);
+                self.came(context, requester.user, now, |room| {
+                    room.refuse_requester(&requester, &fault);
+                });
             }
         }
     }
 
-    /// Carries out what waits for the message, as far as what it needs is here.
-    fn edit_on(&mut self, context: &Context, seq: u64, now: Steady) {
+    /// Carries out what waits for the message, as far as what it needs is here. Whose it was.
+    fn edit_on(&mut self, context: &Context, seq: u64, now: Steady) -> SmallVec<[UserId; 1]> {
+        let mut applied = SmallVec::new();
         loop {
             let recent = &self.recent;
             let Some(queue) = self.edit_queues.get_mut(&seq) else {
-                return;
+                return applied;
             };
             let Some(next) = queue.calls.front() else {
-                return;
+                return applied;
             };
             if queue.fetching {
-                return;
+                return applied;
             }
+            applied.push(next.actor.user);
             if queue.message.is_none() {
                 queue.message = recent.message(seq).map(|message| MessageRow {
                     msg: message.clone(),
@@ -133,8 +144,9 @@ impl LiveRoom {
                 .filter(|user| !queue.reactions.contains_key(user));
             if queue.message.is_none() || reactor.is_some() {
                 queue.fetching = true;
+                applied.pop();
                 fetch(context, self, seq, reactor);
-                return;
+                return applied;
             }
             self.apply_next(context, seq, now);
         }

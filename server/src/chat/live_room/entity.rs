@@ -15,6 +15,7 @@ use super::super::recent::RECENT_MAX;
 use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
 use super::following::refuse_follow;
+use super::order::Asked;
 use super::{Answer, Context, LiveRoom};
 use crate::connections::outbox::Cut;
 use crate::owners::entity::Entity;
@@ -179,10 +180,10 @@ impl Entity for LiveRoom {
             {
                 refuse_follow(*follow, &overloaded());
             }
-            Command::Call(call) => self.handle_call(context, *call, now),
-            Command::Follow(follow) => self.handle_follow(context, *follow, now),
-            Command::Close(close) => self.handle_close(context, *close, now),
-            Command::Create(create) => self.handle_follow(context, (*create).into(), now),
+            Command::Call(call) => self.ask(context, Asked::Call(call), now),
+            Command::Follow(follow) => self.ask(context, Asked::Follow(follow), now),
+            Command::Close(close) => self.ask(context, Asked::Close(close), now),
+            Command::Create(create) => self.ask(context, create.into(), now),
             Command::Attach(_, connection, opening, cursor) => {
                 self.attach(&connection, opening, cursor);
             }
@@ -200,10 +201,23 @@ impl Entity for LiveRoom {
     fn report(&mut self, context: &Context, report: Report, now: Steady) {
         match report {
             Report::Message(seq, result) => self.fetched(context, seq, result, now),
-            Report::Recalled(call, found) => self.looked_up(context, *call, found, now),
-            Report::Named(follow, name) => self.named(context, *follow, name, now),
+            Report::Recalled(call, found) => {
+                let user = call.actor.user;
+                self.came(context, user, now, |room| {
+                    room.recalled(context, *call, found, now);
+                });
+            }
+            Report::Named(follow, name) => {
+                let user = follow.actor.user;
+                self.came(context, user, now, |room| {
+                    room.named(context, *follow, name, now);
+                });
+            }
             Report::FollowRecalled(follow, found) => {
-                self.follow_looked_up(context, *follow, found, now);
+                let user = follow.actor.user;
+                self.came(context, user, now, |room| {
+                    room.follow_looked_up(context, *follow, found, now);
+                });
             }
             Report::Outlived(bounds) => self.outlived(context, bounds, now),
             Report::Removed(result) => self.removed(result),
@@ -249,14 +263,7 @@ impl Entity for LiveRoom {
                 Answer::Retained(_) => {}
             }
         }
-        for (_, calls) in std::mem::take(&mut self.behind_look_up) {
-            for call in calls {
-                call.recipient.refuse(call.call, &fault);
-            }
-        }
-        for close in self.naming.drain(..).flat_map(|(_, closes)| closes) {
-            close.connection.refuse(close.call, &fault);
-        }
+        self.held.refuse_all(&fault);
         for (_, queue) in std::mem::take(&mut self.edit_queues) {
             for requester in queue.into_requesters() {
                 self.refuse_requester(&requester, &fault);
@@ -319,8 +326,7 @@ impl Entity for LiveRoom {
             && self.edit_queues.is_empty()
             && self.answered.is_empty()
             && self.outgoing.is_empty()
-            && self.behind_look_up.is_empty()
-            && self.naming.is_empty()
+            && self.held.is_empty()
             && now >= self.used_at.after_ms(IDLE_MS)
     }
 

@@ -152,7 +152,6 @@ impl LiveRoom {
     /// Opens or joins. Answers once everything decided before is durable. A direct room is shown under the other player's name, which
     /// has to be known first.
     pub(super) fn handle_follow(&mut self, context: &Context, follow: Follow, now: Steady) {
-        self.used_at = now;
         let Some(peer) = self.peer_of(follow.actor.user) else {
             return self.follow(context, follow, now);
         };
@@ -161,7 +160,7 @@ impl LiveRoom {
             self.peer_names.insert(peer, name);
             return self.follow(context, follow, now);
         }
-        self.naming.push((follow.connection.id, Vec::new()));
+        self.held.hold(follow.actor.user);
         let reporter = context.reporter(self.id, self.life);
         tokio::spawn(async move {
             let name = players.display_name(peer).await;
@@ -169,7 +168,7 @@ impl LiveRoom {
         });
     }
 
-    /// The name is known now. What the connection has asked for meanwhile goes on behind it.
+    /// The name is known now.
     pub(super) fn named(
         &mut self,
         context: &Context,
@@ -177,7 +176,6 @@ impl LiveRoom {
         name: Result<Option<Arc<str>>, StoreError>,
         now: Steady,
     ) {
-        let id = follow.connection.id;
         match (name, self.peer_of(follow.actor.user)) {
             (Ok(name), Some(peer)) => {
                 self.peer_names.insert(peer, name.unwrap_or_default());
@@ -185,11 +183,6 @@ impl LiveRoom {
             }
             (Ok(_), None) => refuse_follow(follow, &super::no_such_room()),
             (Err(error), _) => refuse_follow(follow, &error.into()),
-        }
-        let at = self.naming.iter().position(|(held, _)| *held == id);
-        let closes = at.map(|at| self.naming.remove(at).1);
-        for close in closes.into_iter().flatten() {
-            self.handle_close(context, close, now);
         }
     }
 
@@ -239,6 +232,7 @@ impl LiveRoom {
                     self.follow_looked_up(context, *follow, found, now);
                     return;
                 }
+                self.held.hold(user);
                 let reporter = context.reporter(self.id, self.life);
                 tokio::spawn(async move {
                     let found = recalling.await;
@@ -364,14 +358,8 @@ impl LiveRoom {
 
     /// Ends following once everything decided before is durable: an opening that waits for that is closed as well.
     pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: Steady) {
-        self.used_at = now;
         if !self.room.is_known_to(&close.actor) {
             close.connection.refuse(close.call, &super::no_such_room());
-            return;
-        }
-        let id = close.connection.id;
-        if let Some((_, waiting)) = self.naming.iter_mut().find(|(held, _)| *held == id) {
-            waiting.push(close);
             return;
         }
         let _entered = close.span.entered();
