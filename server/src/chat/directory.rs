@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
@@ -35,6 +36,9 @@ use crate::random::random_bytes;
 
 /// Rooms of one handle that an entering player finds ended, one after the other.
 const HOLDERS_MAX: usize = 8;
+
+/// How long an entering player waits for the end of a handle's room to become durable, each time.
+const END_PAUSE: Duration = Duration::from_millis(50);
 
 /// Knows what players call themselves.
 #[async_trait]
@@ -244,7 +248,9 @@ impl RoomDirectory {
         };
         if unread > 0 {
             let read = place.read.max(summary.first.saturating_sub(1));
-            let deleted = self.rooms.deleted_after(info.room, read).await?;
+            // Read after the head, so no further: what came and went meanwhile is not in it.
+            let deleted = self.rooms.deleted_between(info.room, read, info.head);
+            let deleted = deleted.await?;
             unread = unread.saturating_sub(deleted);
         }
         Ok(MyRoom {
@@ -339,7 +345,7 @@ impl RoomDirectory {
         let handle = Handle::new(request.handle)?;
         let mut room = match self.rooms.with_handle(&handle.key).await? {
             Some(room) => room,
-            None => self.claim(&actor, &handle, None).await?,
+            None => self.claim(&actor, connection, &handle, None).await?,
         };
         for _ in 0..HOLDERS_MAX {
             self.check_room_for_one_more(actor.user, room).await?;
@@ -348,7 +354,13 @@ impl RoomDirectory {
             let entered = self.begin(room, actor.clone(), connection, new_room, key);
             match entered.await {
                 Err(fault) if fault.code == Code::RoomNotFound => {
-                    room = self.claim(&actor, &handle, Some(room)).await?;
+                    if !self.rooms.summaries(&[room]).await?.is_empty() {
+                        // Its end is decided and not durable: it may not come to that.
+                        tokio::time::sleep(END_PAUSE).await;
+                        continue;
+                    }
+                    let ended = Some(room);
+                    room = self.claim(&actor, connection, &handle, ended).await?;
                 }
                 entered => return entered,
             }
@@ -356,15 +368,17 @@ impl RoomDirectory {
         Err(Fault::of(Code::Unavailable))
     }
 
-    /// The room that a handle leads to now: a new id, unless somebody else was faster. Only whoever may be in one more room gets
-    /// one.
+    /// The room that a handle leads to now: a new id, unless somebody else was faster. Only whoever may be in one more room, and
+    /// open it here, gets one: a claim without a room would stay.
     async fn claim(
         &self,
         actor: &Actor,
+        connection: &Connection,
         handle: &Handle,
         instead_of: Option<RoomId>,
     ) -> Result<RoomId, Fault> {
         let fresh = RoomId::from_bytes(random_bytes());
+        connection.check_room_for(fresh)?;
         self.check_room_for_one_more(actor.user, fresh).await?;
         Ok(self
             .rooms

@@ -33,6 +33,9 @@ pub(super) struct FaultyEntities {
     before_spoilt: Mutex<Option<usize>>,
     recalls_held: watch::Sender<bool>,
     listener: Mutex<Option<Listener>>,
+    /// The next commit of this entity fails, and nobody hears of it until [`Self::release_failure`].
+    failing_late: Mutex<Option<EntityId>>,
+    failed_late: Mutex<Option<HeldReport>>,
     /// Reports that are held back, while they are.
     held_reports: Arc<Mutex<Option<Vec<HeldReport>>>>,
 }
@@ -57,6 +60,8 @@ impl FaultyEntities {
             before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
             listener: Mutex::new(None),
+            failing_late: Mutex::new(None),
+            failed_late: Mutex::new(None),
             held_reports: Arc::default(),
         }
     }
@@ -73,6 +78,27 @@ impl FaultyEntities {
             commits,
             loads,
         });
+    }
+
+    /// The next commit of the entity fails, and is reported by [`Self::release_failure`] only.
+    pub(super) fn fail_late(&self, entity: EntityId) {
+        *self.failing_late.lock() = Some(entity);
+    }
+
+    /// Whether that commit came.
+    pub(super) fn has_failed_late(&self) -> bool {
+        self.failed_late.lock().is_some()
+    }
+
+    /// Reports the failure that was held back.
+    pub(super) fn release_failure(&self) {
+        if let Some(report) = self.failed_late.lock().take() {
+            report();
+        }
+        let listener = self.listener.lock().clone();
+        if let Some(listener) = listener {
+            listener();
+        }
     }
 
     /// Whether this one fails, of those of its entity that `left` picks.
@@ -153,6 +179,13 @@ impl Entities for FaultyEntities {
                 None => {}
             }
         }
+        let mut failing_late = self.failing_late.lock();
+        if *failing_late == Some(commit.entity) {
+            *failing_late = None;
+            *self.failed_late.lock() = Some(Box::new(move || done(Err(broken()))));
+            return;
+        }
+        drop(failing_late);
         let fails =
             commit.applied.is_none() && self.fails(commit.entity, |failing| &mut failing.commits);
         if !fails {

@@ -1,6 +1,7 @@
 //! A handle leads everybody to one room, whoever asks first, and however the room and its server came to their ends.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Code;
@@ -13,6 +14,7 @@ use pitturu_protocol::types::chat::{
 
 use super::super::world::{Client, Raw, World};
 use super::{create, guest, my_rooms, say, settle};
+use crate::chat::store::entity;
 
 fn enter(handle: &str) -> EnterRoom {
     EnterRoom {
@@ -175,4 +177,25 @@ async fn a_handle_is_no_longer_folded_than_a_name_may_be() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_handle_has_one_room_though_the_end_of_that_fails() {
+    let world = World::new().await;
+    let (mut one, _) = guest(&world, "one").await;
+    let (mut two, _) = guest(&world, "two").await;
+    let room = room_of(&mut one, "lobby").await;
+    world.entities.fail_late(entity(room));
+    let leaving = one.begin(&LeaveRoom { room }).await;
+    while !world.entities.has_failed_late() {
+        tokio::task::yield_now().await;
+    }
+    // While the end is decided and not durable nobody knows whether there will be another room.
+    let entering = two.begin(&enter("lobby")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.entities.release_failure();
+    assert!(one.answer_to(leaving).await.is_err(), "it has failed");
+    let view = two.answer_to(entering).await.expect("the room goes on");
+    let view: RoomView = codec::decode(&view).unwrap();
+    assert_eq!((view.info.room, view.info.members), (room, 2));
 }
