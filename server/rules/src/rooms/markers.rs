@@ -49,6 +49,13 @@ impl MovedMarkers {
         self.0.retain(|(held, _)| *held != user);
     }
 
+    /// Whose places are to be stored, because the newest message goes.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = UserId> + use<> {
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|(user, _)| user)
+    }
+
     /// What the row of the newest message, which is this one, has to say.
     pub(super) fn beside(&self, newest: u64) -> Vec<(UserId, u64)> {
         let others = self.0.iter().filter(|(_, seq)| *seq < newest);

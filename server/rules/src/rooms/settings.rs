@@ -199,11 +199,17 @@ impl Room {
         (first > self.first).then_some(first)
     }
 
-    /// Notes that messages before `first` and changes before `changes_first` are no longer kept.
-    pub fn retain_from(&mut self, first: u64, changes_first: u64) {
+    /// Decides that messages before `first` and changes before `changes_first` are no longer kept.
+    pub fn retain_from(&mut self, first: u64, changes_first: u64, effects: &mut Effects) {
         self.first = self.first.max(first).min(self.head + 1);
         self.deleted = self.deleted.split_off(&self.first);
         self.changes_first = self.changes_first.max(changes_first).min(self.rev + 1);
+        if self.first > self.head {
+            // The newest message goes, and with it what its row says of markers.
+            let moved = self.moved.take();
+            let places = moved.filter_map(|user| self.members.get(&user));
+            effects.rows.members.extend(places.cloned());
+        }
     }
 }
 

@@ -468,7 +468,7 @@ fn retention_by_count_keeps_the_newest() {
         send(&mut room, 1, 1).expect("the owner writes");
     }
     assert_eq!(room.first_by_count(), Some(3));
-    room.retain_from(3, 1);
+    room.retain_from(3, 1, &mut Effects::default());
     assert_eq!((room.first(), room.first_by_count()), (3, None));
 }
 

@@ -1,11 +1,12 @@
 //! What a room no longer keeps.
 
 use pitturu_protocol::codes::Fault;
+use pitturu_rules::rooms::Effects;
 use pitturu_store::StoreError;
-use pitturu_store::clock::{Steady, removal_ms};
+use pitturu_store::clock::{Steady, now_ms, removal_ms};
 
 use super::super::command::Report;
-use super::super::store::{CHANGES, MESSAGES};
+use super::super::store::{self, CHANGES, MESSAGES};
 use super::{Answer, Context, LiveRoom, Pending};
 
 /// Changes kept one by one. A client that was away for longer reads its screen again.
@@ -82,8 +83,10 @@ impl LiveRoom {
             self.remove(context);
             return;
         }
-        self.room.retain_from(first, changes_first);
+        let mut effects = Effects::default();
+        self.room.retain_from(first, changes_first, &mut effects);
         let mut commit = self.journal.next();
+        store::put(&mut commit, self.id, &effects.rows, now_ms());
         commit.firsts = vec![(MESSAGES, first), (CHANGES, changes_first)];
         let pending = Pending {
             answer: Answer::Retained(first),

@@ -219,15 +219,23 @@ impl RoomStore {
         row.map_or(Ok(Vec::new()), |row| decode("reactions", &row))
     }
 
-    /// How many messages behind `read` are deleted, of those that the room remembers.
+    /// How many messages behind `read` and up to `head` are deleted, of those that the room remembers.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn deleted_after(&self, room: RoomId, read: u64) -> Result<u64, StoreError> {
+    pub async fn deleted_between(
+        &self,
+        room: RoomId,
+        read: u64,
+        head: u64,
+    ) -> Result<u64, StoreError> {
         let mut after = Some(deleted_key(read));
         let mut count = 0;
         while let Some(key) = after.take() {
-            let range = RowRange::prefix(DELETED).after(Some(key));
+            let range = RowRange {
+                before: Some(deleted_key(head + 1)),
+                ..RowRange::prefix(DELETED).after(Some(key))
+            };
             let bounds = Bounds::rows(PAGE_ROWS_MAX);
             let found = self.entities.rows(entity(room), range, bounds).await?;
             count += found.len() as u64;

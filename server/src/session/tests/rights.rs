@@ -8,6 +8,7 @@ mod lists;
 mod rooms;
 mod sanctions;
 mod texts;
+mod unread;
 
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{

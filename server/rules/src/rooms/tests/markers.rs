@@ -40,7 +40,7 @@ impl Stored {
             deleted: Vec::new(),
             head: room.head(),
             rev: room.rev(),
-            first: 1,
+            first: room.first(),
             changes_first: 1,
             last: self.newest.clone(),
             last_at: 0,
@@ -56,6 +56,8 @@ enum Step {
     JoinOrLeave(u8),
     /// The newest message changes. Its row comes without what it said of markers, as it does from memory.
     Edit,
+    /// Retention removes all messages but the newest so many.
+    Retain(u64),
     Load,
 }
 
@@ -65,6 +67,7 @@ fn step(players: u8) -> impl Strategy<Value = Step> {
         1 => (1..=players, 0..40_u64).prop_map(|(player, seq)| Step::MarkRead(player, seq)),
         2 => (2..=players).prop_map(Step::JoinOrLeave),
         1 => Just(Step::Edit),
+        1 => (0..3_u64).prop_map(Step::Retain),
         1 => Just(Step::Load),
     ]
 }
@@ -108,6 +111,12 @@ proptest! {
                     let edit = EditMessage { room: ROOM, seq: row.msg.seq, text: "better".into() };
                     // Refused if the author is gone.
                     drop(room.edit(&actor(author, 1), edit, &mut row, &mut effects));
+                }
+                Step::Retain(kept) => {
+                    room.retain_from((room.head() + 1).saturating_sub(kept), 1, &mut effects);
+                    if room.first() > room.head() {
+                        stored.newest = None;
+                    }
                 }
                 Step::Load => room = stored.load(&room),
             }

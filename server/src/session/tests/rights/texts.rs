@@ -4,8 +4,8 @@ use pitturu_protocol::codec;
 use pitturu_protocol::events::Event as _;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{
-    DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, JoinRoom, ListReactions, MarkRead,
-    OpenRoom, React, ReadHistory, RoomKind,
+    DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, ListReactions, OpenRoom, React,
+    ReadHistory, RoomKind,
 };
 use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
 
@@ -140,56 +140,5 @@ async fn what_was_deleted_or_replaced_is_nowhere_to_be_read() {
             (author, _) = guest(&world, "author").await;
             (reader, _) = guest(&world, "reader").await;
         }
-    }
-}
-
-/// What is unread behind this marker, by the words of the contract: messages that are there and not deleted.
-fn unread(deleted: &[bool], marker: u64) -> u64 {
-    let behind = deleted.iter().skip(usize::try_from(marker).unwrap());
-    behind.filter(|is_deleted| !**is_deleted).count() as u64
-}
-
-#[tokio::test]
-async fn unread_is_what_others_said_and_is_still_there() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut world = World::new().await;
-    let mut clients = [guest(&world, "one").await.0, guest(&world, "two").await.0];
-    let room = room_of(&mut clients[0], RoomKind::Public).await;
-    clients[1].call(&JoinRoom { room }).await.unwrap();
-    let (mut deleted, mut markers) = (Vec::<bool>::new(), [0, 0]);
-    for step in 0..200 {
-        let who = random.usize(..2);
-        let seq = random.u64(1..=deleted.len().max(1) as u64);
-        match random.u8(..10) {
-            0..=4 => {
-                let sent = clients[who].call(&say(room, "words")).await.unwrap();
-                deleted.push(false);
-                // Whoever sends has read up to there.
-                markers[who] = sent.seq;
-            }
-            // The owner may delete any.
-            5..=6 if clients[0].call(&DeleteMessage { room, seq }).await.is_ok() => {
-                deleted[usize::try_from(seq).unwrap() - 1] = true;
-            }
-            7 if !deleted.is_empty() => {
-                let marked = clients[who].call(&MarkRead { room, seq }).await.unwrap();
-                markers[who] = markers[who].max(seq);
-                let expected = (markers[who], unread(&deleted, markers[who]));
-                assert_eq!((marked.read, marked.unread), expected, "step {step}");
-            }
-            8 if step % 5 == 0 => {
-                drop(clients);
-                world = world.restarted().await;
-                clients = [guest(&world, "one").await.0, guest(&world, "two").await.0];
-            }
-            _ => {}
-        }
-        let mine = my_rooms(&world, &mut clients[who]).await;
-        let mine = mine.iter().find(|mine| mine.info.room == room).unwrap();
-        let read = mine.me.as_ref().unwrap().read;
-        let expected = (markers[who], unread(&deleted, markers[who]));
-        assert_eq!((read, mine.unread), expected, "step {step}");
     }
 }
