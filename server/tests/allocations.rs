@@ -172,7 +172,7 @@ fn an_outbox_in_which_nothing_waits_keeps_no_memory() {
             room: ROOM,
             opening: Opening::numbered(0),
             cursor: Cursor::default(),
-            until: Cursor::default(),
+            until: Some(Cursor::default()),
         });
         while outbox.take_batch().is_some() {}
         assert_eq!(outbox.snapshot(Bytes::new()).answered.len(), 65);

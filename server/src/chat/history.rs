@@ -191,8 +191,7 @@ pub async fn fill(
         complete: false,
     };
     if rooms.summaries(&[room]).await?.is_empty() {
-        page.complete = true;
-        return Ok(page);
+        return Ok(FillPage::nothing_after(from));
     }
     let mut changes = rooms
         .changes_after(room, from.rev, FILL_ITEMS, PAGE_BYTES_MAX)
@@ -249,6 +248,16 @@ async fn changed_messages(
 }
 
 impl FillPage {
+    /// The end is there already.
+    pub const fn nothing_after(cursor: Cursor) -> Self {
+        Self {
+            frames: Vec::new(),
+            cursor,
+            head: cursor.seq,
+            complete: true,
+        }
+    }
+
     /// Says that nothing is kept of the inbox before `next`, behind what is in the page.
     pub fn skip_to(&mut self, next: u64) {
         let from = self.cursor.seq + 1;

@@ -91,8 +91,9 @@ pub struct Cut {
     /// Everything up to here is in the outbox or was sent.
     pub cursor: Cursor,
     /// The newest that the room has told. What the store has beyond it is not read: it may have been decided after what the room
-    /// tells this connection next.
-    pub until: Cursor,
+    /// tells this connection next. Absent when the room could not be asked: nothing is read, and it is asked again
+    /// after a pause.
+    pub until: Option<Cursor>,
 }
 
 /// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
@@ -581,7 +582,7 @@ mod tests {
             room: room(1),
             opening: Opening::numbered(number),
             cursor: Cursor { seq, rev: 2 },
-            until: Cursor { seq: 9, rev: 2 },
+            until: Some(Cursor { seq: 9, rev: 2 }),
         };
         outbox.cut(cut(0, 0));
         outbox.cut(cut(1, 7));

@@ -41,7 +41,7 @@ impl Follower {
             room,
             opening: self.opening,
             cursor,
-            until,
+            until: Some(until),
         });
     }
 }

@@ -25,7 +25,7 @@ use crate::connections::outbox::Cut;
 /// Entries in one page of the inbox.
 const INBOX_ITEMS: usize = 100;
 
-/// Pause after the store could not be read.
+/// Pause after the store could not be read, or a room not be asked.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A page being read, in a task of its own: it may hold one of the store's few places for reads, and must not keep it while
@@ -35,8 +35,8 @@ type Reading = JoinHandle<Page>;
 /// What is read on, and by which right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// A room, as long as it is open as this, up to the end that it had told.
-    Room(RoomId, Opening, Cursor),
+    /// A room, as long as it is open as this, up to the end that it had told, if it could be asked.
+    Room(RoomId, Opening, Option<Cursor>),
     /// The inbox of the player, as long as that player is signed in.
     Inbox(UserId),
 }
@@ -233,8 +233,11 @@ impl Backfill {
 fn read_room(context: Arc<SessionContext>, cut: Cut) -> Reading {
     let (room, from) = (cut.room, cut.cursor);
     tokio::spawn(async move {
-        let result = history::fill(&context.services.room_store, room, from, cut.until).await;
-        if result.is_err() {
+        let result = match cut.until {
+            Some(until) => history::fill(&context.services.room_store, room, from, until).await,
+            None => Ok(FillPage::nothing_after(from)),
+        };
+        if result.is_err() || cut.until.is_none() {
             tokio::time::sleep(RETRY).await;
         }
         Page {

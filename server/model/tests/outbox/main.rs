@@ -87,7 +87,7 @@ fn cut(room: RoomId, number: u8) -> Cut {
         room,
         opening: OPENING,
         cursor: cursor(number),
-        until: cursor(number),
+        until: Some(cursor(number)),
     }
 }
 

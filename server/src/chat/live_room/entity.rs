@@ -90,13 +90,12 @@ impl Entity for LiveRoom {
                 // It was deleted, and its rows are gone: there is nothing to read on.
                 lose(room, &[connection], LostReason::Deleted);
             }
-            // The driver looks whether the store can be read, after a pause if not, and asks again.
             Command::Attach(room, connection, opening, cursor) => {
                 connection.outbox.cut(Cut {
                     room,
                     opening,
                     cursor,
-                    until: cursor,
+                    until: None,
                 });
             }
             // Nothing is told to rooms.

@@ -417,7 +417,7 @@ impl LiveRoom {
                     room: self.id,
                     opening: number,
                     cursor: from,
-                    until: end,
+                    until: Some(end),
                 });
                 drop(to.send(Ok(view)));
             }
@@ -445,7 +445,7 @@ impl LiveRoom {
                 room: self.id,
                 opening,
                 cursor,
-                until: self.recent.end(),
+                until: Some(self.recent.end()),
             }),
             Some(steps) => {
                 if self
