@@ -12,6 +12,7 @@ mod keys;
 mod pages;
 mod presence;
 mod rights;
+mod roles;
 mod texts;
 mod told;
 mod world;
