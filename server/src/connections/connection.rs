@@ -15,7 +15,7 @@ use pitturu_store::fail_points::is_undone;
 use super::call::PendingCall;
 use super::link::Peer;
 use super::opening::Opening;
-use super::outbox::Outbox;
+use super::outbox::{InboxFollow, Outbox};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Who is signed in on a connection.
@@ -71,6 +71,8 @@ pub struct Connection {
     /// Rooms that are open here; absent once the connection is gone.
     rooms: Mutex<Option<Vec<(RoomId, Opening)>>>,
     openings: AtomicU32,
+    /// Number of the last time that the inbox was asked for. It changes under the lock of `who` alone.
+    inbox: AtomicU32,
     hidden: AtomicBool,
 }
 
@@ -93,6 +95,7 @@ impl Connection {
             who: Mutex::new(Who::Nobody(None)),
             rooms: Mutex::new(Some(Vec::new())),
             openings: AtomicU32::new(0),
+            inbox: AtomicU32::new(0),
             hidden: AtomicBool::new(false),
         }
     }
@@ -157,7 +160,7 @@ impl Connection {
     /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
     /// whoever signs out or goes away meanwhile finds the room among those to leave.
     pub fn follow(&self, room: RoomId, user: UserId) -> Result<Opening, FollowRefused> {
-        let opening = Opening::numbered(self.openings.fetch_add(1, Ordering::Relaxed));
+        let opening = self.next_opening();
         let mut rooms = self.rooms.lock();
         match rooms.as_mut() {
             None => Err(FollowRefused::Gone),
@@ -189,6 +192,33 @@ impl Connection {
             return Err(too_many_open());
         }
         Ok(())
+    }
+
+    /// Has the driver follow the player's inbox from this sequence on, in place of what it followed before. Nothing, if the player
+    /// has signed out.
+    pub fn follow_inbox(&self, user: UserId, seq: u64) {
+        self.while_signed_in(user, || {
+            let follow = self.next_opening();
+            self.inbox.store(follow.number(), Ordering::Relaxed);
+            self.outbox.follow_inbox(InboxFollow { user, follow, seq });
+        });
+    }
+
+    /// Does `act` if this player is signed in, and has not asked for the inbox again since. Meanwhile neither can happen. False: it
+    /// is not so.
+    pub fn while_inbox_followed(&self, user: UserId, follow: Opening, act: impl FnOnce()) -> bool {
+        let mut is_followed = false;
+        self.while_signed_in(user, || {
+            is_followed = self.inbox.load(Ordering::Relaxed) == follow.number();
+            if is_followed {
+                act();
+            }
+        });
+        is_followed
+    }
+
+    fn next_opening(&self) -> Opening {
+        Opening::numbered(self.openings.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The rooms that are open here.

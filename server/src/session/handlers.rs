@@ -237,7 +237,7 @@ impl Handle<Resume> for Services {
             rooms.push(ResumedRoom { room, view, fault });
         }
         if let Some(seq) = request.inbox {
-            call.connection.outbox.follow_inbox(seq.min(head));
+            call.connection.follow_inbox(actor.user, seq.min(head));
         }
         Ok(Resumed { inbox: head, rooms })
     }

@@ -7,6 +7,7 @@ mod clock;
 mod cut;
 mod documented;
 mod faulty;
+mod inbox;
 mod integers;
 mod keys;
 mod pages;
