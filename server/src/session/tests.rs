@@ -10,6 +10,7 @@ mod faulty;
 mod inbox;
 mod integers;
 mod keys;
+mod limits;
 mod pages;
 mod presence;
 mod rights;
