@@ -219,6 +219,7 @@ impl Handle<Resume> for Services {
                 connection: Arc::clone(&call.connection),
                 actor: actor.clone(),
                 request: FollowRequest::OpenRoom(open),
+                joining: None,
                 key: None,
                 to: ReplyTo::Task(to),
                 span: Span::current(),

@@ -67,6 +67,7 @@ impl LiveRoom {
         }
         let open = PendingOpen {
             place,
+            joining: None,
             cursor: None,
             shown,
             key: create.key,

@@ -16,6 +16,7 @@ use pitturu_store::entities::KeyedResult;
 use pitturu_store::reservation::Reservation;
 
 use super::super::command::{Close, Follow, ReplyTo, Report};
+use super::super::joins::Joining;
 use super::super::request::FollowRequest;
 use super::{Answer, Context, LiveRoom, Pending, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
@@ -29,6 +30,8 @@ use crate::owners::keys::{self, Seen, of_this_request};
 pub(super) struct PendingOpen {
     /// Where it is to be open.
     pub(super) place: Place,
+    /// Counts the room among those of the player until it is open.
+    pub(super) joining: Option<Joining>,
     pub(super) cursor: Option<Cursor>,
     /// What the room was when this was decided, and the player's place in it.
     pub(super) shown: (RoomInfo, Membership),
@@ -258,6 +261,7 @@ impl LiveRoom {
                 } = allowed;
                 let open = PendingOpen {
                     place,
+                    joining: follow.joining,
                     cursor,
                     shown,
                     key: follow.key,
@@ -362,6 +366,8 @@ impl LiveRoom {
             Ok(number) => number,
             Err(refused) => return open.refuse(&refused.into()),
         };
+        // It counts as open from here on.
+        drop(open.joining);
         let shown_before = self.followers.online();
         let is_new = self.followers.add(Arc::clone(&connection), user, number);
         let end = self.recent.end();

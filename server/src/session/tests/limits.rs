@@ -25,6 +25,20 @@ async fn rooms(world: &World, count: usize) -> Vec<RoomId> {
     made
 }
 
+/// Makes rooms by so many owners, who may be in fewer rooms each.
+async fn rooms_of_many(world: &World, owners: usize, each: usize) -> Vec<RoomId> {
+    let mut made = Vec::new();
+    for number in 0..owners {
+        let (mut owner, _) = world
+            .guest(&format!("owner{number}"), Options::default())
+            .await;
+        for _ in 0..each {
+            made.push(owner.create_room().await);
+        }
+    }
+    made
+}
+
 /// Sends calls in one message, and returns their numbers.
 async fn begin(client: &mut Client, raws: &[Raw]) -> Vec<CallId> {
     let (mut frames, mut numbers) = (Vec::new(), Vec::new());
@@ -189,4 +203,110 @@ async fn who_is_refused_for_open_rooms_has_not_joined() {
         let sent = joiner.call(&message(room)).await;
         assert_eq!(sent.map_err(|fault| fault.code), Err(Code::NotAMember));
     }
+}
+
+#[tokio::test]
+async fn joining_in_a_burst_keeps_the_limit_of_rooms() {
+    let world = World::new().await;
+    let rooms = rooms_of_many(&world, 2, 90).await;
+    let (mut hoarder, _) = world.guest("hoarder", Options::default()).await;
+    let mut joined = 0;
+    for burst in rooms.chunks(60) {
+        let joins: Vec<_> = burst
+            .iter()
+            .map(|room| Raw::of(&JoinRoom { room: *room }))
+            .collect();
+        let refused = refused(&mut hoarder, &joins).await;
+        joined += refused.iter().filter(|refused| !**refused).count();
+    }
+    assert_eq!(joined, 100);
+    assert_eq!(listed(&mut hoarder).await.len(), 100);
+}
+
+/// The rooms are closed as soon as they are joined, so nothing but the player's list says that they were, and the list follows.
+#[tokio::test]
+async fn several_connections_and_all_ways_keep_the_limit_of_rooms() {
+    for way in [
+        Way::Join,
+        Way::Create,
+        Way::Direct,
+        Way::EnterThere,
+        Way::EnterNew,
+    ] {
+        let world = World::with_rooms_max(10).await;
+        let there = rooms_of_many(&world, 3, 8).await;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(world.guest("hoarder", Options::default()).await.0);
+        }
+        let mut raws = Vec::new();
+        for (number, room) in there.iter().enumerate() {
+            let handle = format!("handle {number}");
+            raws.push(match way {
+                Way::Join | Way::Open => Raw::of(&JoinRoom { room: *room }),
+                Way::Create => Raw::of(&create()),
+                Way::Direct => {
+                    let name = format!("peer{number}");
+                    let (_, peer) = world.guest(&name, Options::default()).await;
+                    let user = peer.identity.user;
+                    Raw::of(&OpenDirect { user })
+                }
+                Way::EnterThere | Way::EnterNew => {
+                    let enter = EnterRoom { handle };
+                    if matches!(way, Way::EnterThere) {
+                        let (mut host, _) = world
+                            .guest(&format!("host{}", number % 3), Options::default())
+                            .await;
+                        host.call(&enter).await.expect("anybody may");
+                    }
+                    Raw::of(&enter)
+                }
+            });
+        }
+        let held = world.hold_writes().await;
+        let mut numbers = Vec::new();
+        for (client, raws) in clients.iter_mut().zip(raws.chunks(8)) {
+            numbers.push(begin(client, raws).await);
+        }
+        super::let_others_run().await;
+        drop(held);
+        let mut joined = 0;
+        for (client, numbers) in clients.iter_mut().zip(numbers) {
+            for number in numbers {
+                match client.answer_in_any_order(number).await {
+                    Ok(_) => joined += 1,
+                    Err(fault) => assert_eq!(fault.code, Code::LimitReached, "{way:?}"),
+                }
+            }
+        }
+        assert_eq!(joined, 10, "{way:?}");
+        let listed = listed(&mut clients[0]).await;
+        assert_eq!(listed.len(), 10, "{way:?}");
+    }
+}
+
+/// What is closed at once is open nowhere, and the player's list does not have it yet.
+#[tokio::test]
+async fn rooms_that_are_not_listed_yet_count() {
+    let world = World::with_rooms_max(10).await;
+    let there = rooms_of_many(&world, 3, 8).await;
+    let (mut hoarder, signed_in) = world.guest("hoarder", Options::default()).await;
+    let deaf = crate::players::entity(signed_in.identity.user);
+    world.entities.fail_applying(Some(deaf));
+    let mut joined = Vec::new();
+    for room in there {
+        let joining = hoarder.call(&JoinRoom { room }).await;
+        if joining.is_ok() {
+            joined.push(room);
+            hoarder.call(&CloseRoom { room }).await.expect("it is open");
+        }
+    }
+    assert_eq!(joined.len(), 10);
+    // Who leaves may join another one, though nothing was listed yet.
+    let left = pitturu_protocol::types::chat::LeaveRoom { room: joined[0] };
+    hoarder.call(&left).await.expect("a member may");
+    let room = joined[0];
+    let again = hoarder.call(&JoinRoom { room }).await;
+    again.expect("there is room for one");
+    world.entities.fail_applying(None);
 }
