@@ -1,7 +1,7 @@
 //! Who is connected, and what waits to be sent to them.
 //!
-//! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection; [`opening`]: one opening
-//!   of a room on it;
+//! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection; [`open_rooms`]: the rooms that are
+//!   open on it; [`opening`]: one opening of a room, or of the inbox;
 //! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
 //! - [`network`]: whom an address stands for; [`registry`]: all connections of this process, by player;
 //! - [`caller`]: who calls; [`call`]: a call without an answer; [`call_metrics`]: what is counted of calls;
@@ -13,6 +13,7 @@ pub mod caller;
 pub mod connection;
 pub mod link;
 pub mod network;
+pub mod open_rooms;
 pub mod opening;
 pub mod outbox;
 pub mod recipient;

@@ -22,4 +22,4 @@ pub use rows::{
     AccountRow, Claim, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange, ProfileChange,
     ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,
 };
-pub use staff::{Staff, StaffEffects};
+pub use staff::{RoleChange, Shown, Staff, StaffEffects};

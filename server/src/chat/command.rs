@@ -14,6 +14,7 @@ use pitturu_store::entities::{KeyedResult, Undelivered};
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::joins::Joining;
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use super::store::LoadedRoom;
 use crate::connections::call::PendingCall;
@@ -73,6 +74,8 @@ pub struct Follow {
     pub actor: Actor,
     /// What is asked.
     pub request: FollowRequest,
+    /// A join counts among the player's rooms as long as this is kept.
+    pub joining: Option<Joining>,
     /// The idempotency key of a call that joins or makes the room.
     pub key: Option<IdempotencyKey>,
     /// Who is answered.
@@ -232,6 +235,7 @@ impl From<Create> for Follow {
             connection: create.connection,
             actor: create.actor,
             request,
+            joining: None,
             key: create.key,
             to: create.to,
             span: Span::none(),

@@ -18,11 +18,12 @@ use pitturu_rules::rooms::messages::unread;
 use pitturu_rules::rooms::rows::{MemberRow, MemberState};
 use pitturu_rules::rooms::{Actor, membership};
 use pitturu_store::StoreError;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::PAGE_ROWS_MAX;
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
+use super::joins::{Join, Joining, Joins};
 use super::store::names::RoomsPage;
 use super::store::{RoomStore, RoomSummary, entity};
 use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
@@ -69,6 +70,7 @@ pub struct RoomDirectory {
     names: Arc<dyn DisplayNames>,
     ids: RoomIds,
     rooms_per_player_max: usize,
+    joins: Joins,
 }
 
 impl RoomDirectory {
@@ -95,6 +97,7 @@ impl RoomDirectory {
             names,
             ids,
             rooms_per_player_max,
+            joins: Joins::default(),
         }
     }
 
@@ -261,29 +264,82 @@ impl RoomDirectory {
         })
     }
 
-    /// Refuses when the player is in as many rooms as may be, this one aside. What others offer does not count.
-    pub async fn check_room_for_one_more(&self, user: UserId, room: RoomId) -> Result<(), Fault> {
+    /// Refuses when the player is in as many rooms as may be, this one aside, or would be with what they are joining. What others
+    /// offer does not count. What is returned is to be kept until it is known whether the player has joined.
+    ///
+    /// # Errors
+    /// [`Code::LimitReached`], and those of the store.
+    pub async fn check_room_for_one_more(
+        &self,
+        user: UserId,
+        room: RoomId,
+    ) -> Result<Joining, Fault> {
+        // Before the lists are read: what is settled by then is in them.
+        let (joining, before) = self.joins.begin(user, room, Steady::now());
+        match self.has_room_for(user, room, before).await {
+            Ok(true) => Ok(joining),
+            Ok(false) => {
+                joining.cancel();
+                let text = format!("at most {} rooms for one player", self.rooms_per_player_max);
+                Err(Fault::new(Code::LimitReached, text))
+            }
+            Err(error) => {
+                joining.cancel();
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn has_room_for(
+        &self,
+        user: UserId,
+        room: RoomId,
+        before: Vec<Join>,
+    ) -> Result<bool, StoreError> {
         let mut listed: BTreeSet<RoomId> = self.registry.open_rooms_of(user).into_iter().collect();
-        let offered = self.players.offered_rooms(user, None, PAGE_ROWS_MAX);
-        for room in offered.await? {
+        for room in self
+            .players
+            .offered_rooms(user, None, PAGE_ROWS_MAX)
+            .await?
+        {
             listed.remove(&room);
         }
+        let (under_way, mut ended): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|join| join.is_under_way);
+        let under_way = under_way.iter().map(|join| join.room);
+        listed.extend(under_way.filter(|joined| *joined != room));
         let mut after = None;
         loop {
             let page = self.players.own_rooms(user, after, PAGE_ROWS_MAX).await?;
+            ended.retain(|join| !self.is_settled(user, *join, page.contains(&join.room)));
             listed.extend(&page);
             if listed.contains(&room) {
-                return Ok(());
+                return Ok(true);
             }
             if listed.len() >= self.rooms_per_player_max {
-                let text = format!("at most {} rooms for one player", self.rooms_per_player_max);
-                return Err(Fault::new(Code::LimitReached, text));
+                return Ok(false);
             }
             match page.last() {
                 Some(last) if page.len() == PAGE_ROWS_MAX => after = Some(*last),
-                _ => return Ok(()),
+                _ => break,
             }
         }
+        // The player's list does not have these, and is to get those of which the player is a member.
+        let joined: Vec<RoomId> = ended.iter().map(|join| join.room).collect();
+        for (join, place) in ended.iter().zip(self.rooms.places(user, &joined).await?) {
+            let is_member = place.is_some_and(|place| place.state == MemberState::Member);
+            if !self.is_settled(user, *join, !is_member) {
+                listed.insert(join.room);
+            }
+        }
+        Ok(listed.contains(&room) || listed.len() < self.rooms_per_player_max)
+    }
+
+    fn is_settled(&self, user: UserId, join: Join, is_settled: bool) -> bool {
+        if is_settled {
+            self.joins.settled(user, join);
+        }
+        is_settled
     }
 
     /// [`CreateRoom`]. Under an idempotency key the room's id follows from the key, so that a repetition finds the room.
@@ -298,7 +354,7 @@ impl RoomDirectory {
             Some(key) => self.ids.keyed(actor.user, &key.key),
             None => RoomId::from_bytes(random_bytes()),
         };
-        self.check_room_for_one_more(actor.user, room).await?;
+        let _joining = self.check_room_for_one_more(actor.user, room).await?;
         let key = caller.key.clone();
         self.begin(room, actor, connection, NewRoom::Room(request), key)
             .await
@@ -325,7 +381,7 @@ impl RoomDirectory {
         {
             return Err(Fault::of(Code::Blocked));
         }
-        self.check_room_for_one_more(actor.user, room).await?;
+        let _joining = self.check_room_for_one_more(actor.user, room).await?;
         let (new_room, key) = (NewRoom::Direct(peer), caller.key.clone());
         let mut view = self.begin(room, actor, connection, new_room, key).await?;
         view.info.name = name.to_string();
@@ -348,7 +404,7 @@ impl RoomDirectory {
             None => self.claim(&actor, connection, &handle, None).await?,
         };
         for _ in 0..HOLDERS_MAX {
-            self.check_room_for_one_more(actor.user, room).await?;
+            let _joining = self.check_room_for_one_more(actor.user, room).await?;
             let new_room = NewRoom::Common(handle.clone());
             let key = caller.key.clone();
             let entered = self.begin(room, actor.clone(), connection, new_room, key);
@@ -373,13 +429,15 @@ impl RoomDirectory {
     async fn claim(
         &self,
         actor: &Actor,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         handle: &Handle,
         instead_of: Option<RoomId>,
     ) -> Result<RoomId, Fault> {
         let fresh = RoomId::from_bytes(random_bytes());
-        connection.check_room_for(fresh)?;
-        self.check_room_for_one_more(actor.user, fresh).await?;
+        drop(connection.keep_place(fresh, actor.user)?);
+        let joining = self.check_room_for_one_more(actor.user, fresh).await?;
+        // It is counted when the room is entered, whichever that is.
+        joining.cancel();
         Ok(self
             .rooms
             .claim_handle(&handle.key, fresh, instead_of)

@@ -6,6 +6,7 @@
 
 mod broadcast;
 mod calls;
+mod creation;
 mod edits;
 mod entity;
 mod following;
@@ -69,7 +70,7 @@ enum Answer {
     /// A page of members, to which their names are still to be put.
     Members(Requester, Members),
     /// An opened room.
-    View(PendingOpen),
+    View(Box<PendingOpen>),
     /// A connection that follows no longer.
     Closed(PendingClose),
     /// Messages before this sequence are kept no longer.
@@ -298,7 +299,7 @@ impl LiveRoom {
         match pending.answer {
             Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
             Answer::Members(requester, page) => Self::answer_members(context, requester, page),
-            Answer::View(open) => self.open(open, pending.head, now),
+            Answer::View(open) => self.open(*open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
             Answer::Retained(first) => self.retained(context, first),
         }

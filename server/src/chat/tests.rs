@@ -155,6 +155,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
                 seq: None,
                 rev: None,
             }),
+            joining: None,
             key: None,
             to: ReplyTo::Task(to),
             span: Span::none(),

@@ -14,8 +14,9 @@ use pitturu_store::fail_points::is_undone;
 
 use super::call::PendingCall;
 use super::link::Peer;
+use super::open_rooms::OpenRooms;
 use super::opening::Opening;
-use super::outbox::Outbox;
+use super::outbox::{InboxFollow, Outbox};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Who is signed in on a connection.
@@ -69,8 +70,10 @@ pub struct Connection {
     pub outbox: Outbox,
     who: Mutex<Who>,
     /// Rooms that are open here; absent once the connection is gone.
-    rooms: Mutex<Option<Vec<(RoomId, Opening)>>>,
+    rooms: Mutex<Option<OpenRooms>>,
     openings: AtomicU32,
+    /// Number of the last time that the inbox was asked for. It changes under the lock of `who` alone.
+    inbox: AtomicU32,
     hidden: AtomicBool,
 }
 
@@ -79,8 +82,66 @@ pub struct Connection {
 pub enum FollowRefused {
     /// The connection is gone, or the player has signed out of it.
     Gone,
-    /// It has [`ROOMS_OPEN_MAX`] rooms open.
+    /// It has [`ROOMS_OPEN_MAX`] rooms open, or about to be.
     TooMany,
+}
+
+impl From<FollowRefused> for Fault {
+    fn from(refused: FollowRefused) -> Self {
+        match refused {
+            FollowRefused::Gone => Self::of(Code::Unauthenticated),
+            FollowRefused::TooMany => {
+                let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
+                Self::new(Code::LimitReached, text)
+            }
+        }
+    }
+}
+
+/// A place among the rooms that are open on a connection, kept from when an opening is decided until it is told or has failed:
+/// what was decided is not refused for want of it. Dropped, it is given back.
+#[derive(Debug)]
+pub struct Place {
+    connection: Arc<Connection>,
+    room: RoomId,
+    user: UserId,
+}
+
+impl Place {
+    /// Where the room is to be opened.
+    pub const fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// For whom.
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Notes that the room is open. The room's shard calls it before it adds the connection, so that whoever signs out or goes
+    /// away meanwhile finds the room among those to leave.
+    ///
+    /// # Errors
+    /// [`FollowRefused::Gone`].
+    pub fn open(&self) -> Result<Opening, FollowRefused> {
+        let connection = &self.connection;
+        let opening = connection.next_opening();
+        let mut rooms = connection.rooms.lock();
+        let rooms = rooms.as_mut().ok_or(FollowRefused::Gone)?;
+        if connection.user() != Some(self.user) {
+            return Err(FollowRefused::Gone);
+        }
+        rooms.open(self.room, opening);
+        Ok(opening)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(rooms) = self.connection.rooms.lock().as_mut() {
+            rooms.give_back(self.room);
+        }
+    }
 }
 
 impl Connection {
@@ -91,8 +152,9 @@ impl Connection {
             peer,
             outbox: Outbox::new(outbox_bytes),
             who: Mutex::new(Who::Nobody(None)),
-            rooms: Mutex::new(Some(Vec::new())),
+            rooms: Mutex::new(Some(OpenRooms::default())),
             openings: AtomicU32::new(0),
+            inbox: AtomicU32::new(0),
             hidden: AtomicBool::new(false),
         }
     }
@@ -154,48 +216,64 @@ impl Connection {
         }
     }
 
-    /// Notes that a room is open here for the player. The room's shard calls it before it adds the connection, so that
-    /// whoever signs out or goes away meanwhile finds the room among those to leave.
-    pub fn follow(&self, room: RoomId, user: UserId) -> Result<Opening, FollowRefused> {
-        let opening = Opening::numbered(self.openings.fetch_add(1, Ordering::Relaxed));
-        let mut rooms = self.rooms.lock();
-        match rooms.as_mut() {
-            None => Err(FollowRefused::Gone),
-            Some(_) if self.user() != Some(user) => Err(FollowRefused::Gone),
-            Some(open) => {
-                if let Some((_, held)) = open.iter_mut().find(|(held, _)| *held == room) {
-                    *held = opening;
-                } else if open.len() >= ROOMS_OPEN_MAX {
-                    return Err(FollowRefused::TooMany);
-                } else {
-                    open.push((room, opening));
-                }
-                Ok(opening)
-            }
-        }
-    }
-
-    /// Whether the room is open here or could be. Asked before anything is decided that opens it.
+    /// Keeps a place for a room that is to be opened here for the player. Asked before anything is decided that opens it.
     ///
     /// # Errors
-    /// [`Code::LimitReached`] when [`ROOMS_OPEN_MAX`] others are.
-    pub fn check_room_for(&self, room: RoomId) -> Result<(), Fault> {
-        let rooms = self.rooms.lock();
-        let mut open = rooms.iter().flatten();
-        let is_full = rooms
-            .as_ref()
-            .is_some_and(|open| open.len() >= ROOMS_OPEN_MAX);
-        if is_full && !open.any(|(held, _)| *held == room) {
-            return Err(too_many_open());
+    /// [`FollowRefused`].
+    pub fn keep_place(
+        self: &Arc<Self>,
+        room: RoomId,
+        user: UserId,
+    ) -> Result<Place, FollowRefused> {
+        let mut rooms = self.rooms.lock();
+        let rooms = rooms.as_mut().ok_or(FollowRefused::Gone)?;
+        if self.user() != Some(user) {
+            return Err(FollowRefused::Gone);
         }
-        Ok(())
+        if !rooms.reserve(room) {
+            return Err(FollowRefused::TooMany);
+        }
+        Ok(Place {
+            connection: Arc::clone(self),
+            room,
+            user,
+        })
+    }
+
+    /// Has the driver follow the player's inbox from this sequence on, in place of what it followed before. Nothing, if the player
+    /// has signed out.
+    pub fn follow_inbox(&self, user: UserId, seq: u64) {
+        self.while_signed_in(user, || {
+            let follow = self.next_opening();
+            self.inbox.store(follow.number(), Ordering::Relaxed);
+            self.outbox.follow_inbox(InboxFollow { user, follow, seq });
+        });
+    }
+
+    /// Does `act` if this player is signed in, and has not asked for the inbox again since. Meanwhile neither can happen. False: it
+    /// is not so.
+    pub fn while_inbox_followed(&self, user: UserId, follow: Opening, act: impl FnOnce()) -> bool {
+        let mut is_followed = false;
+        self.while_signed_in(user, || {
+            is_followed = self.inbox.load(Ordering::Relaxed) == follow.number();
+            if is_followed {
+                act();
+            }
+        });
+        is_followed
+    }
+
+    fn next_opening(&self) -> Opening {
+        Opening::numbered(self.openings.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The rooms that are open here.
     pub fn open_rooms(&self) -> Vec<RoomId> {
         let rooms = self.rooms.lock();
-        let open = rooms.iter().flatten();
-        open.map(|(room, _)| *room).collect()
+        rooms
+            .as_ref()
+            .map(OpenRooms::open_rooms)
+            .unwrap_or_default()
     }
 
     /// Whether the room is still open as it was.
@@ -228,23 +306,22 @@ impl Connection {
     /// Notes that a room is no longer open here.
     pub fn unfollow(&self, room: RoomId) {
         let mut rooms = self.rooms.lock();
-        if let Some(open) = rooms.as_mut() {
-            open.retain(|(held, _)| *held != room);
+        if let Some(rooms) = rooms.as_mut() {
+            rooms.close(room);
         }
     }
 
     /// Takes all rooms away: the player signed out.
     pub fn take_rooms(&self) -> Vec<RoomId> {
         let mut rooms = self.rooms.lock();
-        let taken = rooms.as_mut().map(std::mem::take).unwrap_or_default();
-        taken.into_iter().map(|(room, _)| room).collect()
+        rooms.as_mut().map(OpenRooms::close_all).unwrap_or_default()
     }
 
     /// Takes all rooms away for good: the connection is gone, and no room may add it any more.
     pub fn end_rooms(&self) -> Vec<RoomId> {
         let mut rooms = self.rooms.lock();
-        let taken = rooms.take().unwrap_or_default();
-        taken.into_iter().map(|(room, _)| room).collect()
+        let taken = rooms.take();
+        taken.map(|rooms| rooms.open_rooms()).unwrap_or_default()
     }
 
     /// Whether the connection is gone: nothing may be listed for it any more.
@@ -290,12 +367,6 @@ impl Connection {
     }
 }
 
-/// Why one more room can't be opened on a connection.
-pub fn too_many_open() -> Fault {
-    let text = format!("at most {ROOMS_OPEN_MAX} rooms open on one connection");
-    Fault::new(Code::LimitReached, text)
-}
-
-fn is_open(rooms: Option<&Vec<(RoomId, Opening)>>, room: RoomId, opening: Opening) -> bool {
-    rooms.is_some_and(|open| open.contains(&(room, opening))) || is_undone("numbered_openings")
+fn is_open(rooms: Option<&OpenRooms>, room: RoomId, opening: Opening) -> bool {
+    rooms.is_some_and(|open| open.is_open(room, opening)) || is_undone("numbered_openings")
 }

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::events::{Delivery, Event};
 use pitturu_protocol::frame::{CallId, Cursor};
-use pitturu_protocol::ids::{ID_BYTES, RoomId};
+use pitturu_protocol::ids::{ID_BYTES, RoomId, UserId};
 use smallvec::SmallVec;
 
 use super::link::{Broadcast, InlineWriter};
@@ -94,6 +94,17 @@ pub struct Cut {
     /// tells this connection next. Absent when the room could not be asked: nothing is read, and it is asked again
     /// after a pause.
     pub until: Option<Cursor>,
+}
+
+/// The player's inbox, to be followed on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxFollow {
+    /// Whose.
+    pub user: UserId,
+    /// As which time that it was asked for.
+    pub follow: Opening,
+    /// From this sequence on.
+    pub seq: u64,
 }
 
 /// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
@@ -184,7 +195,8 @@ struct Waiting {
     answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
-    inbox_from: Option<u64>,
+    /// Seldom any, so it takes no room in an idle connection.
+    inbox_from: Option<Box<InboxFollow>>,
     /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
     revoked: Box<[CallId]>,
     closing: Option<CloseCode>,
@@ -330,10 +342,10 @@ impl Outbox {
         true
     }
 
-    /// Has the driver follow the player's inbox from this sequence on.
-    pub fn follow_inbox(&self, seq: u64) {
+    /// Has the driver follow the player's inbox.
+    pub fn follow_inbox(&self, inbox: InboxFollow) {
         let mut waiting = self.lock();
-        waiting.inbox_from = Some(seq);
+        waiting.inbox_from = Some(Box::new(inbox));
         self.notify(waiting);
     }
 
@@ -478,7 +490,6 @@ fn is_revoked(waiting: &mut Waiting, call: CallId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pitturu_protocol::ids::UserId;
     use pitturu_protocol::types::chat::{ReadMarkerMoved, RoomUpdated};
     use pitturu_protocol::types::presence::RoomPresence;
 

@@ -1,6 +1,6 @@
-//! The entity that keeps everybody's role that is more than a player's. There is one, so that the last admin is known.
+//! The entity that keeps everybody's role that is more than a player's, or was. There is one, so that the last admin is known.
 //!
-//! Roles are decided here, and the player's entity is told by a signal, which sets the account's role and tells the player. A role
+//! Roles are decided here, and who may decide them, and the player's entity is told by a signal, which sets the account's role and tells the player. A role
 //! that the configuration gives comes the other way round; see [`pitturu_rules::accounts::staff`].
 
 mod live_staff;
@@ -11,7 +11,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use pitturu_protocol::types::accounts::Role;
-use pitturu_rules::accounts::Staff;
+use pitturu_rules::accounts::{RoleChange, Shown, Staff};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Entities, EntityId, Kind, LoadedPart, Part, Row, RowKey, RowRange};
 
@@ -38,20 +38,18 @@ pub fn entity() -> EntityId {
     EntityId::new(STAFF, ID)
 }
 
-fn role_row(user: UserId, role: Option<Role>) -> (RowKey, Option<Vec<u8>>) {
+fn role_row(user: UserId, role: Role) -> (RowKey, Option<Vec<u8>>) {
     let key = [ROLES, user.as_bytes()].concat();
-    (key, role.map(|role| codec::encode(&role)))
+    (key, Some(codec::encode(&role)))
 }
 
-/// A role to be set. Answers a `bool`, whether the role is another one.
-#[derive(Debug)]
-pub struct SetRole {
-    /// Whose.
-    pub user: UserId,
-    /// The role.
-    pub role: Role,
-    /// The role that the player's account showed a moment ago.
-    pub seen: Role,
+/// What is asked of the staff.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// Set a role. Answers a `bool`, whether the role is another one.
+    SetRole(RoleChange),
+    /// Say which role a player has. Answers a `Role`.
+    RoleOf(Shown),
 }
 
 async fn load(entities: Arc<dyn Entities>) -> Result<Loaded<Staff>, StoreError> {
@@ -97,21 +95,29 @@ pub fn start(io_threads: &IoThreads, environment: &Environment) -> StaffOwner {
 }
 
 impl StaffOwner {
-    /// Sets a player's role, whose account shows `seen`. Returns whether it is another one; the player's entity has heard of it by
-    /// then, if it could.
+    /// Sets a player's role. Returns whether it is another one; the player's entity has heard of it by then, if it could. The key is
+    /// that of who sets it.
     ///
     /// # Errors
     /// Those of [`Staff::set`] and of the store.
     pub async fn set_role(
         &self,
-        user: UserId,
-        role: Role,
-        seen: Role,
-        key: Option<(UserId, IdempotencyKey)>,
+        change: RoleChange,
+        key: Option<IdempotencyKey>,
         now: u64,
     ) -> Result<bool, Fault> {
-        let ask = SetRole { user, role, seen };
+        let key = key.map(|key| (change.by.user, key));
+        let ask = Ask::SetRole(change);
         let Answered { body, .. } = self.ask_under(ID, ask, key, now).await?;
+        codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
+    }
+
+    /// The role of a player, behind every change of it that was acknowledged before.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn role_of(&self, shown: Shown, now: u64) -> Result<Role, Fault> {
+        let Answered { body, .. } = self.ask_under(ID, Ask::RoleOf(shown), None, now).await?;
         codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
     }
 }

@@ -20,7 +20,7 @@ use crate::chat::command::Command;
 use crate::chat::history::{self, FillPage};
 use crate::connections::connection::Connection;
 use crate::connections::opening::Opening;
-use crate::connections::outbox::Cut;
+use crate::connections::outbox::{Cut, InboxFollow};
 
 /// Entries in one page of the inbox.
 const INBOX_ITEMS: usize = 100;
@@ -37,15 +37,15 @@ type Reading = JoinHandle<Page>;
 enum Source {
     /// A room, as long as it is open as this, up to the end that it had told, if it could be asked.
     Room(RoomId, Opening, Option<Cursor>),
-    /// The inbox of the player, as long as that player is signed in.
-    Inbox(UserId),
+    /// The inbox of the player, as long as that player is signed in and does not ask for it again.
+    Inbox(UserId, Opening),
 }
 
 impl Source {
     const fn stream(self) -> Stream {
         match self {
             Self::Room(room, ..) => Stream::Room(room),
-            Self::Inbox(_) => Stream::Inbox,
+            Self::Inbox(..) => Stream::Inbox,
         }
     }
 
@@ -53,7 +53,7 @@ impl Source {
     fn while_allowed(self, connection: &Connection, act: impl FnOnce()) -> bool {
         match self {
             Self::Room(room, opening, _) => connection.while_open(room, opening, act),
-            Self::Inbox(user) => connection.while_signed_in(user, act),
+            Self::Inbox(user, follow) => connection.while_inbox_followed(user, follow, act),
         }
     }
 
@@ -66,7 +66,7 @@ impl Source {
                 cursor: from,
                 until,
             }),
-            Self::Inbox(_) => connection.outbox.inbox_grew(),
+            Self::Inbox(..) => connection.outbox.inbox_grew(),
         }
     }
 }
@@ -88,19 +88,18 @@ pub struct Backfill {
 /// The followed inbox.
 #[derive(Clone, Copy, Debug)]
 struct Inbox {
-    user: UserId,
-    seq: u64,
+    /// How far it has come, and as which time that it was asked for.
+    at: InboxFollow,
     grew: bool,
 }
 
 impl Backfill {
-    /// Follows the player's inbox from the cursor on.
-    pub fn follow_inbox(&mut self, user: UserId, seq: u64) {
+    /// Follows the player's inbox from the cursor on. What was asked for before has no effect any more.
+    pub fn follow_inbox(&mut self, from: InboxFollow) {
         self.awaiting
             .retain(|(source, _)| source.stream() != Stream::Inbox);
         self.inbox = Some(Inbox {
-            user,
-            seq,
+            at: from,
             grew: true,
         });
     }
@@ -166,7 +165,7 @@ impl Backfill {
             }
         }
         let user = connection.user();
-        if self.inbox.is_some_and(|inbox| Some(inbox.user) != user) {
+        if self.inbox.is_some_and(|inbox| Some(inbox.at.user) != user) {
             // Another player has signed in here, or nobody: what was followed was the other one's.
             self.inbox = None;
             self.awaiting
@@ -184,7 +183,7 @@ impl Backfill {
         match self.inbox.as_mut() {
             Some(inbox) if inbox.grew && !waits && !connection.outbox.is_above_high_water() => {
                 inbox.grew = false;
-                Some(read_inbox(Arc::clone(context), inbox.user, inbox.seq))
+                Some(read_inbox(Arc::clone(context), inbox.at))
             }
             _ => None,
         }
@@ -224,8 +223,10 @@ impl Backfill {
                 }
             }
         }
-        if let (Source::Inbox(_), Some(inbox)) = (source, self.inbox.as_mut()) {
-            inbox.seq = fill.cursor.seq;
+        if let (Source::Inbox(_, follow), Some(inbox)) = (source, self.inbox.as_mut())
+            && inbox.at.follow == follow
+        {
+            inbox.at.seq = fill.cursor.seq;
         }
     }
 }
@@ -248,14 +249,15 @@ fn read_room(context: Arc<SessionContext>, cut: Cut) -> Reading {
     })
 }
 
-fn read_inbox(context: Arc<SessionContext>, user: UserId, seq: u64) -> Reading {
+fn read_inbox(context: Arc<SessionContext>, from: InboxFollow) -> Reading {
+    let InboxFollow { user, follow, seq } = from;
     tokio::spawn(async move {
         let result = inbox_page(&context, user, seq).await;
         if result.is_err() {
             tokio::time::sleep(RETRY).await;
         }
         Page {
-            source: Source::Inbox(user),
+            source: Source::Inbox(user, follow),
             from: Cursor { seq, rev: 0 },
             result,
         }

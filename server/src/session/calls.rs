@@ -209,10 +209,11 @@ fn follow(
         FollowRequest::JoinRoom(request) => Some(request.room),
         FollowRequest::OpenRoom(_) => None,
     };
-    let follow = Box::new(Follow {
+    let mut follow = Box::new(Follow {
         connection: call.connection,
         actor,
         request,
+        joining: None,
         key: joins.and(call.caller.key),
         to: ReplyTo::Call(pending),
         span: Span::current(),
@@ -225,7 +226,10 @@ fn follow(
     Dispatch::Sequential(Box::pin(async move {
         let (services, user) = (&context.services, follow.actor.user);
         match services.directory.check_room_for_one_more(user, room).await {
-            Ok(()) => services.rooms.send(Command::Follow(follow)),
+            Ok(joining) => {
+                follow.joining = Some(joining);
+                services.rooms.send(Command::Follow(follow));
+            }
             Err(fault) => follow.connection.refuse(pending, &fault),
         }
     }))

@@ -247,10 +247,8 @@ impl<L: Link> Driver<L> {
             self.reads.retain(|held| held.number != call);
             self.concurrent.retain(|(held, _)| *held != call);
         }
-        if let Some(seq) = view.inbox_from
-            && let Some(user) = self.connection.user()
-        {
-            self.backfill.follow_inbox(user, seq);
+        if let Some(inbox) = &view.inbox_from {
+            self.backfill.follow_inbox(**inbox);
         }
     }
 

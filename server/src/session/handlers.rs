@@ -219,6 +219,7 @@ impl Handle<Resume> for Services {
                 connection: Arc::clone(&call.connection),
                 actor: actor.clone(),
                 request: FollowRequest::OpenRoom(open),
+                joining: None,
                 key: None,
                 to: ReplyTo::Task(to),
                 span: Span::current(),
@@ -237,7 +238,7 @@ impl Handle<Resume> for Services {
             rooms.push(ResumedRoom { room, view, fault });
         }
         if let Some(seq) = request.inbox {
-            call.connection.outbox.follow_inbox(seq.min(head));
+            call.connection.follow_inbox(actor.user, seq.min(head));
         }
         Ok(Resumed { inbox: head, rooms })
     }

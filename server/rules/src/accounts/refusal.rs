@@ -39,6 +39,9 @@ pub enum AccountRefusal {
     /// The password has been changed since the call was prepared, or the reset token used up.
     #[error("the password was changed in the meantime")]
     PasswordMoved,
+    /// The caller is no admin, or no longer.
+    #[error("only an admin sets roles")]
+    NotAnAdmin,
     /// There would be no admin left.
     #[error("the last admin keeps the role")]
     LastAdmin,
@@ -55,6 +58,7 @@ impl From<AccountRefusal> for Fault {
             | AccountRefusal::WrongToken
             | AccountRefusal::PasswordMoved => Self::of(Code::TokenInvalid),
             AccountRefusal::SessionExpired => Self::of(Code::TokenExpired),
+            AccountRefusal::NotAnAdmin => Self::of(Code::Forbidden),
             AccountRefusal::LastAdmin => Self::invalid("role", refusal.to_string()),
         }
     }

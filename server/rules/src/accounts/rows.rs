@@ -199,6 +199,9 @@ pub struct ResetRow {
     pub nonce: Nonce,
     /// When it runs out.
     pub expires_at: u64,
+    /// The admin who was given it. It is good as long as they are one. None: it went to the player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<UserId>,
 }
 
 /// A presented refresh token and the session's state after it, for [`Account::rotate`](super::Account::rotate).

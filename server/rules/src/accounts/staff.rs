@@ -2,7 +2,8 @@
 //!
 //! It is where roles are decided: the player's entity is told, and shows the role from then on. Only the configuration gives a
 //! role the other way round: the player's entity takes it at sign-in, and tells the list, which tells it back. Whatever crossed on
-//! the way, the player ends with what was decided here last.
+//! the way, the player ends with what was decided here last. The list decides the caller's role, too: whoever it has demoted sets
+//! no roles, whatever their account or their connections still show.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +15,34 @@ use super::refusal::AccountRefusal;
 /// What a decision about roles changes, all in one atomic commit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StaffEffects {
-    /// Players whose row changed; `None` is removed: an ordinary player.
-    pub rows: Vec<(UserId, Option<Role>)>,
+    /// Players whose row changed.
+    pub rows: Vec<(UserId, Role)>,
     /// Players to be told their role.
     pub told: Vec<(UserId, Role)>,
 }
 
-/// Everybody with a role that is more than a player's.
+/// A player, and the role that the account showed a moment ago: it may be behind the list, or ahead of it, by a role that the
+/// configuration has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Who.
+    pub user: UserId,
+    /// The role.
+    pub role: Role,
+}
+
+/// A role to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleChange {
+    /// Who sets it.
+    pub by: Shown,
+    /// Whose it is.
+    pub of: Shown,
+    /// The role.
+    pub role: Role,
+}
+
+/// Everybody whose role is more than a player's, or was: that a role was taken away is decided here, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staff {
     roles: BTreeMap<UserId, Role>,
@@ -34,38 +56,41 @@ impl Staff {
         }
     }
 
-    /// A player's role.
-    pub fn role(&self, user: UserId) -> Role {
-        self.roles.get(&user).copied().unwrap_or(Role::Player)
+    /// A player's role. Of whom nothing was decided the account is right.
+    pub fn role_of(&self, shown: Shown) -> Role {
+        self.roles.get(&shown.user).copied().unwrap_or(shown.role)
     }
 
-    /// Sets a role. `seen`: what the player's account shows, which may be ahead of the list, or behind it. Returns whether it is
-    /// another one.
+    /// Sets a role. Returns whether it is another one.
     ///
     /// # Errors
-    /// [`AccountRefusal::LastAdmin`].
+    /// [`AccountRefusal::NotAnAdmin`], `LastAdmin`.
     pub fn set(
         &mut self,
-        user: UserId,
-        role: Role,
-        seen: Role,
+        change: RoleChange,
         effects: &mut StaffEffects,
     ) -> Result<bool, AccountRefusal> {
-        let known = self.role(user);
-        if known == role && (seen == role || self.roles.contains_key(&user)) {
+        let RoleChange { by, of, role } = change;
+        if self.role_of(by) != Role::Admin {
+            return Err(AccountRefusal::NotAnAdmin);
+        }
+        let is_now = self.role_of(of);
+        if is_now == role {
             return Ok(false);
         }
-        let is_admin = known == Role::Admin || seen == Role::Admin;
-        if is_admin && role != Role::Admin && !self.has_admin_beside(user) {
+        if is_now == Role::Admin && !self.has_admin_beside(of.user) {
             return Err(AccountRefusal::LastAdmin);
         }
-        self.put(user, role, effects);
+        self.put(of.user, role, effects);
         Ok(true)
     }
 
-    /// The configuration has given a player a role.
+    /// The configuration has given a player a role. What was decided before stays, and the player is told.
     pub fn configured(&mut self, user: UserId, role: Role, effects: &mut StaffEffects) {
-        self.put(user, role, effects);
+        match self.roles.get(&user) {
+            Some(decided) => effects.told.push((user, *decided)),
+            None => self.put(user, role, effects),
+        }
     }
 
     fn has_admin_beside(&self, user: UserId) -> bool {
@@ -74,12 +99,8 @@ impl Staff {
     }
 
     fn put(&mut self, user: UserId, role: Role, effects: &mut StaffEffects) {
-        let row = (role != Role::Player).then_some(role);
-        match row {
-            Some(role) => self.roles.insert(user, role),
-            None => self.roles.remove(&user),
-        };
-        effects.rows.push((user, row));
+        self.roles.insert(user, role);
+        effects.rows.push((user, role));
         effects.told.push((user, role));
     }
 }

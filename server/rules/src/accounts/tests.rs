@@ -277,6 +277,7 @@ fn reset(version: u64, expires_at: u64) -> ResetRow {
         version,
         nonce: [4; 16],
         expires_at,
+        issued_by: None,
     }
 }
 
@@ -398,38 +399,53 @@ fn the_last_admin_stays() {
     let mut staff = Staff::default();
     let mut effects = StaffEffects::default();
     staff.configured(USER, Role::Admin, &mut effects);
-    let mut set = |user, role, seen| {
+    let mut set = |by, user, role, seen| {
         let mut effects = StaffEffects::default();
-        let set = staff.set(user, role, seen, &mut effects);
+        let set = staff.set(role_change(by, user, role, seen), &mut effects);
         assert_eq!(set == Ok(true), effects != StaffEffects::default());
         set
     };
     let last = Err(AccountRefusal::LastAdmin);
-    assert_eq!(set(USER, Role::Player, Role::Admin), last);
-    assert_eq!(set(USER, Role::Moderator, Role::Admin), last);
-    assert_eq!(set(USER, Role::Admin, Role::Admin), Ok(false));
-    assert_eq!(set(OTHER, Role::Player, Role::Player), Ok(false));
-    assert_eq!(set(OTHER, Role::Admin, Role::Player), Ok(true));
-    assert_eq!(set(USER, Role::Player, Role::Admin), Ok(true));
-    // The account may not have heard of it yet.
-    assert_eq!(set(OTHER, Role::Player, Role::Player), last);
-    assert_eq!(set(USER, Role::Moderator, Role::Admin), Ok(true));
+    assert_eq!(set(USER, USER, Role::Player, Role::Admin), last);
+    assert_eq!(set(USER, USER, Role::Moderator, Role::Admin), last);
+    assert_eq!(set(USER, USER, Role::Admin, Role::Admin), Ok(false));
+    assert_eq!(set(USER, OTHER, Role::Player, Role::Player), Ok(false));
+    assert_eq!(set(USER, OTHER, Role::Admin, Role::Player), Ok(true));
+    assert_eq!(set(USER, USER, Role::Player, Role::Admin), Ok(true));
+    // The accounts may not have heard of it yet.
+    assert_eq!(set(OTHER, OTHER, Role::Player, Role::Player), last);
+    let refused = Err(AccountRefusal::NotAnAdmin);
+    assert_eq!(set(USER, USER, Role::Admin, Role::Admin), refused);
+    assert_eq!(set(USER, OTHER, Role::Player, Role::Admin), refused);
+    assert_eq!(set(OTHER, USER, Role::Moderator, Role::Admin), Ok(true));
+    assert_eq!(set(USER, USER, Role::Moderator, Role::Admin), refused);
     // The list may not have heard of an admin of the configuration.
     let mut new = Staff::default();
     let mut effects = StaffEffects::default();
-    let unheard = new.set(USER, Role::Player, Role::Admin, &mut effects);
-    assert_eq!(unheard, last);
+    let own = role_change(USER, USER, Role::Player, Role::Admin);
+    assert_eq!(new.set(own, &mut effects), last);
     assert_eq!(effects, StaffEffects::default());
 }
 
+/// Both accounts show a role: the caller's that of an admin, the other's `seen`.
+fn role_change(by: UserId, user: UserId, role: Role, seen: Role) -> RoleChange {
+    RoleChange {
+        by: Shown {
+            user: by,
+            role: Role::Admin,
+        },
+        of: Shown { user, role: seen },
+        role,
+    }
+}
+
 #[test]
-fn roles_that_crossed_end_in_what_the_list_decided_last() {
+fn a_role_of_the_configuration_does_not_undo_what_was_decided() {
     // The list makes a moderator; meanwhile the configuration makes an admin.
     let (mut staff, mut account) = (Staff::default(), created(named("ana")));
     let mut decided = StaffEffects::default();
-    staff
-        .set(USER, Role::Moderator, Role::Player, &mut decided)
-        .unwrap();
+    let demoted = role_change(OTHER, USER, Role::Moderator, Role::Player);
+    staff.set(demoted, &mut decided).unwrap();
     let mut signed_in = AccountEffects::default();
     account
         .open_session(Some(0), session(2), Some(Role::Admin), &mut signed_in)
@@ -442,10 +458,14 @@ fn roles_that_crossed_end_in_what_the_list_decided_last() {
             account.set_role(role, effects)
         });
     }
-    assert_eq!(account.row().unwrap().role, staff.role(USER));
-    assert_eq!(staff.role(USER), Role::Admin);
+    assert_eq!(account.row().unwrap().role, Role::Moderator);
+    let shown = Shown {
+        user: USER,
+        role: Role::Admin,
+    };
+    assert_eq!(staff.role_of(shown), Role::Moderator);
     let (is_new, changed) = effects(&mut account, |account, effects| {
-        account.set_role(Role::Admin, effects)
+        account.set_role(Role::Moderator, effects)
     });
     assert!(!is_new && changed == AccountEffects::default());
 }

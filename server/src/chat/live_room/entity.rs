@@ -150,8 +150,8 @@ impl Entity for LiveRoom {
 
     fn create(context: &Context, life: u64, create: Box<Create>, now: Steady) -> Option<Self> {
         let begun = Self::reserve(context).and_then(|reservation| {
-            let (live, effects) = Self::begin_new(&context.environment, life, &create, now)?;
-            Ok((reservation, live, effects))
+            let (live, effects, place) = Self::begin_new(&context.environment, life, &create, now)?;
+            Ok((reservation, live, (effects, place)))
         });
         match begun {
             Ok((reservation, mut live, effects)) => {
@@ -253,7 +253,7 @@ impl Entity for LiveRoom {
                 }
                 Answer::View(open) => {
                     if let Some(key) = &open.key {
-                        self.refuse_waiters(open.user, key, &fault);
+                        self.refuse_waiters(open.place.user(), key, &fault);
                     }
                     open.refuse(&fault);
                 }

@@ -4,43 +4,52 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::{self, Cursor, Stream};
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::chat::{Membership, OpenRoom, RoomInfo, RoomView};
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::rooms::{Actor, Effects, Room};
+use pitturu_rules::rooms::{Actor, Effects};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
 use pitturu_store::reservation::Reservation;
 
-use super::super::Environment;
-use super::super::command::{Close, Create, Follow, NewRoom, ReplyTo, Report};
-use super::super::recent::Recent;
+use super::super::command::{Close, Follow, ReplyTo, Report};
+use super::super::joins::Joining;
 use super::super::request::FollowRequest;
-use super::super::store;
 use super::{Answer, Context, LiveRoom, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
-use crate::connections::connection::{Connection, FollowRefused, too_many_open};
+use crate::connections::connection::{Connection, Place};
 use crate::connections::opening::Opening;
 use crate::connections::outbox::Cut;
-use crate::owners::journal::Journal;
-use crate::owners::keys::{self, Keys, Seen, of_this_request};
-use crate::owners::signals::Outgoing;
+use crate::owners::keys::{self, Seen, of_this_request};
 
 /// A connection about to follow the room.
 #[derive(Debug)]
 pub(super) struct PendingOpen {
-    pub(super) connection: Arc<Connection>,
-    pub(super) user: UserId,
+    /// Where it is to be open.
+    pub(super) place: Place,
+    /// Counts the room among those of the player until it is open.
+    pub(super) joining: Option<Joining>,
     pub(super) cursor: Option<Cursor>,
     /// What the room was when this was decided, and the player's place in it.
     pub(super) shown: (RoomInfo, Membership),
     /// The key of the call, if a result is stored under it.
     pub(super) key: Option<IdempotencyKey>,
     pub(super) to: ReplyTo,
+}
+
+/// What is needed to follow.
+struct Allowed {
+    /// Where it will be open.
+    place: Place,
+    /// Room in the store, if something changes.
+    reservation: Option<Reservation>,
+    effects: Effects,
+    /// Where to begin.
+    cursor: Option<Cursor>,
 }
 
 /// A connection about to follow the room no longer.
@@ -52,7 +61,7 @@ pub(super) struct PendingClose {
 
 impl PendingOpen {
     pub(super) fn refuse(self, fault: &Fault) {
-        refuse(&self.connection, self.to, fault);
+        refuse(self.place.connection(), self.to, fault);
     }
 }
 
@@ -70,65 +79,9 @@ pub(super) fn refuse_follow(follow: Follow, fault: &Fault) {
 }
 
 impl LiveRoom {
-    /// A new room, to be committed by [`Self::commit_new`].
-    pub(super) fn begin_new(
-        environment: &Environment,
-        life: u64,
-        create: &Create,
-        now: Steady,
-    ) -> Result<(Self, Effects), Fault> {
-        let limits = Arc::clone(&environment.limits);
-        let (id, actor) = (create.room, &create.actor);
-        create.connection.check_room_for(id)?;
-        let (room, effects) = match &create.new_room {
-            NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
-            NewRoom::Common(handle) => Room::create_common(id, actor, handle.clone(), limits),
-            NewRoom::Direct(peer) => Room::create_direct(id, actor, *peer, limits),
-        };
-        let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());
-        let routes = Arc::clone(&environment.routes);
-        let outgoing = Outgoing::new(&journal, Vec::new(), routes);
-        let (recent, keys) = (
-            Recent::new(id, Cursor::default(), Vec::new()),
-            Keys::new(None),
-        );
-        let live = Self::begin(room, life, journal, recent, keys, outgoing, now);
-        Ok((live, effects))
-    }
-
-    /// Hands a new room to the store; its creator is answered when it is durable.
-    pub(super) fn commit_new(
-        &mut self,
-        context: &Context,
-        effects: Effects,
-        reservation: Reservation,
-        create: Create,
-        now: Steady,
-    ) {
-        let user = create.actor.user;
-        let Ok(shown) = self.shown_to(user) else {
-            // Whoever makes a room is a member.
-            return refuse_follow(create.into(), &super::no_such_room());
-        };
-        if let Some(key) = &create.key {
-            // Nobody can wait: the room did not exist.
-            // Nothing was carried out under it: the store does not know the room.
-            self.keys.begin(user, key);
-        }
-        let open = PendingOpen {
-            user,
-            connection: create.connection,
-            cursor: None,
-            shown,
-            key: create.key,
-            to: create.to,
-        };
-        self.commit_open(context, Some(reservation), effects, open, now);
-    }
-
     /// Puts an opening in line. A call that made or joined the room leaves an empty result under its key, also if the player was
     /// a member: what it shows a repetition is the room as it is then, and nobody joins by it who was put out meanwhile.
-    fn commit_open(
+    pub(super) fn commit_open(
         &mut self,
         context: &Context,
         reservation: Option<Reservation>,
@@ -138,13 +91,13 @@ impl LiveRoom {
     ) {
         // What only opens leaves nothing.
         let key = open.key.as_ref().filter(|_| reservation.is_some());
-        let result = key.map(|key| keys::result(open.user, key, Vec::new()));
+        let result = key.map(|key| keys::result(open.place.user(), key, Vec::new()));
         self.commit(
             context,
             reservation,
             effects,
             result,
-            Answer::View(open),
+            Answer::View(Box::new(open)),
             now,
         );
     }
@@ -197,7 +150,7 @@ impl LiveRoom {
     }
 
     /// What the room shows to a player, and the player's place in it.
-    fn shown_to(&self, user: UserId) -> Result<(RoomInfo, Membership), Fault> {
+    pub(super) fn shown_to(&self, user: UserId) -> Result<(RoomInfo, Membership), Fault> {
         let place = self.room.membership(user)?;
         let mut info = self.room.info(user, self.room.head());
         if let Some(name) = self
@@ -292,14 +245,18 @@ impl LiveRoom {
         let _entered = follow.span.clone().entered();
         let user = follow.actor.user;
         let allowed = self.allowed(context, &follow);
-        let shown = allowed.and_then(|(reservation, effects, cursor)| {
-            Ok((reservation, effects, cursor, self.shown_to(user)?))
-        });
+        let shown = allowed.and_then(|allowed| Ok((allowed, self.shown_to(user)?)));
         match shown {
-            Ok((reservation, effects, cursor, shown)) => {
+            Ok((allowed, shown)) => {
+                let Allowed {
+                    place,
+                    reservation,
+                    effects,
+                    cursor,
+                } = allowed;
                 let open = PendingOpen {
-                    connection: follow.connection,
-                    user,
+                    place,
+                    joining: follow.joining,
                     cursor,
                     shown,
                     key: follow.key,
@@ -316,24 +273,31 @@ impl LiveRoom {
         }
     }
 
-    /// What following asks for, if it is allowed: room in the store and what changes, and where to begin.
-    fn allowed(
-        &mut self,
-        context: &Context,
-        follow: &Follow,
-    ) -> Result<(Option<Reservation>, Effects, Option<Cursor>), Fault> {
+    /// What following asks for, if it is allowed. Nothing is refused after it but for a connection that has gone.
+    fn allowed(&mut self, context: &Context, follow: &Follow) -> Result<Allowed, Fault> {
         if !self.room.is_known_to(&follow.actor) {
             return Err(super::no_such_room());
         }
+        let user = follow.actor.user;
         match &follow.request {
             FollowRequest::OpenRoom(request) => {
-                let cursor = self.open_at(follow.actor.user, request)?;
-                Ok((None, Effects::default(), cursor))
+                let cursor = self.open_at(user, request)?;
+                Ok(Allowed {
+                    place: follow.connection.keep_place(self.id, user)?,
+                    reservation: None,
+                    effects: Effects::default(),
+                    cursor,
+                })
             }
             FollowRequest::JoinRoom(_) => {
-                follow.connection.check_room_for(self.id)?;
+                let place = follow.connection.keep_place(self.id, user)?;
                 let (reservation, effects) = self.join(context, &follow.actor)?;
-                Ok((Some(reservation), effects, None))
+                Ok(Allowed {
+                    place,
+                    reservation: Some(reservation),
+                    effects,
+                    cursor: None,
+                })
             }
         }
     }
@@ -381,19 +345,20 @@ impl LiveRoom {
 
     /// Tells an opening's outcome: the room as it was when that was decided. What was decided after it follows as events.
     pub(super) fn open(&mut self, open: PendingOpen, head: u64, now: Steady) {
+        let user = open.place.user();
         if let Some(key) = &open.key {
-            let waiters = self.keys.done(open.user, key, Bytes::new(), head, now);
+            let waiters = self.keys.done(user, key, Bytes::new(), head, now);
             self.answer_waiters(waiters, &Bytes::new());
         }
-        let number = match open.connection.follow(self.id, open.user) {
+        let connection = Arc::clone(open.place.connection());
+        let number = match open.place.open() {
             Ok(number) => number,
-            Err(FollowRefused::Gone) => return open.refuse(&Fault::of(Code::Unauthenticated)),
-            Err(FollowRefused::TooMany) => return open.refuse(&too_many_open()),
+            Err(refused) => return open.refuse(&refused.into()),
         };
+        // It counts as open from here on.
+        drop(open.joining);
         let shown_before = self.followers.online();
-        let is_new = self
-            .followers
-            .add(Arc::clone(&open.connection), open.user, number);
+        let is_new = self.followers.add(Arc::clone(&connection), user, number);
         let end = self.recent.end();
         let (info, me) = open.shown;
         let view = RoomView {
@@ -409,11 +374,11 @@ impl LiveRoom {
         match open.to {
             ReplyTo::Call(call) => {
                 let frame = frame::reply(call.number, &view);
-                open.connection.reply(call, frame.into());
-                self.attach(&open.connection, number, from);
+                connection.reply(call, frame.into());
+                self.attach(&connection, number, from);
             }
             ReplyTo::Task(to) => {
-                open.connection.outbox.cut(Cut {
+                connection.outbox.cut(Cut {
                     room: self.id,
                     opening: number,
                     cursor: from,
@@ -426,7 +391,7 @@ impl LiveRoom {
             self.presence_changed(now);
         } else if is_new {
             // The others see nothing new, and hear nothing: an event would tell them that somebody has come.
-            self.tell_presence_to(&open.connection);
+            self.tell_presence_to(&connection);
         }
     }
 

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
 
-use super::{BATCH_BYTES, CallIds, Outbox};
+use super::{BATCH_BYTES, CallIds, InboxFollow, Outbox};
 
 /// What the driver has to see to, as of one moment. Whatever comes later keeps the turn from ending.
 #[derive(Debug)]
 pub struct DriverView {
     /// Calls answered since the last look.
     pub answered: CallIds,
-    /// Where to begin to follow the inbox, if that was asked for since the last look.
-    pub inbox_from: Option<u64>,
+    /// How to follow the inbox, if that was asked for since the last look.
+    pub inbox_from: Option<Box<InboxFollow>>,
     /// The close code asked for, if any.
     pub closing: Option<CloseCode>,
     /// Something waits to be sent.
@@ -57,9 +57,9 @@ impl Outbox {
 mod tests {
     use std::task::{Context, Waker};
 
-    use super::super::{Broadcast, LatestKey};
+    use super::super::{Broadcast, LatestKey, Opening};
     use super::*;
-    use pitturu_protocol::ids::RoomId;
+    use pitturu_protocol::ids::{RoomId, UserId};
     use pitturu_protocol::types::chat::RoomUpdated;
 
     fn room() -> RoomId {
@@ -70,12 +70,17 @@ mod tests {
     fn one_look_takes_what_is_taken_once_and_shows_the_rest() {
         let outbox = Outbox::new(100);
         outbox.answer(7, Bytes::from_static(b"answer"));
-        outbox.follow_inbox(3);
+        let inbox = InboxFollow {
+            user: UserId::from_bytes([2; 10]),
+            follow: Opening::numbered(1),
+            seq: 3,
+        };
+        outbox.follow_inbox(inbox);
         outbox.inbox_grew();
         outbox.close(CloseCode::Flooding);
         let first = outbox.snapshot(Bytes::from(vec![1; 60]));
         assert_eq!(first.answered[..], [7]);
-        assert_eq!(first.inbox_from, Some(3));
+        assert_eq!(first.inbox_from, Some(Box::new(inbox)));
         assert!(first.is_queued && first.has_streams && first.is_above_high_water);
         let second = outbox.snapshot(Bytes::new());
         assert!(second.answered.is_empty());

@@ -10,7 +10,7 @@ use pitturu_rules::signals::{PlayerSignal, StaffSignal};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Commit, EntityId, Kind};
 
-use super::{ID, STAFF, SetRole, load, role_row};
+use super::{Ask, ID, STAFF, load, role_row};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
 use crate::players::{self, Environment};
@@ -28,7 +28,7 @@ pub struct Effects {
 
 impl Decisions for Staff {
     type Id = UserId;
-    type Ask = SetRole;
+    type Ask = Ask;
     type Effects = Effects;
     type News = ();
     type Environment = Environment;
@@ -52,13 +52,17 @@ impl Decisions for Staff {
 
     fn decide(
         &mut self,
-        SetRole { user, role, seen }: SetRole,
+        ask: Ask,
         moment: Moment,
         effects: &mut Effects,
     ) -> Result<Vec<u8>, Fault> {
-        effects.at = moment.now;
-        let is_new = self.set(user, role, seen, &mut effects.staff)?;
-        Ok(codec::encode(&is_new))
+        Ok(match ask {
+            Ask::SetRole(change) => {
+                effects.at = moment.now;
+                codec::encode(&self.set(change, &mut effects.staff)?)
+            }
+            Ask::RoleOf(shown) => codec::encode(&self.role_of(shown)),
+        })
     }
 
     fn apply(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {

@@ -7,7 +7,7 @@ use pitturu_protocol::types::accounts::{
     ResetPassword, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow};
+use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow, RoleChange, Shown};
 use pitturu_text::username::Username;
 
 use super::devices::account;
@@ -146,7 +146,7 @@ impl AccountService {
         };
         let known = account.and_then(|account| account.login.map(|login| (account.user, login)));
         let version = known.as_ref().map_or(0, |(_, login)| login.version);
-        let row = self.new_reset(version, caller);
+        let row = self.new_reset(version, None, caller);
         let user = known.as_ref().map(|(user, _)| *user);
         let user = user.unwrap_or_else(|| self.tokens.nobody(counted));
         let made = self.tokens.reset(user, &row.nonce);
@@ -196,6 +196,13 @@ impl AccountService {
         if caller.now >= reset.expires_at {
             return Err(Fault::of(Code::TokenExpired));
         }
+        if let Some(by) = reset.issued_by {
+            let role = self.known_account(by).await?.role;
+            let issuer = Shown { user: by, role };
+            if self.staff.role_of(issuer, caller.now).await? != Role::Admin {
+                return Err(invalid());
+            }
+        }
         let login = self.known_account(user).await?.login;
         let login = login
             .filter(|login| login.version == reset.version)
@@ -214,26 +221,26 @@ impl AccountService {
         Ok(Done {})
     }
 
-    /// [`IssuePasswordReset`]. A repetition under the same key gets the same token.
+    /// [`IssuePasswordReset`]. A repetition under the same key gets the same token. Who is demoted before it is given out does not
+    /// get it.
     pub async fn issue_password_reset(
         &self,
         caller: &Caller,
         request: IssuePasswordReset,
     ) -> Result<PasswordReset, Fault> {
-        let admin = caller.user()?;
+        let admin = self.admin(caller).await?.user;
         let user = request.user;
         let account = self.players.store.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
         let Some(version) = account.version() else {
             return Err(Fault::invalid("user", "a guest has no password"));
         };
-        let row = self.new_reset(version, caller);
+        let row = self.new_reset(version, Some(admin), caller);
         let ask = AccountAsk::AddReset(self.tokens.reset(user, &row.nonce).hash, row);
         let key = caller.key.clone().map(|key| (admin, key));
         let added = self.players.ask::<ResetRow>(user, caller, ask, key).await;
         // The password was changed since the account was read.
         let added = added.map_err(|fault| instead(fault, Code::TokenInvalid, Code::Unavailable))?;
-        tracing::info!(%admin, %user, "issued a password-reset token");
         let ResetRow {
             nonce, expires_at, ..
         } = added.value;
@@ -244,34 +251,47 @@ impl AccountService {
                 token = made;
             }
         }
+        self.admin(caller).await?;
+        tracing::info!(%admin, %user, "issued a password-reset token");
         Ok(PasswordReset {
             token: token.text,
             expires_at,
         })
     }
 
-    /// [`SetRole`]. The last admin keeps the role.
+    /// [`SetRole`]. The staff decides whether the caller may, too. The last admin keeps the role.
     pub async fn set_role(&self, caller: &Caller, request: SetRole) -> Result<Done, Fault> {
-        let admin = caller.user()?;
+        let by = shown(caller.identity()?);
         let SetRole { user, role } = request;
         let account = self.players.store.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
-        let key = caller.key.clone().map(|key| (admin, key));
-        let set = self
-            .staff
-            .set_role(user, role, account.role, key, caller.now)
-            .await?;
-        if set {
-            tracing::info!(%admin, %user, ?role, "set a role");
+        let of = Shown {
+            user,
+            role: account.role,
+        };
+        let change = RoleChange { by, of, role };
+        let set = self.staff.set_role(change, caller.key.clone(), caller.now);
+        if set.await? {
+            tracing::info!(admin = %by.user, %user, ?role, "set a role");
         }
         Ok(Done {})
     }
 
-    fn new_reset(&self, version: u64, caller: &Caller) -> ResetRow {
+    /// The caller, whom the staff knows as an admin at this moment: what the connection shows may be behind.
+    async fn admin(&self, caller: &Caller) -> Result<Shown, Fault> {
+        let by = shown(caller.identity()?);
+        match self.staff.role_of(by, caller.now).await? {
+            Role::Admin => Ok(by),
+            Role::Moderator | Role::Player => Err(Fault::of(Code::Forbidden)),
+        }
+    }
+
+    fn new_reset(&self, version: u64, issued_by: Option<UserId>, caller: &Caller) -> ResetRow {
         ResetRow {
             version,
             nonce: random_bytes(),
             expires_at: caller.now.saturating_add(self.config.reset_life_ms),
+            issued_by,
         }
     }
 
@@ -312,6 +332,14 @@ impl AccountService {
         } else {
             Err(Fault::of(Code::KeyReused))
         }
+    }
+}
+
+/// What the caller's account shows.
+const fn shown(identity: &Identity) -> Shown {
+    Shown {
+        user: identity.user,
+        role: identity.role,
     }
 }
 

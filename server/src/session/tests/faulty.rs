@@ -1,7 +1,7 @@
 //! Entities of a store that refuses and fails when it is told to.
 //!
-//! Only commits of rooms are counted and spoilt, and only those that apply no signals fail: players apply what rooms tell them
-//! whenever they do, and would take another's turn.
+//! Only commits of rooms are counted and spoilt. Those that apply signals fail apart from the others: players apply what rooms tell
+//! them whenever they do, and would take another's turn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(super) struct FaultyEntities {
     entities: Arc<dyn Entities>,
     refusal: Mutex<Option<StoreError>>,
     failing: Mutex<Option<Failing>>,
+    /// The entity whose commits that apply signals fail.
+    failing_applying: Mutex<Option<EntityId>>,
     loads: Mutex<HashMap<EntityId, usize>>,
     commits: AtomicUsize,
     /// Commits that pass before one is spoilt.
@@ -55,6 +57,7 @@ impl FaultyEntities {
             entities,
             refusal: Mutex::new(None),
             failing: Mutex::new(None),
+            failing_applying: Mutex::new(None),
             loads: Mutex::default(),
             commits: AtomicUsize::new(0),
             before_spoilt: Mutex::new(None),
@@ -99,6 +102,11 @@ impl FaultyEntities {
         if let Some(listener) = listener {
             listener();
         }
+    }
+
+    /// From now on this entity applies no signals: its commits that would fail.
+    pub(super) fn fail_applying(&self, entity: Option<EntityId>) {
+        *self.failing_applying.lock() = entity;
     }
 
     /// Whether this one fails, of those of its entity that `left` picks.
@@ -186,8 +194,10 @@ impl Entities for FaultyEntities {
             return;
         }
         drop(failing_late);
-        let fails =
-            commit.applied.is_none() && self.fails(commit.entity, |failing| &mut failing.commits);
+        let fails = match &commit.applied {
+            Some(_) => *self.failing_applying.lock() == Some(commit.entity),
+            None => self.fails(commit.entity, |failing| &mut failing.commits),
+        };
         if !fails {
             let held = Arc::clone(&self.held_reports);
             let done = Box::new(move |outcome| match held.lock().as_mut() {

@@ -11,7 +11,7 @@ use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, ServerFrame, Stream, call};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
+use pitturu_protocol::types::accounts::{LoginGuest, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, SendMessage};
 use pitturu_protocol::types::presence::SetPresence;
 use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
@@ -41,6 +41,7 @@ pub(super) struct World {
     pub(super) resets: Arc<Resets>,
     store: Embedded,
     config: SessionConfig,
+    rooms_max: usize,
     _threads: RunningIoThreads,
     dir: TempDir,
 }
@@ -68,23 +69,29 @@ impl World {
 
     pub(super) async fn with(session: SessionConfig) -> Self {
         let dir = TempDir::new().expect("a folder");
-        Self::over(dir, session).await
+        Self::over(dir, session, 100).await
+    }
+
+    /// A player may be in so many rooms.
+    pub(super) async fn with_rooms_max(rooms_max: usize) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        Self::over(dir, SessionConfig::default(), rooms_max).await
     }
 
     /// Stops the server and starts it again on the same folder.
     pub(super) async fn restarted(self) -> Self {
         self.store.engine().close();
-        Self::over(self.dir, self.config).await
+        Self::over(self.dir, self.config, self.rooms_max).await
     }
 
-    async fn over(dir: TempDir, session: SessionConfig) -> Self {
+    async fn over(dir: TempDir, session: SessionConfig, rooms_max: usize) -> Self {
         let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
         let (io_threads, threads) = IoThreads::start(1).expect("a thread");
         let resets = Arc::new(Resets::default());
         let services = ServicesConfig {
             shards: 1,
             chat: ChatLimits::default(),
-            rooms_per_player_max: 100,
+            rooms_per_player_max: rooms_max,
             accounts: AccountsConfig {
                 passwords: PasswordConfig {
                     cost: 4,
@@ -116,6 +123,7 @@ impl World {
             resets,
             store,
             config: session,
+            rooms_max,
             _threads: threads,
             dir,
         }
@@ -153,6 +161,20 @@ impl World {
             device: None,
         };
         let signed_in = client.call(&login).await.expect("a guest is welcome");
+        (client, signed_in)
+    }
+
+    /// Connects and registers under this name.
+    pub(super) async fn registered(&self, name: &str) -> (Client, SignedIn) {
+        let mut client = self.greeted(Options::default()).await;
+        let register = Register {
+            username: name.to_owned(),
+            password: "a good password".to_owned(),
+            name: None,
+            email: None,
+            device: None,
+        };
+        let signed_in = client.call(&register).await.expect("the name is free");
         (client, signed_in)
     }
 

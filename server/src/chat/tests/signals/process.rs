@@ -308,6 +308,7 @@ impl Process {
             connection: self.connection(by),
             actor: actor(by),
             request: FollowRequest::JoinRoom(JoinRoom { room }),
+            joining: None,
             key: Some(key),
             to: ReplyTo::Task(to),
             span: Span::none(),

@@ -439,6 +439,14 @@ async fn roles_change_at_once_and_the_last_admin_stays() {
     set(ana.identity.user, Role::Admin).await.unwrap();
     assert!(world.recorder.take().is_empty(), "nothing has changed");
     set(root.identity.user, Role::Moderator).await.unwrap();
+    let back = set(root.identity.user, Role::Admin).await;
+    assert_eq!(code(back), Code::Forbidden);
+    let own = world.signed_in(&ana.identity);
+    let own = Caller {
+        identity: Some(world.identify(&ana).await.unwrap()),
+        ..own
+    };
+    let set = |user, role| world.accounts.set_role(&own, SetRole { user, role });
     assert_eq!(
         code(set(ana.identity.user, Role::Player).await),
         Code::InvalidArgument

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_protocol::codes::Code;
+use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::{Role, SetRole, SignedIn, UpgradeGuest};
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_rules::accounts::{RoleChange, Shown};
 use pitturu_store::entities::Entities as _;
 use pitturu_store::memory::Memory;
 
@@ -77,12 +79,13 @@ async fn an_admin_of_the_configuration_is_the_last_one_too() {
     let ana = world.register("ana").await;
     world.config.admins.push("ana".to_owned());
     world.restart().await;
-    world.login("ana", PASSWORD).await.unwrap();
+    let again = world.login("ana", PASSWORD).await.unwrap();
     assert_eq!(world.identify(&ana).await.unwrap().role, Role::Admin);
     let step_down = world
         .accounts
         .set_role(&caller, role_of(&root, Role::Player));
     step_down.await.unwrap();
+    let caller = world.signed_in(&again.identity);
     let last = world
         .accounts
         .set_role(&caller, role_of(&ana, Role::Moderator))
@@ -171,12 +174,23 @@ async fn a_role_that_was_decided_reaches_the_player_after_a_crash() {
     // The player's entity can't be loaded after this restart, but the staff is.
     let memory = memory.restart();
     let (store, _owners, staff) = over(&memory, &io_threads);
+    let change = |role| RoleChange {
+        by: Shown {
+            user: UserId::from_bytes([9; 10]),
+            role: Role::Admin,
+        },
+        of: Shown {
+            user: ana,
+            role: Role::Player,
+        },
+        role,
+    };
     loop {
         memory.fail_loads(0);
-        let as_it_is = staff.set_role(ana, Role::Player, Role::Player, None, START);
+        let as_it_is = staff.set_role(change(Role::Player), None, START);
         assert_eq!(as_it_is.await, Ok(false));
         memory.fail_loads(1_000);
-        let set = staff.set_role(ana, Role::Moderator, Role::Player, None, START);
+        let set = staff.set_role(change(Role::Moderator), None, START);
         match set.await {
             Ok(is_new) => {
                 assert!(is_new, "it is decided");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::RoomId;
-use pitturu_protocol::limits::ROOM_NAME_BYTES_MAX;
+use pitturu_protocol::limits::{ROOM_NAME_BYTES_MAX, ROOMS_OPEN_MAX};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, EnterRoom, LeaveRoom, ListRooms, MemberRole, MessageSent, RoomKind,
     RoomView,
@@ -198,4 +198,22 @@ async fn a_handle_has_one_room_though_the_end_of_that_fails() {
     let view = two.answer_to(entering).await.expect("the room goes on");
     let view: RoomView = codec::decode(&view).unwrap();
     assert_eq!((view.info.room, view.info.members), (room, 2));
+}
+
+/// Whoever has all rooms open that one connection may have would claim handle after handle, and no room came of it.
+#[tokio::test]
+async fn a_refused_entrance_leaves_no_claim() {
+    let world = World::with_rooms_max(2 * ROOMS_OPEN_MAX).await;
+    let (mut squatter, _) = guest(&world, "squatter").await;
+    for _ in 0..ROOMS_OPEN_MAX {
+        squatter.create_room().await;
+    }
+    for number in 0..10 {
+        let handle = format!("handle {number}");
+        let refused = squatter.call(&enter(&handle)).await;
+        let code = refused.err().map(|fault| fault.code);
+        assert_eq!(code, Some(Code::LimitReached));
+        let holder = world.context.services.room_store.with_handle(&handle);
+        assert_eq!(holder.await, Ok(None), "{handle} is claimed for nobody");
+    }
 }

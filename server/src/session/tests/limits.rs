@@ -1,0 +1,312 @@
+//! Limits of rooms hold for calls that are under way together, and what is refused for one has not happened.
+
+use std::collections::BTreeSet;
+
+use pitturu_protocol::codes::Code;
+use pitturu_protocol::frame::CallId;
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::types::chat::{
+    CloseRoom, CreateRoom, EnterRoom, JoinRoom, ListMyRooms, OpenDirect, OpenRoom, RoomKind,
+};
+
+use super::world::{Client, Raw, World, message};
+use crate::connections::link::memory::Options;
+
+/// Makes so many public rooms.
+async fn rooms(world: &World, count: usize) -> Vec<RoomId> {
+    let mut made = Vec::new();
+    while made.len() < count {
+        let (mut owner, _) = world.guest("owner", Options::default()).await;
+        for _ in 0..ROOMS_OPEN_MAX.min(count - made.len()) {
+            made.push(owner.create_room().await);
+        }
+    }
+    made
+}
+
+/// Makes rooms by so many owners, who may be in fewer rooms each.
+async fn rooms_of_many(world: &World, owners: usize, each: usize) -> Vec<RoomId> {
+    let mut made = Vec::new();
+    for number in 0..owners {
+        let (mut owner, _) = world
+            .guest(&format!("owner{number}"), Options::default())
+            .await;
+        for _ in 0..each {
+            made.push(owner.create_room().await);
+        }
+    }
+    made
+}
+
+/// Sends calls in one message, and returns their numbers.
+async fn begin(client: &mut Client, raws: &[Raw]) -> Vec<CallId> {
+    let (mut frames, mut numbers) = (Vec::new(), Vec::new());
+    for (index, raw) in raws.iter().enumerate() {
+        let key = format!("{index} {}", fastrand::u64(..));
+        let (number, frame) = client.encode_raw(raw, &key);
+        frames.extend(frame);
+        numbers.push(number);
+    }
+    client.peer.send(frames).await;
+    numbers
+}
+
+/// Sends calls in one message, and returns which were refused, all for a limit.
+async fn refused(client: &mut Client, raws: &[Raw]) -> Vec<bool> {
+    let mut refused = Vec::new();
+    for number in begin(client, raws).await {
+        let answer = client.answer_in_any_order(number).await;
+        let code = answer.as_ref().err().map(|fault| fault.code);
+        assert!(matches!(code, None | Some(Code::LimitReached)), "{code:?}");
+        refused.push(answer.is_err());
+    }
+    refused
+}
+
+async fn listed(client: &mut Client) -> BTreeSet<RoomId> {
+    let (mut listed, mut after) = (BTreeSet::new(), None);
+    loop {
+        let list = ListMyRooms { after, limit: None };
+        let page = client.call(&list).await.expect("a player may");
+        after = page.rooms.last().map(|my| my.info.room);
+        listed.extend(page.rooms.iter().map(|my| my.info.room));
+        if !page.more {
+            return listed;
+        }
+    }
+}
+
+fn create() -> CreateRoom {
+    CreateRoom {
+        kind: RoomKind::Public,
+        name: "Another".to_owned(),
+        topic: None,
+        slow_mode_ms: None,
+        retention: None,
+    }
+}
+
+/// Every call that makes a member of its caller and opens the room, and one that only opens.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Join,
+    Create,
+    Direct,
+    EnterThere,
+    EnterNew,
+    Open,
+}
+
+const WAYS: [Way; 6] = [
+    Way::Join,
+    Way::Create,
+    Way::Direct,
+    Way::EnterThere,
+    Way::EnterNew,
+    Way::Open,
+];
+
+/// Calls of one way by which `client` may come into so many further rooms.
+async fn calls(world: &World, client: &mut Client, way: Way, count: usize) -> Vec<Raw> {
+    let mut raws = Vec::new();
+    let there = match way {
+        Way::Join | Way::Open => rooms(world, count).await,
+        _ => vec![RoomId::from_bytes([0; 10]); count],
+    };
+    let (mut host, _) = world.guest("host", Options::default()).await;
+    for (number, room) in there.into_iter().enumerate() {
+        let handle = format!("{way:?} {number}");
+        raws.push(match way {
+            Way::Join => Raw::of(&JoinRoom { room }),
+            Way::Open => {
+                client.call(&JoinRoom { room }).await.expect("it is public");
+                client.call(&CloseRoom { room }).await.expect("it is open");
+                let (seq, rev) = (None, None);
+                Raw::of(&OpenRoom { room, seq, rev })
+            }
+            Way::Create => Raw::of(&create()),
+            Way::Direct => {
+                let (_, peer) = world
+                    .guest(&format!("peer{number}"), Options::default())
+                    .await;
+                Raw::of(&OpenDirect {
+                    user: peer.identity.user,
+                })
+            }
+            Way::EnterThere => {
+                let enter = EnterRoom { handle };
+                host.call(&enter).await.expect("anybody may");
+                Raw::of(&enter)
+            }
+            Way::EnterNew => Raw::of(&EnterRoom { handle }),
+        });
+    }
+    raws
+}
+
+#[tokio::test]
+async fn who_is_refused_for_open_rooms_has_changed_nothing() {
+    const LEFT: usize = 6;
+    for way in WAYS {
+        let world = World::with_rooms_max(1_000).await;
+        let (mut joiner, _) = world.guest("joiner", Options::default()).await;
+        let raws = calls(&world, &mut joiner, way, 40).await;
+        for _ in 0..ROOMS_OPEN_MAX - LEFT {
+            joiner.create_room().await;
+        }
+        let before = listed(&mut joiner).await;
+        // The rooms' commits come together.
+        let held = world.hold_writes().await;
+        let numbers = begin(&mut joiner, &raws).await;
+        super::let_others_run().await;
+        drop(held);
+        let mut opened = 0;
+        for number in numbers {
+            match joiner.answer_in_any_order(number).await {
+                Ok(_) => opened += 1,
+                Err(fault) => assert_eq!(fault.code, Code::LimitReached, "{way:?}"),
+            }
+        }
+        assert_eq!(opened, LEFT, "{way:?}: as many as there is room for");
+        let joined = listed(&mut joiner).await.len() - before.len();
+        let expected = if matches!(way, Way::Open) { 0 } else { LEFT };
+        assert_eq!(joined, expected, "{way:?}: joined though refused");
+        // A room that is closed leaves its place to another.
+        let room = *before.last().expect("many");
+        joiner.call(&CloseRoom { room }).await.expect("it is open");
+        let last = &raws[raws.len() - 1..];
+        assert_eq!(refused(&mut joiner, last).await, [false], "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_for_open_rooms_has_not_joined() {
+    let world = World::with_rooms_max(1_000).await;
+    let rooms = rooms(&world, 300).await;
+    let (mut joiner, _) = world.guest("joiner", Options::default()).await;
+    let (mut kept_out, mut joined) = (Vec::new(), 0);
+    for burst in rooms.chunks(60) {
+        let joins: Vec<_> = burst
+            .iter()
+            .map(|room| Raw::of(&JoinRoom { room: *room }))
+            .collect();
+        for (room, is_refused) in burst.iter().zip(refused(&mut joiner, &joins).await) {
+            match is_refused {
+                true => kept_out.push(*room),
+                false => joined += 1,
+            }
+        }
+    }
+    assert_eq!(joined, ROOMS_OPEN_MAX);
+    for room in kept_out {
+        let sent = joiner.call(&message(room)).await;
+        assert_eq!(sent.map_err(|fault| fault.code), Err(Code::NotAMember));
+    }
+}
+
+#[tokio::test]
+async fn joining_in_a_burst_keeps_the_limit_of_rooms() {
+    let world = World::new().await;
+    let rooms = rooms_of_many(&world, 2, 90).await;
+    let (mut hoarder, _) = world.guest("hoarder", Options::default()).await;
+    let mut joined = 0;
+    for burst in rooms.chunks(60) {
+        let joins: Vec<_> = burst
+            .iter()
+            .map(|room| Raw::of(&JoinRoom { room: *room }))
+            .collect();
+        let refused = refused(&mut hoarder, &joins).await;
+        joined += refused.iter().filter(|refused| !**refused).count();
+    }
+    assert_eq!(joined, 100);
+    assert_eq!(listed(&mut hoarder).await.len(), 100);
+}
+
+/// The rooms are closed as soon as they are joined, so nothing but the player's list says that they were, and the list follows.
+#[tokio::test]
+async fn several_connections_and_all_ways_keep_the_limit_of_rooms() {
+    for way in [
+        Way::Join,
+        Way::Create,
+        Way::Direct,
+        Way::EnterThere,
+        Way::EnterNew,
+    ] {
+        let world = World::with_rooms_max(10).await;
+        let there = rooms_of_many(&world, 3, 8).await;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(world.guest("hoarder", Options::default()).await.0);
+        }
+        let mut raws = Vec::new();
+        for (number, room) in there.iter().enumerate() {
+            let handle = format!("handle {number}");
+            raws.push(match way {
+                Way::Join | Way::Open => Raw::of(&JoinRoom { room: *room }),
+                Way::Create => Raw::of(&create()),
+                Way::Direct => {
+                    let name = format!("peer{number}");
+                    let (_, peer) = world.guest(&name, Options::default()).await;
+                    let user = peer.identity.user;
+                    Raw::of(&OpenDirect { user })
+                }
+                Way::EnterThere | Way::EnterNew => {
+                    let enter = EnterRoom { handle };
+                    if matches!(way, Way::EnterThere) {
+                        let (mut host, _) = world
+                            .guest(&format!("host{}", number % 3), Options::default())
+                            .await;
+                        host.call(&enter).await.expect("anybody may");
+                    }
+                    Raw::of(&enter)
+                }
+            });
+        }
+        let held = world.hold_writes().await;
+        let mut numbers = Vec::new();
+        for (client, raws) in clients.iter_mut().zip(raws.chunks(8)) {
+            numbers.push(begin(client, raws).await);
+        }
+        super::let_others_run().await;
+        drop(held);
+        let mut joined = 0;
+        for (client, numbers) in clients.iter_mut().zip(numbers) {
+            for number in numbers {
+                match client.answer_in_any_order(number).await {
+                    Ok(_) => joined += 1,
+                    Err(fault) => assert_eq!(fault.code, Code::LimitReached, "{way:?}"),
+                }
+            }
+        }
+        assert_eq!(joined, 10, "{way:?}");
+        let listed = listed(&mut clients[0]).await;
+        assert_eq!(listed.len(), 10, "{way:?}");
+    }
+}
+
+/// What is closed at once is open nowhere, and the player's list does not have it yet.
+#[tokio::test]
+async fn rooms_that_are_not_listed_yet_count() {
+    let world = World::with_rooms_max(10).await;
+    let there = rooms_of_many(&world, 3, 8).await;
+    let (mut hoarder, signed_in) = world.guest("hoarder", Options::default()).await;
+    let deaf = crate::players::entity(signed_in.identity.user);
+    world.entities.fail_applying(Some(deaf));
+    let mut joined = Vec::new();
+    for room in there {
+        let joining = hoarder.call(&JoinRoom { room }).await;
+        if joining.is_ok() {
+            joined.push(room);
+            hoarder.call(&CloseRoom { room }).await.expect("it is open");
+        }
+    }
+    assert_eq!(joined.len(), 10);
+    // Who leaves may join another one, though nothing was listed yet.
+    let left = pitturu_protocol::types::chat::LeaveRoom { room: joined[0] };
+    hoarder.call(&left).await.expect("a member may");
+    let room = joined[0];
+    let again = hoarder.call(&JoinRoom { room }).await;
+    again.expect("there is room for one");
+    world.entities.fail_applying(None);
+}
