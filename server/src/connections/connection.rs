@@ -105,6 +105,8 @@ pub struct Place {
     connection: Arc<Connection>,
     room: RoomId,
     user: UserId,
+    /// There was somebody to open the room for.
+    is_kept: bool,
 }
 
 impl Place {
@@ -128,7 +130,7 @@ impl Place {
         let opening = connection.next_opening();
         let mut rooms = connection.rooms.lock();
         let rooms = rooms.as_mut().ok_or(FollowRefused::Gone)?;
-        if connection.user() != Some(self.user) {
+        if !self.is_kept || connection.user() != Some(self.user) {
             return Err(FollowRefused::Gone);
         }
         rooms.open(self.room, opening);
@@ -138,7 +140,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(rooms) = self.connection.rooms.lock().as_mut() {
+        if let Some(rooms) = self
+            .connection
+            .rooms
+            .lock()
+            .as_mut()
+            .filter(|_| self.is_kept)
+        {
             rooms.give_back(self.room);
         }
     }
@@ -216,27 +224,30 @@ impl Connection {
         }
     }
 
-    /// Keeps a place for a room that is to be opened here for the player. Asked before anything is decided that opens it.
+    /// Keeps a place for a room that is to be opened here for the player. Asked before anything is decided that opens it. Where
+    /// nothing can be opened, because the connection is gone or the player has signed out, there is nothing to keep: what they have
+    /// called for is still carried out.
     ///
     /// # Errors
-    /// [`FollowRefused`].
+    /// [`FollowRefused::TooMany`].
     pub fn keep_place(
         self: &Arc<Self>,
         room: RoomId,
         user: UserId,
     ) -> Result<Place, FollowRefused> {
         let mut rooms = self.rooms.lock();
-        let rooms = rooms.as_mut().ok_or(FollowRefused::Gone)?;
-        if self.user() != Some(user) {
-            return Err(FollowRefused::Gone);
-        }
-        if !rooms.reserve(room) {
-            return Err(FollowRefused::TooMany);
+        let mut is_kept = false;
+        if let Some(rooms) = rooms.as_mut().filter(|_| self.user() == Some(user)) {
+            if !rooms.reserve(room) {
+                return Err(FollowRefused::TooMany);
+            }
+            is_kept = true;
         }
         Ok(Place {
             connection: Arc::clone(self),
             room,
             user,
+            is_kept,
         })
     }
 
