@@ -343,7 +343,7 @@ impl LiveRoom {
     pub(super) fn drop_strangers(&mut self) {
         let strangers: Vec<UserId> = self
             .followers
-            .users()
+            .everybody()
             .filter(|user| self.room.member(*user).is_err())
             .collect();
         for user in strangers {
