@@ -28,6 +28,7 @@ use pitturu_store::reservation::Reservation;
 use serde::Serialize;
 
 use self::edits::EditQueue;
+use self::entity::Kept;
 use self::following::{PendingClose, PendingOpen, refuse_follow};
 use super::Environment;
 use super::command::{Close, Fetched, Follow, RoomCall};
@@ -142,12 +143,12 @@ pub struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Takes a room up as the store has it. `followers` stayed from an earlier life, cut.
+    /// Takes a room up as the store has it. Followers that stayed from an earlier life are cut.
     fn new(
         environment: &Environment,
         life: u64,
         fetched: Fetched,
-        followers: Followers,
+        kept: Kept,
         now: Steady,
     ) -> Self {
         let room = fetched.room;
@@ -158,7 +159,7 @@ impl LiveRoom {
         let id = room.stored.row.room;
         let newest = room.recent.into_iter().map(|row| row.msg).collect();
         let journal = Journal::of(store::entity(id), &room.loaded);
-        let keys = Keys::new(Some(end.seq));
+        let keys = kept.keys.in_next_life(end.seq);
         let routes = Arc::clone(&environment.routes);
         let outgoing = Outgoing::new(&journal, fetched.undelivered, routes);
         let rules = Room::load(
@@ -168,7 +169,7 @@ impl LiveRoom {
         );
         let recent = Recent::new(id, end, newest);
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
-        live.followers = followers;
+        live.followers = kept.followers;
         live.drop_strangers();
         if !live.followers.is_empty() {
             // It may have been due when the life before this one ended.

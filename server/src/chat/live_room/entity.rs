@@ -15,10 +15,11 @@ use super::super::recent::RECENT_MAX;
 use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
 use super::following::refuse_follow;
-use super::{Answer, Context, LiveRoom};
+use super::{Answer, Context, LiveRoom, Waiter};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::shard::{loaded_anew, overloaded};
+use crate::owners::keys::Keys;
 use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
@@ -27,7 +28,9 @@ const IDLE_MS: u64 = 30_000;
 /// What outlives a life of a room.
 #[derive(Debug, Default)]
 pub struct Kept {
-    followers: Followers,
+    pub(super) followers: Followers,
+    /// Keys of calls that were answered a moment ago.
+    pub(super) keys: Keys<Waiter>,
     /// Whether players are still to be told something by the next life.
     owes: bool,
 }
@@ -75,7 +78,7 @@ impl Entity for LiveRoom {
     }
 
     fn is_awaited(kept: &Kept) -> bool {
-        !kept.followers.is_empty() || kept.owes
+        !kept.followers.is_empty() || kept.owes || kept.keys.remembers(Steady::now())
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -139,7 +142,7 @@ impl Entity for LiveRoom {
         kept: Kept,
         now: Steady,
     ) -> Self {
-        Self::new(&context.environment, life, *fetched, kept.followers, now)
+        Self::new(&context.environment, life, *fetched, kept, now)
     }
 
     fn create(context: &Context, life: u64, create: Box<Create>, now: Steady) -> Option<Self> {
@@ -271,6 +274,7 @@ impl Entity for LiveRoom {
         Kept {
             owes: !self.outgoing.is_empty(),
             followers: self.followers,
+            keys: self.keys,
         }
     }
 

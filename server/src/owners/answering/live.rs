@@ -275,9 +275,15 @@ impl<D: Decisions> Answering<D> {
     }
 }
 
-/// Whether others are still to be told something by the next life.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Owes(bool);
+/// What outlives a life.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Whether others are still to be told something by the next life.
+    owes: bool,
+    /// Keys of calls that were answered a moment ago. Of some the store has no result.
+    keys: Keys<Asker>,
+    remembers_until: Steady,
+}
 
 impl<D: Decisions> Entity for Answering<D> {
     type Id = D::Id;
@@ -286,7 +292,7 @@ impl<D: Decisions> Entity for Answering<D> {
     type Environment = D::Environment;
     type Loaded = Box<Loaded<D>>;
     type Report = Report<D>;
-    type Kept = Owes;
+    type Kept = Kept;
 
     const KIND: Kind = D::KIND;
     const LIVE_GAUGE: &'static str = D::LIVE_GAUGE;
@@ -312,12 +318,12 @@ impl<D: Decisions> Entity for Answering<D> {
         Err(command)
     }
 
-    fn note_while_loading(owes: &mut Owes, command: &Command<D>) {
-        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    fn note_while_loading(kept: &mut Kept, command: &Command<D>) {
+        kept.owes |= matches!(command, Command::Delivery(Delivery::Wake(_)));
     }
 
-    fn is_awaited(owes: &Owes) -> bool {
-        owes.0
+    fn is_awaited(kept: &Kept) -> bool {
+        kept.owes || Steady::now() < kept.remembers_until
     }
 
     fn refuse(command: Command<D>, fault: &Fault) {
@@ -339,7 +345,7 @@ impl<D: Decisions> Entity for Answering<D> {
         context: &Context<Self>,
         life: u64,
         loaded: Box<Loaded<D>>,
-        _: Owes,
+        kept: Kept,
         now: Steady,
     ) -> Self {
         let Loaded {
@@ -353,8 +359,8 @@ impl<D: Decisions> Entity for Answering<D> {
             life,
             state,
             pending: DurableLine::default(),
-            keys: Keys::without_stream(),
-            remembers_until: now,
+            keys: kept.keys.without_stream(),
+            remembers_until: kept.remembers_until,
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(&journal, undelivered, routes),
@@ -412,7 +418,7 @@ impl<D: Decisions> Entity for Answering<D> {
         self.settle(context);
     }
 
-    fn fail(mut self, error: &StoreError) -> Owes {
+    fn fail(mut self, error: &StoreError) -> Kept {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -425,7 +431,11 @@ impl<D: Decisions> Entity for Answering<D> {
         }
         release(self.held.take_all());
         self.incoming.refuse_all();
-        Owes(!self.outgoing.is_empty())
+        Kept {
+            owes: !self.outgoing.is_empty(),
+            keys: self.keys,
+            remembers_until: self.remembers_until,
+        }
     }
 
     fn tick(&mut self, now: Steady) {
