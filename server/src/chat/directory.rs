@@ -22,6 +22,7 @@ use pitturu_store::entities::PAGE_ROWS_MAX;
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
+use super::blocks::Blocks;
 use super::store::names::RoomsPage;
 use super::store::{RoomStore, RoomSummary, entity};
 use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
@@ -314,11 +315,6 @@ impl RoomDirectory {
             return Err(Fault::of(Code::NotFound));
         };
         let room = self.ids.direct(actor.user, peer);
-        if self.players.blocked_either(actor.user, peer).await?
-            && self.rooms.summaries(&[room]).await?.is_empty()
-        {
-            return Err(Fault::of(Code::Blocked));
-        }
         self.check_room_for_one_more(actor.user, room).await?;
         let (new_room, key) = (NewRoom::Direct(peer), caller.key.clone());
         let mut view = self.begin(room, actor, connection, new_room, key).await?;
@@ -388,6 +384,7 @@ impl RoomDirectory {
             to: ReplyTo::Task(to),
             new_room,
             key,
+            blocks: Blocks::default(),
         })));
         view.await
             .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))

@@ -31,6 +31,7 @@ use self::edits::EditQueue;
 use self::entity::Kept;
 use self::following::{PendingClose, PendingOpen, refuse_follow};
 use super::Environment;
+use super::blocks::Blocks;
 use super::command::{Close, Fetched, Follow, RoomCall};
 use super::recent::Recent;
 use super::store;
@@ -120,6 +121,7 @@ pub struct LiveRoom {
     followers: Followers,
     pending: DurableLine<Pending>,
     keys: Keys<Waiter>,
+    blocks: Blocks,
     /// Calls of players whose earlier call is being looked up: they keep their order.
     behind_look_up: HashMap<UserId, VecDeque<RoomCall>>,
     /// Repetitions of calls that made or joined the room, to open it as soon as what runs now is done.
@@ -164,11 +166,12 @@ impl LiveRoom {
         let outgoing = Outgoing::new(&journal, fetched.undelivered, routes);
         let rules = Room::load(
             room.stored,
-            fetched.blocked,
+            fetched.blocks.any(),
             Arc::clone(&environment.limits),
         );
         let recent = Recent::new(id, end, newest);
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
+        live.blocks = fetched.blocks;
         live.followers = kept.followers;
         live.drop_strangers();
         if !live.followers.is_empty() {
@@ -198,6 +201,7 @@ impl LiveRoom {
             followers: Followers::default(),
             pending: DurableLine::default(),
             keys,
+            blocks: Blocks::default(),
             behind_look_up: HashMap::new(),
             follow_again: Vec::new(),
             outgoing,

@@ -3,14 +3,15 @@
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
-use pitturu_protocol::types::chat::{LostReason, RoomKind};
+use pitturu_protocol::types::chat::LostReason;
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::{Bounds, Kind};
 use pitturu_store::fail_points::pass;
 
 use super::super::Environment;
-use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
+use super::super::blocks::Blocks;
+use super::super::command::{Command, Create, Fetched, NewRoom, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
 use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
@@ -18,8 +19,8 @@ use super::following::refuse_follow;
 use super::{Answer, Context, LiveRoom, Waiter};
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
-use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::keys::Keys;
+use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Delivery, Receipt, undelivered};
 
 /// How long a room without followers stays in memory, in milliseconds.
@@ -55,7 +56,7 @@ impl Entity for LiveRoom {
     fn is_worth_loading(command: &Command) -> bool {
         !matches!(
             command,
-            Command::Detach(..) | Command::Visibility(..) | Command::SetBlocked(..)
+            Command::Detach(..) | Command::Visibility(..) | Command::Delivery(Delivery::Signals(_))
         )
     }
 
@@ -95,11 +96,13 @@ impl Entity for LiveRoom {
             Command::Attach(room, connection, opening, cursor) => {
                 connection.outbox.cut(room, opening, cursor);
             }
-            // Nothing is told to rooms.
-            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            // What is loaded or made later reads what it says.
+            Command::Delivery(Delivery::Signals(batch)) if fault.code == Code::RoomNotFound => {
+                batch.applied();
+            }
+            Command::Delivery(Delivery::Signals(batch)) => batch.refused(),
             Command::Detach(..)
             | Command::Visibility(..)
-            | Command::SetBlocked(..)
             | Command::Retain(_)
             | Command::Delivery(Delivery::Receipt(_) | Delivery::Wake(_)) => {}
         }
@@ -120,17 +123,15 @@ impl Entity for LiveRoom {
         let Some(loaded) = environment.rooms.load(room, recent).await? else {
             return Ok(None);
         };
-        let blocked = match (loaded.stored.row.kind, &loaded.stored.row.peers) {
-            (RoomKind::Direct, Some([one, other])) => {
-                environment.players.blocked_either(*one, *other).await?
-            }
-            _ => false,
+        let blocks = match loaded.stored.row.peers {
+            Some(pair) => Blocks::read(&environment.players, pair).await?,
+            None => Blocks::default(),
         };
         let entities = environment.rooms.entities();
         let undelivered = undelivered(entities, entity(room)).await?;
         Ok(Some(Box::new(Fetched {
             room: loaded,
-            blocked,
+            blocks,
             undelivered,
         })))
     }
@@ -145,13 +146,25 @@ impl Entity for LiveRoom {
         Self::new(&context.environment, life, *fetched, kept, now)
     }
 
-    fn create(context: &Context, life: u64, create: Box<Create>, now: Steady) -> Option<Self> {
+    async fn prepare(
+        environment: &Environment,
+        create: &mut Box<Create>,
+    ) -> Result<(), StoreError> {
+        if let NewRoom::Direct(peer) = create.new_room {
+            let pair = [create.actor.user, peer];
+            create.blocks = Blocks::read(&environment.players, pair).await?;
+        }
+        Ok(())
+    }
+
+    fn create(context: &Context, life: u64, mut create: Box<Create>, now: Steady) -> Option<Self> {
         let begun = Self::reserve(context).and_then(|reservation| {
             let (live, effects) = Self::begin_new(&context.environment, life, &create, now)?;
             Ok((reservation, live, effects))
         });
         match begun {
             Ok((reservation, mut live, effects)) => {
+                live.blocks = std::mem::take(&mut create.blocks);
                 live.commit_new(context, effects, reservation, *create, now);
                 Some(live)
             }
@@ -185,9 +198,11 @@ impl Entity for LiveRoom {
             }
             Command::Detach(_, connection) => self.detach(connection, now),
             Command::Visibility(_, user) => self.look_again(user, now),
-            Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
             Command::Retain(_) => self.retain(context),
-            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            Command::Delivery(Delivery::Signals(batch)) => {
+                self.blocks.take(batch);
+                self.room.set_blocked(self.blocks.any());
+            }
             Command::Delivery(Delivery::Receipt(receipt)) => self.answered(context, &receipt, now),
             // It has been loaded by this, and sends.
             Command::Delivery(Delivery::Wake(_)) => {}

@@ -1,5 +1,6 @@
 //! An entity that answers calls and applies signals, at its owner.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -224,7 +225,9 @@ impl<D: Decisions> Answering<D> {
         let mut commit = self.journal.next();
         commit.result = result;
         commit.applied = applied;
-        let news = self.state.put(effects, now, &mut commit);
+        let news = self
+            .state
+            .put(&context.environment, effects, now, &mut commit);
         let pending = Pending {
             answer,
             news,
@@ -247,6 +250,9 @@ impl<D: Decisions> Answering<D> {
     fn complete(&mut self, context: &Context<Self>, pending: Pending<D::News>) {
         let now = Steady::now();
         self.state.tell(&context.environment, pending.news);
+        let told: BTreeSet<_> = pending.signals.iter().map(|signal| signal.to).collect();
+        // Others hear of it before anybody who asked hears that it is done.
+        self.outgoing.decided(pending.version, pending.signals, now);
         match pending.answer {
             Answer::Call(to, key, body) => {
                 if let Some((user, key)) = &key {
@@ -255,16 +261,14 @@ impl<D: Decisions> Answering<D> {
                         answer(to, body.clone(), true);
                     }
                 }
-                match pending.signals.last() {
-                    Some(signal) => {
-                        self.held.hold(signal.to, pending.version, now, (to, body));
-                    }
-                    None => answer(to, body, false),
+                if told.is_empty() {
+                    answer(to, body, false);
+                } else {
+                    self.held.hold(told, pending.version, now, (to, body));
                 }
             }
             Answer::Applied(batch) => batch.applied(),
         }
-        self.outgoing.decided(pending.version, pending.signals, now);
     }
 
     /// Another entity has applied what this one told it, or can't now.
