@@ -3,10 +3,12 @@
 //! - [`command`]: what is said to a room, and what it hears back; [`request`]: calls of rooms by what they need;
 //! - [`live_room`]: a room at its owner: rules, recent messages, followers, and what waits for the disk;
 //! - [`recent`]: its newest messages, ready to send; [`history`]: pages of the past, for readers and for back-fill;
+//! - [`blocks`]: who of a direct room's players has blocked the other;
 //! - [`directory`]: finding rooms, and making them; [`joins`]: joins under way;
 //! - [`store`]: how rooms are stored;
 //! - [`retention`]: the walk that removes what is past its time.
 
+pub mod blocks;
 pub mod command;
 pub mod directory;
 pub mod history;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_rules::rooms::ChatLimits;
+use pitturu_rules::rooms::identity::RoomIds;
+use pitturu_store::entities::EntityId;
 
 use self::command::Command;
 use self::live_room::LiveRoom;
@@ -29,6 +33,7 @@ use crate::connections::registry::Followed;
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::signals::Routes;
+use crate::players::DirectRooms;
 use crate::players::store::PlayerStore;
 
 /// The owners of all rooms.
@@ -56,6 +61,12 @@ impl Followed for RoomOwners {
     fn visibility_changed(&self, room: RoomId, user: UserId) {
         // As many for each call that sets the presence, of which there are never more than calls in flight.
         self.send_unbounded(Command::Visibility(room, user));
+    }
+}
+
+impl DirectRooms for RoomIds {
+    fn entity_of(&self, one: UserId, other: UserId) -> EntityId {
+        store::entity(self.direct(one, other))
     }
 }
 

@@ -52,6 +52,12 @@ pub fn signal(user: UserId, signal: &PlayerSignal) -> Signal {
 /// The owners of all players.
 pub type PlayerOwners = Owners<LivePlayer>;
 
+/// Knows where two players write to each other.
+pub trait DirectRooms: Send + Sync {
+    /// The room, whether or not it was made yet. It hears of it when one of the two blocks the other, or no longer does.
+    fn entity_of(&self, one: UserId, other: UserId) -> EntityId;
+}
+
 /// What all players work with.
 #[derive(Clone)]
 pub struct Environment {
@@ -61,6 +67,8 @@ pub struct Environment {
     pub routes: Arc<Routes>,
     /// The players' connections.
     pub notifier: Arc<dyn SessionNotifier>,
+    /// Where they write to each other.
+    pub direct_rooms: Arc<dyn DirectRooms>,
 }
 
 impl answering::Environment for Environment {

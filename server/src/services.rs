@@ -82,6 +82,7 @@ impl Services {
         config: ServicesConfig,
         now: u64,
     ) -> Result<Self, OpenError> {
+        let ids = room_ids(&store).await?;
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
         let owners = Owned::start(
@@ -90,6 +91,7 @@ impl Services {
             io_threads,
             config.shards,
             config.chat,
+            ids.clone(),
         );
         let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
 
@@ -115,13 +117,9 @@ impl Services {
             now,
         )
         .await?;
-        let ids = room_ids(&store).await?;
-        let presence = Arc::new(PresenceService::new(
-            registry.clone(),
-            Arc::clone(&friends),
-            ids.clone(),
-        ));
-        tokio::spawn(Arc::clone(&presence).run(rooms.clone(), owners.pairs));
+        let presence = PresenceService::new(registry.clone(), Arc::clone(&friends));
+        let presence = Arc::new(presence);
+        tokio::spawn(Arc::clone(&presence).run(owners.pairs));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         Ok(Self {
             accounts,
@@ -160,7 +158,7 @@ struct Owned {
     players: PlayerOwners,
     staff: StaffOwner,
     registry: Arc<Registry>,
-    /// Pairs of players whose friendship or blocks changed.
+    /// Pairs of players whose friendship changed.
     pairs: mpsc::UnboundedReceiver<ChangedPair>,
 }
 
@@ -172,6 +170,7 @@ impl Owned {
         io_threads: &IoThreads,
         shards: usize,
         limits: ChatLimits,
+        ids: RoomIds,
     ) -> Self {
         let entities = &store.entities;
         let routes = Arc::new(Routes::default());
@@ -187,6 +186,7 @@ impl Owned {
             players: players.clone(),
             routes: Arc::clone(&routes),
             notifier: registry.clone(),
+            direct_rooms: Arc::new(ids),
         };
         let players = players::start(io_threads, shards, &environment);
         let staff = staff::start(io_threads, &environment);

@@ -59,6 +59,16 @@ impl Listed {
     }
 }
 
+/// What a direct room is told by its two players.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomSignal {
+    /// The sender blocks the other from now on.
+    Blocked,
+    /// The sender no longer does.
+    Unblocked,
+}
+
 /// What who keeps roles is told by players.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

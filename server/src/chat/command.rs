@@ -14,6 +14,7 @@ use pitturu_store::entities::{KeyedResult, Undelivered};
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::blocks::Blocks;
 use super::joins::Joining;
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use super::store::LoadedRoom;
@@ -125,6 +126,8 @@ pub struct Create {
     pub new_room: NewRoom,
     /// The call's idempotency key, to be kept with the room, so that it is refused for another request.
     pub key: Option<IdempotencyKey>,
+    /// Who of a direct room's players has blocked the other, as the owner reads it before it makes the room.
+    pub blocks: Blocks,
 }
 
 /// What a room's owner is asked by the rest of the server.
@@ -144,8 +147,6 @@ pub enum Command {
     Detach(RoomId, ConnectionId),
     /// A player with the room open has become hidden, or is so no longer.
     Visibility(RoomId, UserId),
-    /// A direct room's players blocked each other, or no longer do.
-    SetBlocked(RoomId, bool),
     /// Remove what retention allows no longer.
     Retain(RoomId),
     /// From the owner of another entity.
@@ -163,7 +164,6 @@ impl Command {
             Self::Attach(room, ..)
             | Self::Detach(room, _)
             | Self::Visibility(room, _)
-            | Self::SetBlocked(room, _)
             | Self::Retain(room) => *room,
             Self::Delivery(delivery) => RoomId::from_bytes(delivery.to().id()),
         }
@@ -184,8 +184,8 @@ pub struct FetchedMessage {
 pub struct Fetched {
     /// The room.
     pub room: LoadedRoom,
-    /// Whether a direct room's players have blocked each other.
-    pub blocked: bool,
+    /// Who of a direct room's players has blocked the other.
+    pub blocks: Blocks,
     /// What it has told players and does not know to be applied.
     pub undelivered: Vec<Undelivered>,
 }

@@ -23,6 +23,7 @@ use pitturu_store::entities::PAGE_ROWS_MAX;
 use tokio::sync::oneshot;
 
 use super::RoomOwners;
+use super::blocks::Blocks;
 use super::joins::{Join, Joining, Joins};
 use super::store::names::RoomsPage;
 use super::store::{RoomStore, RoomSummary, entity};
@@ -376,11 +377,6 @@ impl RoomDirectory {
             return Err(Fault::of(Code::NotFound));
         };
         let room = self.ids.direct(actor.user, peer);
-        if self.players.blocked_either(actor.user, peer).await?
-            && self.rooms.summaries(&[room]).await?.is_empty()
-        {
-            return Err(Fault::of(Code::Blocked));
-        }
         let _joining = self.check_room_for_one_more(actor.user, room).await?;
         let (new_room, key) = (NewRoom::Direct(peer), caller.key.clone());
         let mut view = self.begin(room, actor, connection, new_room, key).await?;
@@ -460,6 +456,7 @@ impl RoomDirectory {
             to: ReplyTo::Task(to),
             new_room,
             key,
+            blocks: Blocks::default(),
         })));
         view.await
             .unwrap_or_else(|_| Err(Fault::of(Code::Unavailable)))

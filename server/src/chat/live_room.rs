@@ -30,9 +30,11 @@ use pitturu_store::reservation::Reservation;
 use serde::Serialize;
 
 use self::edits::EditQueue;
+use self::entity::Kept;
 use self::following::{PendingClose, PendingOpen, refuse_follow};
 use self::order::Held;
 use super::Environment;
+use super::blocks::Blocks;
 use super::command::{Fetched, Follow};
 use super::recent::Recent;
 use super::store;
@@ -119,6 +121,7 @@ pub struct LiveRoom {
     followers: Followers,
     pending: DurableLine<Pending>,
     keys: Keys<Waiter>,
+    blocks: Blocks,
     held: Held,
     /// Repetitions of calls that made or joined the room, to open it as soon as what runs now is done.
     follow_again: Vec<Follow>,
@@ -139,12 +142,12 @@ pub struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Takes a room up as the store has it. `followers` stayed from an earlier life, cut.
+    /// Takes a room up as the store has it. Followers that stayed from an earlier life are cut.
     fn new(
         environment: &Environment,
         life: u64,
         fetched: Fetched,
-        followers: Followers,
+        kept: Kept,
         now: Steady,
     ) -> Self {
         let room = fetched.room;
@@ -155,17 +158,18 @@ impl LiveRoom {
         let id = room.stored.row.room;
         let newest = room.recent.into_iter().map(|row| row.msg).collect();
         let journal = Journal::of(store::entity(id), &room.loaded);
-        let keys = Keys::new(Some(end.seq));
+        let keys = kept.keys.in_next_life(end.seq);
         let routes = Arc::clone(&environment.routes);
         let outgoing = Outgoing::new(&journal, fetched.undelivered, routes);
         let rules = Room::load(
             room.stored,
-            fetched.blocked,
+            fetched.blocks.any(),
             Arc::clone(&environment.limits),
         );
         let recent = Recent::new(id, end, newest);
         let mut live = Self::begin(rules, life, journal, recent, keys, outgoing, now);
-        live.followers = followers;
+        live.blocks = fetched.blocks;
+        live.followers = kept.followers;
         live.drop_strangers();
         if !live.followers.is_empty() {
             // It may have been due when the life before this one ended.
@@ -194,6 +198,7 @@ impl LiveRoom {
             followers: Followers::default(),
             pending: DurableLine::default(),
             keys,
+            blocks: Blocks::default(),
             held: Held::default(),
             follow_again: Vec::new(),
             outgoing,

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::blocks::Blocks;
 use super::command::{Ask, Command, Create, Follow, NewRoom, ReplyTo, RoomCall};
 use super::request::{DecideRequest, FollowRequest};
 use super::store::RoomStore;
@@ -143,6 +144,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
             retention: None,
         }),
         key: None,
+        blocks: Blocks::default(),
     })));
     view.await.expect("it is answered").expect("it is made");
     for connection in &connections[1..] {

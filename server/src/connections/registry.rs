@@ -109,8 +109,8 @@ pub trait Followed: Send + Sync {
     fn visibility_changed(&self, room: RoomId, user: UserId);
 }
 
-/// Two players between whom something has changed, and whether it was a friendship. Otherwise it was a block.
-pub type ChangedPair = (UserId, UserId, bool);
+/// Two players who have become friends, or are friends no longer.
+pub type ChangedPair = (UserId, UserId);
 
 /// What others have seen of a player whose presence may have changed.
 struct Changed {
@@ -131,7 +131,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// No connections yet. Pairs of players whose friendship or blocks changed come out of the second part; there are never
+    /// No connections yet. Pairs of players whose friendship changed come out of the second part; there are never
     /// more of them than calls in flight.
     pub fn new(followed: Arc<dyn Followed>) -> (Arc<Self>, mpsc::UnboundedReceiver<ChangedPair>) {
         let (pairs, changed_pairs) = mpsc::unbounded_channel();
@@ -348,9 +348,9 @@ impl SessionNotifier for Registry {
         self.update(user, |player| player.name = Arc::clone(&name));
     }
 
-    fn relation_changed(&self, one: UserId, other: UserId, is_friendship: bool) {
+    fn friendship_changed(&self, one: UserId, other: UserId) {
         // Nobody listens once the server has stopped.
-        self.pairs.send((one, other, is_friendship)).ok();
+        self.pairs.send((one, other)).ok();
     }
 
     fn inbox_grew(&self, user: UserId) {

@@ -23,8 +23,8 @@ pub trait SessionNotifier: Send + Sync {
     /// A player's display name is now this one.
     fn renamed(&self, user: UserId, name: &str);
 
-    /// Two players have become friends or are friends no longer, if `is_friendship`, or a block between them was set or taken back.
-    fn relation_changed(&self, one: UserId, other: UserId, is_friendship: bool);
+    /// Two players have become friends, or are friends no longer.
+    fn friendship_changed(&self, one: UserId, other: UserId);
 
     /// A player's inbox has grown.
     fn inbox_grew(&self, user: UserId);

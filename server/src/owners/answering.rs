@@ -91,7 +91,13 @@ pub trait Decisions: Sized + Debug + Send + 'static {
     fn is_empty(effects: &Self::Effects) -> bool;
 
     /// Puts what has changed into a commit. What is to be told of it is told once it is durable.
-    fn put(&mut self, effects: Self::Effects, now: u64, commit: &mut Commit) -> Self::News;
+    fn put(
+        &mut self,
+        environment: &Self::Environment,
+        effects: Self::Effects,
+        now: u64,
+        commit: &mut Commit,
+    ) -> Self::News;
 
     /// Tells what has become durable.
     fn tell(&mut self, environment: &Self::Environment, news: Self::News);

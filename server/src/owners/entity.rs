@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::ID_BYTES;
 use pitturu_store::clock::Steady;
@@ -60,8 +61,8 @@ pub trait Entity: Sized + Send + 'static {
     /// The entity that a command is for.
     fn id_of(command: &Self::Command) -> Self::Id;
 
-    /// Whether an entity that is not in memory is loaded for the command. Otherwise the command is dropped: nobody waits for it,
-    /// and what is loaded later knows better.
+    /// Whether an entity that is not in memory is loaded for the command. Otherwise the command is refused as one for an entity that does
+    /// not exist: what is loaded later knows better.
     fn is_worth_loading(command: &Self::Command) -> bool;
 
     /// The command as one that makes an entity, if it is. Otherwise it comes back.
@@ -98,6 +99,15 @@ pub trait Entity: Sized + Send + 'static {
         kept: Self::Kept,
         now: Steady,
     ) -> Self;
+
+    /// Reads what has to be known before an entity is made. It counts as being loaded meanwhile: what comes waits behind the
+    /// creation, so nothing falls between what is read here and what the entity is told.
+    fn prepare(
+        _environment: &Self::Environment,
+        _creation: &mut Self::Creation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Makes an entity, and hands its first rows to the store. `None`: the command was refused.
     fn create(
@@ -163,6 +173,8 @@ pub enum Item<E: Entity> {
 pub enum Completion<E: Entity> {
     /// An entity was read from the store.
     Loaded(E::Id, Result<Option<E::Loaded>, StoreError>),
+    /// What has to be known before the entity is made was read, or could not be.
+    Prepared(E::Id, E::Creation, Result<(), StoreError>),
     /// The entity's oldest unreported write is durable or has failed.
     Written(E::Id, u64, Result<(), StoreError>),
     /// Work of the entity's own.
@@ -241,6 +253,23 @@ impl<E: Entity> Context<E> {
             let completion = Completion::Loaded(id, loading.await);
             mailbox.report(Item::Completion(completion));
         });
+    }
+}
+
+impl<E: Entity> Context<E> {
+    /// Reads what has to be known before the entity is made: at once where that does not wait, otherwise in a task that reports.
+    pub(super) fn prepare(&self, id: E::Id, mut creation: E::Creation) -> Option<Completion<E>> {
+        let environment = self.environment.clone();
+        let mut preparing = Box::pin(async move {
+            let result = E::prepare(&environment, &mut creation).await;
+            Completion::Prepared(id, creation, result)
+        });
+        let prepared = preparing.as_mut().now_or_never();
+        if prepared.is_none() {
+            let mailbox = Arc::clone(&self.mailbox);
+            tokio::spawn(async move { mailbox.report(Item::Completion(preparing.await)) });
+        }
+        prepared
     }
 }
 

@@ -113,6 +113,11 @@ impl Followers {
         self.online.get(&user).is_some_and(|online| !online.hidden)
     }
 
+    /// Players who have the room open, hidden or not.
+    pub fn everybody(&self) -> impl Iterator<Item = UserId> {
+        self.online.keys().copied()
+    }
+
     /// Players who have the room open and are not hidden.
     pub fn users(&self) -> impl Iterator<Item = UserId> {
         let shown = self.online.iter().filter(|(_, online)| !online.hidden);

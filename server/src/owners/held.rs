@@ -1,6 +1,8 @@
 //! Answers that are durable, and held until another entity has applied what the call tells it: whoever hears the answer finds the
 //! other in line with it.
 
+use std::collections::BTreeSet;
+
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::EntityId;
 
@@ -11,7 +13,8 @@ const HOLD_MS: u64 = 250;
 
 #[derive(Debug)]
 struct Held<T> {
-    by: EntityId,
+    /// Whose answer is missing.
+    by: BTreeSet<EntityId>,
     version: u64,
     until: Steady,
     answer: T,
@@ -30,8 +33,8 @@ impl<T> Default for HeldAnswers<T> {
 }
 
 impl<T> HeldAnswers<T> {
-    /// Holds an answer until `by` has applied the signals of this version, or can't now, or it has taken too long.
-    pub fn hold(&mut self, by: EntityId, version: u64, now: Steady, answer: T) {
+    /// Holds an answer until each of these has applied the signals of this version, or can't now, or it has taken too long.
+    pub fn hold(&mut self, by: BTreeSet<EntityId>, version: u64, now: Steady, answer: T) {
         self.held.push(Held {
             by,
             version,
@@ -47,9 +50,12 @@ impl<T> HeldAnswers<T> {
 
     /// The answers that waited for this.
     pub fn answered(&mut self, receipt: &Receipt) -> Vec<T> {
-        self.take(|held| {
-            held.by == receipt.by && receipt.up_to.is_none_or(|up_to| up_to >= held.version)
-        })
+        for held in &mut self.held {
+            if receipt.up_to.is_none_or(|up_to| up_to >= held.version) {
+                held.by.remove(&receipt.by);
+            }
+        }
+        self.take(|held| held.by.is_empty())
     }
 
     /// The answers that have waited long enough.
@@ -89,9 +95,10 @@ mod tests {
     #[test]
     fn an_answer_waits_for_its_own_target_and_version() {
         let mut held = HeldAnswers::default();
-        held.hold(entity(2), 5, Steady::at_ms(0), "five");
-        held.hold(entity(2), 6, Steady::at_ms(0), "six");
-        held.hold(entity(3), 5, Steady::at_ms(10), "other");
+        let by = |numbers: &[u8]| numbers.iter().map(|number| entity(*number)).collect();
+        held.hold(by(&[2]), 5, Steady::at_ms(0), "five");
+        held.hold(by(&[2]), 6, Steady::at_ms(0), "six");
+        held.hold(by(&[3]), 5, Steady::at_ms(10), "other");
         assert!(held.answered(&receipt(2, Some(4))).is_empty());
         assert!(held.answered(&receipt(4, Some(9))).is_empty());
         assert_eq!(held.answered(&receipt(2, Some(5))), ["five"]);
@@ -99,5 +106,8 @@ mod tests {
         assert!(held.overdue(Steady::at_ms(HOLD_MS + 9)).is_empty());
         assert_eq!(held.overdue(Steady::at_ms(HOLD_MS + 10)), ["other"]);
         assert!(held.is_empty());
+        held.hold(by(&[2, 3]), 5, Steady::at_ms(0), "both");
+        assert!(held.answered(&receipt(3, Some(7))).is_empty());
+        assert_eq!(held.answered(&receipt(2, Some(5))), ["both"]);
     }
 }

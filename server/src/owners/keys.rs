@@ -66,20 +66,37 @@ pub struct Keys<W> {
     known_from: u64,
 }
 
+impl<W> Default for Keys<W> {
+    fn default() -> Self {
+        Self {
+            held: HashMap::new(),
+            done: VecDeque::new(),
+            known_from: 0,
+        }
+    }
+}
+
 impl<W> Keys<W> {
     /// The keys of an entity whose stream stands at `head`: those decided up to there are in the store alone. None: the entity is
     /// new.
     pub fn new(head: Option<u64>) -> Self {
-        Self {
-            held: HashMap::new(),
-            done: VecDeque::new(),
-            known_from: head.map_or(0, |head| head + 1),
+        let keys = Self::default();
+        match head {
+            Some(head) => keys.in_next_life(head),
+            None => keys,
         }
     }
 
+    /// What an earlier life remembers, if there was one, for a life that begins with the stream at `head`: what it does not remember is
+    /// known to the store alone.
+    pub fn in_next_life(mut self, head: u64) -> Self {
+        self.known_from = self.known_from.max(head + 1);
+        self
+    }
+
     /// The keys of an entity whose calls show no number of a stream: each is looked up, unless it is held here.
-    pub fn without_stream() -> Self {
-        Self::new(Some(u64::MAX - 1))
+    pub fn without_stream(self) -> Self {
+        self.in_next_life(u64::MAX - 1)
     }
 
     /// Every key that was decided while the stream's head was this or more is known here.
@@ -158,13 +175,21 @@ impl<W> Keys<W> {
         }
     }
 
-    /// Everybody who waits: this life has ended.
-    pub fn take_waiters(&mut self) -> impl Iterator<Item = W> + use<W> {
-        let held = std::mem::take(&mut self.held).into_values();
-        held.flat_map(|held| match held.state {
+    /// Everybody who waits: this life has ended. What is done stays, for the next one.
+    pub fn take_waiters(&mut self) -> Vec<W> {
+        let is_in_flight = |held: &Held<W>| matches!(held.state, State::InFlight(_));
+        let ended = self.held.extract_if(|_, held| is_in_flight(held));
+        let waiters = ended.map(|(_, held)| match held.state {
             State::InFlight(waiters) => waiters,
             State::Done(_) => Vec::new(),
-        })
+        });
+        waiters.flatten().collect()
+    }
+
+    /// Whether something is remembered that is not older than 20 seconds.
+    pub fn remembers(&self, now: Steady) -> bool {
+        let newest = self.done.back();
+        newest.is_some_and(|(at, ..)| now <= at.after_ms(REMEMBER_MS))
     }
 
     /// Forgets what is older than 20 seconds.

@@ -119,7 +119,7 @@ impl<E: Entity> Shard<E> {
                 E::note_while_loading(&mut kept, &command);
                 self.load(id, VecDeque::from([command]), kept, Duration::ZERO);
             }
-            None => {}
+            None => E::refuse(command, &E::missing()),
         }
     }
 
@@ -133,6 +133,7 @@ impl<E: Entity> Shard<E> {
         let now = Steady::now();
         match completion {
             Completion::Loaded(id, result) => self.loaded(id, result),
+            Completion::Prepared(id, creation, result) => self.prepared(id, creation, result),
             Completion::Written(id, life, result) => {
                 pass("owner.reported");
                 self.context.write_ends();
@@ -208,11 +209,26 @@ impl<E: Entity> Shard<E> {
         while let Some(command) = waiting.pop_front() {
             match E::creation(command) {
                 Ok(creation) => {
-                    self.create(id, creation);
-                    break;
+                    let slot = Slot::Loading(waiting, Box::default());
+                    self.slots.insert(id, slot);
+                    if let Some(prepared) = self.context.prepare(id, creation) {
+                        self.complete(prepared);
+                    }
+                    return;
                 }
                 Err(command) => E::refuse(command, &E::missing()),
             }
+        }
+    }
+
+    /// What is to be known of a creation was read.
+    fn prepared(&mut self, id: E::Id, creation: E::Creation, result: Result<(), StoreError>) {
+        let Some(Slot::Loading(waiting, _)) = self.slots.remove(&id) else {
+            return;
+        };
+        match result {
+            Ok(()) => self.create(id, creation),
+            Err(error) => E::refuse(creation.into(), &error.into()),
         }
         for command in waiting {
             self.handle(command);

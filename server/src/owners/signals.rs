@@ -391,6 +391,19 @@ impl Incoming {
         self.senders.values().all(looked_up)
     }
 
+    /// Notes how far this sender's signals count as applied: for an entity that stores nothing of them, but has read what its senders
+    /// have stored, and as of which version.
+    pub fn knows(&mut self, from: EntityId, applied: Option<Applied>) {
+        self.senders.insert(from, Sender::LookedUp(applied));
+    }
+
+    /// Has a sender forget what nobody here wants to know, instead of looking up how far it was applied.
+    pub fn pass(&mut self, from: EntityId) {
+        if let Some(Sender::LookingUp(waiting)) = self.senders.remove(&from) {
+            waiting.iter().for_each(Batch::applied);
+        }
+    }
+
     /// Takes a batch. What is to be applied counts as applied from now on: room for the commit is reserved before. The store
     /// is asked once for each sender, as it does not know yet what is on its way.
     pub fn take(&mut self, mut batch: Batch) -> Taken {

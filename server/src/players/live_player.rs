@@ -12,9 +12,9 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
 use pitturu_rules::friends::FriendEffects;
 use pitturu_rules::lists::Offer;
-use pitturu_rules::signals::PlayerSignal;
+use pitturu_rules::signals::{PlayerSignal, RoomSignal};
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Commit, EntityId, Kind};
+use pitturu_store::entities::{Commit, EntityId, Kind, Signal};
 use serde::Serialize;
 
 use super::command::Ask;
@@ -71,8 +71,8 @@ pub struct News {
     account: Vec<AccountNews>,
     /// The connection whose call it was.
     by: ConnectionId,
-    /// Others to whom the player now stands in another way, and whether a friendship began or ended.
-    changed: Vec<(UserId, bool)>,
+    /// Others with whom a friendship began or ended.
+    friendships: Vec<UserId>,
     has_inbox_grown: bool,
 }
 
@@ -81,7 +81,7 @@ impl Default for News {
         Self {
             account: Vec::new(),
             by: NO_CONNECTION,
-            changed: Vec::new(),
+            friendships: Vec::new(),
             has_inbox_grown: false,
         }
     }
@@ -130,10 +130,16 @@ impl Decisions for Player {
             && effects.dropped.is_empty()
     }
 
-    fn put(&mut self, mut effects: Effects, now: u64, commit: &mut Commit) -> News {
+    fn put(
+        &mut self,
+        environment: &Environment,
+        mut effects: Effects,
+        now: u64,
+        commit: &mut Commit,
+    ) -> News {
         self.account.tidy(now, &mut effects.account);
         self.put_account(commit, &effects.account);
-        self.put_friends(commit, &effects.friends);
+        self.put_friends(environment, commit, &effects.friends);
         let rooms = effects.rooms.iter();
         commit
             .rows
@@ -146,15 +152,15 @@ impl Decisions for Player {
         News {
             account: effects.account.news,
             by: effects.by,
-            changed: effects.friends.changed,
+            friendships: effects.friends.friendships,
             has_inbox_grown: !commit.entries.is_empty(),
         }
     }
 
     fn tell(&mut self, environment: &Environment, news: News) {
         let notifier = &environment.notifier;
-        for (other, is_friendship) in &news.changed {
-            notifier.relation_changed(self.user, *other, *is_friendship);
+        for other in &news.friendships {
+            notifier.friendship_changed(self.user, *other);
         }
         for account_news in news.account {
             self.tell_of_account(environment, account_news, news.by);
@@ -167,7 +173,7 @@ impl Decisions for Player {
 }
 
 impl Player {
-    fn put_friends(&self, commit: &mut Commit, friends: &FriendEffects) {
+    fn put_friends(&self, environment: &Environment, commit: &mut Commit, friends: &FriendEffects) {
         let relations = friends.rows.iter();
         commit
             .rows
@@ -179,6 +185,16 @@ impl Player {
         let signals = signals.map(|(to, signal)| (*to, PlayerSignal::Friend(signal.clone())));
         let signals = signals.map(|(to, signal)| super::signal(to, &signal));
         commit.signals.extend(signals);
+        for (other, blocks) in &friends.blocks {
+            let signal = match blocks {
+                true => RoomSignal::Blocked,
+                false => RoomSignal::Unblocked,
+            };
+            commit.signals.push(Signal {
+                to: environment.direct_rooms.entity_of(self.user, *other),
+                body: encoded(&signal),
+            });
+        }
     }
 
     /// Now and then removes the rows of entries that are kept no longer.

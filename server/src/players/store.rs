@@ -17,7 +17,8 @@ use pitturu_rules::friends::{FRIENDS_MAX, Other, Relation, Relations, Standing};
 use pitturu_rules::lists::{InboxMark, InboxMarks, Offer, Offers};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Bounds, Entities, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Span, StreamHead,
+    Applied, Bounds, Entities, EntityId, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange,
+    Span, StreamHead,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,19 @@ impl FriendRow {
             since: relation.since,
         }
     }
+}
+
+/// Whether one player blocks another, as of some moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocking {
+    /// The player.
+    pub user: UserId,
+    /// The player's entity.
+    pub entity: EntityId,
+    /// Whether they block the other.
+    pub blocks: bool,
+    /// The version of the entity that this counts, at least: signals up to there say nothing new. None: nothing is stored of it.
+    pub applied: Option<Applied>,
 }
 
 /// What others have to know before a request.
@@ -253,6 +267,38 @@ impl PlayerStore {
             }
         }
         Ok(false)
+    }
+
+    /// Which of two players blocks the other, and as of which version of theirs.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn blocks_between(&self, pair: [UserId; 2]) -> Result<Vec<Blocking>, StoreError> {
+        let keys = pair.map(relation_key).to_vec();
+        let glances = self.entities.glances(pair.map(entity).to_vec(), keys);
+        let mut sides = Vec::new();
+        for (user, glance) in pair.into_iter().zip(glances.await?) {
+            let from = entity(user);
+            let mut side = Blocking {
+                user,
+                entity: from,
+                blocks: false,
+                applied: None,
+            };
+            if let Some(glance) = glance {
+                // One of the two rows would be of the player's own self, and is not there.
+                for row in &glance.rows {
+                    side.blocks |= is_block(optional("relation", row.as_deref())?);
+                }
+                side.applied = Some(Applied {
+                    from,
+                    incarnation: glance.head.incarnation,
+                    version: glance.head.version,
+                });
+            }
+            sides.push(side);
+        }
+        Ok(sides)
     }
 
     /// How a player stands to others, in the order of their ids: those in this state, or all.

@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
-use pitturu_store::entities::Entities;
+use pitturu_store::entities::{Entities, EntityId, Kind};
 
 use self::stored::Stored;
 use super::command::Ask;
 use super::store::PlayerStore;
-use super::{Environment, PlayerOwners, start};
+use super::{DirectRooms, Environment, PlayerOwners, start};
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
-use crate::owners::signals::{Routes, wake_senders};
+use crate::owners::signals::{Delivery, Routes, wake_senders};
 
 /// Longest wait for what has to come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,11 +81,30 @@ impl SessionNotifier for Grown {
 
     fn renamed(&self, _: UserId, _: &str) {}
 
-    fn relation_changed(&self, _: UserId, _: UserId, _: bool) {}
+    fn friendship_changed(&self, _: UserId, _: UserId) {}
 
     fn inbox_grew(&self, user: UserId) {
         self.0.lock().push(user);
     }
+}
+
+/// Direct rooms none of which is in memory.
+struct NoRooms;
+
+impl DirectRooms for NoRooms {
+    fn entity_of(&self, one: UserId, _: UserId) -> EntityId {
+        EntityId::new(Kind(1), one)
+    }
+}
+
+/// Direct rooms where nobody owns rooms.
+pub(crate) fn without_rooms(routes: &Routes) -> Arc<dyn DirectRooms> {
+    routes.add(Kind(1), |delivery| {
+        if let Delivery::Signals(batch) = delivery {
+            batch.applied();
+        }
+    });
+    Arc::new(NoRooms)
 }
 
 /// Owners of players over a store.
@@ -143,6 +162,7 @@ fn open(
         players: store.clone(),
         routes: Arc::clone(&routes),
         notifier: Arc::clone(grown) as _,
+        direct_rooms: without_rooms(&routes),
     };
     let owners = start(io_threads, 2, &environment);
     assert!(entities.listen_to_reports(Box::new(owners.announcer())));

@@ -12,13 +12,10 @@ use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, Presences, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_text::fields::Texts as _;
 use tokio::sync::mpsc;
 
 use super::friends::FriendService;
-use crate::chat::RoomOwners;
-use crate::chat::command::Command;
 use crate::connections::caller::Caller;
 use crate::connections::link::Broadcast;
 use crate::connections::outbox::LatestKey;
@@ -31,17 +28,12 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct PresenceService {
     registry: Arc<Registry>,
     friends: Arc<FriendService>,
-    ids: RoomIds,
 }
 
 impl PresenceService {
-    /// Presence over the connections of `registry`. `ids` lead to direct rooms.
-    pub const fn new(registry: Arc<Registry>, friends: Arc<FriendService>, ids: RoomIds) -> Self {
-        Self {
-            registry,
-            friends,
-            ids,
-        }
+    /// Presence over the connections of `registry`.
+    pub const fn new(registry: Arc<Registry>, friends: Arc<FriendService>) -> Self {
+        Self { registry, friends }
     }
 
     /// [`SetPresence`].
@@ -90,19 +82,15 @@ impl PresenceService {
         Ok(Presences { presences })
     }
 
-    /// Passes changes on until the server stops: to friends, and to direct rooms of players who blocked each other.
-    pub async fn run(
-        self: Arc<Self>,
-        rooms: RoomOwners,
-        mut pairs: mpsc::UnboundedReceiver<ChangedPair>,
-    ) {
+    /// Passes changes on to friends until the server stops.
+    pub async fn run(self: Arc<Self>, mut pairs: mpsc::UnboundedReceiver<ChangedPair>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => self.tell_changes().await,
                 pair = pairs.recv() => match pair {
-                    Some(pair) => self.pair_changed(&rooms, pair).await,
+                    Some(pair) => self.pair_changed(pair).await,
                     None => return,
                 },
             }
@@ -139,20 +127,13 @@ impl PresenceService {
         }
     }
 
-    /// New friends see each other at once; friends who parted see each other go. Whoever was a stranger hears nothing of a block.
-    async fn pair_changed(&self, rooms: &RoomOwners, (one, other, is_friendship): ChangedPair) {
-        let standing = async {
-            let blocked = self.friends.is_blocked_either(one, other).await?;
-            let friends = self.friends.friends_of(one).await?.contains(&other);
-            Ok::<_, pitturu_store::StoreError>((blocked, friends))
-        };
-        match standing.await {
-            Ok((blocked, friends)) => {
-                // Bounded: one for each change of a friendship or block.
-                rooms.send_unbounded(Command::SetBlocked(self.ids.direct(one, other), blocked));
-                let pairs = [(one, other), (other, one)];
-                for (viewer, seen) in pairs.into_iter().filter(|_| is_friendship) {
-                    let presence = if friends {
+    /// New friends see each other at once; friends who parted see each other go.
+    async fn pair_changed(&self, (one, other): ChangedPair) {
+        match self.friends.friends_of(one).await {
+            Ok(friends) => {
+                let are_friends = friends.contains(&other);
+                for (viewer, seen) in [(one, other), (other, one)] {
+                    let presence = if are_friends {
                         self.registry.presence(seen)
                     } else {
                         offline(seen)

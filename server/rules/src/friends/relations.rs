@@ -54,9 +54,10 @@ pub struct FriendEffects {
     pub signals: Vec<(UserId, FriendSignal)>,
     /// Entries for the player's own inbox.
     pub inbox: Vec<InboxEntry>,
-    /// Players with whom a friendship or the player's own block began or ended, and whether it was a friendship: then what the two
-    /// see of each other's presence has to be worked out anew, and in any case whether they may write in a direct room.
-    pub changed: Vec<(UserId, bool)>,
+    /// Players with whom a friendship began or ended: what the two see of each other's presence has to be worked out anew.
+    pub friendships: Vec<UserId>,
+    /// Players whom the player blocks from now on, or no longer: their direct room has to hear of it.
+    pub blocks: Vec<(UserId, bool)>,
 }
 
 impl FriendEffects {
@@ -452,20 +453,20 @@ impl Relations {
             Some(row) => self.rows.insert(other, row),
             None => self.rows.remove(&other),
         };
-        for (row, step) in [(before, -1), (row, 1)] {
-            let Some(state) = row.map(|row| row.standing.state()) else {
-                continue;
-            };
-            let count = self.counts.of(state);
-            *count = count.saturating_add_signed(step);
-            if !matches!(state, FriendState::Friend | FriendState::Blocked) {
-                continue;
+        let [was, is] = [before, row].map(|row| row.map(|row| row.standing.state()));
+        for (state, step) in [(was, -1), (is, 1)] {
+            if let Some(state) = state {
+                let count = self.counts.of(state);
+                *count = count.saturating_add_signed(step);
             }
-            let is_friendship = state == FriendState::Friend;
-            match effects.changed.iter_mut().find(|(held, _)| *held == other) {
-                Some((_, held)) => *held |= is_friendship,
-                None => effects.changed.push((other, is_friendship)),
-            }
+        }
+        let begins_or_ends = |state| (was == Some(state)) != (is == Some(state));
+        if begins_or_ends(FriendState::Friend) && !effects.friendships.contains(&other) {
+            effects.friendships.push(other);
+        }
+        if begins_or_ends(FriendState::Blocked) {
+            let blocks = is == Some(FriendState::Blocked);
+            effects.blocks.push((other, blocks));
         }
         effects.rows.push((other, row));
     }

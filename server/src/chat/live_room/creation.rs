@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::Cursor;
 use pitturu_rules::rooms::{Effects, Room};
 use pitturu_store::clock::Steady;
@@ -33,6 +33,7 @@ impl LiveRoom {
         let (room, effects) = match &create.new_room {
             NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
             NewRoom::Common(handle) => Room::create_common(id, actor, handle.clone(), limits),
+            NewRoom::Direct(_) if create.blocks.any() => return Err(Fault::of(Code::Blocked)),
             NewRoom::Direct(peer) => Room::create_direct(id, actor, *peer, limits),
         };
         let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());

@@ -3,23 +3,25 @@
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
-use pitturu_protocol::types::chat::{LostReason, RoomKind};
+use pitturu_protocol::types::chat::LostReason;
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::{Bounds, Kind};
 use pitturu_store::fail_points::pass;
 
 use super::super::Environment;
-use super::super::command::{Command, Create, Fetched, ReplyTo, Report};
+use super::super::blocks::Blocks;
+use super::super::command::{Command, Create, Fetched, NewRoom, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
 use super::super::store::{ROOM, entity};
 use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::order::Asked;
-use super::{Answer, Context, LiveRoom};
+use super::{Answer, Context, LiveRoom, Waiter};
 use crate::connections::outbox::Cut;
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
+use crate::owners::keys::Keys;
 use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Delivery, Receipt, undelivered};
 
@@ -29,7 +31,9 @@ const IDLE_MS: u64 = 30_000;
 /// What outlives a life of a room.
 #[derive(Debug, Default)]
 pub struct Kept {
-    followers: Followers,
+    pub(super) followers: Followers,
+    /// Keys of calls that were answered a moment ago.
+    pub(super) keys: Keys<Waiter>,
     /// Whether players are still to be told something by the next life.
     owes: bool,
 }
@@ -54,7 +58,7 @@ impl Entity for LiveRoom {
     fn is_worth_loading(command: &Command) -> bool {
         !matches!(
             command,
-            Command::Detach(..) | Command::Visibility(..) | Command::SetBlocked(..)
+            Command::Detach(..) | Command::Visibility(..) | Command::Delivery(Delivery::Signals(_))
         )
     }
 
@@ -77,7 +81,7 @@ impl Entity for LiveRoom {
     }
 
     fn is_awaited(kept: &Kept) -> bool {
-        !kept.followers.is_empty() || kept.owes
+        !kept.followers.is_empty() || kept.owes || kept.keys.remembers(Steady::now())
     }
 
     fn refuse(command: Command, fault: &Fault) {
@@ -98,11 +102,13 @@ impl Entity for LiveRoom {
                     until: None,
                 });
             }
-            // Nothing is told to rooms.
-            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            // What is loaded or made later reads what it says.
+            Command::Delivery(Delivery::Signals(batch)) if fault.code == Code::RoomNotFound => {
+                batch.applied();
+            }
+            Command::Delivery(Delivery::Signals(batch)) => batch.refused(),
             Command::Detach(..)
             | Command::Visibility(..)
-            | Command::SetBlocked(..)
             | Command::Retain(_)
             | Command::Delivery(Delivery::Receipt(_) | Delivery::Wake(_)) => {}
         }
@@ -123,17 +129,15 @@ impl Entity for LiveRoom {
         let Some(loaded) = environment.rooms.load(room, recent).await? else {
             return Ok(None);
         };
-        let blocked = match (loaded.stored.row.kind, &loaded.stored.row.peers) {
-            (RoomKind::Direct, Some([one, other])) => {
-                environment.players.blocked_either(*one, *other).await?
-            }
-            _ => false,
+        let blocks = match loaded.stored.row.peers {
+            Some(pair) => Blocks::read(&environment.players, pair).await?,
+            None => Blocks::default(),
         };
         let entities = environment.rooms.entities();
         let undelivered = undelivered(entities, entity(room)).await?;
         Ok(Some(Box::new(Fetched {
             room: loaded,
-            blocked,
+            blocks,
             undelivered,
         })))
     }
@@ -145,16 +149,28 @@ impl Entity for LiveRoom {
         kept: Kept,
         now: Steady,
     ) -> Self {
-        Self::new(&context.environment, life, *fetched, kept.followers, now)
+        Self::new(&context.environment, life, *fetched, kept, now)
     }
 
-    fn create(context: &Context, life: u64, create: Box<Create>, now: Steady) -> Option<Self> {
+    async fn prepare(
+        environment: &Environment,
+        create: &mut Box<Create>,
+    ) -> Result<(), StoreError> {
+        if let NewRoom::Direct(peer) = create.new_room {
+            let pair = [create.actor.user, peer];
+            create.blocks = Blocks::read(&environment.players, pair).await?;
+        }
+        Ok(())
+    }
+
+    fn create(context: &Context, life: u64, mut create: Box<Create>, now: Steady) -> Option<Self> {
         let begun = Self::reserve(context).and_then(|reservation| {
             let (live, effects, place) = Self::begin_new(&context.environment, life, &create, now)?;
             Ok((reservation, live, (effects, place)))
         });
         match begun {
             Ok((reservation, mut live, effects)) => {
+                live.blocks = std::mem::take(&mut create.blocks);
                 live.commit_new(context, effects, reservation, *create, now);
                 Some(live)
             }
@@ -188,9 +204,11 @@ impl Entity for LiveRoom {
             }
             Command::Detach(_, connection) => self.detach(connection, now),
             Command::Visibility(_, user) => self.look_again(user, now),
-            Command::SetBlocked(_, blocked) => self.room.set_blocked(blocked),
             Command::Retain(_) => self.retain(context),
-            Command::Delivery(Delivery::Signals(batch)) => batch.applied(),
+            Command::Delivery(Delivery::Signals(batch)) => {
+                self.blocks.take(batch);
+                self.room.set_blocked(self.blocks.any());
+            }
             Command::Delivery(Delivery::Receipt(receipt)) => self.answered(context, &receipt, now),
             // It has been loaded by this, and sends.
             Command::Delivery(Delivery::Wake(_)) => {}
@@ -279,6 +297,7 @@ impl Entity for LiveRoom {
         Kept {
             owes: !self.outgoing.is_empty(),
             followers: self.followers,
+            keys: self.keys,
         }
     }
 
@@ -350,7 +369,7 @@ impl LiveRoom {
     pub(super) fn drop_strangers(&mut self) {
         let strangers: Vec<UserId> = self
             .followers
-            .users()
+            .everybody()
             .filter(|user| self.room.member(*user).is_err())
             .collect();
         for user in strangers {

@@ -1,5 +1,6 @@
 //! An entity that answers calls and applies signals, at its owner.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -224,7 +225,9 @@ impl<D: Decisions> Answering<D> {
         let mut commit = self.journal.next();
         commit.result = result;
         commit.applied = applied;
-        let news = self.state.put(effects, now, &mut commit);
+        let news = self
+            .state
+            .put(&context.environment, effects, now, &mut commit);
         let pending = Pending {
             answer,
             news,
@@ -247,6 +250,9 @@ impl<D: Decisions> Answering<D> {
     fn complete(&mut self, context: &Context<Self>, pending: Pending<D::News>) {
         let now = Steady::now();
         self.state.tell(&context.environment, pending.news);
+        let told: BTreeSet<_> = pending.signals.iter().map(|signal| signal.to).collect();
+        // Others hear of it before anybody who asked hears that it is done.
+        self.outgoing.decided(pending.version, pending.signals, now);
         match pending.answer {
             Answer::Call(to, key, body) => {
                 if let Some((user, key)) = &key {
@@ -255,16 +261,14 @@ impl<D: Decisions> Answering<D> {
                         answer(to, body.clone(), true);
                     }
                 }
-                match pending.signals.last() {
-                    Some(signal) => {
-                        self.held.hold(signal.to, pending.version, now, (to, body));
-                    }
-                    None => answer(to, body, false),
+                if told.is_empty() {
+                    answer(to, body, false);
+                } else {
+                    self.held.hold(told, pending.version, now, (to, body));
                 }
             }
             Answer::Applied(batch) => batch.applied(),
         }
-        self.outgoing.decided(pending.version, pending.signals, now);
     }
 
     /// Another entity has applied what this one told it, or can't now.
@@ -275,9 +279,15 @@ impl<D: Decisions> Answering<D> {
     }
 }
 
-/// Whether others are still to be told something by the next life.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Owes(bool);
+/// What outlives a life.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Whether others are still to be told something by the next life.
+    owes: bool,
+    /// Keys of calls that were answered a moment ago. Of some the store has no result.
+    keys: Keys<Asker>,
+    remembers_until: Steady,
+}
 
 impl<D: Decisions> Entity for Answering<D> {
     type Id = D::Id;
@@ -286,7 +296,7 @@ impl<D: Decisions> Entity for Answering<D> {
     type Environment = D::Environment;
     type Loaded = Box<Loaded<D>>;
     type Report = Report<D>;
-    type Kept = Owes;
+    type Kept = Kept;
 
     const KIND: Kind = D::KIND;
     const LIVE_GAUGE: &'static str = D::LIVE_GAUGE;
@@ -312,12 +322,12 @@ impl<D: Decisions> Entity for Answering<D> {
         Err(command)
     }
 
-    fn note_while_loading(owes: &mut Owes, command: &Command<D>) {
-        owes.0 |= matches!(command, Command::Delivery(Delivery::Wake(_)));
+    fn note_while_loading(kept: &mut Kept, command: &Command<D>) {
+        kept.owes |= matches!(command, Command::Delivery(Delivery::Wake(_)));
     }
 
-    fn is_awaited(owes: &Owes) -> bool {
-        owes.0
+    fn is_awaited(kept: &Kept) -> bool {
+        kept.owes || Steady::now() < kept.remembers_until
     }
 
     fn refuse(command: Command<D>, fault: &Fault) {
@@ -339,7 +349,7 @@ impl<D: Decisions> Entity for Answering<D> {
         context: &Context<Self>,
         life: u64,
         loaded: Box<Loaded<D>>,
-        _: Owes,
+        kept: Kept,
         now: Steady,
     ) -> Self {
         let Loaded {
@@ -353,8 +363,8 @@ impl<D: Decisions> Entity for Answering<D> {
             life,
             state,
             pending: DurableLine::default(),
-            keys: Keys::without_stream(),
-            remembers_until: now,
+            keys: kept.keys.without_stream(),
+            remembers_until: kept.remembers_until,
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(&journal, undelivered, routes),
@@ -412,7 +422,7 @@ impl<D: Decisions> Entity for Answering<D> {
         self.settle(context);
     }
 
-    fn fail(mut self, error: &StoreError) -> Owes {
+    fn fail(mut self, error: &StoreError) -> Kept {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
@@ -425,7 +435,11 @@ impl<D: Decisions> Entity for Answering<D> {
         }
         release(self.held.take_all());
         self.incoming.refuse_all();
-        Owes(!self.outgoing.is_empty())
+        Kept {
+            owes: !self.outgoing.is_empty(),
+            keys: self.keys,
+            remembers_until: self.remembers_until,
+        }
     }
 
     fn tick(&mut self, now: Steady) {

@@ -83,7 +83,13 @@ impl Decisions for Staff {
         effects.staff == StaffEffects::default()
     }
 
-    fn put(&mut self, Effects { staff, at }: Effects, _: u64, commit: &mut Commit) {
+    fn put(
+        &mut self,
+        _: &Environment,
+        Effects { staff, at }: Effects,
+        _: u64,
+        commit: &mut Commit,
+    ) {
         let rows = staff.rows.into_iter();
         commit
             .rows

@@ -39,6 +39,7 @@ use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::owners::signals::Routes;
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
+use crate::players::tests::without_rooms;
 use crate::players::{self, PlayerOwners};
 use crate::random::random_bytes;
 
@@ -95,7 +96,7 @@ impl SessionNotifier for Recorder {
         self.tell(Told::Renamed(user, name.to_owned()));
     }
 
-    fn relation_changed(&self, one: UserId, other: UserId, _: bool) {
+    fn friendship_changed(&self, one: UserId, other: UserId) {
         self.tell(Told::Friends(one, other));
     }
 
@@ -249,9 +250,11 @@ async fn open(
 ) -> (Embedded, Players, StaffOwner, AccountService) {
     let store = Embedded::open(dir.path(), EngineOptions::default()).unwrap();
     let players = PlayerStore::new(Arc::new(store.clone()));
+    let routes = Arc::new(Routes::default());
     let environment = players::Environment {
         players: players.clone(),
-        routes: Arc::new(Routes::default()),
+        direct_rooms: without_rooms(&routes),
+        routes,
         notifier: Arc::clone(recorder) as _,
     };
     let owners = players::start(io_threads, 1, &environment);

@@ -34,6 +34,12 @@ pub(super) struct FaultyEntities {
     /// Commits that pass before one is spoilt.
     before_spoilt: Mutex<Option<usize>>,
     recalls_held: watch::Sender<bool>,
+    /// So many of the next reads of single rows fail.
+    failing_points: AtomicUsize,
+    /// What was read of pages of this entity's rows comes later.
+    rows_held: watch::Sender<Option<EntityId>>,
+    /// What was seen of these two at a glance comes later.
+    glances_held: watch::Sender<Option<[EntityId; 2]>>,
     listener: Mutex<Option<Listener>>,
     /// The next commit of this entity fails, and nobody hears of it until [`Self::release_failure`].
     failing_late: Mutex<Option<EntityId>>,
@@ -62,6 +68,9 @@ impl FaultyEntities {
             commits: AtomicUsize::new(0),
             before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
+            failing_points: AtomicUsize::new(0),
+            rows_held: watch::Sender::new(None),
+            glances_held: watch::Sender::new(None),
             listener: Mutex::new(None),
             failing_late: Mutex::new(None),
             failed_late: Mutex::new(None),
@@ -136,6 +145,29 @@ impl FaultyEntities {
         self.recalls_held.send_replace(hold);
     }
 
+    /// So many of the next reads of rows by their keys fail, alone or with an entity's head.
+    pub(super) fn fail_point_reads(&self, count: usize) {
+        self.failing_points.store(count, Ordering::SeqCst);
+    }
+
+    fn fails_point_read(&self) -> bool {
+        let left = &self.failing_points;
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        })
+        .is_ok()
+    }
+
+    /// What is read of pages of this entity's rows does not come until they are not held any more.
+    pub(super) fn hold_rows(&self, entity: Option<EntityId>) {
+        self.rows_held.send_replace(entity);
+    }
+
+    /// What is seen of these two at a glance does not come until they are not held any more.
+    pub(super) fn hold_glances(&self, of: Option<[EntityId; 2]>) {
+        self.glances_held.send_replace(of);
+    }
+
     /// From now on commits are carried out, and can be read, and nobody hears that they are.
     pub(super) fn hold_reports(&self) {
         *self.held_reports.lock() = Some(Vec::new());
@@ -155,6 +187,26 @@ impl FaultyEntities {
     pub(super) fn loads(&self, entity: EntityId) -> usize {
         self.loads.lock().get(&entity).copied().unwrap_or_default()
     }
+}
+
+/// What was read, once it is held no longer.
+fn later<T: Send + 'static, H: Send + Sync + 'static>(
+    held: &watch::Sender<H>,
+    is_held: impl Fn(&H) -> bool + Send + Sync + 'static,
+    reading: Reading<T>,
+) -> Reading<T> {
+    if !is_held(&held.borrow()) {
+        return reading;
+    }
+    let mut held = held.subscribe();
+    async move {
+        let found = reading.await;
+        held.wait_for(|held| !is_held(held))
+            .await
+            .expect("the store stays");
+        found
+    }
+    .boxed()
 }
 
 fn broken() -> StoreError {
@@ -231,15 +283,28 @@ impl Entities for FaultyEntities {
     }
 
     fn glances(&self, entities: Vec<EntityId>, rows: Vec<RowKey>) -> Reading<Vec<Option<Glance>>> {
-        self.entities.glances(entities, rows)
+        if !rows.is_empty() && self.fails_point_read() {
+            return async { Err(broken()) }.boxed();
+        }
+        let reading = self.entities.glances(entities.clone(), rows);
+        let is_held = move |held: &Option<[EntityId; 2]>| {
+            held.is_some_and(|of| {
+                of.len() == entities.len() && of.iter().all(|of| entities.contains(of))
+            })
+        };
+        later(&self.glances_held, is_held, reading)
     }
 
     fn rows_of(&self, wanted: Vec<(EntityId, RowKey)>) -> Reading<Vec<Option<Vec<u8>>>> {
+        if self.fails_point_read() {
+            return async { Err(broken()) }.boxed();
+        }
         self.entities.rows_of(wanted)
     }
 
     fn rows(&self, entity: EntityId, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
-        self.entities.rows(entity, range, bounds)
+        let reading = self.entities.rows(entity, range, bounds);
+        later(&self.rows_held, move |held| *held == Some(entity), reading)
     }
 
     fn entries(

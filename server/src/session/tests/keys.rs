@@ -9,11 +9,11 @@ use pitturu_protocol::limits::TIME_MS_MAX;
 use pitturu_protocol::methods::{Access, Change, Effect, METHODS, MethodInfo, Place};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, DeleteMessage, DeleteRoom, EditMessage, EnterRoom, InviteToRoom,
-    JoinRoom, KickMember, LeaveRoom, ListRooms, MarkRead, MemberRole, MuteMember, OpenDirect,
-    React, RoomKind, RoomView, SendMessage, SetMemberRole, UnbanMember, UpdateRoom,
+    JoinRoom, KickMember, LeaveRoom, ListMembers, ListRooms, MarkRead, MemberRole, MuteMember,
+    OpenDirect, React, RoomKind, RoomView, SendMessage, SetMemberRole, UnbanMember, UpdateRoom,
 };
 use pitturu_protocol::types::friends::{
-    AcceptFriend, BlockPlayer, Friend, RemoveFriend, RequestFriend, UnblockPlayer,
+    AcceptFriend, BlockPlayer, Friend, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
 };
 use pitturu_store::entities::{Entities as _, EntityId};
 
@@ -646,4 +646,78 @@ async fn a_call_that_changes_nothing_writes_nothing_under_its_key() {
         tried += 1;
     }
     assert_eq!(tried, SETTLED.len());
+}
+
+/// "A call that changes nothing stores no result; only those 20 seconds remember it."
+#[tokio::test]
+async fn what_changed_nothing_is_remembered_though_a_write_fails() {
+    for loads in [0, 1] {
+        let world = World::new().await;
+        let (mut one, a) = world.guest("one", Options::default()).await;
+        let (_two, b) = world.guest("two", Options::default()).await;
+        let (_three, c) = world.guest("three", Options::default()).await;
+        let (user, other) = (b.identity.user, c.identity.user);
+        let raw = Raw::of(&RequestFriend { user });
+        one.call_raw(&raw, "first").await.unwrap();
+        let asked = one.call_raw(&raw, KEY).await.unwrap();
+        one.call(&RemoveFriend { user }).await.unwrap();
+        let player = players::entity(a.identity.user);
+        world.entities.fail(player, 1, loads);
+        let failed = one.call(&BlockPlayer { user: other }).await;
+        let code = failed.map_err(|fault| fault.code);
+        assert_eq!(code, Err(Code::StorageUnavailable));
+        let began = std::time::Instant::now();
+        let again = loop {
+            match one.call_raw(&raw, KEY).await {
+                Err(fault) if fault.code == Code::StorageUnavailable => {
+                    assert!(began.elapsed() < PATIENCE, "{fault}");
+                }
+                again => break again,
+            }
+        };
+        assert_eq!(again, Ok(asked));
+        let found = one.call(&ListFriends::default()).await.unwrap();
+        assert!(found.friends.is_empty(), "asked again by a repetition");
+    }
+}
+
+/// The same at a room.
+#[tokio::test]
+async fn what_changed_nothing_at_a_room_is_remembered_though_a_write_fails() {
+    for loads in [0, 1] {
+        let world = World::new().await;
+        let (mut owner, _) = world.guest("owner", Options::default()).await;
+        let (mut member, signed) = world.guest("member", Options::default()).await;
+        let (room, user) = (owner.create_room().await, signed.identity.user);
+        member.join(room).await;
+        let set = |role| SetMemberRole { room, user, role };
+        let raw = Raw::of(&set(MemberRole::Moderator));
+        owner.call_raw(&raw, "first").await.unwrap();
+        let set_before = owner.call_raw(&raw, KEY).await.unwrap();
+        owner.call(&set(MemberRole::Member)).await.unwrap();
+        world.entities.fail(entity(room), 1, loads);
+        let failed = owner.call(&send(room, "lost")).await;
+        let code = failed.map_err(|fault| fault.code);
+        assert_eq!(code, Err(Code::StorageUnavailable));
+        let began = std::time::Instant::now();
+        let again = loop {
+            match owner.call_raw(&raw, KEY).await {
+                Err(fault) if fault.code == Code::StorageUnavailable => {
+                    assert!(began.elapsed() < PATIENCE, "{fault}");
+                }
+                again => break again,
+            }
+        };
+        assert_eq!(again, Ok(set_before));
+        let list = ListMembers {
+            room,
+            online: false,
+            after: None,
+            limit: None,
+        };
+        let found = owner.call(&list).await.unwrap();
+        let role = found.members.iter().find(|found| found.user == user);
+        let role = role.map(|member| member.role);
+        assert_eq!(role, Some(MemberRole::Member), "set again by a repetition");
+    }
 }

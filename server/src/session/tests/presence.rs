@@ -6,14 +6,16 @@ use pitturu_protocol::codec;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::{RefreshTokens, SignedIn};
-use pitturu_protocol::types::chat::{JoinRoom, ListMembers, OpenRoom};
+use pitturu_protocol::types::chat::{JoinRoom, KickMember, ListMembers, OpenRoom, RoomLost};
 use pitturu_protocol::types::friends::{AcceptFriend, ListFriends, RequestFriend};
 use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, RoomPresence, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Echo;
 
-use super::world::{Came, Client, World};
+use super::world::{Came, Client, World, message};
+use super::{PATIENCE, let_others_run};
+use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
 
 /// Longer than until presence is told.
@@ -274,5 +276,33 @@ async fn a_friend_who_looked_hears_that_it_is_no_longer_so() {
         friends.seen.call(&status(Status::Online)).await.unwrap();
         let told = friends.told().await;
         assert!(told.contains(&("friend", true)), "{told:?}");
+    }
+}
+
+/// The kick is durable, and nobody has heard of it when a later write fails: what the room is told is that they are no member.
+#[tokio::test]
+async fn who_is_put_out_loses_the_room_hidden_or_not_though_a_write_fails() {
+    for hides in [false, true] {
+        let world = World::new().await;
+        let (mut owner, _) = world.guest("owner", Options::default()).await;
+        let room = owner.create_room().await;
+        let (mut member, signed) = world.guest("member", Options::default()).await;
+        member.join(room).await;
+        if hides {
+            member.call(&status(Status::Offline)).await.unwrap();
+        }
+        world.entities.hold_reports();
+        let kick = KickMember {
+            room,
+            user: signed.identity.user,
+            reason: None,
+        };
+        owner.begin(&kick).await;
+        let_others_run().await;
+        world.entities.fail(entity(room), 1, 0);
+        owner.begin(&message(room)).await;
+        let lost = tokio::time::timeout(PATIENCE, member.event::<RoomLost>()).await;
+        world.entities.release_reports();
+        assert!(lost.is_ok(), "hides: {hides}");
     }
 }

@@ -210,23 +210,19 @@ pub(super) fn check_effects(before: &Relations, after: &Relations, effects: &Fri
         };
     }
     assert!(rows.into_iter().eq(after.rows()), "{effects:?}");
-    let shown = |relations: &Relations, other| {
-        let standing = relations.get(other).map(|row| row.standing);
-        match standing {
-            Some(Friends { .. }) => 1,
-            Some(Blocked) => 2,
-            _ => 0,
-        }
-    };
+    let standing = |relations: &Relations, other| relations.get(other).map(|row| row.standing);
+    let is_friend = |relations, other| matches!(standing(relations, other), Some(Friends { .. }));
+    let blocks = |relations, other| standing(relations, other) == Some(Blocked);
     let mut others: Vec<_> = before.rows().chain(after.rows()).map(|row| row.0).collect();
     others.sort_unstable();
     others.dedup();
     for other in others {
-        let changed = shown(before, other) != shown(after, other);
-        assert_eq!(
-            changed,
-            effects.changed.iter().any(|(held, _)| *held == other),
-            "{effects:?}"
-        );
+        let changed = is_friend(before, other) != is_friend(after, other);
+        let told = effects.friendships.contains(&other);
+        assert_eq!(changed, told, "{effects:?}");
+        let changed = blocks(before, other) != blocks(after, other);
+        let told = effects.blocks.iter().find(|(held, _)| *held == other);
+        let expected = changed.then_some((other, blocks(after, other)));
+        assert_eq!(told.copied(), expected, "{effects:?}");
     }
 }

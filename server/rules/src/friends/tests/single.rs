@@ -92,7 +92,7 @@ fn a_request_is_numbered_by_its_commit_and_told() {
     };
     assert_eq!(effects.rows, [(user(2), Some(expected))]);
     assert_eq!(effects.signals, [(user(2), signal)]);
-    assert!(effects.inbox.is_empty() && effects.changed.is_empty());
+    assert!(effects.inbox.is_empty() && effects.friendships.is_empty());
 
     let again = Commit {
         version: 8,
@@ -168,15 +168,17 @@ fn blocking_ends_what_was_there() {
     let told: Vec<_> = effects.signals.into_iter().map(|signal| signal.1).collect();
     let both = [id(1, 3), id(2, 4)].map(|id| ended(id, EndedWhy::Blocked));
     assert_eq!(told, both);
-    assert_eq!(effects.changed, [(user(2), true)]);
+    assert_eq!(effects.friendships, [user(2)]);
+    assert_eq!(effects.blocks, [(user(2), true)]);
     let again = block(&mut relations, &stale(user(2)));
     assert_eq!(again, Ok(Some(FriendState::Blocked)));
     let mut effects = FriendEffects::default();
     assert_eq!(relations.unblock(user(2), &mut effects), Ok(()));
     assert_eq!(
-        (effects.rows, effects.changed),
+        (effects.rows, effects.blocks),
         (vec![(user(2), None)], vec![(user(2), false)])
     );
+    assert!(effects.friendships.is_empty());
     let mut effects = FriendEffects::default();
     let unblocked = relations.unblock(user(2), &mut effects);
     assert_eq!(unblocked, Err(FriendRefusal::NotBlocked));
@@ -197,7 +199,7 @@ fn requests_that_cross_make_friends_who_store_the_same() {
         name: "ben".into(),
     };
     assert_eq!(effects.inbox, [accepted]);
-    assert_eq!(effects.changed, [(user(2), true)]);
+    assert_eq!(effects.friendships, [user(2)]);
 
     let effects = apply(&mut one, ended(id(2, 4), EndedWhy::Cancelled));
     let other = ended(id(1, 3), EndedWhy::Removed);
@@ -254,7 +256,7 @@ fn a_friendship_that_finds_no_room_is_refused_and_both_are_told() {
     let refused = ended(id(2, 7), EndedWhy::Refused);
     let effects = apply(&mut accepter, refused);
     assert_eq!(effects.inbox, [removed]);
-    assert_eq!(effects.changed, [(user(2), true)]);
+    assert_eq!(effects.friendships, [user(2)]);
 }
 
 /// Cannot happen while signals keep their order: the other's rows were lost or restored.

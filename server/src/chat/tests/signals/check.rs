@@ -25,10 +25,11 @@ fn log(decided: &Decided, entity: EntityId) -> impl Iterator<Item = &Commit> {
         .map(|(_, commit)| commit)
 }
 
-/// A sender and its version that told somebody something which they have not applied.
+/// A sender and its version that told a player something which they have not applied. What rooms are told they keep in memory.
 fn unapplied(decided: &Decided) -> Option<(EntityId, u64, EntityId)> {
     for commit in decided.values() {
-        for signal in &commit.signals {
+        let to_players = |signal: &&Signal| signal.to.kind() == players::PLAYER;
+        for signal in commit.signals.iter().filter(to_players) {
             let mut applied = log(decided, signal.to).filter_map(|commit| commit.applied);
             let (from, version) = (commit.entity, commit.version);
             if !applied.any(|applied| applied.from == from && applied.version >= version) {

@@ -16,6 +16,7 @@ use pitturu_protocol::types::chat::{
     CreateRoom, InviteToRoom, JoinRoom, KickMember, LeaveRoom, RoomKind, RoomView,
 };
 use pitturu_rules::friends::Other;
+use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_rules::rooms::{Actor, ChatLimits, Target};
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Entities, EntityId};
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::faulty::Faulty;
+use crate::chat::blocks::Blocks;
 use crate::chat::command::{Ask, Command, Create, Follow, NewRoom, ReplyTo, RoomCall};
 use crate::chat::request::{DecideRequest, FollowRequest};
 use crate::chat::store::{self, RoomStore};
@@ -150,6 +152,7 @@ impl Process {
             players: players.clone(),
             routes: Arc::clone(&routes),
             notifier: Arc::new(Grown::default()),
+            direct_rooms: Arc::new(RoomIds::new([7; 32])),
         };
         let player_owners = players::start(io_threads, 2, &environment);
         let (one, other) = (room_owners.announcer(), player_owners.announcer());
@@ -298,6 +301,7 @@ impl Process {
             to: ReplyTo::Task(to),
             new_room: NewRoom::Room(hall),
             key: Some(key),
+            blocks: Blocks::default(),
         })));
         self.opened(view).await
     }

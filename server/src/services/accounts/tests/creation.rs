@@ -18,6 +18,7 @@ use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::owners::signals::Routes;
 use crate::players::command::AccountAsk;
 use crate::players::store::PlayerStore;
+use crate::players::tests::without_rooms;
 use crate::players::{self, PlayerOwners};
 
 /// Ids that a key leads to, as many as a call tries.
@@ -33,9 +34,11 @@ struct Small {
 
 fn over(memory: &Memory, io_threads: &IoThreads) -> Players {
     let store = PlayerStore::new(Arc::new(memory.clone()));
+    let routes = Arc::new(Routes::default());
     let environment = players::Environment {
         players: store.clone(),
-        routes: Arc::new(Routes::default()),
+        direct_rooms: without_rooms(&routes),
+        routes,
         notifier: Arc::new(Recorder::default()),
     };
     let owners: PlayerOwners = players::start(io_threads, 1, &environment);

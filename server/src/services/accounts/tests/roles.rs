@@ -17,6 +17,7 @@ use crate::owners::signals::{Routes, wake_senders};
 use crate::players::command::Ask;
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
+use crate::players::tests::without_rooms;
 use crate::players::{self, PlayerOwners};
 
 fn role_of(who: &SignedIn, role: Role) -> SetRole {
@@ -137,9 +138,11 @@ async fn a_demoted_admin_of_the_configuration_stays_demoted() {
 /// Players and staff over a store in memory.
 fn over(memory: &Memory, io_threads: &IoThreads) -> (PlayerStore, PlayerOwners, StaffOwner) {
     let store = PlayerStore::new(Arc::new(memory.clone()));
+    let routes = Arc::new(Routes::default());
     let environment = players::Environment {
         players: store.clone(),
-        routes: Arc::new(Routes::default()),
+        direct_rooms: without_rooms(&routes),
+        routes,
         notifier: Arc::new(Recorder::default()),
     };
     let owners = players::start(io_threads, 1, &environment);
