@@ -407,6 +407,8 @@ export class Client {
         return this.#listeners.emit('signedOut', { fault: output.fault });
       case 'fault':
         return this.#listeners.emit('fault', output.fault);
+      case 'unreachable':
+        return this.#listeners.problem({ kind: 'unreachable', why: output.why });
       case 'unreadable':
         return this.#listeners.problem({ kind: 'unreadable', ...output.unreadable });
       default:

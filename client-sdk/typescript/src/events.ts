@@ -15,6 +15,11 @@ export type Problem =
   | { kind: 'listener'; event: EventName; error: unknown }
   /** The transport threw. The connection counts as lost. */
   | { kind: 'transport'; error: unknown }
+  /**
+   * An attempt to connect failed: the first one, or the first after a connection that was lost. The client goes on trying, and
+   * says no more of it until it was connected; `connection` has each attempt.
+   */
+  | { kind: 'unreachable'; why: string }
   /** So many of the oldest events were dropped, because nobody listened for them until now. */
   | { kind: 'unheard'; event: EventName; dropped: number }
   /**

@@ -1,13 +1,17 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterEach, beforeEach, describe, expect, expectTypeOf, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, expectTypeOf, test, vi } from 'vitest';
+import { WebSocket as WebSocketOfWs } from 'ws';
 
 import { Client as AnyClient } from '../src/client.js';
 import { QUEUE_MAX } from '../src/events.js';
 import type { Methods } from '../src/generated/tables.js';
 import type { MessageSent, Sent, SignedIn } from '../src/generated/types.js';
 import { CallError, Client, CODES, PACKAGE_VERSION } from '../src/node.js';
-import type { ClientOptions, Tokens } from '../src/node.js';
+import type { ClientOptions, Problem, Tokens, WebSocketConstructor, WebSocketLike } from '../src/node.js';
 import { FakeServer } from './support/fake-server.js';
 import { Refusal } from './support/model.js';
 
@@ -247,6 +251,69 @@ describe('the connection', () => {
     } finally {
       if (before !== undefined) globalThis.WebSocket = before;
     }
+  });
+
+  test('says why it does not come about: on the console once, in its state, and in calls that were too late', async () => {
+    const refusing = createServer();
+    refusing.on('upgrade', (_, socket) => {
+      socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 15\r\n\r\nno socket\nhere\n');
+    });
+    refusing.listen(0, '127.0.0.1');
+    await once(refusing, 'listening');
+    const { port } = refusing.address() as AddressInfo;
+    const gone = await FakeServer.start();
+    const { url: goneUrl } = gone;
+    await gone.stop();
+    const cases: [string, RegExp][] = [
+      [goneUrl, /ECONNREFUSED/],
+      [goneUrl.replace('127.0.0.1', 'localhost'), /ECONNREFUSED/],
+      [`ws://127.0.0.1:${String(port)}/path`, /the server answered HTTP 404 Not Found: no socket here$/],
+      [server.url.replace('ws:', 'wss:'), /SSL|TLS|packet length/i],
+    ];
+    for (const [url, expected] of cases) {
+      const log = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+      const client = newClient({ url, webSocket: WebSocketOfWs as unknown as WebSocketConstructor });
+      const reasons: (string | undefined)[] = [];
+      client.on('connection', (connection) => {
+        if (connection.state === 'offline') reasons.push(connection.why);
+      });
+      void client.connect();
+      const late = await refusal(client.call('Echo', { data: new Uint8Array() }, { deadlineMs: 300 }));
+      expect(late.code).toBe('deadline');
+      expect(late.message).toMatch(/^No answer came in time; never connected: /);
+      expect(late.message).toMatch(expected);
+      expect(reasons.length).toBeGreaterThan(1);
+      for (const reason of reasons) expect(reason).toMatch(expected);
+      expect(log.mock.calls).toStrictEqual([[expect.stringMatching(/^pitturu: no connection: /)]]);
+      log.mockRestore();
+      client.close();
+    }
+    refusing.close();
+  });
+
+  test('tells of a WebSocket that gives no reason, as those of browsers do', async () => {
+    class Silent implements WebSocketLike {
+      binaryType = '';
+      onopen: WebSocketLike['onopen'] = null;
+      onmessage: WebSocketLike['onmessage'] = null;
+      onclose: WebSocketLike['onclose'] = null;
+      onerror: WebSocketLike['onerror'] = null;
+      constructor() {
+        queueMicrotask(() => {
+          this.onerror?.({ type: 'error' });
+          this.onclose?.({ code: 1006, reason: '' });
+        });
+      }
+      send = () => undefined;
+      close = () => undefined;
+    }
+    const client = newClient({ webSocket: Silent });
+    const problems: Problem[] = [];
+    client.on('problem', (problem) => problems.push(problem));
+    void client.connect();
+    await until(() => problems.length > 0);
+    expect(problems).toHaveLength(1);
+    expect(JSON.stringify(problems)).toMatch(/unreachable.*does not say why/);
   });
 
   test('rejects connect when it is closed meanwhile', async () => {
