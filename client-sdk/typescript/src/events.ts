@@ -1,6 +1,7 @@
 import type { Events } from './generated/tables.js';
 import { EVENTS } from './generated/tables.js';
 import type { Fault, Identity } from './generated/types.js';
+import { hintOf } from './options.js';
 import type { Connection, Tokens, Unreadable } from './machine/types.js';
 import type { Missing, Stream } from './wire/frame.js';
 
@@ -74,10 +75,7 @@ export const EVENT_NAMES_ALL: readonly EventName[] = [
 /** Throws TypeError unless it is the name of something to listen for. */
 export function checkEventName(name: unknown): void {
   if (EVENT_NAMES_ALL.includes(name as EventName)) return;
-  const lower = String(name).toLowerCase();
-  const meant = EVENT_NAMES_ALL.find((known) => known.toLowerCase() === lower);
-  const hint = meant === undefined ? `there are ${EVENT_NAMES_ALL.join(', ')}` : `${meant} is meant`;
-  throw new TypeError(`there is no event ${String(name)}: ${hint}`);
+  throw new TypeError(`there is no event ${String(name)}: ${hintOf(name, EVENT_NAMES_ALL)}`);
 }
 
 /** Waiting events at which an iterator asks the server to hold back. */

@@ -8,6 +8,7 @@ import { WebSocket as WebSocketOfWs } from 'ws';
 
 import { Client as AnyClient } from '../src/client.js';
 import { QUEUE_MAX } from '../src/events.js';
+import { METHODS } from '../src/generated/tables.js';
 import type { Methods } from '../src/generated/tables.js';
 import type { MessageSent, Sent, SignedIn } from '../src/generated/types.js';
 import { CallError, Client, CODES, PACKAGE_VERSION } from '../src/node.js';
@@ -107,7 +108,7 @@ describe('calls', () => {
       retry: 'later',
       retryAfterMs: 1_500,
       field: 'text',
-      message: 'wait',
+      message: 'text: wait',
     });
   });
 
@@ -123,6 +124,53 @@ describe('calls', () => {
     expect(await refusal(client.call('Echo', { data: new Uint8Array() }, { key: '' }))).toMatchObject({
       code: 'invalid_argument',
     });
+  });
+
+  test('that were mistyped are told what was meant', async () => {
+    const client = await player();
+    const call = client.call.bind(client) as (...given: unknown[]) => Promise<unknown>;
+    const message = async (...given: unknown[]): Promise<string> => (await refusal(call(...given))).message;
+    for (const method of Object.keys(METHODS)) {
+      const mistyped = `${method.charAt(0).toLowerCase()}${method.slice(1)}`;
+      expect(await message(mistyped, {})).toBe(`there is no method ${mistyped}: ${method} is meant`);
+      for (const nothing of [undefined, null]) {
+        expect(await message(method, nothing)).toMatch(
+          new RegExp(`^call\\('${method}', request\\): a request is missing, such as {`),
+        );
+      }
+    }
+    expect(await message('Enter', {})).toBe('there is no method Enter: EnterRoom is meant');
+    expect(await message('Sing', {})).toContain('there are Echo, ');
+    expect(await message('EnterRoom', { name: 'lobby' })).toBe('handle: is missing; there is no field name');
+    expect(await message('EnterRoom', {})).toBe('handle: expected a value');
+    const echo = { data: new Uint8Array() };
+    for (const [options, expected] of [
+      [{ deadline: 5 }, /no option deadline: deadlineMs is meant/],
+      [{ DeadlineMs: 5 }, /no option DeadlineMs: deadlineMs is meant/],
+      [{ abort: 5 }, /no option abort: there are signal, deadlineMs, key/],
+      [5, /options have to be an object with signal/],
+      [null, /options have to be an object with signal/],
+    ] as const) {
+      const error: unknown = await call('Echo', echo, options).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as TypeError).message).toMatch(expected);
+    }
+    const make = (options?: unknown) => () => new Client(options as ClientOptions);
+    expect(make()).toThrow(
+      new TypeError("new Client(options): options are missing, such as { url: 'ws://127.0.0.1:7350' }"),
+    );
+    expect(make('ws://127.0.0.1:7350')).toThrow('options are missing');
+    expect(make({ url: server.url, token: 1 })).toThrow('there is no option token: tokens is meant');
+    expect(make({ address: server.url })).toThrow('there is no option address: there are url, tokens,');
+  });
+
+  test('that are refused name their field in the message', async () => {
+    const fault = { code: CODES.invalid_argument.number, message: 'too short' };
+    expect(new CallError({ ...fault, field: 'rooms[0].handle' }).message).toBe('rooms[0].handle: too short');
+    expect(new CallError(fault).message).toBe('too short');
+    const client = await player();
+    const { message } = await refusal(client.call('LeaveRoom', { room: 'lobby' }));
+    expect(message).toBe('room: expected an id');
   });
 
   test('can be given up by a signal, before and on the wire', async () => {
@@ -220,7 +268,11 @@ describe('the connection', () => {
     expect((await refusal(call)).code).toBe('disconnected');
     expect(client.connection).toStrictEqual({ state: 'stopped' });
     await until(() => server.sockets.size === 0);
-    expect((await refusal(client.call('GetAccount', {}))).code).toBe('disconnected');
+    const refused = [client.call('GetAccount', {}), client.connect(), client.online()];
+    for (const error of await Promise.all(refused.map(refusal))) {
+      // A client that was closed never works again.
+      expect(error).toMatchObject({ code: 'disconnected', retry: 'never' });
+    }
     expect((await refusal(client.connect())).message).toBe('the client has been closed: make a new one');
     expect(client.connection).toStrictEqual({ state: 'stopped' });
   });
