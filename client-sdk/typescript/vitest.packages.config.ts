@@ -1,5 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { include: ['test/packages/packages.test.ts'], testTimeout: 300_000, hookTimeout: 300_000 },
+  test: {
+    include: ['test/packages/packages.test.ts', 'test/packages/prepack.test.ts'],
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+  },
 });

@@ -146,7 +146,7 @@ impl schemars::JsonSchema for Code {
 /// A typed refusal: why, and what the caller can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[error("{}: {message}", code.name())]
+#[error("{}: {}{message}", code.name(), about(field.as_deref()))]
 pub struct Fault {
     /// Number of the code.
     pub code: Code,
@@ -202,6 +202,11 @@ impl Fault {
             ..self
         }
     }
+}
+
+/// The field that a message is about, in front of it.
+fn about(field: Option<&str>) -> String {
+    field.map_or_else(String::new, |field| format!("{field}: "))
 }
 
 /// Messages and names of fields may repeat what a client sent: what is too long ends early.
@@ -298,6 +303,17 @@ mod tests {
             assert_eq!(Code::from(code.number()), *code);
         }
         assert_eq!(Code::from(9999), Code::Unknown(9999));
+    }
+
+    #[test]
+    fn a_fault_names_its_field_to_people() {
+        for code in Code::ALL {
+            let name = code.name();
+            let plain = Fault::new(*code, "It is too short.");
+            assert_eq!(plain.to_string(), format!("{name}: It is too short."));
+            let named = plain.of_field("rooms[0].handle").to_string();
+            assert_eq!(named, format!("{name}: rooms[0].handle: It is too short."));
+        }
     }
 
     #[test]

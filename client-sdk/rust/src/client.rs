@@ -8,6 +8,7 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{Identity, Login, LoginGuest, Logout, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, EnterRoom, RoomKind, RoomView};
 use pitturu_protocol::types::system::Resume;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::call::Call;
@@ -46,13 +47,11 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// Makes a client and spawns its task on the current tokio runtime. Returns at once: connecting goes on in the
-    /// background, and calls made meanwhile wait for it.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// background, and calls made meanwhile wait for it. Outside a runtime it is refused with [`InvalidOptions::NoRuntime`].
     pub fn connect(options: ClientOptions) -> Result<Self, InvalidOptions> {
+        let runtime = Handle::try_current().map_err(|_| InvalidOptions::NoRuntime)?;
         let (client, task) = Self::new(options)?;
-        tokio::spawn(task.run());
+        runtime.spawn(task.run());
         Ok(client)
     }
 

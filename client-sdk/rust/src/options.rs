@@ -98,6 +98,11 @@ pub enum InvalidOptions {
     /// Not a certificate in PEM form.
     #[error("a trusted certificate is not in PEM form: {0}")]
     Certificate(String),
+    /// [`Client::connect`](crate::Client::connect) was called where there is no tokio runtime to run the client on.
+    #[error(
+        "there is no tokio runtime here: call Client::connect within one, such as after Runtime::enter, or spawn the task of Client::new"
+    )]
+    NoRuntime,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),

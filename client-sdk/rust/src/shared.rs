@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pitturu_protocol::client::{ClientConnection, Connection, Output, Request, Ticket};
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::CallError;
@@ -158,6 +158,26 @@ impl Shared {
         let mut core = lock(&self.core);
         while let Some(message) = core.machine.transmit() {
             send(message);
+        }
+    }
+
+    /// What a call that has ended is told: one that was too late also hears why there was no connection.
+    pub(crate) fn explained(&self, fault: Fault) -> Fault {
+        let core = lock(&self.core);
+        let standing = match core.machine.connection() {
+            Connection::Offline { .. } | Connection::Connecting if fault.code == Code::Deadline => {
+                match core.machine.stats().welcomes {
+                    0 => "never connected",
+                    _ => "not connected",
+                }
+            }
+            _ => return fault,
+        };
+        let why = core.why.as_deref().unwrap_or("no answer so far");
+        let message = format!("No answer came in time; {standing}: {why}");
+        Fault {
+            message: Fault::new(fault.code, message).message,
+            ..fault
         }
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use pitturu_protocol::client::{ClientConnection, Output, Ticket};
+use pitturu_protocol::codes::CloseCode;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -205,7 +206,7 @@ impl Task {
                     if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
                         self.chores.spawn(socket.close(code));
                     }
-                    self.shared.note_why("the connection failed", false);
+                    self.shared.note_why(gave_up(code), false);
                 }
                 Output::Answer { ticket, result } => self.answer(ticket, result, kept.as_ref()),
                 Output::ReadTokens => self.read_tokens(),
@@ -225,6 +226,7 @@ impl Task {
         let Some(to) = self.shared.take_waiting(ticket) else {
             return;
         };
+        let result = result.map_err(|fault| self.shared.explained(fault));
         // Whoever asked may have given up meanwhile.
         match kept.cloned() {
             None => drop(to.send(result)),
@@ -318,6 +320,17 @@ impl Task {
 
     fn publish(&self, event: &ServerEvent) {
         self.shared.subscribers.publish(event);
+    }
+}
+
+/// Why the machine gives a connection up with this close code.
+fn gave_up(code: u16) -> &'static str {
+    if code == CloseCode::HandshakeTimeout.number() {
+        "the server did not answer in time"
+    } else if code == CloseCode::HeartbeatMissed.number() {
+        "the server was silent for too long"
+    } else {
+        "what the server sent was not understood"
     }
 }
 

@@ -190,6 +190,39 @@ async fn every_write_has_a_key_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_too_late_says_why_there_was_no_connection() {
+    let message = |error: CallError| match error {
+        CallError::Fault(fault) if fault.code == Code::Deadline => fault.message,
+        other => panic!("{other:?}"),
+    };
+    let late = async |client: &Client| {
+        let echo = client.call(Echo { data: Vec::new() });
+        echo.with_deadline(Duration::from_millis(300)).await
+    };
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let client = Client::connect(ClientOptions::new(url)).unwrap();
+    let never = message(late(&client).await.unwrap_err());
+    assert!(
+        never.starts_with("No answer came in time; never connected: Connection refused"),
+        "{never}"
+    );
+
+    let server = Server::start().await;
+    let client = Client::connect(player(&server)).unwrap();
+    let (peer, _) = server.welcome().await;
+    client.online().await.unwrap();
+    drop(server);
+    peer.close(4101).await;
+    let lost = message(late(&client).await.unwrap_err());
+    assert!(
+        lost.starts_with("No answer came in time; not connected: "),
+        "{lost}"
+    );
+}
+
+#[tokio::test]
 async fn a_dropped_call_is_cancelled_and_a_late_one_ends_with_its_deadline() {
     let server = Server::start().await;
     let (client, mut peer) = in_room(&server, 0).await;

@@ -1,6 +1,6 @@
 // What the chat in the terminal keeps between runs: a guest for each chat that runs at the same time.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -54,22 +54,30 @@ function freshSecret() {
   return randomBytes(16).toString('hex');
 }
 
+/** What a player's name is called as a file. */
+function fileOf(name) {
+  if (/^[\w-]{1,64}$/.test(name)) return name;
+  return `name-${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+}
+
 /**
- * The guest of this run: the first that no other chat has, or the one of this name. `fresh` makes one that is not kept.
- * `leave` gives it free for the next run.
+ * The guest of this run: the one of this profile; or the first that no other chat has, of those with this player's name if one is given.
+ * `fresh` makes one that is not kept. `leave` gives it free for the next run.
  */
-export function guestOf({ profile, fresh }) {
+export function guestOf({ profile, name, fresh }) {
   if (fresh) return { name: undefined, secret: freshSecret(), leave: () => undefined };
   const folder = defaultFolder();
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const names =
-    profile === undefined
-      ? Array.from({ length: GUESTS_MAX }, (_, index) => `guest-${String(index + 1)}`)
-      : [profile];
-  for (const name of names) {
-    const lock = join(folder, `${name}.lock`);
+  const ofName = (number) => {
+    if (name === undefined) return `guest-${String(number)}`;
+    return number === 1 ? fileOf(name) : `${fileOf(name)}-${String(number)}`;
+  };
+  const guests =
+    profile === undefined ? Array.from({ length: GUESTS_MAX }, (_, index) => ofName(index + 1)) : [profile];
+  for (const guest of guests) {
+    const lock = join(folder, `${guest}.lock`);
     if (!take(lock)) continue;
-    const file = join(folder, `${name}.secret`);
+    const file = join(folder, `${guest}.secret`);
     let secret;
     try {
       secret = readFileSync(file, 'utf8').trim();
@@ -77,7 +85,7 @@ export function guestOf({ profile, fresh }) {
       secret = freshSecret();
       writeFileSync(file, secret, { mode: 0o600 });
     }
-    return { name, secret, leave: () => rmSync(lock, { force: true }) };
+    return { name: guest, secret, leave: () => rmSync(lock, { force: true }) };
   }
-  throw new Error(`another chat runs as ${names.at(-1)}`);
+  throw new Error(`another chat runs as ${guests.at(-1)}`);
 }

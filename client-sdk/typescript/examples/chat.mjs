@@ -8,8 +8,8 @@ import { guestOf } from './chat-state.mjs';
 
 const HELP = `usage: chat.mjs [--profile NAME | --new] [URL [NAME [ROOM]]]
 
-Chats as a guest, in the room "lobby" at ws://127.0.0.1:7350 unless given. The guest is kept for the next run; a chat that runs
-beside another one is another guest.
+Chats as a guest, in the room "lobby" at ws://127.0.0.1:7350 unless given. The guest is kept for the next run, one for each NAME; a chat
+that runs beside another one is another guest.
 
   --profile NAME  the guest of this name
   --new           a guest that is not kept
@@ -37,15 +37,22 @@ if (values.help) {
   console.log(HELP);
   process.exit();
 }
-const guest = guestOf({ profile: values.profile, fresh: values.new === true });
-process.on('exit', guest.leave);
-const [
-  url = 'ws://127.0.0.1:7350',
-  name = guest.name ?? `guest-${guest.secret.slice(0, 4)}`,
-  roomName = 'lobby',
-] = positionals;
+const [url = 'ws://127.0.0.1:7350', givenName, roomName = 'lobby'] = positionals;
 
-const client = new Client({ url });
+/** What cannot be begun needs no stack of calls. */
+function orExit(begin) {
+  try {
+    return begin();
+  } catch (error) {
+    console.error(error.message);
+    process.exit(2);
+  }
+}
+
+const client = orExit(() => new Client({ url }));
+const guest = orExit(() => guestOf({ profile: values.profile, name: givenName, fresh: values.new === true }));
+process.on('exit', guest.leave);
+const name = givenName ?? guest.name ?? `guest-${guest.secret.slice(0, 4)}`;
 const terminal = createInterface({ input: process.stdin, output: process.stdout });
 
 /** What is typed before the room is open waits for it. */
@@ -69,10 +76,22 @@ async function leave() {
 /** Whether what was piped in ended before the room was open: it is said first. */
 let leavesAfterEarly = false;
 
+let isInRoom = false;
+/** Why there never was a connection. */
+let unreachable;
+
+/** What was piped in can't be said, and nobody is there to wait. */
+function giveUp() {
+  console.error(unreachable);
+  process.exitCode = 1;
+  void leave();
+}
+
 // Control-D or control-C in a terminal, the end of what is piped in, and what a shell or supervisor says.
 terminal.on('close', () => {
-  if (!process.stdin.isTTY && early.length > 0) leavesAfterEarly = true;
-  else void leave();
+  if (leaving || process.stdin.isTTY || isInRoom) return void leave();
+  leavesAfterEarly = true;
+  if (unreachable !== undefined) giveUp();
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void leave());
 
@@ -106,14 +125,24 @@ async function send(room, text) {
 }
 
 // Each attempt to come back is a change of the connection; only what matters to a reader is said, and once.
-let wasOnline = true;
+let wasOnline = false;
+let hasBeenOnline = false;
+client.on('problem', (problem) => {
+  if (problem.kind !== 'unreachable') return console.error('--', problem);
+  if (leaving || hasBeenOnline) return;
+  unreachable = `${url} does not answer: ${problem.why}. Is the server running there?`;
+  if (leavesAfterEarly) giveUp();
+  else show(`-- ${unreachable} What is typed waits for it.`);
+});
 client.on('connection', ({ state }) => {
   if (leaving) return;
   const isOnline = state === 'online';
   if (state === 'stopped') show('-- the server does not want this client any more');
   else if (wasOnline && state === 'offline') show('-- connection lost, coming back');
-  else if (!wasOnline && isOnline) show('-- online again');
-  else return;
+  else if (!wasOnline && isOnline && (hasBeenOnline || unreachable !== undefined)) show('-- online');
+  else if (!isOnline) return;
+  hasBeenOnline ||= isOnline;
+  unreachable = undefined;
   wasOnline = isOnline;
 });
 client.on('gap', ({ from, to }) => show(`-- messages ${String(from)} to ${String(to)} are no longer kept`));
@@ -125,7 +154,7 @@ async function chat() {
   await client.connect();
   await client.loginGuest({ secret: guest.secret, name });
   // Everybody who enters the same handle meets in one room, which is made when there is none.
-  const { info } = await client.call('EnterRoom', { handle: roomName });
+  const { info, online } = await client.call('EnterRoom', { handle: roomName });
   const room = info.room;
   const { messages, head } = await client.call('ReadHistory', { room, limit: 20 });
   for (const message of messages) showMessage(message);
@@ -134,8 +163,11 @@ async function chat() {
     if (where === room && msg.seq > head) showMessage(msg);
   });
   client.on('MessageEdited', ({ seq, text }) => show(`-- ${String(seq)} now reads: ${harmless(text)}`));
-  show(`-- ${info.name}: ${String(info.members)} members. Type and press enter; control-D leaves.`);
+  show(
+    `-- ${info.name}: ${String(info.members)} members, ${String(online)} online. Type and press enter; control-D leaves.`,
+  );
 
+  isInRoom = true;
   terminal.setPrompt(`${name}> `);
   const prompt = () => (leaving || leavesAfterEarly ? undefined : terminal.prompt());
   prompt();

@@ -11,15 +11,15 @@ import type { MethodName, Request } from './machine/pending.js';
 import { Machine } from './machine/machine.js';
 import type { Connection, Output, Result, Ticket } from './machine/types.js';
 import type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
-import { after, checkOptions, isTime } from './options.js';
-import { asCallError } from './refusals.js';
+import { after, CALL_OPTIONS, checkNames, checkOptions, hintOf, isTime } from './options.js';
+import { asCallError, checkRequest } from './refusals.js';
 import { now, Runner } from './runner.js';
 import { TokenKeeper } from './token-keeper.js';
 import type { Transport } from './transport/transport.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
 import { webSocketTransport } from './transport/web-socket.js';
 import { PACKAGE_VERSION } from './version.js';
-import { checkShape, isBytes, isId } from './wire/shape.js';
+import { isBytes, isId } from './wire/shape.js';
 
 interface Waiting {
   resolve: (reply: unknown) => void;
@@ -171,7 +171,7 @@ export class Client {
   /**
    * Calls a method. While there is no connection the call waits, unless it is for the moment (`Typing`, `SendEphemeral`); a
    * writing call carries an idempotency key, so that it takes effect once however often it has to be repeated. Rejects with a
-   * CallError; at once with `unauthenticated` when the method needs a player and no sign-in is under way.
+   * CallError, or a TypeError for options that there are not; at once with `unauthenticated` when the method needs a player and no sign-in is under way.
    */
   call<M extends MethodName>(
     method: M,
@@ -180,6 +180,7 @@ export class Client {
   ): Promise<Methods[M]['reply']> {
     return new Promise((resolve, reject) => {
       if (LIFE[this.life].call === 'refuses') throw this.#gone();
+      checkNames(options, CALL_OPTIONS, 'call(method, request, options)');
       const { signal } = options;
       if (signal !== undefined) checkSignal(signal);
       if (signal?.aborted === true) throw cancelled(signal);
@@ -314,7 +315,8 @@ export class Client {
 
   #gone(): CallError {
     if (this.life === 'closed') {
-      return new CallError(faultOf('disconnected', 'the client has been closed: make a new one'));
+      const fault = faultOf('disconnected', 'the client has been closed: make a new one');
+      return new CallError(fault, { retry: 'never' });
     }
     const { connection } = this;
     const code = connection.state === 'stopped' ? connection.code : undefined;
@@ -339,13 +341,14 @@ export class Client {
   #take<M extends MethodName>(method: M, request: Methods[M]['request'], options: CallOptions): Ticket {
     try {
       if (!Object.hasOwn(METHODS, method)) {
-        throw new CallError(faultOf('unknown_method', `there is no method ${method}`, 'method'));
+        const hint = hintOf(method, Object.keys(METHODS));
+        throw new CallError(faultOf('unknown_method', `there is no method ${method}: ${hint}`));
       }
-      checkShape(method, request);
+      checkRequest(method, request);
       const call: Request = { method, request: { ...request } };
       const { deadlineMs = this.#options.deadlineMs ?? DEADLINE_MS } = options;
       if (!isTime(deadlineMs)) {
-        throw new CallError(faultOf('invalid_argument', 'deadlineMs has to be a time', 'deadlineMs'));
+        throw new CallError(faultOf('invalid_argument', 'has to be a time in milliseconds', 'deadlineMs'));
       }
       const deadline = after(now(), deadlineMs);
       if (deadline !== undefined) call.deadline = deadline;
@@ -407,6 +410,8 @@ export class Client {
         return this.#listeners.emit('signedOut', { fault: output.fault });
       case 'fault':
         return this.#listeners.emit('fault', output.fault);
+      case 'unreachable':
+        return this.#listeners.problem({ kind: 'unreachable', why: output.why });
       case 'unreadable':
         return this.#listeners.problem({ kind: 'unreadable', ...output.unreadable });
       default:
@@ -449,7 +454,7 @@ export class Client {
 function checkSignal(signal: AbortSignalLike): void {
   const { addEventListener, removeEventListener } = (signal as Partial<AbortSignalLike> | null) ?? {};
   if (typeof addEventListener === 'function' && typeof removeEventListener === 'function') return;
-  throw new CallError(faultOf('invalid_argument', 'signal has to be an AbortSignal', 'signal'));
+  throw new CallError(faultOf('invalid_argument', 'has to be an AbortSignal', 'signal'));
 }
 
 function cancelled(signal: AbortSignalLike): CallError {

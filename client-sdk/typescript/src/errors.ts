@@ -6,7 +6,7 @@ const NAMES: ReadonlyMap<number, keyof typeof CODES> = new Map(
   (Object.keys(CODES) as (keyof typeof CODES)[]).map((name) => [CODES[name].number, name]),
 );
 
-/** A call that did not succeed: why, and what the caller can do. */
+/** A call that did not succeed: why, and what the caller can do. The message begins with the field, if it is about one. */
 export class CallError extends Error {
   override readonly name = 'CallError';
   /** Name of the code; `unknown` when the server is newer than this SDK. */
@@ -22,16 +22,22 @@ export class CallError extends Error {
   /** The rule for text that the field breaks, such as `invisible`; `docs/text.md` lists them. */
   readonly rule: string | undefined;
 
-  constructor(fault: Fault, options?: { cause?: unknown }) {
-    super(fault.message, options);
+  /** `retry` is that of the code, unless the client knows better. */
+  constructor(fault: Fault, options?: { cause?: unknown; retry?: Retry }) {
+    super(textOf(fault), options);
     const name = NAMES.get(fault.code);
     this.code = name ?? 'unknown';
     this.number = fault.code;
-    this.retry = name === undefined ? 'never' : CODES[name].retry;
+    this.retry = options?.retry ?? (name === undefined ? 'never' : CODES[name].retry);
     this.retryAfterMs = fault.retry_after_ms;
     this.field = fault.field;
     this.rule = fault.rule;
   }
+}
+
+/** What a fault says, with the field that it is about in front. */
+export function textOf({ field, message }: Fault): string {
+  return field === undefined || field === '' ? message : `${field}: ${message}`;
 }
 
 /** A fault with the code's own advice, or another message. */

@@ -1,6 +1,7 @@
 import type { Events } from './generated/tables.js';
 import { EVENTS } from './generated/tables.js';
 import type { Fault, Identity } from './generated/types.js';
+import { hintOf } from './options.js';
 import type { Connection, Tokens, Unreadable } from './machine/types.js';
 import type { Missing, Stream } from './wire/frame.js';
 
@@ -15,6 +16,11 @@ export type Problem =
   | { kind: 'listener'; event: EventName; error: unknown }
   /** The transport threw. The connection counts as lost. */
   | { kind: 'transport'; error: unknown }
+  /**
+   * An attempt to connect failed: the first one, or the first after a connection that was lost. The client goes on trying, and
+   * says no more of it until it was connected; `connection` has each attempt.
+   */
+  | { kind: 'unreachable'; why: string }
   /** So many of the oldest events were dropped, because nobody listened for them until now. */
   | { kind: 'unheard'; event: EventName; dropped: number }
   /**
@@ -69,10 +75,7 @@ export const EVENT_NAMES_ALL: readonly EventName[] = [
 /** Throws TypeError unless it is the name of something to listen for. */
 export function checkEventName(name: unknown): void {
   if (EVENT_NAMES_ALL.includes(name as EventName)) return;
-  const lower = String(name).toLowerCase();
-  const meant = EVENT_NAMES_ALL.find((known) => known.toLowerCase() === lower);
-  const hint = meant === undefined ? `there are ${EVENT_NAMES_ALL.join(', ')}` : `${meant} is meant`;
-  throw new TypeError(`there is no event ${String(name)}: ${hint}`);
+  throw new TypeError(`there is no event ${String(name)}: ${hintOf(name, EVENT_NAMES_ALL)}`);
 }
 
 /** Waiting events at which an iterator asks the server to hold back. */

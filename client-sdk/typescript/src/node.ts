@@ -2,6 +2,7 @@
 
 import { Client as AnyClient } from './client.js';
 import type { ClientOptions } from './options.js';
+import { checkOptions } from './options.js';
 import type { Transport } from './transport/transport.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
 import { webSocketTransport } from './transport/web-socket.js';
@@ -34,6 +35,7 @@ function nodeTransport({ transport, webSocket }: ClientOptions): Transport {
 /** A player's client. See the class of the same name for browsers; this one also finds the package `ws`. */
 export class Client extends AnyClient {
   constructor(options: ClientOptions) {
+    checkOptions(options);
     super({ ...options, transport: nodeTransport(options) });
   }
 }

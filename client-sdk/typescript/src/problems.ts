@@ -4,10 +4,63 @@ import type { Problem } from './events.js';
 export function logProblem(problem: Problem): void {
   const { console } = globalThis as { console?: { error(...parts: unknown[]): void } };
   try {
-    console?.error('pitturu:', problem);
+    console?.error(`pitturu: ${problemText(problem)}`, ...('error' in problem ? [problem.error] : []));
   } catch {
     // There is nowhere left to tell of it.
   }
+}
+
+/** A problem in a sentence for people, without the stack of the error that it holds. */
+export function problemText(problem: Problem): string {
+  switch (problem.kind) {
+    case 'token_store':
+      return `the token store could not ${problem.doing}: ${reasonOf(problem.error)}`;
+    case 'listener':
+      return `a listener for ${problem.event} threw: ${reasonOf(problem.error)}`;
+    case 'transport':
+      return `the transport threw: ${reasonOf(problem.error)}`;
+    case 'unreachable':
+      return `no connection: ${problem.why}. It goes on trying`;
+    case 'unheard':
+      return `${String(problem.dropped)} of ${problem.event} were dropped: nobody listened for them`;
+    case 'unreadable':
+      return `${problem.name} could not be read and was stepped over: ${problem.reason}`;
+  }
+}
+
+/** Longest reason that is taken from foreign code. */
+const REASON_MAX = 300;
+
+/** Errors within errors that are looked into. */
+const CAUSES_MAX = 4;
+
+/** What an error says, with what caused it, on one line. */
+export function reasonOf(error: unknown, depth = 0): string {
+  const { message, code, errors, cause } = (typeof error === 'object' && error !== null ? error : {}) as {
+    message?: unknown;
+    code?: unknown;
+    errors?: unknown;
+    cause?: unknown;
+  };
+  const parts: string[] = [];
+  if (typeof message === 'string' && message !== '') parts.push(message);
+  if (depth < CAUSES_MAX) {
+    // One for each address of the host, when it has several.
+    const within: unknown[] = parts.length === 0 && Array.isArray(errors) ? errors : [];
+    if (cause !== undefined) within.push(cause);
+    parts.push(...within.map((inner) => reasonOf(inner, depth + 1)).filter((text) => text !== ''));
+  }
+  if (parts.length === 0 && typeof code === 'string') parts.push(code);
+  if (parts.length === 0 && typeof error === 'string') parts.push(error);
+  return oneLine([...new Set(parts)].join('; '));
+}
+
+/** Text of others, short and on one line. */
+export function oneLine(text: string): string {
+  return text
+    .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
+    .trim()
+    .slice(0, REASON_MAX);
 }
 
 /**

@@ -3,6 +3,7 @@ import { lifeOf } from './life.js';
 import type { Machine } from './machine/machine.js';
 import type { Found, Output, Tokens } from './machine/types.js';
 import type { Problem } from './events.js';
+import { reasonOf } from './problems.js';
 import type { TokenKeeper } from './token-keeper.js';
 import type { Link, Transport } from './transport/transport.js';
 
@@ -220,10 +221,10 @@ export class Runner {
             this.#machine.received(now(), message);
           });
         },
-        closed: (code) => {
+        closed: (code, why) => {
           ifCurrent(() => {
             this.#attempt = undefined;
-            this.#machine.disconnected(now(), code);
+            this.#machine.disconnected(now(), code, why);
           });
         },
       });
@@ -248,7 +249,7 @@ export class Runner {
     this.#attempt = undefined;
     this.#closeLink(attempt, 1000);
     this.run(() => {
-      this.#machine.disconnected(now(), undefined);
+      this.#machine.disconnected(now(), undefined, reasonOf(error));
     });
   }
 

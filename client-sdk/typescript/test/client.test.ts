@@ -1,13 +1,18 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterEach, beforeEach, describe, expect, expectTypeOf, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, expectTypeOf, test, vi } from 'vitest';
+import { WebSocket as WebSocketOfWs } from 'ws';
 
 import { Client as AnyClient } from '../src/client.js';
 import { QUEUE_MAX } from '../src/events.js';
+import { METHODS } from '../src/generated/tables.js';
 import type { Methods } from '../src/generated/tables.js';
 import type { MessageSent, Sent, SignedIn } from '../src/generated/types.js';
 import { CallError, Client, CODES, PACKAGE_VERSION } from '../src/node.js';
-import type { ClientOptions, Tokens } from '../src/node.js';
+import type { ClientOptions, Problem, Tokens, WebSocketConstructor, WebSocketLike } from '../src/node.js';
 import { FakeServer } from './support/fake-server.js';
 import { Refusal } from './support/model.js';
 
@@ -103,7 +108,7 @@ describe('calls', () => {
       retry: 'later',
       retryAfterMs: 1_500,
       field: 'text',
-      message: 'wait',
+      message: 'text: wait',
     });
   });
 
@@ -119,6 +124,53 @@ describe('calls', () => {
     expect(await refusal(client.call('Echo', { data: new Uint8Array() }, { key: '' }))).toMatchObject({
       code: 'invalid_argument',
     });
+  });
+
+  test('that were mistyped are told what was meant', async () => {
+    const client = await player();
+    const call = client.call.bind(client) as (...given: unknown[]) => Promise<unknown>;
+    const message = async (...given: unknown[]): Promise<string> => (await refusal(call(...given))).message;
+    for (const method of Object.keys(METHODS)) {
+      const mistyped = `${method.charAt(0).toLowerCase()}${method.slice(1)}`;
+      expect(await message(mistyped, {})).toBe(`there is no method ${mistyped}: ${method} is meant`);
+      for (const nothing of [undefined, null]) {
+        expect(await message(method, nothing)).toMatch(
+          new RegExp(`^call\\('${method}', request\\): a request is missing, such as {`),
+        );
+      }
+    }
+    expect(await message('Enter', {})).toBe('there is no method Enter: EnterRoom is meant');
+    expect(await message('Sing', {})).toContain('there are Echo, ');
+    expect(await message('EnterRoom', { name: 'lobby' })).toBe('handle: is missing; there is no field name');
+    expect(await message('EnterRoom', {})).toBe('handle: expected a value');
+    const echo = { data: new Uint8Array() };
+    for (const [options, expected] of [
+      [{ deadline: 5 }, /no option deadline: deadlineMs is meant/],
+      [{ DeadlineMs: 5 }, /no option DeadlineMs: deadlineMs is meant/],
+      [{ abort: 5 }, /no option abort: there are signal, deadlineMs, key/],
+      [5, /options have to be an object with signal/],
+      [null, /options have to be an object with signal/],
+    ] as const) {
+      const error: unknown = await call('Echo', echo, options).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as TypeError).message).toMatch(expected);
+    }
+    const make = (options?: unknown) => () => new Client(options as ClientOptions);
+    expect(make()).toThrow(
+      new TypeError("new Client(options): options are missing, such as { url: 'ws://127.0.0.1:7350' }"),
+    );
+    expect(make('ws://127.0.0.1:7350')).toThrow('options are missing');
+    expect(make({ url: server.url, token: 1 })).toThrow('there is no option token: tokens is meant');
+    expect(make({ address: server.url })).toThrow('there is no option address: there are url, tokens,');
+  });
+
+  test('that are refused name their field in the message', async () => {
+    const fault = { code: CODES.invalid_argument.number, message: 'too short' };
+    expect(new CallError({ ...fault, field: 'rooms[0].handle' }).message).toBe('rooms[0].handle: too short');
+    expect(new CallError(fault).message).toBe('too short');
+    const client = await player();
+    const { message } = await refusal(client.call('LeaveRoom', { room: 'lobby' }));
+    expect(message).toBe('room: expected an id');
   });
 
   test('can be given up by a signal, before and on the wire', async () => {
@@ -216,7 +268,11 @@ describe('the connection', () => {
     expect((await refusal(call)).code).toBe('disconnected');
     expect(client.connection).toStrictEqual({ state: 'stopped' });
     await until(() => server.sockets.size === 0);
-    expect((await refusal(client.call('GetAccount', {}))).code).toBe('disconnected');
+    const refused = [client.call('GetAccount', {}), client.connect(), client.online()];
+    for (const error of await Promise.all(refused.map(refusal))) {
+      // A client that was closed never works again.
+      expect(error).toMatchObject({ code: 'disconnected', retry: 'never' });
+    }
     expect((await refusal(client.connect())).message).toBe('the client has been closed: make a new one');
     expect(client.connection).toStrictEqual({ state: 'stopped' });
   });
@@ -247,6 +303,69 @@ describe('the connection', () => {
     } finally {
       if (before !== undefined) globalThis.WebSocket = before;
     }
+  });
+
+  test('says why it does not come about: on the console once, in its state, and in calls that were too late', async () => {
+    const refusing = createServer();
+    refusing.on('upgrade', (_, socket) => {
+      socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 15\r\n\r\nno socket\nhere\n');
+    });
+    refusing.listen(0, '127.0.0.1');
+    await once(refusing, 'listening');
+    const { port } = refusing.address() as AddressInfo;
+    const gone = await FakeServer.start();
+    const { url: goneUrl } = gone;
+    await gone.stop();
+    const cases: [string, RegExp][] = [
+      [goneUrl, /ECONNREFUSED/],
+      [goneUrl.replace('127.0.0.1', 'localhost'), /ECONNREFUSED/],
+      [`ws://127.0.0.1:${String(port)}/path`, /the server answered HTTP 404 Not Found: no socket here$/],
+      [server.url.replace('ws:', 'wss:'), /SSL|TLS|packet length/i],
+    ];
+    for (const [url, expected] of cases) {
+      const log = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+      const client = newClient({ url, webSocket: WebSocketOfWs as unknown as WebSocketConstructor });
+      const reasons: (string | undefined)[] = [];
+      client.on('connection', (connection) => {
+        if (connection.state === 'offline') reasons.push(connection.why);
+      });
+      void client.connect();
+      const late = await refusal(client.call('Echo', { data: new Uint8Array() }, { deadlineMs: 300 }));
+      expect(late.code).toBe('deadline');
+      expect(late.message).toMatch(/^No answer came in time; never connected: /);
+      expect(late.message).toMatch(expected);
+      expect(reasons.length).toBeGreaterThan(1);
+      for (const reason of reasons) expect(reason).toMatch(expected);
+      expect(log.mock.calls).toStrictEqual([[expect.stringMatching(/^pitturu: no connection: /)]]);
+      log.mockRestore();
+      client.close();
+    }
+    refusing.close();
+  });
+
+  test('tells of a WebSocket that gives no reason, as those of browsers do', async () => {
+    class Silent implements WebSocketLike {
+      binaryType = '';
+      onopen: WebSocketLike['onopen'] = null;
+      onmessage: WebSocketLike['onmessage'] = null;
+      onclose: WebSocketLike['onclose'] = null;
+      onerror: WebSocketLike['onerror'] = null;
+      constructor() {
+        queueMicrotask(() => {
+          this.onerror?.({ type: 'error' });
+          this.onclose?.({ code: 1006, reason: '' });
+        });
+      }
+      send = () => undefined;
+      close = () => undefined;
+    }
+    const client = newClient({ webSocket: Silent });
+    const problems: Problem[] = [];
+    client.on('problem', (problem) => problems.push(problem));
+    void client.connect();
+    await until(() => problems.length > 0);
+    expect(problems).toHaveLength(1);
+    expect(JSON.stringify(problems)).toMatch(/unreachable.*does not say why/);
   });
 
   test('rejects connect when it is closed meanwhile', async () => {

@@ -157,7 +157,7 @@ describe('other foreign code that throws:', () => {
     link.events.closed(undefined);
     expect((await client.call('SendMessage', { room, text: 'x' })).seq).toBe(1);
     expect(attempts).toBe(3);
-    expect(problems.map(({ kind }) => kind)).toStrictEqual(['transport', 'transport']);
+    expect(problems.map(({ kind }) => kind)).toStrictEqual(['transport', 'unreachable', 'transport']);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { codeName } from '../src/errors.js';
+import { codeName, faultOf } from '../src/errors.js';
 import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { METHODS } from '../src/generated/tables.js';
 import { LIMITS } from '../src/generated/wire.js';
@@ -59,6 +59,53 @@ describe('connecting', () => {
     }
   });
 
+  test('says why there is none: with each attempt in the state, and once in a series beside it', () => {
+    const pair = new Pair();
+    pair.reachable = false;
+    pair.why = 'connect ECONNREFUSED 127.0.0.1:7350';
+    const told = (): string[] =>
+      pair.outputs.flatMap((output) => (output.kind === 'unreachable' ? [output.why] : []));
+    pair.start();
+    pair.advance(60_000);
+    expect(told()).toStrictEqual([pair.why]);
+    expect(pair.machine.connection).toMatchObject({ state: 'offline', why: pair.why });
+    pair.reachable = true;
+    pair.machine.retryNow(pair.now);
+    pair.pump();
+    expect(pair.machine.connection.state).toBe('online');
+    pair.cut();
+    expect(pair.machine.connection).toMatchObject({ state: 'offline', why: 'the connection broke' });
+    // A connection that was lost is no attempt that failed.
+    expect(told()).toHaveLength(1);
+    pair.reachable = false;
+    pair.advance(60_000);
+    expect(told()).toHaveLength(2);
+  });
+
+  test('says why it was given up, in the words of the server if there were some', () => {
+    const why = (pair: Pair): unknown => {
+      const connections = pair.outputs.flatMap((output) =>
+        output.kind === 'connection' && output.connection.state === 'offline' ? [output.connection.why] : [],
+      );
+      return connections[0];
+    };
+    const silent = new Pair();
+    silent.delivers = false;
+    silent.start().advance(10_000);
+    expect(why(silent)).toBe('the server has not welcomed this client within 10000 ms');
+    const malformed = new Pair().start();
+    malformed.receive(Uint8Array.of(0xc1));
+    expect(why(malformed)).toMatch(/\w/);
+    const closed = new Pair().start();
+    closed.cut(4101);
+    expect(why(closed)).toBe('the server closed the connection with code 4101');
+    const blamed = new Pair().start();
+    blamed.connection?.frame('fault', 0, faultOf('overloaded', 'this server is full'));
+    blamed.connection?.flush();
+    blamed.cut(4101);
+    expect(why(blamed)).toBe('this server is full');
+  });
+
   test('gives a silent server up after the handshake time', () => {
     const pair = new Pair();
     pair.delivers = false;
@@ -108,7 +155,11 @@ describe('connecting', () => {
     pair.connection?.frame('goaway', { reason: 'drain', reconnect: true, within_ms: 8_000 });
     pair.connection?.flush();
     pair.cut(4001);
-    expect(pair.machine.connection).toStrictEqual({ state: 'offline', retryAt: 4_000 });
+    expect(pair.machine.connection).toStrictEqual({
+      state: 'offline',
+      retryAt: 4_000,
+      why: 'the server closed the connection with code 4001',
+    });
     pair.machine.retryNow(pair.now);
     pair.pump();
     expect(pair.machine.connection.state).toBe('online');
@@ -240,6 +291,29 @@ describe('calls', () => {
     pair.advance(50);
     expect(codeName(pair.fault(ticket).code)).toBe('deadline');
     expect(pair.connection?.cancelled).toHaveLength(1);
+  });
+
+  test('that end with deadline say why there was no connection', () => {
+    const echo = { method: 'Echo', request: { data: new Uint8Array() } } as const;
+    const idle = new Pair();
+    const early = idle.machine.call({ ...echo, deadline: 50 });
+    idle.advance(50);
+    expect(idle.fault(early).message).toBe('No answer came in time; never connected: connect was not called');
+    const pair = new Pair();
+    pair.reachable = false;
+    pair.why = 'connection refused';
+    pair.start();
+    const never = pair.machine.call({ ...echo, deadline: 5_000 });
+    pair.advance(5_000);
+    expect(pair.fault(never).message).toBe('No answer came in time; never connected: connection refused');
+    pair.reachable = true;
+    pair.machine.retryNow(pair.now);
+    pair.pump();
+    pair.reachable = false;
+    pair.cut();
+    const lost = pair.machine.call({ ...echo, deadline: pair.now + 5_000 });
+    pair.advance(5_000);
+    expect(pair.fault(lost).message).toMatch(/; not connected: connection refused$/);
   });
 
   test('that are cancelled get no answer, and the server is told', () => {

@@ -12,7 +12,10 @@ use serde::Serialize;
 pub fn page_items(limit: Option<u32>) -> Result<usize, Fault> {
     let limit = limit.unwrap_or(PAGE_ITEMS_DEFAULT);
     if !(1..=PAGE_ITEMS_MAX).contains(&limit) {
-        return Err(Fault::invalid("limit", format!("1 to {PAGE_ITEMS_MAX}")));
+        return Err(Fault::invalid(
+            "limit",
+            format!("a page holds 1 to {PAGE_ITEMS_MAX} entries"),
+        ));
     }
     Ok(limit as usize)
 }

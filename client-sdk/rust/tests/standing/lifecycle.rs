@@ -7,7 +7,8 @@ use futures_util::FutureExt;
 use pitturu_client::types::accounts::GetAccount;
 use pitturu_client::types::system::{Echo, Echoed};
 use pitturu_client::{
-    CallError, Client, Code, ConnectionState, Refused, Task, TokenStore, TokenStoreError, Tokens,
+    CallError, Client, ClientOptions, Code, ConnectionState, InvalidOptions, Refused, Task,
+    TokenStore, TokenStoreError, Tokens,
 };
 use tokio::time::timeout;
 
@@ -347,6 +348,20 @@ async fn a_client_whose_server_sent_it_away_comes_back_when_asked_to() {
     };
     peer.reply(call, &reply).await;
     assert_eq!(echo.await, Ok(reply));
+}
+
+#[test]
+fn without_a_runtime_it_says_so_instead_of_panicking() {
+    let options = || ClientOptions::new("ws://127.0.0.1:1");
+    let refused = Client::connect(options()).unwrap_err();
+    assert_eq!(refused, InvalidOptions::NoRuntime);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let client = Client::connect(options()).unwrap();
+    assert_eq!(
+        outcome(client.call(GetAccount {}).try_answer()),
+        Outcome::Fault(Code::Unauthenticated)
+    );
 }
 
 #[tokio::test]

@@ -130,6 +130,8 @@ export class Machine extends State {
   start(now: number): void {
     if (this.phase.is !== 'idle' && this.phase.is !== 'stopped') return;
     this.attempts = 0;
+    this.failing = false;
+    this.why = undefined;
     this.phase = { is: 'waiting', at: now };
     this.tick(now);
   }
@@ -164,9 +166,12 @@ export class Machine extends State {
     this.tell();
   }
 
-  /** The socket has closed, with the code of the server's close frame if there was one, or could not be opened. */
-  disconnected(now: number, code: number | undefined): void {
-    this.#lost(now, reconnectAfter(code), code);
+  /**
+   * The socket has closed, with the code of the server's close frame if there was one, or could not be opened; and why, as far as
+   * the driver knows.
+   */
+  disconnected(now: number, code: number | undefined, why?: string): void {
+    this.#lost(now, reconnectAfter(code), code, why ?? this.#whyLost(code));
     this.tell();
   }
 
@@ -192,7 +197,7 @@ export class Machine extends State {
       }
       const usable = error instanceof Broken && error.why === 'unusable';
       this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
-      this.#lost(now, 'back_off', undefined);
+      this.#lost(now, 'back_off', undefined, error.message);
     }
     this.dispatch();
     this.tell();
@@ -208,15 +213,17 @@ export class Machine extends State {
       (phase.is === 'connecting' || phase.is === 'handshaking') &&
       phase.since + this.config.handshakeMs <= now
     ) {
-      this.#giveUp(now, CLOSE_CODES.handshake_timeout);
+      const why = `the server has not welcomed this client within ${String(this.config.handshakeMs)} ms`;
+      this.#giveUp(now, CLOSE_CODES.handshake_timeout, why);
     } else if (phase.is === 'open' && this.#deadAt <= now) {
-      this.#giveUp(now, CLOSE_CODES.heartbeat_missed);
+      const why = `the server was silent for ${String(2 * this.pingMs)} ms`;
+      this.#giveUp(now, CLOSE_CODES.heartbeat_missed, why);
     }
     if (this.phase.is === 'open' && (this.signIn.refreshAt ?? Infinity) <= now) refresh(this);
     this.calls.repeatDue(now);
     for (const ticket of this.calls.overdue(now)) {
       this.#drop(ticket);
-      this.answer(ticket, { fault: faultOf('deadline') });
+      this.answer(ticket, { fault: faultOf('deadline', this.#whyLate()) });
     }
     this.dispatch();
     this.tell();
@@ -325,7 +332,10 @@ export class Machine extends State {
         this.goaway = frame.body;
         return;
       case 'fault':
-        if (frame.call === 0) return this.out({ kind: 'fault', fault: frame.fault });
+        if (frame.call === 0) {
+          this.blame = frame.fault.message;
+          return this.out({ kind: 'fault', fault: frame.fault });
+        }
         break;
       default:
     }
@@ -348,23 +358,41 @@ export class Machine extends State {
     if (this.phase.is === 'open') throw new Broken('protocol', 'a second welcome');
     this.phase = { is: 'open', since: now };
     this.stats.welcomes += 1;
+    this.failing = false;
     this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
     this.callsMax = welcome.limits.calls;
     welcomed(this, now, welcome);
   }
 
-  #giveUp(now: number, code: number): void {
+  #giveUp(now: number, code: number, why: string): void {
     this.out({ kind: 'close', code });
-    this.#lost(now, 'back_off', undefined);
+    this.#lost(now, 'back_off', undefined, why);
+  }
+
+  /** Why the connection is gone, when the driver does not know more. */
+  #whyLost(code: number | undefined): string {
+    if (code !== undefined) return `the server closed the connection with code ${String(code)}`;
+    return this.phase.is === 'connecting' ? 'the connection could not be opened' : 'the connection broke';
+  }
+
+  /** The message of a call that is too late: without a connection, why there is none. */
+  #whyLate(): string | undefined {
+    if (this.phase.is === 'open') return undefined;
+    const reason = this.phase.is === 'idle' ? 'connect was not called' : (this.why ?? 'no answer so far');
+    const standing = this.stats.welcomes === 0 ? 'never connected' : 'not connected';
+    return `No answer came in time; ${standing}: ${reason}`;
   }
 
   /** The connection is gone: decides when to come back, and makes what was on the wire wait for it. */
-  #lost(now: number, after: Reconnect, code: number | undefined): void {
+  #lost(now: number, after: Reconnect, code: number | undefined, why: string): void {
     if (this.phase.is !== 'connecting' && !this.isConnected()) return;
+    this.why = this.blame ?? why;
+    this.blame = undefined;
     const lasted = this.phase.is === 'open' && now - this.phase.since >= this.config.stableMs;
     const { goaway } = this;
     this.goaway = undefined;
     if (after === 'never' || goaway?.reconnect === false) return this.#halt(code);
+    this.#noteFailure();
     if (lasted) this.attempts = 0;
     let wait: number;
     if (goaway !== undefined) wait = this.upTo(Math.min(goaway.within_ms, GOAWAY_MS_MAX));
@@ -374,6 +402,13 @@ export class Machine extends State {
     this.phase = { is: 'waiting', at: now + wait };
     this.#detach();
     if (after === 'after_sign_in') accessRefused(this, faultOf('unauthenticated'));
+  }
+
+  /** Whoever waits for a first connection should hear why there is none: once, and not of each attempt. */
+  #noteFailure(): void {
+    if (this.phase.is === 'open' || this.failing) return;
+    this.failing = true;
+    this.out({ kind: 'unreachable', why: this.why ?? '' });
   }
 
   #halt(code: number | undefined): void {

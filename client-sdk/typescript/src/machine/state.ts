@@ -44,6 +44,12 @@ export class State {
   phase: Phase = { is: 'idle' };
   attempts = 0;
   goaway: Goaway | undefined;
+  /** What ended the last connection or attempt. */
+  why: string | undefined;
+  /** What the server has said against this connection. */
+  blame: string | undefined;
+  /** Whether the attempts since the last welcome have failed. */
+  failing = false;
   pingMs = 0;
   heardAt = 0;
   callsMax: number = LIMITS.CALLS_IN_FLIGHT_MAX;
@@ -94,7 +100,9 @@ export class State {
       case 'idle':
         return { state: 'offline' };
       case 'waiting':
-        return { state: 'offline', retryAt: this.phase.at };
+        return this.why === undefined
+          ? { state: 'offline', retryAt: this.phase.at }
+          : { state: 'offline', retryAt: this.phase.at, why: this.why };
       case 'connecting':
       case 'handshaking':
         return { state: 'connecting' };

@@ -65,8 +65,11 @@ export interface Config {
 
 /** Where the client stands. */
 export type Connection =
-  /** No connection. The next attempt begins at `retryAt`, by the clock of `performance.now()`; absent before the start. */
-  | { state: 'offline'; retryAt?: number | undefined }
+  /**
+   * No connection. The next attempt begins at `retryAt`, by the clock of `performance.now()`; `why` says what ended the last
+   * connection or attempt, for people to read. Both are absent before the start.
+   */
+  | { state: 'offline'; retryAt?: number | undefined; why?: string | undefined }
   /** A connection is being made. */
   | { state: 'connecting' }
   /** Connected; what was missed has not all arrived, or the player is being signed in again. */
@@ -108,7 +111,9 @@ export type Output =
   /** The player is signed out, and must sign in anew. */
   | { kind: 'signed_out'; fault: Fault | undefined }
   /** A fault about the connection itself; a close follows. */
-  | { kind: 'fault'; fault: Fault };
+  | { kind: 'fault'; fault: Fault }
+  /** The first of a series of attempts to connect has failed, for this reason. The others are not told. */
+  | { kind: 'unreachable'; why: string };
 
 /** Something of the server's that could not be read, so that nobody hears it. */
 export interface Unreadable {

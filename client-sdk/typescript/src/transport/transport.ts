@@ -4,8 +4,8 @@ export interface TransportEvents {
   opened(): void;
   /** A whole message came. */
   received(message: Uint8Array): void;
-  /** The link is gone, or could not be opened; with the server's close code if there was one. */
-  closed(code: number | undefined): void;
+  /** The link is gone, or could not be opened; with the server's close code if there was one, and why, for people to read. */
+  closed(code: number | undefined, why?: string): void;
 }
 
 /** One connection that is being opened or is open. */

@@ -68,12 +68,12 @@ test('two people chat in their terminals, and see the server come back', async (
   const server = await RealServer.start();
   try {
     const mina = new Chat(server.url, 'Mina', 'lobby');
-    await mina.sees('lobby: 1 members');
+    await mina.sees('lobby: 1 members, 1 online');
     mina.say('first');
     await mina.sees('Mina: first');
     const jun = new Chat(server.url, 'Jun', 'lobby');
     await jun.sees('Mina: first');
-    await jun.sees('lobby: 2 members');
+    await jun.sees('lobby: 2 members, 2 online');
     jun.say('안녕');
     await mina.sees('Jun: 안녕');
     await server.end('SIGKILL');
@@ -83,7 +83,7 @@ test('two people chat in their terminals, and see the server come back', async (
     await sleep(3_000);
     await server.run();
     await jun.sees('Mina: said while offline');
-    await mina.sees('online again');
+    await mina.sees('-- online');
     expect(mina.printed.match(/connection lost/g)).toHaveLength(1);
     expect(await jun.leave()).toBe(0);
     expect(await mina.leave()).toBe(0);
@@ -123,12 +123,41 @@ test('a guest is kept for the next run, unless told otherwise, and two at once a
   }
 });
 
-test('it leaves when told, also without a server and before the room is open', async () => {
-  for (const how of ['leave', 'interrupt'] as const) {
-    const chat = new Chat('ws://127.0.0.1:9');
-    await chat.sees('connecting');
-    await sleep(500);
-    expect(await chat[how]()).toBe(0);
+test('without a server it says so, and leaves when told: with an error when what was piped in was not said', async () => {
+  const nowhere =
+    'ws://127.0.0.1:9 does not answer: connect ECONNREFUSED 127.0.0.1:9. Is the server running there?';
+  for (const [how, typed, code] of [
+    ['interrupt', undefined, 0],
+    ['leave', undefined, 1],
+    ['leave', 'hi', 1],
+  ] as const) {
+    for (const waits of [true, false]) {
+      const chat = new Chat('ws://127.0.0.1:9');
+      await chat.sees('connecting');
+      if (typed !== undefined) chat.say(typed);
+      if (waits) await chat.sees(nowhere);
+      expect(await chat[how]()).toBe(code);
+      if (how === 'leave') await chat.sees(nowhere);
+      expect(chat.printed).not.toContain('connection lost');
+    }
+  }
+});
+
+test('each name is a guest of its own', async () => {
+  const server = await RealServer.start();
+  try {
+    for (const name of ['Mina', 'Jun', '안녕', 'Mina']) {
+      const chat = new Chat(server.url, name);
+      await chat.sees('members');
+      chat.say('it is me');
+      await chat.sees(`${name}: it is me`);
+      await chat.interrupt();
+    }
+    const last = new Chat(server.url, 'Mina');
+    await last.sees('lobby: 3 members, 1 online');
+    await last.leave();
+  } finally {
+    await server.stop();
   }
 });
 

@@ -40,6 +40,8 @@ export class Pair {
   connection: ModelConnection | undefined;
   /** Whether `connect` opens a connection. */
   reachable = true;
+  /** What the driver knows of it when it does not. */
+  why: string | undefined;
   /** What lies where the tokens are kept. */
   found: Found = { is: 'nothing_new' };
   /** Whether what the machine sends arrives. */
@@ -132,7 +134,7 @@ export class Pair {
     }
     if (output.kind !== 'connect') return;
     if (!this.reachable) {
-      this.machine.disconnected(this.now, undefined);
+      this.machine.disconnected(this.now, undefined, this.why);
       return;
     }
     const connection = new ModelConnection(
