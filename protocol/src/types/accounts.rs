@@ -252,7 +252,8 @@ pub struct PasswordReset {
     pub expires_at: u64,
 }
 
-/// Sets a player's role. Takes effect at the player's next refresh, or at once on open connections.
+/// Sets a player's role. Calls of admins go by it from the answer on; the player's account, tokens and open connections follow, mostly
+/// before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetRole {

@@ -38,7 +38,7 @@ export interface Methods {
   ResetPassword: { request: types.ResetPassword; reply: types.Done };
   /** Makes a reset token for a player, for support staff and game back ends. */
   IssuePasswordReset: { request: types.IssuePasswordReset; reply: types.PasswordReset };
-  /** Sets a player's role. Takes effect at the player's next refresh, or at once on open connections. */
+  /** Sets a player's role. Calls of admins go by it from the answer on; the player's account, tokens and open connections follow, mostly before it. */
   SetRole: { request: types.SetRole; reply: types.Done };
   /** A player's profile. */
   GetProfile: { request: types.GetProfile; reply: types.Profile };

@@ -1073,7 +1073,7 @@ export interface SetPresence {
   note?: string | undefined;
 }
 
-/** Sets a player's role. Takes effect at the player's next refresh, or at once on open connections. */
+/** Sets a player's role. Calls of admins go by it from the answer on; the player's account, tokens and open connections follow, mostly before it. */
 export interface SetRole {
   /** The player. */
   user: UserId;
