@@ -56,7 +56,12 @@ fn pair(evidence: &Evidence<'_>, found: &mut Found, one: UserId, other: UserId) 
     let bonds = bonds(evidence, one, other);
     if !may_hold(&bonds, &bond) {
         let name = evidence.name(other);
-        let message = format!("stands to {name} as {bond:?}, against the last word");
+        let words = between(evidence, one, other).map(|action| word(evidence, action));
+        let words: Vec<String> = words.collect();
+        let message = format!(
+            "stands to {name} as {bond:?}, against the last word of: {}",
+            words.join("; ")
+        );
         found.add(evidence, "friends", (None, Some(one)), message);
     }
     for (by, of, state) in [(one, other, states.0), (other, one, states.1)] {
@@ -76,6 +81,17 @@ fn pair(evidence: &Evidence<'_>, found: &mut Found, one: UserId, other: UserId) 
             found.add(evidence, "friends", (None, Some(by)), message);
         }
     }
+}
+
+/// What an action between two players was, with the lines between which it took effect.
+fn word(evidence: &Evidence<'_>, action: &Action) -> String {
+    let (ask, outcome) = (action.ask.name(), action.outcome);
+    let name = evidence.name(caller(evidence, action));
+    let (begins, ends) = (action.begins, action.ends);
+    format!(
+        "{name} {ask}: {outcome:?} {:?} ({begins} to {ends})",
+        action.reply
+    )
 }
 
 fn caller(evidence: &Evidence<'_>, action: &Action) -> UserId {
