@@ -1,7 +1,7 @@
 import type { Events } from './generated/tables.js';
 import { EVENTS } from './generated/tables.js';
 import type { Fault, Identity } from './generated/types.js';
-import { hintOf } from './options.js';
+import { hintOf } from './names.js';
 import type { Connection, Tokens, Unreadable } from './machine/types.js';
 import type { Missing, Stream } from './wire/frame.js';
 

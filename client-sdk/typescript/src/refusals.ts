@@ -2,7 +2,7 @@ import { CallError, faultOf } from './errors.js';
 import { Refused } from './machine/calls.js';
 import { SHAPES } from './generated/shapes.js';
 import type { MethodName } from './machine/pending.js';
-import { isObject } from './options.js';
+import { isObject } from './names.js';
 import { checkShape, Misfit } from './wire/shape.js';
 
 /**
