@@ -297,7 +297,12 @@ async fn who_is_put_out_loses_the_room_hidden_or_not_though_a_write_fails() {
             user: signed.identity.user,
             reason: None,
         };
+        let before = world.entities.commits();
         owner.begin(&kick).await;
+        // The kick has to be on its way when the next commit is to fail.
+        while world.entities.commits() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let_others_run().await;
         world.entities.fail(entity(room), 1, 0);
         owner.begin(&message(room)).await;
