@@ -58,6 +58,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Turns that a driver gets to do what it must not.
 const TURNS: usize = 100;
 
+/// From now on.
+const fn open(room: RoomId) -> OpenRoom {
+    OpenRoom {
+        room,
+        seq: None,
+        rev: None,
+    }
+}
+
 fn echo() -> Echo {
     Echo {
         data: b"echo".to_vec(),

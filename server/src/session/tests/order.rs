@@ -4,23 +4,13 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::events::Event as _;
-use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{
-    CloseRoom, DeleteMessage, EditMessage, JoinRoom, LeaveRoom, MessageSent, OpenDirect, OpenRoom,
-    React,
+    CloseRoom, DeleteMessage, EditMessage, JoinRoom, LeaveRoom, MessageSent, OpenDirect, React,
 };
 
 use super::world::{Came, Client, Raw, World, message};
-use super::{echo, let_others_run};
+use super::{echo, let_others_run, open};
 use crate::connections::link::memory::Options;
-
-const fn open(room: RoomId) -> OpenRoom {
-    OpenRoom {
-        room,
-        seq: None,
-        rev: None,
-    }
-}
 
 /// The messages that came until an echo has.
 async fn hears(client: &mut Client) -> Vec<u64> {

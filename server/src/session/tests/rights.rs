@@ -11,9 +11,7 @@ mod texts;
 mod unread;
 
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::chat::{
-    CreateRoom, ListMyRooms, MyRoom, OpenRoom, RoomKind, SendMessage,
-};
+use pitturu_protocol::types::chat::{CreateRoom, ListMyRooms, MyRoom, RoomKind, SendMessage};
 
 use super::let_others_run;
 use super::world::{Client, World};
@@ -36,14 +34,6 @@ fn say(room: RoomId, text: &str) -> SendMessage {
         text: text.to_owned(),
         data: None,
         reply_to: None,
-    }
-}
-
-const fn open(room: RoomId) -> OpenRoom {
-    OpenRoom {
-        room,
-        seq: None,
-        rev: None,
     }
 }
 

@@ -18,7 +18,7 @@ use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_protocol::types::system::StreamPosition;
 
 use super::world::{Came, Client, World, message};
-use super::{PATIENCE, until_now};
+use super::{PATIENCE, open, until_now};
 use crate::connections::link::memory::Options;
 
 /// Longer than until presence is told.
@@ -31,14 +31,6 @@ fn rename(room: RoomId, name: &str) -> UpdateRoom {
         topic: None,
         slow_mode_ms: None,
         retention: None,
-    }
-}
-
-const fn open(room: RoomId) -> OpenRoom {
-    OpenRoom {
-        room,
-        seq: None,
-        rev: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pitturu_protocol::codec;
 use proptest::prelude::*;
 
 use super::super::markers::MOVED_MAX;
@@ -150,4 +151,16 @@ fn a_message_stores_no_place_while_few_write_by_turns() {
     };
     assert_eq!(places(few), 0);
     assert_eq!(places(few + 1), usize::from(few + 1));
+}
+
+#[test]
+fn a_marker_costs_nineteen_bytes_in_a_message() {
+    let mut room = public_room();
+    for number in 2..=3 {
+        join(&mut room, number).expect("open to all");
+    }
+    let stored = |room: &mut Room, number| codec::encode(&sent_row(room, number)).len();
+    stored(&mut room, 1);
+    let [one, two] = [stored(&mut room, 2), stored(&mut room, 3)];
+    assert_eq!(two - one, 19);
 }

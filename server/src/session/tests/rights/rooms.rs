@@ -8,8 +8,9 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::profile::UpdateProfile;
 use pitturu_protocol::types::system::{Resume, RoomCursor};
 
+use super::super::open;
 use super::super::world::{Client, World};
-use super::{guest, my_rooms, open, room_of, say, settle};
+use super::{guest, my_rooms, room_of, say, settle};
 
 #[tokio::test]
 async fn a_room_ends_when_its_last_member_goes() {

@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
-use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{
-    CloseRoom, DeleteMessage, JoinRoom, ListMyRooms, MarkRead, OpenRoom, Retention, RoomKind,
-    UpdateRoom,
+    CloseRoom, DeleteMessage, JoinRoom, ListMyRooms, MarkRead, Retention, RoomKind, UpdateRoom,
 };
 use tokio::sync::oneshot::error::TryRecvError;
 
+use super::super::open;
 use super::super::world::World;
 use super::{guest, my_rooms, room_of, say};
 use crate::chat::command::Command;
-
-const fn open(room: RoomId) -> OpenRoom {
-    OpenRoom {
-        room,
-        seq: None,
-        rev: None,
-    }
-}
 
 /// What is unread behind this marker, by the words of the contract: messages that are there and not deleted.
 fn unread(deleted: &[bool], marker: u64) -> u64 {
