@@ -1,5 +1,7 @@
 //! A call that has no answer yet.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
@@ -40,6 +42,12 @@ impl PendingCall {
     /// Counts it and others that are alike: `count` in all.
     pub fn ended(self, outcome: Outcome, count: u64) {
         call_metrics::count(self.method, self.began, outcome, count);
+    }
+
+    /// What is left of this time since the call was read, if anything is.
+    pub fn left_of(self, time: Duration) -> Option<Duration> {
+        let left = time.checked_sub(self.began.elapsed())?;
+        (!left.is_zero()).then_some(left)
     }
 
     /// Whether both are of one method.

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::methods::METHODS;
@@ -42,6 +42,11 @@ impl Moment {
     pub fn now() -> Self {
         let since = PROCESS_BEGAN.elapsed();
         Self((since.as_secs() * 1_000_000) as u32 + since.subsec_micros())
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_micros(self.until(Self::now()))
     }
 
     fn until(self, later: Self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
@@ -18,6 +19,11 @@ use super::open_rooms::OpenRooms;
 use super::opening::Opening;
 use super::outbox::{InboxFollow, Outbox};
 use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// How long after a call a caller hears that there is no such room, at the earliest. That a room is not there is found out in the
+/// store, and that it is there and none of the caller's business in memory, or by loading it: answered at once, the time would tell
+/// which it was. Ten times what any of these mostly takes.
+pub const UNKNOWN_ROOM_AFTER: Duration = Duration::from_millis(10);
 
 /// Who is signed in on a connection.
 #[derive(Clone, Debug)]
@@ -191,7 +197,7 @@ impl Connection {
     }
 
     /// Answers a call with an encoded reply, unless it was answered already.
-    pub fn reply(&self, call: PendingCall, frame: Bytes) {
+    pub fn reply(self: &Arc<Self>, call: PendingCall, frame: Bytes) {
         match call.sendable(frame) {
             Ok(frame) => {
                 if self.outbox.answer(call.number, frame) {
@@ -204,7 +210,7 @@ impl Connection {
 
     /// As [`Self::reply`], when the caller will hear more at once: it goes out together with the next event past the driver,
     /// or when the outbox is released, which has to follow.
-    pub fn reply_corked(&self, call: PendingCall, frame: Bytes) {
+    pub fn reply_corked(self: &Arc<Self>, call: PendingCall, frame: Bytes) {
         match call.sendable(frame) {
             Ok(frame) => {
                 if self.outbox.cork_reply(call.number, frame) {
@@ -216,11 +222,26 @@ impl Connection {
     }
 
     /// Refuses a call, unless it was answered already. Every refusal goes through here or, on the spot, through
-    /// [`PendingCall::refused`], so all are counted.
-    pub fn refuse(&self, call: PendingCall, fault: &Fault) {
-        let frame = call.fault_frame(fault.clone()).encode();
+    /// [`PendingCall::refused`], so all are counted. That there is no such room is said [`UNKNOWN_ROOM_AFTER`] the call.
+    pub fn refuse(self: &Arc<Self>, call: PendingCall, fault: &Fault) {
+        if fault.code == Code::RoomNotFound
+            && let Some(wait) = call.left_of(UNKNOWN_ROOM_AFTER)
+        {
+            let (connection, fault) = (Arc::clone(self), fault.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                connection.refuse_now(call, fault);
+            });
+            return;
+        }
+        self.refuse_now(call, fault.clone());
+    }
+
+    fn refuse_now(&self, call: PendingCall, fault: Fault) {
+        let code = fault.code;
+        let frame = call.fault_frame(fault).encode();
         if self.outbox.answer(call.number, frame.into()) {
-            call.refused(fault.code);
+            call.refused(code);
         }
     }
 

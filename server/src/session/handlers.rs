@@ -1,6 +1,7 @@
 //! Which service answers which call. A method without a handler here does not compile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::limits::{ECHO_BYTES_MAX, RESUME_ROOMS_MAX};
@@ -20,13 +21,14 @@ use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use pitturu_rules::rooms::Actor;
+use pitturu_store::clock::Steady;
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::chat::command::{Command, Follow, ReplyTo};
 use crate::chat::request::FollowRequest;
 use crate::connections::caller::Caller;
-use crate::connections::connection::Connection;
+use crate::connections::connection::{Connection, UNKNOWN_ROOM_AFTER};
 use crate::services::Services;
 
 /// Rooms of a `Resume` that count as one read. A client that comes back with all its rooms needs a part of its burst; one that
@@ -236,6 +238,13 @@ impl Handle<Resume> for Services {
                 Err(fault) => (None, Some(fault)),
             };
             rooms.push(ResumedRoom { room, view, fault });
+        }
+        let mut faults = rooms.iter().filter_map(|room| room.fault.as_ref());
+        if faults.any(|fault| fault.code == Code::RoomNotFound) {
+            // Both are cut to milliseconds, so that it may be up to one less.
+            let since = Steady::now().since_ms(call.caller.steady).saturating_sub(1);
+            let left = UNKNOWN_ROOM_AFTER.saturating_sub(Duration::from_millis(since));
+            tokio::time::sleep(left).await;
         }
         if let Some(seq) = request.inbox {
             call.connection.follow_inbox(actor.user, seq.min(head));

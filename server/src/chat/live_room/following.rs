@@ -65,7 +65,7 @@ impl PendingOpen {
     }
 }
 
-fn refuse(connection: &Connection, to: ReplyTo, fault: &Fault) {
+fn refuse(connection: &Arc<Connection>, to: ReplyTo, fault: &Fault) {
     match to {
         ReplyTo::Call(call) => connection.refuse(call, fault),
         // The task may have gone with its connection.

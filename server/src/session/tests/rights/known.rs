@@ -1,5 +1,7 @@
 //! No answer tells whether there is a room that the caller may not know: it is the answer for a room that there is not.
 
+use std::time::Instant;
+
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::events::Event as _;
@@ -17,6 +19,7 @@ use pitturu_protocol::types::system::{Resume, ResumedRoom, RoomCursor};
 
 use super::super::world::{Came, Client, Raw, World};
 use super::{guest, room_of, say};
+use crate::connections::connection::UNKNOWN_ROOM_AFTER;
 
 /// One encoded call for each of these requests.
 macro_rules! raws {
@@ -282,6 +285,48 @@ async fn a_room_that_one_may_not_know_answers_as_one_that_there_is_not() {
     for (what, room) in rooms {
         let found = outcome(stranger.call(&resume(room)).await.unwrap().rooms);
         assert_eq!(found, none, "resume of a room that is {what}");
+    }
+}
+
+/// What is in memory is refused sooner than what has to be looked for, unless all of it waits for the same time.
+#[tokio::test]
+async fn the_time_of_an_answer_tells_nothing_of_a_room_either() {
+    let mut world = World::new().await;
+    let (mut owner, of_owner) = guest(&world, "owner").await;
+    let room = room_of(&mut owner, RoomKind::Private).await;
+    owner.call(&say(room, "said")).await.unwrap();
+    let nowhere = RoomId::from_bytes([99; 10]);
+    for is_in_memory in [true, false] {
+        if !is_in_memory {
+            drop(owner);
+            world = world.restarted().await;
+            (owner, _) = guest(&world, "another").await;
+        }
+        let (mut stranger, _) = guest(&world, "stranger").await;
+        for info in METHODS.iter().filter(|info| info.place == Place::Room) {
+            for about in [room, nowhere] {
+                let raw = calls(info.name, about, of_owner).swap_remove(0);
+                let began = Instant::now();
+                let refused = stranger.call_raw(&raw, info.name).await;
+                let (code, took) = (refused.map_err(|fault| fault.code), began.elapsed());
+                assert_eq!(code, Err(Code::RoomNotFound), "{}", info.name);
+                assert!(took >= UNKNOWN_ROOM_AFTER, "{}: {took:?}", info.name);
+            }
+        }
+        let resume = |room| Resume {
+            inbox: None,
+            rooms: vec![RoomCursor {
+                room,
+                seq: 0,
+                rev: 0,
+            }],
+        };
+        for about in [room, nowhere] {
+            let began = Instant::now();
+            stranger.call(&resume(about)).await.unwrap();
+            let took = began.elapsed();
+            assert!(took >= UNKNOWN_ROOM_AFTER, "Resume: {took:?}");
+        }
     }
 }
 
