@@ -19,6 +19,19 @@ pub struct Shown {
     pub violation: Violation,
 }
 
+impl Display for Shown {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let violation = &self.violation;
+        writeln!(f, "VIOLATION of \"{}\"", violation.rule)?;
+        writeln!(f, "  {}: {}", violation.subject, violation.message)?;
+        writeln!(f, "  again: {}", self.command)?;
+        for line in &violation.trace {
+            writeln!(f, "    {line}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a run has done and found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -124,15 +137,6 @@ fn list<K: Display>(f: &mut Formatter<'_>, title: &str, counts: &BTreeMap<K, u64
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (number, shown) in self.violations.iter().enumerate() {
-            let violation = &shown.violation;
-            writeln!(f, "VIOLATION {} of \"{}\"", number + 1, violation.rule)?;
-            writeln!(f, "  {}: {}", violation.subject, violation.message)?;
-            writeln!(f, "  again: {}", shown.command)?;
-            for line in &violation.trace {
-                writeln!(f, "    {line}")?;
-            }
-        }
         let writes: u64 = self.acknowledged.values().sum();
         let (rounds, seconds) = (self.rounds, self.took.as_secs());
         writeln!(f, "{rounds} rounds in {seconds} s")?;

@@ -1,5 +1,6 @@
 //! One round after the other.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,12 +62,15 @@ pub async fn run(
         report.rounds += 1;
         report.took = began.elapsed();
         let is_wrong = !violations.is_empty();
-        report
-            .violations
-            .extend(violations.into_iter().map(|violation| Shown {
+        for violation in violations {
+            let shown = Shown {
                 command: arguments.command(),
                 violation,
-            }));
+            };
+            // A run may take an hour, and whoever waits for it wants to know.
+            write!(io::stdout(), "{shown}")?;
+            report.violations.push(shown);
+        }
         let is_over = arguments.rounds.is_none() && began.elapsed() >= limit;
         if is_over || (is_wrong && !arguments.keep_going) {
             break;

@@ -1,24 +1,19 @@
 //! Friends, requests, blocks, and inboxes.
 
+mod pair;
+mod search;
+
 use std::collections::BTreeMap;
 
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxEntry;
 
+use self::pair::{Pair, Side, SideNo};
+use self::search::{Attempt, Explained, explain};
 use super::actions::{Action, Certainty};
-use super::registers::{Write, may_hold};
 use super::{Evidence, Found};
-use crate::record::{Ask, Heard, PlayerNo, Reply, What};
-
-/// How two players stand, blocks aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bond {
-    Nothing,
-    AskedByFirst,
-    AskedBySecond,
-    Friends,
-}
+use crate::record::{Ask, Call, Heard, What};
 
 pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
     for (first, one) in evidence.users.iter().enumerate() {
@@ -40,147 +35,57 @@ fn listed(evidence: &Evidence<'_>, of: UserId, other: UserId) -> Option<FriendSt
 }
 
 fn pair(evidence: &Evidence<'_>, found: &mut Found, one: UserId, other: UserId) {
-    let states = (listed(evidence, one, other), listed(evidence, other, one));
-    let bond = match states {
-        (Some(FriendState::Friend), Some(FriendState::Friend)) => Bond::Friends,
-        (Some(FriendState::Requested), Some(FriendState::Received)) => Bond::AskedByFirst,
-        (Some(FriendState::Received), Some(FriendState::Requested)) => Bond::AskedBySecond,
-        (None | Some(FriendState::Blocked), None | Some(FriendState::Blocked)) => Bond::Nothing,
-        _ => {
-            let name = evidence.name(other);
-            let message = format!("the lists of the player and of {name} differ: {states:?}");
-            found.add(evidence, "friends agree", (None, Some(one)), message);
-            return;
+    let calls = between(evidence, one, other);
+    let listed = [listed(evidence, one, other), listed(evidence, other, one)];
+    let about = (None, Some(one));
+    let name = evidence.name(other);
+    let ends = |pair: &Pair| pair.sides.map(Side::listed) == listed;
+    let explained = explain(&attempts(evidence, &calls, one), ends);
+    let message = match explained {
+        Explained::Yes => return,
+        Explained::GaveUp => format!("with {name} there were too many ways to try"),
+        Explained::No(place) => {
+            let words = calls.iter().map(|call| word(evidence, call));
+            let words: Vec<String> = words.collect();
+            let at = place.map_or("the end".to_owned(), |place| format!("line {place}"));
+            format!(
+                "it can't have come about that the lists of the player and of {name} say {listed:?}, first at {at}, after: {}",
+                words.join("; ")
+            )
         }
     };
-    let bonds = bonds(evidence, one, other);
-    if !may_hold(&bonds, &bond) {
-        let name = evidence.name(other);
-        let words = between(evidence, one, other).map(|action| word(evidence, action));
-        let words: Vec<String> = words.collect();
-        let message = format!(
-            "stands to {name} as {bond:?}, against the last word of: {}",
-            words.join("; ")
-        );
-        found.add(evidence, "friends", (None, Some(one)), message);
-    }
-    for (by, of, state) in [(one, other, states.0), (other, one, states.1)] {
-        let mut writes = vec![Write::first(false)];
-        for action in between(evidence, by, of).filter(|action| by == caller(evidence, action)) {
-            let value = match action.ask {
-                Ask::Block { .. } => true,
-                Ask::Unblock { .. } => false,
-                _ => continue,
-            };
-            writes.extend(Write::of(action, value));
-        }
-        let blocks = state == Some(FriendState::Blocked);
-        if !may_hold(&writes, &blocks) {
-            let name = evidence.name(of);
-            let message = format!("blocks {name}: {blocks}, against the last word");
-            found.add(evidence, "friends", (None, Some(by)), message);
-        }
-    }
+    found.add(evidence, "friends", about, message);
 }
 
-/// What an action between two players was, with the lines between which it took effect.
-fn word(evidence: &Evidence<'_>, action: &Action) -> String {
-    let (ask, outcome) = (action.ask.name(), action.outcome);
-    let name = evidence.name(caller(evidence, action));
-    let (begins, ends) = (action.begins, action.ends);
-    format!(
-        "{name} {ask}: {outcome:?} {:?} ({begins} to {ends})",
-        action.reply
-    )
+/// What a call between two players was, and the lines between which it was decided.
+fn word(evidence: &Evidence<'_>, call: &Call) -> String {
+    let (ask, outcome, key) = (call.ask.name(), &call.outcome, &call.key);
+    let name = evidence.name(evidence.users[call.player]);
+    let (begins, ends) = (call.asked, call.answered);
+    format!("{name} {ask} {key}: {outcome:?} ({begins} to {ends})")
 }
 
-fn caller(evidence: &Evidence<'_>, action: &Action) -> UserId {
-    evidence.users[action.player]
+fn between<'a>(evidence: &Evidence<'a>, one: UserId, other: UserId) -> Vec<&'a Call> {
+    let users = evidence.users;
+    let calls = evidence.calls.values().filter(|call| {
+        let pair = (users[call.player], call.ask.user());
+        pair == (one, Some(other)) || pair == (other, Some(one))
+    });
+    calls.collect()
 }
 
-fn between<'a>(
-    evidence: &Evidence<'a>,
-    one: UserId,
-    other: UserId,
-) -> impl Iterator<Item = &'a Action> {
-    let (actions, users): (&'a [Action], &'a [UserId]) = (evidence.actions, evidence.users);
-    actions.iter().filter(move |action| {
-        let is_between = matches!(
-            action.ask,
-            Ask::Befriend { .. }
-                | Ask::Accept { .. }
-                | Ask::Unfriend { .. }
-                | Ask::Block { .. }
-                | Ask::Unblock { .. }
-        );
-        let pair = (users[action.player], action.ask.user());
-        is_between && (pair == (one, Some(other)) || pair == (other, Some(one)))
-    })
-}
-
-fn bonds(evidence: &Evidence<'_>, one: UserId, other: UserId) -> Vec<Write<Bond>> {
-    let mut writes = vec![Write::first(Bond::Nothing)];
-    for action in between(evidence, one, other) {
-        let asked = match caller(evidence, action) == one {
-            true => Bond::AskedByFirst,
-            false => Bond::AskedBySecond,
-        };
-        match (&action.ask, &action.reply) {
-            (Ask::Befriend { .. }, Some(Reply::Friend(FriendState::Friend)))
-            | (Ask::Accept { .. }, _) => writes.extend(Write::of(action, Bond::Friends)),
-            (Ask::Befriend { .. }, Some(_)) => writes.extend(Write::of(action, asked)),
-            (Ask::Befriend { .. }, None) => {
-                writes.extend(Write::of(action, asked));
-                writes.extend(Write::of(action, Bond::Friends));
-            }
-            (Ask::Unfriend { .. } | Ask::Block { .. }, _) => {
-                writes.extend(Write::of(action, Bond::Nothing));
-            }
-            _ => {}
-        }
-    }
-    let actions: Vec<&Action> = between(evidence, one, other).collect();
-    if let Some(one) = evidence.number(one) {
-        writes.extend(crossings(&actions, one));
-    }
-    writes
-}
-
-/// Requests of both that cross, each made before its player had heard of the other's, are an agreement: both are answered as
-/// requests, and the friendship begins when the later one is told.
-fn crossings(actions: &[&Action], one: PlayerNo) -> Vec<Write<Bond>> {
-    let requests = |are_of_one: bool| {
-        actions.iter().filter(move |action| {
-            let may_be_asked = matches!(
-                action.reply,
-                None | Some(Reply::Friend(FriendState::Requested))
-            );
-            let is_request = matches!(action.ask, Ask::Befriend { .. }) && !action.is_refused();
-            is_request && may_be_asked && (action.player == one) == are_of_one
-        })
-    };
-    // A request that was over before the other one began does not cross it.
-    let is_over = |earlier: &Action, later: &Action| {
-        actions.iter().any(|action| {
-            let ends = matches!(action.ask, Ask::Unfriend { .. } | Ask::Block { .. });
-            let lies_between = action.begins > earlier.ends && action.ends < later.begins;
-            ends && action.is_done() && lies_between
-        })
-    };
-    let mut found = Vec::new();
-    for first in requests(true) {
-        for second in requests(false) {
-            if !is_over(first, second) && !is_over(second, first) {
-                found.push(Write {
-                    value: Bond::Friends,
-                    begins: first.begins.max(second.begins),
-                    ends: first.ends.max(second.ends),
-                    is_sure: false,
-                });
-            }
-        }
-    }
-    found
+fn attempts(evidence: &Evidence<'_>, calls: &[&Call], one: UserId) -> Vec<Attempt> {
+    let mut keys: Vec<&str> = Vec::new();
+    let attempts = calls.iter().filter_map(|call| {
+        let key = keys.iter().position(|key| *key == call.key);
+        let key = key.unwrap_or_else(|| {
+            keys.push(&call.key);
+            keys.len() - 1
+        });
+        let side = SideNo::from(evidence.users[call.player] != one);
+        Attempt::of(side, call, key)
+    });
+    attempts.collect()
 }
 
 /// Dense, and with each kick and ban once.
@@ -294,39 +199,5 @@ fn heard_inboxes(evidence: &Evidence<'_>, found: &mut Found) {
             }
             _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(player: PlayerNo, ask: Ask, begins: usize, ends: usize) -> Action {
-        Action {
-            player,
-            ask,
-            begins,
-            ends,
-            outcome: Certainty::Done,
-            reply: Some(Reply::Friend(FriendState::Requested)),
-        }
-    }
-
-    #[test]
-    fn requests_that_cross_are_an_agreement() {
-        let users = [1, 2].map(|number| UserId::from_bytes([number; 10]));
-        let request = |by: PlayerNo, begins, ends| {
-            let user = users[1 - by];
-            action(by, Ask::Befriend { user }, begins, ends)
-        };
-        let end = action(0, Ask::Unfriend { user: users[1] }, 25, 28);
-        let (first, second) = (request(0, 10, 20), request(1, 15, 24));
-        let crossed = crossings(&[&first, &second, &end], 0);
-        assert_eq!(crossed.len(), 1);
-        assert_eq!((crossed[0].begins, crossed[0].ends), (15, 24));
-        assert!(!crossed[0].is_sure);
-        let later = request(1, 30, 40);
-        assert!(crossings(&[&first, &later, &end], 0).is_empty());
-        assert_eq!(crossings(&[&first, &later], 0).len(), 1);
     }
 }
