@@ -121,6 +121,7 @@ impl Pair {
             _ => self.ways[side].extend(held.requests().map(Told::Ended)),
         }
         self.sides[side] = is;
+        self.skip_ends();
         let said = match is {
             Side::Requested(_) => Said::Stands(FriendState::Requested),
             Side::Friends(..) => Said::Stands(FriendState::Friend),
@@ -161,6 +162,23 @@ impl Pair {
             (Told::Ended(_), _) => held,
         };
         self.sides[side] = is;
+        self.skip_ends();
         true
+    }
+
+    /// Takes out what is told of requests that the other side does not rest on and will not: it changes nothing, and pairs that
+    /// differ by it only are the same.
+    fn skip_ends(&mut self) {
+        for from in 0..2 {
+            let held = self.sides[1 - from];
+            let mut coming: Vec<RequestNo> = held.requests().collect();
+            self.ways[from].retain(|told| match told {
+                Told::Requested(request) | Told::Accepted(request) => {
+                    coming.push(*request);
+                    true
+                }
+                Told::Ended(request) => coming.contains(request),
+            });
+        }
     }
 }

@@ -142,21 +142,33 @@ pub(super) fn explain(attempts: &[Attempt], is_the_end: impl Fn(&Pair) -> bool) 
 struct Search<'a> {
     attempts: &'a [Attempt],
     way: usize,
-    /// How often each key is used.
-    uses: HashMap<usize, usize>,
+    /// How often each key is used, and which of its calls ends last.
+    uses: HashMap<usize, (usize, usize)>,
 }
 
 impl<'a> Search<'a> {
     fn new(attempts: &'a [Attempt], way: usize) -> Self {
         let mut uses = HashMap::new();
-        for attempt in attempts {
-            *uses.entry(attempt.key).or_default() += 1;
+        for (number, attempt) in attempts.iter().enumerate() {
+            let (count, last) = uses.entry(attempt.key).or_insert((0, number));
+            *count += 1;
+            if (attempts[*last].ends, *last) <= (attempt.ends, number) {
+                *last = number;
+            }
         }
         Self {
             attempts,
             way,
             uses,
         }
+    }
+
+    /// The courses after nobody waits for this call any more, if it was decided, and if it never was.
+    fn lost(&self, courses: HashSet<Course>, number: usize) -> Option<HashSet<Course>> {
+        let is_decided = |course: &Course| !course.open.contains(&number);
+        let mut after = self.reach(courses.clone(), is_decided)?;
+        after.extend(map(courses, |course| course.forget(number)));
+        Some(after)
     }
 
     /// Everything that can be next.
@@ -169,41 +181,54 @@ impl<'a> Search<'a> {
             }
         }
         for number in &course.open {
-            let comes_again = self.uses[&self.attempts[*number].key] > 1;
+            let (uses, _) = self.uses[&self.attempts[*number].key];
+            let comes_again = uses > 1;
             steps.extend(course.decided(*number, self.attempts, comes_again));
         }
         steps.retain(|course| (0..2).all(|from| course.pair.waiting(from) <= self.way));
         steps
     }
 
-    /// The courses that `is_there` holds for, reached from these by any steps. Absent if there are too many.
+    /// Without the courses that others come to by one step: whatever follows from those follows from these.
+    fn earliest(&self, mut courses: HashSet<Course>) -> HashSet<Course> {
+        let all: Vec<Course> = courses.iter().cloned().collect();
+        for course in all {
+            for step in self.steps(&course) {
+                courses.remove(&step);
+            }
+        }
+        courses
+    }
+
+    /// The courses that `is_there` holds for first, after any steps from these. Absent if there are too many.
     fn reach(
         &self,
         courses: HashSet<Course>,
-        goes_on: bool,
         is_there: impl Fn(&Course) -> bool,
     ) -> Option<HashSet<Course>> {
         let mut reached = HashSet::new();
-        let mut seen = HashSet::new();
-        let mut left: Vec<Course> = courses.into_iter().collect();
+        let mut left: Vec<Course> = courses.iter().cloned().collect();
+        let mut seen = courses;
         while let Some(course) = left.pop() {
-            if seen.len() > COURSES_MAX {
-                return None;
-            }
-            let is_reached = is_there(&course);
-            if is_reached {
-                reached.insert(course.clone());
-            }
-            if is_reached && !goes_on {
+            if is_there(&course) {
+                reached.insert(course);
                 continue;
             }
             for step in self.steps(&course) {
-                if seen.insert(step.clone()) {
+                if !seen.contains(&step) {
+                    seen.insert(step.clone());
                     left.push(step);
                 }
             }
+            if seen.len() > COURSES_MAX {
+                return None;
+            }
         }
         Some(reached)
+    }
+
+    fn last_use(&self, key: usize) -> usize {
+        self.uses[&key].1
     }
 
     fn run(&self, is_the_end: impl Fn(&Pair) -> bool) -> Explained {
@@ -217,32 +242,34 @@ impl<'a> Search<'a> {
         moments.sort_unstable();
         let mut courses = HashSet::from([Course::default()]);
         for (place, is_end, number) in moments {
-            let is_known = self.attempts[number].said.is_some();
-            courses = match (is_end, is_known) {
-                (false, _) => map(courses, |course| course.open.push(number)),
+            let attempt = &self.attempts[number];
+            let after = match (is_end, attempt.said) {
+                (false, _) => Some(map(courses, |course| course.open.push(number))),
                 // Decided as late as it can be: whatever can come before the next answer can come then.
-                (true, true) => {
-                    let is_decided = |course: &Course| !course.open.contains(&number);
-                    match self.reach(courses, false, is_decided) {
-                        None => return Explained::GaveUp,
-                        Some(none) if none.is_empty() => return Explained::No(Some(place)),
-                        Some(reached) => reached,
-                    }
-                }
-                // It may have been decided, or not at all.
-                (true, false) => {
-                    let Some(all) = self.reach(courses, true, |_| true) else {
-                        return Explained::GaveUp;
-                    };
-                    map(all, |course| course.forget(number))
-                }
+                (true, Some(_)) => self.reach(courses, |course| !course.open.contains(&number)),
+                (true, None) => self.lost(courses, number),
             };
+            let Some(mut after) = after else {
+                return Explained::GaveUp;
+            };
+            if after.is_empty() {
+                return Explained::No(Some(place));
+            }
+            if is_end {
+                after = self.earliest(after);
+            }
+            if is_end && self.last_use(attempt.key) == number {
+                after = map(after, |course| {
+                    course.remembered.retain(|(key, _)| *key != attempt.key)
+                });
+            }
+            courses = after;
         }
         let is_still = |course: &Course| {
             let is_quiet = (0..2).all(|from| course.pair.waiting(from) == 0);
             is_quiet && is_the_end(&course.pair)
         };
-        match self.reach(courses, false, is_still) {
+        match self.reach(courses, is_still) {
             None => Explained::GaveUp,
             Some(ends) if ends.is_empty() => Explained::No(None),
             Some(_) => Explained::Yes,
@@ -264,6 +291,7 @@ mod tests {
 
     use pitturu_protocol::types::friends::FriendState;
 
+    use super::super::pair::Side;
     use super::*;
 
     const FRIEND: Option<FriendState> = Some(FriendState::Friend);
@@ -291,7 +319,7 @@ mod tests {
 
     fn may_end(attempts: &[Attempt], one: Option<FriendState>, other: Option<FriendState>) -> bool {
         let explained = explain(attempts, |pair| {
-            pair.sides.map(super::super::Side::listed) == [one, other]
+            pair.sides.map(Side::listed) == [one, other]
         });
         assert_ne!(explained, Explained::GaveUp);
         explained == Explained::Yes
@@ -368,5 +396,70 @@ mod tests {
         let nothing = [before, first, undone, again];
         assert!(may_end(&nothing, None, None));
         assert!(may_end(&nothing, blocked, None));
+    }
+
+    /// A round as it can go: calls of two players side by side, of which some are never answered, and sides that follow late.
+    fn played(rng: &mut fastrand::Rng, calls: usize) -> (Vec<Attempt>, [Option<FriendState>; 2]) {
+        let wishes = [
+            (Wish::Befriend, 4),
+            (Wish::Accept, 2),
+            (Wish::Unfriend, 1),
+            (Wish::Block, 1),
+            (Wish::Unblock, 2),
+        ];
+        let wishes: Vec<Wish> = wishes
+            .iter()
+            .flat_map(|(wish, weight)| std::iter::repeat_n(*wish, *weight))
+            .collect();
+        let mut pair = Pair::default();
+        let mut attempts: Vec<Attempt> = Vec::new();
+        // Of each call that has begun whether it was decided, and what was said.
+        let mut open: Vec<(usize, Option<Said>)> = Vec::new();
+        let mut line = 0;
+        while attempts.len() < calls || !open.is_empty() {
+            line += 1;
+            match rng.u8(..8) {
+                0..=2 if attempts.len() < calls && open.len() < 4 => {
+                    let wish = wishes[rng.usize(..wishes.len())];
+                    open.push((attempts.len(), None));
+                    attempts.push(lost(rng.usize(..2), wish, (line, usize::MAX)));
+                }
+                3..=5 if !open.is_empty() => {
+                    let place = rng.usize(..open.len());
+                    let (number, decided) = open[place];
+                    let attempt = &mut attempts[number];
+                    match decided {
+                        Some(said) => {
+                            attempt.said = Some(said);
+                            attempt.ends = line;
+                            open.remove(place);
+                        }
+                        None if rng.u8(..4) > 0 => {
+                            let (_, said) = pair.decide(attempt.side, attempt.wish, number);
+                            open[place].1 = Some(said);
+                        }
+                        None => {}
+                    }
+                }
+                6 => drop(pair.follow(rng.usize(..2))),
+                7 if rng.u8(..20) == 0 => {
+                    for (number, _) in open.drain(..) {
+                        attempts[number].ends = line;
+                    }
+                }
+                _ => {}
+            }
+        }
+        while (0..2).any(|from| pair.follow(from)) {}
+        (attempts, pair.sides.map(Side::listed))
+    }
+
+    #[test]
+    fn whatever_was_played_is_explained() {
+        for seed in 0..40 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let (attempts, [one, other]) = played(&mut rng, 120);
+            assert!(may_end(&attempts, one, other), "seed {seed}");
+        }
     }
 }
