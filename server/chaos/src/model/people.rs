@@ -41,19 +41,20 @@ fn pair(evidence: &Evidence<'_>, found: &mut Found, one: UserId, other: UserId) 
     let name = evidence.name(other);
     let ends = |pair: &Pair| pair.sides.map(Side::listed) == listed;
     let explained = explain(&attempts(evidence, &calls, one), ends);
-    let message = match explained {
+    let what = match explained {
         Explained::Yes => return,
-        Explained::GaveUp => format!("with {name} there were too many ways to try"),
+        Explained::GaveUp => "there are too many ways in which".to_owned(),
         Explained::No(place) => {
-            let words = calls.iter().map(|call| word(evidence, call));
-            let words: Vec<String> = words.collect();
             let at = place.map_or("the end".to_owned(), |place| format!("line {place}"));
-            format!(
-                "it can't have come about that the lists of the player and of {name} say {listed:?}, first at {at}, after: {}",
-                words.join("; ")
-            )
+            format!("first at {at} there is no way in which")
         }
     };
+    let words = calls.iter().map(|call| word(evidence, call));
+    let words: Vec<String> = words.collect();
+    let message = format!(
+        "{what} the lists of the player and of {name} can say {listed:?}, after: {}",
+        words.join("; ")
+    );
     found.add(evidence, "friends", about, message);
 }
 
