@@ -15,7 +15,7 @@ use pitturu_protocol::methods::Method;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::raw::{Ended, Follows, Raw};
+use crate::raw::{Ended, Follows, Raw, UNSENT};
 use crate::record::{Ask, Outcome, PlayerNo, Record, Reply, What};
 use crate::sdk;
 
@@ -200,6 +200,7 @@ fn outcome_of<M: Method>(request: &M, ended: Ended<'_>, read: Read<M>) -> Outcom
         },
         Err(Ok(fault)) if fault.code == Code::Internal => Outcome::Unknown("internal"),
         Err(Ok(fault)) => Outcome::Refused(fault.code),
+        Err(Err(UNSENT)) => Outcome::Unsent,
         Err(Err(why)) => Outcome::Unknown(why),
     }
 }

@@ -55,6 +55,9 @@ pub struct RawCall {
     pub told: Told,
 }
 
+/// What is told of a call that was not sent, because there was no connection.
+pub const UNSENT: &str = "there was no connection";
+
 /// What the client's task is told.
 enum Order {
     Call(RawCall),
@@ -112,7 +115,7 @@ impl Raw {
         Self { orders, standing }
     }
 
-    /// Makes a call. It is told as lost when there is no connection.
+    /// Makes a call. It is told as [`UNSENT`] when there is no connection.
     pub fn call(&self, call: RawCall) {
         if let Err(unsent) = self.orders.send(Order::Call(call))
             && let Order::Call(call) = unsent.0

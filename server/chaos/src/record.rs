@@ -243,6 +243,8 @@ pub enum Outcome {
     Done(Reply),
     /// The server says that it is not done.
     Refused(Code),
+    /// It never left the client, which had no connection: it is not done.
+    Unsent,
     /// Nobody knows: the connection went away, or the time was over.
     Unknown(&'static str),
 }

@@ -43,6 +43,8 @@ pub struct Report {
     pub acknowledged: BTreeMap<&'static str, u64>,
     /// Refusals, by code.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Calls that were never sent, for want of a connection.
+    pub unsent: u64,
     /// Calls whose outcome nobody was told.
     pub unknown: u64,
     /// Events that were heard.
@@ -76,6 +78,7 @@ impl Report {
                 What::Answered(_, Outcome::Refused(code)) => {
                     *self.refused.entry(code.name()).or_default() += 1;
                 }
+                What::Answered(_, Outcome::Unsent) => self.unsent += 1,
                 What::Answered(_, Outcome::Unknown(_)) => self.unknown += 1,
                 What::Heard(_) => self.heard += 1,
                 What::Fault(_) => {}
@@ -116,6 +119,7 @@ impl Report {
             "acknowledged_writes": self.acknowledged.values().sum::<u64>(),
             "acknowledged_by_method": self.acknowledged,
             "refused_by_code": self.refused,
+            "unsent": self.unsent,
             "unknown": self.unknown,
             "events": self.heard,
             "kills": self.kills,
@@ -148,8 +152,8 @@ impl Display for Report {
         list(f, "refused", &self.refused)?;
         writeln!(
             f,
-            "{} calls of unknown outcome, {} events",
-            self.unknown, self.heard
+            "{} calls not sent, {} of unknown outcome, {} events",
+            self.unsent, self.unknown, self.heard
         )?;
         list(f, "faults", &self.faults)?;
         list(f, "fail points", &self.points)?;

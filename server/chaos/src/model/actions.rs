@@ -62,6 +62,9 @@ impl Action {
             (Outcome::Unknown(_), Certainty::Unknown) => self.ends = self.ends.max(call.answered),
             (Outcome::Refused(_), Certainty::Refused) => self.ends = call.answered,
             (Outcome::Unknown(_), Certainty::Done) | (Outcome::Refused(_), _) => {}
+            // Another call under the key says more.
+            (Outcome::Unsent, Certainty::Refused) => self.ends = call.answered,
+            (Outcome::Unsent, _) => {}
         }
     }
 }

@@ -71,11 +71,11 @@ impl Task {
         }
     }
 
-    /// Calls that came while there was no connection are lost. False: nobody holds the client any more.
+    /// Calls that came while there was no connection are not sent. False: nobody holds the client any more.
     fn refuse_waiting(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Call(call)) => (call.told)(Err(Err("there was no connection"))),
+                Ok(Order::Call(call)) => (call.told)(Err(Err(super::UNSENT))),
                 Ok(_) => {}
                 Err(mpsc::error::TryRecvError::Empty) => return true,
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,

@@ -40,7 +40,7 @@ impl Attempt {
             Outcome::Done(_) => Some(Said::Done),
             Outcome::Refused(Code::NotFriends | Code::NotFound) => Some(Said::Nothing),
             // It may rest on what was read of the other's side; any other refusal says nothing of theirs.
-            Outcome::Refused(_) => return None,
+            Outcome::Refused(_) | Outcome::Unsent => return None,
             Outcome::Unknown(_) => None,
         };
         Some(Self {
