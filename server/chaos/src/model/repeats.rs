@@ -16,10 +16,16 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
             continue;
         }
         let earlier = first.entry((call.player, &call.key)).or_insert(reply);
-        let is_same = match (&**earlier, reply) {
+        let is_same = match (*earlier, reply) {
             (Reply::View(room, ..), Reply::View(again, ..)) => room == again,
-            // What has changed nothing is answered as things are now.
+            // What has changed nothing is answered as things are now, and acts if it can then.
             (Reply::Marker(..), Reply::Marker(..)) | (Reply::Friend(_), Reply::Friend(_)) => true,
+            (Reply::Changed(None), Reply::Changed(changed)) => {
+                if changed.is_some() {
+                    *earlier = reply;
+                }
+                true
+            }
             (earlier, reply) => earlier == reply,
         };
         if !is_same {
