@@ -3,6 +3,7 @@
 //!
 //! - [`rows`]: what is stored of a room; [`identity`]: ids that follow from who makes it;
 //! - [`state`]: what a room is, and what it shows;
+//! - [`standing`]: how a player stands to it at a moment, and what they may do for it;
 //! - [`messages`]: send, edit, delete, react, read markers, ephemeral messages, typing;
 //! - [`markers`]: read markers that sending moves;
 //! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
@@ -15,6 +16,7 @@ pub mod membership;
 pub mod messages;
 pub mod rows;
 pub mod settings;
+pub mod standing;
 pub mod state;
 
 #[cfg(test)]
@@ -22,4 +24,5 @@ mod tests;
 
 pub use effects::{Effects, RoomEvent};
 pub use membership::Target;
-pub use state::{Actor, ChatLimits, Room, TextFilter, membership};
+pub use standing::membership;
+pub use state::{Actor, ChatLimits, Room, TextFilter};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::POSITION_BYTES_MAX;
+use pitturu_protocol::types::accounts::Identity;
 use pitturu_protocol::types::chat::{
     CreateRoom, EnterRoom, ListMyRooms, ListRooms, MyRoom, MyRooms, OpenDirect, RoomInfo, RoomView,
     Rooms, SearchRooms,
@@ -160,7 +161,8 @@ impl RoomDirectory {
             let Some(place) = place.filter(|place| place.state.is_listed()) else {
                 continue;
             };
-            if !rooms.push(self.my_room(user, summary, &place).await?) {
+            let my_room = self.my_room(caller.identity()?, summary, &place).await?;
+            if !rooms.push(my_room) {
                 break;
             }
         }
@@ -235,11 +237,11 @@ impl RoomDirectory {
 
     async fn my_room(
         &self,
-        user: UserId,
+        identity: &Identity,
         summary: RoomSummary,
         place: &MemberRow,
     ) -> Result<MyRoom, StoreError> {
-        let mut info = info(&summary, user);
+        let mut info = info(&summary, identity.user);
         if let Some(peer) = info.peer
             && let Some(name) = self.names.display_name(peer).await?
         {
@@ -258,7 +260,7 @@ impl RoomDirectory {
             unread = unread.saturating_sub(deleted);
         }
         Ok(MyRoom {
-            me: is_member.then(|| membership(place)),
+            me: is_member.then(|| membership(place, identity.role)),
             unread,
             last: summary.last.filter(|_| is_member).map(|last| last.msg),
             info,

@@ -84,13 +84,13 @@ export interface Methods {
   CloseRoom: { request: types.CloseRoom; reply: types.Done };
   /** Lets a player into a private room. Members may invite. */
   InviteToRoom: { request: types.InviteToRoom; reply: types.Done };
-  /** Puts a member out. They may come back. */
+  /** Puts a member out. They may come back: to a private room when they are invited again, the product's moderators and admins without. */
   KickMember: { request: types.KickMember; reply: types.Done };
-  /** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. */
+  /** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. A ban that is over is as if they had left. It does not keep out the product's moderators and admins while they have that role. */
   BanMember: { request: types.BanMember; reply: types.Done };
   /** Lifts a ban. */
   UnbanMember: { request: types.UnbanMember; reply: types.Done };
-  /** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. */
+  /** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. It does not bind the product's moderators and admins while they have that role. */
   MuteMember: { request: types.MuteMember; reply: types.Done };
   /** Sets a member's role. Owners only. */
   SetMemberRole: { request: types.SetMemberRole; reply: types.Done };

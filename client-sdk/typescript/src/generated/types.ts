@@ -40,7 +40,7 @@ export interface Ban {
   reason?: string | undefined;
 }
 
-/** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. */
+/** Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. A ban that is over is as if they had left. It does not keep out the product's moderators and admins while they have that role. */
 export interface BanMember {
   /** The room. */
   room: RoomId;
@@ -366,7 +366,7 @@ export interface JoinRoom {
   room: RoomId;
 }
 
-/** Puts a member out. They may come back. */
+/** Puts a member out. They may come back: to a private room when they are invited again, the product's moderators and admins without. */
 export interface KickMember {
   /** The room. */
   room: RoomId;
@@ -514,7 +514,7 @@ export interface Member {
   role: MemberRole;
   /** Whether they have the room open. */
   online: boolean;
-  /** May not write until then. */
+  /** May not write until then, unless they are the product's moderators or admins. */
   muted_until?: number | undefined;
   /** Since when. */
   joined_at: number;
@@ -543,7 +543,7 @@ export interface Membership {
   role: MemberRole;
   /** Read marker: every message up to this sequence is read. */
   read: number;
-  /** May not write until then. */
+  /** May not write until then. Absent for the product's moderators and admins, whom it does not bind. */
   muted_until?: number | undefined;
   /** Since when. */
   joined_at: number;
@@ -609,7 +609,7 @@ export interface MessageSent {
   msg: Message;
 }
 
-/** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. */
+/** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. It does not bind the product's moderators and admins while they have that role. */
 export interface MuteMember {
   /** The room. */
   room: RoomId;

@@ -25,7 +25,7 @@ pub struct Membership {
     pub role: MemberRole,
     /// Read marker: every message up to this sequence is read.
     pub read: u64,
-    /// May not write until then.
+    /// May not write until then. Absent for the product's moderators and admins, whom it does not bind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub muted_until: Option<u64>,
     /// Since when.
@@ -59,7 +59,7 @@ pub struct InviteToRoom {
     pub user: UserId,
 }
 
-/// Puts a member out. They may come back.
+/// Puts a member out. They may come back: to a private room when they are invited again, the product's moderators and admins without.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KickMember {
@@ -72,7 +72,8 @@ pub struct KickMember {
     pub reason: Option<String>,
 }
 
-/// Puts a player out and keeps them out. Whoever was neither a member nor invited is not told.
+/// Puts a player out and keeps them out. Whoever was neither a member nor invited is not told. A ban that is over is as if they
+/// had left. It does not keep out the product's moderators and admins while they have that role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BanMember {
@@ -99,6 +100,7 @@ pub struct UnbanMember {
 }
 
 /// Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed.
+/// It does not bind the product's moderators and admins while they have that role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MuteMember {
@@ -161,7 +163,7 @@ pub struct Member {
     pub role: MemberRole,
     /// Whether they have the room open.
     pub online: bool,
-    /// May not write until then.
+    /// May not write until then, unless they are the product's moderators or admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub muted_until: Option<u64>,
     /// Since when.

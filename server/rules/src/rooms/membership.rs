@@ -40,16 +40,14 @@ impl Target {
 }
 
 impl Room {
-    /// Makes the actor a member. Joining again changes nothing.
-    pub fn join(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
-        let held = self.members.get(&actor.user);
-        match (self.row.kind, held.map(|row| &row.state)) {
+    /// Whether the actor may be a member, or is one.
+    ///
+    /// # Errors
+    /// They are kept out, or not let in; the room is full.
+    pub fn may_join(&self, actor: &Actor) -> Result<(), Fault> {
+        match (self.row.kind, self.own(actor).map(|row| &row.state)) {
             (_, Some(MemberState::Member)) => return Ok(()),
-            (_, Some(MemberState::Banned { until, .. }))
-                if until.is_none_or(|until| until > actor.now) =>
-            {
-                return Err(Fault::of(Code::Banned));
-            }
+            (_, Some(MemberState::Banned { .. })) => return Err(Fault::of(Code::Banned)),
             (RoomKind::Public, _) | (RoomKind::Private, Some(MemberState::Invited)) => {}
             (RoomKind::Private, _) if self.authority(actor).is_ok() => {}
             (RoomKind::Private | RoomKind::Direct, _) => {
@@ -58,6 +56,18 @@ impl Room {
         }
         if self.joined >= self.limits.members_max {
             return Err(Fault::of(Code::RoomFull));
+        }
+        Ok(())
+    }
+
+    /// Makes the actor a member. Joining again changes nothing. Whoever comes back while a ban does not bind them has ended it.
+    ///
+    /// # Errors
+    /// Those of [`Self::may_join`].
+    pub fn join(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
+        self.may_join(actor)?;
+        if self.is_member(actor.user) {
+            return Ok(());
         }
         let mut row = new_member(actor.user, MemberRole::Member, actor.now);
         row.muted_until = self.sanction(actor.user).muted_until;
@@ -75,10 +85,10 @@ impl Room {
                 "a direct room can't be left; block the player instead",
             ));
         }
-        match self.members.get(&actor.user).map(|row| &row.state) {
+        match self.own(actor).map(|row| &row.state) {
             Some(MemberState::Invited) => {}
             _ => {
-                self.member(actor.user)?;
+                self.member(actor)?;
             }
         }
         self.put_out(
@@ -107,7 +117,7 @@ impl Room {
         self.require(actor, MemberRole::Member)?;
         target.check()?;
         let user = target.user;
-        match self.members.get(&user).map(|row| &row.state) {
+        match self.held(user, actor.now).map(|row| &row.state) {
             Some(MemberState::Member) => return Ok(()),
             // Their list may have let it go for newer ones.
             Some(MemberState::Invited) => {
@@ -115,11 +125,7 @@ impl Room {
                 self.tell_listed(user, listed, actor.now, effects);
                 return Ok(());
             }
-            Some(MemberState::Banned { until, .. })
-                if until.is_none_or(|until| until > actor.now) =>
-            {
-                return Err(Fault::of(Code::Banned));
-            }
+            Some(MemberState::Banned { .. }) => return Err(Fault::of(Code::Banned)),
             _ => {}
         }
         if self.members.len() >= self.limits.members_max as usize {
@@ -198,17 +204,17 @@ impl Room {
         target: &Target,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
+        self.may_moderate(actor, request.user)?;
         if request.until.is_some_and(|until| until <= actor.now) {
             return Err(Fault::invalid("until", "a time still to come"));
         }
-        self.may_moderate(actor, request.user)?;
         target.check()?;
         let state = MemberState::Banned {
             by: actor.user,
             until: request.until,
             reason: shown(request.reason.clone()),
         };
-        let before = self.members.get(&request.user);
+        let before = self.held(request.user, actor.now);
         let is_concerned = before.is_some_and(|row| row.state.is_listed());
         if self.place(request.user).is_some() {
             self.put_out(request.user, state, LostReason::Banned, actor.now, effects);

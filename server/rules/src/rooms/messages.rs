@@ -227,7 +227,7 @@ impl Room {
         seq: u64,
         effects: &mut Effects,
     ) -> Result<ReadMarker, Fault> {
-        let mut row = self.member(actor.user)?.clone();
+        let mut row = self.member(actor)?.clone();
         let read = seq.min(self.head).max(row.read);
         if read > row.read {
             row.read = read;
@@ -285,17 +285,6 @@ impl Room {
             self.typed_at.insert(actor.user, actor.steady_ms);
         }
         Ok(!recent)
-    }
-
-    fn may_write(&self, actor: &Actor) -> Result<(), Fault> {
-        let member = self.member(actor.user)?;
-        if let Some(until) = member.muted_until.filter(|&until| until > actor.now) {
-            return Err(Fault::of(Code::Muted).retry_after_ms(until - actor.now));
-        }
-        if self.row.kind == RoomKind::Direct && self.blocked {
-            return Err(Fault::of(Code::Blocked));
-        }
-        Ok(())
     }
 
     fn check_text(&self, text: &str) -> Result<(), Fault> {

@@ -262,6 +262,15 @@ impl MemberState {
     pub const fn is_listed(&self) -> bool {
         matches!(self, Self::Member | Self::Invited)
     }
+
+    /// Whether it says something at this time: a ban that is over does not.
+    pub fn is_in_force(&self, now: u64) -> bool {
+        match self {
+            Self::Member | Self::Invited => true,
+            Self::Banned { until, .. } => until.is_none_or(|until| until > now),
+            Self::Left => false,
+        }
+    }
 }
 
 impl RoomRow {

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{
-    Ban, Bans, Member, MemberRole, Members, Membership, Retention, RoomInfo, RoomKind,
+    Ban, Bans, ListBans, ListMembers, Member, MemberRole, Members, Retention, RoomInfo, RoomKind,
 };
 
 use super::Effects;
 use super::markers::MovedMarkers;
 use super::rows::{MemberRow, MemberState, RoomRow, SanctionRow, StoredRoom};
-use crate::pages::Page;
+use crate::pages::{Page, page_items};
 use crate::signals::{Listed, PlayerSignal};
 
 /// Sanctions beyond twice as many as were left the last time before those that have run out are looked for.
@@ -169,66 +169,6 @@ impl Room {
         self.changes_first
     }
 
-    pub(super) fn place(&self, user: UserId) -> Option<&MemberRow> {
-        self.members
-            .get(&user)
-            .filter(|member| member.state == MemberState::Member)
-    }
-
-    /// Whether the actor may know that there is such a room: it is public, they belong to it, are invited, were put out of it for
-    /// a time that is not over, or keep order in all rooms that are not direct. To anybody else it answers as a room that
-    /// does not exist, whatever is asked. To be asked before anything else.
-    pub fn is_known_to(&self, actor: &Actor) -> bool {
-        match (self.row.kind, self.members.get(&actor.user)) {
-            _ if self.row.deleted => false,
-            (RoomKind::Public, _) => true,
-            (RoomKind::Private, _) if actor.role != Role::Player => true,
-            (_, Some(row)) => !row.unasked,
-            (_, None) => false,
-        }
-    }
-
-    /// The caller's row, if they are a member.
-    pub fn member(&self, user: UserId) -> Result<&MemberRow, Fault> {
-        match self.members.get(&user) {
-            Some(member) if member.state == MemberState::Member => Ok(member),
-            Some(MemberRow {
-                state: MemberState::Banned { .. },
-                unasked,
-                ..
-            }) if self.row.kind == RoomKind::Public || !unasked => Err(Fault::of(Code::Banned)),
-            _ if self.row.kind == RoomKind::Public => Err(Fault::of(Code::NotAMember)),
-            Some(MemberRow {
-                state: MemberState::Invited,
-                ..
-            }) => Err(Fault::of(Code::NotAMember)),
-            _ => Err(Fault::of(Code::RoomNotFound)),
-        }
-    }
-
-    /// What the actor may do here, members and the product's own staff alike.
-    pub(super) fn authority(&self, actor: &Actor) -> Result<MemberRole, Fault> {
-        let staff = match actor.role {
-            _ if self.row.kind == RoomKind::Direct => None,
-            Role::Admin => Some(MemberRole::Owner),
-            Role::Moderator => Some(MemberRole::Moderator),
-            Role::Player => None,
-        };
-        match (self.member(actor.user), staff) {
-            (Ok(member), staff) => Ok(staff.map_or(member.role, |role| role.max(member.role))),
-            (Err(_), Some(role)) => Ok(role),
-            (Err(fault), None) => Err(fault),
-        }
-    }
-
-    pub(super) fn require(&self, actor: &Actor, least: MemberRole) -> Result<MemberRole, Fault> {
-        let authority = self.authority(actor)?;
-        if authority < least {
-            return Err(Fault::of(Code::Forbidden));
-        }
-        Ok(authority)
-    }
-
     /// What the room shows to `viewer` while `head` is its newest durable message. A direct room has no name: the other player's
     /// is for the caller to put in, as it is now.
     pub fn info(&self, viewer: UserId, head: u64) -> RoomInfo {
@@ -252,24 +192,18 @@ impl Room {
         }
     }
 
-    /// The caller's own place.
-    pub fn membership(&self, user: UserId) -> Result<Membership, Fault> {
-        self.member(user).map(membership)
-    }
-
     /// A page of members, without their names, which are for the caller to put in, as they are now. `online` tells who has the
     /// room open.
     pub fn list_members(
         &self,
         actor: &Actor,
-        only_online: bool,
-        after: Option<UserId>,
-        limit: usize,
+        request: &ListMembers,
         online: impl Fn(UserId) -> bool,
     ) -> Result<Members, Fault> {
         self.authority(actor)?;
+        let limit = page_items(request.limit)?;
         let members = self
-            .rows_after(after)
+            .rows_after(request.after)
             .filter(|row| row.state == MemberState::Member)
             .map(|row| Member {
                 user: row.user,
@@ -279,32 +213,28 @@ impl Room {
                 muted_until: row.muted_until,
                 joined_at: row.joined_at,
             })
-            .filter(|member| member.online || !only_online);
+            .filter(|member| member.online || !request.online);
         let (members, more) = Page::of(limit, members).into_parts();
         Ok(Members { members, more })
     }
 
     /// A page of bans that are still in force.
-    pub fn list_bans(
-        &self,
-        actor: &Actor,
-        after: Option<UserId>,
-        limit: usize,
-    ) -> Result<Bans, Fault> {
+    pub fn list_bans(&self, actor: &Actor, request: &ListBans) -> Result<Bans, Fault> {
         self.require(actor, MemberRole::Moderator)?;
-        let bans = self.rows_after(after).filter_map(|row| match &row.state {
-            MemberState::Banned { by, until, reason }
-                if until.is_none_or(|until| until > actor.now) =>
-            {
-                Some(Ban {
-                    user: row.user,
-                    by: *by,
-                    until: *until,
-                    reason: reason.clone(),
-                })
-            }
-            _ => None,
-        });
+        let limit = page_items(request.limit)?;
+        let bans = self
+            .rows_after(request.after)
+            .filter_map(|row| match &row.state {
+                MemberState::Banned { by, until, reason } if row.state.is_in_force(actor.now) => {
+                    Some(Ban {
+                        user: row.user,
+                        by: *by,
+                        until: *until,
+                        reason: reason.clone(),
+                    })
+                }
+                _ => None,
+            });
         let (bans, more) = Page::of(limit, bans).into_parts();
         Ok(Bans { bans, more })
     }
@@ -427,15 +357,5 @@ pub(super) const fn new_member(user: UserId, role: MemberRole, joined_at: u64) -
         joined_at,
         invited_by: None,
         unasked: false,
-    }
-}
-
-/// What a player sees of their own place.
-pub fn membership(row: &MemberRow) -> Membership {
-    Membership {
-        role: row.role,
-        read: row.read,
-        muted_until: row.muted_until,
-        joined_at: row.joined_at,
     }
 }

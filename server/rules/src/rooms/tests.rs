@@ -303,7 +303,7 @@ fn a_room_with_members_keeps_an_owner() {
     assert_eq!(refused.map_err(|f| f.code), Err(Code::Forbidden));
     room.leave(&actor(1, 1), &mut effects)
         .expect("anyone may go");
-    let heir = room.member(actor(2, 1).user).expect("is still here");
+    let heir = room.member(&actor(2, 1)).expect("is still here");
     assert_eq!(heir.role, MemberRole::Owner);
     assert_eq!(room.member_count(), 2);
 }

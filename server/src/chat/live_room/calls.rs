@@ -93,7 +93,7 @@ impl LiveRoom {
             return;
         }
         match ask {
-            Ask::Read(request) => self.read(context, requester, request),
+            Ask::Read(request) => self.read(context, requester, &actor, request),
             Ask::Edit(request) => self.edit(context, requester, actor, request, now),
             Ask::Decide(DecideRequest::ListMembers(request), _) => {
                 self.list_members(context, requester, &actor, &request, now);
@@ -104,12 +104,18 @@ impl LiveRoom {
         }
     }
 
-    fn read(&mut self, context: &Context, requester: Requester, request: ReadRequest) {
+    fn read(
+        &mut self,
+        context: &Context,
+        requester: Requester,
+        actor: &Actor,
+        request: ReadRequest,
+    ) {
         let limit = match &request {
             ReadRequest::ReadHistory(request) => page_items(request.limit),
             ReadRequest::ListReactions(request) => page_items(request.limit),
         };
-        let limit = match self.room.member(requester.user).and(limit) {
+        let limit = match self.room.member(actor).and(limit) {
             Ok(limit) => limit,
             Err(fault) => {
                 self.refuse_requester(&requester, &fault);
@@ -155,12 +161,9 @@ impl LiveRoom {
         now: Steady,
     ) {
         let followers = &self.followers;
-        let listed = page_items(request.limit).and_then(|limit| {
-            self.room
-                .list_members(actor, request.online, request.after, limit, |user| {
-                    followers.shows(user)
-                })
-        });
+        let listed = self
+            .room
+            .list_members(actor, request, |user| followers.shows(user));
         match listed {
             Ok(page) => {
                 let answer = Answer::Members(requester, page);
@@ -274,7 +277,7 @@ impl LiveRoom {
             DecideRequest::DeleteRoom(_) => room.delete_room(actor, effects).map(Outcome::done),
             DecideRequest::ListMembers(_) => Err(Fault::of(Code::Internal)),
             DecideRequest::ListBans(request) => room
-                .list_bans(actor, request.after, page_items(request.limit)?)
+                .list_bans(actor, &request)
                 .map(|bans| Outcome::Body(body(&bans))),
         }
     }

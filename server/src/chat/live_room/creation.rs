@@ -56,15 +56,14 @@ impl LiveRoom {
         create: Create,
         now: Steady,
     ) {
-        let user = create.actor.user;
-        let Ok(shown) = self.shown_to(user) else {
+        let Ok(shown) = self.shown_to(&create.actor) else {
             // Whoever makes a room is a member.
             return refuse_follow(create.into(), &super::no_such_room());
         };
         if let Some(key) = &create.key {
             // Nobody can wait: the room did not exist.
             // Nothing was carried out under it: the store does not know the room.
-            self.keys.begin(user, key);
+            self.keys.begin(create.actor.user, key);
         }
         let open = PendingOpen {
             place,

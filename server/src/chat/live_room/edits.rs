@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_rules::rooms::rows::MessageRow;
-use pitturu_rules::rooms::{Actor, Effects};
+use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use smallvec::SmallVec;
@@ -25,6 +25,16 @@ struct Edit {
     requester: Requester,
     actor: Actor,
     request: EditRequest,
+}
+
+impl Edit {
+    /// Whether the actor may do what they ask at all, whatever the message is.
+    fn check(&self, room: &Room) -> Result<(), Fault> {
+        match self.request {
+            EditRequest::EditMessage(_) | EditRequest::React(_) => room.may_write(&self.actor),
+            EditRequest::DeleteMessage(_) => room.may_delete(&self.actor),
+        }
+    }
 }
 
 /// A message being changed.
@@ -48,7 +58,8 @@ impl EditQueue {
 }
 
 impl LiveRoom {
-    /// Takes a call that changes a message.
+    /// Takes a call that changes a message. That there is no such message is for those who may change messages: others would
+    /// learn from it how many there are.
     pub(super) fn edit(
         &mut self,
         context: &Context,
@@ -62,17 +73,24 @@ impl LiveRoom {
             EditRequest::DeleteMessage(request) => request.seq,
             EditRequest::React(request) => request.seq,
         };
-        if seq < self.room.first().max(1) || seq > self.recent.end().seq {
-            self.refuse_requester(&requester, &Fault::of(Code::MessageNotFound));
+        let edit = Edit {
+            requester,
+            actor,
+            request,
+        };
+        let checked = edit.check(&self.room).and_then(|()| {
+            let is_kept = seq >= self.room.first().max(1) && seq <= self.recent.end().seq;
+            is_kept
+                .then_some(())
+                .ok_or(Fault::of(Code::MessageNotFound))
+        });
+        if let Err(fault) = checked {
+            self.refuse_requester(&edit.requester, &fault);
             return;
         }
         let queue = self.edit_queues.entry(seq).or_default();
         queue.used_at = now;
-        queue.calls.push_back(Edit {
-            requester,
-            actor,
-            request,
-        });
+        queue.calls.push_back(edit);
         let user = queue.calls.back().map(|edit| edit.actor.user);
         let applied = self.edit_on(context, seq, now);
         if let Some(user) = user.filter(|user| !applied.contains(user)) {
@@ -108,9 +126,14 @@ impl LiveRoom {
             Err(error) => error.into(),
         };
         if let Some(queue) = self.edit_queues.remove(&seq) {
-            for requester in queue.into_requesters() {
-                self.came(context, requester.user, now, |room| {
-                    room.refuse_requester(&requester, &fault);
+            for edit in queue.calls {
+                // They may have been put out meanwhile.
+                let fault = edit
+                    .check(&self.room)
+                    .err()
+                    .unwrap_or_else(|| fault.clone());
+                self.came(context, edit.requester.user, now, |room| {
+                    room.refuse_requester(&edit.requester, &fault);
                 });
             }
         }

@@ -370,7 +370,7 @@ impl LiveRoom {
         let strangers: Vec<UserId> = self
             .followers
             .everybody()
-            .filter(|user| self.room.member(*user).is_err())
+            .filter(|user| !self.room.is_member(*user))
             .collect();
         for user in strangers {
             let reason = if self.room.is_deleted() {

@@ -150,8 +150,9 @@ impl LiveRoom {
     }
 
     /// What the room shows to a player, and the player's place in it.
-    pub(super) fn shown_to(&self, user: UserId) -> Result<(RoomInfo, Membership), Fault> {
-        let place = self.room.membership(user)?;
+    pub(super) fn shown_to(&self, actor: &Actor) -> Result<(RoomInfo, Membership), Fault> {
+        let user = actor.user;
+        let place = self.room.membership(actor)?;
         let mut info = self.room.info(user, self.room.head());
         if let Some(name) = self
             .peer_of(user)
@@ -245,7 +246,7 @@ impl LiveRoom {
         let _entered = follow.span.clone().entered();
         let user = follow.actor.user;
         let allowed = self.allowed(context, &follow);
-        let shown = allowed.and_then(|allowed| Ok((allowed, self.shown_to(user)?)));
+        let shown = allowed.and_then(|allowed| Ok((allowed, self.shown_to(&follow.actor)?)));
         match shown {
             Ok((allowed, shown)) => {
                 let Allowed {
@@ -281,7 +282,7 @@ impl LiveRoom {
         let user = follow.actor.user;
         match &follow.request {
             FollowRequest::OpenRoom(request) => {
-                let cursor = self.open_at(user, request)?;
+                let cursor = self.open_at(&follow.actor, request)?;
                 Ok(Allowed {
                     place: follow.connection.keep_place(self.id, user)?,
                     reservation: None,
@@ -290,6 +291,7 @@ impl LiveRoom {
                 })
             }
             FollowRequest::JoinRoom(_) => {
+                self.room.may_join(&follow.actor)?;
                 let place = follow.connection.keep_place(self.id, user)?;
                 let (reservation, effects) = self.join(context, &follow.actor)?;
                 Ok(Allowed {
@@ -302,8 +304,8 @@ impl LiveRoom {
         }
     }
 
-    fn open_at(&self, user: UserId, request: &OpenRoom) -> Result<Option<Cursor>, Fault> {
-        self.room.member(user)?;
+    fn open_at(&self, actor: &Actor, request: &OpenRoom) -> Result<Option<Cursor>, Fault> {
+        self.room.member(actor)?;
         let end = self.recent.end();
         Ok(
             (request.seq.is_some() || request.rev.is_some()).then(|| Cursor {

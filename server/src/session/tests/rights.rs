@@ -5,8 +5,10 @@ mod handles;
 mod hostile;
 mod known;
 mod lists;
+mod refusals;
 mod rooms;
 mod sanctions;
+mod staff;
 mod texts;
 mod unread;
 

@@ -79,7 +79,7 @@ proptest! {
         steps in prop::collection::vec(step(2 * u8::try_from(MOVED_MAX).unwrap()), 1..400),
     ) {
         let (mut room, mut stored) = (public_room(), Stored::default());
-        let owner = room.member(actor(1, 1).user).unwrap().clone();
+        let owner = room.member(&actor(1, 1)).unwrap().clone();
         stored.places.insert(owner.user, owner);
         let mut markers = BTreeMap::from([(1, 0)]);
         for step in steps {
@@ -123,9 +123,9 @@ proptest! {
             }
             stored.put(effects);
             for (player, read) in &markers {
-                let user = actor(*player, 1).user;
-                let place = stored.places[&user].clone().with_newest(stored.newest.as_ref());
-                prop_assert_eq!((place.read, room.member(user).unwrap().read), (*read, *read));
+                let actor = actor(*player, 1);
+                let place = stored.places[&actor.user].clone().with_newest(stored.newest.as_ref());
+                prop_assert_eq!((place.read, room.member(&actor).unwrap().read), (*read, *read));
             }
         }
     }

@@ -51,8 +51,8 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
             ]
         }
         "KickMember" => {
-            let kick = |reason| KickMember { room, user, reason };
-            raws![kick(None), kick(Some(long))]
+            let kick = |user, reason| KickMember { room, user, reason };
+            raws![kick(user, None), kick(user, Some(long)), kick(nobody, None)]
         }
         "BanMember" => {
             let ban = |user, until| BanMember {
@@ -63,14 +63,20 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
             };
             raws![ban(user, None), ban(user, Some(1)), ban(nobody, None)]
         }
-        "UnbanMember" => raws![UnbanMember { room, user }],
+        "UnbanMember" => {
+            raws![
+                UnbanMember { room, user },
+                UnbanMember { room, user: nobody }
+            ]
+        }
         "MuteMember" => {
-            let until = 0;
-            raws![MuteMember { room, user, until }]
+            let mute = |user, until| MuteMember { room, user, until };
+            raws![mute(user, 0), mute(user, 1 << 40), mute(nobody, 0)]
         }
         "SetMemberRole" => {
             let role = MemberRole::Owner;
-            raws![SetMemberRole { room, user, role }]
+            let set = |user| SetMemberRole { room, user, role };
+            raws![set(user), set(nobody)]
         }
         "ListMembers" => {
             let list = |online, limit| ListMembers {
@@ -107,13 +113,11 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
                 seq,
                 text: "x".into(),
             };
-            raws![edit(1), edit(99)]
+            raws![edit(1), edit(0), edit(2), edit(3), edit(4), edit(99)]
         }
         "DeleteMessage" => {
-            raws![
-                DeleteMessage { room, seq: 1 },
-                DeleteMessage { room, seq: 99 }
-            ]
+            let delete = |seq| DeleteMessage { room, seq };
+            raws![delete(1), delete(0), delete(2), delete(4), delete(99)]
         }
         "React" => {
             let react = |seq| React {
@@ -122,7 +126,7 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
                 emoji: "👍".into(),
                 on: true,
             };
-            raws![react(1), react(99)]
+            raws![react(1), react(0), react(2), react(3), react(4), react(99)]
         }
         "ListReactions" => {
             let list = |seq, limit| ListReactions {
@@ -142,7 +146,7 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
                 read(None, limit),
             ]
         }
-        "MarkRead" => raws![MarkRead { room, seq: 1 }],
+        "MarkRead" => raws![MarkRead { room, seq: 1 }, MarkRead { room, seq: 99 }],
         "Typing" => raws![Typing { room }],
         "SendEphemeral" => {
             let text = "x".to_owned();
