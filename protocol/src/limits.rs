@@ -143,6 +143,9 @@ limits! {
     /// Most distinct emoji on one message.
     pub const EMOJI_PER_MESSAGE_MAX: usize = 32;
 
+    /// Most different reactions of one player on one message, so that six together leave others some of those of the message.
+    pub const EMOJI_PER_PLAYER_MAX: usize = 5;
+
     /// Most room members whose presence is sent by name; larger rooms get counts.
     pub const PRESENCE_NAMED_MAX: usize = 64;
 
@@ -163,4 +166,5 @@ const _: () =
 const _: () = assert!(PAGE_BYTES_MAX + POSITION_BYTES_MAX + 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(RESUME_ROOMS_MAX <= ROOMS_OPEN_MAX && ECHO_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(TIME_MS_MAX < INTEGER_MAX && RETENTION_MS_MAX < TIME_MS_MAX);
+const _: () = assert!(6 * EMOJI_PER_PLAYER_MAX < EMOJI_PER_MESSAGE_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);

@@ -108,7 +108,7 @@ export interface Methods {
   EditMessage: { request: types.EditMessage; reply: types.Changed };
   /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions are nowhere to be read any more. */
   DeleteMessage: { request: types.DeleteMessage; reply: types.Changed };
-  /** Adds or takes back the caller's reaction to a message. */
+  /** Adds or takes back the caller's reaction to a message. A message has at most 32 different ones, of which one player has at most 5. */
   React: { request: types.React; reply: types.Reacted };
   /** Who reacted to a message. */
   ListReactions: { request: types.ListReactions; reply: types.Reactors };

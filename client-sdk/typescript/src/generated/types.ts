@@ -711,7 +711,7 @@ export interface Profiles {
   next?: number | undefined;
 }
 
-/** Adds or takes back the caller's reaction to a message. */
+/** Adds or takes back the caller's reaction to a message. A message has at most 32 different ones, of which one player has at most 5. */
 export interface React {
   /** The room. */
   room: RoomId;

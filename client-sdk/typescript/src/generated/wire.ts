@@ -118,6 +118,8 @@ export const LIMITS = {
   EMOJI_BYTES_MAX: 40,
   /** Most distinct emoji on one message. */
   EMOJI_PER_MESSAGE_MAX: 32,
+  /** Most different reactions of one player on one message, so that six together leave others some of those of the message. */
+  EMOJI_PER_PLAYER_MAX: 5,
   /** Most room members whose presence is sent by name; larger rooms get counts. */
   PRESENCE_NAMED_MAX: 64,
   /** Longest message of a fault, and longest name of its field, in bytes. */

@@ -65,7 +65,7 @@ pub struct Changed {
     pub at: u64,
 }
 
-/// Adds or takes back the caller's reaction to a message.
+/// Adds or takes back the caller's reaction to a message. A message has at most 32 different ones, of which one player has at most 5.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct React {

@@ -2,7 +2,7 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::limits::{DATA_BYTES_MAX, EMOJI_PER_MESSAGE_MAX};
+use pitturu_protocol::limits::{DATA_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX};
 use pitturu_protocol::types::chat::{
     Changed, EditMessage, EphemeralSent, MemberRole, Message, React, Reacted, Reaction, ReadMarker,
     RoomKind, SendEphemeral, SendMessage, Sent,
@@ -165,6 +165,14 @@ impl Room {
         if mine.contains(emoji) == request.on {
             let count = reaction_count(&row.msg, emoji);
             return Ok(Reacted { rev: None, count });
+        }
+        if request.on && mine.len() >= EMOJI_PER_PLAYER_MAX {
+            return Err(Fault::new(
+                Code::LimitReached,
+                format!(
+                    "at most {EMOJI_PER_PLAYER_MAX} different reactions of one player on one message"
+                ),
+            ));
         }
         let count = count_reaction(&mut row.msg, emoji, request.on)?;
         if request.on {

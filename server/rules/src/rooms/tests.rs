@@ -1,3 +1,4 @@
+mod bounds;
 mod markers;
 mod slow_mode;
 
