@@ -130,27 +130,24 @@ pub struct Offer {
     /// Whether it is a direct room.
     #[serde(rename = "d", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_direct: bool,
-    /// Since when, in milliseconds since 1970.
-    #[serde(rename = "a")]
-    pub at: u64,
+    /// Place in the order in which the offers of this list came. A clock would do for as long as nobody sets it.
+    #[serde(rename = "n")]
+    pub number: u64,
 }
 
 impl Offer {
-    /// What a room says of its place in a list, if it is an offer.
-    pub const fn of(listed: Listed, at: u64) -> Option<Self> {
-        match listed {
-            Listed::Own => None,
-            Listed::Invited(by) => Some(Self {
-                by,
-                is_direct: false,
-                at,
-            }),
-            Listed::Direct(by) => Some(Self {
-                by,
-                is_direct: true,
-                at,
-            }),
-        }
+    /// What a room says of its place in a list, if it is an offer. Its number is that of [`Offers::add`].
+    pub const fn of(listed: Listed) -> Option<Self> {
+        let (by, is_direct) = match listed {
+            Listed::Own => return None,
+            Listed::Invited(by) => (by, false),
+            Listed::Direct(by) => (by, true),
+        };
+        Some(Self {
+            by,
+            is_direct,
+            number: 0,
+        })
     }
 }
 
@@ -164,8 +161,11 @@ impl Offers {
         Self(offers.into_iter().collect())
     }
 
-    /// Takes an offer in, in place of an earlier one of the same room. The rooms that go for it.
-    pub fn add(&mut self, room: RoomId, offer: Offer) -> Vec<RoomId> {
+    /// Takes an offer in as the newest one, in place of an earlier one of the same room. The offer with its number, and the rooms that
+    /// go for it.
+    pub fn add(&mut self, room: RoomId, mut offer: Offer) -> (Offer, Vec<RoomId>) {
+        let newest = self.0.values().map(|held| held.number).max();
+        offer.number = newest.map_or(1, |newest| newest + 1);
         self.0.remove(&room);
         let mut gone = Vec::new();
         let same = |held: &Offer| held.is_direct == offer.is_direct;
@@ -176,12 +176,13 @@ impl Offers {
         );
         self.make_room(OFFERS_MAX, same, &mut gone);
         self.0.insert(room, offer);
-        gone
+        (offer, gone)
     }
 
     fn make_room(&mut self, max: usize, of: impl Fn(&Offer) -> bool, gone: &mut Vec<RoomId>) {
         let held = self.0.iter().filter(|(_, offer)| of(offer));
-        let mut held: Vec<(u64, RoomId)> = held.map(|(room, offer)| (offer.at, *room)).collect();
+        let mut held: Vec<(u64, RoomId)> =
+            held.map(|(room, offer)| (offer.number, *room)).collect();
         held.sort_unstable();
         let over = (held.len() + 1).saturating_sub(max);
         for (_, room) in held.into_iter().take(over) {
@@ -255,22 +256,25 @@ mod tests {
     fn offers_are_bounded_by_kind_and_by_player_and_the_oldest_goes() {
         let mut offers = Offers::default();
         let room = |number: u16| RoomId::from_bytes(*user(number).as_bytes());
-        let offer = |by, is_direct, at| Offer {
+        let offer = |by, is_direct| Offer {
             by: user(by),
             is_direct,
-            at,
+            number: 0,
         };
-        offers.add(room(0), offer(1, true, 0));
+        offers.add(room(0), offer(1, true));
         for number in 1..20 {
-            let gone = offers.add(room(number), offer(2, false, u64::from(number)));
+            let (_, gone) = offers.add(room(number), offer(2, false));
             let is_full = usize::from(number) > OFFERS_OF_ONE_MAX;
             let oldest = is_full.then(|| room(number - u16::try_from(OFFERS_OF_ONE_MAX).unwrap()));
             assert_eq!(gone, oldest.into_iter().collect::<Vec<_>>());
         }
         // Offered again it is the newest.
-        assert_eq!(offers.add(room(15), offer(2, false, 50)), []);
+        assert_eq!(offers.add(room(15), offer(2, false)).1, []);
+        // What was stored keeps its order.
+        let mut offers = Offers::load(offers.0);
+        assert_eq!(offers.add(room(20), offer(2, false)).1, [room(16)]);
         for number in 100..300 {
-            offers.add(room(number), offer(number, false, 100));
+            offers.add(room(number), offer(number, false));
         }
         assert_eq!(offers.0.len(), 1 + OFFERS_MAX);
         assert_eq!(offers.remove_of(user(1)), [room(0)]);

@@ -23,8 +23,6 @@ pub enum PlayerSignal {
         room: RoomId,
         /// How; absent if it is not in the list.
         listed: Option<Listed>,
-        /// Since when, in milliseconds since 1970.
-        at: u64,
     },
     /// From another player.
     Friend(FriendSignal),

@@ -170,12 +170,9 @@ impl Account {
         for old in run_out.map(|old| old.session).collect::<Vec<_>>() {
             self.remove_session(old, effects);
         }
-        let mut live: Vec<(u64, SessionId)> = self
-            .sessions
-            .values()
-            .map(|old| (old.used_at, old.session))
-            .collect();
-        live.sort_by_key(|(used_at, _)| *used_at);
+        let live = self.sessions.values();
+        let mut live: Vec<(u64, SessionId)> = live.map(|old| (old.number, old.session)).collect();
+        live.sort_unstable();
         let surplus = (live.len() + 1).saturating_sub(SESSIONS_MAX);
         for (_, old) in live.into_iter().take(surplus) {
             self.remove_session(old, effects);
@@ -333,7 +330,7 @@ impl Account {
     pub fn add_reset(
         &mut self,
         token: SecretHash,
-        reset: ResetRow,
+        mut reset: ResetRow,
         now: u64,
         effects: &mut AccountEffects,
     ) -> Result<ResetRow, AccountRefusal> {
@@ -342,8 +339,10 @@ impl Account {
             return Err(AccountRefusal::PasswordMoved);
         }
         self.tidy(now, effects);
+        let newest = self.resets.values().map(|reset| reset.number).max();
+        reset.number = newest.map_or(1, |newest| newest + 1);
         while self.resets.len() >= RESETS_MAX {
-            let first = self.resets.iter().min_by_key(|(_, reset)| reset.expires_at);
+            let first = self.resets.iter().min_by_key(|(_, reset)| reset.number);
             let Some(first) = first.map(|(token, _)| *token) else {
                 break;
             };
@@ -440,7 +439,10 @@ impl Account {
         }
     }
 
-    fn put_session(&mut self, session: SessionRow, effects: &mut AccountEffects) {
+    /// Puts a session that is used now.
+    fn put_session(&mut self, mut session: SessionRow, effects: &mut AccountEffects) {
+        let newest = self.sessions.values().map(|held| held.number).max();
+        session.number = newest.map_or(1, |newest| newest + 1);
         effects
             .sessions
             .push((session.session, Some(session.clone())));

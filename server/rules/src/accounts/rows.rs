@@ -150,8 +150,11 @@ pub struct SessionRow {
     pub address: String,
     /// When it signed in.
     pub created_at: u64,
-    /// When it last refreshed.
+    /// When it last refreshed: to be shown.
     pub used_at: u64,
+    /// Place in the order in which the account's sessions were last used. A clock would do for as long as nobody sets it. The
+    /// account gives it.
+    pub number: u64,
     /// When its refresh token runs out.
     pub expires_at: u64,
     /// Counts refreshes, from 0. Only the refresh token of this generation is good.
@@ -199,6 +202,8 @@ pub struct ResetRow {
     pub nonce: Nonce,
     /// When it runs out.
     pub expires_at: u64,
+    /// Place in the order in which the account's tokens were made. The account gives it.
+    pub number: u64,
     /// The admin who was given it. It is good as long as they are one. None: it went to the player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_by: Option<UserId>,

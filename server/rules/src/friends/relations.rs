@@ -156,7 +156,7 @@ impl Relations {
         }
         if let Some(row) = self.get(other.user) {
             return match row.standing {
-                Standing::Received { id } => self.befriend(commit, other, id, effects),
+                Standing::Received { id, .. } => self.befriend(commit, other, id, effects),
                 _ => Ok(row),
             };
         }
@@ -197,7 +197,7 @@ impl Relations {
         match self.get(other.user) {
             Some(row) => match row.standing {
                 Standing::Received { .. } if !other.reachable => Err(FriendRefusal::Blocked),
-                Standing::Received { id } => self.befriend(commit, other, id, effects),
+                Standing::Received { id, .. } => self.befriend(commit, other, id, effects),
                 Standing::Friends { .. } => Ok(row),
                 Standing::Blocked => Err(FriendRefusal::Blocked),
                 Standing::Requested { .. } => Err(FriendRefusal::NotFriends),
@@ -323,11 +323,13 @@ impl Relations {
                     // the other was restored or lost its rows: what it asks now is what stands.
                     self.set(from, None, effects);
                 }
+                let number = self.received().map(|(number, ..)| number).max();
+                let number = number.map_or(1, |newest| newest + 1);
                 if self.counts.received >= self.caps.requests {
                     self.drop_oldest_request(effects);
                 }
                 let row = Relation {
-                    standing: Standing::Received { id },
+                    standing: Standing::Received { id, number },
                     since: at,
                 };
                 self.set(from, Some(row), effects);
@@ -339,17 +341,19 @@ impl Relations {
 
     /// Lets go of the request that has waited longest, so that a full list keeps nobody from asking.
     fn drop_oldest_request(&mut self, effects: &mut FriendEffects) {
-        let received = self
-            .rows
-            .iter()
-            .filter_map(|(other, row)| match row.standing {
-                Standing::Received { id } => Some((row.since, *other, id)),
-                _ => None,
-            });
-        if let Some((_, other, id)) = received.min_by_key(|(since, other, _)| (*since, *other)) {
+        if let Some((_, other, id)) = self.received().min_by_key(|(number, ..)| *number) {
             effects.end(other, id, EndedWhy::Refused);
             self.set(other, None, effects);
         }
+    }
+
+    /// The open requests of others: their place in the order in which they came, who asks, and what names the request.
+    fn received(&self) -> impl Iterator<Item = (u64, UserId, RequestId)> {
+        let rows = self.rows.iter();
+        rows.filter_map(|(other, row)| match row.standing {
+            Standing::Received { id, number } => Some((number, *other, id)),
+            _ => None,
+        })
     }
 
     /// The other agrees to a request, which may be over by now.

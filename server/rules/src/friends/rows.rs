@@ -59,6 +59,8 @@ pub enum Standing {
     Received {
         /// The other's request.
         id: RequestId,
+        /// Place in the order in which open requests came to the player. A clock would do for as long as nobody sets it.
+        number: u64,
     },
     /// Both agreed.
     Friends {
@@ -83,7 +85,7 @@ impl Standing {
     /// The requests that it rests on.
     pub fn ids(&self) -> impl Iterator<Item = RequestId> + use<> {
         let ids = match *self {
-            Self::Requested { id } | Self::Received { id } => Some(FriendIds::accepted(id)),
+            Self::Requested { id } | Self::Received { id, .. } => Some(FriendIds::accepted(id)),
             Self::Friends { ids } => Some(ids),
             Self::Blocked => None,
         };

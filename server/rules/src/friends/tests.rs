@@ -74,8 +74,8 @@ fn agreement(one: &Relations, other: &Relations) -> Option<&'static str> {
                 "friends who crossed"
             })
         }
-        [Some(Requested { id }), Some(Received { id: theirs })]
-        | [Some(Received { id: theirs }), Some(Requested { id })]
+        [Some(Requested { id }), Some(Received { id: theirs, .. })]
+        | [Some(Received { id: theirs, .. }), Some(Requested { id })]
             if id == theirs && same =>
         {
             Some("a request")

@@ -14,7 +14,7 @@ use super::{Actor, Effects, Room, RoomEvent};
 use crate::signals::Listed;
 
 /// Invitations to one room by one member that are not taken up.
-const INVITED_BY_ONE_MAX: usize = 100;
+pub(super) const INVITED_BY_ONE_MAX: usize = 100;
 
 /// What was read of the player whom a call is about. The room asks for it only once the actor may do what they ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Room {
             // Their list may have let it go for newer ones.
             Some(MemberState::Invited) => {
                 let listed = Some(Listed::Invited(actor.user));
-                self.tell_listed(user, listed, actor.now, effects);
+                self.tell_listed(user, listed, effects);
                 return Ok(());
             }
             Some(MemberState::Banned { .. }) => return Err(Fault::of(Code::Banned)),
@@ -152,7 +152,7 @@ impl Room {
             .members
             .values()
             .filter(|row| row.state == MemberState::Invited && row.invited_by == Some(actor.user));
-        let mut own: Vec<(u64, UserId)> = own.map(|row| (row.joined_at, row.user)).collect();
+        let mut own: Vec<(u64, UserId)> = own.map(|row| (row.number, row.user)).collect();
         if own.len() < INVITED_BY_ONE_MAX {
             return;
         }
@@ -380,12 +380,9 @@ impl Room {
     /// Ends a room whose last member has gone: nobody could find out what is said in it, or let anybody in.
     fn end(&mut self, effects: &mut Effects) {
         let invited = self.members.values().filter(|row| row.state.is_listed());
-        let invited: Vec<(UserId, u64)> = invited
-            .map(|row| (row.user, row.joined_at))
-            .take(TELL_DELETED_MAX)
-            .collect();
-        for (user, at) in invited {
-            self.tell_listed(user, None, at, effects);
+        let invited: Vec<UserId> = invited.map(|row| row.user).take(TELL_DELETED_MAX).collect();
+        for user in invited {
+            self.tell_listed(user, None, effects);
         }
         effects.rows.row_before = Some(self.row.clone());
         self.row.deleted = true;
@@ -393,13 +390,13 @@ impl Room {
         effects.events.push(RoomEvent::Deleted);
     }
 
-    /// Makes the longest-standing moderator, or else member, the owner.
+    /// Makes the longest-standing moderator, or else member, the owner: who came first by number, not by the clock.
     fn hand_on(&mut self, from: UserId, now: u64, effects: &mut Effects) {
         let heir = self
             .members
             .values()
             .filter(|row| row.state == MemberState::Member)
-            .min_by_key(|row| (row.role != MemberRole::Moderator, row.joined_at, row.user));
+            .min_by_key(|row| (row.role != MemberRole::Moderator, row.number));
         if let Some(heir) = heir {
             let mut row = heir.clone();
             row.role = MemberRole::Owner;

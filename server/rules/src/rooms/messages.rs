@@ -277,7 +277,7 @@ impl Room {
         let others = self.members.values().filter(|row| row.user != actor.user);
         for row in others.filter(|row| row.invited_by.is_some()) {
             let listed = Some(Listed::Direct(actor.user));
-            self.tell_listed(row.user, listed, actor.now, effects);
+            self.tell_listed(row.user, listed, effects);
         }
     }
 

@@ -76,8 +76,11 @@ pub struct MemberRow {
     /// May not write until then.
     #[serde(default)]
     pub muted_until: Option<u64>,
-    /// Since when, in milliseconds since 1970.
+    /// Since when, in milliseconds since 1970: to be shown.
     pub joined_at: u64,
+    /// Place in the order in which players came to stand to the room as they do, by which the oldest is found. A clock would do for
+    /// as long as nobody sets it.
+    pub number: u64,
     /// Who invited them, or opened the direct room, as long as they have not taken it up by joining or writing.
     #[serde(default)]
     pub invited_by: Option<UserId>,
@@ -329,6 +332,7 @@ mod tests {
             read: 0,
             muted_until: Some(u64::MAX),
             joined_at: u64::MAX,
+            number: 0,
             invited_by: None,
             unasked: false,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use pitturu_protocol::codes::Fault;
@@ -71,6 +72,8 @@ pub struct Room {
     pub(super) row: RoomRow,
     pub(super) members: BTreeMap<UserId, MemberRow>,
     pub(super) joined: u32,
+    /// The number of whoever came last to stand to the room as they do.
+    pub(super) arrivals: u64,
     pub(super) first: u64,
     pub(super) changes_first: u64,
     pub(super) head: u64,
@@ -96,6 +99,7 @@ impl Room {
             .iter()
             .filter(|member| member.state == MemberState::Member)
             .count();
+        let arrivals = loaded.members.iter().map(|row| row.number).max();
         let moved = MovedMarkers::load(loaded.last.as_ref());
         let members = loaded.members.into_iter();
         let mut members: BTreeMap<_, _> = members.map(|row| (row.user, row)).collect();
@@ -107,6 +111,7 @@ impl Room {
             changes_first: loaded.changes_first,
             last_at: loaded.last_at,
             joined: u32::try_from(joined).unwrap_or(u32::MAX),
+            arrivals: arrivals.unwrap_or(0),
             members,
             moved,
             row: loaded.row,
@@ -247,7 +252,7 @@ impl Room {
             .map(|(_, row)| row)
     }
 
-    pub(super) fn save_member(&mut self, row: MemberRow, effects: &mut Effects) {
+    pub(super) fn save_member(&mut self, mut row: MemberRow, effects: &mut Effects) {
         let was = self.place(row.user).is_some();
         let is = row.state == MemberState::Member;
         if was != is {
@@ -262,9 +267,14 @@ impl Room {
                 .push(super::RoomEvent::MembersMoved(self.joined));
         }
         let before = self.members.get(&row.user);
+        if before.is_none_or(|before| discriminant(&before.state) != discriminant(&row.state)) {
+            self.arrivals += 1;
+            row.number = self.arrivals;
+        }
+        let before = self.members.get(&row.user);
         let listed = self.listed(&row);
         if before.and_then(|row| self.listed(row)) != listed {
-            self.tell_listed(row.user, listed, row.joined_at, effects);
+            self.tell_listed(row.user, listed, effects);
         }
         self.moved.is_stored(row.user);
         effects.rows.members.push(row.clone());
@@ -287,15 +297,9 @@ impl Room {
         }
     }
 
-    pub(super) fn tell_listed(
-        &self,
-        user: UserId,
-        listed: Option<Listed>,
-        at: u64,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn tell_listed(&self, user: UserId, listed: Option<Listed>, effects: &mut Effects) {
         let room = self.row.room;
-        let signal = PlayerSignal::Room { room, listed, at };
+        let signal = PlayerSignal::Room { room, listed };
         effects.signals.push((user, signal));
     }
 
@@ -346,7 +350,7 @@ impl Room {
     }
 }
 
-/// A member's row from `joined_at` on.
+/// A member's row from `joined_at` on. It gets its number when it is saved.
 pub(super) const fn new_member(user: UserId, role: MemberRole, joined_at: u64) -> MemberRow {
     MemberRow {
         user,
@@ -355,6 +359,7 @@ pub(super) const fn new_member(user: UserId, role: MemberRole, joined_at: u64) -
         read: 0,
         muted_until: None,
         joined_at,
+        number: 0,
         invited_by: None,
         unasked: false,
     }

@@ -54,6 +54,7 @@ fn member(user: UserId, state: MemberState) -> MemberRow {
         read: 0,
         muted_until: None,
         joined_at: 1,
+        number: 1,
         invited_by: None,
         unasked: false,
     }

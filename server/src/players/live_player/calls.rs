@@ -47,7 +47,7 @@ impl Player {
             }
             Ask::ForgetRooms(rooms) => {
                 for room in rooms {
-                    self.take_room(room, None, now, effects);
+                    self.take_room(room, None, effects);
                 }
                 Vec::new()
             }

@@ -62,14 +62,13 @@ impl Player {
         &mut self,
         room: RoomId,
         listed: Option<Listed>,
-        at: u64,
         effects: &mut Effects,
     ) {
-        let offer = listed.and_then(|listed| Offer::of(listed, at));
+        let offer = listed.and_then(Offer::of);
         effects.rooms.push((room, listed == Some(Listed::Own)));
         match offer {
             Some(offer) if self.relations.may_reach(offer.by) => {
-                let gone = self.offers.add(room, offer);
+                let (offer, gone) = self.offers.add(room, offer);
                 effects
                     .offers
                     .extend(gone.into_iter().map(|room| (room, None)));

@@ -13,9 +13,7 @@ impl Player {
     pub(super) fn take_signal(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
         match codec::decode(&signal.body) {
             Ok(PlayerSignal::Inbox { entry, at }) => self.take_entry(entry, at, effects),
-            Ok(PlayerSignal::Room { room, listed, at }) => {
-                self.take_room(room, listed, at, effects);
-            }
+            Ok(PlayerSignal::Room { room, listed }) => self.take_room(room, listed, effects),
             Ok(PlayerSignal::Friend(signal)) => {
                 let at = now_ms();
                 let friends = &mut effects.friends;

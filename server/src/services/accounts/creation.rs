@@ -221,6 +221,7 @@ pub(super) fn new_session(
         address: caller.address.to_canonical().to_string(),
         created_at: caller.now,
         used_at: caller.now,
+        number: 0,
         expires_at: caller.now.saturating_add(life_ms),
         generation: 0,
         refresh: tokens.refresh(about, nonce).hash,

@@ -291,6 +291,7 @@ impl AccountService {
             version,
             nonce: random_bytes(),
             expires_at: caller.now.saturating_add(self.config.reset_life_ms),
+            number: 0,
             issued_by,
         }
     }

@@ -41,7 +41,7 @@ impl AccountService {
         let identity = caller.identity()?;
         let mut rows = self.players.store.sessions(identity.user).await?;
         rows.retain(|row| caller.now < row.expires_at);
-        rows.sort_by_key(|row| std::cmp::Reverse(row.used_at));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.number));
         let sessions = rows
             .into_iter()
             .map(|row| Session {

@@ -120,6 +120,53 @@ fn sessions_are_bounded_and_the_one_used_longest_ago_goes() {
     assert_eq!(account.sessions().count(), 1);
 }
 
+/// Sessions that were used while the clock was ahead were used no later for it.
+#[test]
+fn the_session_used_longest_ago_goes_by_order_of_use_whatever_the_clock_says() {
+    let mut account = created(named("ana"));
+    let last = u8::try_from(SESSIONS_MAX).unwrap();
+    let open = |account: &mut Account, number: u8, used_at: u64| {
+        let opened = SessionRow {
+            used_at,
+            created_at: NOW,
+            ..session(number)
+        };
+        let (_, changed) = effects(account, |account, effects| {
+            account.open_session(Some(0), opened, None, effects)
+        });
+        changed.news
+    };
+    for number in 2..=last {
+        assert_eq!(open(&mut account, number, NOW + 900_000), []);
+    }
+    // What was stored keeps its order.
+    let mut account = Account::load(
+        USER,
+        account.row().cloned(),
+        account.sessions().cloned().collect::<Vec<_>>(),
+        [],
+        [],
+    );
+    let used = Rotation {
+        now: NOW,
+        ..rotation(0)
+    };
+    let (rotated, _) = effects(&mut account, |account, effects| {
+        account.rotate(&used, effects)
+    });
+    assert!(matches!(rotated, Ok(Rotated::Done(_))), "{rotated:?}");
+    for number in 0..3 {
+        let ended = AccountNews::SessionEnded(session_id(2 + number));
+        assert_eq!(open(&mut account, last + 1 + number, NOW), [ended]);
+    }
+    let is_there = |id| {
+        account
+            .sessions()
+            .any(|held| held.session == session_id(id))
+    };
+    assert!(is_there(1), "it was refreshed after all others");
+}
+
 #[test]
 fn a_session_rests_on_the_password_that_was_checked() {
     let mut account = created(named("ana"));

@@ -137,7 +137,10 @@ fn a_block_keeps_the_other_out_and_is_not_told_from_a_refusal() {
         reachable: false,
         ..stale(user(2))
     };
-    let mut open = one(Standing::Received { id: id(2, 3) });
+    let mut open = one(Standing::Received {
+        id: id(2, 3),
+        number: 1,
+    });
     assert_eq!(request(&mut open, &blocking), Err(FriendRefusal::Blocked));
     assert_eq!(accept(&mut open, &blocking), Err(FriendRefusal::Blocked));
 
@@ -217,7 +220,10 @@ fn requests_that_cross_make_friends_who_store_the_same() {
 fn signals_about_other_requests_change_nothing() {
     let standings = [
         Standing::Requested { id: id(1, 3) },
-        Standing::Received { id: id(2, 3) },
+        Standing::Received {
+            id: id(2, 3),
+            number: 1,
+        },
         friends_with(FriendIds::accepted(id(1, 3))),
         Standing::Blocked,
     ];
@@ -263,14 +269,23 @@ fn a_friendship_that_finds_no_room_is_refused_and_both_are_told() {
 #[test]
 fn a_new_request_replaces_what_the_other_no_longer_has() {
     let left = [
-        Standing::Received { id: id(2, 3) },
+        Standing::Received {
+            id: id(2, 3),
+            number: 1,
+        },
         friends_with(FriendIds::accepted(id(1, 3))),
     ];
     for standing in left {
         let mut relations = one(standing);
         apply(&mut relations, asked(id(2, 9)));
         let row = relations.get(user(2)).unwrap();
-        assert_eq!(row.standing, Standing::Received { id: id(2, 9) });
+        assert_eq!(
+            row.standing,
+            Standing::Received {
+                id: id(2, 9),
+                number: 1,
+            }
+        );
         assert_eq!(relations.counts().received, 1);
         assert_eq!(relations.counts().friends, 0);
     }
@@ -321,7 +336,10 @@ fn each_list_has_its_limit() {
     let mut almost = crowd(FRIEND_REQUESTS_MAX - 1, requested);
     assert!(request(&mut almost, &other).is_ok());
 
-    let received = |from| Standing::Received { id: id(from, 1) };
+    let received = |from| Standing::Received {
+        id: id(from, 1),
+        number: 1,
+    };
     let mut full = crowd(FRIEND_REQUESTS_MAX, received);
     let effects = apply(&mut full, asked(id(2, 1)));
     // The oldest is told that it was not answered.
@@ -361,7 +379,10 @@ fn refusals_are_faults_that_say_what_is_wrong() {
 fn rows_and_signals_are_read_as_they_were_written() {
     let standings = [
         Standing::Requested { id: id(1, 3) },
-        Standing::Received { id: id(2, 3) },
+        Standing::Received {
+            id: id(2, 3),
+            number: 1,
+        },
         friends_with(FriendIds::accepted(id(1, 3))),
         friends_with(FriendIds::crossed(id(1, 3), id(2, 4))),
         Standing::Blocked,

@@ -63,8 +63,8 @@ pub(super) async fn check(world: &World) {
     let agree = match (one, other) {
         (None, None) => true,
         (Some(one), Some(other)) => match (one.standing, other.standing) {
-            (Standing::Requested { id }, Standing::Received { id: received })
-            | (Standing::Received { id }, Standing::Requested { id: received }) => {
+            (Standing::Requested { id }, Standing::Received { id: received, .. })
+            | (Standing::Received { id, .. }, Standing::Requested { id: received }) => {
                 id == received && one.since == other.since
             }
             (Standing::Friends { .. }, Standing::Friends { .. }) => one == other,
@@ -196,7 +196,7 @@ impl Replayed {
                     let is_taken = by.is_none_or(|by| relations.may_reach(by));
                     inbox.extend(is_taken.then_some(entry));
                 }
-                PlayerSignal::Room { room, listed, .. } => {
+                PlayerSignal::Room { room, listed } => {
                     let key = [b"o", room.as_bytes().as_slice()].concat();
                     rooms.push((key, (listed == Some(Listed::Own)).then(Vec::new)));
                 }

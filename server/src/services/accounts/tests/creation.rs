@@ -130,6 +130,7 @@ fn session(user: UserId) -> SessionRow {
         address: String::new(),
         created_at: START,
         used_at: START,
+        number: 0,
         expires_at: START + 1,
         generation: 0,
         refresh: [0; 32],

@@ -11,6 +11,7 @@ use pitturu_protocol::types::friends::{
 };
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_protocol::types::system::Resume;
+use pitturu_store::clock::shift_here;
 
 use super::super::world::{Client, World};
 use super::{create, guest, my_rooms, room_of, say, settle};
@@ -241,4 +242,77 @@ async fn a_direct_room_is_offered_again_by_a_message() {
     settle(&world).await;
     one.call(&BlockPlayer { user: of_other }).await.unwrap();
     assert_eq!(my_rooms(&world, &mut one).await.len(), 1);
+}
+
+/// Further than anything that is listed is old, in milliseconds.
+const FORTY_DAYS: i64 = 40 * 24 * 60 * 60 * 1_000;
+
+/// Rooms and requests that were offered while the clock was ahead are no newer for it.
+#[tokio::test]
+async fn the_oldest_goes_by_order_of_arrival_whatever_the_clock_says() {
+    for kind in [RoomKind::Private, RoomKind::Direct] {
+        let mut world = World::new().await;
+        let (mut victim, user) = guest(&world, "victim").await;
+        let (mut one, _) = guest(&world, "one").await;
+        // One player's invitations are fewer than all that are listed of a kind.
+        let most = if kind == RoomKind::Direct { 50 } else { 5 };
+        let mut offered = Vec::new();
+        for number in 0..most + 4 {
+            if number == most {
+                shift_here(0);
+                // What was stored keeps its order.
+                drop((victim, one));
+                world = world.restarted().await;
+                (victim, _) = guest(&world, "victim").await;
+                (one, _) = guest(&world, "one").await;
+            } else if number == 0 {
+                shift_here(FORTY_DAYS);
+            }
+            if kind == RoomKind::Direct {
+                let (mut other, _) = guest(&world, &format!("other {number}")).await;
+                let view = other.call(&OpenDirect { user }).await.unwrap();
+                offered.push(view.info.room);
+            } else {
+                let room = room_of(&mut one, kind).await;
+                one.call(&InviteToRoom { room, user }).await.unwrap();
+                offered.push(room);
+            }
+            settle(&world).await;
+        }
+        let listed = my_rooms(&world, &mut victim).await;
+        let mut listed: Vec<_> = listed.iter().map(|mine| mine.info.room).collect();
+        let mut newest = offered.split_off(4);
+        listed.sort_unstable();
+        newest.sort_unstable();
+        assert_eq!(listed, newest, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_request_goes_by_order_of_arrival_whatever_the_clock_says() {
+    let mut world = World::new().await;
+    let (_, user) = guest(&world, "victim").await;
+    let mut asked = Vec::new();
+    shift_here(FORTY_DAYS);
+    for number in 0..205 {
+        if number == 200 {
+            shift_here(0);
+            world = world.restarted().await;
+        }
+        let (mut other, of_other) = guest(&world, &format!("other {number}")).await;
+        other.call(&RequestFriend { user }).await.unwrap();
+        settle(&world).await;
+        asked.push(of_other);
+    }
+    let (mut victim, _) = guest(&world, "victim").await;
+    let received = ListFriends {
+        state: Some(FriendState::Received),
+        after: None,
+        limit: Some(200),
+    };
+    let received = victim.call(&received).await.unwrap().friends;
+    let received: Vec<UserId> = received.iter().map(|friend| friend.user).collect();
+    let mut newest = asked.split_off(5);
+    newest.sort_unstable();
+    assert_eq!(received, newest);
 }

@@ -8,6 +8,8 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::profile::UpdateProfile;
 use pitturu_protocol::types::system::{Resume, RoomCursor};
 
+use pitturu_store::clock::shift_here;
+
 use super::super::open;
 use super::super::world::{Client, World};
 use super::{guest, my_rooms, room_of, say, settle};
@@ -72,6 +74,31 @@ async fn an_owner_who_goes_hands_the_room_to_a_moderator_or_else_the_oldest_memb
         joined.err().map(|fault| fault.code),
         Some(Code::RoomNotFound)
     );
+}
+
+/// Whoever joined while the clock was ahead is no newcomer for it, and whoever joined after it no veteran.
+#[tokio::test]
+async fn the_oldest_member_is_who_joined_first_whatever_the_clock_says() {
+    for is_restarted in [false, true] {
+        let mut world = World::new().await;
+        let (mut owner, _) = guest(&world, "owner").await;
+        let (mut second, _) = guest(&world, "second").await;
+        let (mut third, _) = guest(&world, "third").await;
+        let room = room_of(&mut owner, RoomKind::Public).await;
+        shift_here(40 * 24 * 60 * 60 * 1_000);
+        second.call(&JoinRoom { room }).await.unwrap();
+        shift_here(0);
+        third.call(&JoinRoom { room }).await.unwrap();
+        if is_restarted {
+            drop((owner, second, third));
+            world = world.restarted().await;
+            (owner, _) = guest(&world, "owner").await;
+            (second, _) = guest(&world, "second").await;
+        }
+        owner.call(&LeaveRoom { room }).await.unwrap();
+        let view = second.call(&open(room)).await.unwrap();
+        assert_eq!(view.me.role, MemberRole::Owner, "restarted: {is_restarted}");
+    }
 }
 
 async fn rename(client: &mut Client, name: &str) {
