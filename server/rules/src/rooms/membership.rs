@@ -1,5 +1,7 @@
 //! Who belongs to a room: join, leave, invite, kick, ban, mute, roles.
 
+use std::collections::BTreeMap;
+
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::chat::{
@@ -8,13 +10,24 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{MemberRow, MemberState};
-use super::settings::{TELL_DELETED_MAX, shown};
+use super::settings::shown;
 use super::state::new_member;
 use super::{Actor, Effects, Room, RoomEvent};
 use crate::signals::Listed;
 
 /// Invitations to one room by one member that are not taken up.
 pub(super) const INVITED_BY_ONE_MAX: usize = 100;
+
+/// Invitations to one room that are not taken up. All of them are told when the room ends.
+pub(super) const INVITED_MAX: usize = 1_000;
+
+/// Bans from one room.
+pub(super) const BANS_MAX: usize = 10_000;
+
+/// Most bans that are over which one commit lets go.
+const BANS_SWEPT_MAX: usize = 1_000;
+
+const _: () = assert!(INVITED_BY_ONE_MAX < INVITED_MAX);
 
 /// What was read of the player whom a call is about. The room asks for it only once the actor may do what they ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +141,10 @@ impl Room {
             Some(MemberState::Banned { .. }) => return Err(Fault::of(Code::Banned)),
             _ => {}
         }
-        if self.members.len() >= self.limits.members_max as usize {
+        if self.joined >= self.limits.members_max {
             return Err(Fault::of(Code::RoomFull));
         }
-        self.let_an_invitation_go(actor, effects);
+        self.let_an_invitation_go(actor.user, effects);
         let mut row = new_member(user, MemberRole::Member, actor.now);
         row.muted_until = self.sanction(user).muted_until;
         row.state = MemberState::Invited;
@@ -146,25 +159,55 @@ impl Room {
         Ok(())
     }
 
-    /// One member's invitations are bounded, so that nobody takes the places of a room for all others: the oldest goes.
-    fn let_an_invitation_go(&mut self, actor: &Actor, effects: &mut Effects) {
-        let own = self
-            .members
-            .values()
-            .filter(|row| row.state == MemberState::Invited && row.invited_by == Some(actor.user));
-        let mut own: Vec<(u64, UserId)> = own.map(|row| (row.number, row.user)).collect();
-        if own.len() < INVITED_BY_ONE_MAX {
-            return;
+    /// Makes room for one more invitation of this member: the oldest of theirs goes, or, when the room has all that it may have,
+    /// the oldest of whoever has most. So nobody pushes out what others have offered, unless they have offered more.
+    fn let_an_invitation_go(&mut self, by: UserId, effects: &mut Effects) {
+        let invited = self.members.values();
+        let invited = invited.filter(|row| row.state == MemberState::Invited);
+        let mut all: BTreeMap<UserId, Vec<(u64, UserId)>> = BTreeMap::new();
+        for row in invited {
+            let by = row.invited_by.unwrap_or(row.user);
+            all.entry(by).or_default().push((row.number, row.user));
         }
-        own.sort_unstable();
-        if let Some(mut row) = own
-            .first()
-            .and_then(|(_, user)| self.members.get(user))
-            .cloned()
-        {
+        let is_full = all.values().map(Vec::len).sum::<usize>() >= INVITED_MAX;
+        let own = all.get(&by).filter(|own| own.len() >= INVITED_BY_ONE_MAX);
+        let most = || all.values().max_by_key(|of_one| of_one.len());
+        let from = own.or_else(|| is_full.then(most).flatten());
+        if let Some((_, user)) = from.and_then(|from| from.iter().min()).copied() {
+            self.let_go(user, effects);
+        }
+    }
+
+    /// Removes the row of somebody who is no member.
+    fn let_go(&mut self, user: UserId, effects: &mut Effects) {
+        if let Some(mut row) = self.members.get(&user).cloned() {
             row.state = MemberState::Left;
             self.save_member(row, effects);
         }
+    }
+
+    /// Makes room for one more ban: those that are over go.
+    fn make_room_for_a_ban(&mut self, now: u64, effects: &mut Effects) -> Result<(), Fault> {
+        let bans = self.members.values();
+        let bans = bans.filter(|row| matches!(row.state, MemberState::Banned { .. }));
+        let mut bans: Vec<&MemberRow> = bans.collect();
+        if bans.len() < BANS_MAX {
+            return Ok(());
+        }
+        bans.retain(|row| !row.state.is_in_force(now));
+        let over: Vec<UserId> = bans
+            .iter()
+            .map(|row| row.user)
+            .take(BANS_SWEPT_MAX)
+            .collect();
+        if over.is_empty() {
+            let text = format!("at most {BANS_MAX} bans from one room");
+            return Err(Fault::new(Code::LimitReached, text));
+        }
+        for user in over {
+            self.let_go(user, effects);
+        }
+        Ok(())
     }
 
     /// Puts a member, or an invited player, out.
@@ -209,6 +252,10 @@ impl Room {
             return Err(Fault::invalid("until", "a time still to come"));
         }
         target.check()?;
+        let held = self.held(request.user, actor.now).map(|row| &row.state);
+        if !matches!(held, Some(MemberState::Banned { .. })) {
+            self.make_room_for_a_ban(actor.now, effects)?;
+        }
         let state = MemberState::Banned {
             by: actor.user,
             until: request.until,
@@ -247,12 +294,9 @@ impl Room {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         self.require(actor, MemberRole::Moderator)?;
-        if let Some(row) = self.members.get(&user)
-            && matches!(row.state, MemberState::Banned { .. })
-        {
-            let mut row = row.clone();
-            row.state = MemberState::Left;
-            self.save_member(row, effects);
+        let held = self.members.get(&user).map(|row| &row.state);
+        if matches!(held, Some(MemberState::Banned { .. })) {
+            self.let_go(user, effects);
         }
         Ok(())
     }
@@ -371,23 +415,11 @@ impl Room {
         self.save_member(row, effects);
         effects.events.push(RoomEvent::Lost(user, reason));
         if self.joined == 0 {
+            // Nobody could find out what is said in it, or let anybody in.
             self.end(effects);
         } else if was_owner && self.owners().next().is_none() {
             self.hand_on(user, now, effects);
         }
-    }
-
-    /// Ends a room whose last member has gone: nobody could find out what is said in it, or let anybody in.
-    fn end(&mut self, effects: &mut Effects) {
-        let invited = self.members.values().filter(|row| row.state.is_listed());
-        let invited: Vec<UserId> = invited.map(|row| row.user).take(TELL_DELETED_MAX).collect();
-        for user in invited {
-            self.tell_listed(user, None, effects);
-        }
-        effects.rows.row_before = Some(self.row.clone());
-        self.row.deleted = true;
-        self.save_row(effects);
-        effects.events.push(RoomEvent::Deleted);
     }
 
     /// Makes the longest-standing moderator, or else member, the owner: who came first by number, not by the clock.

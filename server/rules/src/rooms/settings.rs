@@ -12,8 +12,9 @@ use super::rows::{MemberRow, MemberState, RoomRow, StoredRoom};
 use super::state::new_member;
 use super::{Actor, ChatLimits, Effects, Room, RoomEvent};
 
-/// Most players who are told by inbox that their room was deleted; larger rooms just disappear.
-pub(super) const TELL_DELETED_MAX: usize = 1_000;
+/// Most members who are told by inbox that their room was deleted; from larger rooms it just disappears, and from their lists when
+/// these are read.
+const TELL_DELETED_MAX: usize = 1_000;
 
 impl Room {
     /// A new public or private room, owned by the actor.
@@ -170,17 +171,15 @@ impl Room {
             ));
         }
         self.require(actor, MemberRole::Owner)?;
-        effects.rows.row_before = Some(self.row.clone());
-        self.row.deleted = true;
-        self.save_row(effects);
-        let told: Vec<UserId> = self
-            .members
-            .values()
-            .filter(|row| row.state == MemberState::Member && row.user != actor.user)
-            .map(|row| row.user)
-            .take(TELL_DELETED_MAX)
-            .collect();
-        for user in told {
+        let members = self.members.values();
+        let members = members.filter(|row| row.state == MemberState::Member);
+        let members = members.map(|row| row.user).take(TELL_DELETED_MAX);
+        let told: Vec<UserId> = members.collect();
+        for user in &told {
+            self.tell_listed(*user, None, effects);
+        }
+        self.end(effects);
+        for user in told.into_iter().filter(|user| *user != actor.user) {
             let entry = InboxEntry::RoomDeleted {
                 room: self.row.room,
                 name: self.row.name.clone(),
@@ -188,8 +187,21 @@ impl Room {
             };
             effects.tell(user, actor.now, entry);
         }
-        effects.events.push(RoomEvent::Deleted);
         Ok(())
+    }
+
+    /// Ends the room, and takes it out of the lists of all who are invited.
+    pub(super) fn end(&mut self, effects: &mut Effects) {
+        let invited = self.members.values();
+        let invited = invited.filter(|row| row.state == MemberState::Invited);
+        let invited: Vec<UserId> = invited.map(|row| row.user).collect();
+        for user in invited {
+            self.tell_listed(user, None, effects);
+        }
+        effects.rows.row_before = Some(self.row.clone());
+        self.row.deleted = true;
+        self.save_row(effects);
+        effects.events.push(RoomEvent::Deleted);
     }
 
     /// The oldest sequence that the number of messages allows, when that is more than what is kept now.

@@ -2,7 +2,7 @@
 
 use pitturu_protocol::limits::{EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX};
 
-use super::super::membership::INVITED_BY_ONE_MAX;
+use super::super::membership::{BANS_MAX, INVITED_BY_ONE_MAX, INVITED_MAX};
 use super::super::rows::MemberState;
 use super::*;
 
@@ -17,6 +17,25 @@ fn stranger(number: u16) -> Target {
         user: numbered(number),
         ..target(1)
     }
+}
+
+fn small(kind: RoomKind, members_max: u32) -> Room {
+    let limits = ChatLimits {
+        members_max,
+        ..ChatLimits::default()
+    };
+    room_of(kind, limits)
+}
+
+fn ban(room: &mut Room, number: u16, until: Option<u64>, now: u64) -> Result<(), Fault> {
+    let request = BanMember {
+        room: ROOM,
+        user: numbered(number),
+        until,
+        reason: None,
+    };
+    let mut effects = Effects::default();
+    room.ban(&actor(1, now), request, &stranger(number), &mut effects)
 }
 
 fn invite(room: &mut Room, by: u8, number: u16, now: u64) -> Result<(), Code> {
@@ -86,4 +105,101 @@ fn the_oldest_invitation_goes_by_order_of_arrival_whatever_the_clock_says() {
         .filter(|number| is_invited(&room, *number))
         .collect();
     assert_eq!(invited, (3..most + 3).collect::<Vec<_>>());
+}
+
+#[test]
+fn invitations_and_bans_take_no_members_place() {
+    let mut room = small(RoomKind::Private, 3);
+    for number in 0..10 {
+        assert_eq!(invite(&mut room, 1, number, 1), Ok(()));
+        assert_eq!(ban(&mut room, 100 + number, None, 1), Ok(()));
+    }
+    for number in [0, 1] {
+        let mut effects = Effects::default();
+        let mut invited = actor(1, 1);
+        invited.user = numbered(number);
+        room.join(&invited, &mut effects).expect("there is a place");
+    }
+    // Members are what a room is full of.
+    assert_eq!(invite(&mut room, 1, 20, 1), Err(Code::RoomFull));
+    let mut invited = actor(1, 1);
+    invited.user = numbered(2);
+    let joined = room.join(&invited, &mut Effects::default());
+    assert_eq!(joined.map_err(|fault| fault.code), Err(Code::RoomFull));
+}
+
+#[test]
+fn when_a_room_has_all_its_invitations_one_of_who_has_most_goes() {
+    let mut room = room_of(RoomKind::Private, ChatLimits::default());
+    let inviters = u8::try_from(INVITED_MAX / INVITED_BY_ONE_MAX).unwrap() + 2;
+    for number in 2..2 + inviters {
+        let mut effects = Effects::default();
+        room.invite(&actor(1, 1), &target(number), &mut effects)
+            .expect("the owner invites");
+        join(&mut room, number).expect("they are invited");
+    }
+    assert_eq!(invite(&mut room, 1, 0, 1), Ok(()));
+    let mut next = 1;
+    for by in 2..2 + inviters {
+        for _ in 0..INVITED_BY_ONE_MAX {
+            assert_eq!(invite(&mut room, by, next, 1), Ok(()));
+            next += 1;
+        }
+    }
+    let held = (0..next).filter(|number| is_invited(&room, *number));
+    assert_eq!(held.count(), INVITED_MAX);
+    assert!(is_invited(&room, 0), "others push out what is theirs");
+    assert!(is_invited(&room, next - 1), "the newest is there");
+}
+
+#[test]
+fn bans_are_bounded_and_those_that_are_over_make_room() {
+    let mut room = public_room();
+    let most = u16::try_from(BANS_MAX).unwrap();
+    for number in 0..most {
+        let until = (number < 10).then_some(50);
+        ban(&mut room, number, until, 1).expect("there is room");
+    }
+    let refused = ban(&mut room, most, None, 1).expect_err("too many");
+    assert_eq!(refused.code, Code::LimitReached);
+    let named = BANS_MAX.to_string();
+    assert!(refused.message.contains(&named), "{}", refused.message);
+    // Whoever is banned can be banned for longer.
+    ban(&mut room, 0, Some(60), 1).expect("it is no further one");
+    for number in most..most + 9 {
+        ban(&mut room, number, None, 55).expect("nine are over");
+    }
+    ban(&mut room, most + 9, None, 55).expect_err("and no more");
+    // A member can be put out whatever there is.
+    join(&mut room, 2).expect("open to all");
+    let kick = KickMember {
+        room: ROOM,
+        user: actor(2, 1).user,
+        reason: None,
+    };
+    room.kick(&actor(1, 55), kick, &mut Effects::default())
+        .expect("the owner may");
+}
+
+#[test]
+fn a_ban_that_is_over_limits_nobody() {
+    let mut room = room_of(RoomKind::Private, ChatLimits::default());
+    ban(&mut room, 7, Some(100), 1).expect("the owner may");
+    let mut effects = Effects::default();
+    let early = room.invite(&actor(1, 99), &stranger(7), &mut effects);
+    assert_eq!(early.map_err(|fault| fault.code), Err(Code::Banned));
+    room.invite(&actor(1, 100), &stranger(7), &mut effects)
+        .expect("it is over");
+    let mut invited = actor(1, 100);
+    invited.user = numbered(7);
+    room.join(&invited, &mut effects).expect("they are invited");
+    let update = UpdateRoom {
+        room: ROOM,
+        name: None,
+        topic: Some("x".into()),
+        slow_mode_ms: None,
+        retention: None,
+    };
+    let refused = room.update(&invited, update, &mut effects);
+    assert_eq!(refused.map_err(|fault| fault.code), Err(Code::Forbidden));
 }

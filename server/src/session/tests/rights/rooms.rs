@@ -2,8 +2,8 @@
 
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::chat::{
-    InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListMembers, ListRooms, MemberRole, OpenDirect,
-    OpenRoom, RoomKind, SetMemberRole,
+    DeleteRoom, InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListMembers, ListRooms, MemberRole,
+    OpenDirect, OpenRoom, RoomKind, SetMemberRole,
 };
 use pitturu_protocol::types::profile::UpdateProfile;
 use pitturu_protocol::types::system::{Resume, RoomCursor};
@@ -98,6 +98,33 @@ async fn the_oldest_member_is_who_joined_first_whatever_the_clock_says() {
         owner.call(&LeaveRoom { room }).await.unwrap();
         let view = second.call(&open(room)).await.unwrap();
         assert_eq!(view.me.role, MemberRole::Owner, "restarted: {is_restarted}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_is_deleted_is_in_nobodys_list() {
+    let world = World::new().await;
+    let (mut owner, of_owner) = guest(&world, "owner").await;
+    let (mut member, of_member) = guest(&world, "member").await;
+    let (_, of_invited) = guest(&world, "invited").await;
+    let players = &world.context.services.players;
+    for kind in [RoomKind::Public, RoomKind::Private] {
+        let room = room_of(&mut owner, kind).await;
+        for user in [of_member, of_invited] {
+            owner.call(&InviteToRoom { room, user }).await.unwrap();
+        }
+        member.call(&JoinRoom { room }).await.unwrap();
+        settle(&world).await;
+        for user in [of_owner, of_member, of_invited] {
+            let listed = players.rooms(user, None, 100).await.unwrap();
+            assert_eq!(listed, [room], "{kind:?}");
+        }
+        owner.call(&DeleteRoom { room }).await.unwrap();
+        settle(&world).await;
+        for user in [of_owner, of_member, of_invited] {
+            let listed = players.rooms(user, None, 100).await.unwrap();
+            assert_eq!(listed, [], "{kind:?}");
+        }
     }
 }
 
