@@ -89,7 +89,8 @@ pub struct RemoveFriend {
     pub user: UserId,
 }
 
-/// Blocks a player: no requests, invitations or direct messages either way, and no presence. Ends a friendship.
+/// Blocks a player: no requests, invitations or direct messages either way, and no presence but in rooms that both are in. Ends a
+/// friendship.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlockPlayer {

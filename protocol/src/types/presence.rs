@@ -46,7 +46,8 @@ pub struct SetPresence {
     pub note: Option<String>,
 }
 
-/// The presence of several players. Players who blocked the caller, or hide, look offline.
+/// The presence of several players. Players who hide look offline, and so do those who blocked the caller or whom the caller blocked.
+/// In a room that both are in, its `ListMembers` and `RoomPresence` show them all the same: rooms do not know blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GetPresence {
@@ -70,7 +71,7 @@ pub struct PlayerPresence {
     pub presence: Presence,
 }
 
-/// Who is in a room now. At most a few per second for each room, however many come and go. Key: the room.
+/// Who is in a room now, blocked or not. At most a few per second for each room, however many come and go. Key: the room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoomPresence {

@@ -56,13 +56,13 @@ export interface Methods {
   AcceptFriend: { request: types.AcceptFriend; reply: types.Friend };
   /** Ends a friendship, declines a request or takes one back. */
   RemoveFriend: { request: types.RemoveFriend; reply: types.Done };
-  /** Blocks a player: no requests, invitations or direct messages either way, and no presence. Ends a friendship. */
+  /** Blocks a player: no requests, invitations or direct messages either way, and no presence but in rooms that both are in. Ends a friendship. */
   BlockPlayer: { request: types.BlockPlayer; reply: types.Done };
   /** Takes a block back. */
   UnblockPlayer: { request: types.UnblockPlayer; reply: types.Done };
   /** Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
   SetPresence: { request: types.SetPresence; reply: types.Done };
-  /** The presence of several players. Players who blocked the caller, or hide, look offline. */
+  /** The presence of several players. Players who hide look offline, and so do those who blocked the caller or whom the caller blocked. In a room that both are in, its `ListMembers` and `RoomPresence` show them all the same: rooms do not know blocks. */
   GetPresence: { request: types.GetPresence; reply: types.Presences };
   /** Creates a room, owned by the caller, and opens it on this connection. It ends when its last member leaves. */
   CreateRoom: { request: types.CreateRoom; reply: types.RoomView };
@@ -94,7 +94,7 @@ export interface Methods {
   MuteMember: { request: types.MuteMember; reply: types.Done };
   /** Sets a member's role. Owners only. */
   SetMemberRole: { request: types.SetMemberRole; reply: types.Done };
-  /** The members of a room. */
+  /** The members of a room, and who of them has it open. Rooms do not know blocks: it shows those who blocked the caller, or whom the caller blocked, as all others; only who hides looks offline. */
   ListMembers: { request: types.ListMembers; reply: types.Members };
   /** The players banned from a room. Moderators only. */
   ListBans: { request: types.ListBans; reply: types.Bans };
@@ -144,7 +144,7 @@ export interface Events {
   RoomLost: types.RoomLost;
   /** A read marker moved: the player's own on another device, or the other player's in a direct room. Key: room and player. */
   ReadMarkerMoved: types.ReadMarkerMoved;
-  /** Who is in a room now. At most a few per second for each room, however many come and go. Key: the room. */
+  /** Who is in a room now, blocked or not. At most a few per second for each room, however many come and go. Key: the room. */
   RoomPresence: types.RoomPresence;
   /** A friend's presence changed. Key: the player. */
   PlayerPresence: types.PlayerPresence;

@@ -60,7 +60,7 @@ export interface Bans {
   more: boolean;
 }
 
-/** Blocks a player: no requests, invitations or direct messages either way, and no presence. Ends a friendship. */
+/** Blocks a player: no requests, invitations or direct messages either way, and no presence but in rooms that both are in. Ends a friendship. */
 export interface BlockPlayer {
   /** The other player. */
   user: UserId;
@@ -225,7 +225,7 @@ export interface Friends {
 /** The caller's own account. */
 export type GetAccount = Record<string, never>;
 
-/** The presence of several players. Players who blocked the caller, or hide, look offline. */
+/** The presence of several players. Players who hide look offline, and so do those who blocked the caller or whom the caller blocked. In a room that both are in, its `ListMembers` and `RoomPresence` show them all the same: rooms do not know blocks. */
 export interface GetPresence {
   /** At most 100. */
   users: UserId[];
@@ -414,7 +414,7 @@ export interface ListFriends {
   limit?: number | undefined;
 }
 
-/** The members of a room. */
+/** The members of a room, and who of them has it open. Rooms do not know blocks: it shows those who blocked the caller, or whom the caller blocked, as all others; only who hides looks offline. */
 export interface ListMembers {
   /** The room. */
   room: RoomId;
@@ -954,7 +954,7 @@ export interface RoomLost {
   reason: LostReason;
 }
 
-/** Who is in a room now. At most a few per second for each room, however many come and go. Key: the room. */
+/** Who is in a room now, blocked or not. At most a few per second for each room, however many come and go. Key: the room. */
 export interface RoomPresence {
   /** The room. */
   room: RoomId;

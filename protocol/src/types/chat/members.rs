@@ -124,7 +124,8 @@ pub struct SetMemberRole {
     pub role: MemberRole,
 }
 
-/// The members of a room.
+/// The members of a room, and who of them has it open. Rooms do not know blocks: it shows those who blocked the caller, or whom the
+/// caller blocked, as all others; only who hides looks offline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListMembers {

@@ -6,10 +6,12 @@ use pitturu_protocol::codec;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::{RefreshTokens, SignedIn};
-use pitturu_protocol::types::chat::{JoinRoom, KickMember, ListMembers, OpenRoom, RoomLost};
-use pitturu_protocol::types::friends::{AcceptFriend, ListFriends, RequestFriend};
+use pitturu_protocol::types::chat::{
+    JoinRoom, KickMember, LeaveRoom, ListMembers, Member, OpenRoom, RoomLost,
+};
+use pitturu_protocol::types::friends::{AcceptFriend, BlockPlayer, ListFriends, RequestFriend};
 use pitturu_protocol::types::presence::{
-    GetPresence, PlayerPresence, RoomPresence, SetPresence, Status,
+    GetPresence, PlayerPresence, Presence, RoomPresence, SetPresence, Status,
 };
 use pitturu_protocol::types::system::Echo;
 
@@ -29,6 +31,7 @@ const fn status(status: Status) -> SetPresence {
 struct Friends {
     world: World,
     observer: Client,
+    observer_user: UserId,
     room: RoomId,
     seen: Client,
     tokens: SignedIn,
@@ -48,6 +51,7 @@ impl Friends {
         let mut friends = Self {
             world,
             observer,
+            observer_user: me.identity.user,
             room,
             seen,
             tokens,
@@ -172,6 +176,63 @@ async fn who_hides_is_hidden_wherever_presence_is_told() {
     let told = friends.told().await;
     assert!(told.contains(&("room", true)) && told.contains(&("friend", true)));
     assert!(friends.found().await);
+}
+
+/// Rooms do not know blocks: whoever sits in one sees who is there, as they see what is said there. Nothing else tells them.
+#[tokio::test]
+async fn whoever_sits_in_the_same_room_sees_who_is_there_blocked_or_not() {
+    let mut friends = Friends::new().await;
+    let note = Some("a few words".to_owned());
+    let shows = SetPresence {
+        status: Status::Away,
+        note,
+    };
+    friends.seen.call(&shows).await.unwrap();
+    let (room, blocked) = (friends.room, friends.observer_user);
+    friends
+        .seen
+        .call(&BlockPlayer { user: blocked })
+        .await
+        .unwrap();
+    friends.told().await;
+    let user = friends.user();
+    for is_inside in [true, false] {
+        if !is_inside {
+            friends.observer.call(&LeaveRoom { room }).await.unwrap();
+            friends.told().await;
+        }
+        let list = ListMembers {
+            room,
+            online: true,
+            after: None,
+            limit: None,
+        };
+        let listed = friends.observer.call(&list).await;
+        let is_seen = |members: &[Member]| members.iter().any(|member| member.user == user);
+        let is_listed = listed.is_ok_and(|page| is_seen(&page.members));
+        assert_eq!(is_listed, is_inside, "ListMembers");
+        let get = GetPresence { users: vec![user] };
+        let found = friends.observer.call(&get).await.unwrap().presences;
+        let shown = Presence {
+            user,
+            status: Status::Offline,
+            note: None,
+        };
+        assert_eq!(found, [shown], "inside: {is_inside}");
+        let list = ListFriends {
+            state: None,
+            after: None,
+            limit: None,
+        };
+        let listed = friends.observer.call(&list).await.unwrap().friends;
+        assert_eq!(listed, [], "inside: {is_inside}");
+        // The events say the same.
+        friends.comes_back(true, None).await;
+        let told = friends.told().await;
+        let is_told = told.contains(&("room", true));
+        assert_eq!(is_told, is_inside, "RoomPresence: {told:?}");
+        assert!(!told.contains(&("friend", true)), "{told:?}");
+    }
 }
 
 #[tokio::test]
