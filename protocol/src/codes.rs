@@ -113,6 +113,9 @@ codes! {
     71 MessageDeleted "message_deleted" Never "The message was deleted.";
     72 TextRefused "text_refused" Never "The room's word filter does not allow this text.";
     73 NotInRoom "not_in_room" Never "The other player is not in the room.";
+    80 NotEnoughPoints "not_enough_points" Never "The wallet has fewer points that can be spent.";
+    81 MovementNotFound "movement_not_found" Never "The player's books have no such movement, or it is of another kind.";
+    82 NotPending "not_pending" Never "Nothing is pending under this number: it was posted or voided, or its time is over.";
 }
 
 impl Serialize for Code {

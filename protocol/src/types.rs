@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod chat;
 pub mod friends;
 pub mod inbox;
+pub mod points;
 pub mod presence;
 pub mod profile;
 pub mod system;

@@ -113,6 +113,23 @@ pub enum InboxEntry {
         /// By whom.
         by: UserId,
     },
+    /// A player gave points.
+    PointsReceived {
+        /// Who.
+        user: UserId,
+        /// How many.
+        amount: u64,
+        /// Their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Points that the player gave came back: the other could not take them.
+    PointsReturned {
+        /// The other player.
+        user: UserId,
+        /// How many.
+        amount: u64,
+    },
     /// The player's role changed.
     RoleChanged {
         /// The new role.

@@ -7,6 +7,7 @@
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
 //! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
+//! - [`points`]: the ledger of a player's points;
 //! - [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
 //!
@@ -16,6 +17,7 @@ pub mod accounts;
 pub mod friends;
 pub mod lists;
 pub mod pages;
+pub mod points;
 pub mod rooms;
 pub mod signals;
 pub mod word_list;

@@ -1,0 +1,526 @@
+//! What is asked of a player's books.
+
+use std::collections::BTreeMap;
+
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::INTEGER_MAX;
+use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_protocol::types::points::{Movement, MovementState, PointsAccount, PointsReason};
+
+use super::books::{Books, Overdraft};
+use super::refusal::PointsRefusal;
+use super::rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};
+
+/// Longest time in days for which an amount can be set aside.
+pub const PENDING_DAYS_MAX: u64 = 30;
+
+/// Most movements of one player that are pending.
+pub const PENDING_MAX: usize = 1_000;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The commit that a movement goes into.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PointsCommit<'a> {
+    /// The key of the call, if it is one.
+    pub id: Option<&'a str>,
+    /// The admin or service who calls, if it is not the player.
+    pub by: Option<UserId>,
+    /// Now, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// What a decision changes, all in one atomic commit.
+#[derive(Debug, Default, PartialEq)]
+pub struct PointsEffects {
+    /// Lines of the ledger, by their numbers, which follow the newest.
+    pub entries: Vec<(u64, EntryRow)>,
+    /// Amounts set aside that change; `None` is no longer set aside.
+    pub pending: Vec<(u64, Option<PendingRow>)>,
+    /// What was given back.
+    pub refunded: Vec<(u64, RefundedRow)>,
+    /// Days that begin and end, by their number since 1970.
+    pub days: Vec<(u64, DayRow)>,
+    /// What to tell other players' entities.
+    pub signals: Vec<(UserId, PointsSignal)>,
+    /// Entries for the player's own inbox.
+    pub inbox: Vec<InboxEntry>,
+}
+
+impl PointsEffects {
+    /// Whether nothing has changed.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// A movement that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer<'a> {
+    pub(super) debit: PointsAccount,
+    pub(super) credit: PointsAccount,
+    pub(super) amount: u64,
+    pub(super) reason: PointsReason,
+    pub(super) reference: Option<&'a str>,
+    pub(super) note: Option<&'a str>,
+    pub(super) other: Option<UserId>,
+    pub(super) of: Option<u64>,
+}
+
+impl Transfer<'_> {
+    pub(super) const fn new(
+        debit: PointsAccount,
+        credit: PointsAccount,
+        amount: u64,
+        reason: PointsReason,
+    ) -> Self {
+        Self {
+            debit,
+            credit,
+            amount,
+            reason,
+            reference: None,
+            note: None,
+            other: None,
+            of: None,
+        }
+    }
+
+    fn entry(&self, commit: &PointsCommit<'_>, state: MovementState) -> Entry {
+        Entry {
+            at: commit.at,
+            debit: self.debit,
+            credit: self.credit,
+            amount: self.amount,
+            state,
+            reason: self.reason,
+            reference: self.reference.map(str::to_owned),
+            note: self.note.map(str::to_owned),
+            id: commit.id.map(str::to_owned),
+            by: commit.by,
+            other: self.other,
+            until: None,
+            of: self.of,
+        }
+    }
+}
+
+/// What a movement is for, and what is said of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// An item, an order, a rule.
+    pub reference: Option<&'a str>,
+    /// A text.
+    pub note: Option<&'a str>,
+}
+
+/// A player's books at their owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    pub(super) user: UserId,
+    books: Books,
+    /// As of the newest line.
+    written: Books,
+    head: u64,
+    pending: BTreeMap<u64, PendingRow>,
+    refunded: BTreeMap<u64, RefundedRow>,
+    day: Option<(u64, Books)>,
+}
+
+impl Wallet {
+    /// The books of `user` as they are stored: the newest line of the ledger, what is pending, what was given back, and the last
+    /// day on which something moved.
+    pub fn load(
+        user: UserId,
+        newest: Option<(u64, Books)>,
+        pending: impl IntoIterator<Item = (u64, PendingRow)>,
+        refunded: impl IntoIterator<Item = (u64, RefundedRow)>,
+        day: Option<(u64, Books)>,
+    ) -> Self {
+        let (head, books) = newest.unwrap_or_default();
+        Self {
+            user,
+            books,
+            written: books,
+            head,
+            pending: pending.into_iter().collect(),
+            refunded: refunded.into_iter().collect(),
+            day,
+        }
+    }
+
+    /// The books.
+    pub const fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Number of the newest movement; 0 before the first.
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// What is set aside, by the number of its movement.
+    pub const fn pending(&self) -> &BTreeMap<u64, PendingRow> {
+        &self.pending
+    }
+
+    /// An admin or a service gives points.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `TooMany`.
+    pub fn grant(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        amount: u64,
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let (from, to) = (PointsAccount::Issuance, PointsAccount::Wallet);
+        let transfer = Transfer::new(from, to, amount, PointsReason::Grant).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// An admin or a service takes points that can be spent.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`.
+    pub fn deduct(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        amount: u64,
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let (from, to) = (PointsAccount::Wallet, PointsAccount::Issuance);
+        let transfer = Transfer::new(from, to, amount, PointsReason::Deduction).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// A rule gives points.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `TooMany`.
+    pub fn reward(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        amount: u64,
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let (from, to) = (PointsAccount::Rewards, PointsAccount::Wallet);
+        let transfer = Transfer::new(from, to, amount, PointsReason::Reward).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// Points that were bought come in by the account of who sold them.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `TooMany`.
+    pub fn purchase(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        (from, amount): (PointsAccount, u64),
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let to = PointsAccount::Wallet;
+        let transfer = Transfer::new(from, to, amount, PointsReason::Purchase).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// A purchase was refunded: its points go back, also where some of them are spent. The one movement that may leave less than
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `TooMany`.
+    pub fn claw_back(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        (to, amount): (PointsAccount, u64),
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let from = PointsAccount::Wallet;
+        let transfer = Transfer::new(from, to, amount, PointsReason::ClawBack).about(about);
+        self.post(commit, transfer, Overdraft::Allowed, effects)
+    }
+
+    /// The player spends points.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`.
+    pub fn spend(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        amount: u64,
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let (from, to) = (PointsAccount::Wallet, PointsAccount::Spend);
+        let transfer = Transfer::new(from, to, amount, PointsReason::Spend).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// Points had a time limit that is over: what of them is left goes.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `NotEnough`.
+    pub fn expire(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        amount: u64,
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let (from, to) = (PointsAccount::Wallet, PointsAccount::Breakage);
+        let transfer = Transfer::new(from, to, amount, PointsReason::Expiry).about(about);
+        self.post(commit, transfer, Overdraft::Refused, effects)
+    }
+
+    /// Gives back what was spent by a movement, all that is left of it or a part.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoMovement`] if it is none by which points were spent, [`PointsRefusal::Refunded`], `NoAmount`, `TooMany`.
+    pub fn refund(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        (number, spent): (u64, &Entry),
+        amount: Option<u64>,
+        note: Option<&str>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let is_final = matches!(spent.state, MovementState::Posted | MovementState::Post);
+        if spent.reason != PointsReason::Spend || !is_final || number > self.head {
+            return Err(PointsRefusal::NoMovement);
+        }
+        let before = self.refunded.get(&number).map_or(0, |row| row.amount);
+        let left = spent.amount.saturating_sub(before);
+        let amount = amount.unwrap_or(left);
+        if left == 0 || amount > left {
+            return Err(PointsRefusal::Refunded { left });
+        }
+        let (from, to) = (PointsAccount::Refunds, PointsAccount::Wallet);
+        let transfer = Transfer {
+            reference: spent.reference.as_deref(),
+            note,
+            of: Some(number),
+            ..Transfer::new(from, to, amount, PointsReason::Refund)
+        };
+        let movement = self.post(commit, transfer, Overdraft::Refused, effects)?;
+        let row = RefundedRow {
+            amount: before + amount,
+        };
+        self.refunded.insert(number, row);
+        effects.refunded.push((number, row));
+        Ok(movement)
+    }
+
+    /// Sets an amount aside that is to be spent.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`, `NoSuchEnd`, `TooManyPending`.
+    pub fn set_aside(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        (amount, until): (u64, u64),
+        about: About<'_>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        check_amount(amount)?;
+        let latest = commit.at.saturating_add(PENDING_DAYS_MAX * DAY_MS);
+        if until <= commit.at || until > latest {
+            return Err(PointsRefusal::NoSuchEnd);
+        }
+        let others = self.pending.values();
+        if others.filter(|row| row.until > commit.at).count() >= PENDING_MAX {
+            return Err(PointsRefusal::TooManyPending);
+        }
+        let (from, to) = (PointsAccount::Wallet, PointsAccount::Spend);
+        let mut books = self.books_at(commit.at);
+        books.pend(from, to, amount)?;
+        self.void_overdue(commit.at, effects);
+        self.books = books;
+        let transfer = Transfer::new(from, to, amount, PointsReason::Spend).about(about);
+        let mut entry = transfer.entry(commit, MovementState::Pending);
+        entry.until = Some(until);
+        let movement = self.write(entry, effects);
+        let row = PendingRow {
+            debit: from,
+            credit: to,
+            amount,
+            reason: PointsReason::Spend,
+            until,
+        };
+        self.pending.insert(movement.number, row);
+        effects.pending.push((movement.number, Some(row)));
+        Ok(movement)
+    }
+
+    /// Makes final what was set aside, the whole or a part; the rest is free again.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoPending`], `NoAmount`.
+    pub fn post_pending(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        number: u64,
+        amount: Option<u64>,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let pending = self.pending_at(number, commit.at)?;
+        let amount = amount.unwrap_or(pending.amount);
+        if amount == 0 || amount > pending.amount {
+            return Err(PointsRefusal::NoAmount);
+        }
+        { self.books }.finish(pending.debit, pending.credit, pending.amount, amount)?;
+        self.void_overdue(commit.at, effects);
+        self.finish(commit, (number, pending), amount, effects)
+    }
+
+    /// Ends what was set aside.
+    ///
+    /// # Errors
+    /// [`PointsRefusal::NoPending`].
+    pub fn void_pending(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        number: u64,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let pending = self.pending_at(number, commit.at)?;
+        self.void_overdue(commit.at, effects);
+        self.finish(commit, (number, pending), 0, effects)
+    }
+
+    fn pending_at(&self, number: u64, now: u64) -> Result<PendingRow, PointsRefusal> {
+        let pending = self.pending.get(&number).filter(|row| row.until > now);
+        pending.copied().ok_or(PointsRefusal::NoPending)
+    }
+
+    /// The books as of `now`: without what is set aside for a time that is over.
+    pub fn books_at(&self, now: u64) -> Books {
+        let mut books = self.books;
+        for row in self.pending.values().filter(|row| row.until <= now) {
+            // It was set aside, so it can be set free.
+            let _ = books.finish(row.debit, row.credit, row.amount, 0);
+        }
+        books
+    }
+
+    /// Writes down that what was set aside until now is free again.
+    fn void_overdue(&mut self, now: u64, effects: &mut PointsEffects) {
+        let overdue: Vec<(u64, PendingRow)> = self
+            .pending
+            .iter()
+            .filter(|(_, row)| row.until <= now)
+            .map(|(number, row)| (*number, *row))
+            .collect();
+        for pending in overdue {
+            let commit = PointsCommit {
+                at: now,
+                ..PointsCommit::default()
+            };
+            // It is there, and nothing of it moves.
+            let _ = self.finish(&commit, pending, 0, effects);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        (number, pending): (u64, PendingRow),
+        posted: u64,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        let PendingRow {
+            debit,
+            credit,
+            amount,
+            reason,
+            ..
+        } = pending;
+        self.books.finish(debit, credit, amount, posted)?;
+        self.pending.remove(&number);
+        effects.pending.push((number, None));
+        let state = match posted {
+            0 => MovementState::Void,
+            _ => MovementState::Post,
+        };
+        let transfer = Transfer {
+            of: Some(number),
+            ..Transfer::new(debit, credit, posted, reason)
+        };
+        Ok(self.write(transfer.entry(commit, state), effects))
+    }
+
+    /// Carries out a movement that is final.
+    pub(super) fn post(
+        &mut self,
+        commit: &PointsCommit<'_>,
+        transfer: Transfer<'_>,
+        overdraft: Overdraft,
+        effects: &mut PointsEffects,
+    ) -> Result<Movement, PointsRefusal> {
+        check_amount(transfer.amount)?;
+        let (debit, credit) = (transfer.debit, transfer.credit);
+        let mut books = self.books_at(commit.at);
+        books.post(debit, credit, transfer.amount, overdraft)?;
+        // From here on nothing is refused.
+        self.void_overdue(commit.at, effects);
+        self.books = books;
+        Ok(self.write(transfer.entry(commit, MovementState::Posted), effects))
+    }
+
+    /// Writes a line, after the books have changed.
+    fn write(&mut self, entry: Entry, effects: &mut PointsEffects) -> Movement {
+        self.turn_day(entry.at / DAY_MS, effects);
+        self.written = self.books;
+        self.head += 1;
+        let row = EntryRow {
+            entry,
+            books: self.books,
+        };
+        effects.entries.push((self.head, row.clone()));
+        row.movement(self.head)
+    }
+}
+
+impl Wallet {
+    /// Begins a day, unless it has begun. A clock that was set back adds to the last one.
+    fn turn_day(&mut self, day: u64, effects: &mut PointsEffects) {
+        match self.day {
+            Some((last, _)) if day <= last => return,
+            Some((last, opening)) => effects.days.push((
+                last,
+                DayRow {
+                    opening,
+                    closing: Some(self.written),
+                },
+            )),
+            None => {}
+        }
+        let row = DayRow {
+            opening: self.written,
+            closing: None,
+        };
+        effects.days.push((day, row));
+        self.day = Some((day, self.written));
+    }
+}
+
+fn check_amount(amount: u64) -> Result<(), PointsRefusal> {
+    match amount {
+        1..=INTEGER_MAX => Ok(()),
+        _ => Err(PointsRefusal::NoAmount),
+    }
+}
+
+impl<'a> Transfer<'a> {
+    const fn about(self, about: About<'a>) -> Self {
+        Self {
+            reference: about.reference,
+            note: about.note,
+            ..self
+        }
+    }
+}
