@@ -178,6 +178,9 @@ pub struct KeyedResult {
     pub reply: Vec<u8>,
     /// When, in milliseconds since 1970.
     pub at: u64,
+    /// The encoded request, of a result that is kept for good: whoever comes with another request can be told what differs.
+    #[serde(with = "serde_bytes", default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Vec<u8>>,
 }
 
 /// What one entity tells another.
@@ -437,7 +440,7 @@ pub trait Entities: Send + Sync {
         bounds: Bounds,
     ) -> Reading<Vec<Numbered>>;
 
-    /// The result under a player's key at this entity, found for 24 to 48 hours after it.
+    /// The result under a player's key at this entity, found for 24 to 48 hours after it, or for good if it has its request.
     fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>>;
 
     /// Rows of a list, in the order of their keys.

@@ -328,6 +328,7 @@ pub(crate) fn keyed_result(who: u16, key: &str, reply: &[u8]) -> KeyedResult {
         request_hash: [3; 16],
         reply: reply.to_vec(),
         at: 99,
+        request: None,
     }
 }
 

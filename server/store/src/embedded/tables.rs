@@ -31,6 +31,8 @@ tables! {
     KeysA "keys_a";
     /// Results of keyed calls, the other database: hash of entity, player and key.
     KeysB "keys_b";
+    /// Results of keyed calls that are kept for good: hash of entity, player and key.
+    KeysLasting "keys_lasting";
     /// Where entities stand: entity.
     EntityHeads "entity_heads";
     /// Rows of entities: entity, key of the row.

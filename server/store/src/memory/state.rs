@@ -37,6 +37,8 @@ pub(super) struct State {
     claims: BTreeMap<(Space, RowKey), EntityId>,
     /// The generation that is written, and the one before it.
     results: [Results; 2],
+    /// Results that are kept for good.
+    lasting: Results,
     signals: BTreeMap<(EntityId, u64, u16), Signal>,
 }
 
@@ -76,7 +78,11 @@ impl State {
         }
         if let Some(result) = commit.result {
             let key = (commit.entity, result.user, result.key.clone());
-            self.results[0].insert(key, result);
+            let results = match result.request {
+                Some(_) => &mut self.lasting,
+                None => &mut self.results[0],
+            };
+            results.insert(key, result);
         }
         for (index, signal) in (0..=u16::MAX).zip(commit.signals) {
             self.signals
@@ -283,6 +289,7 @@ impl State {
         let key = (entity, user, key.to_owned());
         self.results
             .iter()
+            .chain([&self.lasting])
             .find_map(|results| results.get(&key))
             .cloned()
     }

@@ -117,6 +117,16 @@ async fn results_are_found_for_one_turn_and_not_for_two() {
         let found = owner.store.recall(entity(1), user(1), "key").await;
         assert_eq!(found.unwrap(), is_found.then_some(result));
     }
+    let mut lasting = keyed_result(1, "lasting", &[3]);
+    lasting.request = Some(vec![0x80]);
+    owner
+        .commit(|commit| commit.result = Some(lasting.clone()))
+        .await;
+    for _ in 0..3 {
+        harness.0.turn_results();
+    }
+    let found = owner.store.recall(entity(1), user(1), "lasting").await;
+    assert_eq!(found.unwrap(), Some(lasting));
 }
 
 #[tokio::test]

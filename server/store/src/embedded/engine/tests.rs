@@ -192,7 +192,7 @@ async fn keyed_results_outlive_one_turn_of_generations_and_not_two() {
     let remember = async |engine: &Engine, number: u8| {
         engine
             .write::<_, StoreError>(move |tx| {
-                tx.remember([number; 16], [number].as_slice().into());
+                tx.remember([number; 16], [number].as_slice().into(), false);
                 Ok(())
             })
             .await

@@ -27,10 +27,10 @@ pub(super) fn weight(commit: &Commit) -> usize {
         .signals
         .iter()
         .map(|signal| ROW_BYTES + signal.body.len());
-    let result = commit
-        .result
-        .as_ref()
-        .map_or(0, |result| ROW_BYTES + result.reply.len());
+    let result = commit.result.as_ref().map_or(0, |result| {
+        let request = result.request.as_ref().map_or(0, Vec::len);
+        ROW_BYTES + result.reply.len() + request
+    });
     2 * ROW_BYTES + rows + lists + entries.sum::<usize>() + signals.sum::<usize>() + result
 }
 
@@ -64,6 +64,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
         tx.remember(
             result_id(entity, result.user, &result.key),
             rows::encode(result),
+            result.request.is_some(),
         );
     }
     super::signals::put(tx, entity, commit.version, &commit.signals)?;

@@ -63,6 +63,7 @@ fn nth_commit(store: &Embedded, seq: u64) -> Commit {
         request_hash: [0; 16],
         reply: seq.to_be_bytes().to_vec(),
         at: seq,
+        request: None,
     });
     if !seq.is_multiple_of(3) {
         next.rows = vec![(b"newest".to_vec(), Some(seq.to_be_bytes().to_vec()))];
