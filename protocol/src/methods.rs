@@ -132,6 +132,26 @@ impl Target {
     }
 }
 
+/// What the idempotency key of a call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Key {
+    /// A call that writes may carry one. Its result is kept for 24 to 48 hours.
+    #[default]
+    Kept,
+    /// Every call carries one: it is the id of what the call makes, and its result is kept for good. The same key with another
+    /// request is refused with `key_reused`, whose `field` names what differs.
+    Lasting,
+}
+
+impl Key {
+    /// Whether results are kept for a day or two.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept)
+    }
+}
+
 /// One call: its request is the implementing type.
 pub trait Method: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What a successful call returns.
@@ -174,6 +194,9 @@ pub struct MethodInfo {
     /// Whom it acts on, and what must hold of them. Absent: nobody.
     #[serde(skip_serializing_if = "Target::is_nobody")]
     pub target: Target,
+    /// What its idempotency key is. Absent: what may be sent with every call that writes.
+    #[serde(skip_serializing_if = "Key::is_kept")]
+    pub key: Key,
 }
 
 impl MethodInfo {
@@ -203,6 +226,7 @@ impl MethodInfo {
             momentary: false,
             changes: Change::Nothing,
             target: Target::Nobody,
+            key: Key::Kept,
         }
     }
 }
@@ -278,6 +302,19 @@ macro_rules! for_each_method {
             90 chat::Typing => system::Done, Player, Room, Free, Reads, momentary = Yes;
             91 chat::SendEphemeral => system::Done, Player, Room, Chat, Reads, momentary = Yes;
             92 chat::EnterRoom => chat::RoomView, Player, Caller, Write, Writes, changes = Opens;
+
+            104 points::GetWallet => points::Wallet, Player, Caller, Read, Reads;
+            105 points::ListMovements => points::Movements, Player, Caller, Read, Reads;
+            106 points::SpendPoints => points::Movement, Player, Caller, Write, Writes, key = Lasting;
+            107 points::GivePoints => points::Movement, Player, Caller, Write, Writes, key = Lasting;
+            108 points::GrantPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            109 points::DeductPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            110 points::RefundPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            111 points::ExpirePoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            112 points::SetPointsAside => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            113 points::PostPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            114 points::VoidPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            115 points::ListPointsDays => points::PointsDays, Admin, Caller, Read, Reads;
         }
     };
 }
@@ -295,6 +332,9 @@ macro_rules! column {
     };
     (target $value:ident) => {
         Target::$value
+    };
+    (key $value:ident) => {
+        Key::$value
     };
 }
 
@@ -385,6 +425,22 @@ mod tests {
     #[test]
     fn sends_alone_keep_the_order_of_their_room() {
         assert_eq!(named(|method| method.order.is_some()), ["SendMessage"]);
+    }
+
+    #[test]
+    fn what_moves_points_has_a_lasting_key() {
+        let moves = METHODS
+            .iter()
+            .filter(|method| (106..=114).contains(&method.number));
+        for method in moves {
+            assert_eq!(
+                (method.effect, method.key),
+                (Effect::Writes, Key::Lasting),
+                "{}",
+                method.name
+            );
+        }
+        assert_eq!(named(|method| method.key == Key::Lasting).len(), 9);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::any::Any;
 
 use crate::codes::Fault;
 use crate::limits::{
-    PAGE_ITEMS_MAX, RETENTION_MESSAGES_MAX, RETENTION_MS_MAX, SLOW_MODE_MS_MAX, TIME_MS_MAX,
+    INTEGER_MAX, PAGE_ITEMS_MAX, RETENTION_MESSAGES_MAX, RETENTION_MS_MAX, SLOW_MODE_MS_MAX,
+    TIME_MS_MAX,
 };
 use crate::methods::Method;
-use crate::types::{accounts, chat, friends, inbox, profile, system};
+use crate::types::{accounts, chat, friends, inbox, points, profile, system};
 
 /// The range of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +170,16 @@ ranges! {
     chat::ReadHistory { limit: 1..=PAGE_ITEMS_MAX }
     friends::ListFriends { limit: 1..=PAGE_ITEMS_MAX }
 
+    points::ListMovements { since: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX, limit: 1..=PAGE_ITEMS_MAX }
+    points::SpendPoints { amount: 1..=INTEGER_MAX }
+    points::GivePoints { amount: 1..=INTEGER_MAX }
+    points::GrantPoints { amount: 1..=INTEGER_MAX }
+    points::DeductPoints { amount: 1..=INTEGER_MAX }
+    points::RefundPoints { amount: 1..=INTEGER_MAX }
+    points::ExpirePoints { amount: 1..=INTEGER_MAX }
+    points::SetPointsAside { amount: 1..=INTEGER_MAX, until: 0..=TIME_MS_MAX }
+    points::PostPoints { amount: 1..=INTEGER_MAX }
+
     // Both ways.
     chat::Retention { age_ms: 1..=RETENTION_MS_MAX, messages: 1..=RETENTION_MESSAGES_MAX }
 
@@ -193,6 +204,7 @@ ranges! {
     chat::MessageEdited { at: 0..=TIME_MS_MAX }
     chat::MessageDeleted { at: 0..=TIME_MS_MAX }
     chat::EphemeralSent { at: 0..=TIME_MS_MAX }
+    points::Movement { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
 }
 
 impl Ranged for inbox::InboxEntry {

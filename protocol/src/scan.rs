@@ -172,6 +172,23 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
+    /// The keys of a map with the bytes of their values, in their order; for bytes that [`Self::map`] took. What is no map has
+    /// none, and a key that is no text counts as an empty one.
+    pub fn fields(bytes: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
+        let mut scanner = Scanner::new(bytes);
+        let entries = scanner.map_len().unwrap_or(0);
+        let mut fields = Vec::with_capacity(entries);
+        for _ in 0..entries {
+            let key = scanner.value(1).ok();
+            let key = key.and_then(|key| Scanner::new(key).text().ok());
+            let Ok(value) = scanner.value(1) else {
+                break;
+            };
+            fields.push((key.unwrap_or_default(), value));
+        }
+        fields
+    }
+
     fn map_len(&mut self) -> Result<usize, Malformed> {
         let length = match self.byte()? {
             marker @ 0x80..=0x8f => usize::from(marker & 0x0f),

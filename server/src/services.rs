@@ -1,10 +1,12 @@
 //! Calls that run for their caller, area by area.
 //!
 //! - [`accounts`]: sign-in, sessions, passwords; [`profile`]: what players show of themselves;
+//! - [`points`]: what players own, earn and spend;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod friends;
+pub mod points;
 pub mod presence;
 pub mod profile;
 
@@ -19,6 +21,7 @@ use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::friends::FriendService;
+use self::points::PointsService;
 use self::presence::PresenceService;
 use self::profile::ProfileService;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
@@ -40,6 +43,8 @@ pub struct Services {
     pub profile: Arc<ProfileService>,
     /// Friends and blocks.
     pub friends: Arc<FriendService>,
+    /// Points.
+    pub points: PointsService,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -111,7 +116,7 @@ impl Services {
                 masters: config.masters,
             },
             players,
-            owners.staff,
+            owners.staff.clone(),
             config.reset_delivery,
             config.accounts,
             now,
@@ -128,7 +133,7 @@ impl Services {
                     rooms: room_store.clone(),
                     owners: rooms.clone(),
                     players: player_store.clone(),
-                    player_owners,
+                    player_owners: player_owners.clone(),
                 },
                 registry.clone(),
                 profile.clone(),
@@ -137,6 +142,7 @@ impl Services {
             ),
             profile,
             friends,
+            points: PointsService::new(player_store.clone(), player_owners, owners.staff.clone()),
             presence,
             rooms,
             room_store,

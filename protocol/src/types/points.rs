@@ -77,6 +77,238 @@ pub enum MovementState {
     Void,
 }
 
+/// What a player has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GetWallet {
+    /// The player; the caller when absent. Another one's wallet is for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+}
+
+/// Reply to [`GetWallet`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Wallet {
+    /// What the player has, in points. Below 0 only after a purchase was refunded.
+    pub balance: i64,
+    /// What of that can be spent: without what is pending.
+    pub available: i64,
+    /// Number of the newest movement; 0 before the first.
+    pub head: u64,
+}
+
+/// The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have
+/// fewer than asked for, or none, though there are more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ListMovements {
+    /// The player; the caller when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// From where on: absent for the newest, newest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<MovementsFrom>,
+    /// Only those that take from this account or give to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<PointsAccount>,
+    /// Only those for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<PointsReason>,
+    /// Only those at this time or later, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Only those before this time, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// At most 200; 50 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Where a page of movements begins, and in which direction it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MovementsFrom {
+    /// Behind this number, oldest first; 0 for the first.
+    After(u64),
+    /// Before this number, newest first.
+    Before(u64),
+}
+
+/// Reply to [`ListMovements`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Movements {
+    /// In the order asked for.
+    pub movements: Vec<Movement>,
+    /// Where the next page begins; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<MovementsFrom>,
+}
+
+/// The caller spends points. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SpendPoints {
+    /// How many, at least 1.
+    pub amount: u64,
+    /// What for, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// The caller gives points to another player, who finds `points_received` in the inbox. What the other can't take, because of a block or
+/// because the account has ended, comes back with `points_returned`. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GivePoints {
+    /// Who gets them.
+    pub user: UserId,
+    /// How many, at least 1.
+    pub amount: u64,
+    /// A few words, at most 512 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Gives a player points. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GrantPoints {
+    /// The player.
+    pub user: UserId,
+    /// How many, at least 1.
+    pub amount: u64,
+    /// What for, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Why, at most 512 bytes.
+    pub note: String,
+}
+
+/// Takes points that a player can spend. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeductPoints {
+    /// The player.
+    pub user: UserId,
+    /// How many, at least 1.
+    pub amount: u64,
+    /// What for, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Why, at most 512 bytes.
+    pub note: String,
+}
+
+/// Gives back what a player has spent by one movement. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RefundPoints {
+    /// The player.
+    pub user: UserId,
+    /// Number of the movement by which they were spent.
+    pub movement: u64,
+    /// How many of them; all that are left when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
+    /// Why, at most 512 bytes.
+    pub note: String,
+}
+
+/// Takes points whose time is over. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExpirePoints {
+    /// The player.
+    pub user: UserId,
+    /// How many, at least 1.
+    pub amount: u64,
+    /// What of, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// Sets aside points that a player is to spend. They can't be spent otherwise until they are posted or voided, or the time is over. The
+/// key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SetPointsAside {
+    /// The player.
+    pub user: UserId,
+    /// How many, at least 1.
+    pub amount: u64,
+    /// Until when, in milliseconds since 1970: at most 30 days from now.
+    pub until: u64,
+    /// What for, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// A few words, at most 512 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Has points spent that were set aside, all or a part; the rest is free again. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PostPoints {
+    /// The player.
+    pub user: UserId,
+    /// Number of the movement that set them aside.
+    pub movement: u64,
+    /// How many of them; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
+}
+
+/// Frees points that were set aside. The key is the movement's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VoidPoints {
+    /// The player.
+    pub user: UserId,
+    /// Number of the movement that set them aside.
+    pub movement: u64,
+}
+
+/// What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ListPointsDays {
+    /// The day, in days since 1970-01-01 UTC.
+    pub day: u32,
+    /// The last player of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<UserId>,
+}
+
+/// Reply to [`ListPointsDays`]: sums over the players of this page, which are to be added up over the pages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PointsDays {
+    /// How many players moved points.
+    pub players: u64,
+    /// What each account gave and got on the day. Accounts that nothing moved in are left out.
+    pub accounts: Vec<AccountDay>,
+    /// The last player of the page, if more follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<UserId>,
+}
+
+/// What one account gave and got on a day, of some players.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AccountDay {
+    /// The account.
+    pub account: PointsAccount,
+    /// What it gave.
+    pub debits: u64,
+    /// What it got.
+    pub credits: u64,
+}
+
 /// One line of a player's books. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

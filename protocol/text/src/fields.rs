@@ -3,7 +3,7 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::{accounts, chat, friends, presence, profile, system};
+use pitturu_protocol::types::{accounts, chat, friends, points, presence, profile, system};
 
 use crate::kind::Kind;
 
@@ -140,4 +140,16 @@ texts! {
     chat::Typing {}
     chat::SendEphemeral { text: Message }
     chat::EnterRoom { handle: RoomName }
+    points::GetWallet {}
+    points::ListMovements {}
+    points::SpendPoints { reference: Reference }
+    points::GivePoints { note: Note }
+    points::GrantPoints { reference: Reference, note: Note }
+    points::DeductPoints { reference: Reference, note: Note }
+    points::RefundPoints { note: Note }
+    points::ExpirePoints { reference: Reference }
+    points::SetPointsAside { reference: Reference, note: Note }
+    points::PostPoints {}
+    points::VoidPoints {}
+    points::ListPointsDays {}
 }

@@ -3,7 +3,8 @@
 use pitturu_protocol::limits::{
     DEVICE_BYTES_MAX, EMAIL_BYTES_MAX, GUEST_SECRET_CHARS_MAX, GUEST_SECRET_CHARS_MIN,
     LANGUAGE_BYTES_MAX, NAME_BYTES_MAX, NAME_CHARS_MAX, NOTE_BYTES_MAX, PASSWORD_BYTES_MAX,
-    PASSWORD_CHARS_MIN, ROOM_NAME_BYTES_MAX, ROOM_NAME_CHARS_MAX, TEXT_BYTES_MAX,
+    PASSWORD_CHARS_MIN, REFERENCE_BYTES_MAX, ROOM_NAME_BYTES_MAX, ROOM_NAME_CHARS_MAX,
+    TEXT_BYTES_MAX,
 };
 
 use crate::characters::{check_line, check_lines, check_typed, count, shows_something};
@@ -59,6 +60,8 @@ kinds! {
     Email "e-mail address",
     /// What a device calls itself: one line; empty for none.
     Device "device",
+    /// What a movement of points is for, an item, an order: one line; empty for none.
+    Reference "reference",
     /// The address or key of a picture: one line, kept as written; empty for none.
     Address "address",
     /// A language tag; empty for none.
@@ -97,6 +100,7 @@ impl Kind {
             Self::Secret => SECRET.settle(text)?,
             Self::Email => email(text)?,
             Self::Device => DEVICE.settle(text)?,
+            Self::Reference => REFERENCE.settle(text)?,
             Self::Address => address(text)?,
             Self::Language => language(text)?,
         };
@@ -131,6 +135,13 @@ const DEVICE: Line = Line {
     takes: "The name of a device is one line of at most 128 bytes.",
     chars_max: DEVICE_BYTES_MAX,
     bytes_max: DEVICE_BYTES_MAX,
+    may_be_empty: true,
+};
+
+const REFERENCE: Line = Line {
+    takes: "A reference is one line of at most 128 bytes.",
+    chars_max: REFERENCE_BYTES_MAX,
+    bytes_max: REFERENCE_BYTES_MAX,
     may_be_empty: true,
 };
 

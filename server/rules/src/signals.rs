@@ -1,6 +1,7 @@
 //! What one entity tells another.
 
 use crate::friends::FriendSignal;
+use crate::points::PointsSignal;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -26,6 +27,8 @@ pub enum PlayerSignal {
     },
     /// From another player.
     Friend(FriendSignal),
+    /// From another player's books.
+    Points(PointsSignal),
     /// From who keeps roles: the player's role is this one.
     Role {
         /// The role.

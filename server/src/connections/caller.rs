@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Identity;
@@ -21,6 +22,8 @@ pub struct IdempotencyKey {
     /// key decided since then need not look this one up. It is the client's word, and may lie above the room's
     /// newest. Absent: a result may be of any time within which results are kept.
     pub first_head: Option<u64>,
+    /// The encoded request of a call whose key is [`Key::Lasting`](pitturu_protocol::methods::Key::Lasting): its result is kept with it for good.
+    pub lasting: Option<Bytes>,
 }
 
 /// One call's caller.

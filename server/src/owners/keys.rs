@@ -5,11 +5,12 @@
 //! if there were one, would have been decided since; and here is every key decided since [`Keys::known_from`].
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::scan::Scanner;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::KeyedResult;
 
@@ -42,14 +43,16 @@ pub enum Seen {
 struct Held<W> {
     method: u16,
     request_hash: [u8; 16],
+    lasting: Option<Bytes>,
     state: State<W>,
 }
 
 impl<W> Held<W> {
-    const fn of(key: &IdempotencyKey) -> Self {
+    fn of(key: &IdempotencyKey) -> Self {
         Self {
             method: key.method,
             request_hash: key.request_hash,
+            lasting: key.lasting.clone(),
             state: State::InFlight(Vec::new()),
         }
     }
@@ -126,9 +129,8 @@ impl<W> Keys<W> {
                 return Ok(if is_first { Seen::First } else { Seen::LookUp });
             }
         };
-        if held.method != key.method || held.request_hash != key.request_hash {
-            return Err(Fault::of(Code::KeyReused));
-        }
+        let earlier = (held.method, held.request_hash, held.lasting.as_deref());
+        check_request(earlier, key)?;
         match &mut held.state {
             State::InFlight(waiters) => {
                 waiters.push(waiter());
@@ -222,11 +224,51 @@ pub fn of_this_request(
     key: &IdempotencyKey,
 ) -> Result<Option<Bytes>, Fault> {
     match found {
-        Some(result) if result.method != key.method || result.request_hash != key.request_hash => {
-            Err(Fault::of(Code::KeyReused))
+        Some(result) => {
+            let earlier = (
+                result.method,
+                result.request_hash,
+                result.request.as_deref(),
+            );
+            check_request(earlier, key)?;
+            Ok(Some(result.reply.into()))
         }
-        found => Ok(found.map(|result| result.reply.into())),
+        None => Ok(None),
     }
+}
+
+/// Refuses a key that came with another request, and says which field of it differs, if the earlier one is there to compare.
+fn check_request(
+    (method, hash, request): (u16, [u8; 16], Option<&[u8]>),
+    key: &IdempotencyKey,
+) -> Result<(), Fault> {
+    if method == key.method && hash == key.request_hash {
+        return Ok(());
+    }
+    let differs = match (request, &key.lasting) {
+        (Some(earlier), Some(request)) if method == key.method => differing(earlier, request),
+        _ => None,
+    };
+    let fault = Fault::of(Code::KeyReused);
+    Err(match differs {
+        Some(field) => fault.of_field(&field),
+        None => fault,
+    })
+}
+
+/// The first field, in the order of names, that one of two encoded requests has otherwise than the other.
+fn differing(one: &[u8], other: &[u8]) -> Option<String> {
+    let fields = |bytes| {
+        Scanner::fields(bytes)
+            .into_iter()
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (one, other) = (fields(one), fields(other));
+    let names = one.keys().chain(other.keys()).collect::<BTreeSet<_>>();
+    let mut differing = names
+        .into_iter()
+        .filter(|name| one.get(*name) != other.get(*name));
+    differing.next().map(|name| (*name).to_owned())
 }
 
 /// What to store of a keyed call.
@@ -238,6 +280,7 @@ pub fn result(user: UserId, key: &IdempotencyKey, reply: Vec<u8>) -> KeyedResult
         request_hash: key.request_hash,
         reply,
         at: now_ms(),
+        request: key.lasting.as_deref().map(<[u8]>::to_vec),
     }
 }
 
@@ -253,6 +296,45 @@ mod tests {
             method: 8,
             request_hash: [1; 16],
             first_head,
+            lasting: None,
+        }
+    }
+
+    #[test]
+    fn of_a_lasting_key_the_field_that_differs_is_named() {
+        let request = |amount: u64, note: Option<&str>| {
+            let mut body = vec![("amount", amount.to_string())];
+            body.extend(note.map(|note| ("note", note.to_owned())));
+            let body: BTreeMap<_, _> = body.into_iter().collect();
+            IdempotencyKey {
+                request_hash: [u8::try_from(amount).unwrap(); 16],
+                lasting: Some(pitturu_protocol::codec::encode(&body).into()),
+                ..key("k", None)
+            }
+        };
+        let first = request(1, None);
+        let stored = || Some(result(USER, &first, vec![9]));
+        assert_eq!(
+            of_this_request(stored(), &first),
+            Ok(Some(Bytes::from(vec![9])))
+        );
+        let mut other_note = request(1, Some("x"));
+        other_note.request_hash = [7; 16];
+        let mut keys = Keys::new(None);
+        keys.begin(USER, &first);
+        for (other, field) in [(request(2, None), "amount"), (other_note, "note")] {
+            let fault = of_this_request(stored(), &other).expect_err("another request");
+            assert_eq!(
+                (fault.code, fault.field.as_deref()),
+                (Code::KeyReused, Some(field))
+            );
+            let fault = keys
+                .see(USER, &other, 0, || ())
+                .expect_err("another request");
+            assert_eq!(
+                (fault.code, fault.field.as_deref()),
+                (Code::KeyReused, Some(field))
+            );
         }
     }
 

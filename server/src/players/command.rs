@@ -8,6 +8,7 @@ use pitturu_rules::accounts::{
     SessionRow,
 };
 use pitturu_rules::friends::Other;
+use pitturu_rules::points;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -26,8 +27,48 @@ pub enum Ask {
     Tell(InboxEntry),
     /// These rooms have ended: they leave the list of rooms.
     ForgetRooms(Vec<RoomId>),
+    /// Something of the points. Answers a `Movement`.
+    Points(Box<PointsAsk>),
     /// Something of the account, by a call on this connection, which still gets its answer when its session ends.
     Account(Box<AccountAsk>, ConnectionId),
+}
+
+/// What is asked of a player's books.
+#[derive(Clone, Debug)]
+pub struct PointsAsk {
+    /// What.
+    pub wish: PointsWish,
+    /// The key of the call, which is the movement's id.
+    pub id: Option<String>,
+    /// The admin or service who asks, if it is not the player.
+    pub by: Option<UserId>,
+    /// What it is for.
+    pub reference: Option<String>,
+    /// What is said of it.
+    pub note: Option<String>,
+}
+
+/// What is to be done with points.
+#[derive(Clone, Debug)]
+pub enum PointsWish {
+    /// Give so many.
+    Grant(u64),
+    /// Take so many.
+    Deduct(u64),
+    /// Spend so many.
+    Spend(u64),
+    /// Give back what was spent by this movement, so many or what is left.
+    Refund(u64, Box<points::Entry>, Option<u64>),
+    /// Take so many, whose time is over.
+    Expire(u64),
+    /// Give so many to another player.
+    Give(UserId, u64),
+    /// Set so many aside until this time.
+    SetAside(u64, u64),
+    /// Spend what was set aside by this movement, so many or all.
+    Post(u64, Option<u64>),
+    /// Free what was set aside by this movement.
+    Void(u64),
 }
 
 /// What is asked of an account.

@@ -12,6 +12,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
 use pitturu_rules::friends::FriendEffects;
 use pitturu_rules::lists::Offer;
+use pitturu_rules::points::PointsEffects;
 use pitturu_rules::signals::{PlayerSignal, RoomSignal};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Commit, EntityId, Kind, Signal};
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 use super::command::Ask;
 use super::player::Player;
-use super::store::{counts_row, offer_row, relation_row, room_row};
+use super::store::{counts_row, offer_row, points, relation_row, room_row};
 use super::{Environment, PLAYER};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
@@ -41,6 +42,7 @@ pub struct Effects {
     rooms: Vec<(RoomId, bool)>,
     offers: Vec<(RoomId, Option<Offer>)>,
     inbox: Vec<(InboxEntry, u64)>,
+    points: PointsEffects,
     /// Entries of the inbox that go.
     dropped: Vec<u64>,
     /// A commit is made, whatever it holds.
@@ -57,6 +59,7 @@ impl Default for Effects {
             rooms: Vec::new(),
             offers: Vec::new(),
             inbox: Vec::new(),
+            points: PointsEffects::default(),
             dropped: Vec::new(),
             is_committed_anyway: false,
             by: NO_CONNECTION,
@@ -127,6 +130,7 @@ impl Decisions for Player {
             && effects.rooms.is_empty()
             && effects.offers.is_empty()
             && effects.inbox.is_empty()
+            && effects.points.is_empty()
             && effects.dropped.is_empty()
     }
 
@@ -148,12 +152,13 @@ impl Decisions for Player {
         commit
             .rows
             .extend(offers.map(|(room, offer)| offer_row(*room, offer.as_ref())));
+        self.put_points(commit, &mut effects, now);
         self.put_inbox(commit, &effects);
         News {
             account: effects.account.news,
             by: effects.by,
             friendships: effects.friends.friendships,
-            has_inbox_grown: !commit.entries.is_empty(),
+            has_inbox_grown: !effects.inbox.is_empty(),
         }
     }
 
@@ -194,6 +199,18 @@ impl Player {
                 to: environment.direct_rooms.entity_of(self.user, *other),
                 body: encoded(&signal),
             });
+        }
+    }
+
+    /// What moves points, what is told of it, and what the player finds of it in the inbox.
+    fn put_points(&self, commit: &mut Commit, effects: &mut Effects, now: u64) {
+        points::put(commit, self.user, &effects.points);
+        let signals = effects.points.signals.drain(..);
+        let signals = signals.map(|(to, signal)| (to, PlayerSignal::Points(signal)));
+        let signals = signals.map(|(to, signal)| super::signal(to, &signal));
+        commit.signals.extend(signals);
+        for entry in std::mem::take(&mut effects.points.inbox) {
+            self.take_entry(entry, now, effects);
         }
     }
 

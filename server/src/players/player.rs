@@ -4,6 +4,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_rules::accounts::Account;
 use pitturu_rules::friends::Relations;
 use pitturu_rules::lists::{InboxMarks, Offers};
+use pitturu_rules::points::Wallet;
 use pitturu_store::entities::StreamHead;
 
 /// A player's entity in memory.
@@ -21,4 +22,6 @@ pub struct Player {
     pub marks: InboxMarks,
     /// The rooms that others offer.
     pub offers: Offers,
+    /// The player's points.
+    pub wallet: Wallet,
 }

@@ -17,7 +17,7 @@ use pitturu_store::entities::{Entities, EntityId, Kind, LoadedPart, Part, Row, R
 
 pub use self::live_staff::LiveStaff;
 use super::Environment;
-use crate::connections::caller::IdempotencyKey;
+use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::answering::{Answered, Loaded};
@@ -119,5 +119,21 @@ impl StaffOwner {
     pub async fn role_of(&self, shown: Shown, now: u64) -> Result<Role, Fault> {
         let Answered { body, .. } = self.ask_under(ID, Ask::RoleOf(shown), None, now).await?;
         codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
+    }
+
+    /// A caller whom the staff knows as an admin at this moment: what the connection shows may be behind.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], and those of the store.
+    pub async fn admin(&self, caller: &Caller) -> Result<Shown, Fault> {
+        let identity = caller.identity()?;
+        let by = Shown {
+            user: identity.user,
+            role: identity.role,
+        };
+        match self.role_of(by, caller.now).await? {
+            Role::Admin => Ok(by),
+            Role::Moderator | Role::Player => Err(Fault::of(Code::Forbidden)),
+        }
     }
 }

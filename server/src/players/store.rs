@@ -1,10 +1,11 @@
 //! How players are stored: their rows, and what anyone reads of them.
 //!
-//! Stream 0 of a player's entity is the inbox. Its rows are account, sessions and reset tokens, how the player stands to others,
+//! Stream 0 of a player's entity is the inbox, stream 1 the ledger of points; see `points`. Its rows are account, sessions and reset tokens, how the player stands to others,
 //! with two numbers of them for whoever asks before a request, and the list of rooms. A user name, or a guest's secret, leads to the
 //! player by a claim; see `accounts`.
 
 mod accounts;
+pub(super) mod points;
 
 use std::sync::Arc;
 
@@ -181,6 +182,7 @@ impl PlayerStore {
         let mut parts = families
             .map(|family| Part::Rows(RowRange::prefix(family)))
             .to_vec();
+        parts.extend(points::parts());
         parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
         let undelivered = undelivered(&self.entities, entity).await?;
@@ -194,20 +196,24 @@ impl PlayerStore {
                     inbox: StreamHead::default(),
                     marks: InboxMarks::default(),
                     offers: Offers::default(),
+                    wallet: points::load(user, &[])?,
                 },
                 undelivered,
             });
         };
-        let (rows, marks, offers, account) = match loaded.parts.as_slice() {
+        let (rows, marks, offers, wallet, account) = match loaded.parts.as_slice() {
             [
                 LoadedPart::Rows(rows),
                 LoadedPart::Rows(marks),
                 LoadedPart::Rows(offers),
+                points @ LoadedPart::Rows(_),
+                ledger @ LoadedPart::Newest(_),
                 account @ ..,
             ] => (
                 relations(rows)?,
                 inbox_marks(marks)?,
                 room_offers(offers)?,
+                points::load(user, &[points.clone(), ledger.clone()])?,
                 account,
             ),
             _ => return Err(StoreError::damaged("a player was loaded in other parts")),
@@ -221,6 +227,7 @@ impl PlayerStore {
                 inbox: loaded.head.streams[usize::from(INBOX)],
                 marks,
                 offers,
+                wallet,
             },
             undelivered,
         })

@@ -39,6 +39,7 @@ pub(crate) fn key(text: &str, method: u16, request: u8) -> IdempotencyKey {
         method,
         request_hash: [request; 16],
         first_head: None,
+        lasting: None,
     }
 }
 

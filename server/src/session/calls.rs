@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::methods::{Access, Change, Effect, Method, MethodInfo, Target};
+use pitturu_protocol::methods::{Access, Change, Effect, Key, Method, MethodInfo, Target};
 use pitturu_protocol::types;
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
@@ -81,7 +81,15 @@ pub fn begin(
             method: incoming.method,
             request_hash: request_hash(incoming.body),
             first_head: incoming.first_head,
+            lasting: match method.key {
+                Key::Kept => None,
+                Key::Lasting => Some(Bytes::copy_from_slice(incoming.body)),
+            },
         }),
+        (_, None) if method.key == Key::Lasting => {
+            let text = "an idempotency key, which is the id of what the call makes";
+            return Err(Fault::invalid("key", text));
+        }
         _ => None,
     };
     let call = Call {

@@ -17,6 +17,10 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
 };
+use pitturu_protocol::types::points::{
+    DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
+    PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
+};
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
@@ -94,6 +98,21 @@ macro_rules! served_by {
         )*
     };
 }
+
+served_by!(points:
+    get_wallet GetWallet,
+    list_movements ListMovements,
+    spend SpendPoints,
+    give GivePoints,
+    grant GrantPoints,
+    deduct DeductPoints,
+    refund RefundPoints,
+    expire ExpirePoints,
+    set_aside SetPointsAside,
+    post PostPoints,
+    void VoidPoints,
+    list_days ListPointsDays,
+);
 
 served_by!(accounts:
     upgrade_guest UpgradeGuest,

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod order;
 mod pages;
+mod points;
 mod presence;
 mod rights;
 mod roles;
@@ -64,6 +65,14 @@ const fn open(room: RoomId) -> OpenRoom {
         room,
         seq: None,
         rev: None,
+    }
+}
+
+/// The inbox, from its beginning.
+fn inbox() -> Resume {
+    Resume {
+        inbox: Some(0),
+        rooms: Vec::new(),
     }
 }
 

@@ -50,7 +50,7 @@ pub struct PointsEffects {
 impl PointsEffects {
     /// Whether nothing has changed.
     pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.signals.is_empty()
     }
 }
 

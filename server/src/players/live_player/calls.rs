@@ -1,9 +1,11 @@
 //! What a player asks of their own entity.
 
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_rules::friends;
+use pitturu_rules::points::wallet::About;
+use pitturu_rules::points::{PointsCommit, PointsEffects};
 
-use super::super::command::Ask;
+use super::super::command::{Ask, PointsAsk, PointsWish};
 use super::super::store::FriendRow;
 use super::{Effects, Moment, Player, encoded};
 
@@ -41,6 +43,7 @@ impl Player {
                 self.take_entry(entry, now, effects);
                 Vec::new()
             }
+            Ask::Points(ask) => self.move_points(&ask, now, &mut effects.points)?,
             Ask::Account(ask, by) => {
                 effects.by = by;
                 self.decide_account(*ask, now, effects)?
@@ -52,5 +55,43 @@ impl Player {
                 Vec::new()
             }
         })
+    }
+
+    fn move_points(
+        &mut self,
+        ask: &PointsAsk,
+        now: u64,
+        effects: &mut PointsEffects,
+    ) -> Result<Vec<u8>, Fault> {
+        if !self.account.row().is_some() {
+            return Err(Fault::of(Code::NotFound));
+        }
+        let commit = &PointsCommit {
+            id: ask.id.as_deref(),
+            by: ask.by,
+            at: now,
+        };
+        let note = ask.note.as_deref();
+        let about = About {
+            reference: ask.reference.as_deref(),
+            note,
+        };
+        let wallet = &mut self.wallet;
+        let moved = match &ask.wish {
+            PointsWish::Grant(amount) => wallet.grant(commit, *amount, about, effects),
+            PointsWish::Deduct(amount) => wallet.deduct(commit, *amount, about, effects),
+            PointsWish::Spend(amount) => wallet.spend(commit, *amount, about, effects),
+            PointsWish::Refund(of, spent, amount) => {
+                wallet.refund(commit, (*of, spent), *amount, note, effects)
+            }
+            PointsWish::Expire(amount) => wallet.expire(commit, *amount, about, effects),
+            PointsWish::Give(to, amount) => wallet.give(commit, (*to, *amount), note, effects),
+            PointsWish::SetAside(amount, until) => {
+                wallet.set_aside(commit, (*amount, *until), about, effects)
+            }
+            PointsWish::Post(of, amount) => wallet.post_pending(commit, *of, *amount, effects),
+            PointsWish::Void(of) => wallet.void_pending(commit, *of, effects),
+        };
+        Ok(encoded(&moved?))
     }
 }

@@ -23,6 +23,13 @@ impl Player {
                     .inbox
                     .extend(friends.inbox.drain(..).map(|entry| (entry, at)));
             }
+            Ok(PlayerSignal::Points(signal)) => {
+                let user = UserId::from_bytes(from.id());
+                // Whoever has no account has no wallet either.
+                let takes = self.account.row().is_some() && self.relations.may_reach(user);
+                let points = &mut effects.points;
+                self.wallet.apply(user, signal, takes, now_ms(), points);
+            }
             Ok(PlayerSignal::Role { role, at }) => self.apply_role(role, at, effects),
             // It would be no better the next time.
             Err(error) => {

@@ -228,7 +228,7 @@ impl AccountService {
         caller: &Caller,
         request: IssuePasswordReset,
     ) -> Result<PasswordReset, Fault> {
-        let admin = self.admin(caller).await?.user;
+        let admin = self.staff.admin(caller).await?.user;
         let user = request.user;
         let account = self.players.store.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
@@ -251,7 +251,7 @@ impl AccountService {
                 token = made;
             }
         }
-        self.admin(caller).await?;
+        self.staff.admin(caller).await?;
         tracing::info!(%admin, %user, "issued a password-reset token");
         Ok(PasswordReset {
             token: token.text,
@@ -275,15 +275,6 @@ impl AccountService {
             tracing::info!(admin = %by.user, %user, ?role, "set a role");
         }
         Ok(Done {})
-    }
-
-    /// The caller, whom the staff knows as an admin at this moment: what the connection shows may be behind.
-    async fn admin(&self, caller: &Caller) -> Result<Shown, Fault> {
-        let by = shown(caller.identity()?);
-        match self.staff.role_of(by, caller.now).await? {
-            Role::Admin => Ok(by),
-            Role::Moderator | Role::Player => Err(Fault::of(Code::Forbidden)),
-        }
     }
 
     fn new_reset(&self, version: u64, issued_by: Option<UserId>, caller: &Caller) -> ResetRow {

@@ -293,6 +293,7 @@ pub(crate) fn keyed<M: Method>(caller: Caller, key: &str, request: &M) -> Caller
             method: M::NUMBER,
             request_hash: digest[..16].try_into().unwrap(),
             first_head: None,
+            lasting: None,
         }),
         ..caller
     }

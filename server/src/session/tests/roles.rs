@@ -10,6 +10,10 @@ use pitturu_protocol::methods::{Access, METHODS};
 use pitturu_protocol::types::accounts::{
     IssuePasswordReset, Login, LogoutEverywhere, ResetPassword, Role, SetRole,
 };
+use pitturu_protocol::types::points::{
+    DeductPoints, ExpirePoints, GrantPoints, ListPointsDays, PostPoints, RefundPoints,
+    SetPointsAside, VoidPoints,
+};
 
 use super::world::{Client, Raw, World};
 use crate::connections::link::memory::Options;
@@ -67,6 +71,49 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
                 Raw::of(&IssuePasswordReset { user: root }),
                 Raw::of(&IssuePasswordReset { user: deputy }),
             ],
+            (_, "GrantPoints") => vec![Raw::of(&GrantPoints {
+                user: deputy,
+                amount: 1,
+                reference: None,
+                note: String::new(),
+            })],
+            (_, "DeductPoints") => vec![Raw::of(&DeductPoints {
+                user: root,
+                amount: 1,
+                reference: None,
+                note: String::new(),
+            })],
+            (_, "RefundPoints") => vec![Raw::of(&RefundPoints {
+                user: deputy,
+                movement: 1,
+                amount: None,
+                note: String::new(),
+            })],
+            (_, "ExpirePoints") => vec![Raw::of(&ExpirePoints {
+                user: root,
+                amount: 1,
+                reference: None,
+            })],
+            (_, "SetPointsAside") => vec![Raw::of(&SetPointsAside {
+                user: root,
+                amount: 1,
+                until: 1,
+                reference: None,
+                note: None,
+            })],
+            (_, "PostPoints") => vec![Raw::of(&PostPoints {
+                user: root,
+                movement: 1,
+                amount: None,
+            })],
+            (_, "VoidPoints") => vec![Raw::of(&VoidPoints {
+                user: root,
+                movement: 1,
+            })],
+            (_, "ListPointsDays") => vec![Raw::of(&ListPointsDays {
+                day: 1,
+                after: None,
+            })],
             (_, name) => panic!("add {name} here: who decides that its caller may?"),
         };
         for (number, raw) in raws.iter().enumerate() {
@@ -77,7 +124,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 5);
+    assert_eq!(tried, 13);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

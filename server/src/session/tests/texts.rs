@@ -4,7 +4,7 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::methods::METHODS;
+use pitturu_protocol::methods::{Access, METHODS};
 use pitturu_protocol::types::accounts::{ChangePassword, Login, LoginGuest, Register};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, KickMember, ListBans, ListRooms, React, ReadHistory, RoomKind, RoomView,
@@ -119,7 +119,9 @@ const NOT_A_QUERY: &[(&str, &str)] = &[
 fn hostile(kind: Kind) -> Vec<(&'static str, &'static str)> {
     let lists: &[&[(&str, &str)]] = match kind {
         Kind::DisplayName | Kind::RoomName => &[NOT_A_LINE, NOT_A_NAME],
-        Kind::Device | Kind::Address | Kind::NewPassword | Kind::Secret => &[NOT_A_LINE],
+        Kind::Device | Kind::Reference | Kind::Address | Kind::NewPassword | Kind::Secret => {
+            &[NOT_A_LINE]
+        }
         Kind::Note => &[NOT_A_NOTE],
         Kind::Username => &[NOT_A_USERNAME],
         Kind::Reaction => &[NOT_A_REACTION],
@@ -162,6 +164,12 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "UpdateRoom" => json!({"room": room}),
         "SendMessage" | "SendEphemeral" => json!({"room": room, "text": ""}),
         "EditMessage" => json!({"room": room, "seq": 1, "text": ""}),
+        "SpendPoints" => json!({"amount": 1}),
+        "GivePoints" => json!({"user": user, "amount": 1}),
+        "GrantPoints" | "DeductPoints" => json!({"user": user, "amount": 1, "note": ""}),
+        "RefundPoints" => json!({"user": user, "movement": 1, "note": ""}),
+        "ExpirePoints" => json!({"user": user, "amount": 1}),
+        "SetPointsAside" => json!({"user": user, "amount": 1, "until": 1}),
         "React" => json!({"room": room, "seq": 1, "emoji": "👍", "on": true}),
         other => panic!("{other} has texts and is not tried here"),
     }
@@ -170,6 +178,7 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
 struct Scene {
     world: World,
     owner: Client,
+    admin: Client,
     member: Client,
     users: [UserId; 2],
     room: RoomId,
@@ -183,9 +192,11 @@ impl Scene {
         let (mut member, two) = world.guest("member", Options::default()).await;
         let room = owner.create_room().await;
         member.join(room).await;
+        let (admin, _) = world.registered("root").await;
         Self {
             world,
             owner,
+            admin,
             member,
             users: [one, two].map(|who| who.identity.user),
             room,
@@ -204,7 +215,11 @@ impl Scene {
         };
         self.calls += 1;
         let key = format!("call {}", self.calls);
-        self.owner.call_raw(&raw, &key).await
+        let caller = match info.map(|info| info.access) {
+            Some(Access::Admin) => &mut self.admin,
+            _ => &mut self.owner,
+        };
+        caller.call_raw(&raw, &key).await
     }
 
     async fn create(&mut self, kind: RoomKind, name: &str, topic: Option<&str>) -> RoomView {

@@ -175,6 +175,7 @@ fn with_result_and_signal(commit: &mut Commit) {
         request_hash: [0; 16],
         reply: vec![1],
         at: 1,
+        request: None,
     });
     commit.signals.push(Signal {
         to: players::entity(user(5)),

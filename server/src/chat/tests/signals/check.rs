@@ -206,6 +206,7 @@ impl Replayed {
                     inbox.append(&mut effects.inbox);
                 }
                 PlayerSignal::Role { .. } => panic!("{name}: nobody sets roles here"),
+                PlayerSignal::Points(_) => panic!("{name}: rooms move no points"),
             }
         }
         self.relations = relations.rows().collect();

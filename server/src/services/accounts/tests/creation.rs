@@ -147,6 +147,7 @@ async fn create(players: &Players, key: u8) -> Result<Creation, Fault> {
         method: 1,
         request_hash: [key; 16],
         first_head: None,
+        lasting: None,
     };
     players
         .create(&caller(), name(), ids, make, Some(key))

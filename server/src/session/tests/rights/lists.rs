@@ -37,7 +37,9 @@ fn by(entry: &InboxEntry) -> Option<UserId> {
         InboxEntry::FriendRequested { user, .. }
         | InboxEntry::FriendAccepted { user, .. }
         | InboxEntry::FriendRemoved { user }
-        | InboxEntry::DirectOpened { user, .. } => Some(*user),
+        | InboxEntry::DirectOpened { user, .. }
+        | InboxEntry::PointsReceived { user, .. }
+        | InboxEntry::PointsReturned { user, .. } => Some(*user),
         InboxEntry::RoomInvited { by, .. }
         | InboxEntry::RoomKicked { by, .. }
         | InboxEntry::RoomBanned { by, .. }

@@ -1,0 +1,312 @@
+//! Points: wallets, movements, and what moved on a day.
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::points::{
+    AccountDay, DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements,
+    ListPointsDays, Movement, Movements, MovementsFrom, PointsAccount, PointsDays, PostPoints,
+    RefundPoints, SetPointsAside, SpendPoints, VoidPoints, Wallet,
+};
+use pitturu_rules::pages::{Page, page_items};
+use pitturu_rules::points::books::ACCOUNTS;
+use pitturu_rules::points::{Books, Entry};
+use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
+
+use crate::connections::caller::Caller;
+use crate::players::PlayerOwners;
+use crate::players::command::{Ask, PointsAsk, PointsWish};
+use crate::players::staff::StaffOwner;
+use crate::players::store::PlayerStore;
+
+/// Most movements that one page looks through.
+const LOOKED_THROUGH_MAX: usize = 5_000;
+
+/// Players whose day is added up for one page.
+const DAY_PLAYERS_MAX: usize = 500;
+
+/// The calls of [`pitturu_protocol::types::points`].
+pub struct PointsService {
+    players: PlayerStore,
+    owners: PlayerOwners,
+    staff: StaffOwner,
+}
+
+impl PointsService {
+    /// Points of these players.
+    pub const fn new(players: PlayerStore, owners: PlayerOwners, staff: StaffOwner) -> Self {
+        Self {
+            players,
+            owners,
+            staff,
+        }
+    }
+
+    /// [`GetWallet`].
+    pub async fn get_wallet(&self, caller: &Caller, request: GetWallet) -> Result<Wallet, Fault> {
+        let user = self.whose(caller, request.user).await?;
+        let (pending, newest) = tokio::try_join!(
+            self.players.pending(user),
+            self.players.newest_movement(user)
+        )?;
+        let (head, mut books) = match newest {
+            Some((head, line)) => (head, line.books),
+            None => (0, Books::default()),
+        };
+        // What is set aside for a time that is over is free, though nobody has written it down.
+        for (number, row) in pending {
+            if number <= head && row.until <= caller.now {
+                let _ = books.finish(row.debit, row.credit, row.amount, 0);
+            }
+        }
+        let wallet = books.of(PointsAccount::Wallet);
+        Ok(Wallet {
+            balance: wallet.balance(),
+            available: wallet.available(),
+            head,
+        })
+    }
+
+    /// [`ListMovements`].
+    pub async fn list_movements(
+        &self,
+        caller: &Caller,
+        request: ListMovements,
+    ) -> Result<Movements, Fault> {
+        let user = self.whose(caller, request.user).await?;
+        let limit = page_items(request.limit)?;
+        let mut from = request.from.unwrap_or(MovementsFrom::Before(u64::MAX));
+        let mut page = Page::new(limit);
+        let mut looked_through = 0;
+        loop {
+            let span = match from {
+                MovementsFrom::After(number) => Span::After(number),
+                MovementsFrom::Before(number) => Span::Before(number),
+            };
+            let mut lines = self.players.movements(user, span, PAGE_ROWS_MAX).await?;
+            if matches!(from, MovementsFrom::Before(_)) {
+                lines.reverse();
+            }
+            let is_last = lines.len() < PAGE_ROWS_MAX;
+            looked_through += lines.len();
+            for (number, line) in lines {
+                if is_wanted(&request, &line.entry) && !page.push(line.movement(number)) {
+                    return Ok(movements(page, Some(from)));
+                }
+                from = match from {
+                    MovementsFrom::After(_) => MovementsFrom::After(number),
+                    MovementsFrom::Before(_) => MovementsFrom::Before(number),
+                };
+            }
+            if is_last {
+                return Ok(movements(page, None));
+            }
+            if looked_through >= LOOKED_THROUGH_MAX {
+                return Ok(movements(page, Some(from)));
+            }
+        }
+    }
+
+    /// [`SpendPoints`].
+    pub async fn spend(&self, caller: &Caller, request: SpendPoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Spend(request.amount);
+        let user = caller.user()?;
+        self.move_points(caller, user, wish, request.reference, None)
+            .await
+    }
+
+    /// [`GivePoints`].
+    pub async fn give(&self, caller: &Caller, request: GivePoints) -> Result<Movement, Fault> {
+        let (user, other) = (caller.user()?, request.user);
+        if other != user {
+            self.check_exists(other).await?;
+            if self.players.blocked_either(user, other).await? {
+                return Err(Fault::of(Code::Blocked));
+            }
+        }
+        let wish = PointsWish::Give(other, request.amount);
+        self.move_points(caller, user, wish, None, request.note)
+            .await
+    }
+
+    /// [`GrantPoints`].
+    pub async fn grant(&self, caller: &Caller, request: GrantPoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Grant(request.amount);
+        let note = Some(request.note);
+        self.manage(caller, request.user, wish, request.reference, note)
+            .await
+    }
+
+    /// [`DeductPoints`].
+    pub async fn deduct(&self, caller: &Caller, request: DeductPoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Deduct(request.amount);
+        let note = Some(request.note);
+        self.manage(caller, request.user, wish, request.reference, note)
+            .await
+    }
+
+    /// [`RefundPoints`].
+    pub async fn refund(&self, caller: &Caller, request: RefundPoints) -> Result<Movement, Fault> {
+        self.staff.admin(caller).await?;
+        self.check_exists(request.user).await?;
+        let found = self
+            .players
+            .movement(request.user, request.movement)
+            .await?;
+        let spent: Entry = match found {
+            Some((_, line)) => line.entry,
+            None => return Err(Fault::of(Code::MovementNotFound)),
+        };
+        let wish = PointsWish::Refund(request.movement, Box::new(spent), request.amount);
+        let note = Some(request.note);
+        self.manage(caller, request.user, wish, None, note).await
+    }
+
+    /// [`ExpirePoints`].
+    pub async fn expire(&self, caller: &Caller, request: ExpirePoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Expire(request.amount);
+        self.manage(caller, request.user, wish, request.reference, None)
+            .await
+    }
+
+    /// [`SetPointsAside`].
+    pub async fn set_aside(
+        &self,
+        caller: &Caller,
+        request: SetPointsAside,
+    ) -> Result<Movement, Fault> {
+        let wish = PointsWish::SetAside(request.amount, request.until);
+        let (reference, note) = (request.reference, request.note);
+        self.manage(caller, request.user, wish, reference, note)
+            .await
+    }
+
+    /// [`PostPoints`].
+    pub async fn post(&self, caller: &Caller, request: PostPoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Post(request.movement, request.amount);
+        self.manage(caller, request.user, wish, None, None).await
+    }
+
+    /// [`VoidPoints`].
+    pub async fn void(&self, caller: &Caller, request: VoidPoints) -> Result<Movement, Fault> {
+        let wish = PointsWish::Void(request.movement);
+        self.manage(caller, request.user, wish, None, None).await
+    }
+
+    /// [`ListPointsDays`].
+    pub async fn list_days(
+        &self,
+        caller: &Caller,
+        request: ListPointsDays,
+    ) -> Result<PointsDays, Fault> {
+        self.staff.admin(caller).await?;
+        let day = u64::from(request.day);
+        let found = self
+            .players
+            .points_days(day, request.after, DAY_PLAYERS_MAX)
+            .await?;
+        let is_last = found.len() < DAY_PLAYERS_MAX;
+        let next = found.last().map(|(user, _)| *user).filter(|_| !is_last);
+        let players = found.len() as u64;
+        let mut sums = [(0_u64, 0_u64); ACCOUNTS.len()];
+        for (user, row) in found {
+            let closing = match row.closing {
+                Some(closing) => closing,
+                // The last day of this player: what stands now.
+                None => {
+                    let newest = self.players.newest_movement(user).await?;
+                    newest.map(|(_, line)| line.books).unwrap_or_default()
+                }
+            };
+            let accounts = row.opening.accounts().zip(closing.accounts());
+            for (sum, ((_, before), (_, after))) in sums.iter_mut().zip(accounts) {
+                sum.0 += after.debits_posted - before.debits_posted;
+                sum.1 += after.credits_posted - before.credits_posted;
+            }
+        }
+        let accounts = ACCOUNTS.into_iter().zip(sums);
+        let accounts = accounts.filter(|(_, sums)| *sums != (0, 0));
+        let accounts = accounts.map(|(account, (debits, credits))| AccountDay {
+            account,
+            debits,
+            credits,
+        });
+        Ok(PointsDays {
+            players,
+            accounts: accounts.collect(),
+            next,
+        })
+    }
+
+    /// Whose points a call is about: the caller's, or for admins those of another player.
+    async fn whose(&self, caller: &Caller, user: Option<UserId>) -> Result<UserId, Fault> {
+        let identity = caller.identity()?;
+        let user = user.unwrap_or(identity.user);
+        if user != identity.user {
+            self.staff.admin(caller).await?;
+            self.check_exists(user).await?;
+        }
+        Ok(user)
+    }
+
+    async fn check_exists(&self, user: UserId) -> Result<(), Fault> {
+        match self.players.account(user).await? {
+            Some(_) => Ok(()),
+            None => Err(Fault::of(Code::NotFound)),
+        }
+    }
+
+    /// Has a player's entity move points, as an admin asks.
+    async fn manage(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        wish: PointsWish,
+        reference: Option<String>,
+        note: Option<String>,
+    ) -> Result<Movement, Fault> {
+        self.staff.admin(caller).await?;
+        self.move_points(caller, user, wish, reference, note).await
+    }
+
+    /// Has a player's entity move points. The key of the call belongs to the caller.
+    async fn move_points(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        wish: PointsWish,
+        reference: Option<String>,
+        note: Option<String>,
+    ) -> Result<Movement, Fault> {
+        let by = caller.user()?;
+        let ask = Ask::Points(Box::new(PointsAsk {
+            wish,
+            id: caller.key.as_ref().map(|key| key.key.clone()),
+            by: (by != user).then_some(by),
+            reference: given(reference),
+            note: given(note),
+        }));
+        let key = caller.key.clone().map(|key| (by, key));
+        let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
+        codec::decode(&answered.body).map_err(|_| Fault::of(Code::Internal))
+    }
+}
+
+/// An empty text is none.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn is_wanted(request: &ListMovements, entry: &Entry) -> bool {
+    request
+        .account
+        .is_none_or(|account| account == entry.debit || account == entry.credit)
+        && request.reason.is_none_or(|reason| reason == entry.reason)
+        && request.since.is_none_or(|since| entry.at >= since)
+        && request.until.is_none_or(|until| entry.at < until)
+}
+
+fn movements(page: Page<Movement>, next: Option<MovementsFrom>) -> Movements {
+    let (movements, _) = page.into_parts();
+    Movements { movements, next }
+}
