@@ -5,9 +5,10 @@ use crate::ids::ID_CHARS;
 use crate::limits::{
     ADDRESS_BYTES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX, EMAIL_BYTES_MAX,
     EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX, FAULT_TEXT_BYTES_MAX,
-    LANGUAGE_BYTES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX,
-    RESUME_ROOMS_MAX, ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX,
-    TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
+    KEY_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POINTS_ACCOUNTS,
+    POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, REFERENCE_BYTES_MAX, RESUME_ROOMS_MAX,
+    ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX,
+    USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
 };
 
 /// How long a field gets.
@@ -57,6 +58,10 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("", "avatar", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "bio", Bound::Bytes(NOTE_BYTES_MAX)),
     ("", "note", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("", "reference", Bound::Bytes(REFERENCE_BYTES_MAX)),
+    ("Movement", "id", Bound::Bytes(KEY_BYTES_MAX)),
+    ("Movements", "movements", Bound::Page),
+    ("PointsDays", "accounts", Bound::Items(POINTS_ACCOUNTS)),
     ("", "topic", Bound::Bytes(NOTE_BYTES_MAX)),
     (
         "RoomInfo",

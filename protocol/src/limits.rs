@@ -118,6 +118,9 @@ limits! {
     /// Longest free text of a profile, a room topic, a reason or a presence note in bytes.
     pub const NOTE_BYTES_MAX: usize = 512;
 
+    /// Accounts of a player's books.
+    pub const POINTS_ACCOUNTS: usize = 10;
+
     /// Longest reference of a movement of points in bytes.
     pub const REFERENCE_BYTES_MAX: usize = 128;
 

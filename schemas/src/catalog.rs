@@ -327,6 +327,10 @@ fn bound_integers(map: &mut Map<String, Value>) {
         Some("uint64") => INTEGER_MAX,
         Some("uint32") => u64::from(u32::MAX),
         Some("uint16") => u64::from(u16::MAX),
+        Some("int64") => {
+            map.insert("minimum".to_owned(), (-INTEGER_MAX.cast_signed()).into());
+            INTEGER_MAX
+        }
         _ => return,
     };
     map.remove("format");

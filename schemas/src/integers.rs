@@ -15,7 +15,7 @@ pub struct Place {
     /// The same as faults write it: `field.inner` or `list[0].field`.
     pub path: String,
     /// Least value that the schema allows.
-    pub min: u64,
+    pub min: i64,
     /// Largest value that the schema allows.
     pub max: u64,
 }
@@ -94,7 +94,7 @@ impl Walk<'_> {
     }
 
     fn integer(&mut self, schema: &Value, pointer: &str, path: &str) {
-        let bound = |key| schema.get(key).and_then(Value::as_u64);
+        let bound = |key| schema.get(key).and_then(Value::as_i64);
         if self.found.iter().any(|place| place.path == path) {
             return;
         }
@@ -103,7 +103,10 @@ impl Walk<'_> {
             pointer: pointer.to_owned(),
             path: path.to_owned(),
             min: bound("minimum").unwrap_or(0),
-            max: bound("maximum").expect("integers are bounded"),
+            max: schema
+                .get("maximum")
+                .and_then(Value::as_u64)
+                .expect("integers are bounded"),
         });
     }
 }
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn each_integer_is_found_with_its_range() {
         let catalog = Catalog::collect();
-        let found = |name: &str| -> Vec<(String, u64, u64)> {
+        let found = |name: &str| -> Vec<(String, i64, u64)> {
             places(&catalog, name)
                 .into_iter()
                 .map(|place| (place.path, place.min, place.max))

@@ -202,6 +202,10 @@ impl<'a> Sampler<'a> {
         let bound = |key| schema.get(key).and_then(Value::as_u64);
         let max = bound("maximum").expect("integers are bounded");
         let value = INTEGERS[self.next() % INTEGERS.len()];
+        let is_signed = schema.get("minimum").and_then(Value::as_i64) < Some(0);
+        if is_signed && self.next().is_multiple_of(2) {
+            return json!(-value.min(max).cast_signed());
+        }
         json!(value.clamp(bound("minimum").unwrap_or(0), max))
     }
 

@@ -72,6 +72,9 @@ fn shape(catalog: &Catalog, schema: &Value) -> String {
         Some("string") => "text".to_owned(),
         Some("boolean") => "bool".to_owned(),
         Some("array") => format!("{}[]", shape(catalog, &schema["items"])),
+        Some("integer") if schema.get("minimum").and_then(Value::as_i64) < Some(0) => {
+            "i53".to_owned()
+        }
         Some("integer") => {
             let max = schema.get("maximum").and_then(Value::as_u64);
             match max.unwrap_or(INTEGER_MAX) {

@@ -12,11 +12,13 @@
 //!
 //! - [`books`]: accounts, their counters and bounds;
 //! - [`rows`]: what is stored, and what is told to another player's entity;
-//! - [`wallet`]: what is asked of a player's books; [`gifts`]: what goes to others and comes from them;
+//! - [`wallet`]: what is asked of a player's books; [`pending`]: what is set aside; [`gifts`]: what goes to others and comes from
+//!   them;
 //! - [`refusal`]: why a call is refused.
 
 pub mod books;
 pub mod gifts;
+pub mod pending;
 pub mod refusal;
 pub mod rows;
 pub mod wallet;

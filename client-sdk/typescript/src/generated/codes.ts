@@ -48,6 +48,9 @@ export type CodeName =
   | 'message_deleted'
   | 'text_refused'
   | 'not_in_room'
+  | 'not_enough_points'
+  | 'movement_not_found'
+  | 'not_pending'
   | 'unknown';
 
 /** The table of codes. */
@@ -124,6 +127,12 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   text_refused: { number: 72, retry: 'never', advice: "The room's word filter does not allow this text." },
   /** The other player is not in the room. */
   not_in_room: { number: 73, retry: 'never', advice: "The other player is not in the room." },
+  /** The wallet has fewer points that can be spent. */
+  not_enough_points: { number: 80, retry: 'never', advice: "The wallet has fewer points that can be spent." },
+  /** The player's books have no such movement, or it is of another kind. */
+  movement_not_found: { number: 81, retry: 'never', advice: "The player's books have no such movement, or it is of another kind." },
+  /** Nothing is pending under this number: it was posted or voided, or its time is over. */
+  not_pending: { number: 82, retry: 'never', advice: "Nothing is pending under this number: it was posted or voided, or its time is over." },
 };
 
 /** What a client does after its connection was closed. */

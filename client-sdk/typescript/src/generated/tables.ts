@@ -122,6 +122,30 @@ export interface Methods {
   SendEphemeral: { request: types.SendEphemeral; reply: types.Done };
   /** Becomes a member of the public room with this handle, which is made when there is none, and opens it on this connection. However many ask for the same handle at once, they meet in one room. Nobody owns it: moderators and admins of the product keep order. It ends when its last member leaves, and the handle is free again. */
   EnterRoom: { request: types.EnterRoom; reply: types.RoomView };
+  /** What a player has. */
+  GetWallet: { request: types.GetWallet; reply: types.Wallet };
+  /** The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
+  ListMovements: { request: types.ListMovements; reply: types.Movements };
+  /** The caller spends points. The key is the movement's id. */
+  SpendPoints: { request: types.SpendPoints; reply: types.Movement };
+  /** The caller gives points to another player, who finds `points_received` in the inbox. What the other can't take, because of a block or because the account has ended, comes back with `points_returned`. The key is the movement's id. */
+  GivePoints: { request: types.GivePoints; reply: types.Movement };
+  /** Gives a player points. The key is the movement's id. */
+  GrantPoints: { request: types.GrantPoints; reply: types.Movement };
+  /** Takes points that a player can spend. The key is the movement's id. */
+  DeductPoints: { request: types.DeductPoints; reply: types.Movement };
+  /** Gives back what a player has spent by one movement. The key is the movement's id. */
+  RefundPoints: { request: types.RefundPoints; reply: types.Movement };
+  /** Takes points whose time is over. The key is the movement's id. */
+  ExpirePoints: { request: types.ExpirePoints; reply: types.Movement };
+  /** Sets aside points that a player is to spend. They can't be spent otherwise until they are posted or voided, or the time is over. The key is the movement's id. */
+  SetPointsAside: { request: types.SetPointsAside; reply: types.Movement };
+  /** Has points spent that were set aside, all or a part; the rest is free again. The key is the movement's id. */
+  PostPoints: { request: types.PostPoints; reply: types.Movement };
+  /** Frees points that were set aside. The key is the movement's id. */
+  VoidPoints: { request: types.VoidPoints; reply: types.Movement };
+  /** What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page. */
+  ListPointsDays: { request: types.ListPointsDays; reply: types.PointsDays };
 }
 
 /** Body of each event. */
@@ -226,6 +250,12 @@ export interface MethodInfo {
     | 'player'
     /** The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused with `blocked`. */
     | 'unblocked';
+  /** What its idempotency key is. Absent: what may be sent with every call that writes. */
+  readonly key?:
+    /** A call that writes may carry one. Its result is kept for 24 to 48 hours. */
+    | 'kept'
+    /** Every call carries one: it is the id of what the call makes, and its result is kept for good. The same key with another request is refused with `key_reused`, whose `field` names what differs. */
+    | 'lasting';
   /** Name of the reply's type. */
   readonly reply: string;
 }
@@ -291,6 +321,18 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   Typing: { number: 90, access: 'player', place: 'room', rate: 'free', effect: 'reads', momentary: true, reply: 'Done' },
   SendEphemeral: { number: 91, access: 'player', place: 'room', rate: 'chat', effect: 'reads', momentary: true, reply: 'Done' },
   EnterRoom: { number: 92, access: 'player', place: 'caller', rate: 'write', effect: 'writes', changes: 'opens', reply: 'RoomView' },
+  GetWallet: { number: 104, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Wallet' },
+  ListMovements: { number: 105, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Movements' },
+  SpendPoints: { number: 106, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  GivePoints: { number: 107, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  GrantPoints: { number: 108, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  DeductPoints: { number: 109, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  RefundPoints: { number: 110, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  ExpirePoints: { number: 111, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  SetPointsAside: { number: 112, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  PostPoints: { number: 113, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  VoidPoints: { number: 114, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  ListPointsDays: { number: 115, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsDays' },
 };
 
 /** What is known of an event without its type. */

@@ -22,6 +22,16 @@ export interface Account {
   created_at: number;
 }
 
+/** What one account gave and got on a day, of some players. */
+export interface AccountDay {
+  /** The account. */
+  account: PointsAccount;
+  /** What it gave. */
+  debits: number;
+  /** What it got. */
+  credits: number;
+}
+
 /** Signs this connection in with an access token. */
 export interface Authenticate {
   /** The access token. */
@@ -108,6 +118,18 @@ export interface CreateRoom {
   retention?: Retention | undefined;
 }
 
+/** Takes points that a player can spend. The key is the movement's id. */
+export interface DeductPoints {
+  /** The player. */
+  user: UserId;
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** What for, at most 128 bytes. */
+  reference?: string | undefined;
+  /** Why, at most 512 bytes. */
+  note: string;
+}
+
 /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions are nowhere to be read any more. */
 export interface DeleteMessage {
   /** The room. */
@@ -167,6 +189,16 @@ export interface EphemeralSent {
   text: string;
   /** When the room took it. */
   at: number;
+}
+
+/** Takes points whose time is over. The key is the movement's id. */
+export interface ExpirePoints {
+  /** The player. */
+  user: UserId;
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** What of, at most 128 bytes. */
+  reference?: string | undefined;
 }
 
 /** A typed refusal: why, and what the caller can do. */
@@ -243,6 +275,22 @@ export interface GetProfiles {
   users: UserId[];
 }
 
+/** What a player has. */
+export interface GetWallet {
+  /** The player; the caller when absent. Another one's wallet is for admins. */
+  user?: UserId | undefined;
+}
+
+/** The caller gives points to another player, who finds `points_received` in the inbox. What the other can't take, because of a block or because the account has ended, comes back with `points_returned`. The key is the movement's id. */
+export interface GivePoints {
+  /** Who gets them. */
+  user: UserId;
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** A few words, at most 512 bytes. */
+  note?: string | undefined;
+}
+
 /** The server will close the connection. */
 export interface Goaway {
   /** Why. */
@@ -259,6 +307,18 @@ export type GoawayReason =
   | 'shutdown'
   /** It hands its clients to other nodes. */
   | 'drain';
+
+/** Gives a player points. The key is the movement's id. */
+export interface GrantPoints {
+  /** The player. */
+  user: UserId;
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** What for, at most 128 bytes. */
+  reference?: string | undefined;
+  /** Why, at most 512 bytes. */
+  note: string;
+}
 
 /** First frame of a client. */
 export interface Hello {
@@ -341,6 +401,10 @@ export type InboxEntry =
   | { kind: 'room_role_changed'; room: RoomId; by: UserId; role: MemberRole }
   /** A room that the player was in was deleted. */
   | { kind: 'room_deleted'; room: RoomId; name: string; by: UserId }
+  /** A player gave points. */
+  | { kind: 'points_received'; user: UserId; amount: number; note?: string | undefined }
+  /** Points that the player gave came back: the other could not take them. */
+  | { kind: 'points_returned'; user: UserId; amount: number }
   /** The player's role changed. */
   | { kind: 'role_changed'; role: Role }
   /** An entry of a newer server. */
@@ -426,12 +490,38 @@ export interface ListMembers {
   limit?: number | undefined;
 }
 
+/** The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
+export interface ListMovements {
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+  /** From where on: absent for the newest, newest first. */
+  from?: MovementsFrom | undefined;
+  /** Only those that take from this account or give to it. */
+  account?: PointsAccount | undefined;
+  /** Only those for this reason. */
+  reason?: PointsReason | undefined;
+  /** Only those at this time or later, in milliseconds since 1970. */
+  since?: number | undefined;
+  /** Only those before this time, in milliseconds since 1970. */
+  until?: number | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
 /** The rooms that the caller is a member of or invited to. Of what others offer, invitations and direct rooms in which the caller has not written, the newest 50 of each kind are shown, and 5 invitations of one player. One that was joined a moment ago may be missing unless a connection of the caller has it open. */
 export interface ListMyRooms {
   /** The last room of the page before. */
   after?: RoomId | undefined;
   /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number | undefined;
+}
+
+/** What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page. */
+export interface ListPointsDays {
+  /** The day, in days since 1970-01-01 UTC. */
+  day: number;
+  /** The last player of the page before. */
+  after?: UserId | undefined;
 }
 
 /** Who reacted to a message. */
@@ -609,6 +699,68 @@ export interface MessageSent {
   msg: Message;
 }
 
+/** One line of a player's books. It never changes. */
+export interface Movement {
+  /** Its number in the player's books: dense from 1. */
+  number: number;
+  /** When, in milliseconds since 1970. */
+  at: number;
+  /** The account that gives. */
+  debit: PointsAccount;
+  /** The account that gets. */
+  credit: PointsAccount;
+  /** How many points. 0 for the end of a pending movement. */
+  amount: number;
+  /** Whether it is final. */
+  state: MovementState;
+  /** Why. */
+  reason: PointsReason;
+  /** What it is for: an item, an order, a rule. */
+  reference?: string | undefined;
+  /** What whoever made it says of it. */
+  note?: string | undefined;
+  /** The key of the call that made it. */
+  id?: string | undefined;
+  /** The admin or service who made it; absent if the player or a rule did. */
+  by?: UserId | undefined;
+  /** Who gave it, or gets it. */
+  other?: UserId | undefined;
+  /** Until when it is pending. */
+  until?: number | undefined;
+  /** Number of the movement that it posts, voids or refunds. */
+  of?: number | undefined;
+  /** What the wallet has after it, in points. Below 0 only after a purchase was refunded. */
+  balance: number;
+  /** What of that can be spent: without what is pending. */
+  available: number;
+}
+
+/** Whether a movement is final. */
+export type MovementState =
+  /** It is. */
+  | 'posted'
+  /** The amount is set aside until another movement posts or voids it, or its time is over. */
+  | 'pending'
+  /** It makes a pending movement final, the whole or a part of it; the rest is free again. */
+  | 'post'
+  /** It ends a pending movement, whose amount is free again. */
+  | 'void';
+
+/** Reply to `ListMovements`. */
+export interface Movements {
+  /** In the order asked for. */
+  movements: Movement[];
+  /** Where the next page begins; absent if there is none. */
+  next?: MovementsFrom | undefined;
+}
+
+/** Where a page of movements begins, and in which direction it goes. */
+export type MovementsFrom =
+  /** Behind this number, oldest first; 0 for the first. */
+  | { after: number }
+  /** Before this number, newest first. */
+  | { before: number };
+
 /** Stops a member from writing for a time, which leaving and coming back does not end. While they are away it can be changed. It does not bind the product's moderators and admins while they have that role. */
 export interface MuteMember {
   /** The room. */
@@ -667,6 +819,72 @@ export interface PasswordReset {
 export interface PlayerPresence {
   /** What it is now. */
   presence: Presence;
+}
+
+/** An account of a player's books. What the wallet gains, one of the others gives, and the other way round. */
+export type PointsAccount =
+  /** What the player has. */
+  | 'wallet'
+  /** Granted and taken by admins and services. */
+  | 'issuance'
+  /** Given by rules. */
+  | 'rewards'
+  /** Bought at Toss Payments. */
+  | 'purchases_toss'
+  /** Bought in Apple's store. */
+  | 'purchases_apple'
+  /** Bought at Google Play. */
+  | 'purchases_google'
+  /** Spent. */
+  | 'spend'
+  /** Given back of what was spent. */
+  | 'refunds'
+  /** Expired. */
+  | 'breakage'
+  /** On the way from one player to another. Over all players it is zero when nothing is under way. */
+  | 'transit';
+
+/** Reply to `ListPointsDays`: sums over the players of this page, which are to be added up over the pages. */
+export interface PointsDays {
+  /** How many players moved points. */
+  players: number;
+  /** What each account gave and got on the day. Accounts that nothing moved in are left out. */
+  accounts: AccountDay[];
+  /** The last player of the page, if more follow. */
+  next?: UserId | undefined;
+}
+
+/** Why points moved. */
+export type PointsReason =
+  /** An admin or a service gave them. */
+  | 'grant'
+  /** An admin or a service took them. */
+  | 'deduction'
+  /** A rule gave them. */
+  | 'reward'
+  /** They were bought. */
+  | 'purchase'
+  /** A purchase was refunded: they go back, also where the wallet has too few. */
+  | 'claw_back'
+  /** The player spent them. */
+  | 'spend'
+  /** What was spent is given back. */
+  | 'refund'
+  /** They had a time limit. */
+  | 'expiry'
+  /** A gift to another player, or from one. */
+  | 'gift'
+  /** A gift that the other player could not take. */
+  | 'gift_returned';
+
+/** Has points spent that were set aside, all or a part; the rest is free again. The key is the movement's id. */
+export interface PostPoints {
+  /** The player. */
+  user: UserId;
+  /** Number of the movement that set them aside. */
+  movement: number;
+  /** How many of them; all when absent. From 1 to 9007199254740991. */
+  amount?: number | undefined;
 }
 
 /** A player's presence. */
@@ -805,6 +1023,18 @@ export interface ReadMarkerMoved {
 export interface RefreshTokens {
   /** The refresh token. */
   refresh: string;
+}
+
+/** Gives back what a player has spent by one movement. The key is the movement's id. */
+export interface RefundPoints {
+  /** The player. */
+  user: UserId;
+  /** Number of the movement by which they were spent. */
+  movement: number;
+  /** How many of them; all that are left when absent. From 1 to 9007199254740991. */
+  amount?: number | undefined;
+  /** Why, at most 512 bytes. */
+  note: string;
 }
 
 /** Creates an account with name and password, and signs in. */
@@ -1065,6 +1295,20 @@ export interface SetMemberRole {
   role: MemberRole;
 }
 
+/** Sets aside points that a player is to spend. They can't be spent otherwise until they are posted or voided, or the time is over. The key is the movement's id. */
+export interface SetPointsAside {
+  /** The player. */
+  user: UserId;
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** Until when, in milliseconds since 1970: at most 30 days from now. */
+  until: number;
+  /** What for, at most 128 bytes. */
+  reference?: string | undefined;
+  /** A few words, at most 512 bytes. */
+  note?: string | undefined;
+}
+
 /** Sets what others see of this connection's player, here and in each room. A client says it again in the hello of each later connection. With several devices, the last one to set it wins; it is forgotten when the last connection closes. */
 export interface SetPresence {
   /** `offline` hides the player; `in_game` can't be set. */
@@ -1093,6 +1337,14 @@ export interface SignedIn {
   refresh_expires_at: number;
   /** Whether the account was created by this call. */
   created: boolean;
+}
+
+/** The caller spends points. The key is the movement's id. */
+export interface SpendPoints {
+  /** How many, at least 1. From 1 to 9007199254740991. */
+  amount: number;
+  /** What for, at most 128 bytes. */
+  reference?: string | undefined;
 }
 
 /** What others see of a player's connections, all devices together. */
@@ -1190,6 +1442,24 @@ export interface UpgradeGuest {
 
 /** 16 characters of lower-case Crockford base 32. */
 export type UserId = string;
+
+/** Frees points that were set aside. The key is the movement's id. */
+export interface VoidPoints {
+  /** The player. */
+  user: UserId;
+  /** Number of the movement that set them aside. */
+  movement: number;
+}
+
+/** Reply to `GetWallet`. */
+export interface Wallet {
+  /** What the player has, in points. Below 0 only after a purchase was refunded. */
+  balance: number;
+  /** What of that can be spent: without what is pending. */
+  available: number;
+  /** Number of the newest movement; 0 before the first. */
+  head: number;
+}
 
 /** Answer to `Hello`. */
 export interface Welcome {

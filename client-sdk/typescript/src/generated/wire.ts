@@ -102,6 +102,10 @@ export const LIMITS = {
   ROOM_NAME_BYTES_MAX: 256,
   /** Longest free text of a profile, a room topic, a reason or a presence note in bytes. */
   NOTE_BYTES_MAX: 512,
+  /** Accounts of a player's books. */
+  POINTS_ACCOUNTS: 10,
+  /** Longest reference of a movement of points in bytes. */
+  REFERENCE_BYTES_MAX: 128,
   /** Longest e-mail address in bytes, as SMTP allows. */
   EMAIL_BYTES_MAX: 254,
   /** Longest language tag in bytes: language, script, region and one variant. */

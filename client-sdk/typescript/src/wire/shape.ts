@@ -88,6 +88,8 @@ function content(expected: string, held: unknown, path: string): void {
       return integer(held, 0xffffffff, path);
     case 'u53':
       return integer(held, Number.MAX_SAFE_INTEGER, path);
+    case 'i53':
+      return integer(held, Number.MAX_SAFE_INTEGER, path, Number.MIN_SAFE_INTEGER);
     default:
       record(expected, held, path);
   }
@@ -97,9 +99,9 @@ function text(held: unknown, path: string): void {
   if (typeof held !== 'string') throw new Misfit(path, 'text');
 }
 
-function integer(held: unknown, max: number, path: string): void {
-  if (typeof held !== 'number' || !Number.isSafeInteger(held) || held < 0 || held > max) {
-    throw new Misfit(path, `an integer from 0 to ${String(max)}`);
+function integer(held: unknown, max: number, path: string, min = 0): void {
+  if (typeof held !== 'number' || !Number.isSafeInteger(held) || held < min || held > max) {
+    throw new Misfit(path, `an integer from ${String(min)} to ${String(max)}`);
   }
 }
 

@@ -1,13 +1,13 @@
 //! Accounts, what was taken from them and given to them, and their bounds.
 
-use pitturu_protocol::limits::INTEGER_MAX;
+use pitturu_protocol::limits::{INTEGER_MAX, POINTS_ACCOUNTS};
 use pitturu_protocol::types::points::PointsAccount;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::PointsRefusal;
 
 /// All accounts. Their places are part of what is stored and never change.
-pub const ACCOUNTS: [PointsAccount; 10] = [
+pub const ACCOUNTS: [PointsAccount; POINTS_ACCOUNTS] = [
     PointsAccount::Wallet,
     PointsAccount::Issuance,
     PointsAccount::Rewards,

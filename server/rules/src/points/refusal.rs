@@ -31,10 +31,10 @@ pub enum PointsRefusal {
         left: u64,
     },
     /// The end of a pending movement is in the past, or too far away.
-    #[error("from now on to at most {days} days from now", days = super::wallet::PENDING_DAYS_MAX)]
+    #[error("from now on to at most {days} days from now", days = super::pending::PENDING_DAYS_MAX)]
     NoSuchEnd,
     /// Too many movements are pending.
-    #[error("at most {max} movements of one player are pending", max = super::wallet::PENDING_MAX)]
+    #[error("at most {max} movements of one player are pending", max = super::pending::PENDING_MAX)]
     TooManyPending,
     /// The other player is the giver.
     #[error("another player")]

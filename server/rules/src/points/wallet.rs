@@ -11,13 +11,8 @@ use super::books::{Books, Overdraft};
 use super::refusal::PointsRefusal;
 use super::rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};
 
-/// Longest time in days for which an amount can be set aside.
-pub const PENDING_DAYS_MAX: u64 = 30;
-
-/// Most movements of one player that are pending.
-pub const PENDING_MAX: usize = 1_000;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A day in milliseconds.
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The commit that a movement goes into.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +81,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn entry(&self, commit: &PointsCommit<'_>, state: MovementState) -> Entry {
+    pub(super) fn entry(&self, commit: &PointsCommit<'_>, state: MovementState) -> Entry {
         Entry {
             at: commit.at,
             debit: self.debit,
@@ -118,11 +113,11 @@ pub struct About<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wallet {
     pub(super) user: UserId,
-    books: Books,
+    pub(super) books: Books,
     /// As of the newest line.
     written: Books,
     head: u64,
-    pending: BTreeMap<u64, PendingRow>,
+    pub(super) pending: BTreeMap<u64, PendingRow>,
     refunded: BTreeMap<u64, RefundedRow>,
     day: Option<(u64, Books)>,
 }
@@ -315,88 +310,6 @@ impl Wallet {
         Ok(movement)
     }
 
-    /// Sets an amount aside that is to be spent.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`, `NoSuchEnd`, `TooManyPending`.
-    pub fn set_aside(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        (amount, until): (u64, u64),
-        about: About<'_>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        check_amount(amount)?;
-        let latest = commit.at.saturating_add(PENDING_DAYS_MAX * DAY_MS);
-        if until <= commit.at || until > latest {
-            return Err(PointsRefusal::NoSuchEnd);
-        }
-        let others = self.pending.values();
-        if others.filter(|row| row.until > commit.at).count() >= PENDING_MAX {
-            return Err(PointsRefusal::TooManyPending);
-        }
-        let (from, to) = (PointsAccount::Wallet, PointsAccount::Spend);
-        let mut books = self.books_at(commit.at);
-        books.pend(from, to, amount)?;
-        self.void_overdue(commit.at, effects);
-        self.books = books;
-        let transfer = Transfer::new(from, to, amount, PointsReason::Spend).about(about);
-        let mut entry = transfer.entry(commit, MovementState::Pending);
-        entry.until = Some(until);
-        let movement = self.write(entry, effects);
-        let row = PendingRow {
-            debit: from,
-            credit: to,
-            amount,
-            reason: PointsReason::Spend,
-            until,
-        };
-        self.pending.insert(movement.number, row);
-        effects.pending.push((movement.number, Some(row)));
-        Ok(movement)
-    }
-
-    /// Makes final what was set aside, the whole or a part; the rest is free again.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoPending`], `NoAmount`.
-    pub fn post_pending(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        number: u64,
-        amount: Option<u64>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let pending = self.pending_at(number, commit.at)?;
-        let amount = amount.unwrap_or(pending.amount);
-        if amount == 0 || amount > pending.amount {
-            return Err(PointsRefusal::NoAmount);
-        }
-        { self.books }.finish(pending.debit, pending.credit, pending.amount, amount)?;
-        self.void_overdue(commit.at, effects);
-        self.finish(commit, (number, pending), amount, effects)
-    }
-
-    /// Ends what was set aside.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoPending`].
-    pub fn void_pending(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        number: u64,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let pending = self.pending_at(number, commit.at)?;
-        self.void_overdue(commit.at, effects);
-        self.finish(commit, (number, pending), 0, effects)
-    }
-
-    fn pending_at(&self, number: u64, now: u64) -> Result<PendingRow, PointsRefusal> {
-        let pending = self.pending.get(&number).filter(|row| row.until > now);
-        pending.copied().ok_or(PointsRefusal::NoPending)
-    }
-
     /// The books as of `now`: without what is set aside for a time that is over.
     pub fn books_at(&self, now: u64) -> Books {
         let mut books = self.books;
@@ -405,52 +318,6 @@ impl Wallet {
             let _ = books.finish(row.debit, row.credit, row.amount, 0);
         }
         books
-    }
-
-    /// Writes down that what was set aside until now is free again.
-    fn void_overdue(&mut self, now: u64, effects: &mut PointsEffects) {
-        let overdue: Vec<(u64, PendingRow)> = self
-            .pending
-            .iter()
-            .filter(|(_, row)| row.until <= now)
-            .map(|(number, row)| (*number, *row))
-            .collect();
-        for pending in overdue {
-            let commit = PointsCommit {
-                at: now,
-                ..PointsCommit::default()
-            };
-            // It is there, and nothing of it moves.
-            let _ = self.finish(&commit, pending, 0, effects);
-        }
-    }
-
-    fn finish(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        (number, pending): (u64, PendingRow),
-        posted: u64,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let PendingRow {
-            debit,
-            credit,
-            amount,
-            reason,
-            ..
-        } = pending;
-        self.books.finish(debit, credit, amount, posted)?;
-        self.pending.remove(&number);
-        effects.pending.push((number, None));
-        let state = match posted {
-            0 => MovementState::Void,
-            _ => MovementState::Post,
-        };
-        let transfer = Transfer {
-            of: Some(number),
-            ..Transfer::new(debit, credit, posted, reason)
-        };
-        Ok(self.write(transfer.entry(commit, state), effects))
     }
 
     /// Carries out a movement that is final.
@@ -472,7 +339,7 @@ impl Wallet {
     }
 
     /// Writes a line, after the books have changed.
-    fn write(&mut self, entry: Entry, effects: &mut PointsEffects) -> Movement {
+    pub(super) fn write(&mut self, entry: Entry, effects: &mut PointsEffects) -> Movement {
         self.turn_day(entry.at / DAY_MS, effects);
         self.written = self.books;
         self.head += 1;
@@ -508,7 +375,7 @@ impl Wallet {
     }
 }
 
-fn check_amount(amount: u64) -> Result<(), PointsRefusal> {
+pub(super) fn check_amount(amount: u64) -> Result<(), PointsRefusal> {
     match amount {
         1..=INTEGER_MAX => Ok(()),
         _ => Err(PointsRefusal::NoAmount),
@@ -516,7 +383,7 @@ fn check_amount(amount: u64) -> Result<(), PointsRefusal> {
 }
 
 impl<'a> Transfer<'a> {
-    const fn about(self, about: About<'a>) -> Self {
+    pub(super) const fn about(self, about: About<'a>) -> Self {
         Self {
             reference: about.reference,
             note: about.note,

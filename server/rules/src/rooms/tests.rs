@@ -54,7 +54,7 @@ fn join(room: &mut Room, number: u8) -> Result<(), Fault> {
 fn inbox(effects: &Effects) -> Vec<InboxEntry> {
     let entry = |(_, signal): &(UserId, PlayerSignal)| match signal {
         PlayerSignal::Inbox { entry, .. } => Some(entry.clone()),
-        PlayerSignal::Room { .. } | PlayerSignal::Friend(_) | PlayerSignal::Role { .. } => None,
+        _ => None,
     };
     effects.signals.iter().filter_map(entry).collect()
 }
