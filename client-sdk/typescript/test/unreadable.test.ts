@@ -27,6 +27,7 @@ type Body = Record<string, unknown>;
 const FORBIDDEN: readonly (readonly [what: string, bytes: readonly number[]])[] = [
   ['an integer of 2^53', [0xcf, 0x00, 0x20, 0, 0, 0, 0, 0, 0]],
   ['an integer of 2^64-1', [0xcf, ...Array<number>(8).fill(0xff)]],
+  ['an integer of -2^53', [0xd3, 0xff, 0xe0, 0, 0, 0, 0, 0, 0]],
   ['a negative integer', [0xff]],
   ['a float that is whole', [0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0]],
   ['a small float', [0xca, 0x3f, 0x80, 0, 0]],
@@ -63,6 +64,7 @@ function misfits(shape: string): readonly (readonly [string, readonly number[]])
     case 'u16':
     case 'u32':
     case 'u53':
+    case 'i53':
       return [
         ['text for an integer', text],
         ['bytes for an integer', bytes],
@@ -90,10 +92,16 @@ function frame(kind: keyof typeof KIND, number: number, body: Uint8Array): Uint8
   return joined([0x93], pack(KIND[kind]), pack(number), body);
 }
 
+/** What may stand in no field of this shape. Below zero are few. */
+function forbidden(shape: string): typeof FORBIDDEN {
+  if (shape.replace('?', '') !== 'i53') return FORBIDDEN;
+  return FORBIDDEN.filter(([what]) => what !== 'a negative integer');
+}
+
 /** The type's fields, each with every value that may not stand there. */
 function spoilt(type: string, body: Body): [field: string, what: string, bytes: Uint8Array][] {
   return Object.entries(SHAPES[type] ?? {}).flatMap(([field, shape]) =>
-    [...FORBIDDEN, ...misfits(shape)].map(([what, bytes]): [string, string, Uint8Array] => [
+    [...forbidden(shape), ...misfits(shape)].map(([what, bytes]): [string, string, Uint8Array] => [
       field,
       what,
       withField(body, field, bytes),
