@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::connections::link::Peer;
 use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
+use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::lockout::LockoutConfig;
@@ -33,6 +34,7 @@ use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
 use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
 use crate::services::accounts::signing::SigningConfig;
 use crate::services::accounts::ticks::Ticks;
+use crate::services::points::audit::Audit;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
@@ -135,6 +137,18 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         EngineHealth::Closed => Err("closed".to_owned()),
     });
     Ok(store)
+}
+
+/// Adds up the ledger of points of a server that does not run.
+///
+/// # Errors
+/// [`StartError::Store`]: the store can't be opened, because a server has it open or for another reason, or can't be read.
+pub async fn verify_ledger(config: &Config) -> Result<Audit, StartError> {
+    let store = open_store(config, &Health::new()).await?;
+    let players = PlayerStore::new(Ports::all(store.clone()).entities);
+    let audit = Audit::of_all(&players).await;
+    store.engine().close();
+    audit.map_err(|error| StartError::Store(error.to_string()))
 }
 
 async fn masters(config: &Config) -> Result<Masters, StartError> {

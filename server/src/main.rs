@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pitturu_server::config::flags::{Command, Flags};
-use pitturu_server::config::{self, Loaded, report};
+use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs;
+use pitturu_server::services::points::audit::Audit;
 use pitturu_server::{app, assembly};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     if let Err(error) = logs::start(log.level.as_str(), log.format) {
         return fail(MISCONFIGURED, &error);
     }
+    let is_verifying = matches!(flags.command, Some(Command::Ledger { .. }));
     // Connections have threads of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
+    if is_verifying {
+        return match runtime.block_on(assembly::verify_ledger(&loaded.config)) {
+            Ok(audit) => report(&audit),
+            Err(error) => fail(error.exit_code(), &error),
+        };
+    }
     match runtime.block_on(Box::pin(app::run(loaded.config, assembly::start))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
@@ -50,13 +58,20 @@ fn main() -> ExitCode {
 
 fn print(loaded: &Loaded, markdown: bool) -> ExitCode {
     let text = if markdown {
-        report::markdown()
+        shown::markdown()
     } else {
-        report::effective(loaded)
+        shown::effective(loaded)
     };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn report(audit: &Audit) -> ExitCode {
+    match writeln!(io::stdout(), "{audit}") {
+        Ok(()) if audit.faults == 0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 

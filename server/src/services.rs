@@ -21,7 +21,7 @@ use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::friends::FriendService;
-use self::points::PointsService;
+use self::points::{PointsService, audit};
 use self::presence::PresenceService;
 use self::profile::ProfileService;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
@@ -125,6 +125,7 @@ impl Services {
         let presence = PresenceService::new(registry.clone(), Arc::clone(&friends));
         let presence = Arc::new(presence);
         tokio::spawn(Arc::clone(&presence).run(owners.pairs));
+        tokio::spawn(audit::run(player_store.clone()));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         Ok(Self {
             accounts,

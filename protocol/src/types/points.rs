@@ -35,6 +35,24 @@ pub enum PointsAccount {
     Transit,
 }
 
+impl PointsAccount {
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wallet => "wallet",
+            Self::Issuance => "issuance",
+            Self::Rewards => "rewards",
+            Self::PurchasesToss => "purchases_toss",
+            Self::PurchasesApple => "purchases_apple",
+            Self::PurchasesGoogle => "purchases_google",
+            Self::Spend => "spend",
+            Self::Refunds => "refunds",
+            Self::Breakage => "breakage",
+            Self::Transit => "transit",
+        }
+    }
+}
+
 /// Why points moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

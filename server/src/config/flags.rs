@@ -42,4 +42,17 @@ pub enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Looks after the ledger of points.
+    Ledger {
+        /// What to do.
+        #[command(subcommand)]
+        what: Ledger,
+    },
+}
+
+/// What the program does with the ledger of points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Ledger {
+    /// Adds up all lines of all players' books, of a server that does not run, and exits with 1 if something does not add up.
+    Verify,
 }

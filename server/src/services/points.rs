@@ -1,5 +1,7 @@
 //! Points: wallets, movements, and what moved on a day.
 
+pub mod audit;
+
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;

@@ -63,7 +63,7 @@ impl Player {
         now: u64,
         effects: &mut PointsEffects,
     ) -> Result<Vec<u8>, Fault> {
-        if !self.account.row().is_some() {
+        if self.account.row().is_none() {
             return Err(Fault::of(Code::NotFound));
         }
         let commit = &PointsCommit {

@@ -8,7 +8,8 @@ use pitturu_rules::points::{
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Bounds, Commit, Entry, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Span,
+    Bounds, Commit, EntityId, Entry, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange,
+    Span,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ const DAY: u8 = b'd';
 
 /// Days of all players: day, player.
 const DAYS: List = List(4);
+
+/// Players who ever moved points.
+const WALLETS: List = List(5);
 
 #[derive(Serialize, Deserialize)]
 struct LastDayRow {
@@ -101,6 +105,14 @@ pub(in crate::players) fn put(commit: &mut Commit, user: UserId, effects: &Point
         row: codec::encode(row),
     });
     commit.entries.extend(entries);
+    if effects
+        .entries
+        .first()
+        .is_some_and(|(number, _)| *number == 1)
+    {
+        let wallet = (WALLETS, user.as_bytes().to_vec(), Some(Vec::new()));
+        commit.lists.push(wallet);
+    }
     let pending = effects.pending.iter();
     let pending =
         pending.map(|(number, row)| (key(PENDING, *number), row.as_ref().map(codec::encode)));
@@ -181,6 +193,35 @@ impl PlayerStore {
             Ok((number, decode("pending", row)?))
         };
         rows.await?.iter().map(pending).collect()
+    }
+
+    /// Players who ever moved points, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn wallets(
+        &self,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let range = RowRange::default().after(after.map(|user| user.as_bytes().to_vec()));
+        let rows = self
+            .entities
+            .list(WALLETS, range, Bounds::rows(limit))
+            .await?;
+        let user = |(key, _): &Row| key.last_chunk().copied().map(UserId::from_bytes);
+        let users = rows.iter().map(user).collect::<Option<Vec<_>>>();
+        users.ok_or_else(|| StoreError::damaged("a key of wallets is none"))
+    }
+
+    /// Tells an entity from one with the same id that ended before; see [`Head::incarnation`](pitturu_store::entities::Head::incarnation).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn incarnation(&self, entity: EntityId) -> Result<Option<u64>, StoreError> {
+        let glances = self.entities.glances(vec![entity], Vec::new()).await?;
+        let head = glances.into_iter().flatten().next();
+        Ok(head.map(|glance| glance.head.incarnation))
     }
 
     /// Players who moved points on a day, in the order of their ids, with their books of it.

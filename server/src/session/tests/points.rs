@@ -12,10 +12,12 @@ use pitturu_protocol::types::points::{
     SetPointsAside, SpendPoints, VoidPoints, Wallet,
 };
 use pitturu_store::clock::now_ms;
+use pitturu_store::entities::{Commit, Entry};
 
 use super::world::{Client, Raw, World};
 use crate::connections::link::memory::Options;
 use crate::players;
+use crate::services::points::audit::Audit;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -469,4 +471,84 @@ async fn a_day_adds_up_over_players() {
     assert_eq!(sum(PointsAccount::Issuance, |day| day.debits), 107);
     assert_eq!(sum(PointsAccount::Spend, |day| day.credits), 40);
     assert_eq!(sum(PointsAccount::Wallet, |day| day.credits), 107);
+}
+
+/// An audit finds what is under way, and what somebody has changed behind the server's back.
+#[tokio::test]
+async fn an_audit_adds_up_what_is_there_and_finds_what_is_not() {
+    let mut scene = Scene::new().await;
+    for amount in [100, 20, 3] {
+        scene.grant(amount).await;
+        scene.play(&spend(amount / 2)).await.unwrap();
+    }
+    let (mut friend, signed_in) = scene.world.guest("friend", Options::default()).await;
+    let to = signed_in.identity.user;
+    let give = GivePoints {
+        user: to,
+        amount: 9,
+        note: None,
+    };
+    scene.play(&give).await.unwrap();
+    assert_eq!(wallet(&mut friend).await.balance, 9);
+    let (user, soon) = (scene.user, now_ms() + DAY_MS);
+    let aside = SetPointsAside {
+        user,
+        amount: 5,
+        until: soon,
+        reference: None,
+        note: None,
+    };
+    let pending = scene.manage(&aside).await.unwrap();
+    let post = PostPoints {
+        user,
+        movement: pending.number,
+        amount: Some(2),
+    };
+    scene.manage(&post).await.unwrap();
+    scene.manage(&aside).await.unwrap();
+    scene
+        .world
+        .entities
+        .fail_applying(Some(players::entity(to)));
+    scene.play(&give).await.unwrap();
+    let players = &scene.world.context.services.players;
+    let audit = Audit::of_all(players).await.unwrap();
+    assert_eq!(
+        (audit.wallets, audit.faults, audit.under_way),
+        (2, 0, Some(9)),
+        "{audit}"
+    );
+    assert_eq!(audit.movements, 12);
+    // A line is changed as if by hand: its number is the stream's first.
+    let entity = players::entity(user);
+    let entities = players.entities();
+    let loaded = entities.load(entity, Vec::new()).await.unwrap().unwrap();
+    let (_, mut line) = players.movement(user, 1).await.unwrap().unwrap();
+    line.entry.amount += 1;
+    let mut commit = Commit::new(
+        entity,
+        loaded.fence,
+        loaded.head.version + 1,
+        loaded.head.incarnation,
+    );
+    commit.entries.push(Entry {
+        stream: 1,
+        number: 1,
+        row: codec::encode(&line),
+    });
+    let reservation = entities.reserve(1_000).unwrap();
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    entities.commit(
+        reservation,
+        commit,
+        Box::new(|outcome| drop(done.send(outcome))),
+    );
+    is_done.await.unwrap().expect("it rests on what is there");
+    let audit = Audit::of_all(players).await.unwrap();
+    assert_eq!(audit.faults, 1, "{audit}");
+    let told = audit.to_string();
+    assert!(
+        told.contains(&format!("player {user}, movement 1:")),
+        "{told}"
+    );
 }
