@@ -93,6 +93,7 @@ macro_rules! for_each_event {
             19 chat::ReadMarkerMoved, Latest;
             20 presence::RoomPresence, Latest;
             21 presence::PlayerPresence, Latest;
+            22 points::WalletChanged, Latest;
 
             32 chat::TypingStarted, Volatile;
             33 chat::EphemeralSent, Volatile;

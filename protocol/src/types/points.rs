@@ -116,6 +116,14 @@ pub struct Wallet {
     pub head: u64,
 }
 
+/// The player's points have moved: what the wallet has now, on every connection of the player.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WalletChanged {
+    /// What the player has now.
+    pub wallet: Wallet,
+}
+
 /// The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have
 /// fewer than asked for, or none, though there are more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

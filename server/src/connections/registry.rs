@@ -7,13 +7,16 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use metrics::gauge;
 use pitturu_protocol::codes::CloseCode;
-use pitturu_protocol::frame::ServerFrame;
+use pitturu_protocol::frame::{self, ServerFrame};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::points::{Wallet, WalletChanged};
 use pitturu_protocol::types::presence::{Presence, SetPresence, Status};
 use pitturu_protocol::types::system::Goaway;
 use tokio::sync::mpsc;
 
+use super::link::Broadcast;
+use super::outbox::LatestKey;
 use super::session_notifier::Presences;
 use crate::connections::connection::{Connection, Player};
 use crate::connections::session_notifier::SessionNotifier;
@@ -356,6 +359,18 @@ impl SessionNotifier for Registry {
     fn inbox_grew(&self, user: UserId) {
         for connection in self.connections_of(user) {
             connection.outbox.inbox_grew();
+        }
+    }
+
+    fn wallet_changed(&self, user: UserId, wallet: Wallet) {
+        let connections = self.connections_of(user);
+        if connections.is_empty() {
+            return;
+        }
+        let state = Broadcast::new(frame::event(&WalletChanged { wallet }).into());
+        for connection in connections {
+            let key = LatestKey::of::<WalletChanged>(user);
+            connection.outbox.latest(key, &state);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::points::Wallet;
 use pitturu_protocol::types::presence::Presence;
 
 /// The open connections of this process, and later of others. Calls return at once, may be repeated, and come after the
@@ -28,6 +29,9 @@ pub trait SessionNotifier: Send + Sync {
 
     /// A player's inbox has grown.
     fn inbox_grew(&self, user: UserId);
+
+    /// A player's points have moved.
+    fn wallet_changed(&self, user: UserId, wallet: Wallet);
 }
 
 /// Knows what others see of a player.

@@ -9,6 +9,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_protocol::types::points::Wallet;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
 use pitturu_rules::friends::FriendEffects;
 use pitturu_rules::lists::Offer;
@@ -77,6 +78,8 @@ pub struct News {
     /// Others with whom a friendship began or ended.
     friendships: Vec<UserId>,
     has_inbox_grown: bool,
+    /// What the wallet has, if points have moved.
+    wallet: Option<Wallet>,
 }
 
 impl Default for News {
@@ -86,6 +89,7 @@ impl Default for News {
             by: NO_CONNECTION,
             friendships: Vec::new(),
             has_inbox_grown: false,
+            wallet: None,
         }
     }
 }
@@ -159,6 +163,11 @@ impl Decisions for Player {
             by: effects.by,
             friendships: effects.friends.friendships,
             has_inbox_grown: !effects.inbox.is_empty(),
+            wallet: effects
+                .points
+                .entries
+                .last()
+                .map(|(head, line)| line.wallet(*head)),
         }
     }
 
@@ -169,6 +178,9 @@ impl Decisions for Player {
         }
         for account_news in news.account {
             self.tell_of_account(environment, account_news, news.by);
+        }
+        if let Some(wallet) = news.wallet {
+            notifier.wallet_changed(self.user, wallet);
         }
         if news.has_inbox_grown {
             notifier.inbox_grew(self.user);

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::points::Wallet;
 use pitturu_store::entities::{Entities, EntityId, Kind};
 
 use self::stored::Stored;
@@ -87,6 +88,8 @@ impl SessionNotifier for Grown {
     fn inbox_grew(&self, user: UserId) {
         self.0.lock().push(user);
     }
+
+    fn wallet_changed(&self, _: UserId, _: Wallet) {}
 }
 
 /// Direct rooms none of which is in memory.

@@ -135,5 +135,6 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   UpgradeGuest: { username: 'text', password: 'text', email: 'text?' },
   VoidPoints: { user: 'id', movement: 'u53' },
   Wallet: { balance: 'i53', available: 'i53', head: 'u53' },
+  WalletChanged: { wallet: 'Wallet' },
   Welcome: { v: 'u16', conn: 'id', now: 'u53', ping_ms: 'u32', identity: 'Identity?', refused: 'Fault?', limits: 'Limits' },
 };

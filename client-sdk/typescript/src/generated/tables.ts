@@ -172,6 +172,8 @@ export interface Events {
   RoomPresence: types.RoomPresence;
   /** A friend's presence changed. Key: the player. */
   PlayerPresence: types.PlayerPresence;
+  /** The player's points have moved: what the wallet has now, on every connection of the player. */
+  WalletChanged: types.WalletChanged;
   /** A player is writing. Fades after five seconds without another. */
   TypingStarted: types.TypingStarted;
   /** A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not come again after a reconnect. */
@@ -370,6 +372,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   ReadMarkerMoved: { number: 19, delivery: 'latest' },
   RoomPresence: { number: 20, delivery: 'latest' },
   PlayerPresence: { number: 21, delivery: 'latest' },
+  WalletChanged: { number: 22, delivery: 'latest' },
   TypingStarted: { number: 32, delivery: 'volatile' },
   EphemeralSent: { number: 33, delivery: 'volatile' },
 };
@@ -387,6 +390,7 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [19, 'ReadMarkerMoved'],
   [20, 'RoomPresence'],
   [21, 'PlayerPresence'],
+  [22, 'WalletChanged'],
   [32, 'TypingStarted'],
   [33, 'EphemeralSent'],
 ]);

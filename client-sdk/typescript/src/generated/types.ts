@@ -1461,6 +1461,12 @@ export interface Wallet {
   head: number;
 }
 
+/** The player's points have moved: what the wallet has now, on every connection of the player. */
+export interface WalletChanged {
+  /** What the player has now. */
+  wallet: Wallet;
+}
+
 /** Answer to `Hello`. */
 export interface Welcome {
   /** Protocol version of the server. */

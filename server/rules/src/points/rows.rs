@@ -1,7 +1,9 @@
 //! What is stored of a player's points, and what one player's entity tells another's: MessagePack maps.
 
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::types::points::{Movement, MovementState, PointsAccount, PointsReason};
+use pitturu_protocol::types::points::{
+    Movement, MovementState, PointsAccount, PointsReason, Wallet,
+};
 use serde::{Deserialize, Serialize};
 
 use super::books::Books;
@@ -62,6 +64,16 @@ pub struct EntryRow {
 }
 
 impl EntryRow {
+    /// What the wallet has after it, this being the line with this number.
+    pub const fn wallet(&self, head: u64) -> Wallet {
+        let wallet = self.books.of(PointsAccount::Wallet);
+        Wallet {
+            balance: wallet.balance(),
+            available: wallet.available(),
+            head,
+        }
+    }
+
     /// As clients see it.
     pub fn movement(self, number: u64) -> Movement {
         let Self { entry, books } = self;

@@ -20,6 +20,7 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
     Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
+use pitturu_protocol::types::points::Wallet;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::Entities as _;
@@ -101,6 +102,8 @@ impl SessionNotifier for Recorder {
     }
 
     fn inbox_grew(&self, _: UserId) {}
+
+    fn wallet_changed(&self, _: UserId, _: Wallet) {}
 }
 
 impl ResetDelivery for Recorder {

@@ -23,7 +23,7 @@ use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
 
 use tokio::time::Instant;
 
-use super::keys::raws;
+use super::keys::{earn, raws};
 use super::world::{Came, Client, Raw, World};
 use super::{PATIENCE, let_others_run};
 use crate::connections::link::memory::Options;
@@ -270,6 +270,18 @@ impl Scene {
                     email: None,
                 };
                 (Raw::of(&upgrade), 1)
+            }
+            "SpendPoints" | "GivePoints" => {
+                let mut player = self.owner.main.take().unwrap();
+                earn(&mut self.owner.second, &mut player, users[0]).await;
+                self.owner.main = Some(player);
+                (raws(method, room, users).0, 0)
+            }
+            "GrantPoints" | "DeductPoints" | "ExpirePoints" | "RefundPoints" | "SetPointsAside"
+            | "PostPoints" | "VoidPoints" => {
+                let player = self.member.main.as_mut().unwrap();
+                earn(owner, player, member).await;
+                (raws(method, room, users).0, 0)
             }
             "JoinRoom" => (raws(method, room, users).0, 2),
             "LeaveRoom" | "EditMessage" => (raws(method, room, users).0, 1),

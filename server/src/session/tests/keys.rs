@@ -22,6 +22,11 @@ use super::{PATIENCE, let_others_run};
 use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
 use crate::players;
+use pitturu_protocol::types::points::{
+    DeductPoints, ExpirePoints, GivePoints, GrantPoints, PostPoints, RefundPoints, SetPointsAside,
+    SpendPoints, VoidPoints,
+};
+use pitturu_store::clock::now_ms;
 
 const KEY: &str = "key";
 
@@ -64,6 +69,8 @@ fn methods() -> impl Iterator<Item = &'static MethodInfo> {
         "RemoveFriend",
         "BlockPlayer",
         "UnblockPlayer",
+        "SpendPoints",
+        "GivePoints",
     ];
     METHODS.iter().filter(move |info| {
         let makes_room = info.place == Place::Caller && info.changes == Change::Opens;
@@ -207,7 +214,103 @@ pub(super) fn raws(
             UnblockPlayer { user: member },
             UnblockPlayer { user: stranger }
         ),
+        name => points(name, member),
+    }
+}
+
+/// Movements of points of `user`, who has a hundred, has spent ten by the second one, and set aside five by the third and by the fourth.
+fn points(name: &str, user: UserId) -> (Raw, Option<Raw>) {
+    let (reference, note) = (None, String::new());
+    let each = |raw: &dyn Fn(u64) -> Raw| (raw(1), Some(raw(2)));
+    match name {
+        "SpendPoints" => each(&|amount| {
+            let reference = None;
+            Raw::of(&SpendPoints { amount, reference })
+        }),
+        "GivePoints" => each(&|amount| {
+            let note = None;
+            Raw::of(&GivePoints { user, amount, note })
+        }),
+        "GrantPoints" => each(&|amount| {
+            Raw::of(&GrantPoints {
+                user,
+                amount,
+                reference: reference.clone(),
+                note: note.clone(),
+            })
+        }),
+        "DeductPoints" => each(&|amount| {
+            Raw::of(&DeductPoints {
+                user,
+                amount,
+                reference: reference.clone(),
+                note: note.clone(),
+            })
+        }),
+        "ExpirePoints" => each(&|amount| {
+            let reference = None;
+            Raw::of(&ExpirePoints {
+                user,
+                amount,
+                reference,
+            })
+        }),
+        "RefundPoints" => each(&|amount| {
+            Raw::of(&RefundPoints {
+                user,
+                movement: 2,
+                amount: Some(amount),
+                note: note.clone(),
+            })
+        }),
+        "SetPointsAside" => each(&|amount| {
+            Raw::of(&SetPointsAside {
+                user,
+                amount,
+                until: now_ms() + 60_000,
+                reference: None,
+                note: None,
+            })
+        }),
+        "PostPoints" => each(&|amount| {
+            let amount = Some(amount);
+            Raw::of(&PostPoints {
+                user,
+                movement: 3,
+                amount,
+            })
+        }),
+        "VoidPoints" => each(&|number| {
+            let movement = number + 2;
+            Raw::of(&VoidPoints { user, movement })
+        }),
         name => panic!("{name} writes and is not tried here"),
+    }
+}
+
+/// Moves points of a player as [`raws`] wants them; `admin` may.
+pub(super) async fn earn(admin: &mut Client, player: &mut Client, user: UserId) {
+    let grant = GrantPoints {
+        user,
+        amount: 100,
+        reference: None,
+        note: String::new(),
+    };
+    admin.call_raw(&Raw::of(&grant), "earned").await.unwrap();
+    let spend = SpendPoints {
+        amount: 10,
+        reference: None,
+    };
+    player.call_raw(&Raw::of(&spend), "spent").await.unwrap();
+    for key in ["third", "fourth"] {
+        let aside = SetPointsAside {
+            user,
+            amount: 5,
+            until: now_ms() + 60_000,
+            reference: None,
+            note: None,
+        };
+        admin.call_raw(&Raw::of(&aside), key).await.unwrap();
     }
 }
 
@@ -305,6 +408,10 @@ impl Scene {
             "UnblockPlayer" => {
                 let block = BlockPlayer { user: member };
                 self.owner.call(&block).await.unwrap();
+            }
+            "SpendPoints" | "GivePoints" => {
+                let (mut admin, _) = self.world.registered("root").await;
+                earn(&mut admin, &mut self.owner, owner).await;
             }
             _ => {}
         }
