@@ -273,6 +273,12 @@ impl AccountService {
         Ok(self.keys.rotate(now).await?)
     }
 
+    /// The threads for passwords.
+    #[cfg(test)]
+    pub(crate) const fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
     /// The role that the configuration gives to this folded name.
     fn configured_role(&self, folded: &str) -> Option<Role> {
         self.admins.contains(folded).then_some(Role::Admin)

@@ -18,6 +18,7 @@ mod points;
 mod presence;
 mod rights;
 mod roles;
+mod sign_in;
 mod texts;
 mod told;
 mod world;

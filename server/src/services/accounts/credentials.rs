@@ -11,6 +11,7 @@ use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow, Ro
 use pitturu_text::username::Username;
 
 use super::devices::account;
+use super::passwords::{Asker, Rank};
 use super::reset_delivery::ResetMessage;
 use super::{
     AccountService, Players, Stored, decode, given, instead, key_without_passwords, locked_out,
@@ -28,6 +29,7 @@ impl AccountService {
         request: UpgradeGuest,
     ) -> Result<Account, Fault> {
         let Identity { user, session, .. } = *caller.identity()?;
+        let asker = Asker::of(caller, Rank::Registration);
         let username =
             Username::parse(&request.username).map_err(|refusal| refusal.fault("username"))?;
         let email = given(&request.email);
@@ -38,7 +40,10 @@ impl AccountService {
             ..request
         };
         let key = key_without_passwords(caller, &blanked);
-        if self.set_before(user, key.as_ref(), &password).await? {
+        if self
+            .set_before(asker, user, key.as_ref(), &password)
+            .await?
+        {
             return Ok(account(self.known_account(user).await?));
         }
         if !self.known_account(user).await?.guest() {
@@ -47,7 +52,7 @@ impl AccountService {
         if taken.is_some() {
             return Err(Fault::of(Code::UsernameTaken));
         }
-        let hash = self.passwords.hash(&password).await?;
+        let hash = self.passwords.hash(asker, &password).await?;
         let role = self.configured_role(&username.folded);
         let login = Login {
             username: username.shown,
@@ -63,7 +68,7 @@ impl AccountService {
         };
         let upgraded = self.players.upgrade(caller, user, upgrade, key).await?;
         if upgraded.is_repeated {
-            self.password_is(user, &password).await?;
+            self.password_is(asker, user, &password).await?;
         }
         Ok(account(self.known_account(user).await?))
     }
@@ -75,12 +80,13 @@ impl AccountService {
         request: ChangePassword,
     ) -> Result<Done, Fault> {
         let identity = caller.identity()?;
+        let asker = Asker::of(caller, Rank::Known);
         let blanked = ChangePassword {
             old: String::new(),
             new: String::new(),
         };
         let key = key_without_passwords(caller, &blanked);
-        let before = self.set_before(identity.user, key.as_ref(), &request.new);
+        let before = self.set_before(asker, identity.user, key.as_ref(), &request.new);
         if before.await? {
             return Ok(Done {});
         }
@@ -93,9 +99,11 @@ impl AccountService {
         // Whoever is signed in is known, and is held up by nobody else's attempts.
         let device =
             [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
-        let attempt = self.lockout.admit_device(&device, || self.ticks.now());
+        let now = || self.ticks.now();
+        let attempt = self.lockout.admit_device(&device, caller.address, now);
         let attempt = attempt.await.map_err(locked_out)?;
-        let old = self.passwords.verify(&request.old, Some(&login.password.0));
+        let hash = Some(login.password.0.as_str());
+        let old = self.passwords.verify(asker, &request.old, hash);
         if !old.await? {
             attempt.failed(self.ticks.now());
             metrics::counter!("pitturu_wrong_passwords_total").increment(1);
@@ -104,7 +112,7 @@ impl AccountService {
         drop(attempt);
         let change = PasswordChange {
             version: login.version,
-            password: Hidden(self.passwords.hash(&request.new).await?),
+            password: Hidden(self.passwords.hash(asker, &request.new).await?),
             end_sessions: Some(Some(identity.session)),
             reset: None,
         };
@@ -112,7 +120,7 @@ impl AccountService {
         let changed =
             changed.map_err(|fault| instead(fault, Code::TokenInvalid, Code::WrongCredentials))?;
         if changed.is_repeated {
-            self.password_is(identity.user, &request.new).await?;
+            self.password_is(asker, identity.user, &request.new).await?;
         }
         Ok(Done {})
     }
@@ -182,13 +190,17 @@ impl AccountService {
     ) -> Result<Done, Fault> {
         let invalid = || Fault::of(Code::TokenInvalid);
         let (user, token) = tokens::presented_reset(&request.token).ok_or_else(invalid)?;
+        let asker = Asker::of(caller, Rank::Known);
         let password = request.password.clone();
         let blanked = ResetPassword {
             password: String::new(),
             ..request
         };
         let key = key_without_passwords(caller, &blanked);
-        if self.set_before(user, key.as_ref(), &password).await? {
+        if self
+            .set_before(asker, user, key.as_ref(), &password)
+            .await?
+        {
             return Ok(Done {});
         }
         let reset = self.players.store.reset(user, &token).await?;
@@ -209,13 +221,13 @@ impl AccountService {
             .ok_or_else(invalid)?;
         let change = PasswordChange {
             version: reset.version,
-            password: Hidden(self.passwords.hash(&password).await?),
+            password: Hidden(self.passwords.hash(asker, &password).await?),
             end_sessions: Some(None),
             reset: Some(token),
         };
         let changed = self.set_password(caller, user, change, key).await?;
         if changed.is_repeated {
-            self.password_is(user, &password).await?;
+            self.password_is(asker, user, &password).await?;
         }
         self.lockout.forgive(&login.folded, caller.address);
         Ok(Done {})
@@ -302,6 +314,7 @@ impl AccountService {
     /// Whether the key has set this very password before. Another one under the same key is [`Code::KeyReused`].
     async fn set_before(
         &self,
+        asker: Asker,
         user: UserId,
         key: Option<&IdempotencyKey>,
         password: &str,
@@ -313,13 +326,13 @@ impl AccountService {
             return Ok(false);
         };
         let set: UserId = decode(&body)?;
-        self.password_is(set, password).await.map(|()| true)
+        self.password_is(asker, set, password).await.map(|()| true)
     }
 
-    async fn password_is(&self, user: UserId, password: &str) -> Result<(), Fault> {
+    async fn password_is(&self, asker: Asker, user: UserId, password: &str) -> Result<(), Fault> {
         let login = self.known_account(user).await?.login;
         let hash = login.as_ref().map(|login| login.password.0.as_str());
-        if self.passwords.verify(password, hash).await? {
+        if self.passwords.verify(asker, password, hash).await? {
             Ok(())
         } else {
             Err(Fault::of(Code::KeyReused))

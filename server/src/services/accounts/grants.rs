@@ -4,6 +4,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::types::accounts::{Identity, SignedIn};
 use pitturu_rules::accounts::Grant;
 
+use super::passwords::{Asker, Rank};
 use super::tokens::RefreshOf;
 use super::{AccountService, Stored};
 use crate::connections::caller::Caller;
@@ -34,11 +35,12 @@ impl AccountService {
     ) -> Result<SignedIn, Fault> {
         if let Some(password) = password {
             let account = self.known_account(grant.user).await?;
+            let asker = Asker::of(caller, Rank::Registration);
             let hash = account
                 .login
                 .as_ref()
                 .map(|login| login.password.0.as_str());
-            if !self.passwords.verify(password, hash).await? {
+            if !self.passwords.verify(asker, password, hash).await? {
                 return Err(Fault::of(Code::KeyReused));
             }
         }

@@ -6,6 +6,7 @@ use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_rules::accounts::AccountRow;
 
 use super::lockout::Attempt;
+use super::passwords::Rank;
 use super::tokens::{self, PresentedRefresh};
 use super::{AccountService, locked_out};
 use crate::connections::caller::Caller;
@@ -50,8 +51,17 @@ impl AccountService {
             return Err(locked_out(wait_ms));
         };
         let device = [user.as_bytes().as_slice(), known.as_bytes()];
-        let admitted = self.lockout.admit_device(&device, now).await;
-        admitted.map_err(locked_out)
+        let admitted = self.lockout.admit_device(&device, caller.address, now);
+        admitted.await.map_err(locked_out)
+    }
+
+    /// How soon a password is looked at: that of a device which shows what only the account has given it goes before others. A
+    /// device that only says its name goes with them: how long they wait would tell a stranger who is signed in.
+    pub(super) fn rank(&self, account: Option<&AccountRow>, from: SignInFrom<'_>) -> Rank {
+        match account.and_then(|account| self.shown(account, from.known)) {
+            Some(_) => Rank::Known,
+            None => Rank::SignIn,
+        }
     }
 
     /// The name of a device that shows a refresh token of the account's, be it used or of a session that has ended, or the secret

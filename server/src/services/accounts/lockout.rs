@@ -27,6 +27,9 @@ pub const LOCKOUT_ENTRIES_MAX: usize = 100_000;
 /// Most sign-ins that wait for the outcome of others on the same name or from the same network. More are told to come back.
 const WAITING_MAX: usize = 1_024;
 
+/// Most of them from one network, strangers and known devices each for themselves.
+const WAITING_PER_NETWORK_MAX: usize = WAITING_MAX / 8;
+
 /// What they are told to wait, in milliseconds.
 const COME_BACK_MS: u64 = 1_000;
 
@@ -79,16 +82,19 @@ pub struct Lockout {
 struct Tables {
     /// By [`Kind`].
     buckets: [Table; 4],
-    waiting: usize,
+    waiting: HashMap<Party, usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     NameHere,
     Name,
     Network,
     Device,
 }
+
+/// Who waits together: those of one network, and the kind of their first bucket.
+type Party = (Network, Kind);
 
 /// Why an attempt may not go on now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,20 +163,24 @@ impl Lockout {
         address: IpAddr,
         now: impl Fn() -> u64,
     ) -> Result<Attempt<'_>, u64> {
-        self.pass(buckets_of(folded, address), now).await
+        let party = (Network::of(address), Kind::NameHere);
+        self.pass(buckets_of(folded, address), party, now).await
     }
 
     /// The same for a device that the account knows, whatever strangers have done to its name or network. `device` tells it from all other
-    /// devices of all accounts.
+    /// devices of all accounts; `address` is where it is.
     ///
     /// # Errors
     /// How many milliseconds to wait.
     pub async fn admit_device(
         &self,
         device: &[&[u8]],
+        address: IpAddr,
         now: impl Fn() -> u64,
     ) -> Result<Attempt<'_>, u64> {
-        self.pass(vec![(Kind::Device, id(device))], now).await
+        let party = (Network::of(address), Kind::Device);
+        let buckets = vec![(Kind::Device, id(device))];
+        self.pass(buckets, party, now).await
     }
 
     /// Forgets what was tried on a name from the caller's own network, after its password was reset.
@@ -182,6 +192,7 @@ impl Lockout {
     async fn pass(
         &self,
         buckets: Vec<(Kind, Id)>,
+        party: Party,
         now: impl Fn() -> u64,
     ) -> Result<Attempt<'_>, u64> {
         loop {
@@ -199,7 +210,7 @@ impl Lockout {
                 Err(Held::For(wait_ms)) => return Err(wait_ms),
                 Err(Held::ByOthers) => {}
             }
-            let _place = Place::take(self).ok_or(COME_BACK_MS)?;
+            let _place = Place::take(self, party).ok_or(COME_BACK_MS)?;
             settled.await;
         }
     }
@@ -244,22 +255,30 @@ impl Lockout {
 }
 
 /// A place among those who wait.
-struct Place<'a>(&'a Lockout);
+struct Place<'a>(&'a Lockout, Party);
 
 impl<'a> Place<'a> {
-    fn take(lockout: &'a Lockout) -> Option<Self> {
+    fn take(lockout: &'a Lockout, party: Party) -> Option<Self> {
         let mut tables = lockout.tables.lock();
-        if tables.waiting >= WAITING_MAX {
+        let waiting = &mut tables.waiting;
+        let of_party = waiting.get(&party).copied().unwrap_or(0);
+        if of_party >= WAITING_PER_NETWORK_MAX || waiting.values().sum::<usize>() >= WAITING_MAX {
             return None;
         }
-        tables.waiting += 1;
-        Some(Self(lockout))
+        waiting.insert(party, of_party + 1);
+        Some(Self(lockout, party))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.tables.lock().waiting -= 1;
+        let waiting = &mut self.0.tables.lock().waiting;
+        if let Some(of_party) = waiting.get_mut(&self.1) {
+            *of_party -= 1;
+            if *of_party == 0 {
+                waiting.remove(&self.1);
+            }
+        }
     }
 }
 

@@ -1,24 +1,36 @@
 //! bcrypt on threads of its own, below the priority of everything else, so that a storm of sign-ins doesn't disturb
-//! chat.
+//! chat; before them a queue in which networks take turns, so that it doesn't disturb sign-ins of others either.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+mod queue;
 
-use parking_lot::Mutex;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::limits::PASSWORD_BYTES_MAX;
 use tokio::sync::oneshot;
 
-/// Most passwords that wait for a thread. Beyond it a call is refused with [`Code::Overloaded`] and the time that the
-/// queue takes.
-pub const PASSWORD_QUEUE_MAX: usize = 512;
+pub use self::queue::{Asker, Rank};
+use self::queue::{Bounds, Full, Pushed, Queue};
+
+/// Most passwords that wait for a thread, whatever the cost.
+const WAITING_MAX: usize = 512;
+
+/// Longest that the last of them waits, in milliseconds: less than a caller waits for an answer.
+const WAIT_MAX_MS: u64 = 20_000;
+
+/// Fewest that may wait, however long each takes.
+const WAITING_MIN: usize = 32;
+
+/// One network has at most this part of all places.
+const NETWORK_SHARE: usize = 4;
 
 /// How much nicer than the rest of the server the threads are (Unix nice value; Linux keeps one for each thread).
 #[cfg(target_os = "linux")]
 const NICE: i32 = 15;
 
-/// Time that one password takes at cost 10 on a slow core; each step of the cost doubles it. Only for the advice in
-/// `retry_after_ms`.
+/// Time that one password takes at cost 10 on a slow core; each step of the cost doubles it. For the bounds of the queue,
+/// and the advice in `retry_after_ms`.
 const COST_10_MS: u64 = 80;
 
 /// How passwords are hashed.
@@ -40,19 +52,122 @@ impl Default for PasswordConfig {
     }
 }
 
+impl PasswordConfig {
+    /// How long the threads take for so many passwords, in milliseconds.
+    fn time_of_ms(self, passwords: usize) -> u64 {
+        let each_ms = ((COST_10_MS << self.cost.min(31)) >> 10).max(1);
+        passwords as u64 * each_ms / self.threads.max(1) as u64
+    }
+
+    fn bounds(self) -> Bounds {
+        let fit = WAIT_MAX_MS * WAITING_MAX as u64 / self.time_of_ms(WAITING_MAX).max(1);
+        let fit = usize::try_from(fit).unwrap_or(WAITING_MAX);
+        let total = fit.clamp(WAITING_MIN, WAITING_MAX);
+        Bounds {
+            total,
+            network: total / NETWORK_SHARE,
+        }
+    }
+}
+
 /// The threads, and the queue before them. They end when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Passwords {
-    queue: mpsc::SyncSender<Job>,
-    waiting: Arc<AtomicUsize>,
+    threads: Arc<Threads>,
     config: PasswordConfig,
     dummy: Arc<str>,
 }
 
+/// Tells the threads to end when it is dropped.
+#[derive(Debug)]
+struct Threads(Arc<Waiting>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.0.state.lock().is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue<Job>,
+    is_over: bool,
+}
+
+impl Waiting {
+    /// The next job. `None`: there will be none.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if let Some(job) = state.queue.take() {
+                return Some(job);
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Fault>>;
+
 #[derive(Debug)]
 enum Job {
-    Hash(String, oneshot::Sender<Option<String>>),
-    Verify(String, Arc<str>, oneshot::Sender<Option<bool>>),
+    Hash(String, Reply<String>),
+    Verify(String, Arc<str>, Reply<bool>),
+    #[cfg(test)]
+    Hold(std::sync::mpsc::Receiver<()>),
+}
+
+impl Job {
+    fn has_left(&self) -> bool {
+        match self {
+            Self::Hash(_, reply) => reply.is_closed(),
+            Self::Verify(_, _, reply) => reply.is_closed(),
+            #[cfg(test)]
+            Self::Hold(_) => false,
+        }
+    }
+
+    fn run(self, cost: u32) {
+        match self {
+            job if job.has_left() => {}
+            Self::Hash(password, reply) => {
+                reply.send(done(bcrypt::hash(password, cost))).ok();
+            }
+            Self::Verify(password, hash, reply) => {
+                reply.send(done(bcrypt::verify(password, &hash))).ok();
+            }
+            #[cfg(test)]
+            Self::Hold(until) => {
+                until.recv().ok();
+            }
+        }
+    }
+
+    fn refuse(self, fault: Fault) {
+        match self {
+            Self::Hash(_, reply) => drop(reply.send(Err(fault))),
+            Self::Verify(_, _, reply) => drop(reply.send(Err(fault))),
+            #[cfg(test)]
+            Self::Hold(_) => {}
+        }
+    }
+}
+
+fn done<T>(result: bcrypt::BcryptResult<T>) -> Result<T, Fault> {
+    result.map_err(|error| {
+        tracing::error!(%error, "bcrypt");
+        Fault::of(Code::Internal)
+    })
 }
 
 impl Passwords {
@@ -64,50 +179,56 @@ impl Passwords {
         let dummy = bcrypt::hash("nobody's password", config.cost).map_err(|error| {
             std::io::Error::other(format!("bcrypt cost {}: {error}", config.cost))
         })?;
-        let (queue, jobs) = mpsc::sync_channel(PASSWORD_QUEUE_MAX);
-        let jobs = Arc::new(Mutex::new(jobs));
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting {
+            state: Mutex::new(State {
+                queue: Queue::new(config.bounds()),
+                is_over: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let threads = Arc::new(Threads(Arc::clone(&waiting)));
         for n in 0..config.threads.max(1) {
-            let jobs = Arc::clone(&jobs);
             let waiting = Arc::clone(&waiting);
             std::thread::Builder::new()
                 .name(format!("password-{n}"))
-                .spawn(move || work(&jobs, &waiting, config.cost))?;
+                .spawn(move || work(&waiting, config.cost))?;
         }
         Ok(Self {
-            queue,
-            waiting,
+            threads,
             config,
             dummy: dummy.into(),
         })
     }
 
     /// Hashes a password that fits [`pitturu_text::kind::Kind::NewPassword`].
-    pub async fn hash(&self, password: &str) -> Result<String, Fault> {
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] with the time to wait: too many wait, or too many from the asker's network.
+    pub async fn hash(&self, asker: Asker, password: &str) -> Result<String, Fault> {
         let (reply, result) = oneshot::channel();
-        self.submit(Job::Hash(password.to_owned(), reply))?;
-        result
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(|| Fault::of(Code::Internal))
+        self.submit(asker, Job::Hash(password.to_owned(), reply));
+        outcome(result).await
     }
 
     /// Whether the password has this hash. Without a hash the same work is done for nothing, so that the time doesn't
     /// tell whether there is an account.
-    pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Fault> {
+    ///
+    /// # Errors
+    /// Those of [`Passwords::hash`].
+    pub async fn verify(
+        &self,
+        asker: Asker,
+        password: &str,
+        hash: Option<&str>,
+    ) -> Result<bool, Fault> {
         if !can_be_password(password) {
             return Ok(false);
         }
         let (reply, result) = oneshot::channel();
         let known = hash.is_some();
         let hash = hash.map_or_else(|| Arc::clone(&self.dummy), Arc::from);
-        self.submit(Job::Verify(password.to_owned(), hash, reply))?;
-        let right = result
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(|| Fault::of(Code::Internal))?;
+        self.submit(asker, Job::Verify(password.to_owned(), hash, reply));
+        let right = outcome(result).await?;
         Ok(right && known)
     }
 
@@ -117,15 +238,54 @@ impl Passwords {
             .is_ok_and(|parts| parts.get_cost() != self.config.cost)
     }
 
-    fn submit(&self, job: Job) -> Result<(), Fault> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.queue.try_send(job).map_err(|_| {
-            let waiting = self.waiting.fetch_sub(1, Ordering::Relaxed) as u64;
-            let each_ms = (COST_10_MS << self.config.cost.min(31)) >> 10;
-            let wait = waiting * each_ms.max(1) / self.config.threads.max(1) as u64;
-            Fault::new(Code::Overloaded, "too many sign-ins at once").retry_after_ms(wait.max(100))
-        })
+    fn submit(&self, asker: Asker, job: Job) {
+        let waiting = &self.threads.0;
+        let mut state = waiting.state.lock();
+        let pushed = state.queue.push(asker, job, Job::has_left);
+        let ahead = state.queue.len();
+        drop(state);
+        let refused = match pushed {
+            Pushed::Waits => None,
+            Pushed::Instead(job, why) | Pushed::Refused(job, why) => Some((job, why)),
+        };
+        waiting.changed.notify_one();
+        if let Some((job, why)) = refused {
+            metrics::counter!("pitturu_passwords_refused_total").increment(1);
+            job.refuse(self.too_many(why, ahead));
+        }
     }
+
+    fn too_many(&self, why: Full, ahead: usize) -> Fault {
+        let message = match why {
+            Full::Network => {
+                "too many sign-ins of this network wait; try again after the time given"
+            }
+            Full::Queue => "too many sign-ins wait; try again after the time given",
+        };
+        let wait_ms = self.config.time_of_ms(ahead).max(100);
+        Fault::new(Code::Overloaded, message).retry_after_ms(wait_ms)
+    }
+
+    /// Keeps a thread busy, when the asker's turn comes, as long as the result lives.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, asker: Asker) -> std::sync::mpsc::Sender<()> {
+        let (held, until) = std::sync::mpsc::channel();
+        self.submit(asker, Job::Hold(until));
+        held
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.threads.0.state.lock().queue.len()
+    }
+}
+
+async fn outcome<T>(result: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+    // Without an answer its thread has panicked, or ended.
+    result
+        .await
+        .unwrap_or_else(|_| Err(Fault::of(Code::Internal)))
 }
 
 /// Whether bcrypt can tell this text from every other: it stops reading at NUL.
@@ -133,160 +293,15 @@ fn can_be_password(text: &str) -> bool {
     text.len() <= PASSWORD_BYTES_MAX && !text.contains('\0')
 }
 
-fn work(jobs: &Mutex<mpsc::Receiver<Job>>, waiting: &AtomicUsize, cost: u32) {
+fn work(waiting: &Waiting, cost: u32) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "password thread keeps its priority");
     }
-    loop {
-        let job = jobs.lock().recv();
-        let Ok(job) = job else {
-            return;
-        };
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        match job {
-            Job::Hash(_, reply) if reply.is_closed() => {}
-            Job::Verify(_, _, reply) if reply.is_closed() => {}
-            Job::Hash(password, reply) => {
-                let hash = bcrypt::hash(password, cost);
-                reply
-                    .send(
-                        hash.inspect_err(|error| tracing::error!(%error, "bcrypt"))
-                            .ok(),
-                    )
-                    .ok();
-            }
-            Job::Verify(password, hash, reply) => {
-                let right = bcrypt::verify(password, &hash);
-                reply
-                    .send(
-                        right
-                            .inspect_err(|error| tracing::error!(%error, "bcrypt"))
-                            .ok(),
-                    )
-                    .ok();
-            }
-        }
+    while let Some(job) = waiting.next() {
+        job.run(cost);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn passwords(threads: usize) -> Passwords {
-        Passwords::start(PasswordConfig { cost: 4, threads }).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_password_fits_its_own_hash_and_no_other() {
-        let passwords = passwords(1);
-        let hash = passwords.hash("correct horse").await.unwrap();
-        assert_eq!(
-            passwords.verify("correct horse", Some(&hash)).await,
-            Ok(true)
-        );
-        assert_eq!(
-            passwords.verify("correct horsf", Some(&hash)).await,
-            Ok(false)
-        );
-        assert_eq!(passwords.verify("nobody's password", None).await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn all_72_bytes_count_and_longer_is_never_right() {
-        let passwords = passwords(1);
-        let longest = "x".repeat(72);
-        let hash = passwords.hash(&longest).await.unwrap();
-        assert_eq!(passwords.verify(&longest, Some(&hash)).await, Ok(true));
-        assert_eq!(
-            passwords.verify(&longest[..71], Some(&hash)).await,
-            Ok(false)
-        );
-        assert_eq!(
-            passwords.verify(&format!("{longest}x"), Some(&hash)).await,
-            Ok(false)
-        );
-        assert_eq!(passwords.verify("nul\0nul\0", Some(&hash)).await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn a_hash_that_is_none_is_a_fault_and_the_thread_goes_on() {
-        let passwords = passwords(1);
-        let fault = passwords
-            .verify("correct horse", Some("no hash"))
-            .await
-            .unwrap_err();
-        assert_eq!(fault.code, Code::Internal);
-        passwords.hash("correct horse").await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_storm_is_refused_with_a_time_to_wait() {
-        let passwords = Passwords::start(PasswordConfig {
-            cost: 8,
-            threads: 1,
-        })
-        .unwrap();
-        let calls = (0..PASSWORD_QUEUE_MAX + 50).map(|_| passwords.verify("password", None));
-        let mut calls: Vec<_> = calls.map(Box::pin).collect();
-        let mut refused = 0;
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        for call in &mut calls {
-            if let std::task::Poll::Ready(Err(fault)) = call.as_mut().poll(&mut context) {
-                assert_eq!(fault.code, Code::Overloaded);
-                assert!(fault.retry_after_ms.unwrap() >= 100);
-                refused += 1;
-            }
-        }
-        assert!(refused >= 40, "{refused}");
-        drop(calls);
-        let started = std::time::Instant::now();
-        while passwords.verify("password", None).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        assert!(
-            started.elapsed().as_secs() < 5,
-            "those who left are skipped"
-        );
-    }
-
-    #[test]
-    fn the_threads_end_with_the_last_clone() {
-        let passwords = passwords(2);
-        let waiting = Arc::downgrade(&passwords.waiting);
-        drop(passwords);
-        for _ in 0..500 {
-            if waiting.strong_count() == 0 {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("threads still run");
-    }
-
-    #[test]
-    fn the_cost_of_a_hash_is_seen() {
-        let passwords = passwords(1);
-        assert!(!passwords.outdated(&bcrypt::hash("x", 4).unwrap()));
-        assert!(passwords.outdated(&bcrypt::hash("x", 5).unwrap()));
-    }
-
-    #[test]
-    fn a_cost_out_of_range_is_refused() {
-        assert!(
-            Passwords::start(PasswordConfig {
-                cost: 3,
-                threads: 1
-            })
-            .is_err()
-        );
-        assert!(
-            Passwords::start(PasswordConfig {
-                cost: 32,
-                threads: 1
-            })
-            .is_err()
-        );
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use pitturu_text::username::Username;
 
 use super::creation::{Creation, NewAccount, new_session};
 use super::known_devices::SignInFrom;
+use super::passwords::{Asker, Rank};
 use super::tokens::{self, PresentedRefresh, RefreshOf};
 use super::{AccountService, Stored, decode, given, instead, key_without_passwords};
 use crate::connections::caller::{Caller, IdempotencyKey};
@@ -43,12 +44,13 @@ impl AccountService {
         if known.is_some() {
             return Err(taken());
         }
+        let asker = Asker::of(caller, Rank::Registration);
         let claim = Claim::Name(username.folded.clone());
         let role = self.configured_role(&username.folded);
         let login = LoginRow {
             username: username.shown,
             folded: username.folded,
-            password: Hidden(self.passwords.hash(&password).await?),
+            password: Hidden(self.passwords.hash(asker, &password).await?),
             version: 0,
             email,
         };
@@ -89,7 +91,7 @@ impl AccountService {
             known: known.as_deref(),
         };
         let attempt = self.admit(caller, from).await?;
-        let account = self.check_password(&folded, is_name, &password).await?;
+        let account = self.check_password(caller, from, &password).await?;
         let Some(account) = account else {
             attempt.failed(self.ticks.now());
             metrics::counter!("pitturu_wrong_passwords_total").increment(1);
@@ -303,16 +305,17 @@ impl AccountService {
     /// The account with this name, when the password is its own.
     async fn check_password(
         &self,
-        folded: &str,
-        is_name: bool,
+        caller: &Caller,
+        from: SignInFrom<'_>,
         password: &str,
     ) -> Result<Option<AccountRow>, Fault> {
-        let account = self.look_up(folded, is_name).await?;
+        let account = self.look_up(from.folded, from.is_name).await?;
+        let asker = Asker::of(caller, self.rank(account.as_ref(), from));
         let hash = account
             .as_ref()
             .and_then(|account| account.login.as_ref())
             .map(|login| login.password.0.as_str());
-        let right = self.passwords.verify(password, hash).await?;
+        let right = self.passwords.verify(asker, password, hash).await?;
         Ok(account.filter(|_| right))
     }
 
@@ -324,7 +327,9 @@ impl AccountService {
         if !self.passwords.outdated(&login.password.0) {
             return;
         }
-        if let Ok(hash) = self.passwords.hash(password).await {
+        // The password was right.
+        let asker = Asker::of(caller, Rank::Known);
+        if let Ok(hash) = self.passwords.hash(asker, password).await {
             let change = PasswordChange {
                 version: login.version,
                 password: Hidden(hash),

@@ -8,6 +8,7 @@ mod refresh;
 mod roles;
 mod sign_in;
 mod timing;
+mod turns;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};

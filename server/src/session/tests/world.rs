@@ -95,7 +95,7 @@ impl World {
             accounts: AccountsConfig {
                 passwords: PasswordConfig {
                     cost: 4,
-                    ..PasswordConfig::default()
+                    threads: 1,
                 },
                 admins: vec!["root".to_owned()],
                 ..AccountsConfig::default()
@@ -131,9 +131,14 @@ impl World {
 
     /// Connects and says nothing.
     pub(super) fn connect(&self, options: Options) -> Client {
+        self.connect_from(Ipv4Addr::LOCALHOST.into(), options)
+    }
+
+    /// The same from another address.
+    pub(super) fn connect_from(&self, address: IpAddr, options: Options) -> Client {
         let (link, peer) = memory::pair(options);
         let from = Peer {
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address,
             transport: "memory",
             secure: true,
         };

@@ -147,7 +147,7 @@ fn attempts_under_way_are_no_failures_and_no_way_past() {
     assert!(waiting.is_empty());
     let tables = lockout.tables.lock();
     assert!(tables.buckets.iter().all(|table| table.pending.is_empty()));
-    assert_eq!(tables.waiting, 0);
+    assert!(tables.waiting.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -173,24 +173,29 @@ async fn concurrent_guesses_do_not_slip_past() {
 }
 
 #[test]
-fn those_who_wait_are_limited() {
+fn those_who_wait_are_limited_in_each_network_and_in_all() {
     let lockout = lockout();
-    let _running: Vec<_> = (0..5)
-        .map(|_| admit(&lockout, "ana", HERE, 0).expect("free"))
-        .collect();
-    let mut context = Context::from_waker(Waker::noop());
-    let mut waiting: Vec<_> = (0..=WAITING_MAX)
-        .map(|_| Box::pin(lockout.admit("ana", HERE, || 0)))
-        .collect();
-    let refused = waiting
-        .iter_mut()
-        .filter_map(|next| match next.as_mut().poll(&mut context) {
-            Poll::Ready(outcome) => Some(outcome.unwrap_err()),
-            Poll::Pending => None,
-        });
-    assert_eq!(refused.collect::<Vec<_>>(), [COME_BACK_MS]);
+    let networks = WAITING_MAX / WAITING_PER_NETWORK_MAX;
+    let mut held = Vec::new();
+    let mut waiting: Vec<Waiting<'_>> = Vec::new();
+    for number in 0..networks {
+        let from = network(u8::try_from(number).unwrap());
+        held.extend((0..5).map(|_| admit(&lockout, "ana", from, 0).expect("free")));
+        for _ in 0..=WAITING_PER_NETWORK_MAX {
+            waiting.push(Box::pin(lockout.admit("ana", from, || 0)));
+        }
+        let refused: Vec<_> = ready(&mut waiting)
+            .into_iter()
+            .map(Result::unwrap_err)
+            .collect();
+        assert_eq!(refused, [COME_BACK_MS], "the one too many of its network");
+    }
+    held.extend((0..5).map(|_| admit(&lockout, "ana", HERE, 0).expect("free")));
+    waiting.push(Box::pin(lockout.admit("ana", HERE, || 0)));
+    let refused = ready(&mut waiting).into_iter().map(Result::unwrap_err);
+    assert_eq!(refused.collect::<Vec<_>>(), [COME_BACK_MS], "of all");
     drop(waiting);
-    assert_eq!(lockout.tables.lock().waiting, 0);
+    assert!(lockout.tables.lock().waiting.is_empty());
 }
 
 #[test]
@@ -315,7 +320,7 @@ proptest! {
                 }
             }
             prop_assert!(admit(&lockout, "victim", THERE, now).is_ok(), "from elsewhere");
-            let device = lockout.admit_device(&[b"victim", b"session"], || now);
+            let device = lockout.admit_device(&[b"victim", b"session"], HERE, || now);
             let known = std::pin::pin!(device);
             let known = known.poll(&mut Context::from_waker(Waker::noop()));
             prop_assert!(matches!(known, Poll::Ready(Ok(_))), "from a known device");
