@@ -7,18 +7,21 @@ use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed}
 use icu_properties::props::{Script, WhiteSpace};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-use crate::characters::{is_ignorable, is_mark};
+use crate::characters::{
+    is_always_visible, is_idle, is_invisible, is_mark, is_of_emoji, is_wide_blank, joined_emoji,
+};
 
 /// The composed form (NFC), in which every text is kept: Korean typed as letters or as syllables is one text.
 pub fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// The form in which two texts are the same for a reader: Unicode's NFKC_Casefold.
+/// The form in which two texts are the same for a reader, after Unicode's NFKC_Casefold.
 ///
 /// Full case folding, which knows no language (`Straße` is `STRASSE`, `ΣΊΣΥΦΟΣ` is `σίσυφος`; the Turkish `ı` and `İ` stay apart from
 /// `i`), compatibility forms made equal (`ＡＢＣ` is `abc`), and nothing of what does not show (joiners, variation
-/// selectors, fillers). Folding twice is folding once.
+/// selectors, fillers). Beyond it: an emoji keeps the joiners and tags that make it one, blanks that count as letters are
+/// blanks, and marks that link nothing are nothing. Folding twice is folding once.
 pub fn folded(text: &str) -> String {
     // The definition asks for one round after decomposition. What a round makes anew, such as a letter composed of what an
     // invisible one kept apart, is folded by the next; no text is known to need a third.
@@ -37,11 +40,36 @@ pub fn folded(text: &str) -> String {
 const ROUNDS_MAX: usize = 3;
 
 fn round(text: &str) -> String {
-    let visible: String = text.chars().filter(|&c| !is_ignorable(c)).collect();
+    let visible = visible(text);
     let folded = CaseMapper::new().fold_string(&visible);
     ComposingNormalizerBorrowed::new_nfkc()
         .normalize(&folded)
         .into_owned()
+}
+
+/// The text without what shows nothing where it stands. Joiners and tags stay in an emoji, which without them is another one.
+fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_always_visible) {
+        return text.into();
+    }
+    let characters = text.chars().filter_map(|c| match c {
+        _ if is_wide_blank(c) => Some(' '),
+        _ if is_invisible(c) => is_of_emoji(c).then_some(c),
+        _ => Some(c),
+    });
+    let characters: Vec<char> = characters.collect();
+    let mut visible = String::with_capacity(text.len());
+    let mut rest = &characters[..];
+    while let Some((&c, after)) = rest.split_first() {
+        let length = joined_emoji(rest).unwrap_or(1);
+        let is_shown =
+            length > 1 || !is_of_emoji(c) && !is_idle(visible.chars().next_back(), c, after);
+        if is_shown {
+            visible.extend(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+    visible.into()
 }
 
 /// The form of a room's name under which two names are the same name: [`folded`], with each run of blanks as one, none at

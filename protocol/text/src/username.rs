@@ -2,7 +2,9 @@
 
 use pitturu_protocol::limits::{USERNAME_BYTES_MAX, USERNAME_CHARS_MAX, USERNAME_CHARS_MIN};
 
-use crate::characters::{MARKS_MAX, count, is_ignorable, is_letter_or_number, is_mark};
+use crate::characters::{
+    MARKS_MAX, count, is_faint_link, is_idle, is_invisible, is_letter_or_number, is_mark, is_symbol,
+};
 use crate::fold::{composed, folded};
 use crate::refusal::{Refusal, Rule};
 
@@ -46,10 +48,15 @@ impl Username {
 fn check(form: &str) -> Result<(), Rule> {
     let mut marks = MARKS_MAX;
     let mut substance = false;
-    for c in form.chars() {
-        if is_ignorable(c) {
+    let characters: Vec<char> = form.chars().collect();
+    let mut before = None;
+    for (at, &c) in characters.iter().enumerate() {
+        let after = &characters[at + 1..];
+        // What only some fonts show would be a second name that looks like the first.
+        if is_invisible(c) && !is_symbol(c) || is_faint_link(c) || is_idle(before, c, after) {
             return Err(Rule::Invisible);
         }
+        before = Some(c);
         if is_mark(c) {
             marks += 1;
             if marks > MARKS_MAX {
