@@ -16,7 +16,7 @@ use crate::error::CallError;
 use crate::event::{ConnectionState, ServerEvent, TypedEvent};
 use crate::options::{ClientOptions, InvalidOptions};
 use crate::shared::Shared;
-use crate::subscribers::{Events, Subscription};
+use crate::subscribers::{Events, Subscription, notify};
 use crate::task::Task;
 use crate::transport::Connector;
 
@@ -39,8 +39,9 @@ impl Drop for Inner {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let connection = self.inner.shared.connection.borrow().clone();
         f.debug_struct("Client")
-            .field("connection", &*self.inner.shared.connection.borrow())
+            .field("connection", &connection)
             .finish_non_exhaustive()
     }
 }
@@ -244,7 +245,7 @@ impl Client {
             machine.start(now);
             machine.retry_now(now);
         });
-        self.inner.shared.work.notify_one();
+        notify(&self.inner.shared.work);
     }
 
     /// The followed streams with their cursors, for [`ClientOptions::resume`] in a later run. What waits in a reader's

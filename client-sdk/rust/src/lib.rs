@@ -37,7 +37,9 @@
 //! - **Sign-in.** [`Client::login`], [`Client::register`] and [`Client::login_guest`] sign in; tokens are renewed by themselves and kept
 //!   in a [`TokenStore`] of the application's. When the server takes them no more, [`ServerEvent::SignedOut`] says so. Calls that need a player wait for
 //!   a sign-in under way, and are refused with [`Code::Unauthenticated`] while there is none.
-//! - **Foreign code.** A token store or a callback that fails, panics or hangs stops nothing: [`ServerEvent::Problem`] tells.
+//! - **Foreign code.** A token store that fails, panics or hangs stops nothing, and neither does a callback that panics:
+//!   [`ServerEvent::Problem`] tells. A waker, and what a callback or a store owns, may panic as well when it is called or dropped. All of
+//!   these may use the client. Only a callback that does not return keeps events and answers waiting.
 //! - **Connection.** [`Client::connection`] tells where the client stands, and [`Client::reconnect`] does not wait for the next attempt.
 //! - **Bounds.** At most [`CALLS_HELD_MAX`] calls of together [`CALLS_HELD_BYTES_MAX`] bytes wait for an answer; one more fails at once. A
 //!   reader's queue holds about [`EVENTS_QUEUED_MAX`] events.
@@ -50,6 +52,7 @@ mod call;
 mod client;
 mod error;
 mod event;
+mod foreign;
 mod options;
 mod problem;
 mod random;

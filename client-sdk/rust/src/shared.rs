@@ -12,7 +12,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::CallError;
 use crate::event::ConnectionState;
-use crate::subscribers::{Subscribers, lock};
+use crate::foreign::guarded;
+use crate::subscribers::{Subscribers, lock, notify};
 
 pub(crate) type Answer = Result<Bytes, Fault>;
 
@@ -83,30 +84,36 @@ impl Shared {
             let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             self.now().saturating_add(ms)
         });
+        let (to, answer) = oneshot::channel();
         let mut core = lock(&self.core);
         if core.closed {
             return Err(CallError::Closed);
         }
         let ticket = core.machine.call(request)?;
-        let (to, answer) = oneshot::channel();
         match core.machine.poll_answer(ticket) {
-            // Nobody can have dropped the other end yet.
+            // Nobody waits yet who could be woken by it.
             Some(at_once) => drop(to.send(at_once)),
             None => drop(core.answers.insert(ticket, to)),
         }
-        self.publish(&core);
         drop(core);
-        self.work.notify_one();
+        self.publish();
+        notify(&self.work);
         Ok((ticket, answer))
     }
 
     pub(crate) fn cancel(&self, ticket: Ticket) {
         let mut core = lock(&self.core);
-        if core.answers.remove(&ticket).is_some() {
+        let waiting = core.answers.remove(&ticket);
+        if waiting.is_some() {
             core.machine.cancel(ticket);
-            self.publish(&core);
-            self.work.notify_one();
         }
+        drop(core);
+        if waiting.is_some() {
+            self.publish();
+            notify(&self.work);
+        }
+        // Wakes whoever has polled the call.
+        guarded(|| drop(waiting));
     }
 
     /// Looks at the machine.
@@ -119,8 +126,9 @@ impl Shared {
         let mut core = lock(&self.core);
         if !core.closed {
             act(&mut core.machine, self.now());
-            self.publish(&core);
         }
+        drop(core);
+        self.publish();
     }
 
     /// As [`Self::drive`], when a connection has ended or begun: `why` is told while there is none.
@@ -138,8 +146,9 @@ impl Shared {
         let mut core = lock(&self.core);
         if replace || core.why.is_none() {
             core.why = Some(why.into());
-            self.publish(&core);
         }
+        drop(core);
+        self.publish();
     }
 
     /// What the machine wants.
@@ -192,25 +201,36 @@ impl Shared {
         if !core.closed {
             core.machine.stop();
             core.closed = true;
-            self.publish(&core);
         }
         drop(core);
-        self.work.notify_one();
+        self.publish();
+        notify(&self.work);
     }
 
     /// The task is gone. Whoever waits must not wait for ever.
     pub(crate) fn abandon(&self) {
         self.close();
-        lock(&self.core).answers.clear();
+        let answers = std::mem::take(&mut lock(&self.core).answers);
         self.subscribers.end();
+        for (_, waiting) in answers {
+            guarded(|| drop(waiting));
+        }
     }
 
-    fn publish(&self, core: &Core) {
-        let state = self.state(core);
-        self.connection.send_if_modified(|told| {
-            let differs = *told != state;
-            *told = state;
-            differs
+    /// Publishes where the machine stands. The machine's lock is taken within that of the channel, and never held while the channel
+    /// wakes who waits for it: they may use the client at once.
+    fn publish(&self) {
+        let state = self.state(&lock(&self.core));
+        if *self.connection.borrow() == state {
+            return;
+        }
+        guarded(|| {
+            self.connection.send_if_modified(|told| {
+                let state = self.state(&lock(&self.core));
+                let differs = *told != state;
+                *told = state;
+                differs
+            })
         });
     }
 

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::event::{Overflow, ServerEvent};
+use crate::foreign::{Foreign, guarded};
 use crate::problem::Problem;
 
 /// Events that a subscriber's queue holds before the client stops taking more of the streams for it.
@@ -20,7 +21,7 @@ type Call = Box<dyn Fn(&ServerEvent) + Send + Sync>;
 /// A callback, and what came before it was there.
 struct Callback {
     id: u64,
-    call: Call,
+    call: Foreign<Call>,
     /// The kind of event that it is called with; absent for all.
     kind: Option<u16>,
     replay: Mutex<VecDeque<ServerEvent>>,
@@ -88,11 +89,39 @@ struct Audience {
     ended: bool,
 }
 
+impl Audience {
+    /// Who reads a queue. The last to let go of a queue drops a waker, so these are let go of without the lock.
+    fn readers(&mut self) -> Vec<Arc<Subscriber>> {
+        let mut readers = Vec::new();
+        self.queues
+            .retain(|queue| queue.upgrade().map(|reader| readers.push(reader)).is_some());
+        readers
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     events: VecDeque<ServerEvent>,
-    waker: Option<Waker>,
+    waker: Option<Foreign<Waker>>,
     ended: bool,
+}
+
+impl Queue {
+    /// The next event; `None` when none will come.
+    fn next(&mut self) -> Poll<Option<ServerEvent>> {
+        match self.events.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if self.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Wakes who waits for events. Whoever is woken may read at once.
+fn wake_all(wakers: Vec<Foreign<Waker>>) {
+    for waker in wakers {
+        waker.used(Waker::wake);
+    }
 }
 
 struct Subscriber {
@@ -106,12 +135,13 @@ impl Subscriber {
         lock(&self.queue)
     }
 
-    fn push(&self, event: &ServerEvent) {
+    /// Returns who is to be woken.
+    fn push(&self, event: &ServerEvent) -> Option<Foreign<Waker>> {
         let mut queue = self.queue();
         if queue.events.len() >= EVENTS_QUEUED_MAX {
             match event.overflow() {
                 Overflow::Keep => {}
-                Overflow::Drop => return,
+                Overflow::Drop => return None,
                 Overflow::Replace(_) => {
                     let key = event.overflow();
                     queue.events.retain(|queued| queued.overflow() != key);
@@ -119,9 +149,14 @@ impl Subscriber {
             }
         }
         queue.events.push_back(event.clone());
-        if let Some(waker) = queue.waker.take() {
-            waker.wake();
-        }
+        queue.waker.take()
+    }
+
+    /// No more events will come. Returns who is to be woken.
+    fn end(&self) -> Option<Foreign<Waker>> {
+        let mut queue = self.queue();
+        queue.ended = true;
+        queue.waker.take()
     }
 }
 
@@ -157,13 +192,9 @@ impl Subscribers {
     fn enqueue(&self, event: &ServerEvent, heard: bool, newest: Option<u64>) {
         let mut guard = lock(&self.audience);
         let audience = &mut *guard;
-        audience.queues.retain(|queue| match queue.upgrade() {
-            Some(subscriber) => {
-                subscriber.push(event);
-                true
-            }
-            None => false,
-        });
+        let readers = audience.readers();
+        let pushed = readers.iter().filter_map(|reader| reader.push(event));
+        let wakers = pushed.collect();
         let late = audience
             .callbacks
             .iter()
@@ -174,6 +205,8 @@ impl Subscribers {
             None if !heard && !audience.backlog.over => audience.backlog.keep(event),
             None => {}
         }
+        drop(guard);
+        wake_all(wakers);
     }
 
     /// Gives new callbacks what came before them.
@@ -202,8 +235,7 @@ impl Subscribers {
         if !lock(&self.audience).callbacks.iter().any(is_there) {
             return true;
         }
-        let call = std::panic::AssertUnwindSafe(|| (callback.call)(event));
-        let fine = std::panic::catch_unwind(call).is_ok();
+        let fine = guarded(|| (callback.call)(event)).is_some();
         if !fine {
             tracing::error!("a callback for events panicked");
         }
@@ -217,11 +249,10 @@ impl Subscribers {
         } else {
             EVENTS_QUEUED_MAX - 1
         };
-        lock(&self.audience)
-            .queues
+        let readers = lock(&self.audience).readers();
+        readers
             .iter()
-            .filter_map(Weak::upgrade)
-            .any(|subscriber| subscriber.queue().events.len() > most)
+            .any(|reader| reader.queue().events.len() > most)
     }
 
     /// Waits until a queue has become half empty, or a callback is new.
@@ -246,7 +277,15 @@ impl Subscribers {
 
     /// `kind`: the only kind of event that `call` does something with.
     pub(crate) fn on(self: &Arc<Self>, kind: Option<u16>, call: Call) -> Subscription {
+        let call = Foreign::new(call);
         let mut audience = lock(&self.audience);
+        if audience.ended {
+            drop(audience);
+            return Subscription {
+                id: 0,
+                subscribers: Weak::new(),
+            };
+        }
         let id = audience.next_id;
         audience.next_id += 1;
         let before = match kind {
@@ -260,7 +299,8 @@ impl Subscribers {
             kind,
             replay,
         }));
-        self.drained.notify_one();
+        drop(audience);
+        notify(&self.drained);
         Subscription {
             id,
             subscribers: Arc::downgrade(self),
@@ -271,14 +311,12 @@ impl Subscribers {
     pub(crate) fn end(&self) {
         let mut audience = lock(&self.audience);
         audience.ended = true;
-        audience.callbacks.clear();
-        for subscriber in audience.queues.iter().filter_map(Weak::upgrade) {
-            let mut queue = subscriber.queue();
-            queue.ended = true;
-            if let Some(waker) = queue.waker.take() {
-                waker.wake();
-            }
-        }
+        let callbacks = std::mem::take(&mut audience.callbacks);
+        let readers = audience.readers();
+        let wakers = readers.iter().filter_map(|reader| reader.end()).collect();
+        drop(audience);
+        wake_all(wakers);
+        drop(callbacks);
     }
 }
 
@@ -301,31 +339,34 @@ impl Events {
 
     /// The next event, if one waits.
     pub fn try_next(&mut self) -> Option<ServerEvent> {
-        let mut queue = self.subscriber.queue();
-        let event = queue.events.pop_front();
-        self.note_drained(&queue);
-        event
+        match self.read(None) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<ServerEvent>> {
-        let mut queue = self.subscriber.queue();
-        match queue.events.pop_front() {
-            Some(event) => {
-                self.note_drained(&queue);
-                Poll::Ready(Some(event))
-            }
-            None if queue.ended => Poll::Ready(None),
-            None => {
-                queue.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        match self.read(None) {
+            Poll::Pending => self.read(Some(Foreign::new(cx.waker().clone()))),
+            ready => ready,
         }
     }
 
-    fn note_drained(&self, queue: &Queue) {
-        if queue.events.len() == EVENTS_QUEUED_MAX / 2 {
-            self.subscriber.drained.notify_one();
+    /// The next event. Without one, `waker` will be woken.
+    fn read(&mut self, waker: Option<Foreign<Waker>>) -> Poll<Option<ServerEvent>> {
+        let mut queue = self.subscriber.queue();
+        let next = queue.next();
+        let unused = match (&next, waker) {
+            (Poll::Pending, Some(waker)) => queue.waker.replace(waker),
+            (_, waker) => waker,
+        };
+        let is_half_empty = queue.events.len() == EVENTS_QUEUED_MAX / 2;
+        drop(queue);
+        drop(unused);
+        if is_half_empty && matches!(next, Poll::Ready(Some(_))) {
+            notify(&self.subscriber.drained);
         }
+        next
     }
 }
 
@@ -339,15 +380,14 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.subscriber.drained.notify_one();
+        notify(&self.subscriber.drained);
     }
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events")
-            .field("waiting", &self.subscriber.queue().events.len())
-            .finish()
+        let waiting = self.subscriber.queue().events.len();
+        f.debug_struct("Events").field("waiting", &waiting).finish()
     }
 }
 
@@ -369,7 +409,11 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(subscribers) = self.subscribers.upgrade() {
             let mut audience = lock(&subscribers.audience);
-            audience.callbacks.retain(|held| held.id != self.id);
+            let mut held = audience.callbacks.iter();
+            let at = held.position(|held| held.id == self.id);
+            let ended = at.map(|at| audience.callbacks.remove(at));
+            drop(audience);
+            drop(ended);
         }
     }
 }
@@ -382,7 +426,12 @@ impl std::fmt::Debug for Subscription {
     }
 }
 
-/// A panic in a callback leaves nothing half done behind these locks.
+/// Wakes who waits for it: the client's task, in an executor that need not be tokio's.
+pub(crate) fn notify(waiting: &Notify) {
+    guarded(|| waiting.notify_one());
+}
+
+/// No foreign code runs behind these locks, so a panic leaves nothing half done there.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::event::{Gap, ServerEvent};
+use crate::foreign::{Foreign, guarded};
 use crate::problem::Problem;
 use crate::shared::{Answer, Shared};
 use crate::tokens::{Keeper, Read, TokenStore, Tokens};
@@ -46,7 +47,7 @@ pub struct Task {
     link: Link,
     /// Goodbyes to servers, and what waits for the token store. None of them takes long.
     chores: JoinSet<()>,
-    tokens: Option<Arc<dyn TokenStore>>,
+    tokens: Option<Foreign<Arc<dyn TokenStore>>>,
     store: Option<Store>,
     from_store: Option<mpsc::UnboundedReceiver<FromStore>>,
     behind: bool,
@@ -79,7 +80,7 @@ impl Task {
             connector,
             link: Link::None,
             chores: JoinSet::new(),
-            tokens,
+            tokens: tokens.map(Foreign::new),
             store: None,
             from_store: None,
             behind: false,
@@ -229,11 +230,11 @@ impl Task {
         let result = result.map_err(|fault| self.shared.explained(fault));
         // Whoever asked may have given up meanwhile.
         match kept.cloned() {
-            None => drop(to.send(result)),
+            None => drop(guarded(|| to.send(result))),
             Some(mut kept) => {
                 self.chores.spawn(async move {
                     kept.wait_for(|kept| *kept).await.ok();
-                    to.send(result).ok();
+                    guarded(|| to.send(result));
                 });
             }
         }

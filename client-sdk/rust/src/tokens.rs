@@ -40,8 +40,15 @@ pub trait TokenStore: Send + Sync + 'static {
 }
 
 /// Keeps tokens for as long as the program runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryTokens(Mutex<Tokens>);
+
+impl std::fmt::Debug for MemoryTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tokens = self.0.lock().clone();
+        f.debug_tuple("MemoryTokens").field(&tokens).finish()
+    }
+}
 
 impl MemoryTokens {
     /// A store that holds these tokens already.

@@ -9,6 +9,8 @@
 )]
 mod server;
 
+#[path = "standing/foreign.rs"]
+mod foreign;
 #[path = "standing/lifecycle.rs"]
 mod lifecycle;
 #[path = "standing/listeners.rs"]

@@ -1,6 +1,5 @@
 //! The thread that uses an application's token store. Nothing that the store does stops anything else.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::{TokenStore, TokenStoreError, Tokens};
+use crate::foreign::{Foreign, guarded};
 use crate::problem::Problem;
 
 /// How long a [`TokenStore`] may take for what it is asked. After that the client goes on without it; what it does later still
@@ -50,7 +50,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn start(store: Arc<dyn TokenStore>) -> Self {
+    pub(crate) fn start(store: Foreign<Arc<dyn TokenStore>>) -> Self {
         let desk = Arc::new(Desk::default());
         let thread = std::thread::Builder::new().name("pitturu-tokens".into());
         let at_desk = Arc::clone(&desk);
@@ -62,7 +62,7 @@ impl Keeper {
     /// Reads what is kept.
     pub(crate) fn read(&self, first: First) -> impl Future<Output = Read> + Send + use<> {
         let (to, answer) = oneshot::channel();
-        self.ask(|jobs| jobs.read = Some((first, to)));
+        self.ask(|jobs| jobs.read.replace((first, to)));
         let problem = self.problem.clone();
         async move {
             let result = match problem {
@@ -88,7 +88,7 @@ impl Keeper {
         tokens: Tokens,
     ) -> impl Future<Output = Option<Problem>> + Send + use<> {
         let (to, answer) = oneshot::channel();
-        self.ask(|jobs| jobs.save = Some((tokens, to)));
+        self.ask(|jobs| jobs.save.replace((tokens, to)));
         let problem = self.problem.clone();
         async move {
             let result = match problem {
@@ -99,9 +99,11 @@ impl Keeper {
         }
     }
 
-    fn ask(&self, with: impl FnOnce(&mut Jobs)) {
-        with(&mut self.desk.jobs.lock());
+    /// Whoever asked for what is replaced is woken, so that is dropped without the lock.
+    fn ask<T>(&self, with: impl FnOnce(&mut Jobs) -> T) {
+        let replaced = with(&mut self.desk.jobs.lock());
         self.desk.work.notify_one();
+        guarded(|| drop(replaced));
     }
 }
 
@@ -121,7 +123,7 @@ async fn within<T>(answer: oneshot::Receiver<Result<T, Arc<str>>>) -> Result<T, 
 
 /// Who works at the desk.
 struct Clerk {
-    store: Arc<dyn TokenStore>,
+    store: Foreign<Arc<dyn TokenStore>>,
     /// What is kept as far as this client knows; absent while it could not be read or saved.
     held: Option<Tokens>,
 }
@@ -156,7 +158,7 @@ impl Clerk {
 
     fn read(&mut self, first: First) -> Result<Option<Tokens>, Arc<str>> {
         let store = Arc::clone(&self.store);
-        let kept = guarded(|| in_turn(&*store, || load(&*store)))?;
+        let kept = told(|| in_turn(&*store, || load(&*store)))?;
         // What was never read may be older than what the client holds.
         let is_news = first || self.held.as_ref().is_some_and(|held| *held != kept);
         self.held = Some(kept.clone());
@@ -168,7 +170,7 @@ impl Clerk {
         if *tokens == Tokens::default() {
             return self.clear();
         }
-        guarded(|| in_turn(&*store, || store.save(tokens)))?;
+        told(|| in_turn(&*store, || save(&*store, tokens)))?;
         self.held = Some(tokens.clone());
         Ok(())
     }
@@ -178,10 +180,10 @@ impl Clerk {
     fn clear(&mut self) -> Result<(), Arc<str>> {
         let store = Arc::clone(&self.store);
         let held = self.held.clone();
-        guarded(|| {
+        told(|| {
             in_turn(&*store, || match load(&*store) {
                 Ok(kept) if held.as_ref().is_some_and(|held| *held != kept) => Ok(()),
-                _ => store.save(&Tokens::default()),
+                _ => save(&*store, &Tokens::default()),
             })
         })?;
         self.held = Some(Tokens::default());
@@ -192,20 +194,33 @@ impl Clerk {
 /// Does `work` while the store keeps everybody else out.
 fn in_turn<T>(
     store: &dyn TokenStore,
-    mut work: impl FnMut() -> Result<T, TokenStoreError>,
-) -> Result<T, TokenStoreError> {
+    mut work: impl FnMut() -> Result<T, Failed>,
+) -> Result<T, Failed> {
     let mut done = None;
-    store.alone(&mut || done = Some(work()))?;
-    done.unwrap_or_else(|| Err("the store did not let its work be done".into()))
+    store
+        .alone(&mut || done = Some(work()))
+        .map_err(Foreign::new)?;
+    done.unwrap_or_else(|| failed("the store did not let its work be done"))
 }
 
-fn load(store: &dyn TokenStore) -> Result<Tokens, TokenStoreError> {
-    let tokens = store.load()?;
+/// An error of the store's.
+type Failed = Foreign<TokenStoreError>;
+
+fn failed<T>(why: &str) -> Result<T, Failed> {
+    Err(Foreign::new(why.into()))
+}
+
+fn save(store: &dyn TokenStore, tokens: &Tokens) -> Result<(), Failed> {
+    store.save(tokens).map_err(Foreign::new)
+}
+
+fn load(store: &dyn TokenStore) -> Result<Tokens, Failed> {
+    let tokens = store.load().map_err(Foreign::new)?;
     let is_token = |token: &Option<String>| token.as_deref().is_none_or(may_be_token);
     if is_token(&tokens.access) && is_token(&tokens.refresh) {
         Ok(tokens)
     } else {
-        Err("what is kept can't be tokens".into())
+        failed("what is kept can't be tokens")
     }
 }
 
@@ -218,10 +233,17 @@ fn may_be_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, TokenStoreError>) -> Result<T, Arc<str>> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(error.to_string().into()),
-        Err(_) => Err("the store panicked".into()),
-    }
+/// What the store did, or why not. All that is the store's is over when this returns, the error that it gave and what a panic carried
+/// included.
+fn told<T>(work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Arc<str>> {
+    let error = match guarded(work) {
+        Some(Ok(value)) => return Ok(value),
+        Some(Err(error)) => error,
+        None => return Err("the store panicked".into()),
+    };
+    let why = guarded(|| error.to_string());
+    Err(why.map_or_else(
+        || "the store gave an error that can't be shown".into(),
+        Arc::from,
+    ))
 }

@@ -243,6 +243,12 @@ impl Peer {
         self.say(&ServerFrame::Fault { call, fault }.encode()).await;
     }
 
+    /// Ends the connection without a word.
+    pub(crate) async fn drop_socket(&mut self) {
+        let socket: &mut dyn Stream = self.socket.get_mut();
+        tokio::io::AsyncWriteExt::shutdown(socket).await.ok();
+    }
+
     pub(crate) async fn close(mut self, code: u16) {
         let frame = CloseFrame {
             code: code.into(),

@@ -23,9 +23,51 @@ enum Ill {
     Panics,
     Hangs,
     Garbage,
+    /// What its panic carries panics when it is dropped.
+    PanicsTwice,
+    /// Its error panics when it is shown.
+    CanNotBeShown,
+    /// Its error panics when it is dropped.
+    CanNotBeDropped,
 }
 
-const ILLS: [Ill; 4] = [Ill::Fails, Ill::Panics, Ill::Hangs, Ill::Garbage];
+const ILLS: [Ill; 7] = [
+    Ill::Fails,
+    Ill::Panics,
+    Ill::Hangs,
+    Ill::Garbage,
+    Ill::PanicsTwice,
+    Ill::CanNotBeShown,
+    Ill::CanNotBeDropped,
+];
+
+#[derive(Debug)]
+struct NotShown;
+
+impl std::fmt::Display for NotShown {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("on purpose")
+    }
+}
+
+impl std::error::Error for NotShown {}
+
+#[derive(Debug)]
+struct NotDropped;
+
+impl Drop for NotDropped {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+impl std::fmt::Display for NotDropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not to be dropped")
+    }
+}
+
+impl std::error::Error for NotDropped {}
 
 /// A store that does one thing wrong in the functions that are named.
 struct IllStore {
@@ -41,6 +83,9 @@ fn suffer(ill: Ill) -> Result<Tokens, TokenStoreError> {
         Ill::Hangs => loop {
             std::thread::park();
         },
+        Ill::PanicsTwice => std::panic::panic_any(NotDropped),
+        Ill::CanNotBeShown => Err(NotShown.into()),
+        Ill::CanNotBeDropped => Err(NotDropped.into()),
         Ill::Garbage => Ok(Tokens {
             access: Some("\0 no token\n".into()),
             refresh: Some(String::new()),
@@ -132,7 +177,7 @@ async fn a_store_that_can_not_load_is_told_and_the_client_begins_without() {
 
 #[tokio::test]
 async fn a_store_that_can_not_save_is_told_and_messages_go_on() {
-    for ill in [Ill::Fails, Ill::Panics, Ill::Hangs] {
+    for ill in ILLS.into_iter().filter(|ill| *ill != Ill::Garbage) {
         let server = Server::start().await;
         let store = IllStore {
             ill,
@@ -157,6 +202,96 @@ async fn a_store_that_can_not_save_is_told_and_messages_go_on() {
         assert_eq!(*client.connection().borrow(), ConnectionState::Online);
         client.close();
         assert_eq!(peer.closed().await, Some(1000));
+    }
+}
+
+/// A store that does one thing wrong once, in its `alone` as well, and panics when it is dropped.
+struct IllOnce {
+    ill: Ill,
+    alone: bool,
+    kept: Arc<Mutex<Tokens>>,
+    suffered: AtomicBool,
+}
+
+impl IllOnce {
+    fn suffers(&self) -> bool {
+        !self.suffered.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl TokenStore for IllOnce {
+    fn load(&self) -> Result<Tokens, TokenStoreError> {
+        Ok(self.kept.lock().clone())
+    }
+
+    fn save(&self, tokens: &Tokens) -> Result<(), TokenStoreError> {
+        if *tokens != Tokens::default() && !self.alone && self.suffers() {
+            return suffer(self.ill).map(drop);
+        }
+        *self.kept.lock() = tokens.clone();
+        Ok(())
+    }
+
+    fn alone(&self, work: &mut dyn FnMut()) -> Result<(), TokenStoreError> {
+        if self.alone && *self.kept.lock() == tokens(1) && self.suffers() {
+            work();
+            return suffer(self.ill).map(drop);
+        }
+        work();
+        Ok(())
+    }
+}
+
+impl Drop for IllOnce {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panicked_with_whatever_it_had_is_asked_again() {
+    for ill in ILLS {
+        for alone in [false, true] {
+            // Who hangs is not asked again, and what is kept is not garbage.
+            if matches!(ill, Ill::Hangs | Ill::Garbage) {
+                continue;
+            }
+            let server = Server::start().await;
+            let kept = Arc::new(Mutex::new(if alone {
+                tokens(1)
+            } else {
+                Tokens::default()
+            }));
+            let store = IllOnce {
+                ill,
+                alone,
+                kept: Arc::clone(&kept),
+                suffered: AtomicBool::new(false),
+            };
+            let (client, task) = Client::new(options(&server).tokens(store)).unwrap();
+            let running = tokio::spawn(task.run());
+            let mut events = client.events();
+            let (mut peer, _) = server.welcome().await;
+            for generation in [1, 2] {
+                let signing_in = guest(&client);
+                let (call, _, _) = peer.call::<LoginGuest>().await;
+                peer.reply(call, &signed_in(generation)).await;
+                signing_in.await;
+            }
+            let told = problem(&mut events).await;
+            assert!(
+                matches!(
+                    told,
+                    Problem::TokensNotSaved { .. } | Problem::TokensNotLoaded { .. }
+                ),
+                "{ill:?} {told:?}"
+            );
+            assert_eq!(*kept.lock(), tokens(2), "{ill:?} {alone}");
+            works(&client, &mut peer).await;
+            client.close();
+            drop(peer);
+            timeout(PATIENCE, running).await.unwrap().unwrap();
+        }
     }
 }
 
