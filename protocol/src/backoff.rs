@@ -20,6 +20,24 @@ impl Default for BackOff {
 }
 
 impl BackOff {
+    /// The least that the longest wait of a client's is, in milliseconds, so that it comes about 20 times a second at most. A
+    /// shorter one counts as this.
+    pub const CAP_MS_MIN: u64 = 100;
+
+    /// The most that the longest wait of a client's may be: a day.
+    pub const CAP_MS_MAX: u64 = 24 * 3_600_000;
+
+    /// The waits of a client that asks for these: it neither storms its server nor stays away for good. Absent without a first wait,
+    /// and when the longest one is shorter than the first or longer than [`Self::CAP_MS_MAX`].
+    pub fn of_client(self) -> Option<Self> {
+        let Self { base_ms, cap_ms } = self;
+        let is_one = base_ms >= 1 && (base_ms..=Self::CAP_MS_MAX).contains(&cap_ms);
+        is_one.then_some(Self {
+            base_ms,
+            cap_ms: cap_ms.max(Self::CAP_MS_MIN),
+        })
+    }
+
     /// Longest wait after `attempts` failures in a row.
     pub fn ceiling_ms(&self, attempts: u32) -> u64 {
         let factor = 1u64.checked_shl(attempts).unwrap_or(u64::MAX);
@@ -75,6 +93,38 @@ mod tests {
         assert_eq!(back_off.ceiling_ms(u32::MAX), 20_000);
         let mut jitter = Jitter::new(1);
         assert!((0..1000).all(|n| back_off.wait_ms(n, &mut jitter) <= 20_000));
+    }
+
+    #[test]
+    fn a_client_neither_storms_its_server_nor_stays_away_for_good() {
+        let of_client = |base_ms, cap_ms| BackOff { base_ms, cap_ms }.of_client();
+        for kept in [
+            BackOff::default(),
+            BackOff {
+                base_ms: 1,
+                cap_ms: 86_400_000,
+            },
+        ] {
+            assert_eq!(kept.of_client(), Some(kept));
+        }
+        assert_eq!(
+            of_client(1, 1),
+            Some(BackOff {
+                base_ms: 1,
+                cap_ms: 100
+            })
+        );
+        for (base_ms, cap_ms) in [
+            (0, 0),
+            (0, 1_000),
+            (1_000_000_000, 1),
+            (101, 100),
+            (2, 1),
+            (1, 86_400_001),
+            (u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(of_client(base_ms, cap_ms), None);
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@
 //! - what can't be read is told by [`Output::Unreadable`] or [`Output::UnreadableFrame`] and stepped over, and its call ends: no
 //!   connection is lost over it, but over a welcome, an unknown kind of frame, and bytes in which no frame ends. Where an entry's
 //!   place in its stream could not be read, or a gap, an [`Output::Gap`] follows;
+//! - what a server says that is newer, older or wrong is told by [`Output::Mismatch`], and nothing is repeated over it without a
+//!   word: a room that it does not open again is told by [`Output::StreamLost`], what it leaves out for good by an [`Output::Gap`], and
+//!   the waits between connections that end over it grow however long each has lasted;
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
@@ -47,6 +50,7 @@ use crate::types::system::{Goaway, Hello, Resume, Welcome};
 
 mod answers;
 mod asking;
+mod broken;
 mod calls;
 mod entries;
 mod interface;
@@ -59,6 +63,7 @@ pub use interface::{Config, Connection, Output, Stats};
 pub use request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Request, Ticket};
 pub use sign_in::Tokens;
 
+use broken::Broken;
 use calls::Calls;
 use sign_in::SignIn;
 use streams::Streams;
@@ -89,15 +94,6 @@ enum Phase {
     Stopped {
         code: Option<u16>,
     },
-}
-
-/// Why the machine gives a connection up.
-#[derive(Debug)]
-enum Broken {
-    /// What came does not follow the protocol.
-    Protocol,
-    /// It came, but can't be used now.
-    Unusable,
 }
 
 /// The machine. See the [module](self).
@@ -223,12 +219,7 @@ impl ClientConnection {
                     .map(|after| rest = after),
             };
             if let Err(broken) = outcome {
-                let code = match broken {
-                    Broken::Protocol => CloseCode::ProtocolError.number(),
-                    Broken::Unusable => 1000,
-                };
-                self.outputs.push_back(Output::Close(code));
-                self.lost(now, Reconnect::BackOff, None);
+                self.broke(now, broken);
             }
         }
         self.dispatch();
@@ -242,12 +233,12 @@ impl ClientConnection {
             ServerFrame::Fault { call: 0, fault } => self.outputs.push_back(Output::Fault(fault)),
             ServerFrame::Ping { nonce } => self.send(&ClientFrame::Pong { nonce }.encode()),
             ServerFrame::Goaway(goaway) => self.goaway = Some(goaway),
-            _ if !welcomed => return Err(Broken::Protocol),
-            ServerFrame::Welcome(_) => return Err(Broken::Protocol),
+            _ if !welcomed => return Err(Broken::protocol("a frame came before the welcome")),
+            ServerFrame::Welcome(_) => return Err(Broken::protocol("a second welcome came")),
             ServerFrame::Reply { call, body } => {
                 return self.replied(now, call, message.slice_ref(body));
             }
-            ServerFrame::Fault { call, fault } => return self.faulted(now, call, fault),
+            ServerFrame::Fault { call, fault } => self.faulted(now, call, fault),
             ServerFrame::Event { event, body } => {
                 return self.event(event, message.slice_ref(body));
             }
@@ -267,6 +258,13 @@ impl ClientConnection {
     }
 
     fn welcome(&mut self, now: u64, welcome: Welcome) -> Result<(), Broken> {
+        if welcome.v != crate::VERSION {
+            return Err(Broken::Protocol(format!(
+                "the server speaks version {} of the protocol, this client version {}",
+                welcome.v,
+                crate::VERSION
+            )));
+        }
         self.phase = Phase::Open { since: now };
         self.stats.welcomes += 1;
         self.ping_ms = u64::from(welcome.ping_ms).max(PING_MS_MIN);

@@ -1,10 +1,12 @@
 //! The client machine beyond its ordinary course: who may call when, what is the same on each connection, tokens that
-//! others may change, and what can't be read.
+//! others may change, what can't be read, and servers of other versions.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "driven/machine.rs"]
 mod machine;
+#[path = "driven/newer.rs"]
+mod newer;
 #[path = "driven/standing.rs"]
 mod standing;
 #[path = "driven/unreadable.rs"]

@@ -59,13 +59,15 @@ impl Client {
     /// Makes a client and its task, for applications that spawn tasks in their own way.
     pub fn new(options: ClientOptions) -> Result<(Self, Task), InvalidOptions> {
         let connector = Connector::new(&options)?;
+        let back_off = options.back_off.of_client();
+        let back_off = back_off.ok_or(InvalidOptions::BackOff(options.back_off))?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| InvalidOptions::Random(error.to_string()))?;
         let config = Config {
             sdk: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             reads_tokens: options.tokens.is_some(),
             resume: options.resume,
-            back_off: options.back_off,
+            back_off,
             ..Config::default()
         };
         let machine = ClientConnection::new(config, u64::from_ne_bytes(seed));

@@ -137,6 +137,7 @@ macro_rules! server_events {
                     | Self::Connection(_)
                     | Self::Problem(
                         Problem::CallbackPanicked
+                        | Problem::Mismatch { .. }
                         | Problem::Unreadable { .. }
                         | Problem::UnreadableFrame { .. },
                     ) => Delivery::Latest,

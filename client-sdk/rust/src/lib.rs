@@ -40,6 +40,7 @@
 //! - **Foreign code.** A token store that fails, panics or hangs stops nothing, and neither does a callback that panics:
 //!   [`ServerEvent::Problem`] tells. A waker, and what a callback or a store owns, may panic as well when it is called or dropped. All of
 //!   these may use the client. Only a callback that does not return keeps events and answers waiting.
+//! - **Other versions.** What a newer, older or wrong server says is told by [`Problem::Mismatch`], and never repeated without a word.
 //! - **Connection.** [`Client::connection`] tells where the client stands, and [`Client::reconnect`] does not wait for the next attempt.
 //! - **Bounds.** At most [`CALLS_HELD_MAX`] calls of together [`CALLS_HELD_BYTES_MAX`] bytes wait for an answer; one more fails at once. A
 //!   reader's queue holds about [`EVENTS_QUEUED_MAX`] events.

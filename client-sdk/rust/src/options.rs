@@ -65,7 +65,8 @@ impl ClientOptions {
         self
     }
 
-    /// Waits between attempts to connect.
+    /// Waits between attempts to connect. A longest one below [`CAP_MS_MIN`](BackOff::CAP_MS_MIN), 100 ms, counts as that; what are no
+    /// waits that grow is refused with [`InvalidOptions::BackOff`].
     #[must_use]
     pub fn back_off(mut self, back_off: BackOff) -> Self {
         self.back_off = back_off;
@@ -98,6 +99,12 @@ pub enum InvalidOptions {
     /// Not a certificate in PEM form.
     #[error("a trusted certificate is not in PEM form: {0}")]
     Certificate(String),
+    /// No waits that grow: `base_ms` is at least 1, `cap_ms` at least `base_ms` and at most [`CAP_MS_MAX`](BackOff::CAP_MS_MAX), a day.
+    #[error(
+        "waits of up to {} ms, at first {} ms: the first is at least 1 ms, the longest no shorter than it and at most {} ms",
+        .0.cap_ms, .0.base_ms, BackOff::CAP_MS_MAX
+    )]
+    BackOff(BackOff),
     /// [`Client::connect`](crate::Client::connect) was called where there is no tokio runtime to run the client on.
     #[error(
         "there is no tokio runtime here: call Client::connect within one, such as after Runtime::enter, or spawn the task of Client::new"

@@ -46,6 +46,14 @@ pub enum Problem {
         /// What is wrong with it.
         why: Arc<str>,
     },
+    /// Client and server do not fit: the server is newer, older or wrong. What was asked of it goes on without: a room that it did not
+    /// open again is told by [`StreamLost`](crate::ServerEvent::StreamLost), what it leaves out for good by a [`Gap`](crate::Gap). If the
+    /// connection could not go on, the client tries again, after waits that grow.
+    #[error("client and server do not fit: {why}")]
+    Mismatch {
+        /// What does not fit.
+        why: Arc<str>,
+    },
     /// Nobody listened for so long that the oldest events were dropped. Comes first to whoever listens at last.
     #[error("{count} events were dropped: nobody listened for them")]
     EventsDropped {
@@ -80,6 +88,10 @@ mod tests {
                     why: why.clone(),
                 },
                 "event 70 could not be read and was stepped over: the disk is full",
+            ),
+            (
+                Problem::Mismatch { why: why.clone() },
+                "client and server do not fit: the disk is full",
             ),
             (
                 Problem::UnreadableFrame { frame, why },

@@ -198,6 +198,7 @@ impl Task {
 
     fn carry_out(&mut self, outputs: Vec<Output>) {
         let mut kept = None;
+        let mut mismatch: Option<Arc<str>> = None;
         for output in outputs {
             match output {
                 Output::Connect => {
@@ -207,7 +208,10 @@ impl Task {
                     if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
                         self.chores.spawn(socket.close(code));
                     }
-                    self.shared.note_why(gave_up(code), false);
+                    match mismatch.take() {
+                        Some(why) => self.shared.note_why(&why, true),
+                        None => self.shared.note_why(gave_up(code), false),
+                    }
                 }
                 Output::Answer { ticket, result } => self.answer(ticket, result, kept.as_ref()),
                 Output::ReadTokens => self.read_tokens(),
@@ -215,6 +219,12 @@ impl Task {
                 Output::Fault(fault) => {
                     tracing::warn!(%fault, "the server found fault with the connection");
                     self.shared.note_why(&fault.to_string(), true);
+                }
+                Output::Mismatch { why } => {
+                    tracing::warn!(why, "client and server do not fit");
+                    let why: Arc<str> = why.into();
+                    mismatch = Some(Arc::clone(&why));
+                    self.publish(&ServerEvent::Problem(Problem::Mismatch { why }));
                 }
                 other => self.tell(other),
             }
@@ -314,7 +324,8 @@ impl Task {
             | Output::Answer { .. }
             | Output::ReadTokens
             | Output::Tokens(_)
-            | Output::Fault(_) => return,
+            | Output::Fault(_)
+            | Output::Mismatch { .. } => return,
         };
         self.publish(&event);
     }

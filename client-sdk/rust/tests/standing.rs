@@ -15,6 +15,8 @@ mod foreign;
 mod lifecycle;
 #[path = "standing/listeners.rs"]
 mod listeners;
+#[path = "standing/newer.rs"]
+mod newer;
 #[path = "standing/stores.rs"]
 mod stores;
 

@@ -1,5 +1,7 @@
 //! What replies and faults change.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -12,7 +14,7 @@ use crate::limits::{RESUME_ROOMS_MAX, ROOMS_OPEN_MAX};
 use crate::methods::Method;
 use crate::types::accounts::SignedIn;
 use crate::types::chat::{CloseRoom, ReadHistory, SendMessage};
-use crate::types::system::Resume;
+use crate::types::system::{Resume, RoomCursor};
 
 use super::calls::{AfterFault, Owner, Pending};
 use super::request::{Consequence, Ticket};
@@ -41,6 +43,11 @@ fn unreadable(error: &InvalidBody) -> Fault {
     )
 }
 
+/// What is told of a stream when the server's reply does not say what it has to.
+fn strange(what: &str) -> Fault {
+    Fault::new(Code::Internal, what)
+}
+
 impl ClientConnection {
     pub(super) fn replied(&mut self, now: u64, call: CallId, body: Bytes) -> Result<(), Broken> {
         let Some((ticket, pending)) = self.calls.answered(call) else {
@@ -55,10 +62,13 @@ impl ClientConnection {
                 consequence
             }
             Owner::Detached => self.consequence(now, &pending, &body),
-            Owner::Resume => self.resumed(now, &pending, &body),
+            Owner::Resume => {
+                self.resumed(now, &pending, &body);
+                Ok(())
+            }
             Owner::Reopen(room) => {
                 match codec::decode(&body) {
-                    Ok(view) => self.reopened(room, Some(view)),
+                    Ok(view) => self.reopened(room, &view),
                     Err(error) => self.stream_lost(Stream::Room(room), unreadable(&error)),
                 }
                 Ok(())
@@ -128,7 +138,9 @@ impl ClientConnection {
     ) -> Result<(), Broken> {
         let stream = Stream::Room(view.info.room);
         if !self.streams.follows(stream) && self.streams.len() > ROOMS_OPEN_MAX {
-            return Err(Broken::Protocol);
+            return Err(Broken::protocol(format!(
+                "the server has more than {ROOMS_OPEN_MAX} rooms open"
+            )));
         }
         self.streams.opened(view, asked);
         if distrusted {
@@ -138,25 +150,24 @@ impl ClientConnection {
         Ok(())
     }
 
-    pub(super) fn faulted(&mut self, now: u64, call: CallId, fault: Fault) -> Result<(), Broken> {
+    pub(super) fn faulted(&mut self, now: u64, call: CallId, fault: Fault) {
         let (back_off, jitter) = (self.config.back_off, &mut self.jitter);
         let wait_ms = |refusals| match fault.retry_after_ms {
             Some(asked) => asked.saturating_add(jitter.up_to(asked / 4 + 1)),
             None => back_off.wait_ms(refusals + 1, jitter).max(1),
         };
         match self.calls.refused(call, &fault, now, wait_ms) {
-            AfterFault::Kept | AfterFault::Unknown => Ok(()),
+            AfterFault::Kept | AfterFault::Unknown => {}
             AfterFault::NeedsSignIn(sign_in) => {
                 if self.sign_in.number() == Some(sign_in) {
                     self.access_refused(fault);
                 }
-                Ok(())
             }
             AfterFault::Ended(ticket, pending) => self.ended(ticket, &pending, fault),
         }
     }
 
-    fn ended(&mut self, ticket: Ticket, pending: &Pending, fault: Fault) -> Result<(), Broken> {
+    fn ended(&mut self, ticket: Ticket, pending: &Pending, fault: Fault) {
         match pending.owner {
             Owner::App => {
                 self.answer(ticket, Err(fault));
@@ -164,11 +175,10 @@ impl ClientConnection {
             }
             Owner::Detached => self.end_calls_without_player(),
             Owner::Close => {}
-            Owner::Resume => return Err(Broken::Unusable),
+            Owner::Resume => self.resume_refused(pending, &fault),
             Owner::Reopen(room) => self.stream_lost(Stream::Room(room), fault),
             Owner::Refresh => self.signed_out(Some(fault)),
         }
-        Ok(())
     }
 
     /// Asks for all followed streams from their cursors, in as many calls as that takes.
@@ -191,20 +201,14 @@ impl ClientConnection {
         }
     }
 
-    fn resumed(&mut self, now: u64, pending: &Pending, body: &[u8]) -> Result<(), Broken> {
+    fn resumed(&mut self, now: u64, pending: &Pending, body: &[u8]) {
         let Ok(asked) = codec::decode::<Resume>(&pending.request.body) else {
-            return Ok(());
+            return;
         };
         let resumed: Resumed = match codec::decode(body) {
             Ok(resumed) => resumed,
-            Err(error) => {
-                self.lose_all(&asked, &unreadable(&error));
-                return Ok(());
-            }
+            Err(error) => return self.lose_all(&asked, &unreadable(&error)),
         };
-        if asked.rooms.len() != resumed.rooms.len() {
-            return Err(Broken::Protocol);
-        }
         if asked.inbox.is_some() {
             let newest = Cursor {
                 seq: resumed.inbox,
@@ -212,30 +216,67 @@ impl ClientConnection {
             };
             self.follows_again(Stream::Inbox, newest);
         }
-        for room in resumed.rooms {
-            let stream = Stream::Room(room.room);
-            match (room.view, room.fault) {
-                (Some(view), _) => self.reopened(room.room, Some(view)),
-                (None, Some(fault)) if fault.code.retry() == Retry::Later => {
-                    let wait = fault
-                        .retry_after_ms
-                        .unwrap_or_else(|| self.config.back_off.wait_ms(1, &mut self.jitter));
-                    if let Some(open) = self.open_from_cursor(room.room) {
-                        let at = now.saturating_add(wait);
-                        self.calls.add_at(Owner::Reopen(room.room), &open, at);
-                    }
-                }
-                (None, Some(fault)) => self.stream_lost(stream, fault),
-                (None, None) => return Err(Broken::Protocol),
-            }
+        let outcomes = resumed.rooms.into_iter();
+        let mut outcomes: HashMap<RoomId, ResumedRoom> =
+            outcomes.map(|outcome| (outcome.room, outcome)).collect();
+        for RoomCursor { room, .. } in asked.rooms {
+            let outcome = outcomes.remove(&room);
+            self.room_resumed(now, room, outcome);
         }
-        Ok(())
+        if !outcomes.is_empty() {
+            self.mismatch("a resume answered for rooms that were not asked for");
+        }
+    }
+
+    fn room_resumed(&mut self, now: u64, room: RoomId, outcome: Option<ResumedRoom>) {
+        let stream = Stream::Room(room);
+        let outcome = outcome.map(|outcome| (outcome.view, outcome.fault));
+        let fault = match outcome {
+            Some((Some(view), _)) => return self.reopened(room, &view),
+            Some((None, Some(fault))) if fault.code.retry() == Retry::Later => fault,
+            Some((None, Some(fault))) => return self.stream_lost(stream, fault),
+            Some((None, None)) => {
+                let fault =
+                    strange("the server's reply to a resume does not say what became of it");
+                return self.stream_lost(stream, fault);
+            }
+            None => {
+                let fault = strange("the server's reply to a resume does not have it");
+                return self.stream_lost(stream, fault);
+            }
+        };
+        let wait = fault
+            .retry_after_ms
+            .unwrap_or_else(|| self.config.back_off.wait_ms(1, &mut self.jitter));
+        if let Some(open) = self.open_from_cursor(room) {
+            let at = now.saturating_add(wait);
+            self.calls.add_at(Owner::Reopen(room), &open, at);
+        }
+    }
+
+    /// A resume was refused for good, which the next connection would not change. What it asked for is asked for piece by piece: each
+    /// room that is refused again is lost for itself.
+    fn resume_refused(&mut self, pending: &Pending, fault: &Fault) {
+        self.mismatch(format!("the server refused to resume: {fault}"));
+        let Ok(asked) = codec::decode::<Resume>(&pending.request.body) else {
+            return;
+        };
+        if asked.rooms.is_empty() {
+            return self.lose_all(&asked, fault);
+        }
+        let inbox = asked.inbox.map(|_| Stream::Inbox);
+        let rooms = asked.rooms.iter().map(|cursor| Stream::Room(cursor.room));
+        for stream in inbox.into_iter().chain(rooms) {
+            self.reopen(stream);
+        }
     }
 
     /// The server follows the room from our cursor again. A room that was closed meanwhile is closed there too.
-    fn reopened(&mut self, room: RoomId, view: Option<OpenedRoom>) {
-        let Some(view) = view else { return };
-        if self.streams.follows(Stream::Room(room)) {
+    fn reopened(&mut self, room: RoomId, view: &OpenedRoom) {
+        if view.info.room != room {
+            let fault = strange("the server's reply is about another room");
+            self.stream_lost(Stream::Room(room), fault);
+        } else if self.streams.follows(Stream::Room(room)) {
             self.follows_again(Stream::Room(room), view.newest());
         } else {
             self.calls.distrust_openers();

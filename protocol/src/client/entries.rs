@@ -196,7 +196,9 @@ impl ClientConnection {
             }
             Verdict::Broken => {
                 self.stats.holes += 1;
-                Err(Broken::Protocol)
+                Err(Broken::Protocol(format!(
+                    "something is missing in {stream} although it was opened again"
+                )))
             }
         }
     }

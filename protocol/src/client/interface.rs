@@ -109,7 +109,13 @@ pub enum Output {
         /// What is wrong with it.
         why: InvalidFrame,
     },
-    /// Part of a stream no longer exists, or can't be read. The cursor is after it.
+    /// Client and server do not fit: the server is newer, older or wrong. What was asked of it goes on without, unless
+    /// [`Output::Close`] follows.
+    Mismatch {
+        /// What does not fit, for people to read.
+        why: String,
+    },
+    /// Part of a stream no longer exists, can't be read, or was left out by the server for good. The cursor is after it.
     Gap {
         /// The stream.
         stream: Stream,

@@ -127,7 +127,7 @@ impl ClientConnection {
             }
             (None, Some(fault)) => self.access_refused(fault),
             (None, None) if self.sign_in.standing == Standing::Assumed => {
-                return Err(Broken::Protocol);
+                return Err(Broken::protocol("the welcome says nothing of the token"));
             }
             (None, None) => {}
         }

@@ -28,9 +28,10 @@ pub(super) enum Verdict {
     Drop,
     /// Something before it is missing: open the stream again from its cursor.
     Hole,
-    /// Something is missing although the stream was opened from this cursor: the server is at fault.
+    /// Something is missing although the stream was opened from this cursor: the server is at fault. Should the next connection leave it
+    /// out as well, it is stepped over.
     Broken,
-    /// What is missing came, but could not be read. It is stepped over: the cursor is at this place now.
+    /// What is missing came, but could not be read, or does not come at all. It is stepped over: the cursor is at this place now.
     SteppedOver(Rewound),
 }
 
@@ -73,6 +74,8 @@ struct Followed {
     reopened_from: Option<Cursor>,
     /// A gap or an entry's place could not be read, so a hole may be nobody's fault.
     unreadable: bool,
+    /// The server has left something out for good, so a hole need not end another connection.
+    left_out: bool,
 }
 
 impl Followed {
@@ -85,6 +88,7 @@ impl Followed {
             cut: false,
             reopened_from: None,
             unreadable: false,
+            left_out: false,
         }
     }
 
@@ -92,6 +96,7 @@ impl Followed {
     fn shut_again(&self) -> Self {
         Self {
             head: self.head,
+            left_out: self.left_out,
             ..Self::shut(self.cursor)
         }
     }
@@ -100,6 +105,7 @@ impl Followed {
         self.open = false;
         self.live = false;
         if self.reopened_from == Some(self.cursor) {
+            self.left_out = true;
             return Verdict::Broken;
         }
         self.reopened_from = Some(self.cursor);
@@ -148,10 +154,10 @@ impl Followed {
         Verdict::SteppedOver((missing, next, from - 1))
     }
 
-    /// Whether a hole is what could not be read, and not what the server left out: it is there again after the stream was opened from
-    /// its cursor.
+    /// Whether a hole that is there again after the stream was opened from its cursor is to be stepped over: it may be what could not
+    /// be read, or the server has left it out on another connection as well.
     fn steps_over(&self) -> bool {
-        self.unreadable && self.reopened_from == Some(self.cursor)
+        (self.unreadable || self.left_out) && self.reopened_from == Some(self.cursor)
     }
 
     fn move_to(&mut self, place: Place) {

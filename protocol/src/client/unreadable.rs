@@ -24,7 +24,7 @@ impl ClientConnection {
         };
         let Some((frame, rest)) = salvaged else {
             self.tell_unreadable(salvage::name(bytes), why);
-            return Err(Broken::Protocol);
+            return Err(Broken::Unreadable);
         };
         match frame {
             Salvaged::Event(event, body) => self.event(event, message.slice_ref(body))?,
@@ -35,7 +35,7 @@ impl ClientConnection {
                 if call == 0 {
                     self.outputs.push_back(Output::Fault(fault));
                 } else {
-                    self.faulted(now, call, fault)?;
+                    self.faulted(now, call, fault);
                 }
             }
             Salvaged::Gap(stream) => {
