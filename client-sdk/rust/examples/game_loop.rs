@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use pitturu_client::types::chat::SendMessage;
 use pitturu_client::{
     Call, CallError, Client, ClientOptions, ConnectionState, Events, Room, ServerEvent,
-    new_guest_secret,
+    new_guest_secret, one_line,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -156,7 +156,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for news in news {
             match news {
                 News::Entered => println!("frame {number}: in the lobby"),
-                News::Said { name, text } => println!("frame {number}: {name}: {text}"),
+                News::Said { name, text } => {
+                    println!("frame {number}: {}: {}", one_line(&name), one_line(&text));
+                }
+
                 News::Link(state) => println!("frame {number}: {state:?}"),
                 News::Failed(error) => println!("frame {number}: {error}"),
             }

@@ -8,7 +8,9 @@
 
 use std::error::Error;
 
-use pitturu_client::{Client, ClientOptions, ConnectionState, ServerEvent, new_guest_secret};
+use pitturu_client::{
+    Client, ClientOptions, ConnectionState, ServerEvent, new_guest_secret, one_line,
+};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main]
@@ -31,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     let newest = room.history(None, Some(10)).await?;
     for message in &newest.messages {
-        println!("{}: {}", message.name, message.text);
+        println!("{}: {}", one_line(&message.name), one_line(&message.text));
     }
 
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -46,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             },
             event = events.next() => match event {
                 Some(ServerEvent::MessageSent(sent)) if sent.msg.seq > newest.head => {
-                    println!("{}: {}", sent.msg.name, sent.msg.text);
+                    println!("{}: {}", one_line(&sent.msg.name), one_line(&sent.msg.text));
                 }
                 Some(ServerEvent::Connection(ConnectionState::Offline { .. })) => {
                     println!("(connection lost; trying again)");

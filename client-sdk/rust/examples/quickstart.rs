@@ -8,7 +8,7 @@
 
 use std::error::Error;
 
-use pitturu_client::{Client, ClientOptions, ServerEvent, new_guest_secret};
+use pitturu_client::{Client, ClientOptions, ServerEvent, new_guest_secret, one_line};
 
 /// Enters the lobby, says hello, and prints what is said there until the client is closed.
 pub(crate) async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
@@ -22,7 +22,7 @@ pub(crate) async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
     let mut events = client.events();
     while let Some(event) = events.next().await {
         if let ServerEvent::MessageSent(sent) = event {
-            println!("{}: {}", sent.msg.name, sent.msg.text);
+            println!("{}: {}", one_line(&sent.msg.name), one_line(&sent.msg.text));
         }
     }
     Ok(())

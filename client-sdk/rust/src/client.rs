@@ -195,9 +195,9 @@ impl Client {
     ///
     /// ```no_run
     /// # fn example(client: pitturu_client::Client) {
-    /// use pitturu_client::types::chat::MessageSent;
+    /// use pitturu_client::{one_line, types::chat::MessageSent};
     ///
-    /// let guard = client.on::<MessageSent>(|sent| println!("{}: {}", sent.msg.name, sent.msg.text));
+    /// let guard = client.on::<MessageSent>(|sent| println!("{}: {}", one_line(&sent.msg.name), one_line(&sent.msg.text)));
     /// # drop(guard);
     /// # }
     /// ```

@@ -4,7 +4,7 @@
 //! rooms that were open are open again, with all that was missed. An application makes calls and reads events:
 //!
 //! ```no_run
-//! use pitturu_client::{Client, ClientOptions, ServerEvent, new_guest_secret};
+//! use pitturu_client::{Client, ClientOptions, ServerEvent, new_guest_secret, one_line};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::connect(ClientOptions::new("ws://localhost:7350"))?;
@@ -16,7 +16,7 @@
 //! let mut events = client.events();
 //! while let Some(event) = events.next().await {
 //!     match event {
-//!         ServerEvent::MessageSent(sent) => println!("{}: {}", sent.msg.name, sent.msg.text),
+//!         ServerEvent::MessageSent(sent) => println!("{}: {}", one_line(&sent.msg.name), one_line(&sent.msg.text)),
 //!         ServerEvent::Connection(state) => println!("{state:?}"),
 //!         _ => {}
 //!     }
@@ -61,6 +61,7 @@ mod room;
 mod shared;
 mod subscribers;
 mod task;
+mod text;
 mod tokens;
 mod transport;
 
@@ -74,6 +75,7 @@ pub use random::new_guest_secret;
 pub use room::Room;
 pub use subscribers::{EVENTS_QUEUED_MAX, Events, Subscription};
 pub use task::Task;
+pub use text::one_line;
 pub use tokens::{
     FileTokens, MemoryTokens, TOKEN_STORE_WITHIN, TokenStore, TokenStoreError, Tokens,
 };

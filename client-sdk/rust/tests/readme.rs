@@ -16,6 +16,38 @@ fn first_lines(readme: &str) -> Vec<&str> {
     lines.filter(|line| !line.starts_with("use ")).collect()
 }
 
+/// Everything here that prints.
+const PRINTING: [(&str, &str); 6] = [
+    ("README.md", include_str!("../README.md")),
+    ("lib.rs", include_str!("../src/lib.rs")),
+    ("client.rs", include_str!("../src/client.rs")),
+    ("quickstart.rs", include_str!("../examples/quickstart.rs")),
+    ("hello.rs", include_str!("../examples/hello.rs")),
+    ("game_loop.rs", include_str!("../examples/game_loop.rs")),
+];
+
+#[test]
+fn text_of_strangers_is_cleaned_before_it_is_printed() {
+    let mut found = 0;
+    for (file, text) in PRINTING {
+        for statement in text
+            .split(';')
+            .filter_map(|statement| statement.split_once("println!("))
+        {
+            let printed = statement.1;
+            let fields = [".name", ".text", "{name}", "{text}"];
+            let fields: usize = fields
+                .iter()
+                .map(|field| printed.matches(field).count())
+                .sum();
+            found += fields;
+            let cleaned = printed.matches("one_line(").count();
+            assert!(cleaned >= fields, "{file}: {printed}");
+        }
+    }
+    assert!(found >= 8, "{found}");
+}
+
 #[test]
 fn the_readme_begins_with_the_example_that_is_run() {
     let example = code(include_str!("../examples/quickstart.rs").lines());
