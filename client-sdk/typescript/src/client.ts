@@ -10,11 +10,14 @@ import { Listeners } from './listeners.js';
 import type { MethodName, Request } from './machine/pending.js';
 import { Machine } from './machine/machine.js';
 import type { Connection, Output, Result, Ticket } from './machine/types.js';
+import { attempt } from './foreign.js';
 import type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
 import { checkNames, hintOf } from './names.js';
-import { after, CALL_OPTIONS, checkOptions, isTime } from './options.js';
+import { after, backOffOf, CALL_OPTIONS, checkOptions, isTime } from './options.js';
+import { shortLine } from './problems.js';
 import { asCallError, checkRequest } from './refusals.js';
 import { now, Runner } from './runner.js';
+import { Signal } from './signal.js';
 import { TokenKeeper } from './token-keeper.js';
 import type { Transport } from './transport/transport.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
@@ -59,9 +62,11 @@ function systemRandomBytes(length: number): Uint8Array {
 
 /** Browsers say when the device has found a network; elsewhere nobody does. */
 function windowOfPlatform(): EventTarget | undefined {
-  const { window } = globalThis as { window?: Partial<EventTarget> };
-  const { addEventListener, removeEventListener } = window ?? {};
-  return addEventListener && removeEventListener ? globalThis.window : undefined;
+  return attempt(() => {
+    const { window } = globalThis as { window?: Partial<EventTarget> };
+    const { addEventListener, removeEventListener } = window ?? {};
+    return addEventListener && removeEventListener ? globalThis.window : undefined;
+  });
 }
 
 function machineOf(options: ClientOptions): Machine {
@@ -73,7 +78,7 @@ function machineOf(options: ClientOptions): Machine {
     tokens: {},
     tokensToCome: options.tokens !== undefined,
     resume,
-    backOff: options.backOff ?? { baseMs: 250, capMs: 20_000 },
+    backOff: backOffOf(options),
     handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
     stableMs: 5_000,
     random: Math.random,
@@ -182,32 +187,49 @@ export class Client {
     return new Promise((resolve, reject) => {
       if (LIFE[this.life].call === 'refuses') throw this.#gone();
       checkNames(options, CALL_OPTIONS, 'call(method, request, options)');
-      const { signal } = options;
-      if (signal !== undefined) checkSignal(signal);
-      if (signal?.aborted === true) throw cancelled(signal);
-      const ticket = this.#take(method, request, options);
+      const signal = Signal.of(options.signal, this.#signalFailed);
+      if (signal?.isAborted === true) throw signal.cancelled();
+      let ticket: Ticket | undefined;
       const abort = (): void => {
-        if (signal === undefined || !this.#waiting.delete(ticket)) return;
-        reject(cancelled(signal));
-        this.#runner.run(() => {
-          this.#machine.cancel(ticket);
-        });
+        if (signal === undefined || ticket === undefined || !this.#waiting.has(ticket)) return;
+        this.#giveUp(ticket, signal.cancelled());
       };
-      signal?.addEventListener('abort', abort, { once: true });
+      signal?.listen(abort);
+      try {
+        ticket = this.#take(method, request, options);
+      } catch (error) {
+        signal?.ignore();
+        throw error;
+      }
       this.#waiting.set(ticket, {
         resolve: (reply) => {
-          signal?.removeEventListener('abort', abort);
+          signal?.ignore();
           // The machine has checked the reply's shape against the table.
           resolve(reply as Methods[M]['reply']);
         },
         reject: (error) => {
-          signal?.removeEventListener('abort', abort);
+          signal?.ignore();
           reject(error);
         },
       });
+      // It may have been given while it was listened to.
+      if (attempt(() => signal?.isAborted) === true) abort();
       this.#runner.pump();
     });
   }
+
+  #giveUp(ticket: Ticket, error: CallError): void {
+    const waiting = this.#waiting.get(ticket);
+    if (!this.#waiting.delete(ticket)) return;
+    waiting?.reject(error);
+    this.#runner.run(() => {
+      this.#machine.cancel(ticket);
+    });
+  }
+
+  readonly #signalFailed = (error: unknown): void => {
+    this.#listeners.problem({ kind: 'signal', error });
+  };
 
   /** Creates an account and signs in. */
   register(request: Methods['Register']['request']): Promise<Methods['Register']['reply']> {
@@ -259,8 +281,8 @@ export class Client {
     options: { signal?: AbortSignalLike | undefined } = {},
   ): AsyncIterableIterator<ClientEvents[E]> {
     checkEventName(name);
-    const { signal } = options;
-    if (signal !== undefined) checkSignal(signal);
+    const signal = Signal.of(options.signal, this.#signalFailed);
+    let stop = (): void => undefined;
     const queue = new EventQueue<E>(
       name,
       () => {
@@ -269,24 +291,23 @@ export class Client {
       () => {
         stop();
         this.#queues.delete(queue as unknown as EventQueue<EventName>);
-        signal?.removeEventListener('abort', end);
+        signal?.ignore();
       },
     );
     const end = (): void => {
       queue.end();
     };
-    const isOver = signal?.aborted === true || LIFE[this.life].events === 'ends';
-    const stop = isOver
-      ? () => undefined
-      : this.on(name, (event) => {
-          queue.push(event);
-        });
-    if (isOver) {
+    if (signal?.isAborted === true || LIFE[this.life].events === 'ends') {
       queue.end();
-    } else {
-      this.#queues.add(queue as unknown as EventQueue<EventName>);
-      signal?.addEventListener('abort', end, { once: true });
+      return queue;
     }
+    signal?.listen(end);
+    // A signal may be given while it is listened to.
+    if (queue.isOver) return queue;
+    stop = this.on(name, (event) => {
+      queue.push(event);
+    });
+    this.#queues.add(queue as unknown as EventQueue<EventName>);
     return queue;
   }
 
@@ -413,6 +434,8 @@ export class Client {
         return this.#listeners.emit('fault', output.fault);
       case 'unreachable':
         return this.#listeners.problem({ kind: 'unreachable', why: output.why });
+      case 'mismatch':
+        return this.#listeners.problem({ kind: 'mismatch', why: shortLine(output.why) });
       case 'unreadable':
         return this.#listeners.problem({ kind: 'unreadable', ...output.unreadable });
       default:
@@ -443,21 +466,11 @@ export class Client {
 
   #listenForNetwork(): void {
     this.#window ??= windowOfPlatform();
-    this.#window?.addEventListener('online', this.#networkFound);
+    attempt(() => this.#window?.addEventListener('online', this.#networkFound));
   }
 
   #ignoreNetwork(): void {
-    this.#window?.removeEventListener('online', this.#networkFound);
+    attempt(() => this.#window?.removeEventListener('online', this.#networkFound));
     this.#window = undefined;
   }
-}
-
-function checkSignal(signal: AbortSignalLike): void {
-  const { addEventListener, removeEventListener } = (signal as Partial<AbortSignalLike> | null) ?? {};
-  if (typeof addEventListener === 'function' && typeof removeEventListener === 'function') return;
-  throw new CallError(faultOf('invalid_argument', 'has to be an AbortSignal', 'signal'));
-}
-
-function cancelled(signal: AbortSignalLike): CallError {
-  return new CallError(faultOf('cancelled'), { cause: signal.reason });
 }

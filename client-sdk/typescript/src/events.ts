@@ -14,6 +14,14 @@ export type Problem =
   | { kind: 'token_store'; doing: 'load' | 'save'; error: unknown }
   /** A listener threw. */
   | { kind: 'listener'; event: EventName; error: unknown }
+  /** An AbortSignal of a call or an iterator threw. They end as they would have. */
+  | { kind: 'signal'; error: unknown }
+  /**
+   * Client and server do not fit: the server is newer, older or wrong. What was asked of it goes on without: a room that it did not
+   * open again is told by `streamLost`, what it leaves out for good by `gap`. If the connection could not go on, the client tries
+   * again, after waits that grow.
+   */
+  | { kind: 'mismatch'; why: string }
   /** The transport threw. The connection counts as lost. */
   | { kind: 'transport'; error: unknown }
   /**
@@ -108,6 +116,11 @@ export class EventQueue<E extends EventName> implements AsyncIterableIterator<Cl
   /** How many events wait. */
   get size(): number {
     return this.#events.length;
+  }
+
+  /** Whether no more events come. */
+  get isOver(): boolean {
+    return this.#over;
   }
 
   push(event: ClientEvents[E]): void {

@@ -23,7 +23,10 @@ export interface ClientOptions {
   webSocket?: WebSocketConstructor | undefined;
   /** Transport to use instead of WebSocket. */
   transport?: Transport | undefined;
-  /** Waits between attempts to connect; 250 ms at first and 20 s at most unless given. */
+  /**
+   * Waits between attempts to connect; 250 ms at first and 20 s at most unless given. The first is at least 1 ms, the longest no
+   * shorter than it and at most a day; one below 100 ms counts as 100 ms. Anything else is a TypeError.
+   */
   backOff?: BackOff | undefined;
   /** How long a connection may take to be welcomed, in milliseconds; 10 s unless given. */
   handshakeMs?: number | undefined;
@@ -59,6 +62,12 @@ export interface CallOptions {
 /** A time that has passed this long after another is never due in practice, and is no time that a timer takes. */
 const FOREVER_MS = 2 ** 52;
 
+/** The least that the longest wait between attempts is, so that they come about 20 times a second at most. */
+const BACK_OFF_CAP_MS_MIN = 100;
+
+/** The most that it may be: a day. */
+const BACK_OFF_CAP_MS_MAX = 24 * 3_600_000;
+
 /** Every option of a client. */
 const CLIENT_OPTIONS: Readonly<Record<keyof ClientOptions, true>> = {
   url: true,
@@ -86,20 +95,14 @@ export function checkOptions(options: ClientOptions): void {
     throw new TypeError("new Client(options): options are missing, such as { url: 'ws://127.0.0.1:7350' }");
   }
   checkNames(options, CLIENT_OPTIONS, 'new Client(options)');
-  const { url, handshakeMs, deadlineMs, backOff, resume, tokens, transport, webSocket, randomBytes } =
-    options;
+  const { url, handshakeMs, deadlineMs, resume, tokens, transport, webSocket, randomBytes } = options;
   // Callers in JavaScript may give anything.
   const address: unknown = url;
   if (typeof address !== 'string' || !/^wss?:\/\/[^/]/.test(address)) {
     throw new TypeError(`the address has to begin with ws:// or wss://, not ${String(address)}`);
   }
-  const times = {
-    handshakeMs,
-    deadlineMs,
-    'backOff.baseMs': backOff?.baseMs,
-    'backOff.capMs': backOff?.capMs,
-  };
-  for (const [name, ms] of Object.entries(times)) {
+  backOffOf(options);
+  for (const [name, ms] of Object.entries({ handshakeMs, deadlineMs })) {
     if (ms !== undefined && !isTime(ms)) throw new TypeError(`${name} has to be a time in milliseconds`);
   }
   for (const name of ['load', 'save'] as const) {
@@ -115,6 +118,18 @@ export function checkOptions(options: ClientOptions): void {
       throw new TypeError(`${name} has to be a function`);
   }
   if (resume !== undefined) checkResume(resume);
+}
+
+/** The waits of a client that is made with these options: it neither storms its server nor stays away for good. */
+export function backOffOf({ backOff }: ClientOptions): BackOff {
+  if (backOff === undefined) return { baseMs: 250, capMs: 20_000 };
+  checkNames(backOff, { baseMs: true, capMs: true }, 'backOff');
+  const { baseMs, capMs } = backOff;
+  if (!(isTime(baseMs) && baseMs >= 1)) throw new TypeError('backOff.baseMs has to be at least 1 ms');
+  if (!(isTime(capMs) && capMs >= baseMs && capMs <= BACK_OFF_CAP_MS_MAX)) {
+    throw new TypeError('backOff.capMs has to be a time in milliseconds, from baseMs to a day');
+  }
+  return { baseMs, capMs: Math.max(capMs, BACK_OFF_CAP_MS_MIN) };
 }
 
 function checkResume(resume: Resume): void {

@@ -1,4 +1,5 @@
 import type { Problem } from './events.js';
+import { firstItems, property } from './foreign.js';
 
 /** Where a problem is written when nobody listens for it. */
 export function logProblem(problem: Problem): void {
@@ -17,6 +18,10 @@ export function problemText(problem: Problem): string {
       return `the token store could not ${problem.doing}: ${reasonOf(problem.error)}`;
     case 'listener':
       return `a listener for ${problem.event} threw: ${reasonOf(problem.error)}`;
+    case 'signal':
+      return `an AbortSignal threw: ${reasonOf(problem.error)}`;
+    case 'mismatch':
+      return `client and server do not fit: ${problem.why}`;
     case 'transport':
       return `the transport threw: ${reasonOf(problem.error)}`;
     case 'unreachable':
@@ -36,28 +41,24 @@ const CAUSES_MAX = 4;
 
 /** What an error says, with what caused it, on one line. */
 export function reasonOf(error: unknown, depth = 0): string {
-  const { message, code, errors, cause } = (typeof error === 'object' && error !== null ? error : {}) as {
-    message?: unknown;
-    code?: unknown;
-    errors?: unknown;
-    cause?: unknown;
-  };
+  const [message, code, cause] = ['message', 'code', 'cause'].map((name) => property(error, name));
   const parts: string[] = [];
   if (typeof message === 'string' && message !== '') parts.push(message);
   if (depth < CAUSES_MAX) {
     // One for each address of the host, when it has several.
-    const within: unknown[] = parts.length === 0 && Array.isArray(errors) ? errors : [];
+    const within = parts.length === 0 ? firstItems(property(error, 'errors'), CAUSES_MAX) : [];
     if (cause !== undefined) within.push(cause);
     parts.push(...within.map((inner) => reasonOf(inner, depth + 1)).filter((text) => text !== ''));
   }
   if (parts.length === 0 && typeof code === 'string') parts.push(code);
   if (parts.length === 0 && typeof error === 'string') parts.push(error);
-  return oneLine([...new Set(parts)].join('; '));
+  return shortLine([...new Set(parts)].join('; '));
 }
 
 /** Text of others, short and on one line. */
-export function oneLine(text: string): string {
+export function shortLine(text: string): string {
   return text
+    .slice(0, 4 * REASON_MAX)
     .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
     .trim()
     .slice(0, REASON_MAX);

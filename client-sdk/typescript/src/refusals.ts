@@ -1,8 +1,10 @@
 import { CallError, faultOf } from './errors.js';
+import { isA } from './foreign.js';
 import { Refused } from './machine/calls.js';
 import { SHAPES } from './generated/shapes.js';
 import type { MethodName } from './machine/pending.js';
 import { isObject } from './names.js';
+import { reasonOf } from './problems.js';
 import { checkShape, Misfit } from './wire/shape.js';
 
 /**
@@ -38,13 +40,13 @@ function unknownField(method: MethodName, request: unknown): string | undefined 
 
 /** What kept a call from being made, as its caller is told. */
 export function asCallError(error: unknown): CallError {
-  if (error instanceof CallError) return error;
-  if (error instanceof Misfit) {
+  if (isA(error, CallError)) return error;
+  if (isA(error, Misfit)) {
     return new CallError(faultOf('invalid_argument', `expected ${error.expected}`, error.field), {
       cause: error,
     });
   }
-  if (error instanceof Refused) {
+  if (isA(error, Refused)) {
     const code = {
       queue_full: 'overloaded',
       stopped: 'disconnected',
@@ -54,8 +56,7 @@ export function asCallError(error: unknown): CallError {
     return new CallError(faultOf(code[error.why], error.message), { cause: error });
   }
   // Something of the application's threw: a getter of the request, or its source of random bytes.
-  const message = error instanceof Error ? error.message : String(error);
-  return new CallError(faultOf('invalid_argument', `the call could not be made: ${message}`), {
+  return new CallError(faultOf('invalid_argument', `the call could not be made: ${reasonOf(error)}`), {
     cause: error,
   });
 }

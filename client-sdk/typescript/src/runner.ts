@@ -3,9 +3,11 @@ import { lifeOf } from './life.js';
 import type { Machine } from './machine/machine.js';
 import type { Found, Output, Tokens } from './machine/types.js';
 import type { Problem } from './events.js';
-import { reasonOf } from './problems.js';
+import { attempt as attempted } from './foreign.js';
+import { reasonOf, shortLine } from './problems.js';
 import type { TokenKeeper } from './token-keeper.js';
 import type { Link, Transport } from './transport/transport.js';
+import { isBytes } from './wire/shape.js';
 
 /** Longest wait that a timer takes: it would be over at once beyond it. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -217,6 +219,10 @@ export class Runner {
           });
         },
         received: (message) => {
+          if (attempted(() => isBytes(message)) !== true) {
+            const error = new TypeError('the transport gave something that is no bytes');
+            return this.#broke(attempt, error);
+          }
           ifCurrent(() => {
             this.#machine.received(now(), message);
           });
@@ -224,7 +230,7 @@ export class Runner {
         closed: (code, why) => {
           ifCurrent(() => {
             this.#attempt = undefined;
-            this.#machine.disconnected(now(), code, why);
+            this.#machine.disconnected(now(), closeCode(code), reasonText(why));
           });
         },
       });
@@ -311,6 +317,16 @@ export class Runner {
     const wait = Math.min(Math.max(0, at - now()), TIMER_MS_MAX);
     this.#timer = { at, handle: setTimeout(due, wait) };
   }
+}
+
+/** What a transport gave as a close code, if it is one. */
+function closeCode(code: unknown): number | undefined {
+  return Number.isInteger(code) ? (code as number) : undefined;
+}
+
+/** What a transport gave as a reason, if it is a text. */
+function reasonText(why: unknown): string | undefined {
+  return typeof why === 'string' ? shortLine(why) : undefined;
 }
 
 /** A clock that never goes back. */

@@ -1,6 +1,7 @@
 import { LIMITS } from './generated/wire.js';
 import type { Found, Tokens, TokensFrom } from './machine/types.js';
 import type { Problem } from './events.js';
+import { attempt } from './foreign.js';
 import { within } from './problems.js';
 
 /**
@@ -28,8 +29,10 @@ interface Locks {
 }
 
 function locksOfPlatform(): Locks | undefined {
-  const { navigator } = globalThis as { navigator?: { locks?: Locks } };
-  return typeof navigator?.locks?.request === 'function' ? navigator.locks : undefined;
+  return attempt(() => {
+    const { navigator } = globalThis as { navigator?: { locks?: Locks } };
+    return typeof navigator?.locks?.request === 'function' ? navigator.locks : undefined;
+  });
 }
 
 /** Uses a token store: one thing after the other, guarded, and without harm to others that share it. */

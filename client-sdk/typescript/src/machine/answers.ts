@@ -35,7 +35,8 @@ export function replied(state: State, now: number, call: number, body: Body): vo
     case 'resume':
       return resumed(state, now, pending, body as unknown as Resumed);
     case 'reopen':
-      return reopened(state, body as unknown as RoomView);
+      for (const room of pending.rooms) reopened(state, room, body as unknown as RoomView);
+      return;
     case 'renew':
       return renewed(state, now, body as unknown as Identity);
     case 'refresh':
@@ -178,7 +179,7 @@ function ended(state: State, pending: Pending, fault: Fault): void {
       delete state.signIn.tokens.access;
       return askForTokens(state);
     case 'resume':
-      throw new Broken('unusable', fault.message);
+      return resumeRefused(state, pending, fault);
     case 'reopen':
       for (const room of pending.rooms) streamLost(state, room, fault);
       return;
@@ -188,36 +189,56 @@ function ended(state: State, pending: Pending, fault: Fault): void {
 }
 
 function resumed(state: State, now: number, pending: Pending, reply: Resumed): void {
-  const left = new Set(pending.rooms);
-  for (const { room } of reply.rooms) {
-    if (!left.delete(room)) throw new Broken('protocol', 'a resume answers for other rooms than asked');
-  }
-  if (left.size > 0 && reply.rooms.length === 0) {
-    throw new Broken('protocol', 'a resume answers for no room');
-  }
+  const outcomes = new Map(reply.rooms.map((outcome) => [outcome.room, outcome]));
+  const missing: string[] = [];
   if (pending.inbox) followsAgain(state, 'inbox', { seq: reply.inbox, rev: 0 });
-  for (const { room, view, fault } of reply.rooms) {
-    if (view !== undefined) {
-      reopened(state, view);
-    } else if (fault === undefined) {
-      throw new Broken('protocol', 'a resume says nothing about a room');
-    } else if (mayRetryLater(fault)) {
-      const open = openFromCursor(state, room);
-      const at = now + (fault.retry_after_ms ?? state.wait(1));
-      if (open === undefined) continue;
-      state.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, at);
-    } else {
-      streamLost(state, room, fault);
-    }
+  for (const room of pending.rooms) {
+    const outcome = outcomes.get(room);
+    if (outcome === undefined) missing.push(room);
+    else roomResumed(state, now, outcome);
+    outcomes.delete(room);
   }
-  // What did not fit into one reply is asked for again.
-  if (left.size > 0) resumeRooms(state, [...left]);
+  if (outcomes.size > 0) state.mismatch('a resume answered for rooms that were not asked for');
+  // What did not fit into one reply is asked for again, as long as each answers for some.
+  if (missing.length < pending.rooms.length) return resumeRooms(state, missing);
+  for (const room of missing) streamLost(state, room, strange('the reply to a resume does not have it'));
+}
+
+function roomResumed(state: State, now: number, { room, view, fault }: Resumed['rooms'][number]): void {
+  if (view !== undefined) {
+    reopened(state, room, view);
+  } else if (fault === undefined) {
+    streamLost(state, room, strange('the reply to a resume does not say what became of it'));
+  } else if (mayRetryLater(fault)) {
+    const open = openFromCursor(state, room);
+    const at = now + (fault.retry_after_ms ?? state.wait(1));
+    if (open === undefined) return;
+    state.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [room] }, at);
+  } else {
+    streamLost(state, room, fault);
+  }
+}
+
+/**
+ * A resume was refused for good, which the next connection would not change. What it asked for is asked for piece by piece: each
+ * room that is refused again is lost for itself.
+ */
+function resumeRefused(state: State, pending: Pending, fault: Fault): void {
+  state.mismatch(`the server refused to resume: ${fault.message}`);
+  if (pending.inbox && pending.rooms.length === 0) return streamLost(state, 'inbox', fault);
+  if (pending.inbox) reopen(state, 'inbox');
+  for (const room of pending.rooms) reopen(state, room);
+}
+
+/** What is told of a stream when the server's reply does not say what it has to. */
+function strange(what: string): Fault {
+  return faultOf('internal', what);
 }
 
 /** The server follows the room from our cursor again. A room that was closed meanwhile is closed there too. */
-function reopened(state: State, view: RoomView): void {
-  const { room } = view.info;
-  if (state.streams.follows(room)) followsAgain(state, room, newestOf(view));
+function reopened(state: State, room: string, view: RoomView): void {
+  if (view.info.room !== room) streamLost(state, room, strange('the reply is about another room'));
+  else if (state.streams.follows(room)) followsAgain(state, room, newestOf(view));
   else state.calls.add({ owner: 'close', method: 'CloseRoom', request: { room } });
 }
 

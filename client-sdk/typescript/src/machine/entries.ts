@@ -104,14 +104,19 @@ function takesEntry(state: State, stream: Stream, place: Place): boolean {
   if (place.in === 'seq') state.streams.told(stream, place.number);
   if (cutByPause(state, stream)) return false;
   const verdict = state.streams.entry(stream, place);
-  if (verdict === 'broken' && state.entryLost) {
+  if (verdict === 'broken' && isStepped(state, stream)) {
     passLost(state, stream, place.in, place.number - 1);
     return settle(state, stream, state.streams.entry(stream, place));
   }
   return settle(state, stream, verdict);
 }
 
-/** What the server does not send, though it was asked twice, is what could not be read: the stream goes on after it. */
+/** Whether a hole that stays is stepped over: it may be what could not be read, or was there on another connection as well. */
+function isStepped(state: State, stream: Stream): boolean {
+  return state.entryLost || state.streams.hasLeftOut(stream);
+}
+
+/** What the server does not send, though it was asked twice: the stream goes on after it. */
 function passLost(state: State, stream: Stream, within: Place['in'], to: number): void {
   const from = state.streams.pass(stream, { in: within, number: to });
   if (from === undefined) return;
@@ -122,7 +127,12 @@ function passLost(state: State, stream: Stream, within: Place['in'], to: number)
 export function missed(state: State, stream: Stream, missing: Missing, from: number, to: number): void {
   if (missing === 'messages') state.streams.told(stream, to);
   if (cutByPause(state, stream)) return;
-  if (settle(state, stream, state.streams.gap(stream, missing, from, to))) {
+  let verdict = state.streams.gap(stream, missing, from, to);
+  if (verdict === 'broken' && isStepped(state, stream)) {
+    passLost(state, stream, missing === 'messages' ? 'seq' : 'rev', from - 1);
+    verdict = state.streams.gap(stream, missing, from, to);
+  }
+  if (settle(state, stream, verdict)) {
     state.out({ kind: 'gap', stream, missing, from, to });
   }
 }
@@ -133,7 +143,7 @@ function positioned(state: State, position: StreamPosition): void {
   state.streams.told(stream, position.head);
   if (!live && cutByPause(state, stream)) return;
   let verdict = state.streams.position(position);
-  if (verdict === 'broken' && state.entryLost) {
+  if (verdict === 'broken' && isStepped(state, stream)) {
     passLost(state, stream, 'seq', position.seq);
     passLost(state, stream, 'rev', position.rev);
     verdict = state.streams.position(position);
@@ -149,7 +159,10 @@ function positioned(state: State, position: StreamPosition): void {
 function settle(state: State, stream: Stream, verdict: Verdict): boolean {
   if (verdict === 'hole' || verdict === 'broken') state.stats.holes += 1;
   if (verdict === 'hole') reopen(state, stream);
-  if (verdict === 'broken') throw new Broken('protocol', `${stream} has a hole after it was opened again`);
+  if (verdict === 'broken') {
+    state.streams.noteLeftOut(stream);
+    throw new Broken('protocol', `something is missing in ${stream} although it was opened again`);
+  }
   return verdict === 'next';
 }
 

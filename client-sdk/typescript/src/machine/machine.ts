@@ -58,6 +58,9 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
  * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an
  *   unknown kind of frame, bytes in which no frame ends, and the reply to a sign-in.
+ * - What a server says that is newer, older or wrong is told by `mismatch`, and nothing is repeated over it without a word: a room
+ *   that it does not open again is told by `stream_lost`, what it leaves out for good by a gap, and the waits between connections that end
+ *   over it grow however long each has lasted.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
 export class Machine extends State {
@@ -196,6 +199,9 @@ export class Machine extends State {
         });
       }
       const usable = error instanceof Broken && error.why === 'unusable';
+      if (error instanceof Broken && !usable) this.mismatch(error.message);
+      // When the next one would end in the same way, this does not count as one that has lasted.
+      if (this.phase.is === 'open') this.phase = { is: 'open', since: now };
       this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
       this.#lost(now, 'back_off', undefined, error.message);
     }
@@ -355,7 +361,11 @@ export class Machine extends State {
   }
 
   #welcome(now: number, welcome: Welcome): void {
-    if (this.phase.is === 'open') throw new Broken('protocol', 'a second welcome');
+    if (this.phase.is === 'open') throw new Broken('protocol', 'a second welcome came');
+    if (welcome.v !== VERSION) {
+      const versions = `version ${String(welcome.v)} of the protocol, this client version ${String(VERSION)}`;
+      throw new Broken('protocol', `the server speaks ${versions}`);
+    }
     this.phase = { is: 'open', since: now };
     this.stats.welcomes += 1;
     this.failing = false;

@@ -126,6 +126,11 @@ export class State {
     this.outputs.push(output);
   }
 
+  /** Tells that client and server do not fit. */
+  mismatch(why: string): void {
+    this.out({ kind: 'mismatch', why });
+  }
+
   answer(ticket: Ticket, result: Result): void {
     this.out({ kind: 'answer', ticket, result });
   }

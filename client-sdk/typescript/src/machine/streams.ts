@@ -37,10 +37,13 @@ interface Followed {
   cut: boolean;
   /** The cursor that a hole made it open from again, until something has arrived after it. */
   reopenedFrom: Cursor | undefined;
+  /** The server has left something out for good, so a hole need not end another connection. */
+  leftOut: boolean;
 }
 
-function shut(cursor: Cursor, head?: number): Followed {
-  return { cursor: { ...cursor }, head, open: false, live: false, cut: false, reopenedFrom: undefined };
+function shut(cursor: Cursor, head?: number, leftOut = false): Followed {
+  const states = { open: false, live: false, cut: false };
+  return { cursor: { ...cursor }, head, ...states, reopenedFrom: undefined, leftOut };
 }
 
 function equal(left: Cursor, right: Cursor): boolean {
@@ -147,7 +150,9 @@ export class Streams {
   }
 
   disconnected(): void {
-    for (const [stream, { cursor, head }] of this.#followed) this.#followed.set(stream, shut(cursor, head));
+    for (const [stream, { cursor, head, leftOut }] of this.#followed) {
+      this.#followed.set(stream, shut(cursor, head, leftOut));
+    }
   }
 
   /**
@@ -200,6 +205,17 @@ export class Streams {
       followed.cut = false;
     }
     return streams;
+  }
+
+  /** The server has left something of the stream out, though it was opened again. */
+  noteLeftOut(stream: Stream): void {
+    const followed = this.#followed.get(stream);
+    if (followed !== undefined) followed.leftOut = true;
+  }
+
+  /** Whether it has done so before. */
+  hasLeftOut(stream: Stream): boolean {
+    return this.#followed.get(stream)?.leftOut === true;
   }
 
   /** An entry of the stream arrived. */

@@ -112,6 +112,8 @@ export type Output =
   | { kind: 'signed_out'; fault: Fault | undefined }
   /** A fault about the connection itself; a close follows. */
   | { kind: 'fault'; fault: Fault }
+  /** Client and server do not fit, for this reason. What was asked of it goes on without, unless `close` follows. */
+  | { kind: 'mismatch'; why: string }
   /** The first of a series of attempts to connect has failed, for this reason. The others are not told. */
   | { kind: 'unreachable'; why: string };
 

@@ -1,6 +1,7 @@
 import { CLOSE_CODES } from '../generated/codes.js';
 import { SUBPROTOCOL } from '../generated/wire.js';
-import { oneLine, reasonOf, within } from '../problems.js';
+import { attempt, property } from '../foreign.js';
+import { reasonOf, shortLine, within } from '../problems.js';
 import { isBytes } from '../wire/shape.js';
 import type { Link, Transport, TransportEvents } from './transport.js';
 
@@ -55,6 +56,14 @@ function isBuffer(value: unknown): value is ArrayBuffer {
   return Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 }
 
+/** The message of an event; nothing if it holds no bytes. */
+function bytesOf(event: unknown): Uint8Array | undefined {
+  return attempt(() => {
+    const data = property(event, 'data');
+    return isBuffer(data) ? new Uint8Array(data) : undefined;
+  });
+}
+
 class WebSocketLink implements Link {
   readonly #events: TransportEvents;
   #socket: WebSocketLike | undefined;
@@ -75,6 +84,8 @@ class WebSocketLink implements Link {
         if (!this.#done) this.#open(new constructor(url, SUBPROTOCOL));
       })
       .catch((error: unknown) => {
+        // A socket that could not be listened to is of no use.
+        attempt(() => this.#socket?.close(1000));
         this.#end(undefined, reasonOf(error));
       });
   }
@@ -87,10 +98,16 @@ class WebSocketLink implements Link {
     if (this.#done) return;
     this.#done = true;
     const socket = this.#socket;
-    socket?.close(code);
-    if (typeof socket?.terminate !== 'function') return;
-    // A server that does not answer would otherwise keep a program in Node running.
-    const timer: unknown = setTimeout(() => socket.terminate?.(), CLOSE_MS);
+    try {
+      socket?.close(code);
+    } finally {
+      if (typeof property(socket, 'terminate') === 'function') this.#terminateLater(socket);
+    }
+  }
+
+  /** A server that does not answer would otherwise keep a program in Node running. */
+  #terminateLater(socket: WebSocketLike | undefined): void {
+    const timer: unknown = setTimeout(() => attempt(() => socket?.terminate?.()), CLOSE_MS);
     (timer as { unref?: () => void }).unref?.();
   }
 
@@ -101,20 +118,24 @@ class WebSocketLink implements Link {
       this.#isOpen = true;
       if (!this.#done) this.#events.opened();
     };
-    socket.onmessage = ({ data }) => {
+    socket.onmessage = (event) => {
       if (this.#done) return;
-      if (isBuffer(data)) return this.#events.received(new Uint8Array(data));
-      socket.close(CLOSE_CODES.protocol_error);
+      const message = bytesOf(event);
+      if (message !== undefined) return this.#events.received(message);
+      attempt(() => {
+        socket.close(CLOSE_CODES.protocol_error);
+      });
       this.#end(undefined, 'the server sent text');
     };
-    socket.onclose = ({ code, reason }) => {
-      const said = reason === undefined || reason === '' ? undefined : oneLine(reason);
-      this.#end(CODES_WITHOUT_FRAME.includes(code) ? undefined : code, said ?? this.#why);
+    socket.onclose = (event) => {
+      const [code, reason] = [property(event, 'code'), property(event, 'reason')];
+      const said = typeof reason === 'string' && reason !== '' ? shortLine(reason) : undefined;
+      const isCode = typeof code === 'number' && !CODES_WITHOUT_FRAME.includes(code);
+      this.#end(isCode ? code : undefined, said ?? this.#why);
     };
     // A close always follows an error; unhandled, an error would end a Node process.
     socket.onerror = (event) => {
-      const { error = event } = (event as { error?: unknown } | undefined) ?? {};
-      const why = reasonOf(error);
+      const why = reasonOf(property(event, 'error') ?? event);
       if (why !== '') this.#why = why;
       else if (!this.#isOpen) this.#why = UNSAID;
     };
@@ -123,12 +144,16 @@ class WebSocketLink implements Link {
 
   /** The package `ws` alone says what a server answered that did not become a WebSocket. */
   #hearRefusals(socket: WebSocketLike): void {
-    const { on } = socket as { on?: (event: string, listener: (...args: never[]) => void) => void };
-    if (typeof on !== 'function' || typeof socket.terminate !== 'function') return;
-    on.call(socket, 'unexpected-response', (_: unknown, response: Response) => {
-      void refusalOf(response).then((why) => {
-        this.#end(undefined, why);
-        socket.terminate?.();
+    const on = property(socket, 'on') as ((name: string, listener: unknown) => void) | undefined;
+    if (typeof on !== 'function' || typeof property(socket, 'terminate') !== 'function') return;
+    const refused = async (_: unknown, response: Response): Promise<void> => {
+      const why = await refusalOf(response).catch(reasonOf);
+      this.#end(undefined, why);
+      attempt(() => socket.terminate?.());
+    };
+    attempt(() => {
+      on.call(socket, 'unexpected-response', (request: unknown, response: Response) => {
+        void refused(request, response);
       });
     });
   }
@@ -147,8 +172,9 @@ const UNSAID =
 
 /** What a server answered instead of opening a WebSocket: its status, and the beginning of its text. */
 async function refusalOf(response: Response): Promise<string> {
-  const { statusCode = 0, statusMessage = '' } = response;
-  const status = `the server answered HTTP ${String(statusCode)} ${statusMessage}`.trim();
+  const [code, said] = [property(response, 'statusCode'), property(response, 'statusMessage')];
+  const [number, text] = [typeof code === 'number' ? code : 0, typeof said === 'string' ? said : ''];
+  const status = shortLine(`the server answered HTTP ${String(number)} ${text}`);
   const decoder = new TextDecoder();
   let body = '';
   const read = async (): Promise<void> => {
@@ -159,6 +185,6 @@ async function refusalOf(response: Response): Promise<string> {
   };
   // What has been read by then, or before it breaks off, is enough.
   await within(REFUSAL_MS, read, () => undefined).catch(() => undefined);
-  const text = oneLine(body.slice(0, REFUSAL_BYTES));
-  return text === '' ? status : `${status}: ${text}`;
+  const page = shortLine(body.slice(0, REFUSAL_BYTES));
+  return page === '' ? status : `${status}: ${page}`;
 }
