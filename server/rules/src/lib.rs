@@ -6,6 +6,7 @@
 //! - [`rooms`]: the rules of a room, and its rows;
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
+//! - [`boards`]: leaderboards: seasons, scores and places;
 //! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
 //! - [`points`]: the ledger of a player's points;
 //! - [`word_list`]: the built-in word filter;
@@ -14,6 +15,7 @@
 //! What the texts of a request may hold is decided before: they come here in the normal forms of `pitturu_text`.
 
 pub mod accounts;
+pub mod boards;
 pub mod friends;
 pub mod lists;
 pub mod pages;

@@ -1,0 +1,4 @@
+mod model;
+mod rules;
+mod seasons;
+mod slots;
