@@ -134,7 +134,8 @@ impl Board {
     ) -> Result<Self, LoadError> {
         let mut board = Self::new(rules);
         board.last_number = last_number;
-        let mut by_player = Vec::new();
+        let rows = rows.into_iter();
+        let mut by_player = Vec::with_capacity(rows.size_hint().0);
         for row in rows {
             by_player.push((row.player, board.take_row(&row)?));
         }
@@ -145,8 +146,10 @@ impl Board {
         // Dropped before the next list is made: at millions of rows they are large.
         let slots = by_player.into_iter().map(|(_, slot)| slot);
         board.by_player = SlotList::from_sorted(slots, |slot| board.entries.player(slot));
-        let slots = board.by_player.range(0..board.by_player.len());
-        let mut by_rank: Vec<_> = slots.map(|slot| (board.rank_key_of(slot), slot)).collect();
+        let count = board.by_player.len();
+        let mut by_rank = Vec::with_capacity(count);
+        let slots = board.by_player.range(0..count);
+        by_rank.extend(slots.map(|slot| (board.rank_key_of(slot), slot)));
         by_rank.sort_unstable();
         if let Some(pair) = by_rank.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(LoadError::SameNumber(board.entries.player(pair[1].1)));
