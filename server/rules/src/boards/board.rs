@@ -103,7 +103,7 @@ pub(super) type RankKey = (i64, u64);
 /// The scores of one season of a board, each player's place among them known at any time.
 ///
 /// A change costs a few searches of sorted lists, whatever the number of players; so does each result of a query. Entries
-/// take about 39 bytes each, metadata aside, and those that are removed leave nothing behind but room for others.
+/// take about 38 bytes each, metadata aside, and those that are removed leave nothing behind but room for others.
 #[derive(Clone, Debug)]
 pub struct Board {
     rules: Arc<BoardRules>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seasons::Seasons;
 
-/// Most players of a season, unless the operator says otherwise: about 400 MB.
+/// Most players of a season, unless the operator says otherwise: about 380 MB of memory.
 pub const ENTRIES_MAX_DEFAULT: u32 = 10_000_000;
 
 /// Most months from one reset to the next.
