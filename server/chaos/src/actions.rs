@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pitturu_client::{CallError, Client, ClientOptions};
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
+use pitturu_protocol::types::accounts::Register;
 use pitturu_protocol::types::chat::{
     CloseRoom, CreateRoom, DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, JoinRoom,
     LeaveRoom, MarkRead, MemberRole, OpenDirect, OpenRoom, React, ReadHistory, RoomKind, RoomView,
     SendMessage, UpdateRoom,
 };
+use pitturu_protocol::types::points::GrantPoints;
 use tokio::time::sleep;
 
 use crate::players::{KnownRoom, Link, Player, Read, World};
 use crate::record::{Ask, Outcome, Reply};
+use crate::server::ADMIN;
 
 /// Most rooms beside those of two players.
 const ROOMS_MAX: usize = 10;
@@ -27,6 +31,9 @@ const AGAIN_PERCENT: u8 = 12;
 
 /// Longest pause before a call is made again.
 const AGAIN_AFTER_MS: u64 = 700;
+
+/// Points that everybody has to begin with: so few that some wallets come to be empty.
+pub const GRANTED: u64 = 500;
 
 /// Longest pause between two actions of one worker.
 const PAUSE_MS: u64 = 25;
@@ -51,6 +58,7 @@ const WEIGHTS: &[(u32, Action)] = &[
     (2, Action::Invite),
     (2, Action::Topic),
     (6, Action::People),
+    (10, Action::Points),
     (1, Action::Direct),
     (1, Action::Create),
 ];
@@ -73,6 +81,7 @@ enum Action {
     Invite,
     Topic,
     People,
+    Points,
     Direct,
     Create,
 }
@@ -109,6 +118,32 @@ pub async fn set_up(world: &Arc<World>) -> Result<(), String> {
         let (room, user) = (rooms[0].room, moderator.user);
         worker.set_role(room, user, MemberRole::Moderator).await;
     }
+    grant_everybody(world).await
+}
+
+/// Gives everybody points, as an admin.
+async fn grant_everybody(world: &World) -> Result<(), String> {
+    let options = ClientOptions::new(format!("ws://{}", world.address));
+    let admin = Client::connect(options).map_err(|error| error.to_string())?;
+    let register = Register {
+        username: ADMIN.to_owned(),
+        password: "a password of nobody".to_owned(),
+        name: None,
+        email: None,
+        device: None,
+    };
+    let refused = |error: CallError| format!("the admin could not: {error}");
+    admin.call(register).await.map_err(refused)?;
+    for player in &world.players {
+        let grant = GrantPoints {
+            user: player.user,
+            amount: GRANTED,
+            reference: None,
+            note: "to begin with".to_owned(),
+        };
+        admin.call(grant).await.map_err(refused)?;
+    }
+    admin.close();
     Ok(())
 }
 
@@ -225,6 +260,7 @@ impl<'a> Worker<'a> {
             Action::Invite => self.invite(room).await,
             Action::Topic => self.topic(room).await,
             Action::People => self.people().await,
+            Action::Points => self.points().await,
             Action::Direct => self.direct().await,
             Action::Create => {
                 if self

@@ -16,6 +16,7 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_protocol::types::friends::{Friend, ListFriends};
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_protocol::types::points::{GetWallet, ListMovements, Movement, MovementsFrom};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -59,6 +60,10 @@ pub struct PlayerAudit {
     pub inbox: BTreeMap<u64, InboxEntry>,
     /// Entries up to this have been removed, and were said to be.
     pub inbox_gap: u64,
+    /// Every movement of points.
+    pub movements: Vec<Movement>,
+    /// What the wallet has.
+    pub balance: i64,
 }
 
 /// All that the server has.
@@ -117,6 +122,7 @@ pub async fn audit(world: &World, address: SocketAddr) -> Result<Audit, Unreadab
             }
         }
         auditor.inbox(&mut seen).await?;
+        auditor.points(&mut seen).await?;
         audit.players.push(seen);
     }
     Ok(audit)
@@ -204,6 +210,23 @@ impl<'a> Auditor<'a> {
             }
         }
         Ok(seen)
+    }
+
+    async fn points(&self, seen: &mut PlayerAudit) -> Result<(), Unreadable> {
+        let mut from = Some(MovementsFrom::After(0));
+        while from.is_some() {
+            let request = ListMovements {
+                from,
+                limit: Some(PAGE),
+                ..ListMovements::default()
+            };
+            let page = self.call(&request, Follows::Nothing).await?;
+            seen.movements.extend(page.movements);
+            from = page.next;
+        }
+        let wallet = GetWallet::default();
+        seen.balance = self.call(&wallet, Follows::Nothing).await?.balance;
+        Ok(())
     }
 
     async fn room(&self, room: RoomId) -> Result<RoomAudit, Unreadable> {

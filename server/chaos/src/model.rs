@@ -2,12 +2,13 @@
 //!
 //! The model is made of what players asked and were told, and of the protocol's words; it shares no code with the server. Each
 //! part looks at one promise: [`messages`] at rooms and their order, [`streams`] at what each connection was sent, [`members`] at
-//! who belongs where, [`people`] at friends and inboxes, [`repeats`] at calls under one key, [`reads`] at what was read meanwhile.
+//! who belongs where, [`people`] at friends and inboxes, [`points`] at points, [`repeats`] at calls under one key, [`reads`] at what was read meanwhile.
 
 mod actions;
 mod members;
 mod messages;
 mod people;
+mod points;
 mod reads;
 mod registers;
 mod repeats;
@@ -139,6 +140,7 @@ pub fn check(lines: &[Line], world: &World, audit: &Audit) -> Vec<Violation> {
     streams::check(&evidence, &mut found);
     members::check(&evidence, &mut found);
     people::check(&evidence, &mut found);
+    points::check(&evidence, &mut found);
     repeats::check(&evidence, &mut found);
     reads::check(&evidence, &mut found);
     for violation in &mut found.violations {

@@ -73,6 +73,8 @@ pub struct Player {
 pub struct World {
     /// Seed of the round.
     pub seed: u64,
+    /// Where to connect.
+    pub address: SocketAddr,
     /// What was asked and told.
     pub record: Arc<Record>,
     /// Everybody.
@@ -110,6 +112,7 @@ impl World {
         }
         Ok(Self {
             seed,
+            address,
             record,
             players,
             rooms: RwLock::default(),

@@ -9,6 +9,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{LostReason, MemberRole, Message, RoomInfo};
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_protocol::types::points::Movement;
 
 /// A player's place in the list of players.
 pub type PlayerNo = usize;
@@ -97,6 +98,14 @@ pub enum Ask {
     Block { user: UserId },
     /// Its end.
     Unblock { user: UserId },
+    /// To spend points.
+    Spend { amount: u64 },
+    /// To give points to somebody. No two notes are the same.
+    Give {
+        user: UserId,
+        amount: u64,
+        note: String,
+    },
 }
 
 impl Ask {
@@ -138,7 +147,8 @@ impl Ask {
             | Self::Accept { user }
             | Self::Unfriend { user }
             | Self::Block { user }
-            | Self::Unblock { user } => Some(*user),
+            | Self::Unblock { user }
+            | Self::Give { user, .. } => Some(*user),
             _ => None,
         }
     }
@@ -181,6 +191,8 @@ impl Ask {
             Self::Unfriend { .. } => "remove friend",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::Spend { .. } => "spend points",
+            Self::Give { .. } => "give points",
         }
     }
 
@@ -232,6 +244,8 @@ pub enum Reply {
     Page(Vec<Message>, u64, u64),
     /// How two players stand.
     Friend(FriendState),
+    /// A movement of points.
+    Moved(Box<Movement>),
     /// Settings.
     Info(Box<RoomInfo>),
 }

@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// User name of the admin.
+pub const ADMIN: &str = "root";
+
 /// Longest time for a server to start, or to end when asked.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -103,6 +106,7 @@ impl Installation {
             .args(&self.program.1)
             .args(["--dev", "--listen", "127.0.0.1:0", "--data", &data])
             .args(["--set", "ops.listen=127.0.0.1:0"])
+            .args(["--set", &format!("accounts.admins={ADMIN}")])
             .args(["--set", "log.format=json"])
             .current_dir(self.folder.path())
             .env("CHAOS_UNDO", self.undone.join(","))

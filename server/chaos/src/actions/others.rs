@@ -9,6 +9,7 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, RemoveFriend, RequestFriend, UnblockPlayer,
 };
+use pitturu_protocol::types::points::{GivePoints, Movement, SpendPoints};
 use tokio::time::sleep;
 
 use super::{Worker, done};
@@ -19,6 +20,10 @@ fn now_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+fn moved<M>(_: &M, movement: Movement) -> Reply {
+    Reply::Moved(Box::new(movement))
 }
 
 impl Worker<'_> {
@@ -86,6 +91,32 @@ impl Worker<'_> {
         let ask = Ask::Role { room, user, role };
         self.call(ask, SetMemberRole { room, user, role }, done)
             .await;
+    }
+
+    /// Spends some, or gives some away; at times more than there is.
+    pub(super) async fn points(&mut self) {
+        let amount = self.rng.u64(1..60);
+        if self.rng.bool() {
+            let request = SpendPoints {
+                amount,
+                reference: None,
+            };
+            self.call(Ask::Spend { amount }, request, moved).await;
+            return;
+        }
+        let user = self.other().user;
+        let note = format!("g{}", self.world.number());
+        let ask = Ask::Give {
+            user,
+            amount,
+            note: note.clone(),
+        };
+        let request = GivePoints {
+            user,
+            amount,
+            note: Some(note),
+        };
+        self.call(ask, request, moved).await;
     }
 
     /// With one of the next two players, so that requests and answers meet.

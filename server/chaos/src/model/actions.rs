@@ -11,6 +11,8 @@ pub(super) struct Action {
     pub player: PlayerNo,
     /// What.
     pub ask: Ask,
+    /// Under which key.
+    pub key: String,
     /// It did not take effect before this line.
     pub begins: usize,
     /// It took effect before this line, if it did.
@@ -91,6 +93,7 @@ pub(super) fn of(calls: &BTreeMap<CallNo, Call>) -> Vec<Action> {
         let action = Action {
             player: call.player,
             ask: call.ask.clone(),
+            key: call.key.clone(),
             begins: call.asked,
             ends: usize::MAX,
             outcome: Certainty::Refused,
