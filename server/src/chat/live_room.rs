@@ -65,6 +65,14 @@ struct Requester {
     key: Option<IdempotencyKey>,
 }
 
+/// Whose call is refused.
+#[derive(Debug)]
+enum Asked {
+    Call(Requester),
+    Follow(Box<Follow>),
+    Close(PendingClose),
+}
+
 #[derive(Debug)]
 enum Answer {
     /// The encoded body of a reply.
@@ -75,6 +83,8 @@ enum Answer {
     View(Box<PendingOpen>),
     /// A connection that follows no longer.
     Closed(PendingClose),
+    /// What the rules have refused, resting on what was decided before.
+    Refused(Asked, Fault),
     /// Messages before this sequence are kept no longer.
     Retained(u64),
 }
@@ -306,6 +316,7 @@ impl LiveRoom {
             Answer::Members(requester, page) => Self::answer_members(context, requester, page),
             Answer::View(open) => self.open(*open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
+            Answer::Refused(asked, fault) => self.refuse_asked(asked, &fault),
             Answer::Retained(first) => self.retained(context, first),
         }
         for event in pending.events {
@@ -345,6 +356,32 @@ impl LiveRoom {
                 .keys
                 .done(requester.user, &key, body.clone(), head, now);
             self.answer_waiters(waiters, body);
+        }
+    }
+
+    /// Refuses what the rules do not allow, once all that they rest on is durable: a ban that is decided may come to nothing.
+    fn refuse_decided(&mut self, context: &Context, asked: Asked, fault: Fault, now: Steady) {
+        let pending = Pending {
+            answer: Answer::Refused(asked, fault),
+            events: Vec::new(),
+            head: self.room.head(),
+            version: 0,
+            signals: Vec::new(),
+        };
+        self.pending.push(pending, true);
+        self.settle(context, now);
+    }
+
+    fn refuse_asked(&mut self, asked: Asked, fault: &Fault) {
+        match asked {
+            Asked::Call(requester) => self.refuse_requester(&requester, fault),
+            Asked::Follow(follow) => {
+                if let Some(key) = &follow.key {
+                    self.refuse_waiters(follow.actor.user, key, fault);
+                }
+                refuse_follow(*follow, fault);
+            }
+            Asked::Close(close) => close.connection.refuse(close.call, fault),
         }
     }
 

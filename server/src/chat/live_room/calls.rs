@@ -14,7 +14,7 @@ use pitturu_store::entities::KeyedResult;
 use super::super::command::{Ask, Report, RoomCall};
 use super::super::history;
 use super::super::request::{DecideRequest, ReadRequest};
-use super::{Answer, Context, LiveRoom, Requester, Waiter, body, reply_frame};
+use super::{Answer, Asked, Context, LiveRoom, Requester, Waiter, body, reply_frame};
 use crate::owners::keys::{Seen, of_this_request};
 
 impl LiveRoom {
@@ -89,11 +89,11 @@ impl LiveRoom {
         let _entered = span.entered();
         let (requester, actor, ask) = requester(call);
         if !self.room.is_known_to(&actor) {
-            self.refuse_requester(&requester, &super::no_such_room());
+            self.refuse_decided(context, Asked::Call(requester), super::no_such_room(), now);
             return;
         }
         match ask {
-            Ask::Read(request) => self.read(context, requester, &actor, request),
+            Ask::Read(request) => self.read(context, requester, &actor, request, now),
             Ask::Edit(request) => self.edit(context, requester, actor, request, now),
             Ask::Decide(DecideRequest::ListMembers(request), _) => {
                 self.list_members(context, requester, &actor, &request, now);
@@ -110,6 +110,7 @@ impl LiveRoom {
         requester: Requester,
         actor: &Actor,
         request: ReadRequest,
+        now: Steady,
     ) {
         let limit = match &request {
             ReadRequest::ReadHistory(request) => page_items(request.limit),
@@ -118,7 +119,7 @@ impl LiveRoom {
         let limit = match self.room.member(actor).and(limit) {
             Ok(limit) => limit,
             Err(fault) => {
-                self.refuse_requester(&requester, &fault);
+                self.refuse_decided(context, Asked::Call(requester), fault, now);
                 return;
             }
         };
@@ -169,7 +170,7 @@ impl LiveRoom {
                 let answer = Answer::Members(requester, page);
                 self.commit(context, None, Effects::default(), None, answer, now);
             }
-            Err(fault) => self.refuse_requester(&requester, &fault),
+            Err(fault) => self.refuse_decided(context, Asked::Call(requester), fault, now),
         }
     }
 
@@ -225,7 +226,7 @@ impl LiveRoom {
                 };
                 self.commit_reply(context, reservation, effects, requester, body, now);
             }
-            Err(fault) => self.refuse_requester(&requester, &fault),
+            Err(fault) => self.refuse_decided(context, Asked::Call(requester), fault, now),
         }
     }
 

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::super::command::{FetchedMessage, Report};
 use super::super::request::EditRequest;
-use super::{Context, LiveRoom, Requester, body};
+use super::{Asked, Context, LiveRoom, Requester, body};
 
 /// How long an unused message stays, in milliseconds.
 const KEEP_MS: u64 = 5_000;
@@ -85,7 +85,7 @@ impl LiveRoom {
                 .ok_or(Fault::of(Code::MessageNotFound))
         });
         if let Err(fault) = checked {
-            self.refuse_requester(&edit.requester, &fault);
+            self.refuse_decided(context, Asked::Call(edit.requester), fault, now);
             return;
         }
         let queue = self.edit_queues.entry(seq).or_default();
@@ -133,7 +133,7 @@ impl LiveRoom {
                     .err()
                     .unwrap_or_else(|| fault.clone());
                 self.came(context, edit.requester.user, now, |room| {
-                    room.refuse_requester(&edit.requester, &fault);
+                    room.refuse_decided(context, Asked::Call(edit.requester), fault, now);
                 });
             }
         }
@@ -213,7 +213,9 @@ impl LiveRoom {
                 let requester = edit.requester;
                 self.commit_reply(context, Some(reservation), effects, requester, body, now);
             }
-            Err(fault) => self.refuse_requester(&edit.requester, &fault),
+            Err(fault) => {
+                self.refuse_decided(context, Asked::Call(edit.requester), fault, now);
+            }
         }
     }
 }

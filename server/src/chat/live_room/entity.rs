@@ -275,6 +275,7 @@ impl Entity for LiveRoom {
                     }
                     open.refuse(&fault);
                 }
+                Answer::Refused(asked, _) => self.refuse_asked(asked, &fault),
                 // The store has no part in it.
                 Answer::Closed(closing) => closed.push(closing),
                 Answer::Retained(_) => {}

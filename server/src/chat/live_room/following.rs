@@ -18,7 +18,7 @@ use pitturu_store::reservation::Reservation;
 use super::super::command::{Close, Follow, ReplyTo, Report};
 use super::super::joins::Joining;
 use super::super::request::FollowRequest;
-use super::{Answer, Context, LiveRoom, Waiter, body, reply_frame};
+use super::{Answer, Asked, Context, LiveRoom, Waiter, body, reply_frame};
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::{Connection, Place};
@@ -134,7 +134,10 @@ impl LiveRoom {
                 self.peer_names.insert(peer, name.unwrap_or_default());
                 self.follow(context, follow, now);
             }
-            (Ok(_), None) => refuse_follow(follow, &super::no_such_room()),
+            (Ok(_), None) => {
+                let asked = Asked::Follow(Box::new(follow));
+                self.refuse_decided(context, asked, super::no_such_room(), now);
+            }
             (Err(error), _) => refuse_follow(follow, &error.into()),
         }
     }
@@ -244,7 +247,6 @@ impl LiveRoom {
 
     fn begin_following(&mut self, context: &Context, follow: Follow, now: Steady) {
         let _entered = follow.span.clone().entered();
-        let user = follow.actor.user;
         let allowed = self.allowed(context, &follow);
         let shown = allowed.and_then(|allowed| Ok((allowed, self.shown_to(&follow.actor)?)));
         match shown {
@@ -266,10 +268,7 @@ impl LiveRoom {
                 self.commit_open(context, reservation, effects, open, now);
             }
             Err(fault) => {
-                if let Some(key) = &follow.key {
-                    self.refuse_waiters(user, key, &fault);
-                }
-                refuse(&follow.connection, follow.to, &fault);
+                self.refuse_decided(context, Asked::Follow(Box::new(follow)), fault, now);
             }
         }
     }
@@ -325,7 +324,11 @@ impl LiveRoom {
     /// Ends following once everything decided before is durable: an opening that waits for that is closed as well.
     pub(super) fn handle_close(&mut self, context: &Context, close: Close, now: Steady) {
         if !self.room.is_known_to(&close.actor) {
-            close.connection.refuse(close.call, &super::no_such_room());
+            let asked = Asked::Close(PendingClose {
+                connection: close.connection,
+                call: close.call,
+            });
+            self.refuse_decided(context, asked, super::no_such_room(), now);
             return;
         }
         let _entered = close.span.entered();

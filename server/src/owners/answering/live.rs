@@ -30,6 +30,8 @@ use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken
 enum Answer {
     /// A call's result, and its key with whose it is.
     Call(Asker, Option<(UserId, IdempotencyKey)>, Vec<u8>),
+    /// What the rules have refused, resting on what was decided before.
+    Refused(Asker, Option<(UserId, IdempotencyKey)>, Fault),
     /// That signals are applied.
     Applied(Batch),
 }
@@ -145,20 +147,21 @@ impl<D: Decisions> Answering<D> {
             version: self.journal.version() + 1,
             now,
         };
-        let decided = Self::reserve(context).and_then(|reservation| {
-            let mut effects = D::Effects::default();
-            let body = self.state.decide(ask, moment, &mut effects)?;
-            Ok((reservation, effects, body))
-        });
-        match decided {
-            Ok((reservation, effects, body)) => {
+        let reservation = match Self::reserve(context) {
+            Ok(reservation) => reservation,
+            Err(fault) => return self.refuse(to, key, &fault),
+        };
+        let mut effects = D::Effects::default();
+        match self.state.decide(ask, moment, &mut effects) {
+            Ok(body) => {
                 // What has changed nothing leaves nothing: a repetition is decided anew.
                 let stored = key.as_ref().filter(|_| !D::is_empty(&effects));
                 let result = stored.map(|(user, key)| keys::result(*user, key, body.clone()));
                 let answer = Answer::Call(to, key, body);
                 self.commit(context, reservation, effects, (result, None), answer, now);
             }
-            Err(fault) => self.refuse(to, key, &fault),
+            // It rests on what may not be durable yet, and come to nothing.
+            Err(fault) => self.put_in_line(context, Answer::Refused(to, key, fault)),
         }
     }
 
@@ -267,6 +270,7 @@ impl<D: Decisions> Answering<D> {
                     self.held.hold(told, pending.version, now, (to, body));
                 }
             }
+            Answer::Refused(to, key, fault) => self.refuse(to, key, &fault),
             Answer::Applied(batch) => batch.applied(),
         }
     }
@@ -426,7 +430,9 @@ impl<D: Decisions> Entity for Answering<D> {
         let fault = Fault::from(error.clone());
         for pending in self.pending.take_all() {
             match pending.answer {
-                Answer::Call(to, key, _) => self.refuse(to, key, &fault),
+                Answer::Call(to, key, _) | Answer::Refused(to, key, _) => {
+                    self.refuse(to, key, &fault);
+                }
                 Answer::Applied(batch) => batch.refused(),
             }
         }

@@ -10,6 +10,7 @@ mod rooms;
 mod sanctions;
 mod staff;
 mod texts;
+mod undecided;
 mod unread;
 
 use pitturu_protocol::ids::{RoomId, UserId};
