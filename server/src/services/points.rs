@@ -12,7 +12,7 @@ use pitturu_protocol::types::points::{
 };
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::points::books::ACCOUNTS;
-use pitturu_rules::points::{Books, Entry};
+use pitturu_rules::points::{Books, Entry, EntryRow};
 use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
 
 use crate::connections::caller::Caller;
@@ -23,6 +23,9 @@ use crate::players::store::PlayerStore;
 
 /// Most movements that one page looks through.
 const LOOKED_THROUGH_MAX: usize = 5_000;
+
+/// How often books are read again because points moved meanwhile.
+const READS_MAX: usize = 8;
 
 /// Players whose day is added up for one page.
 const DAY_PLAYERS_MAX: usize = 500;
@@ -47,26 +50,37 @@ impl PointsService {
     /// [`GetWallet`].
     pub async fn get_wallet(&self, caller: &Caller, request: GetWallet) -> Result<Wallet, Fault> {
         let user = self.whose(caller, request.user).await?;
-        let (pending, newest) = tokio::try_join!(
-            self.players.pending(user),
-            self.players.newest_movement(user)
-        )?;
-        let (head, mut books) = match newest {
-            Some((head, line)) => (head, line.books),
-            None => (0, Books::default()),
-        };
-        // What is set aside for a time that is over is free, though nobody has written it down.
-        for (number, row) in pending {
-            if number <= head && row.until <= caller.now {
-                let _ = books.finish(row.debit, row.credit, row.amount, 0);
-            }
-        }
+        let (head, books) = self.books(user, caller.now).await?;
         let wallet = books.of(PointsAccount::Wallet);
         Ok(Wallet {
             balance: wallet.balance(),
             available: wallet.available(),
             head,
         })
+    }
+
+    /// A player's books as of now, and the number of their newest line. What is set aside for a time that is over is free, though
+    /// nobody has written it down.
+    async fn books(&self, user: UserId, now: u64) -> Result<(u64, Books), Fault> {
+        let mut newest = self.players.newest_movement(user).await?;
+        for _ in 0..READS_MAX {
+            let pending = self.players.pending(user).await?;
+            let again = self.players.newest_movement(user).await?;
+            let number = |line: &Option<(u64, EntryRow)>| line.as_ref().map(|(number, _)| *number);
+            // Whatever changes what is pending writes a line as well.
+            let is_of_one_moment = number(&newest) == number(&again);
+            newest = again;
+            if is_of_one_moment {
+                let (head, mut books) = head_and_books(newest);
+                for (_, row) in pending.iter().filter(|(_, row)| row.until <= now) {
+                    // It is set aside, so it can be set free.
+                    let _ = books.finish(row.debit, row.credit, row.amount, 0);
+                }
+                return Ok((head, books));
+            }
+        }
+        // Points move faster than they can be read. What is overdue is written down by the next movement.
+        Ok(head_and_books(newest))
     }
 
     /// [`ListMovements`].
@@ -297,6 +311,10 @@ impl PointsService {
 /// An empty text is none.
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
+}
+
+fn head_and_books(newest: Option<(u64, EntryRow)>) -> (u64, Books) {
+    newest.map_or_else(Default::default, |(head, line)| (head, line.books))
 }
 
 fn is_wanted(request: &ListMovements, entry: &Entry) -> bool {

@@ -14,10 +14,15 @@ use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::StoreError;
 use pitturu_store::entities::{EntityId, PAGE_ROWS_MAX, Span};
 
+use tokio::time::Instant;
+
 use crate::players::store::PlayerStore;
 
 /// How often a running server looks whether books balance.
 const EVERY: Duration = Duration::from_secs(600);
+
+/// How long after its start, when everybody comes back.
+const AFTER_START: Duration = Duration::from_secs(60);
 
 /// Pause between two pages of wallets, so that the audit of a large ledger takes little of the store's time.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -249,7 +254,7 @@ impl Display for Audit {
 
 /// Looks at the newest line of all books now and then, and shows the sums as metrics.
 pub async fn run(players: PlayerStore) {
-    let mut tick = tokio::time::interval(EVERY);
+    let mut tick = tokio::time::interval_at(Instant::now() + AFTER_START, EVERY);
     loop {
         tick.tick().await;
         match Audit::of_newest(&players).await {
