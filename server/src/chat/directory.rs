@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pitturu_protocol::codes::{Code, Fault};
@@ -39,9 +38,6 @@ use crate::random::random_bytes;
 
 /// Rooms of one handle that an entering player finds ended, one after the other.
 const HOLDERS_MAX: usize = 8;
-
-/// How long an entering player waits for the end of a handle's room to become durable, each time.
-const END_PAUSE: Duration = Duration::from_millis(50);
 
 /// Knows what players call themselves.
 #[async_trait]
@@ -408,11 +404,7 @@ impl RoomDirectory {
             let entered = self.begin(room, actor.clone(), connection, new_room, key);
             match entered.await {
                 Err(fault) if fault.code == Code::RoomNotFound => {
-                    if !self.rooms.summaries(&[room]).await?.is_empty() {
-                        // Its end is decided and not durable: it may not come to that.
-                        tokio::time::sleep(END_PAUSE).await;
-                        continue;
-                    }
+                    // That it is not there is said once its end is durable.
                     let ended = Some(room);
                     room = self.claim(&actor, connection, &handle, ended).await?;
                 }

@@ -195,8 +195,13 @@ async fn a_handle_has_one_room_though_the_end_of_that_fails() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     world.entities.release_failure();
     assert!(one.answer_to(leaving).await.is_err(), "it has failed");
-    let view = two.answer_to(entering).await.expect("the room goes on");
-    let view: RoomView = codec::decode(&view).unwrap();
+    let refused = two.answer_to(entering).await.map_err(|fault| fault.code);
+    assert_eq!(
+        refused,
+        Err(Code::StorageUnavailable),
+        "whoever repeats it finds out"
+    );
+    let view = two.call(&enter("lobby")).await.expect("the room goes on");
     assert_eq!((view.info.room, view.info.members), (room, 2));
 }
 
