@@ -30,4 +30,4 @@ pub use books::{Books, Counters};
 pub use pitturu_protocol::types::points::{MovementState, PointsAccount, PointsReason};
 pub use refusal::PointsRefusal;
 pub use rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};
-pub use wallet::{PointsCommit, PointsEffects, Wallet};
+pub use wallet::{Flow, PointsCommit, PointsEffects, Wallet};

@@ -51,16 +51,10 @@ pub struct PointsAsk {
 /// What is to be done with points.
 #[derive(Clone, Debug)]
 pub enum PointsWish {
-    /// Give so many.
-    Grant(u64),
-    /// Take so many.
-    Deduct(u64),
-    /// Spend so many.
-    Spend(u64),
+    /// Move so many in this way.
+    Flow(points::Flow, u64),
     /// Give back what was spent by this movement, so many or what is left.
     Refund(u64, Box<points::Entry>, Option<u64>),
-    /// Take so many, whose time is over.
-    Expire(u64),
     /// Give so many to another player.
     Give(UserId, u64),
     /// Set so many aside until this time.

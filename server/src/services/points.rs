@@ -12,7 +12,7 @@ use pitturu_protocol::types::points::{
 };
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::points::books::ACCOUNTS;
-use pitturu_rules::points::{Books, Entry, EntryRow};
+use pitturu_rules::points::{Books, Entry, EntryRow, Flow};
 use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
 
 use crate::connections::caller::Caller;
@@ -125,7 +125,7 @@ impl PointsService {
 
     /// [`SpendPoints`].
     pub async fn spend(&self, caller: &Caller, request: SpendPoints) -> Result<Movement, Fault> {
-        let wish = PointsWish::Spend(request.amount);
+        let wish = PointsWish::Flow(Flow::Spend, request.amount);
         let user = caller.user()?;
         self.move_points(caller, user, wish, request.reference, None)
             .await
@@ -147,7 +147,7 @@ impl PointsService {
 
     /// [`GrantPoints`].
     pub async fn grant(&self, caller: &Caller, request: GrantPoints) -> Result<Movement, Fault> {
-        let wish = PointsWish::Grant(request.amount);
+        let wish = PointsWish::Flow(Flow::Grant, request.amount);
         let note = Some(request.note);
         self.manage(caller, request.user, wish, request.reference, note)
             .await
@@ -155,7 +155,7 @@ impl PointsService {
 
     /// [`DeductPoints`].
     pub async fn deduct(&self, caller: &Caller, request: DeductPoints) -> Result<Movement, Fault> {
-        let wish = PointsWish::Deduct(request.amount);
+        let wish = PointsWish::Flow(Flow::Deduction, request.amount);
         let note = Some(request.note);
         self.manage(caller, request.user, wish, request.reference, note)
             .await
@@ -180,7 +180,7 @@ impl PointsService {
 
     /// [`ExpirePoints`].
     pub async fn expire(&self, caller: &Caller, request: ExpirePoints) -> Result<Movement, Fault> {
-        let wish = PointsWish::Expire(request.amount);
+        let wish = PointsWish::Flow(Flow::Expiry, request.amount);
         self.manage(caller, request.user, wish, request.reference, None)
             .await
     }

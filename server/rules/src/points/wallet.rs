@@ -100,6 +100,35 @@ impl Transfer<'_> {
     }
 }
 
+/// In which way points come into a wallet and leave it, other players and purchases aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// An admin or a service gives them.
+    Grant,
+    /// An admin or a service takes them.
+    Deduction,
+    /// A rule gives them.
+    Reward,
+    /// The player spends them.
+    Spend,
+    /// Their time is over.
+    Expiry,
+}
+
+impl Flow {
+    /// The account that gives, the one that gets, and why.
+    const fn accounts(self) -> (PointsAccount, PointsAccount, PointsReason) {
+        use PointsAccount::{Breakage, Issuance, Rewards, Spend, Wallet};
+        match self {
+            Self::Grant => (Issuance, Wallet, PointsReason::Grant),
+            Self::Deduction => (Wallet, Issuance, PointsReason::Deduction),
+            Self::Reward => (Rewards, Wallet, PointsReason::Reward),
+            Self::Spend => (Wallet, Spend, PointsReason::Spend),
+            Self::Expiry => (Wallet, Breakage, PointsReason::Expiry),
+        }
+    }
+}
+
 /// What a movement is for, and what is said of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct About<'a> {
@@ -159,51 +188,19 @@ impl Wallet {
         &self.pending
     }
 
-    /// An admin or a service gives points.
+    /// Moves points between the wallet and the account that the flow is about.
     ///
     /// # Errors
-    /// [`PointsRefusal::NoAmount`], `TooMany`.
-    pub fn grant(
+    /// [`PointsRefusal::NoAmount`], `TooMany`; `NotEnough` if they are to leave the wallet.
+    pub fn flow(
         &mut self,
         commit: &PointsCommit<'_>,
-        amount: u64,
+        (flow, amount): (Flow, u64),
         about: About<'_>,
         effects: &mut PointsEffects,
     ) -> Result<Movement, PointsRefusal> {
-        let (from, to) = (PointsAccount::Issuance, PointsAccount::Wallet);
-        let transfer = Transfer::new(from, to, amount, PointsReason::Grant).about(about);
-        self.post(commit, transfer, Overdraft::Refused, effects)
-    }
-
-    /// An admin or a service takes points that can be spent.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`.
-    pub fn deduct(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        amount: u64,
-        about: About<'_>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let (from, to) = (PointsAccount::Wallet, PointsAccount::Issuance);
-        let transfer = Transfer::new(from, to, amount, PointsReason::Deduction).about(about);
-        self.post(commit, transfer, Overdraft::Refused, effects)
-    }
-
-    /// A rule gives points.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoAmount`], `TooMany`.
-    pub fn reward(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        amount: u64,
-        about: About<'_>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let (from, to) = (PointsAccount::Rewards, PointsAccount::Wallet);
-        let transfer = Transfer::new(from, to, amount, PointsReason::Reward).about(about);
+        let (from, to, reason) = flow.accounts();
+        let transfer = Transfer::new(from, to, amount, reason).about(about);
         self.post(commit, transfer, Overdraft::Refused, effects)
     }
 
@@ -238,38 +235,6 @@ impl Wallet {
         let from = PointsAccount::Wallet;
         let transfer = Transfer::new(from, to, amount, PointsReason::ClawBack).about(about);
         self.post(commit, transfer, Overdraft::Allowed, effects)
-    }
-
-    /// The player spends points.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoAmount`], `NotEnough`, `TooMany`.
-    pub fn spend(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        amount: u64,
-        about: About<'_>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let (from, to) = (PointsAccount::Wallet, PointsAccount::Spend);
-        let transfer = Transfer::new(from, to, amount, PointsReason::Spend).about(about);
-        self.post(commit, transfer, Overdraft::Refused, effects)
-    }
-
-    /// Points had a time limit that is over: what of them is left goes.
-    ///
-    /// # Errors
-    /// [`PointsRefusal::NoAmount`], `NotEnough`.
-    pub fn expire(
-        &mut self,
-        commit: &PointsCommit<'_>,
-        amount: u64,
-        about: About<'_>,
-        effects: &mut PointsEffects,
-    ) -> Result<Movement, PointsRefusal> {
-        let (from, to) = (PointsAccount::Wallet, PointsAccount::Breakage);
-        let transfer = Transfer::new(from, to, amount, PointsReason::Expiry).about(about);
-        self.post(commit, transfer, Overdraft::Refused, effects)
     }
 
     /// Gives back what was spent by a movement, all that is left of it or a part.

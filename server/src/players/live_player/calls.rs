@@ -78,13 +78,10 @@ impl Player {
         };
         let wallet = &mut self.wallet;
         let moved = match &ask.wish {
-            PointsWish::Grant(amount) => wallet.grant(commit, *amount, about, effects),
-            PointsWish::Deduct(amount) => wallet.deduct(commit, *amount, about, effects),
-            PointsWish::Spend(amount) => wallet.spend(commit, *amount, about, effects),
+            PointsWish::Flow(flow, amount) => wallet.flow(commit, (*flow, *amount), about, effects),
             PointsWish::Refund(of, spent, amount) => {
                 wallet.refund(commit, (*of, spent), *amount, note, effects)
             }
-            PointsWish::Expire(amount) => wallet.expire(commit, *amount, about, effects),
             PointsWish::Give(to, amount) => wallet.give(commit, (*to, *amount), note, effects),
             PointsWish::SetAside(amount, until) => {
                 wallet.set_aside(commit, (*amount, *until), about, effects)

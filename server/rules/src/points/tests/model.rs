@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::super::books::Books;
 use super::super::rows::{Entry, EntryRow, PointsSignal};
-use super::super::wallet::{About, PointsCommit, PointsEffects, Wallet};
+use super::super::wallet::{About, Flow, PointsCommit, PointsEffects, Wallet};
 use super::super::{PendingRow, PointsRefusal, RefundedRow};
 
 const PLAYERS: usize = 4;
@@ -171,13 +171,19 @@ impl World {
             (count > 0).then(|| place % count)
         };
         let outcome = match *ask {
-            Ask::Grant(amount) => wallet.grant(&commit, amount, about, &mut effects),
-            Ask::Deduct(amount) => wallet.deduct(&commit, amount, about, &mut effects),
-            Ask::Reward(amount) => wallet.reward(&commit, amount, about, &mut effects),
+            Ask::Grant(amount) => wallet.flow(&commit, (Flow::Grant, amount), about, &mut effects),
+            Ask::Deduct(amount) => {
+                wallet.flow(&commit, (Flow::Deduction, amount), about, &mut effects)
+            }
+            Ask::Reward(amount) => {
+                wallet.flow(&commit, (Flow::Reward, amount), about, &mut effects)
+            }
             Ask::Purchase(amount) => wallet.purchase(&commit, (toss, amount), about, &mut effects),
             Ask::ClawBack(amount) => wallet.claw_back(&commit, (toss, amount), about, &mut effects),
-            Ask::Spend(amount) => wallet.spend(&commit, amount, about, &mut effects),
-            Ask::Expire(amount) => wallet.expire(&commit, amount, about, &mut effects),
+            Ask::Spend(amount) => wallet.flow(&commit, (Flow::Spend, amount), about, &mut effects),
+            Ask::Expire(amount) => {
+                wallet.flow(&commit, (Flow::Expiry, amount), about, &mut effects)
+            }
             Ask::Refund(place, part) => {
                 let Some(place) = picked(place, of) else {
                     return;
@@ -294,15 +300,19 @@ fn what_is_refused_says_why() {
     };
     let mut effects = PointsEffects::default();
     let about = About::default();
-    let refused = wallet.spend(&commit, 1, about, &mut effects);
+    let refused = wallet.flow(&commit, (Flow::Spend, 1), about, &mut effects);
     assert_eq!(refused, Err(PointsRefusal::NotEnough { available: 0 }));
     for none in [0, INTEGER_MAX + 1, u64::MAX] {
-        let refused = wallet.grant(&commit, none, about, &mut effects);
+        let refused = wallet.flow(&commit, (Flow::Grant, none), about, &mut effects);
         assert_eq!(refused, Err(PointsRefusal::NoAmount));
     }
-    let granted = wallet.grant(&commit, 100, about, &mut effects).unwrap();
+    let granted = wallet
+        .flow(&commit, (Flow::Grant, 100), about, &mut effects)
+        .unwrap();
     assert_eq!((granted.number, granted.balance), (1, 100));
-    let spent = wallet.spend(&commit, 60, about, &mut effects).unwrap();
+    let spent = wallet
+        .flow(&commit, (Flow::Spend, 60), about, &mut effects)
+        .unwrap();
     let line = effects.entries[1].1.clone();
     let back = |wallet: &mut Wallet, amount, effects: &mut PointsEffects| {
         wallet.refund(&commit, (spent.number, &line.entry), amount, None, effects)
@@ -333,13 +343,21 @@ fn what_was_set_aside_is_free_again_when_its_time_is_over() {
     };
     let mut effects = PointsEffects::default();
     let about = About::default();
-    wallet.grant(&at(1_000), 10, about, &mut effects).unwrap();
+    wallet
+        .flow(&at(1_000), (Flow::Grant, 10), about, &mut effects)
+        .unwrap();
     let aside = wallet
         .set_aside(&at(1_000), (8, 2_000), about, &mut effects)
         .unwrap();
     assert_eq!((aside.balance, aside.available), (10, 2));
-    assert!(wallet.spend(&at(1_999), 3, about, &mut effects).is_err());
-    let spent = wallet.spend(&at(2_000), 3, about, &mut effects).unwrap();
+    assert!(
+        wallet
+            .flow(&at(1_999), (Flow::Spend, 3), about, &mut effects)
+            .is_err()
+    );
+    let spent = wallet
+        .flow(&at(2_000), (Flow::Spend, 3), about, &mut effects)
+        .unwrap();
     assert_eq!((spent.number, spent.balance, spent.available), (4, 7, 7));
     assert_eq!(effects.entries[2].1.entry.state, MovementState::Void);
     let late = wallet.post_pending(&at(2_001), aside.number, None, &mut effects);
