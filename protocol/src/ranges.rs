@@ -2,7 +2,7 @@
 //! brought into, and schemas state.
 //!
 //! What is not in the table lies between 0 and the largest value of its type, and never above
-//! [`INTEGER_MAX`](crate::limits::INTEGER_MAX), which the scanner sees to.
+//! [`INTEGER_MAX`], which the scanner sees to.
 
 use std::any::Any;
 

@@ -29,6 +29,9 @@ function program(): string {
   throw new Error(`there is no server at ${path}: build it, or name its program in PITTURU_SERVER_BIN`);
 }
 
+/** How often a server is started on other ports because those were taken. */
+const STARTS_MAX = 5;
+
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -50,9 +53,16 @@ export class RealServer {
 
   static async start(settings: readonly string[] = []): Promise<RealServer> {
     const folder = await mkdtemp(join(tmpdir(), 'pitturu-real-'));
-    const server = new RealServer(await freePort(), await freePort(), folder, [...FAST, ...settings]);
-    await server.run();
-    return server;
+    for (let left = STARTS_MAX; ; left -= 1) {
+      const server = new RealServer(await freePort(), await freePort(), folder, [...FAST, ...settings]);
+      try {
+        await server.run();
+        return server;
+      } catch (error) {
+        // Somebody else was given the port between the look for a free one and its use.
+        if (left <= 1 || !server.#log.includes('Address already in use')) throw error;
+      }
+    }
   }
 
   get url(): string {
