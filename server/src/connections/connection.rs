@@ -22,7 +22,8 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// How long after a call a caller hears that there is no such room, at the earliest. That a room is not there is found out in the
 /// store, and that it is there and none of the caller's business in memory, or by loading it: answered at once, the time would tell
-/// which it was. Ten times what any of these mostly takes.
+/// which it was. Ten times what any of these mostly takes; loading a room
+/// of thousands takes longer.
 pub const UNKNOWN_ROOM_AFTER: Duration = Duration::from_millis(10);
 
 /// Who is signed in on a connection.
