@@ -56,7 +56,7 @@ pub enum PointsWish {
     /// Give back what was spent by this movement, so many or what is left.
     Refund(u64, Box<points::Entry>, Option<u64>),
     /// Give so many to another player.
-    Give(UserId, u64),
+    Give(Other, u64),
     /// Set so many aside until this time.
     SetAside(u64, u64),
     /// Spend what was set aside by this movement, so many or all.

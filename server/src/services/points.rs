@@ -134,12 +134,9 @@ impl PointsService {
     /// [`GivePoints`].
     pub async fn give(&self, caller: &Caller, request: GivePoints) -> Result<Movement, Fault> {
         let (user, other) = (caller.user()?, request.user);
-        if other != user {
-            self.check_exists(other).await?;
-            if self.players.blocked_either(user, other).await? {
-                return Err(Fault::of(Code::Blocked));
-            }
-        }
+        let exists = self.players.account(other).await?.is_some();
+        // The entity looks at it behind the key: a repetition gets the first result, whoever blocks whom by now.
+        let other = self.players.other(user, other, exists).await?;
         let wish = PointsWish::Give(other, request.amount);
         self.move_points(caller, user, wish, None, request.note)
             .await

@@ -71,6 +71,16 @@ impl Player {
             by: ask.by,
             at: now,
         };
+        if let PointsWish::Give(other, _) = &ask.wish
+            && other.user != self.user
+        {
+            if !other.exists {
+                return Err(Fault::of(Code::NotFound));
+            }
+            if !other.reachable || !self.relations.may_reach(other.user) {
+                return Err(Fault::of(Code::Blocked));
+            }
+        }
         let note = ask.note.as_deref();
         let about = About {
             reference: ask.reference.as_deref(),
@@ -82,7 +92,7 @@ impl Player {
             PointsWish::Refund(of, spent, amount) => {
                 wallet.refund(commit, (*of, spent), *amount, note, effects)
             }
-            PointsWish::Give(to, amount) => wallet.give(commit, (*to, *amount), note, effects),
+            PointsWish::Give(to, amount) => wallet.give(commit, (to.user, *amount), note, effects),
             PointsWish::SetAside(amount, until) => {
                 wallet.set_aside(commit, (*amount, *until), about, effects)
             }

@@ -4,7 +4,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::{Key, METHODS, Method};
-use pitturu_protocol::types::friends::BlockPlayer;
+use pitturu_protocol::types::friends::{BlockPlayer, UnblockPlayer};
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_protocol::types::points::{
     DeductPoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays, Movement,
@@ -380,6 +380,16 @@ async fn a_gift_arrives_once_or_comes_back() {
     let note = Some("for you".to_owned());
     assert_eq!(entry, InboxEntry::PointsReceived { user, amount, note });
     assert_eq!(wallet(&mut friend).await.balance, 30);
+    // A repetition gets the first result, whoever blocks whom by now.
+    let key = format!("movement {}", scene.keys);
+    friend
+        .call(&BlockPlayer { user: scene.user })
+        .await
+        .unwrap();
+    let again = under(&mut scene.player, &give, &key).await;
+    assert_eq!(again, Ok(given));
+    let unblock = UnblockPlayer { user: scene.user };
+    friend.call(&unblock).await.unwrap();
     // The other is blocked between the look at them and the moment at which they hear of it.
     scene
         .world
