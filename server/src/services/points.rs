@@ -172,7 +172,8 @@ impl PointsService {
         };
         let wish = PointsWish::Refund(request.movement, Box::new(spent), request.amount);
         let note = Some(request.note);
-        self.manage(caller, request.user, wish, None, note).await
+        self.move_points(caller, request.user, wish, None, note)
+            .await
     }
 
     /// [`ExpirePoints`].

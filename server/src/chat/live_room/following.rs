@@ -223,10 +223,7 @@ impl LiveRoom {
                 self.answer_waiters(waiters, &body);
                 self.settle(context, now);
             }
-            Err(fault) => {
-                self.refuse_waiters(user, &key, &fault);
-                refuse_follow(follow, &fault);
-            }
+            Err(fault) => self.refuse_asked(Asked::Follow(Box::new(follow)), &fault),
         }
     }
 
