@@ -12,6 +12,7 @@ pub mod profile;
 
 use std::sync::Arc;
 
+use pitturu_rules::game_data::GameData;
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_store::{Ports, StoreError};
@@ -73,6 +74,8 @@ pub struct ServicesConfig {
     pub masters: Masters,
     /// How reset tokens reach their players; without it none are sent.
     pub reset_delivery: Option<Arc<dyn ResetDelivery>>,
+    /// What the game's team writes about its game, checked.
+    pub game: Arc<GameData>,
 }
 
 impl Services {

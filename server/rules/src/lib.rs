@@ -7,6 +7,7 @@
 //! - [`accounts`]: accounts, sessions, passwords and roles;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
 //! - [`boards`]: leaderboards: seasons, scores and places;
+//! - [`game_data`]: what a game's team writes about its game, in one file;
 //! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
 //! - [`points`]: the ledger of a player's points;
 //! - [`word_list`]: the built-in word filter;
@@ -17,6 +18,7 @@
 pub mod accounts;
 pub mod boards;
 pub mod friends;
+pub mod game_data;
 pub mod lists;
 pub mod pages;
 pub mod points;

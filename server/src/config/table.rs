@@ -256,6 +256,11 @@ settings! {
         /// Shards that rooms are spread over, and as many for players. 0: two per core.
         shards: usize = "0" in "0" to "4096",
     }
+    /// The game that runs here.
+    game: Game {
+        /// File with what the game's team writes about its game, in TOML: leaderboards. Not set: none.
+        file: Option<PathBuf> = "",
+    }
     /// What one connection or player may use.
     limits: Limits {
         /// Bytes that wait for one slow reader before its streams are cut and back-filled later.

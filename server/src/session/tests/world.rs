@@ -102,6 +102,7 @@ impl World {
             },
             masters: Masters::new(MasterKeys::in_memory([7; 32])),
             reset_delivery: Some(resets.clone()),
+            game: Arc::default(),
         };
         let mut ports = Ports::all(store.clone());
         let entities = Arc::new(FaultyEntities::new(ports.entities));
