@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::types;
 
-/// Who may call a method. Each level includes those after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// Who may call a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Access {
@@ -21,6 +21,8 @@ pub enum Access {
     Player,
     /// Moderators and admins.
     Moderator,
+    /// Servers of the game, and admins.
+    Service,
     /// Admins.
     Admin,
 }
@@ -307,13 +309,13 @@ macro_rules! for_each_method {
             105 points::ListMovements => points::Movements, Player, Caller, Read, Reads;
             106 points::SpendPoints => points::Movement, Player, Caller, Write, Writes, key = Lasting;
             107 points::GivePoints => points::Movement, Player, Caller, Write, Writes, key = Lasting;
-            108 points::GrantPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            109 points::DeductPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            110 points::RefundPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            111 points::ExpirePoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            112 points::SetPointsAside => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            113 points::PostPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
-            114 points::VoidPoints => points::Movement, Admin, Caller, Write, Writes, key = Lasting;
+            108 points::GrantPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            109 points::DeductPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            110 points::RefundPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            111 points::ExpirePoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            112 points::SetPointsAside => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            113 points::PostPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
+            114 points::VoidPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
             115 points::ListPointsDays => points::PointsDays, Admin, Caller, Read, Reads;
         }
     };

@@ -13,8 +13,28 @@ pub enum Role {
     Player,
     /// Keeps order in every room that is not direct.
     Moderator,
+    /// A server of the game: gives players points, items and scores. In rooms it is a player like any other.
+    Service,
     /// Everything.
     Admin,
+}
+
+impl Role {
+    /// Whether whoever has it keeps order in rooms that are not direct.
+    pub const fn keeps_order(self) -> bool {
+        match self {
+            Self::Player | Self::Service => false,
+            Self::Moderator | Self::Admin => true,
+        }
+    }
+
+    /// Whether whoever has it gives players points, items and scores.
+    pub const fn gives(self) -> bool {
+        match self {
+            Self::Player | Self::Moderator => false,
+            Self::Service | Self::Admin => true,
+        }
+    }
 }
 
 /// Creates an account with name and password, and signs in.

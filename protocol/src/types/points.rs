@@ -99,7 +99,7 @@ pub enum MovementState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GetWallet {
-    /// The player; the caller when absent. Another one's wallet is for admins.
+    /// The player; the caller when absent. Another one's wallet is for services and admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
 }
@@ -124,7 +124,7 @@ pub struct WalletChanged {
     pub wallet: Wallet,
 }
 
-/// The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have
+/// The caller's movements, or, for services and admins, those of another player. A page looks through at most 5,000 movements, so that it may have
 /// fewer than asked for, or none, though there are more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

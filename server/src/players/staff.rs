@@ -126,14 +126,27 @@ impl StaffOwner {
     /// # Errors
     /// [`Code::Forbidden`], and those of the store.
     pub async fn admin(&self, caller: &Caller) -> Result<Shown, Fault> {
+        self.who(caller, |role| role == Role::Admin).await
+    }
+
+    /// A caller whom the staff knows as a server of the game or an admin at this moment.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], and those of the store.
+    pub async fn service(&self, caller: &Caller) -> Result<Shown, Fault> {
+        self.who(caller, Role::gives).await
+    }
+
+    async fn who(&self, caller: &Caller, may: fn(Role) -> bool) -> Result<Shown, Fault> {
         let identity = caller.identity()?;
         let by = Shown {
             user: identity.user,
             role: identity.role,
         };
-        match self.role_of(by, caller.now).await? {
-            Role::Admin => Ok(by),
-            Role::Moderator | Role::Player => Err(Fault::of(Code::Forbidden)),
+        if may(self.role_of(by, caller.now).await?) {
+            Ok(by)
+        } else {
+            Err(Fault::of(Code::Forbidden))
         }
     }
 }

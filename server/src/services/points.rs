@@ -160,7 +160,7 @@ impl PointsService {
 
     /// [`RefundPoints`].
     pub async fn refund(&self, caller: &Caller, request: RefundPoints) -> Result<Movement, Fault> {
-        self.staff.admin(caller).await?;
+        self.staff.service(caller).await?;
         self.check_exists(request.user).await?;
         let found = self
             .players
@@ -252,12 +252,12 @@ impl PointsService {
         })
     }
 
-    /// Whose points a call is about: the caller's, or for admins those of another player.
+    /// Whose points a call is about: the caller's, or for those who give points those of another player.
     async fn whose(&self, caller: &Caller, user: Option<UserId>) -> Result<UserId, Fault> {
         let identity = caller.identity()?;
         let user = user.unwrap_or(identity.user);
         if user != identity.user {
-            self.staff.admin(caller).await?;
+            self.staff.service(caller).await?;
             self.check_exists(user).await?;
         }
         Ok(user)
@@ -270,7 +270,7 @@ impl PointsService {
         }
     }
 
-    /// Has a player's entity move points, as an admin asks.
+    /// Has a player's entity move points, as a service or an admin asks.
     async fn manage(
         &self,
         caller: &Caller,
@@ -279,7 +279,7 @@ impl PointsService {
         reference: Option<String>,
         note: Option<String>,
     ) -> Result<Movement, Fault> {
-        self.staff.admin(caller).await?;
+        self.staff.service(caller).await?;
         self.move_points(caller, user, wish, reference, note).await
     }
 

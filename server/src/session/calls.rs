@@ -143,7 +143,8 @@ fn check_access(access: Access, role: Option<Role>) -> Result<(), Fault> {
         (Access::Anyone, _) => true,
         (_, None) => return Err(Fault::of(Code::Unauthenticated)),
         (Access::Player, Some(_)) => true,
-        (Access::Moderator, Some(role)) => role != Role::Player,
+        (Access::Moderator, Some(role)) => role.keeps_order(),
+        (Access::Service, Some(role)) => role.gives(),
         (Access::Admin, Some(role)) => role == Role::Admin,
     };
     if allowed {

@@ -124,7 +124,7 @@ export interface Methods {
   EnterRoom: { request: types.EnterRoom; reply: types.RoomView };
   /** What a player has. */
   GetWallet: { request: types.GetWallet; reply: types.Wallet };
-  /** The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
+  /** The caller's movements, or, for services and admins, those of another player. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
   ListMovements: { request: types.ListMovements; reply: types.Movements };
   /** The caller spends points. The key is the movement's id. */
   SpendPoints: { request: types.SpendPoints; reply: types.Movement };
@@ -192,6 +192,8 @@ export interface MethodInfo {
     | 'player'
     /** Moderators and admins. */
     | 'moderator'
+    /** Servers of the game, and admins. */
+    | 'service'
     /** Admins. */
     | 'admin';
   /** Where it runs. */
@@ -327,13 +329,13 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   ListMovements: { number: 105, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Movements' },
   SpendPoints: { number: 106, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   GivePoints: { number: 107, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  GrantPoints: { number: 108, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  DeductPoints: { number: 109, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  RefundPoints: { number: 110, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  ExpirePoints: { number: 111, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  SetPointsAside: { number: 112, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  PostPoints: { number: 113, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
-  VoidPoints: { number: 114, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  GrantPoints: { number: 108, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  DeductPoints: { number: 109, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  RefundPoints: { number: 110, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  ExpirePoints: { number: 111, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  SetPointsAside: { number: 112, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  PostPoints: { number: 113, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
+  VoidPoints: { number: 114, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   ListPointsDays: { number: 115, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsDays' },
 };
 

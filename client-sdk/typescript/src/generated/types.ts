@@ -277,7 +277,7 @@ export interface GetProfiles {
 
 /** What a player has. */
 export interface GetWallet {
-  /** The player; the caller when absent. Another one's wallet is for admins. */
+  /** The player; the caller when absent. Another one's wallet is for services and admins. */
   user?: UserId | undefined;
 }
 
@@ -490,7 +490,7 @@ export interface ListMembers {
   limit?: number | undefined;
 }
 
-/** The caller's movements, or those of another player, for admins. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
+/** The caller's movements, or, for services and admins, those of another player. A page looks through at most 5,000 movements, so that it may have fewer than asked for, or none, though there are more. */
 export interface ListMovements {
   /** The player; the caller when absent. */
   user?: UserId | undefined;
@@ -1123,6 +1123,8 @@ export type Role =
   | 'player'
   /** Keeps order in every room that is not direct. */
   | 'moderator'
+  /** A server of the game: gives players points, items and scores. In rooms it is a player like any other. */
+  | 'service'
   /** Everything. */
   | 'admin';
 

@@ -36,7 +36,7 @@ impl Room {
 
     /// Whether the room's mutes and bans bind the actor.
     pub(super) fn binds(&self, actor: &Actor) -> bool {
-        self.row.kind == RoomKind::Direct || actor.role == Role::Player
+        self.row.kind == RoomKind::Direct || !actor.role.keeps_order()
     }
 
     /// Whether a player belongs to the room.
@@ -51,7 +51,7 @@ impl Room {
         match (self.row.kind, self.own(actor)) {
             _ if self.row.deleted => false,
             (RoomKind::Public, _) => true,
-            (RoomKind::Private, _) if actor.role != Role::Player => true,
+            (RoomKind::Private, _) if actor.role.keeps_order() => true,
             (_, Some(row)) => !row.unasked,
             (_, None) => false,
         }
@@ -112,7 +112,7 @@ impl Room {
             _ if self.row.kind == RoomKind::Direct => None,
             Role::Admin => Some(MemberRole::Owner),
             Role::Moderator => Some(MemberRole::Moderator),
-            Role::Player => None,
+            Role::Player | Role::Service => None,
         };
         match (self.member(actor), staff) {
             (Ok(member), staff) => Ok(staff.map_or(member.role, |role| role.max(member.role))),
@@ -135,7 +135,7 @@ pub fn membership(row: &MemberRow, role: Role) -> Membership {
     Membership {
         role: row.role,
         read: row.read,
-        muted_until: row.muted_until.filter(|_| role == Role::Player),
+        muted_until: row.muted_until.filter(|_| !role.keeps_order()),
         joined_at: row.joined_at,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::methods::{Access, METHODS};
+use pitturu_protocol::methods::{Access, METHODS, MethodInfo};
 use pitturu_protocol::types::accounts::{
     IssuePasswordReset, Login, LogoutEverywhere, ResetPassword, Role, SetRole,
 };
@@ -54,68 +54,73 @@ impl Demoted {
     }
 }
 
+/// Calls of a method that is not for every player.
+fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
+    match (info.access, info.name) {
+        (Access::Anyone | Access::Player, _) => Vec::new(),
+        (_, "SetRole") => vec![
+            Raw::of(&set(root, Role::Player)),
+            Raw::of(&set(deputy, Role::Admin)),
+            Raw::of(&set(deputy, Role::Player)),
+        ],
+        (_, "IssuePasswordReset") => vec![
+            Raw::of(&IssuePasswordReset { user: root }),
+            Raw::of(&IssuePasswordReset { user: deputy }),
+        ],
+        (_, "GrantPoints") => vec![Raw::of(&GrantPoints {
+            user: deputy,
+            amount: 1,
+            reference: None,
+            note: String::new(),
+        })],
+        (_, "DeductPoints") => vec![Raw::of(&DeductPoints {
+            user: root,
+            amount: 1,
+            reference: None,
+            note: String::new(),
+        })],
+        (_, "RefundPoints") => vec![Raw::of(&RefundPoints {
+            user: deputy,
+            movement: 1,
+            amount: None,
+            note: String::new(),
+        })],
+        (_, "ExpirePoints") => vec![Raw::of(&ExpirePoints {
+            user: root,
+            amount: 1,
+            reference: None,
+        })],
+        (_, "SetPointsAside") => vec![Raw::of(&SetPointsAside {
+            user: root,
+            amount: 1,
+            until: 1,
+            reference: None,
+            note: None,
+        })],
+        (_, "PostPoints") => vec![Raw::of(&PostPoints {
+            user: root,
+            movement: 1,
+            amount: None,
+        })],
+        (_, "VoidPoints") => vec![Raw::of(&VoidPoints {
+            user: root,
+            movement: 1,
+        })],
+        (_, "ListPointsDays") => vec![Raw::of(&ListPointsDays {
+            day: 1,
+            after: None,
+        })],
+        (_, name) => panic!("add {name} here: who decides that its caller may?"),
+    }
+}
+
 #[tokio::test]
 async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
     let mut scene = Demoted::new().await;
     let [root, deputy] = [scene.root_user, scene.deputy_user];
     let mut tried = 0;
     for info in METHODS {
-        let raws = match (info.access, info.name) {
-            (Access::Anyone | Access::Player, _) => continue,
-            (_, "SetRole") => vec![
-                Raw::of(&set(root, Role::Player)),
-                Raw::of(&set(deputy, Role::Admin)),
-                Raw::of(&set(deputy, Role::Player)),
-            ],
-            (_, "IssuePasswordReset") => vec![
-                Raw::of(&IssuePasswordReset { user: root }),
-                Raw::of(&IssuePasswordReset { user: deputy }),
-            ],
-            (_, "GrantPoints") => vec![Raw::of(&GrantPoints {
-                user: deputy,
-                amount: 1,
-                reference: None,
-                note: String::new(),
-            })],
-            (_, "DeductPoints") => vec![Raw::of(&DeductPoints {
-                user: root,
-                amount: 1,
-                reference: None,
-                note: String::new(),
-            })],
-            (_, "RefundPoints") => vec![Raw::of(&RefundPoints {
-                user: deputy,
-                movement: 1,
-                amount: None,
-                note: String::new(),
-            })],
-            (_, "ExpirePoints") => vec![Raw::of(&ExpirePoints {
-                user: root,
-                amount: 1,
-                reference: None,
-            })],
-            (_, "SetPointsAside") => vec![Raw::of(&SetPointsAside {
-                user: root,
-                amount: 1,
-                until: 1,
-                reference: None,
-                note: None,
-            })],
-            (_, "PostPoints") => vec![Raw::of(&PostPoints {
-                user: root,
-                movement: 1,
-                amount: None,
-            })],
-            (_, "VoidPoints") => vec![Raw::of(&VoidPoints {
-                user: root,
-                movement: 1,
-            })],
-            (_, "ListPointsDays") => vec![Raw::of(&ListPointsDays {
-                day: 1,
-                after: None,
-            })],
-            (_, name) => panic!("add {name} here: who decides that its caller may?"),
-        };
+        let raws = staff_calls(info, root, deputy);
         for (number, raw) in raws.iter().enumerate() {
             let key = format!("{} {number}", info.name);
             let refused = scene.deputy.call_raw(raw, &key).await;
@@ -277,4 +282,34 @@ async fn an_admin_who_keeps_asking_can_be_demoted() {
     stop.store(true, Ordering::SeqCst);
     asking.await.expect("the deputy stays");
     assert_eq!(undone, 0, "of 20 demotions");
+}
+
+#[tokio::test]
+async fn a_service_makes_the_calls_of_services_and_no_others_until_it_is_none() {
+    let world = World::new().await;
+    let (mut root, one) = world.registered("root").await;
+    let (mut service, two) = world.registered("service").await;
+    let [root_user, user] = [one, two].map(|who| who.identity.user);
+    root.call(&set(user, Role::Service))
+        .await
+        .expect("an admin may");
+    let mut tried = 0;
+    for role in [Role::Service, Role::Player] {
+        if role == Role::Player {
+            let deaf = players::entity(user);
+            world.entities.fail_applying(Some(deaf));
+            root.call(&set(user, role)).await.expect("it is decided");
+        }
+        for info in METHODS {
+            for (number, raw) in staff_calls(info, root_user, user).iter().enumerate() {
+                let key = format!("{} {number} {role:?}", info.name);
+                let outcome = service.call_raw(raw, &key).await;
+                let is_forbidden = outcome.is_err_and(|fault| fault.code == Code::Forbidden);
+                let may = info.access == Access::Service && role == Role::Service;
+                assert_eq!(is_forbidden, !may, "{key}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
 }

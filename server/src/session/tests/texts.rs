@@ -216,7 +216,7 @@ impl Scene {
         self.calls += 1;
         let key = format!("call {}", self.calls);
         let caller = match info.map(|info| info.access) {
-            Some(Access::Admin) => &mut self.admin,
+            Some(Access::Service | Access::Admin) => &mut self.admin,
             _ => &mut self.owner,
         };
         caller.call_raw(&raw, &key).await
