@@ -155,6 +155,10 @@ id!(
     /// One connection to one server process, for logs and support.
     ConnectionId
 );
+id!(
+    /// An item of the catalogue: what its name derives to.
+    ItemId
+);
 
 #[cfg(test)]
 mod tests {

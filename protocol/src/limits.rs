@@ -121,6 +121,9 @@ limits! {
     /// Accounts of a player's books.
     pub const POINTS_ACCOUNTS: usize = 10;
 
+    /// Most of an item that one call changes.
+    pub const ITEM_COUNT_MAX: u64 = 1_000_000;
+
     /// Longest reference of a movement of points in bytes.
     pub const REFERENCE_BYTES_MAX: usize = 128;
 

@@ -317,6 +317,16 @@ macro_rules! for_each_method {
             113 points::PostPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
             114 points::VoidPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
             115 points::ListPointsDays => points::PointsDays, Admin, Caller, Read, Reads;
+
+            130 items::ListItems => items::Items, Player, Caller, Read, Reads;
+            131 items::ListInventory => items::Inventory, Player, Caller, Read, Reads;
+            132 items::ListItemChanges => items::ItemChanges, Player, Caller, Read, Reads;
+            133 items::BuyItem => items::Purchased, Player, Caller, Write, Writes, key = Lasting;
+            134 items::UseItem => items::ItemChange, Player, Caller, Write, Writes, key = Lasting;
+            135 items::GrantItem => items::ItemChange, Service, Caller, Write, Writes, key = Lasting;
+            136 items::TakeItem => items::ItemChange, Service, Caller, Write, Writes, key = Lasting;
+            137 rewards::RecordPlay => rewards::PlayRecorded, Service, Caller, Write, Writes, key = Lasting;
+            138 rewards::GetRewards => rewards::Rewards, Player, Caller, Read, Reads;
         }
     };
 }

@@ -8,11 +8,11 @@ use std::any::Any;
 
 use crate::codes::Fault;
 use crate::limits::{
-    INTEGER_MAX, PAGE_ITEMS_MAX, RETENTION_MESSAGES_MAX, RETENTION_MS_MAX, SLOW_MODE_MS_MAX,
-    TIME_MS_MAX,
+    INTEGER_MAX, ITEM_COUNT_MAX, PAGE_ITEMS_MAX, RETENTION_MESSAGES_MAX, RETENTION_MS_MAX,
+    SLOW_MODE_MS_MAX, TIME_MS_MAX,
 };
 use crate::methods::Method;
-use crate::types::{accounts, chat, friends, inbox, points, profile, system};
+use crate::types::{accounts, chat, friends, inbox, items, points, profile, rewards, system};
 
 /// The range of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +179,13 @@ ranges! {
     points::ExpirePoints { amount: 1..=INTEGER_MAX }
     points::SetPointsAside { amount: 1..=INTEGER_MAX, until: 0..=TIME_MS_MAX }
     points::PostPoints { amount: 1..=INTEGER_MAX }
+    items::ListItems { limit: 1..=PAGE_ITEMS_MAX }
+    items::ListInventory { limit: 1..=PAGE_ITEMS_MAX }
+    items::ListItemChanges { limit: 1..=PAGE_ITEMS_MAX }
+    items::BuyItem { count: 1..=ITEM_COUNT_MAX, price: 1..=INTEGER_MAX }
+    items::UseItem { count: 1..=ITEM_COUNT_MAX }
+    items::GrantItem { count: 1..=ITEM_COUNT_MAX }
+    items::TakeItem { count: 1..=ITEM_COUNT_MAX }
 
     // Both ways.
     chat::Retention { age_ms: 1..=RETENTION_MS_MAX, messages: 1..=RETENTION_MESSAGES_MAX }
@@ -205,6 +212,9 @@ ranges! {
     chat::MessageDeleted { at: 0..=TIME_MS_MAX }
     chat::EphemeralSent { at: 0..=TIME_MS_MAX }
     points::Movement { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
+    items::OwnedItem { until: 0..=TIME_MS_MAX }
+    items::ItemChange { at: 0..=TIME_MS_MAX }
+    rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }
 }
 
 impl Ranged for inbox::InboxEntry {

@@ -6,9 +6,11 @@ pub mod accounts;
 pub mod chat;
 pub mod friends;
 pub mod inbox;
+pub mod items;
 pub mod points;
 pub mod presence;
 pub mod profile;
+pub mod rewards;
 pub mod system;
 
 /// Schema of opaque bytes, which JSON Schema can't express as MessagePack's own type.

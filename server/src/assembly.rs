@@ -11,7 +11,7 @@ use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::chat::Retention;
 use pitturu_protocol::types::system::{Goaway, GoawayReason};
 use pitturu_rules::accounts::Hidden;
-use pitturu_rules::game_data::GameData;
+use pitturu_rules::game_data::{Game, GameData};
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::word_list::WordList;
 use pitturu_store::Ports;
@@ -94,7 +94,7 @@ pub async fn start(
         accounts: accounts_config(config),
         masters: masters(config).await?,
         reset_delivery: reset_delivery(config)?,
-        game: Arc::new(game_data(config)?),
+        game: Arc::new(game(config)?),
     };
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
         .await
@@ -235,9 +235,9 @@ fn read_words(path: &Path) -> Result<WordList, StartError> {
     Ok(WordList::new(text.lines()))
 }
 
-fn game_data(config: &Config) -> Result<GameData, StartError> {
+fn game(config: &Config) -> Result<Game, StartError> {
     let Some(path) = &config.game.file else {
-        return Ok(GameData::default());
+        return Ok(Game::default());
     };
     let wrong = |reason: String| StartError::Part {
         part: "game.file",
@@ -245,12 +245,10 @@ fn game_data(config: &Config) -> Result<GameData, StartError> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let data: GameData = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let mistakes = data.mistakes();
-    if mistakes.is_empty() {
-        return Ok(data);
-    }
-    let mistakes = mistakes.iter().map(ToString::to_string);
-    Err(wrong(mistakes.collect::<Vec<_>>().join("\n")))
+    Game::of(data).map_err(|mistakes| {
+        let mistakes = mistakes.iter().map(ToString::to_string);
+        wrong(mistakes.collect::<Vec<_>>().join("\n"))
+    })
 }
 
 fn allowances(config: &Config) -> Allowances {

@@ -1,17 +1,20 @@
 //! Players as entities: what a player keeps.
 //!
-//! A player's entity has account and sessions, the inbox, how the player stands to others, and the list of rooms. It is loaded by
+//! A player's entity has account and sessions, the inbox, how the player stands to others, the list of rooms, points and
+//! items. It is loaded by
 //! a command or a signal, and leaves memory right after it; a connection that rests keeps none.
 //!
 //! - [`command`]: what is asked of a player's entity;
 //! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;
-//! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role.
+//! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role;
+//! - [`stock`]: what is left of an item for all players, a kind of its own.
 
 pub mod command;
 pub mod live_player;
 pub mod names;
 pub mod player;
 pub mod staff;
+pub mod stock;
 pub mod store;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_rules::game_data::Game;
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::entities::{Entities, EntityId, Kind, Signal};
 
@@ -69,6 +73,8 @@ pub struct Environment {
     pub notifier: Arc<dyn SessionNotifier>,
     /// Where they write to each other.
     pub direct_rooms: Arc<dyn DirectRooms>,
+    /// What the game's team has written.
+    pub game: Arc<Game>,
 }
 
 impl answering::Environment for Environment {

@@ -1,18 +1,22 @@
 //! Calls that run for their caller, area by area.
 //!
 //! - [`accounts`]: sign-in, sessions, passwords; [`profile`]: what players show of themselves;
-//! - [`points`]: what players own, earn and spend;
+//! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
+//!   [`players_access`]: how all three reach players;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod friends;
+pub mod items;
+pub mod players_access;
 pub mod points;
 pub mod presence;
 pub mod profile;
+pub mod rewards;
 
 use std::sync::Arc;
 
-use pitturu_rules::game_data::GameData;
+use pitturu_rules::game_data::Game;
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::rooms::identity::RoomIds;
 use pitturu_store::{Ports, StoreError};
@@ -22,9 +26,12 @@ use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::friends::FriendService;
+use self::items::ItemsService;
+use self::players_access::PlayersAccess;
 use self::points::{PointsService, audit};
 use self::presence::PresenceService;
 use self::profile::ProfileService;
+use self::rewards::RewardsService;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
 use crate::chat::store::RoomStore;
 use crate::chat::{self, RoomOwners, retention};
@@ -32,6 +39,7 @@ use crate::connections::registry::{ChangedPair, Registry};
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
 use crate::players::staff::{self, StaffOwner};
+use crate::players::stock::{self, StockOwners};
 use crate::players::store::PlayerStore;
 use crate::players::{self, PlayerOwners};
 use crate::random::random_bytes;
@@ -46,6 +54,12 @@ pub struct Services {
     pub friends: Arc<FriendService>,
     /// Points.
     pub points: PointsService,
+    /// Items.
+    pub items: ItemsService,
+    /// Rewards.
+    pub rewards: RewardsService,
+    /// The owners of stocks, which answer players' entities as long as somebody holds them.
+    pub stocks: StockOwners,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -74,8 +88,8 @@ pub struct ServicesConfig {
     pub masters: Masters,
     /// How reset tokens reach their players; without it none are sent.
     pub reset_delivery: Option<Arc<dyn ResetDelivery>>,
-    /// What the game's team writes about its game, checked.
-    pub game: Arc<GameData>,
+    /// What the game's team writes about its game.
+    pub game: Arc<Game>,
 }
 
 impl Services {
@@ -100,26 +114,23 @@ impl Services {
             config.shards,
             config.chat,
             ids.clone(),
+            &config.game,
         );
         let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
 
-        let friends = Arc::new(FriendService::new(
-            player_store.clone(),
-            player_owners.clone(),
-            registry.clone(),
-        ));
-        let profile = Arc::new(ProfileService::new(
-            player_store.clone(),
-            player_owners.clone(),
-        ));
-        let players = Players::new(player_store.clone(), player_owners.clone());
+        let access = PlayersAccess {
+            store: player_store.clone(),
+            owners: player_owners.clone(),
+            staff: owners.staff.clone(),
+        };
+        let (friends, profile) = friends_and_profiles(&access, &registry);
         let accounts = AccountService::open(
             Keys {
                 signing: Arc::clone(&store.auth_keys),
                 masters: config.masters,
             },
-            players,
-            owners.staff.clone(),
+            Players::new(player_store.clone(), player_owners.clone()),
+            owners.staff,
             config.reset_delivery,
             config.accounts,
             now,
@@ -137,7 +148,7 @@ impl Services {
                     rooms: room_store.clone(),
                     owners: rooms.clone(),
                     players: player_store.clone(),
-                    player_owners: player_owners.clone(),
+                    player_owners,
                 },
                 registry.clone(),
                 profile.clone(),
@@ -146,7 +157,10 @@ impl Services {
             ),
             profile,
             friends,
-            points: PointsService::new(player_store.clone(), player_owners, owners.staff.clone()),
+            points: PointsService::new(access.clone()),
+            rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
+            items: ItemsService::new(access, config.game),
+            stocks: owners.stocks,
             presence,
             rooms,
             room_store,
@@ -154,6 +168,17 @@ impl Services {
             registry,
         })
     }
+}
+
+/// The services of what players show, and of how they stand to each other.
+fn friends_and_profiles(
+    players: &PlayersAccess,
+    registry: &Arc<Registry>,
+) -> (Arc<FriendService>, Arc<ProfileService>) {
+    let PlayersAccess { store, owners, .. } = players;
+    let friends = FriendService::new(store.clone(), owners.clone(), registry.clone());
+    let profile = ProfileService::new(store.clone(), owners.clone());
+    (Arc::new(friends), Arc::new(profile))
 }
 
 /// What ids of rooms derive from, which is the same for as long as the store is there.
@@ -167,6 +192,7 @@ struct Owned {
     rooms: RoomOwners,
     players: PlayerOwners,
     staff: StaffOwner,
+    stocks: StockOwners,
     registry: Arc<Registry>,
     /// Pairs of players whose friendship changed.
     pairs: mpsc::UnboundedReceiver<ChangedPair>,
@@ -181,6 +207,7 @@ impl Owned {
         shards: usize,
         limits: ChatLimits,
         ids: RoomIds,
+        game: &Arc<Game>,
     ) -> Self {
         let entities = &store.entities;
         let routes = Arc::new(Routes::default());
@@ -197,15 +224,18 @@ impl Owned {
             routes: Arc::clone(&routes),
             notifier: registry.clone(),
             direct_rooms: Arc::new(ids),
+            game: Arc::clone(game),
         };
         let players = players::start(io_threads, shards, &environment);
         let staff = staff::start(io_threads, &environment);
+        let stocks = stock::start(io_threads, shards, &environment);
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
-        let announce_staff = staff.announcer();
+        let (announce_staff, announce_stocks) = (staff.announcer(), stocks.announcer());
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
             announce_staff();
+            announce_stocks();
         }));
         assert!(is_first, "a store has one server");
         tokio::spawn(wake_senders(Arc::clone(entities), routes));
@@ -213,6 +243,7 @@ impl Owned {
             rooms,
             players,
             staff,
+            stocks,
             registry,
             pairs,
         }

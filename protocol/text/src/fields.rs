@@ -3,7 +3,9 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::{accounts, chat, friends, points, presence, profile, system};
+use pitturu_protocol::types::{
+    accounts, chat, friends, items, points, presence, profile, rewards, system,
+};
 
 use crate::kind::Kind;
 
@@ -152,4 +154,13 @@ texts! {
     points::PostPoints {}
     points::VoidPoints {}
     points::ListPointsDays {}
+    items::ListItems { after: Issued }
+    items::ListInventory { after: Issued }
+    items::ListItemChanges { item: Issued }
+    items::BuyItem { item: Issued }
+    items::UseItem { item: Issued }
+    items::GrantItem { item: Issued, note: Note }
+    items::TakeItem { item: Issued, note: Note }
+    rewards::RecordPlay { game: Issued }
+    rewards::GetRewards {}
 }

@@ -4,13 +4,23 @@
 //! [boards.weekly]
 //! operator = "best"
 //! reset = { every = "week", day = "monday", at = "00:00", zone = "Asia/Seoul" }
+//!
+//! [items.crown]
+//! most = 1
+//!
+//! [rewards.rules.champion]
+//! on = { places = { board = "weekly", from = 1, to = 1 } }
+//! item = "crown"
 //! ```
 
 use std::collections::BTreeMap;
 
+use pitturu_protocol::limits::INTEGER_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::boards::BoardRules;
+use crate::items::Catalogue;
+use crate::rewards::{Days, RewardsData};
 
 /// Most bytes of a name in the file: of a board, an item or a reward.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -25,6 +35,39 @@ pub const NAMED_MAX: usize = 1_000;
 pub struct GameData {
     /// Leaderboards.
     pub boards: BTreeMap<String, BoardRules>,
+    /// Items.
+    pub items: Catalogue,
+    /// Rewards.
+    pub rewards: RewardsData,
+}
+
+/// A game's data, checked, with what follows from it.
+#[derive(Clone, Debug)]
+pub struct Game {
+    /// The data.
+    pub data: GameData,
+    /// The days of rewards.
+    pub days: Days,
+}
+
+impl Game {
+    /// The game of this data.
+    ///
+    /// # Errors
+    /// Everything that can't be followed, each with its place.
+    pub fn of(data: GameData) -> Result<Self, Vec<GameDataError>> {
+        let mistakes = data.mistakes();
+        match Days::of(&data.rewards.zone) {
+            Some(days) if mistakes.is_empty() => Ok(Self { data, days }),
+            _ => Err(mistakes),
+        }
+    }
+}
+
+impl Default for Game {
+    fn default() -> Self {
+        Self::of(GameData::default()).expect("a game without anything can be followed")
+    }
 }
 
 /// What is wrong with the file.
@@ -38,26 +81,68 @@ pub struct GameDataError {
 }
 
 impl GameDataError {
-    fn new(place: impl Into<String>, mistake: impl ToString) -> Self {
+    fn new(place: impl Into<String>, mistake: impl Into<String>) -> Self {
         Self {
             place: place.into(),
-            mistake: mistake.to_string(),
+            mistake: mistake.into(),
         }
     }
 }
 
 impl GameData {
     /// Everything that can't be followed, each with its place.
-    pub fn mistakes(&self) -> Vec<GameDataError> {
+    fn mistakes(&self) -> Vec<GameDataError> {
         let mut mistakes = Vec::new();
         check_names("boards", self.boards.keys(), &mut mistakes);
         for (name, rules) in &self.boards {
             if let Err(error) = rules.check() {
                 let place = format!("boards.{name}.{}", error.field);
-                mistakes.push(GameDataError::new(place, error.mistake));
+                mistakes.push(GameDataError::new(place, error.mistake.to_string()));
             }
         }
+        check_names("items", self.items.keys(), &mut mistakes);
+        for (name, item) in &self.items {
+            if let Some((field, mistake)) = item.mistake() {
+                let place = format!("items.{name}.{field}");
+                mistakes.push(GameDataError::new(place, mistake));
+            }
+        }
+        self.check_rewards(&mut mistakes);
         mistakes
+    }
+
+    fn check_rewards(&self, mistakes: &mut Vec<GameDataError>) {
+        let rewards = &self.rewards;
+        check_names("rewards.rules", rewards.rules.keys(), mistakes);
+        if Days::of(&rewards.zone).is_none() {
+            let mistake = format!("{:?} is no time zone such as Asia/Seoul", rewards.zone);
+            mistakes.push(GameDataError::new("rewards.zone", mistake));
+        }
+        if rewards
+            .points_per_day
+            .is_some_and(|most| most > INTEGER_MAX)
+        {
+            let mistake = format!("a whole number up to {INTEGER_MAX}");
+            mistakes.push(GameDataError::new("rewards.points_per_day", mistake));
+        }
+        for (name, rule) in &rewards.rules {
+            let unknown = |field: &'static str, is_known: bool, what: &str| {
+                (!is_known).then(|| (field, format!("there is no such {what}")))
+            };
+            let item = rule.item.as_ref();
+            let item = item.and_then(|item| {
+                unknown("item", self.items.contains_key(item), "item among [items]")
+            });
+            let board = rule.places();
+            let board = board.and_then(|places| {
+                let is_known = self.boards.contains_key(&places.board);
+                unknown("on.places.board", is_known, "board among [boards]")
+            });
+            for (field, mistake) in rule.mistake().into_iter().chain(item).chain(board) {
+                let place = format!("rewards.rules.{name}.{field}");
+                mistakes.push(GameDataError::new(place, mistake));
+            }
+        }
     }
 }
 
@@ -77,7 +162,8 @@ fn check_names<'a>(
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether this can be a name.
+pub fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
 }

@@ -1,7 +1,9 @@
 //! What one entity tells another.
 
 use crate::friends::FriendSignal;
+use crate::items::ItemsSignal;
 use crate::points::PointsSignal;
+use crate::rewards::Play;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -29,6 +31,15 @@ pub enum PlayerSignal {
     Friend(FriendSignal),
     /// From another player's books.
     Points(PointsSignal),
+    /// From the stock of an item.
+    Items(ItemsSignal),
+    /// From a match: the player has played it.
+    Played {
+        /// What was played, and how it came out.
+        play: Play,
+        /// When it ended, in milliseconds since 1970.
+        at: u64,
+    },
     /// From who keeps roles: the player's role is this one.
     Role {
         /// The role.

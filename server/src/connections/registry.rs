@@ -7,9 +7,11 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use metrics::gauge;
 use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{self, ServerFrame};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::items::{InventoryChanged, ItemChange};
 use pitturu_protocol::types::points::{Wallet, WalletChanged};
 use pitturu_protocol::types::presence::{Presence, SetPresence, Status};
 use pitturu_protocol::types::system::Goaway;
@@ -224,6 +226,19 @@ impl Registry {
         }
     }
 
+    /// Shows a state on the player's connections. A slow one gets the newest.
+    fn show_latest<E: Event>(&self, user: UserId, state: &E) {
+        let connections = self.connections_of(user);
+        if connections.is_empty() {
+            return;
+        }
+        let state = Broadcast::new(frame::event(state).into());
+        for connection in connections {
+            let key = LatestKey::of::<E>(user);
+            connection.outbox.latest(key, &state);
+        }
+    }
+
     /// The player's connections.
     pub fn connections_of(&self, user: UserId) -> Vec<Arc<Connection>> {
         self.players
@@ -363,14 +378,10 @@ impl SessionNotifier for Registry {
     }
 
     fn wallet_changed(&self, user: UserId, wallet: Wallet) {
-        let connections = self.connections_of(user);
-        if connections.is_empty() {
-            return;
-        }
-        let state = Broadcast::new(frame::event(&WalletChanged { wallet }).into());
-        for connection in connections {
-            let key = LatestKey::of::<WalletChanged>(user);
-            connection.outbox.latest(key, &state);
-        }
+        self.show_latest(user, &WalletChanged { wallet });
+    }
+
+    fn inventory_changed(&self, user: UserId, change: ItemChange) {
+        self.show_latest(user, &InventoryChanged { change });
     }
 }

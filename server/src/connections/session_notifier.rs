@@ -2,6 +2,7 @@
 
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_protocol::types::presence::Presence;
 
@@ -32,6 +33,9 @@ pub trait SessionNotifier: Send + Sync {
 
     /// A player's points have moved.
     fn wallet_changed(&self, user: UserId, wallet: Wallet);
+
+    /// What a player owns has changed: the newest change.
+    fn inventory_changed(&self, user: UserId, change: ItemChange);
 }
 
 /// Knows what others see of a player.

@@ -9,6 +9,7 @@ use pitturu_rules::accounts::{
 };
 use pitturu_rules::friends::Other;
 use pitturu_rules::points;
+use pitturu_rules::rewards::Play;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub enum Ask {
     ForgetRooms(Vec<RoomId>),
     /// Something of the points. Answers a `Movement`.
     Points(Box<PointsAsk>),
+    /// Something of the items. What it answers is said at each wish.
+    Items(Box<ItemsAsk>),
     /// Something of the account, by a call on this connection, which still gets its answer when its session ends.
     Account(Box<AccountAsk>, ConnectionId),
 }
@@ -63,6 +66,56 @@ pub enum PointsWish {
     Post(u64, Option<u64>),
     /// Free what was set aside by this movement.
     Void(u64),
+}
+
+/// What is asked of a player's items.
+#[derive(Clone, Debug)]
+pub struct ItemsAsk {
+    /// What.
+    pub wish: ItemsWish,
+    /// The key of the call, which names the change.
+    pub id: Option<String>,
+    /// The admin or service who asks, if it is not the player.
+    pub by: Option<UserId>,
+    /// What is said of it.
+    pub note: Option<String>,
+}
+
+/// What is to be done with items.
+#[derive(Clone, Debug)]
+pub enum ItemsWish {
+    /// Buy so many at this price. Answers a `Bought`.
+    Buy {
+        /// The item.
+        item: String,
+        /// How many.
+        count: u64,
+        /// What the player was told that one costs.
+        price: u64,
+    },
+    /// Use so many up. Answers an `ItemChange`, like those below.
+    Use {
+        /// The item.
+        item: String,
+        /// How many.
+        count: u64,
+    },
+    /// Give so many to the player.
+    Give {
+        /// The item.
+        item: String,
+        /// How many.
+        count: u64,
+    },
+    /// Take so many from the player.
+    Take {
+        /// The item.
+        item: String,
+        /// How many.
+        count: u64,
+    },
+    /// Give what there is for a game played. Answers a `PlayRecorded`.
+    Played(Play),
 }
 
 /// What is asked of an account.

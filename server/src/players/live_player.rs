@@ -2,6 +2,7 @@
 
 mod accounts;
 mod calls;
+mod items;
 mod lists;
 mod signals;
 
@@ -9,11 +10,14 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
 use pitturu_protocol::types::inbox::InboxEntry;
+use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
 use pitturu_rules::friends::FriendEffects;
+use pitturu_rules::items::ItemsEffects;
 use pitturu_rules::lists::Offer;
 use pitturu_rules::points::PointsEffects;
+use pitturu_rules::rewards::RewardsRow;
 use pitturu_rules::signals::{PlayerSignal, RoomSignal};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Commit, EntityId, Kind, Signal};
@@ -21,8 +25,8 @@ use serde::Serialize;
 
 use super::command::Ask;
 use super::player::Player;
-use super::store::{counts_row, offer_row, points, relation_row, room_row};
-use super::{Environment, PLAYER};
+use super::store::{counts_row, items as items_rows, offer_row, points, relation_row, room_row};
+use super::{Environment, PLAYER, stock};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
 
@@ -44,6 +48,9 @@ pub struct Effects {
     offers: Vec<(RoomId, Option<Offer>)>,
     inbox: Vec<(InboxEntry, u64)>,
     points: PointsEffects,
+    items: ItemsEffects,
+    /// What is kept of rewards, if that changed.
+    rewards: Option<RewardsRow>,
     /// Entries of the inbox that go.
     dropped: Vec<u64>,
     /// A commit is made, whatever it holds.
@@ -61,6 +68,8 @@ impl Default for Effects {
             offers: Vec::new(),
             inbox: Vec::new(),
             points: PointsEffects::default(),
+            items: ItemsEffects::default(),
+            rewards: None,
             dropped: Vec::new(),
             is_committed_anyway: false,
             by: NO_CONNECTION,
@@ -80,6 +89,8 @@ pub struct News {
     has_inbox_grown: bool,
     /// What the wallet has, if points have moved.
     wallet: Option<Wallet>,
+    /// The newest change of what is owned.
+    item: Option<ItemChange>,
 }
 
 impl Default for News {
@@ -90,6 +101,7 @@ impl Default for News {
             friendships: Vec::new(),
             has_inbox_grown: false,
             wallet: None,
+            item: None,
         }
     }
 }
@@ -111,7 +123,8 @@ impl Decisions for Player {
     }
 
     async fn load(environment: Environment, user: UserId) -> Result<Loaded<Self>, StoreError> {
-        environment.players.load(user).await
+        let Environment { players, game, .. } = environment;
+        players.load(user, game).await
     }
 
     fn decide(
@@ -135,6 +148,8 @@ impl Decisions for Player {
             && effects.offers.is_empty()
             && effects.inbox.is_empty()
             && effects.points.is_empty()
+            && effects.items.is_empty()
+            && effects.rewards.is_none()
             && effects.dropped.is_empty()
     }
 
@@ -157,7 +172,9 @@ impl Decisions for Player {
             .rows
             .extend(offers.map(|(room, offer)| offer_row(*room, offer.as_ref())));
         self.put_points(commit, &mut effects, now);
+        put_items(commit, &effects);
         self.put_inbox(commit, &effects);
+        let newest = effects.items.changes.pop();
         News {
             account: effects.account.news,
             by: effects.by,
@@ -168,6 +185,7 @@ impl Decisions for Player {
                 .entries
                 .last()
                 .map(|(head, line)| line.wallet(*head)),
+            item: newest.map(|(number, row)| row.shown(number)),
         }
     }
 
@@ -181,6 +199,9 @@ impl Decisions for Player {
         }
         if let Some(wallet) = news.wallet {
             notifier.wallet_changed(self.user, wallet);
+        }
+        if let Some(change) = news.item {
+            notifier.inventory_changed(self.user, change);
         }
         if news.has_inbox_grown {
             notifier.inbox_grew(self.user);
@@ -233,6 +254,17 @@ impl Player {
             // What fails here is removed the next time.
             tokio::spawn(entities.trim(super::entity(self.user)));
         }
+    }
+}
+
+/// What is owned, what stocks are told, and what is kept of rewards.
+fn put_items(commit: &mut Commit, effects: &Effects) {
+    items_rows::put(commit, &effects.items);
+    let signals = effects.items.signals.iter();
+    let signals = signals.map(|(item, signal)| stock::signal(item, signal));
+    commit.signals.extend(signals);
+    if let Some(row) = &effects.rewards {
+        items_rows::put_rewards(commit, row);
     }
 }
 

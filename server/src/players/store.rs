@@ -1,10 +1,11 @@
 //! How players are stored: their rows, and what anyone reads of them.
 //!
-//! Stream 0 of a player's entity is the inbox, stream 1 the ledger of points; see `points`. Its rows are account, sessions and reset tokens, how the player stands to others,
+//! Stream 0 of a player's entity is the inbox, stream 1 the ledger of points; see `points`, and `items` for what is owned. Its rows are account, sessions and reset tokens, how the player stands to others,
 //! with two numbers of them for whoever asks before a request, and the list of rooms. A user name, or a guest's secret, leads to the
 //! player by a claim; see `accounts`.
 
 mod accounts;
+pub(super) mod items;
 pub(super) mod points;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxAdded;
 use pitturu_rules::friends::{FRIENDS_MAX, Other, Relation, Relations, Standing};
+use pitturu_rules::game_data::Game;
 use pitturu_rules::lists::{InboxMark, InboxMarks, Offer, Offers};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
@@ -174,7 +176,7 @@ impl PlayerStore {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn load(&self, user: UserId) -> Result<Loaded<Player>, StoreError> {
+    pub async fn load(&self, user: UserId, game: Arc<Game>) -> Result<Loaded<Player>, StoreError> {
         let entity = entity(user);
         // Before the read: a failure in between makes the fence old, not the state.
         let fence = self.entities.fence();
@@ -182,11 +184,13 @@ impl PlayerStore {
         let mut parts = families
             .map(|family| Part::Rows(RowRange::prefix(family)))
             .to_vec();
+        parts.push(items::part());
         parts.extend(points::parts());
         parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
         let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
+            let (inventory, rewards) = items::load(None)?;
             return Ok(Loaded {
                 journal: Journal::begin(entity, fence),
                 state: Player {
@@ -197,15 +201,19 @@ impl PlayerStore {
                     marks: InboxMarks::default(),
                     offers: Offers::default(),
                     wallet: points::load(user, &[])?,
+                    inventory,
+                    rewards,
+                    game,
                 },
                 undelivered,
             });
         };
-        let (rows, marks, offers, wallet, account) = match loaded.parts.as_slice() {
+        let (rows, marks, offers, items, wallet, account) = match loaded.parts.as_slice() {
             [
                 LoadedPart::Rows(rows),
                 LoadedPart::Rows(marks),
                 LoadedPart::Rows(offers),
+                items @ LoadedPart::Rows(_),
                 points @ LoadedPart::Rows(_),
                 ledger @ LoadedPart::Newest(_),
                 account @ ..,
@@ -213,11 +221,13 @@ impl PlayerStore {
                 relations(rows)?,
                 inbox_marks(marks)?,
                 room_offers(offers)?,
+                items::load(Some(items))?,
                 points::load(user, &[points.clone(), ledger.clone()])?,
                 account,
             ),
             _ => return Err(StoreError::damaged("a player was loaded in other parts")),
         };
+        let (inventory, rewards) = items;
         Ok(Loaded {
             journal: Journal::of(entity, &loaded),
             state: Player {
@@ -228,6 +238,9 @@ impl PlayerStore {
                 marks,
                 offers,
                 wallet,
+                inventory,
+                rewards,
+                game,
             },
             undelivered,
         })

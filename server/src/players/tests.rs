@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_store::entities::{Entities, EntityId, Kind};
 
@@ -90,6 +91,8 @@ impl SessionNotifier for Grown {
     }
 
     fn wallet_changed(&self, _: UserId, _: Wallet) {}
+
+    fn inventory_changed(&self, _: UserId, _: ItemChange) {}
 }
 
 /// Direct rooms none of which is in memory.
@@ -164,6 +167,7 @@ fn open(
     let routes = Arc::new(Routes::default());
     let environment = Environment {
         players: store.clone(),
+        game: Arc::default(),
         routes: Arc::clone(&routes),
         notifier: Arc::clone(grown) as _,
         direct_rooms: without_rooms(&routes),

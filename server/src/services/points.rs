@@ -2,7 +2,6 @@
 
 pub mod audit;
 
-use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::points::{
@@ -16,10 +15,8 @@ use pitturu_rules::points::{Books, Entry, EntryRow, Flow};
 use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
 
 use crate::connections::caller::Caller;
-use crate::players::PlayerOwners;
 use crate::players::command::{Ask, PointsAsk, PointsWish};
-use crate::players::staff::StaffOwner;
-use crate::players::store::PlayerStore;
+use crate::services::players_access::PlayersAccess;
 
 /// Most movements that one page looks through.
 const LOOKED_THROUGH_MAX: usize = 5_000;
@@ -32,24 +29,18 @@ const DAY_PLAYERS_MAX: usize = 500;
 
 /// The calls of [`pitturu_protocol::types::points`].
 pub struct PointsService {
-    players: PlayerStore,
-    owners: PlayerOwners,
-    staff: StaffOwner,
+    players: PlayersAccess,
 }
 
 impl PointsService {
     /// Points of these players.
-    pub const fn new(players: PlayerStore, owners: PlayerOwners, staff: StaffOwner) -> Self {
-        Self {
-            players,
-            owners,
-            staff,
-        }
+    pub const fn new(players: PlayersAccess) -> Self {
+        Self { players }
     }
 
     /// [`GetWallet`].
     pub async fn get_wallet(&self, caller: &Caller, request: GetWallet) -> Result<Wallet, Fault> {
-        let user = self.whose(caller, request.user).await?;
+        let user = self.players.whose(caller, request.user).await?;
         let (head, books) = self.books(user, caller.now).await?;
         let wallet = books.of(PointsAccount::Wallet);
         Ok(Wallet {
@@ -62,10 +53,10 @@ impl PointsService {
     /// A player's books as of now, and the number of their newest line. What is set aside for a time that is over is free, though
     /// nobody has written it down.
     async fn books(&self, user: UserId, now: u64) -> Result<(u64, Books), Fault> {
-        let mut newest = self.players.newest_movement(user).await?;
+        let mut newest = self.players.store.newest_movement(user).await?;
         for _ in 0..READS_MAX {
-            let pending = self.players.pending(user).await?;
-            let again = self.players.newest_movement(user).await?;
+            let pending = self.players.store.pending(user).await?;
+            let again = self.players.store.newest_movement(user).await?;
             let number = |line: &Option<(u64, EntryRow)>| line.as_ref().map(|(number, _)| *number);
             // Whatever changes what is pending writes a line as well.
             let is_of_one_moment = number(&newest) == number(&again);
@@ -89,7 +80,7 @@ impl PointsService {
         caller: &Caller,
         request: ListMovements,
     ) -> Result<Movements, Fault> {
-        let user = self.whose(caller, request.user).await?;
+        let user = self.players.whose(caller, request.user).await?;
         let limit = page_items(request.limit)?;
         let mut from = request.from.unwrap_or(MovementsFrom::Before(u64::MAX));
         let mut page = Page::new(limit);
@@ -99,7 +90,11 @@ impl PointsService {
                 MovementsFrom::After(number) => Span::After(number),
                 MovementsFrom::Before(number) => Span::Before(number),
             };
-            let mut lines = self.players.movements(user, span, PAGE_ROWS_MAX).await?;
+            let mut lines = self
+                .players
+                .store
+                .movements(user, span, PAGE_ROWS_MAX)
+                .await?;
             if matches!(from, MovementsFrom::Before(_)) {
                 lines.reverse();
             }
@@ -134,9 +129,9 @@ impl PointsService {
     /// [`GivePoints`].
     pub async fn give(&self, caller: &Caller, request: GivePoints) -> Result<Movement, Fault> {
         let (user, other) = (caller.user()?, request.user);
-        let exists = self.players.account(other).await?.is_some();
+        let exists = self.players.store.account(other).await?.is_some();
         // The entity looks at it behind the key: a repetition gets the first result, whoever blocks whom by now.
-        let other = self.players.other(user, other, exists).await?;
+        let other = self.players.store.other(user, other, exists).await?;
         let wish = PointsWish::Give(other, request.amount);
         self.move_points(caller, user, wish, None, request.note)
             .await
@@ -160,10 +155,11 @@ impl PointsService {
 
     /// [`RefundPoints`].
     pub async fn refund(&self, caller: &Caller, request: RefundPoints) -> Result<Movement, Fault> {
-        self.staff.service(caller).await?;
-        self.check_exists(request.user).await?;
+        self.players.staff.service(caller).await?;
+        self.players.check_exists(request.user).await?;
         let found = self
             .players
+            .store
             .movement(request.user, request.movement)
             .await?;
         let spent: Entry = match found {
@@ -213,10 +209,11 @@ impl PointsService {
         caller: &Caller,
         request: ListPointsDays,
     ) -> Result<PointsDays, Fault> {
-        self.staff.admin(caller).await?;
+        self.players.staff.admin(caller).await?;
         let day = u64::from(request.day);
         let found = self
             .players
+            .store
             .points_days(day, request.after, DAY_PLAYERS_MAX)
             .await?;
         let is_last = found.len() < DAY_PLAYERS_MAX;
@@ -228,7 +225,7 @@ impl PointsService {
                 Some(closing) => closing,
                 // The last day of this player: what stands now.
                 None => {
-                    let newest = self.players.newest_movement(user).await?;
+                    let newest = self.players.store.newest_movement(user).await?;
                     newest.map(|(_, line)| line.books).unwrap_or_default()
                 }
             };
@@ -252,24 +249,6 @@ impl PointsService {
         })
     }
 
-    /// Whose points a call is about: the caller's, or for those who give points those of another player.
-    async fn whose(&self, caller: &Caller, user: Option<UserId>) -> Result<UserId, Fault> {
-        let identity = caller.identity()?;
-        let user = user.unwrap_or(identity.user);
-        if user != identity.user {
-            self.staff.service(caller).await?;
-            self.check_exists(user).await?;
-        }
-        Ok(user)
-    }
-
-    async fn check_exists(&self, user: UserId) -> Result<(), Fault> {
-        match self.players.account(user).await? {
-            Some(_) => Ok(()),
-            None => Err(Fault::of(Code::NotFound)),
-        }
-    }
-
     /// Has a player's entity move points, as a service or an admin asks.
     async fn manage(
         &self,
@@ -279,7 +258,7 @@ impl PointsService {
         reference: Option<String>,
         note: Option<String>,
     ) -> Result<Movement, Fault> {
-        self.staff.service(caller).await?;
+        self.players.staff.service(caller).await?;
         self.move_points(caller, user, wish, reference, note).await
     }
 
@@ -300,9 +279,7 @@ impl PointsService {
             reference: given(reference),
             note: given(note),
         }));
-        let key = caller.key.clone().map(|key| (by, key));
-        let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
-        codec::decode(&answered.body).map_err(|_| Fault::of(Code::Internal))
+        self.players.decide(caller, user, ask).await
     }
 }
 

@@ -17,12 +17,16 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
 };
+use pitturu_protocol::types::items::{
+    BuyItem, GrantItem, ListInventory, ListItemChanges, ListItems, TakeItem, UseItem,
+};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
     PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
 };
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
+use pitturu_protocol::types::rewards::{GetRewards, RecordPlay};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use pitturu_rules::rooms::Actor;
 use pitturu_store::clock::Steady;
@@ -112,6 +116,21 @@ served_by!(points:
     post PostPoints,
     void VoidPoints,
     list_days ListPointsDays,
+);
+
+served_by!(items:
+    list_items ListItems,
+    list_inventory ListInventory,
+    list_changes ListItemChanges,
+    buy BuyItem,
+    use_up UseItem,
+    grant GrantItem,
+    take TakeItem,
+);
+
+served_by!(rewards:
+    record_play RecordPlay,
+    get_rewards GetRewards,
 );
 
 served_by!(accounts:

@@ -10,6 +10,7 @@ mod documented;
 mod faulty;
 mod inbox;
 mod integers;
+mod items;
 mod keys;
 mod limits;
 mod order;

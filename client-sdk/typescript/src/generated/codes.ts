@@ -51,6 +51,11 @@ export type CodeName =
   | 'not_enough_points'
   | 'movement_not_found'
   | 'not_pending'
+  | 'item_not_found'
+  | 'not_for_sale'
+  | 'price_changed'
+  | 'sold_out'
+  | 'not_enough_items'
   | 'unknown';
 
 /** The table of codes. */
@@ -133,6 +138,16 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   movement_not_found: { number: 81, retry: 'never', advice: "The player's books have no such movement, or it is of another kind." },
   /** Nothing is pending under this number: it was posted or voided, or its time is over. */
   not_pending: { number: 82, retry: 'never', advice: "Nothing is pending under this number: it was posted or voided, or its time is over." },
+  /** The game has no such item. */
+  item_not_found: { number: 96, retry: 'never', advice: "The game has no such item." },
+  /** The item can't be bought. */
+  not_for_sale: { number: 97, retry: 'never', advice: "The item can't be bought." },
+  /** The item costs something else than the player was told. List the items again. */
+  price_changed: { number: 98, retry: 'never', advice: "The item costs something else than the player was told. List the items again." },
+  /** Fewer of the item are left. */
+  sold_out: { number: 99, retry: 'never', advice: "Fewer of the item are left." },
+  /** The player has fewer of the item. */
+  not_enough_items: { number: 100, retry: 'never', advice: "The player has fewer of the item." },
 };
 
 /** What a client does after its connection was closed. */

@@ -146,6 +146,24 @@ export interface Methods {
   VoidPoints: { request: types.VoidPoints; reply: types.Movement };
   /** What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page. */
   ListPointsDays: { request: types.ListPointsDays; reply: types.PointsDays };
+  /** The catalogue, in the order of the names. */
+  ListItems: { request: types.ListItems; reply: types.Items };
+  /** What a player owns, in the order of the names. */
+  ListInventory: { request: types.ListInventory; reply: types.Inventory };
+  /** What has changed of what the caller owns, or, for services and admins, of what another player owns. A page looks through at most 5,000 changes, so that it may have fewer than asked for, or none, though there are more. */
+  ListItemChanges: { request: types.ListItemChanges; reply: types.ItemChanges };
+  /** The caller buys an item with points: the points and the item change hands at once, or neither. The key is the purchase's id: a purchase that came to nothing because the item was sold out comes to nothing under the same key again. */
+  BuyItem: { request: types.BuyItem; reply: types.Purchased };
+  /** The caller uses up something consumable. */
+  UseItem: { request: types.UseItem; reply: types.ItemChange };
+  /** Gives a player an item. What is left for sale stays the same. */
+  GrantItem: { request: types.GrantItem; reply: types.ItemChange };
+  /** Takes an item from a player. What is left for sale stays the same, and no points come back: see `RefundPoints`(super::points::RefundPoints). */
+  TakeItem: { request: types.TakeItem; reply: types.ItemChange };
+  /** A player has played a game, as a server of the game has seen it. The rules give what there is for it. The key is good for ever: one for each player and game played, such as the id of the match. */
+  RecordPlay: { request: types.RecordPlay; reply: types.PlayRecorded };
+  /** What the rules have for the caller today, or, for services and admins, for another player. */
+  GetRewards: { request: types.GetRewards; reply: types.Rewards };
 }
 
 /** Body of each event. */
@@ -174,6 +192,8 @@ export interface Events {
   PlayerPresence: types.PlayerPresence;
   /** The player's points have moved: what the wallet has now, on every connection of the player. */
   WalletChanged: types.WalletChanged;
+  /** What the player owns has changed, on every connection of the player. A slow connection gets the newest: whoever has to know each change reads from the number that they hold by `ListItemChanges`. */
+  InventoryChanged: types.InventoryChanged;
   /** A player is writing. Fades after five seconds without another. */
   TypingStarted: types.TypingStarted;
   /** A player said something for the moment. It has no sequence, is in no history, counts as unread nowhere, and does not come again after a reconnect. */
@@ -337,6 +357,15 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   PostPoints: { number: 113, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   VoidPoints: { number: 114, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   ListPointsDays: { number: 115, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsDays' },
+  ListItems: { number: 130, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Items' },
+  ListInventory: { number: 131, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Inventory' },
+  ListItemChanges: { number: 132, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'ItemChanges' },
+  BuyItem: { number: 133, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Purchased' },
+  UseItem: { number: 134, access: 'player', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'ItemChange' },
+  GrantItem: { number: 135, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'ItemChange' },
+  TakeItem: { number: 136, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'ItemChange' },
+  RecordPlay: { number: 137, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'PlayRecorded' },
+  GetRewards: { number: 138, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Rewards' },
 };
 
 /** What is known of an event without its type. */
@@ -375,6 +404,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   RoomPresence: { number: 20, delivery: 'latest' },
   PlayerPresence: { number: 21, delivery: 'latest' },
   WalletChanged: { number: 22, delivery: 'latest' },
+  InventoryChanged: { number: 30, delivery: 'latest' },
   TypingStarted: { number: 32, delivery: 'volatile' },
   EphemeralSent: { number: 33, delivery: 'volatile' },
 };
@@ -393,6 +423,7 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [20, 'RoomPresence'],
   [21, 'PlayerPresence'],
   [22, 'WalletChanged'],
+  [30, 'InventoryChanged'],
   [32, 'TypingStarted'],
   [33, 'EphemeralSent'],
 ]);

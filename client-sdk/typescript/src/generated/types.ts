@@ -76,6 +76,16 @@ export interface BlockPlayer {
   user: UserId;
 }
 
+/** The caller buys an item with points: the points and the item change hands at once, or neither. The key is the purchase's id: a purchase that came to nothing because the item was sold out comes to nothing under the same key again. */
+export interface BuyItem {
+  /** The item. */
+  item: string;
+  /** How many, 1 to 1,000,000. From 1 to 1000000. */
+  count: number;
+  /** What the player was told that one costs. If it costs something else by now, the purchase is refused with `price_changed`. From 1 to 9007199254740991. */
+  price: number;
+}
+
 /** Changes the password and ends all other sessions. */
 export interface ChangePassword {
   /** The present password. */
@@ -275,6 +285,12 @@ export interface GetProfiles {
   users: UserId[];
 }
 
+/** What the rules have for the caller today, or, for services and admins, for another player. */
+export interface GetRewards {
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+}
+
 /** What a player has. */
 export interface GetWallet {
   /** The player; the caller when absent. Another one's wallet is for services and admins. */
@@ -307,6 +323,18 @@ export type GoawayReason =
   | 'shutdown'
   /** It hands its clients to other nodes. */
   | 'drain';
+
+/** Gives a player an item. What is left for sale stays the same. */
+export interface GrantItem {
+  /** The player. */
+  user: UserId;
+  /** The item. */
+  item: string;
+  /** How many, 1 to 1,000,000. From 1 to 1000000. */
+  count: number;
+  /** Why, at most 512 bytes. */
+  note: string;
+}
 
 /** Gives a player points. The key is the movement's id. */
 export interface GrantPoints {
@@ -410,6 +438,22 @@ export type InboxEntry =
   /** An entry of a newer server. */
   | { kind: 'unknown' };
 
+/** Reply to `ListInventory`. */
+export interface Inventory {
+  /** What the player owns. What has run out is left out. */
+  items: OwnedItem[];
+  /** Number of the newest change; 0 before the first. */
+  head: number;
+  /** The last item of the page, if more follow. */
+  next?: string | undefined;
+}
+
+/** What the player owns has changed, on every connection of the player. A slow connection gets the newest: whoever has to know each change reads from the number that they hold by `ListItemChanges`. */
+export interface InventoryChanged {
+  /** The newest change. */
+  change: ItemChange;
+}
+
 /** Lets a player into a private room. Members may invite. */
 export interface InviteToRoom {
   /** The room. */
@@ -422,6 +466,82 @@ export interface InviteToRoom {
 export interface IssuePasswordReset {
   /** The player. */
   user: UserId;
+}
+
+/** A change of what a player owns. It never changes. */
+export interface ItemChange {
+  /** Its number, dense from 1 for each player. */
+  number: number;
+  /** When, in milliseconds since 1970. */
+  at: number;
+  /** The item. */
+  item: string;
+  /** How many more, or, below 0, fewer. What has run out counts with what comes next: nothing is written when a time ends. */
+  change: number;
+  /** What the player owns after it. */
+  owned: OwnedItem;
+  /** Why. */
+  reason: ItemReason;
+  /** The movement of points that paid for it. */
+  movement?: number | undefined;
+  /** The key of the call that made it. */
+  id?: string | undefined;
+  /** The admin or service who made it; absent if the player or a rule did. */
+  by?: UserId | undefined;
+  /** What is said of it: the caller's words, or the rule. */
+  note?: string | undefined;
+}
+
+/** Reply to `ListItemChanges`. */
+export interface ItemChanges {
+  /** In the order asked for. */
+  changes: ItemChange[];
+  /** Where the next page begins; absent if there is none. */
+  next?: ItemChangesFrom | undefined;
+}
+
+/** Where a page of changes begins, and in which direction it goes. */
+export type ItemChangesFrom =
+  /** Behind this number, oldest first; 0 for the first. */
+  | { after: number }
+  /** Before this number, newest first. */
+  | { before: number };
+
+/** An item of the catalogue. */
+export interface ItemInfo {
+  /** What it is called in every call. */
+  item: string;
+  /** What one costs, in points; absent if it is not for sale. */
+  price?: number | undefined;
+  /** Whether it is used up by `UseItem`. */
+  consumable: boolean;
+  /** For how long one is owned, in milliseconds; absent for good. */
+  lasts_ms?: number | undefined;
+  /** Most that one player may own. */
+  most: number;
+  /** How many are left for all players; absent if there is no bound. */
+  left?: number | undefined;
+}
+
+/** Why a player owns more or less of an item. */
+export type ItemReason =
+  /** Bought with points. */
+  | 'bought'
+  /** Used up by the player. */
+  | 'used'
+  /** Given by an admin or a service. */
+  | 'granted'
+  /** Taken by an admin or a service. */
+  | 'taken'
+  /** Given by a rule. */
+  | 'rewarded';
+
+/** Reply to `ListItems`. */
+export interface Items {
+  /** The items. */
+  items: ItemInfo[];
+  /** The last item of the page, if more follow. */
+  next?: string | undefined;
 }
 
 /** Becomes a member, and opens the room on this connection. A member who joins again only opens it. */
@@ -474,6 +594,36 @@ export interface ListFriends {
   state?: FriendState | undefined;
   /** The last player of the page before. */
   after?: UserId | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
+/** What a player owns, in the order of the names. */
+export interface ListInventory {
+  /** The player; the caller when absent. What another one owns is for services and admins. */
+  user?: UserId | undefined;
+  /** The last item of the page before. */
+  after?: string | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
+/** What has changed of what the caller owns, or, for services and admins, of what another player owns. A page looks through at most 5,000 changes, so that it may have fewer than asked for, or none, though there are more. */
+export interface ListItemChanges {
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+  /** From where on: absent for the newest, newest first. */
+  from?: ItemChangesFrom | undefined;
+  /** Only those of this item. */
+  item?: string | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
+/** The catalogue, in the order of the names. */
+export interface ListItems {
+  /** The last item of the page before. */
+  after?: string | undefined;
   /** At most 200; 50 when absent. From 1 to 200. */
   limit?: number | undefined;
 }
@@ -807,12 +957,41 @@ export interface OpenRoom {
   rev?: number | undefined;
 }
 
+/** What a player owns of an item. */
+export interface OwnedItem {
+  /** The item. */
+  item: string;
+  /** How many; 0 if there are none any more. */
+  count: number;
+  /** Until when, in milliseconds since 1970; absent for good. */
+  until?: number | undefined;
+}
+
 /** Reply to `IssuePasswordReset`. */
 export interface PasswordReset {
   /** The reset token. */
   token: string;
   /** When it runs out. */
   expires_at: number;
+}
+
+/** How a player came out of a game. */
+export type PlayOutcome =
+  /** Played it, whatever came out. */
+  | 'played'
+  /** Won. */
+  | 'won'
+  /** Lost. */
+  | 'lost'
+  /** Neither. */
+  | 'drawn';
+
+/** Reply to `RecordPlay`. */
+export interface PlayRecorded {
+  /** Days in a row on which the player has played, this one included. */
+  streak: number;
+  /** What the rules have given. */
+  rewards: Reward[];
 }
 
 /** A friend's presence changed. Key: the player. */
@@ -929,6 +1108,16 @@ export interface Profiles {
   next?: number | undefined;
 }
 
+/** Reply to `BuyItem`. */
+export interface Purchased {
+  /** The change of what the player owns. */
+  change: ItemChange;
+  /** How many points it has cost. */
+  points: number;
+  /** What the wallet had after it. */
+  balance: number;
+}
+
 /** Adds or takes back the caller's reaction to a message. A message has at most 32 different ones, of which one player has at most 5. */
 export interface React {
   /** The room. */
@@ -1017,6 +1206,16 @@ export interface ReadMarkerMoved {
   user: UserId;
   /** Where it stands. */
   read: number;
+}
+
+/** A player has played a game, as a server of the game has seen it. The rules give what there is for it. The key is good for ever: one for each player and game played, such as the id of the match. */
+export interface RecordPlay {
+  /** The player. */
+  user: UserId;
+  /** Which game: 1 to 32 lower-case letters, digits, `_` and `-`. */
+  game: string;
+  /** How it came out. */
+  outcome: PlayOutcome;
 }
 
 /** Exchanges a refresh token for new tokens. The old one is used up; when it is used again under another idempotency key, the whole session is ended. On a signed-in connection it prolongs the sign-in. */
@@ -1115,6 +1314,77 @@ export interface Retention {
 export interface RevokeSession {
   /** The session. */
   session: SessionId;
+}
+
+/** What a rule has given. */
+export interface Reward {
+  /** The rule. */
+  rule: string;
+  /** How many points; 0 for none. */
+  points: number;
+  /** Which item. */
+  item?: string | undefined;
+  /** How many of it; 0 without one. */
+  count: number;
+}
+
+/** Places of a leaderboard. */
+export interface RewardPlaces {
+  /** The leaderboard. */
+  board: string;
+  /** The first place. */
+  from: number;
+  /** The last one. */
+  to: number;
+}
+
+/** A rule, and how often it has given today. */
+export interface RewardRule {
+  /** Its name. */
+  rule: string;
+  /** What it is for. */
+  on: RewardTrigger;
+  /** Only in this game. */
+  game?: string | undefined;
+  /** How many points it gives; 0 for none. */
+  points: number;
+  /** Which item it gives. */
+  item?: string | undefined;
+  /** How many of it; 0 without one. */
+  count: number;
+  /** How often it gives on one day; absent if there is no bound. */
+  per_day?: number | undefined;
+  /** How often it has given today. */
+  today: number;
+}
+
+/** What a rule gives for. */
+export type RewardTrigger =
+  /** The first game played on a day. */
+  | 'first_play'
+  /** A game played. */
+  | 'play'
+  /** A game won. */
+  | 'win'
+  /** The first game on the last of so many days in a row, and of so many more. */
+  | { streak: number }
+  /** One of these places when a season of a board ends. */
+  | { places: RewardPlaces };
+
+/** Reply to `GetRewards`. */
+export interface Rewards {
+  /** Days in a row on which the player has played, up to today or yesterday; 0 if neither. */
+  streak: number;
+  /** Whether the player has played today. */
+  has_played: boolean;
+  /** Points that the rules have given today. */
+  points: number;
+  /** Most that they give on one day; absent if there is no bound. */
+  points_max?: number | undefined;
+  /** When the day ends, in milliseconds since 1970. */
+  day_ends_at: number;
+  /** The rules, in the order of their names. */
+  rules: RewardRule[];
 }
 
 /** What a player may do. */
@@ -1376,6 +1646,18 @@ export interface StreamPosition {
   live: boolean;
 }
 
+/** Takes an item from a player. What is left for sale stays the same, and no points come back: see `RefundPoints`(super::points::RefundPoints). */
+export interface TakeItem {
+  /** The player. */
+  user: UserId;
+  /** The item; also one that the catalogue has no more. */
+  item: string;
+  /** How many, 1 to 1,000,000. Of an item that lasts for a time: how many of those times. From 1 to 1000000. */
+  count: number;
+  /** Why, at most 512 bytes. */
+  note: string;
+}
+
 /** Tells the others in the room that the caller is writing. Repeat every few seconds. */
 export interface Typing {
   /** The room. */
@@ -1440,6 +1722,14 @@ export interface UpgradeGuest {
   password: string;
   /** As in `Register`. */
   email?: string | undefined;
+}
+
+/** The caller uses up something consumable. */
+export interface UseItem {
+  /** The item. */
+  item: string;
+  /** How many, 1 to 1,000,000. From 1 to 1000000. */
+  count: number;
 }
 
 /** 16 characters of lower-case Crockford base 32. */

@@ -104,6 +104,8 @@ export const LIMITS = {
   NOTE_BYTES_MAX: 512,
   /** Accounts of a player's books. */
   POINTS_ACCOUNTS: 10,
+  /** Most of an item that one call changes. */
+  ITEM_COUNT_MAX: 1000000,
   /** Longest reference of a movement of points in bytes. */
   REFERENCE_BYTES_MAX: 128,
   /** Longest e-mail address in bytes, as SMTP allows. */

@@ -44,6 +44,7 @@ impl Player {
                 Vec::new()
             }
             Ask::Points(ask) => self.move_points(&ask, now, &mut effects.points)?,
+            Ask::Items(ask) => self.change_items(&ask, now, effects)?,
             Ask::Account(ask, by) => {
                 effects.by = by;
                 self.decide_account(*ask, now, effects)?

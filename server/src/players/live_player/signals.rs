@@ -30,6 +30,8 @@ impl Player {
                 let points = &mut effects.points;
                 self.wallet.apply(user, signal, takes, now_ms(), points);
             }
+            Ok(PlayerSignal::Items(signal)) => self.settle_order(signal, now_ms(), effects),
+            Ok(PlayerSignal::Played { play, at }) => self.take_play(&play, at, effects),
             Ok(PlayerSignal::Role { role, at }) => self.apply_role(role, at, effects),
             // It would be no better the next time.
             Err(error) => {

@@ -21,6 +21,7 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
     Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
+use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
@@ -105,6 +106,8 @@ impl SessionNotifier for Recorder {
     fn inbox_grew(&self, _: UserId) {}
 
     fn wallet_changed(&self, _: UserId, _: Wallet) {}
+
+    fn inventory_changed(&self, _: UserId, _: ItemChange) {}
 }
 
 impl ResetDelivery for Recorder {
@@ -257,6 +260,7 @@ async fn open(
     let routes = Arc::new(Routes::default());
     let environment = players::Environment {
         players: players.clone(),
+        game: Arc::default(),
         direct_rooms: without_rooms(&routes),
         routes,
         notifier: Arc::clone(recorder) as _,

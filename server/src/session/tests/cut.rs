@@ -271,14 +271,14 @@ impl Scene {
                 };
                 (Raw::of(&upgrade), 1)
             }
-            "SpendPoints" | "GivePoints" => {
+            "SpendPoints" | "GivePoints" | "BuyItem" | "UseItem" => {
                 let mut player = self.owner.main.take().unwrap();
                 earn(&mut self.owner.second, &mut player, users[0]).await;
                 self.owner.main = Some(player);
                 (raws(method, room, users).0, 0)
             }
             "GrantPoints" | "DeductPoints" | "ExpirePoints" | "RefundPoints" | "SetPointsAside"
-            | "PostPoints" | "VoidPoints" => {
+            | "PostPoints" | "VoidPoints" | "GrantItem" | "TakeItem" | "RecordPlay" => {
                 let player = self.member.main.as_mut().unwrap();
                 earn(owner, player, member).await;
                 (raws(method, room, users).0, 0)

@@ -22,10 +22,12 @@ use super::{PATIENCE, let_others_run};
 use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
 use crate::players;
+use pitturu_protocol::types::items::{BuyItem, GrantItem, TakeItem, UseItem};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GivePoints, GrantPoints, PostPoints, RefundPoints, SetPointsAside,
     SpendPoints, VoidPoints,
 };
+use pitturu_protocol::types::rewards::{PlayOutcome, RecordPlay};
 use pitturu_store::clock::now_ms;
 
 const KEY: &str = "key";
@@ -71,6 +73,8 @@ fn methods() -> impl Iterator<Item = &'static MethodInfo> {
         "UnblockPlayer",
         "SpendPoints",
         "GivePoints",
+        "BuyItem",
+        "UseItem",
     ];
     METHODS.iter().filter(move |info| {
         let makes_room = info.place == Place::Caller && info.changes == Change::Opens;
@@ -284,11 +288,55 @@ fn points(name: &str, user: UserId) -> (Raw, Option<Raw>) {
             let movement = number + 2;
             Raw::of(&VoidPoints { user, movement })
         }),
+        name => items(name, user),
+    }
+}
+
+/// Changes of what `user` owns, who has twenty potions.
+fn items(name: &str, user: UserId) -> (Raw, Option<Raw>) {
+    let (item, note) = ("potion".to_owned(), String::new());
+    let each = |raw: &dyn Fn(u64) -> Raw| (raw(1), Some(raw(2)));
+    match name {
+        "BuyItem" => each(&|count| {
+            let (item, price) = (item.clone(), 2);
+            Raw::of(&BuyItem { item, count, price })
+        }),
+        "UseItem" => each(&|count| {
+            let item = item.clone();
+            Raw::of(&UseItem { item, count })
+        }),
+        "GrantItem" => each(&|count| {
+            Raw::of(&GrantItem {
+                user,
+                item: item.clone(),
+                count,
+                note: note.clone(),
+            })
+        }),
+        "TakeItem" => each(&|count| {
+            Raw::of(&TakeItem {
+                user,
+                item: item.clone(),
+                count,
+                note: note.clone(),
+            })
+        }),
+        "RecordPlay" => {
+            let play = |outcome| {
+                let game = "chess".to_owned();
+                Raw::of(&RecordPlay {
+                    user,
+                    game,
+                    outcome,
+                })
+            };
+            (play(PlayOutcome::Won), Some(play(PlayOutcome::Lost)))
+        }
         name => panic!("{name} writes and is not tried here"),
     }
 }
 
-/// Moves points of a player as [`raws`] wants them; `admin` may.
+/// Moves points of a player and gives items as [`raws`] wants them; `admin` may.
 pub(super) async fn earn(admin: &mut Client, player: &mut Client, user: UserId) {
     let grant = GrantPoints {
         user,
@@ -297,6 +345,13 @@ pub(super) async fn earn(admin: &mut Client, player: &mut Client, user: UserId) 
         note: String::new(),
     };
     admin.call_raw(&Raw::of(&grant), "earned").await.unwrap();
+    let potions = GrantItem {
+        user,
+        item: "potion".to_owned(),
+        count: 20,
+        note: String::new(),
+    };
+    admin.call_raw(&Raw::of(&potions), "given").await.unwrap();
     let spend = SpendPoints {
         amount: 10,
         reference: None,
@@ -409,7 +464,7 @@ impl Scene {
                 let block = BlockPlayer { user: member };
                 self.owner.call(&block).await.unwrap();
             }
-            "SpendPoints" | "GivePoints" => {
+            "SpendPoints" | "GivePoints" | "BuyItem" | "UseItem" => {
                 let (mut admin, _) = self.world.registered("root").await;
                 earn(&mut admin, &mut self.owner, owner).await;
             }

@@ -53,12 +53,12 @@ impl Scene {
         request: &M,
     ) -> Result<Movement, Fault> {
         let key = self.key();
-        under(&mut self.admin, request, &key).await
+        self.admin.call_under(request, &key).await
     }
 
     async fn play<M: Method<Reply = Movement>>(&mut self, request: &M) -> Result<Movement, Fault> {
         let key = self.key();
-        under(&mut self.player, request, &key).await
+        self.player.call_under(request, &key).await
     }
 
     async fn grant(&mut self, amount: u64) -> Movement {
@@ -69,15 +69,6 @@ impl Scene {
     async fn wallet(&mut self) -> Wallet {
         wallet(&mut self.player).await
     }
-}
-
-async fn under<M: Method<Reply = Movement>>(
-    client: &mut Client,
-    request: &M,
-    key: &str,
-) -> Result<Movement, Fault> {
-    let body = client.call_raw(&Raw::of(request), key).await?;
-    Ok(codec::decode(&body).expect("a movement"))
 }
 
 async fn wallet(client: &mut Client) -> Wallet {
@@ -139,7 +130,7 @@ async fn what_is_granted_is_spent_refunded_and_outlives_a_restart() {
     world = world.restarted().await;
     let (mut player, _) = world.guest("player", Options::default()).await;
     assert_eq!(wallet(&mut player).await.balance, 100);
-    let again = under(&mut player, &spend(30), "movement 2").await;
+    let again = player.call_under(&spend(30), "movement 2").await;
     assert_eq!(again, Ok(spent), "the key is good for ever");
     assert_eq!(wallet(&mut player).await.head, 4);
 }
@@ -148,15 +139,15 @@ async fn what_is_granted_is_spent_refunded_and_outlives_a_restart() {
 async fn a_key_is_the_id_of_a_movement() {
     let mut scene = Scene::new().await;
     scene.grant(100).await;
-    let first = under(&mut scene.player, &spend(10), "mine").await.unwrap();
+    let first = scene.player.call_under(&spend(10), "mine").await.unwrap();
     for _ in 0..3 {
-        let again = under(&mut scene.player, &spend(10), "mine").await;
+        let again = scene.player.call_under(&spend(10), "mine").await;
         assert_eq!(again.as_ref(), Ok(&first));
     }
     let mut other = spend(10);
     other.reference = None;
     for (request, field) in [(&spend(11), "amount"), (&other, "reference")] {
-        let refused = under(&mut scene.player, request, "mine").await;
+        let refused = scene.player.call_under(request, "mine").await;
         let fault = refused.expect_err("another request");
         assert_eq!(
             (fault.code, fault.field.as_deref()),
@@ -168,18 +159,20 @@ async fn a_key_is_the_id_of_a_movement() {
         amount: 10,
         note: None,
     };
-    let refused = under(&mut scene.player, &give, "mine").await;
+    let refused = scene.player.call_under(&give, "mine").await;
     assert_eq!(code(refused), Some(Code::KeyReused));
     // An admin's key is another one.
     let user = scene.user;
-    let granted = under(&mut scene.admin, &grant(user, 5), "mine").await;
+    let granted = scene.admin.call_under(&grant(user, 5), "mine").await;
     assert_eq!(granted.unwrap().balance, 95);
     // A refusal is not kept.
-    let refused = under(&mut scene.player, &spend(1_000), "later").await;
+    let refused = scene.player.call_under(&spend(1_000), "later").await;
     assert_eq!(code(refused), Some(Code::NotEnoughPoints));
     scene.grant(1_000).await;
     assert!(
-        under(&mut scene.player, &spend(1_000), "later")
+        scene
+            .player
+            .call_under(&spend(1_000), "later")
             .await
             .is_ok()
     );
@@ -302,7 +295,7 @@ async fn what_is_refused_changes_nothing() {
     };
     assert_eq!(code(other.call(&list).await), Some(Code::Forbidden));
     assert_eq!(scene.admin.call(&list).await.unwrap().movements.len(), 1);
-    let own = under(&mut other, &grant(user, 1), "own").await;
+    let own = other.call_under(&grant(user, 1), "own").await;
     assert_eq!(code(own), Some(Code::Forbidden));
     let wallet = scene.wallet().await;
     assert_eq!((wallet.balance, wallet.head), (10, 1));
@@ -386,7 +379,7 @@ async fn a_gift_arrives_once_or_comes_back() {
         .call(&BlockPlayer { user: scene.user })
         .await
         .unwrap();
-    let again = under(&mut scene.player, &give, &key).await;
+    let again = scene.player.call_under(&give, &key).await;
     assert_eq!(again, Ok(given));
     let unblock = UnblockPlayer { user: scene.user };
     friend.call(&unblock).await.unwrap();

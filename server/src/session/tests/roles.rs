@@ -10,10 +10,13 @@ use pitturu_protocol::methods::{Access, METHODS, MethodInfo};
 use pitturu_protocol::types::accounts::{
     IssuePasswordReset, Login, LogoutEverywhere, ResetPassword, Role, SetRole,
 };
+use pitturu_protocol::types::items::{GrantItem, TakeItem};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GrantPoints, ListPointsDays, PostPoints, RefundPoints,
     SetPointsAside, VoidPoints,
 };
+
+use pitturu_protocol::types::rewards::{PlayOutcome, RecordPlay};
 
 use super::world::{Client, Raw, World};
 use crate::connections::link::memory::Options;
@@ -106,6 +109,23 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             user: root,
             movement: 1,
         })],
+        (_, "GrantItem") => vec![Raw::of(&GrantItem {
+            user: deputy,
+            item: "hat".to_owned(),
+            count: 1,
+            note: String::new(),
+        })],
+        (_, "TakeItem") => vec![Raw::of(&TakeItem {
+            user: root,
+            item: "hat".to_owned(),
+            count: 1,
+            note: String::new(),
+        })],
+        (_, "RecordPlay") => vec![Raw::of(&RecordPlay {
+            user: deputy,
+            game: "chess".to_owned(),
+            outcome: PlayOutcome::Won,
+        })],
         (_, "ListPointsDays") => vec![Raw::of(&ListPointsDays {
             day: 1,
             after: None,
@@ -129,7 +149,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 13);
+    assert_eq!(tried, 16);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

@@ -170,6 +170,11 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "RefundPoints" => json!({"user": user, "movement": 1, "note": ""}),
         "ExpirePoints" => json!({"user": user, "amount": 1}),
         "SetPointsAside" => json!({"user": user, "amount": 1, "until": 1}),
+        "ListItems" | "ListInventory" | "ListItemChanges" => json!({}),
+        "BuyItem" => json!({"item": "hat", "count": 1, "price": 3}),
+        "UseItem" => json!({"item": "potion", "count": 1}),
+        "GrantItem" | "TakeItem" => json!({"user": user, "item": "hat", "count": 1, "note": ""}),
+        "RecordPlay" => json!({"user": user, "game": "chess", "outcome": "won"}),
         "React" => json!({"room": room, "seq": 1, "emoji": "👍", "on": true}),
         other => panic!("{other} has texts and is not tried here"),
     }

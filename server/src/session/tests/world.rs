@@ -15,6 +15,7 @@ use pitturu_protocol::types::accounts::{LoginGuest, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, SendMessage};
 use pitturu_protocol::types::presence::SetPresence;
 use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
+use pitturu_rules::game_data::Game;
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
@@ -41,6 +42,7 @@ pub(super) struct World {
     pub(super) resets: Arc<Resets>,
     store: Embedded,
     config: SessionConfig,
+    game: &'static str,
     rooms_max: usize,
     _threads: RunningIoThreads,
     dir: TempDir,
@@ -62,6 +64,17 @@ impl ResetDelivery for Resets {
     }
 }
 
+/// What the game has that is played here, unless a test says otherwise.
+const GAME: &str = "
+[items.potion]
+price = 2
+consumable = true
+
+[items.hat]
+price = 3
+stock = 100
+";
+
 impl World {
     pub(super) async fn new() -> Self {
         Self::with(SessionConfig::default()).await
@@ -69,22 +82,33 @@ impl World {
 
     pub(super) async fn with(session: SessionConfig) -> Self {
         let dir = TempDir::new().expect("a folder");
-        Self::over(dir, session, 100).await
+        Self::over(dir, session, 100, GAME).await
+    }
+
+    /// A server of this game.
+    pub(super) async fn of_game(game: &'static str) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        Self::over(dir, SessionConfig::default(), 100, game).await
     }
 
     /// A player may be in so many rooms.
     pub(super) async fn with_rooms_max(rooms_max: usize) -> Self {
         let dir = TempDir::new().expect("a folder");
-        Self::over(dir, SessionConfig::default(), rooms_max).await
+        Self::over(dir, SessionConfig::default(), rooms_max, GAME).await
     }
 
     /// Stops the server and starts it again on the same folder.
     pub(super) async fn restarted(self) -> Self {
         self.store.engine().close();
-        Self::over(self.dir, self.config, self.rooms_max).await
+        Self::over(self.dir, self.config, self.rooms_max, self.game).await
     }
 
-    async fn over(dir: TempDir, session: SessionConfig, rooms_max: usize) -> Self {
+    async fn over(
+        dir: TempDir,
+        session: SessionConfig,
+        rooms_max: usize,
+        game: &'static str,
+    ) -> Self {
         let store = Embedded::open(dir.path(), EngineOptions::default()).expect("a store");
         let (io_threads, threads) = IoThreads::start(1).expect("a thread");
         let resets = Arc::new(Resets::default());
@@ -102,7 +126,7 @@ impl World {
             },
             masters: Masters::new(MasterKeys::in_memory([7; 32])),
             reset_delivery: Some(resets.clone()),
-            game: Arc::default(),
+            game: Arc::new(Game::of(toml::from_str(game).expect("a game")).expect("it fits")),
         };
         let mut ports = Ports::all(store.clone());
         let entities = Arc::new(FaultyEntities::new(ports.entities));
@@ -125,6 +149,7 @@ impl World {
             store,
             config: session,
             rooms_max,
+            game,
             _threads: threads,
             dir,
         }
@@ -413,6 +438,16 @@ impl Client {
         let (number, frame) = self.encode_raw(raw, key);
         self.peer.send(frame).await;
         self.answer_to(number).await
+    }
+
+    /// Calls under this key.
+    pub(super) async fn call_under<M: Method>(
+        &mut self,
+        request: &M,
+        key: &str,
+    ) -> Result<M::Reply, Fault> {
+        let body = self.call_raw(&Raw::of(request), key).await?;
+        Ok(codec::decode(&body).expect("a reply"))
     }
 
     /// The next event of this kind. Whatever else comes is dropped.

@@ -1,6 +1,7 @@
 //! What has to hold of the commits that were decided, and of what is stored in the end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pitturu_protocol::codec;
@@ -206,7 +207,9 @@ impl Replayed {
                     inbox.append(&mut effects.inbox);
                 }
                 PlayerSignal::Role { .. } => panic!("{name}: nobody sets roles here"),
-                PlayerSignal::Points(_) => panic!("{name}: rooms move no points"),
+                PlayerSignal::Points(_) | PlayerSignal::Items(_) | PlayerSignal::Played { .. } => {
+                    panic!("{name}: rooms move no points and give no items")
+                }
             }
         }
         self.relations = relations.rows().collect();
@@ -302,7 +305,7 @@ async fn check_player(
     let entries: Vec<InboxEntry> = stored.into_iter().map(|added| added.entry).collect();
     let expected: Vec<InboxEntry> = replayed.inbox.into_values().collect();
     assert_eq!(entries, expected, "{name}");
-    let loaded = process.players.load(player).await.unwrap();
+    let loaded = process.players.load(player, Arc::default()).await.unwrap();
     let relations: BTreeMap<_, _> = loaded.state.relations.rows().collect();
     assert_eq!(relations, replayed.relations, "{name}");
     assert!(loaded.undelivered.is_empty(), "{name}");

@@ -150,6 +150,7 @@ impl Process {
         let room_owners = chat::start(io_threads, 1, &environment);
         let environment = players::Environment {
             players: players.clone(),
+            game: Arc::default(),
             routes: Arc::clone(&routes),
             notifier: Arc::new(Grown::default()),
             direct_rooms: Arc::new(RoomIds::new([7; 32])),

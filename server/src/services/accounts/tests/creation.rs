@@ -37,6 +37,7 @@ fn over(memory: &Memory, io_threads: &IoThreads) -> Players {
     let routes = Arc::new(Routes::default());
     let environment = players::Environment {
         players: store.clone(),
+        game: Arc::default(),
         direct_rooms: without_rooms(&routes),
         routes,
         notifier: Arc::new(Recorder::default()),

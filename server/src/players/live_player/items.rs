@@ -1,0 +1,110 @@
+//! Items, and what rules give.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::types::items::ItemReason;
+use pitturu_protocol::types::rewards::PlayRecorded;
+use pitturu_rules::items::inventory::ItemChanged;
+use pitturu_rules::items::orders::Purchase;
+use pitturu_rules::items::{ItemRefusal, ItemsCommit, ItemsSignal};
+use pitturu_rules::rewards::{Given, Play};
+
+use super::super::command::{ItemsAsk, ItemsWish};
+use super::{Effects, Player, encoded};
+
+impl Player {
+    pub(super) fn change_items(
+        &mut self,
+        ask: &ItemsAsk,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, Fault> {
+        if self.account.row().is_none() {
+            return Err(Fault::of(Code::NotFound));
+        }
+        let commit = &ItemsCommit {
+            id: ask.id.as_deref(),
+            by: ask.by,
+            at: now,
+        };
+        let note = ask.note.as_deref();
+        let why = |reason| ItemChanged {
+            note,
+            ..ItemChanged::by(reason)
+        };
+        let catalogue = &self.game.data.items;
+        let item = |name: &str| catalogue.get(name).ok_or(ItemRefusal::NoItem);
+        let (inventory, items) = (&mut self.inventory, &mut effects.items);
+        Ok(match &ask.wish {
+            ItemsWish::Buy { item, count, price } => {
+                let purchase = Purchase {
+                    item,
+                    count: *count,
+                    price: *price,
+                };
+                let both = (items, &mut effects.points);
+                let wallet = &mut self.wallet;
+                encoded(&inventory.buy(wallet, commit, purchase, catalogue, both)?)
+            }
+            ItemsWish::Use { item: name, count } => {
+                let item = (name.as_str(), item(name)?);
+                encoded(&inventory.use_up(commit, item, *count, items)?)
+            }
+            ItemsWish::Give { item: name, count } => {
+                let item = (name.as_str(), item(name)?);
+                let why = why(ItemReason::Granted);
+                encoded(&inventory.give(commit, item, *count, why, items)?)
+            }
+            ItemsWish::Take { item: name, count } => {
+                let item = (name.as_str(), catalogue.get(name));
+                let why = why(ItemReason::Taken);
+                encoded(&inventory.take(commit, item, *count, why, items)?)
+            }
+            ItemsWish::Played(play) => encoded(&self.play(commit, play, effects)),
+        })
+    }
+
+    /// Gives what there is for a game played.
+    fn play(
+        &mut self,
+        commit: &ItemsCommit<'_>,
+        play: &Play,
+        effects: &mut Effects,
+    ) -> PlayRecorded {
+        let days = &self.game.days;
+        let mut row = self.rewards.clone();
+        let mut given = Given {
+            data: &self.game.data.rewards,
+            catalogue: &self.game.data.items,
+            wallet: &mut self.wallet,
+            inventory: &mut self.inventory,
+            points: &mut effects.points,
+            items: &mut effects.items,
+        };
+        let rewards = given.play(&mut row, days, commit, play);
+        let streak = row.streak;
+        if row != self.rewards {
+            self.rewards = row;
+            effects.rewards = Some(self.rewards.clone());
+        }
+        PlayRecorded { streak, rewards }
+    }
+
+    /// A match tells that the player has played it.
+    pub(super) fn take_play(&mut self, play: &Play, at: u64, effects: &mut Effects) {
+        if self.account.row().is_some() {
+            let commit = ItemsCommit {
+                at,
+                ..ItemsCommit::default()
+            };
+            self.play(&commit, play, effects);
+        }
+    }
+
+    /// A stock tells what came of an order.
+    pub(super) fn settle_order(&mut self, signal: ItemsSignal, at: u64, effects: &mut Effects) {
+        let both = (&mut effects.items, &mut effects.points);
+        let catalogue = &self.game.data.items;
+        self.inventory
+            .settle(&mut self.wallet, signal, at, catalogue, both);
+    }
+}

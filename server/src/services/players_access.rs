@@ -1,0 +1,66 @@
+//! Players as calls about points, items and rewards reach them: a player's own, and, for those who give, those of others.
+
+use pitturu_protocol::codec;
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use serde::de::DeserializeOwned;
+
+use crate::connections::caller::Caller;
+use crate::players::PlayerOwners;
+use crate::players::command::Ask;
+use crate::players::staff::StaffOwner;
+use crate::players::store::PlayerStore;
+
+/// What is stored of players, their owners, and who may do something about others.
+#[derive(Clone)]
+pub struct PlayersAccess {
+    /// What is stored.
+    pub store: PlayerStore,
+    /// Their owners.
+    pub owners: PlayerOwners,
+    /// Who has a role that is more than a player's.
+    pub staff: StaffOwner,
+}
+
+impl PlayersAccess {
+    /// Whom a call is about: the caller, or, for services and admins, another player.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], [`Code::NotFound`].
+    pub async fn whose(&self, caller: &Caller, user: Option<UserId>) -> Result<UserId, Fault> {
+        let identity = caller.identity()?;
+        let user = user.unwrap_or(identity.user);
+        if user != identity.user {
+            self.staff.service(caller).await?;
+            self.check_exists(user).await?;
+        }
+        Ok(user)
+    }
+
+    /// Refuses a player that there is not.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub async fn check_exists(&self, user: UserId) -> Result<(), Fault> {
+        match self.store.account(user).await? {
+            Some(_) => Ok(()),
+            None => Err(Fault::of(Code::NotFound)),
+        }
+    }
+
+    /// Has a player's entity decide something under the key of the call, which belongs to the caller.
+    ///
+    /// # Errors
+    /// Those of the rules and of the store.
+    pub async fn decide<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        ask: Ask,
+    ) -> Result<T, Fault> {
+        let by = caller.user()?;
+        let key = caller.key.clone().map(|key| (by, key));
+        let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
+        codec::decode(&answered.body).map_err(|_| Fault::of(Code::Internal))
+    }
+}
