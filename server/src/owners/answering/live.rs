@@ -10,6 +10,7 @@ use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{Applied, KeyedResult, Kind, Signal};
+use pitturu_store::fail_points::is_undone;
 use pitturu_store::reservation::Reservation;
 
 use super::{
@@ -81,6 +82,9 @@ impl<D: Decisions> Answering<D> {
         };
         match seen {
             Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
+            Ok(Seen::LookUp) if key.lasting.is_some() && is_undone("lasting_keys") => {
+                self.carry_out(context, call);
+            }
             Ok(Seen::Before(body)) => answer(call.to, body.into(), true),
             Ok(Seen::LookUp) => self.look_up(context, call, user, &key),
             Err(fault) => call.refuse(&fault),
