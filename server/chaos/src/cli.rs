@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::faults::Kind;
+use crate::ledger;
 
 /// Rounds of the short form in which the process ends: a commit that failed may be in the journal then, and nothing takes it back
 /// at the next start. So failures that leave it there have rounds of their own.
@@ -31,8 +32,16 @@ const SHORT: &[(f64, &[Kind])] = &[(5.0, WITH_ENDS), (4.0, WITHOUT_ENDS), (5.0, 
 
 /// Breaks a server by seed, and checks all that its clients were told.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "pitturu-chaos", version)]
+#[command(
+    name = "pitturu-chaos",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
+    /// Another kind of run.
+    #[command(subcommand)]
+    pub other: Option<Other>,
+
     /// Goes on with the next seed for so long.
     #[arg(long, default_value_t = 5.0)]
     pub minutes: f64,
@@ -89,6 +98,13 @@ pub struct Arguments {
     /// Writes the report as JSON to this file as well.
     #[arg(long)]
     pub json: Option<PathBuf>,
+}
+
+/// Runs of another kind.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Other {
+    /// Only points, very many movements of them.
+    Ledger(ledger::cli::Arguments),
 }
 
 fn kind(name: &str) -> Result<Kind, String> {

@@ -10,7 +10,8 @@
 //! - `server`: the process; `faults`: what is done to it; `proxy`: what is done to connections;
 //! - `players`: who calls; `actions`: what they do; `sdk` and `raw`: by which client; `tokens`: sign-ins on their own;
 //! - `record`: what was asked and told; `audit`: what the server has in the end; `model`: whether it may;
-//! - `report`: what is said about it.
+//! - `report`: what is said about it;
+//! - [`ledger`]: another kind of run, which only moves points, very many, and compares every line of every player's books.
 //!
 //! A round follows from its seed as far as chance goes; when threads and disks take their turns does not. A violation names the
 //! seed of its round.
@@ -18,6 +19,7 @@
 #![allow(unreachable_pub, reason = "modules of one program")]
 
 pub mod cli;
+pub mod ledger;
 pub mod run;
 pub mod server;
 

@@ -1,12 +1,15 @@
 //! The chaos program: the harness, and under the name `serve` the server that it breaks.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use pitturu_chaos::cli::Arguments;
+use pitturu_chaos::cli::{Arguments, Other};
+use pitturu_chaos::ledger;
 use pitturu_chaos::run::run;
-use pitturu_server::config::flags::Flags;
+use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::ops::logs;
 use pitturu_server::{app, assembly, config};
 use rustix::process::Signal;
@@ -38,6 +41,11 @@ fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let log = &loaded.config.log;
     logs::start(log.level.as_str(), log.format)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    if matches!(flags.command, Some(Command::Ledger { .. })) {
+        let audit = runtime.block_on(assembly::verify_ledger(&loaded.config))?;
+        writeln!(io::stdout(), "{audit}")?;
+        return Ok(ExitCode::from(u8::from(audit.faults > 0)));
+    }
     // A write beyond the limit of a file's size is an error then, and not the end of the process.
     let beyond_limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
     let _handled = runtime.block_on(async { signal(beyond_limit) })?;
@@ -51,13 +59,28 @@ fn break_one(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Erro
         .worker_threads(4)
         .enable_all()
         .build()?;
-    let report = runtime.block_on(run(arguments, program))?;
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report.json())?)?;
+    if let Some(Other::Ledger(arguments)) = &arguments.other {
+        let report = runtime.block_on(ledger::run(arguments, program))?;
+        let is_right = report.violations.is_empty();
+        show(&report, &report.json(), arguments.json.as_deref())?;
+        return Ok(ended(is_right, arguments.must_find));
     }
-    write!(io::stdout(), "{report}")?;
-    Ok(match report.violations.is_empty() != arguments.must_find {
+    let report = runtime.block_on(run(arguments, program))?;
+    let is_right = report.violations.is_empty();
+    show(&report, &report.json(), arguments.json.as_deref())?;
+    Ok(ended(is_right, arguments.must_find))
+}
+
+fn show(report: &impl Display, json: &serde_json::Value, file: Option<&Path>) -> io::Result<()> {
+    if let Some(path) = file {
+        std::fs::write(path, serde_json::to_vec_pretty(json)?)?;
+    }
+    write!(io::stdout(), "{report}")
+}
+
+fn ended(is_right: bool, must_find: bool) -> ExitCode {
+    match is_right != must_find {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    })
+    }
 }

@@ -1,6 +1,6 @@
 //! A client that shows every frame, follows streams as the protocol says, repeats nothing, and reads as slowly as it is told.
 
-mod socket;
+pub mod socket;
 mod task;
 
 use std::collections::HashMap;

@@ -96,19 +96,12 @@ impl Installation {
     /// # Errors
     /// [`ServerError`].
     pub fn start(&self, more: &Start) -> Result<Server, ServerError> {
-        let mut command = Command::new(&self.program.0);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
-            command.env_remove(name);
-        }
-        let data = self.folder.path().join("data");
-        let data = data.to_string_lossy();
+        let mut command = self.command();
         command
-            .args(&self.program.1)
-            .args(["--dev", "--listen", "127.0.0.1:0", "--data", &data])
+            .args(["--listen", "127.0.0.1:0"])
             .args(["--set", "ops.listen=127.0.0.1:0"])
             .args(["--set", &format!("accounts.admins={ADMIN}")])
             .args(["--set", "log.format=json"])
-            .current_dir(self.folder.path())
             .env("CHAOS_UNDO", self.undone.join(","))
             .env("CHAOS_ARM", more.armed.join(","))
             .env("CHAOS_CLOCK", more.clock_offset_ms.to_string())
@@ -134,6 +127,36 @@ impl Installation {
                 Err(ServerError::NotReady(self.last_lines()))
             }
         }
+    }
+
+    /// The program on this data.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program.0);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
+            command.env_remove(name);
+        }
+        let data = self.folder.path().join("data");
+        command
+            .args(&self.program.1)
+            .args(["--dev", "--data", &data.to_string_lossy()])
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Has the ledger added up while no server runs. Whether it does add up, and what is said.
+    ///
+    /// # Errors
+    /// Those of the process.
+    pub fn verify_ledger(&self) -> io::Result<(bool, String)> {
+        let mut command = self.command();
+        command.args(["--set", "store.free_min=16MiB", "ledger", "verify"]);
+        let ended = command.stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        Ok(match ended.status.success() {
+            true => (true, said),
+            false => (false, format!("{said}{errors}")),
+        })
     }
 
     fn listen(&self, child: &mut Child) -> mpsc::Receiver<(SocketAddr, SocketAddr)> {

@@ -12,19 +12,19 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 /// Longest time for the way from the socket to being signed in.
-pub(super) const SIGN_IN_WITHIN: Duration = Duration::from_secs(10);
+pub const SIGN_IN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes that wait in the system for a reader who does not read.
 const RECEIVE_BUFFER: u32 = 32 * 1024;
 
 /// A socket that carries messages.
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// The connection is gone.
-pub(super) struct Gone;
+pub struct Gone;
 
 /// Connects.
-pub(super) async fn open_socket(address: SocketAddr) -> Result<Socket, Gone> {
+pub async fn open_socket(address: SocketAddr) -> Result<Socket, Gone> {
     let socket = TcpSocket::new_v4().map_err(|_| Gone)?;
     socket
         .set_recv_buffer_size(RECEIVE_BUFFER)
@@ -42,7 +42,7 @@ pub(super) async fn open_socket(address: SocketAddr) -> Result<Socket, Gone> {
 }
 
 /// The first frame, with an access token if there is one.
-pub(super) const fn hello(token: Option<String>) -> ClientFrame<'static> {
+pub const fn hello(token: Option<String>) -> ClientFrame<'static> {
     ClientFrame::Hello(Hello {
         v: VERSION,
         sdk: String::new(),
