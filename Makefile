@@ -150,6 +150,13 @@ chaos-undone: ## Leave protections of the server out one by one, and see that ma
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo numbered_openings --only reset,stall,pause"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo signal_deduplication --only abort,kill,slow-sync"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide,load_barrier --only short-queue,slow-sync"
+	$(MAKE) ledger ARGS="--short --must-find --undo signal_deduplication"
+	$(MAKE) ledger ARGS="--short --must-find --undo lasting_keys"
+
+.PHONY: ledger
+ledger: ## Move a million points at random under kills, and compare all books with a model: ARGS="--seed 7"
+	cargo build --locked $(CHAOS)
+	@exec $(TARGET)/debug/pitturu-chaos ledger $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target of the protocol for FUZZ_SECONDS each (needs nightly Rust)

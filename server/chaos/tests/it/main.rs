@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what was done and found")]
 
 mod clock;
+mod ledger;
 mod short;
 
 use std::path::{Path, PathBuf};
