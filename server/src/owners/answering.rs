@@ -3,7 +3,7 @@
 //! A kind says by [`Decisions`] what it decides, what of it is stored, and what is told of it. [`Answering`] does the rest: it finds
 //! out whether a call was carried out before, and whether a signal was applied; reserves room in the store before anything is
 //! decided; answers once everything ahead is durable and once those who are told by the decision have applied it, or can't now.
-//! Such an entity is loaded by a call or a signal, and leaves memory after it.
+//! Such an entity is loaded by a call or a signal, and leaves memory after it, or after the time for which its kind wants it to stay.
 
 mod live;
 
@@ -57,6 +57,11 @@ pub trait Decisions: Sized + Debug + Send + 'static {
     const RELOADS_COUNTER: &'static str;
     /// Bytes that a commit takes in the store's queue, about.
     const COMMIT_BYTES: usize;
+
+    /// How long the entity stays in memory after its last use, in milliseconds: 0 unless loading it again takes long.
+    fn stays_ms(&self) -> u64 {
+        0
+    }
 
     /// A number that spreads entities evenly over owners.
     fn placement(id: Self::Id) -> u64 {

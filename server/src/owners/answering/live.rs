@@ -57,6 +57,8 @@ pub struct Answering<D: Decisions> {
     keys: Keys<Asker>,
     /// Until then keys are remembered of which the store has no result.
     remembers_until: Steady,
+    /// Until then it stays in memory, whether or not somebody uses it.
+    stays_until: Steady,
     looking_up: usize,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -373,6 +375,7 @@ impl<D: Decisions> Entity for Answering<D> {
             pending: DurableLine::default(),
             keys: kept.keys.without_stream(),
             remembers_until: kept.remembers_until,
+            stays_until: now,
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(&journal, undelivered, routes),
@@ -399,8 +402,14 @@ impl<D: Decisions> Entity for Answering<D> {
             // It has been loaded by this, and sends.
             Command::Delivery(Delivery::Wake(_)) => {}
             command if context.is_full() => <Self as Entity>::refuse(command, &overloaded()),
-            Command::Call(call) => self.handle_call(context, *call),
-            Command::Delivery(Delivery::Signals(batch)) => self.take_batch(context, batch),
+            Command::Call(call) => {
+                self.handle_call(context, *call);
+                self.stays_until = now.after_ms(self.state.stays_ms());
+            }
+            Command::Delivery(Delivery::Signals(batch)) => {
+                self.take_batch(context, batch);
+                self.stays_until = now.after_ms(self.state.stays_ms());
+            }
         }
     }
 
@@ -460,6 +469,7 @@ impl<D: Decisions> Entity for Answering<D> {
 
     fn is_idle(&self, now: Steady) -> bool {
         now >= self.remembers_until
+            && now >= self.stays_until
             && self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()
