@@ -116,6 +116,8 @@ codes! {
     80 NotEnoughPoints "not_enough_points" Never "The wallet has fewer points that can be spent.";
     81 MovementNotFound "movement_not_found" Never "The player's books have no such movement, or it is of another kind.";
     82 NotPending "not_pending" Never "Nothing is pending under this number: it was posted or voided, or its time is over.";
+    84 BoardNotFound "board_not_found" Never "The game has no such leaderboard, or `field` is `season` and it has no such season.";
+    85 BoardFull "board_full" Never "The leaderboard has as many players as it may, and this one is not among them.";
     96 ItemNotFound "item_not_found" Never "The game has no such item.";
     97 NotForSale "not_for_sale" Never "The item can't be bought.";
     98 PriceChanged "price_changed" Never "The item costs something else than the player was told. List the items again.";

@@ -94,6 +94,7 @@ macro_rules! for_each_event {
             20 presence::RoomPresence, Latest;
             21 presence::PlayerPresence, Latest;
             22 points::WalletChanged, Latest;
+            23 boards::RankChanged, Latest;
             30 items::InventoryChanged, Latest;
 
             32 chat::TypingStarted, Volatile;

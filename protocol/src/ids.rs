@@ -148,6 +148,10 @@ id!(
     RoomId
 );
 id!(
+    /// One season of one leaderboard. Follows from both; see `pitturu_rules::boards::SeasonOf`.
+    BoardId
+);
+id!(
     /// One sign-in of one device: the family of refresh tokens that began there.
     SessionId
 );

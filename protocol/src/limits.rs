@@ -127,6 +127,24 @@ limits! {
     /// Longest reference of a movement of points in bytes.
     pub const REFERENCE_BYTES_MAX: usize = 128;
 
+    /// Longest name of a leaderboard in bytes.
+    pub const BOARD_NAME_BYTES_MAX: usize = 32;
+
+    /// Longest metadata of a score in bytes.
+    pub const SCORE_METADATA_BYTES_MAX: usize = 256;
+
+    /// Most scores on either side of a player's in one list around it.
+    pub const SCORES_AROUND_MAX: u32 = 50;
+
+    /// The best whom a leaderboard shows at a glance.
+    pub const BOARD_TOP: usize = 10;
+
+    /// Most leaderboards that one connection follows.
+    pub const BOARDS_FOLLOWED_MAX: usize = 16;
+
+    /// Most places in one page of a player's places, each of which may lead to another season.
+    pub const PLACES_MAX: u32 = 50;
+
     /// Longest e-mail address in bytes, as SMTP allows.
     pub const EMAIL_BYTES_MAX: usize = 254;
 

@@ -318,6 +318,18 @@ macro_rules! for_each_method {
             114 points::VoidPoints => points::Movement, Service, Caller, Write, Writes, key = Lasting;
             115 points::ListPointsDays => points::PointsDays, Admin, Caller, Read, Reads;
 
+            116 boards::ListBoards => boards::Boards, Player, Caller, Read, Reads;
+            117 boards::ListTopScores => boards::Scores, Player, Caller, Read, Reads;
+            118 boards::ListScoresAround => boards::Scores, Player, Caller, Read, Reads;
+            119 boards::ListFriendScores => boards::Scores, Player, Caller, Read, Reads;
+            120 boards::GetScore => boards::PlayerScore, Player, Caller, Read, Reads;
+            121 boards::ListPlaces => boards::Places, Player, Caller, Read, Reads;
+            122 boards::ListSeasons => boards::BoardSeasons, Player, Caller, Read, Reads;
+            123 boards::SubmitScore => boards::ScoreSubmitted, Service, Caller, Write, Writes;
+            124 boards::RemoveScore => system::Done, Service, Caller, Write, Writes;
+            125 boards::FollowBoard => boards::BoardStanding, Player, Caller, Read, Reads;
+            126 boards::UnfollowBoard => system::Done, Player, Caller, Free, Reads;
+
             130 items::ListItems => items::Items, Player, Caller, Read, Reads;
             131 items::ListInventory => items::Inventory, Player, Caller, Read, Reads;
             132 items::ListItemChanges => items::ItemChanges, Player, Caller, Read, Reads;

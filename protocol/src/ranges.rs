@@ -8,11 +8,13 @@ use std::any::Any;
 
 use crate::codes::Fault;
 use crate::limits::{
-    INTEGER_MAX, ITEM_COUNT_MAX, PAGE_ITEMS_MAX, RETENTION_MESSAGES_MAX, RETENTION_MS_MAX,
-    SLOW_MODE_MS_MAX, TIME_MS_MAX,
+    INTEGER_MAX, ITEM_COUNT_MAX, PAGE_ITEMS_MAX, PLACES_MAX, RETENTION_MESSAGES_MAX,
+    RETENTION_MS_MAX, SCORES_AROUND_MAX, SLOW_MODE_MS_MAX, TIME_MS_MAX,
 };
 use crate::methods::Method;
-use crate::types::{accounts, chat, friends, inbox, items, points, profile, rewards, system};
+use crate::types::{
+    accounts, boards, chat, friends, inbox, items, points, profile, rewards, system,
+};
 
 /// The range of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +189,13 @@ ranges! {
     items::GrantItem { count: 1..=ITEM_COUNT_MAX }
     items::TakeItem { count: 1..=ITEM_COUNT_MAX }
 
+    boards::ListBoards { limit: 1..=PAGE_ITEMS_MAX }
+    boards::ListTopScores { limit: 1..=PAGE_ITEMS_MAX }
+    boards::ListScoresAround { before: 0..=SCORES_AROUND_MAX, after: 0..=SCORES_AROUND_MAX }
+    boards::ListFriendScores { limit: 1..=PAGE_ITEMS_MAX }
+    boards::ListPlaces { limit: 1..=PLACES_MAX }
+    boards::ListSeasons { limit: 1..=PAGE_ITEMS_MAX }
+
     // Both ways.
     chat::Retention { age_ms: 1..=RETENTION_MS_MAX, messages: 1..=RETENTION_MESSAGES_MAX }
 
@@ -212,6 +221,10 @@ ranges! {
     chat::MessageDeleted { at: 0..=TIME_MS_MAX }
     chat::EphemeralSent { at: 0..=TIME_MS_MAX }
     points::Movement { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
+    boards::BoardSeason { starts_at: 0..=TIME_MS_MAX, ends_at: 0..=TIME_MS_MAX }
+    boards::ScoreEntry { at: 0..=TIME_MS_MAX }
+    boards::PlayerPlace { at: 0..=TIME_MS_MAX }
+    boards::PlayerScore { percentile: 0..=10_000u32 }
     items::OwnedItem { until: 0..=TIME_MS_MAX }
     items::ItemChange { at: 0..=TIME_MS_MAX }
     rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }

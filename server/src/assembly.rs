@@ -95,6 +95,8 @@ pub async fn start(
         masters: masters(config).await?,
         reset_delivery: reset_delivery(config)?,
         game: Arc::new(game(config)?),
+        // The store keeps them for one generation of keys, or nearly two.
+        keys_kept_ms: milliseconds(config.store.keys_kept).saturating_mul(2),
     };
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
         .await

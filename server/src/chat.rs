@@ -78,4 +78,4 @@ pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

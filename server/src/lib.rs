@@ -5,12 +5,13 @@
 //! - [`io_threads`]: the threads that serve connections;
 //! - [`transport`]: sockets; [`session`]: one connection, from hello to goodbye;
 //! - [`connections`]: who is connected, and what waits to be sent to them;
-//! - [`chat`]: rooms; [`players`]: what players keep; [`owners`]: who owns both;
+//! - [`boards`]: leaderboards; [`chat`]: rooms; [`players`]: what players keep; [`owners`]: who owns all of these;
 //! - [`services`]: the product's rules;
 //! - [`ops`]: health, metrics, logs.
 
 pub mod app;
 pub mod assembly;
+pub mod boards;
 pub mod chat;
 pub mod config;
 pub mod connections;

@@ -3,9 +3,11 @@
 //! - [`accounts`]: sign-in, sessions, passwords; [`profile`]: what players show of themselves;
 //! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
 //!   [`players_access`]: how all three reach players;
+//! - [`boards`]: who is where on leaderboards;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
+pub mod boards;
 pub mod friends;
 pub mod items;
 pub mod players_access;
@@ -25,6 +27,8 @@ use tokio::sync::mpsc;
 use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
+use self::boards::following::Following;
+use self::boards::{BoardService, closing};
 use self::friends::FriendService;
 use self::items::ItemsService;
 use self::players_access::PlayersAccess;
@@ -32,6 +36,8 @@ use self::points::{PointsService, audit};
 use self::presence::PresenceService;
 use self::profile::ProfileService;
 use self::rewards::RewardsService;
+use crate::boards::BoardOwners;
+use crate::boards::store::BoardStore;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
 use crate::chat::store::RoomStore;
 use crate::chat::{self, RoomOwners, retention};
@@ -60,6 +66,8 @@ pub struct Services {
     pub rewards: RewardsService,
     /// The owners of stocks, which answer players' entities as long as somebody holds them.
     pub stocks: StockOwners,
+    /// Leaderboards.
+    pub boards: Arc<BoardService>,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -90,6 +98,8 @@ pub struct ServicesConfig {
     pub reset_delivery: Option<Arc<dyn ResetDelivery>>,
     /// What the game's team writes about its game.
     pub game: Arc<Game>,
+    /// For how long results under keys are kept at most, in milliseconds.
+    pub keys_kept_ms: u64,
 }
 
 impl Services {
@@ -107,13 +117,13 @@ impl Services {
         let ids = room_ids(&store).await?;
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
+        let bounds = (config.shards, config.chat);
         let owners = Owned::start(
             &store,
             &player_store,
             io_threads,
-            config.shards,
-            config.chat,
-            ids.clone(),
+            bounds,
+            &ids,
             &config.game,
         );
         let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
@@ -121,24 +131,28 @@ impl Services {
         let access = PlayersAccess {
             store: player_store.clone(),
             owners: player_owners.clone(),
-            staff: owners.staff.clone(),
+            staff: owners.staff,
         };
         let (friends, profile) = friends_and_profiles(&access, &registry);
-        let accounts = AccountService::open(
-            Keys {
-                signing: Arc::clone(&store.auth_keys),
-                masters: config.masters,
-            },
-            Players::new(player_store.clone(), player_owners.clone()),
-            owners.staff,
-            config.reset_delivery,
-            config.accounts,
+        let accounts = open_accounts(
+            &store,
+            &access,
+            (config.masters, config.reset_delivery, config.accounts),
             now,
         )
         .await?;
-        let presence = PresenceService::new(registry.clone(), Arc::clone(&friends));
-        let presence = Arc::new(presence);
+        let presence = Arc::new(PresenceService::new(registry.clone(), friends.clone()));
         tokio::spawn(Arc::clone(&presence).run(owners.pairs));
+        let boards = start_boards(boards::Parts {
+            definitions: config.game.boards.clone(),
+            store: BoardStore::new(store.entities.clone()),
+            owners: owners.boards,
+            players: player_store.clone(),
+            staff: access.staff.clone(),
+            friends: friends.clone(),
+            following: owners.following,
+            keys_kept_ms: config.keys_kept_ms,
+        });
         tokio::spawn(audit::run(player_store.clone()));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         Ok(Self {
@@ -161,6 +175,7 @@ impl Services {
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
+            boards,
             presence,
             rooms,
             room_store,
@@ -168,6 +183,30 @@ impl Services {
             registry,
         })
     }
+}
+
+/// The service of accounts.
+async fn open_accounts(
+    store: &Ports,
+    players: &PlayersAccess,
+    (masters, reset_delivery, config): (Masters, Option<Arc<dyn ResetDelivery>>, AccountsConfig),
+    now: u64,
+) -> Result<AccountService, OpenError> {
+    let keys = Keys {
+        signing: Arc::clone(&store.auth_keys),
+        masters,
+    };
+    let staff = players.staff.clone();
+    let players = Players::new(players.store.clone(), players.owners.clone());
+    AccountService::open(keys, players, staff, reset_delivery, config, now).await
+}
+
+/// The service of leaderboards, and what it does on a clock.
+fn start_boards(parts: boards::Parts) -> Arc<BoardService> {
+    tokio::spawn(closing::run(parts.clone()));
+    let boards = Arc::new(BoardService::new(parts));
+    tokio::spawn(Arc::clone(&boards).tell_followers());
+    boards
 }
 
 /// The services of what players show, and of how they stand to each other.
@@ -193,6 +232,8 @@ struct Owned {
     players: PlayerOwners,
     staff: StaffOwner,
     stocks: StockOwners,
+    boards: BoardOwners,
+    following: Arc<Following>,
     registry: Arc<Registry>,
     /// Pairs of players whose friendship changed.
     pairs: mpsc::UnboundedReceiver<ChangedPair>,
@@ -204,9 +245,8 @@ impl Owned {
         store: &Ports,
         players: &PlayerStore,
         io_threads: &IoThreads,
-        shards: usize,
-        limits: ChatLimits,
-        ids: RoomIds,
+        (shards, limits): (usize, ChatLimits),
+        ids: &RoomIds,
         game: &Arc<Game>,
     ) -> Self {
         let entities = &store.entities;
@@ -223,19 +263,29 @@ impl Owned {
             players: players.clone(),
             routes: Arc::clone(&routes),
             notifier: registry.clone(),
-            direct_rooms: Arc::new(ids),
+            direct_rooms: Arc::new(ids.clone()),
             game: Arc::clone(game),
         };
         let players = players::start(io_threads, shards, &environment);
         let staff = staff::start(io_threads, &environment);
         let stocks = stock::start(io_threads, shards, &environment);
+        let following = Arc::new(Following::default());
+        let environment = crate::boards::Environment {
+            boards: BoardStore::new(Arc::clone(entities)),
+            definitions: Arc::clone(&game.boards),
+            routes: Arc::clone(&routes),
+            notifier: following.clone(),
+        };
+        let boards = crate::boards::start(io_threads, shards, &environment);
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
         let (announce_staff, announce_stocks) = (staff.announcer(), stocks.announcer());
+        let announce_boards = boards.announcer();
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
             announce_staff();
             announce_stocks();
+            announce_boards();
         }));
         assert!(is_first, "a store has one server");
         tokio::spawn(wake_senders(Arc::clone(entities), routes));
@@ -244,6 +294,8 @@ impl Owned {
             players,
             staff,
             stocks,
+            boards,
+            following,
             registry,
             pairs,
         }

@@ -53,18 +53,19 @@ pub struct Gap {
 }
 
 /// What an event replaces when its reader is slow: a newer one with the same key takes its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
     Keep,
     Replace(Key),
     Drop,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     kind: u16,
     stream: Option<Stream>,
     user: Option<UserId>,
+    board: Option<String>,
 }
 
 /// An event that [`Client::on`](crate::Client::on) can be asked for: every body in the protocol's table of events.
@@ -189,6 +190,7 @@ impl ServerEvent {
                     kind: self.kind(),
                     stream,
                     user,
+                    board: self.board().map(str::to_owned),
                 })
             }
         }
@@ -205,6 +207,14 @@ impl ServerEvent {
             Self::PlayerPresence(presence) => (None, Some(presence.presence.user)),
             Self::State { room, .. } => (Some(Stream::Room(*room)), None),
             _ => (None, None),
+        }
+    }
+
+    /// The leaderboard that it is about, if it is about one.
+    fn board(&self) -> Option<&str> {
+        match self {
+            Self::RankChanged(changed) => Some(&changed.standing.board),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{RoomId, UserId};
 use crate::types::accounts::Role;
 use crate::types::chat::MemberRole;
+use crate::types::rewards::Reward;
 
 /// One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all
 /// who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that
@@ -129,6 +130,22 @@ pub enum InboxEntry {
         user: UserId,
         /// How many.
         amount: u64,
+    },
+    /// A season of a leaderboard has ended, and the player is among the best whom it tells.
+    SeasonPlaced {
+        /// The leaderboard.
+        board: String,
+        /// Number of the season.
+        season: u64,
+        /// The place, from 1.
+        rank: u32,
+        /// Players who had a score.
+        count: u32,
+        /// The player's score.
+        score: i64,
+        /// What rules have given for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rewards: Vec<Reward>,
     },
     /// The player's role changed.
     RoleChanged {

@@ -4,7 +4,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::{
-    accounts, chat, friends, items, points, presence, profile, rewards, system,
+    accounts, boards, chat, friends, items, points, presence, profile, rewards, system,
 };
 
 use crate::kind::Kind;
@@ -154,6 +154,17 @@ texts! {
     points::PostPoints {}
     points::VoidPoints {}
     points::ListPointsDays {}
+    boards::ListBoards { after: Issued }
+    boards::ListTopScores { board: Issued }
+    boards::ListScoresAround { board: Issued }
+    boards::ListFriendScores { board: Issued }
+    boards::GetScore { board: Issued }
+    boards::ListPlaces { after: Issued }
+    boards::ListSeasons { board: Issued }
+    boards::SubmitScore { board: Issued, metadata: Metadata }
+    boards::RemoveScore { board: Issued, note: Note }
+    boards::FollowBoard { board: Issued }
+    boards::UnfollowBoard { board: Issued }
     items::ListItems { after: Issued }
     items::ListInventory { after: Issued }
     items::ListItemChanges { item: Issued }

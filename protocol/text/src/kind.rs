@@ -4,7 +4,7 @@ use pitturu_protocol::limits::{
     DEVICE_BYTES_MAX, EMAIL_BYTES_MAX, GUEST_SECRET_CHARS_MAX, GUEST_SECRET_CHARS_MIN,
     LANGUAGE_BYTES_MAX, NAME_BYTES_MAX, NAME_CHARS_MAX, NOTE_BYTES_MAX, PASSWORD_BYTES_MAX,
     PASSWORD_CHARS_MIN, REFERENCE_BYTES_MAX, ROOM_NAME_BYTES_MAX, ROOM_NAME_CHARS_MAX,
-    TEXT_BYTES_MAX,
+    SCORE_METADATA_BYTES_MAX, TEXT_BYTES_MAX,
 };
 
 use crate::characters::{check_line, check_lines, check_typed, count, shows_something};
@@ -46,6 +46,8 @@ kinds! {
     Query "query",
     /// A message: any text, as it was written.
     Message "message",
+    /// What a game keeps beside a score: any text, as it was written; empty for none.
+    Metadata "metadata",
     /// A few words that others read: a topic, a reason, a bio. May have several lines; empty for none.
     Note "note",
     /// [`reaction`].
@@ -87,7 +89,13 @@ impl Kind {
                     &format!("A message has at most {TEXT_BYTES_MAX} bytes."),
                 ));
             }
-            Self::Message | Self::Issued => return Ok(()),
+            Self::Metadata if text.len() > SCORE_METADATA_BYTES_MAX => {
+                return Err(Refusal::new(
+                    Rule::Long,
+                    &format!("Metadata has at most {SCORE_METADATA_BYTES_MAX} bytes."),
+                ));
+            }
+            Self::Message | Self::Metadata | Self::Issued => return Ok(()),
             Self::Username => Username::parse(text)?.shown,
             Self::ClaimedUsername => composed(text).into_owned(),
             Self::DisplayName => DISPLAY_NAME.settle(text)?,

@@ -37,8 +37,8 @@ const SERVER: Layered = Layered {
         &["transport", "ops"],
         &["session"],
         &["services"],
-        &["chat"],
-        // Rooms tell players what they keep.
+        // Rooms tell players what they keep, and seasons of leaderboards their places.
+        &["chat", "boards"],
         &["players"],
         &["owners"],
         &["connections"],

@@ -31,6 +31,7 @@ fn rules() -> Arc<BoardRules> {
         direction: Direction::Higher,
         reset: Reset::default(),
         entries_max: u32::MAX,
+        ..BoardRules::of(Operator::Best)
     })
 }
 

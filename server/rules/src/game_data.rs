@@ -14,16 +14,17 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use pitturu_protocol::limits::INTEGER_MAX;
+use pitturu_protocol::limits::{BOARD_NAME_BYTES_MAX, INTEGER_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::boards::BoardRules;
+use crate::boards::{BoardRules, Definitions};
 use crate::items::Catalogue;
 use crate::rewards::{Days, RewardsData};
 
 /// Most bytes of a name in the file: of a board, an item or a reward.
-pub const NAME_BYTES_MAX: usize = 32;
+pub const NAME_BYTES_MAX: usize = BOARD_NAME_BYTES_MAX;
 
 /// Most of each kind in the file.
 pub const NAMED_MAX: usize = 1_000;
@@ -48,6 +49,8 @@ pub struct Game {
     pub data: GameData,
     /// The days of rewards.
     pub days: Days,
+    /// The leaderboards.
+    pub boards: Arc<Definitions>,
 }
 
 impl Game {
@@ -57,8 +60,12 @@ impl Game {
     /// Everything that can't be followed, each with its place.
     pub fn of(data: GameData) -> Result<Self, Vec<GameDataError>> {
         let mistakes = data.mistakes();
-        match Days::of(&data.rewards.zone) {
-            Some(days) if mistakes.is_empty() => Ok(Self { data, days }),
+        match (Days::of(&data.rewards.zone), Definitions::new(&data.boards)) {
+            (Some(days), Ok(boards)) if mistakes.is_empty() => Ok(Self {
+                data,
+                days,
+                boards: Arc::new(boards),
+            }),
             _ => Err(mistakes),
         }
     }
@@ -138,7 +145,13 @@ impl GameData {
                 let is_known = self.boards.contains_key(&places.board);
                 unknown("on.places.board", is_known, "board among [boards]")
             });
-            for (field, mistake) in rule.mistake().into_iter().chain(item).chain(board) {
+            let untold = rule.places().and_then(|places| {
+                let told = self.boards.get(&places.board)?.places_told;
+                let mistake = format!("the board tells only {told} places: see places_told");
+                (places.to > told).then_some(("on.places.to", mistake))
+            });
+            let wrong = rule.mistake().into_iter();
+            for (field, mistake) in wrong.chain(item).chain(board).chain(untold) {
                 let place = format!("rewards.rules.{name}.{field}");
                 mistakes.push(GameDataError::new(place, mistake));
             }
@@ -153,12 +166,12 @@ fn check_names<'a>(
 ) {
     if names.len() > NAMED_MAX {
         let mistake = format!("{} are more than {NAMED_MAX}", names.len());
-        mistakes.push(GameDataError::new(section, mistake));
+        mistakes.push(GameDataError::new(section, &mistake));
     }
     for name in names.filter(|name| !is_name(name)) {
         let mistake =
             format!("a name is 1 to {NAME_BYTES_MAX} lower-case letters (a-z), digits, _ and -");
-        mistakes.push(GameDataError::new(format!("{section}.{name}"), mistake));
+        mistakes.push(GameDataError::new(format!("{section}.{name}"), &mistake));
     }
 }
 

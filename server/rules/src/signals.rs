@@ -1,5 +1,6 @@
 //! What one entity tells another.
 
+use crate::boards::{Placement, SeasonOf};
 use crate::friends::FriendSignal;
 use crate::items::ItemsSignal;
 use crate::points::PointsSignal;
@@ -31,6 +32,8 @@ pub enum PlayerSignal {
     Friend(FriendSignal),
     /// From another player's books.
     Points(PointsSignal),
+    /// From a leaderboard whose season has ended: the player's place.
+    Placed(Placement),
     /// From the stock of an item.
     Items(ItemsSignal),
     /// From a match: the player has played it.
@@ -79,6 +82,25 @@ pub enum RoomSignal {
     Blocked,
     /// The sender no longer does.
     Unblocked,
+}
+
+/// What a season of a leaderboard is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoardSignal {
+    /// A player has reached a score. The sender picks the season by `at`; one that is closed passes it on to the next.
+    Score {
+        /// The season that is told.
+        of: SeasonOf,
+        /// The player.
+        player: UserId,
+        /// The score.
+        score: i64,
+        /// What the game wants to show with it; empty for nothing.
+        metadata: String,
+        /// When, in milliseconds since 1970.
+        at: u64,
+    },
 }
 
 /// What who keeps roles is told by players.

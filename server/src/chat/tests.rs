@@ -52,7 +52,7 @@ fn connection(number: usize) -> Arc<Connection> {
     connection_of(USER, number)
 }
 
-fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
+pub(crate) fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
     let mut id = [0; 10];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let peer = Peer {

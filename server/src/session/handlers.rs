@@ -10,6 +10,10 @@ use pitturu_protocol::types::accounts::{
     ChangePassword, GetAccount, IssuePasswordReset, ListSessions, Logout, LogoutEverywhere,
     RequestPasswordReset, ResetPassword, RevokeSession, SetRole, UpgradeGuest,
 };
+use pitturu_protocol::types::boards::{
+    BoardStanding, FollowBoard, GetScore, ListBoards, ListFriendScores, ListPlaces,
+    ListScoresAround, ListSeasons, ListTopScores, RemoveScore, SubmitScore, UnfollowBoard,
+};
 use pitturu_protocol::types::chat::{
     CreateRoom, EnterRoom, ListMyRooms, ListRooms, MyRooms, OpenDirect, OpenRoom, RoomView, Rooms,
     SearchRooms,
@@ -118,6 +122,33 @@ served_by!(points:
     list_days ListPointsDays,
 );
 
+served_by!(boards:
+    list_boards ListBoards,
+    top ListTopScores,
+    around ListScoresAround,
+    of_friends ListFriendScores,
+    score GetScore,
+    places ListPlaces,
+    seasons ListSeasons,
+    submit SubmitScore,
+    remove RemoveScore,
+);
+
+impl Handle<FollowBoard> for Services {
+    async fn handle(&self, call: &Call, request: FollowBoard) -> Result<BoardStanding, Fault> {
+        self.boards
+            .follow(&call.caller, &call.connection, request)
+            .await
+    }
+}
+
+impl Handle<UnfollowBoard> for Services {
+    const AT_ONCE: bool = true;
+
+    async fn handle(&self, call: &Call, request: UnfollowBoard) -> Result<Done, Fault> {
+        self.boards.unfollow(&call.connection, &request)
+    }
+}
 served_by!(items:
     list_items ListItems,
     list_inventory ListInventory,

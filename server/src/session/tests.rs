@@ -4,6 +4,7 @@
 //! client goes on.
 
 mod blocks;
+mod boards;
 mod clock;
 mod cut;
 mod documented;

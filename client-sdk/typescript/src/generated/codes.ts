@@ -51,6 +51,8 @@ export type CodeName =
   | 'not_enough_points'
   | 'movement_not_found'
   | 'not_pending'
+  | 'board_not_found'
+  | 'board_full'
   | 'item_not_found'
   | 'not_for_sale'
   | 'price_changed'
@@ -138,6 +140,10 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   movement_not_found: { number: 81, retry: 'never', advice: "The player's books have no such movement, or it is of another kind." },
   /** Nothing is pending under this number: it was posted or voided, or its time is over. */
   not_pending: { number: 82, retry: 'never', advice: "Nothing is pending under this number: it was posted or voided, or its time is over." },
+  /** The game has no such leaderboard, or `field` is `season` and it has no such season. */
+  board_not_found: { number: 84, retry: 'never', advice: "The game has no such leaderboard, or `field` is `season` and it has no such season." },
+  /** The leaderboard has as many players as it may, and this one is not among them. */
+  board_full: { number: 85, retry: 'never', advice: "The leaderboard has as many players as it may, and this one is not among them." },
   /** The game has no such item. */
   item_not_found: { number: 96, retry: 'never', advice: "The game has no such item." },
   /** The item can't be bought. */

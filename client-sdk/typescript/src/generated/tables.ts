@@ -146,6 +146,28 @@ export interface Methods {
   VoidPoints: { request: types.VoidPoints; reply: types.Movement };
   /** What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page. */
   ListPointsDays: { request: types.ListPointsDays; reply: types.PointsDays };
+  /** The game's leaderboards, in the order of their names. */
+  ListBoards: { request: types.ListBoards; reply: types.Boards };
+  /** The best of a season, the best first. */
+  ListTopScores: { request: types.ListTopScores; reply: types.Scores };
+  /** A player's score with those next to it, the best first. Refused with `not_found` if the player has none. */
+  ListScoresAround: { request: types.ListScoresAround; reply: types.Scores };
+  /** The scores of the caller and the caller's friends, the best first. Their ranks are those among all players. */
+  ListFriendScores: { request: types.ListFriendScores; reply: types.Scores };
+  /** A player's score and place. Refused with `not_found` if the player has none. */
+  GetScore: { request: types.GetScore; reply: types.PlayerScore };
+  /** Where a player stands on all leaderboards of the game. A page looks through at most 500 of the player's scores, so that it may have fewer than asked for, or none, though there are more. */
+  ListPlaces: { request: types.ListPlaces; reply: types.Places };
+  /** The seasons of a leaderboard in which there are scores, the newest first. */
+  ListSeasons: { request: types.ListSeasons; reply: types.BoardSeasons };
+  /** Submits a player's score of this moment. It counts in one season: a repetition under the same key gets the first result, also when a season has begun in between. */
+  SubmitScore: { request: types.SubmitScore; reply: types.ScoreSubmitted };
+  /** Takes a player's score off a leaderboard. Refused with `not_found` if the player has none. */
+  RemoveScore: { request: types.RemoveScore; reply: types.Done };
+  /** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again. At most 16 leaderboards on one connection. */
+  FollowBoard: { request: types.FollowBoard; reply: types.BoardStanding };
+  /** Ends what `FollowBoard` began. */
+  UnfollowBoard: { request: types.UnfollowBoard; reply: types.Done };
   /** The catalogue, in the order of the names. */
   ListItems: { request: types.ListItems; reply: types.Items };
   /** What a player owns, in the order of the names. */
@@ -192,6 +214,8 @@ export interface Events {
   PlayerPresence: types.PlayerPresence;
   /** The player's points have moved: what the wallet has now, on every connection of the player. */
   WalletChanged: types.WalletChanged;
+  /** Something has changed on a followed leaderboard: its season, how many are on it, the best ten, or the player's own place. Comes at most four times a second. */
+  RankChanged: types.RankChanged;
   /** What the player owns has changed, on every connection of the player. A slow connection gets the newest: whoever has to know each change reads from the number that they hold by `ListItemChanges`. */
   InventoryChanged: types.InventoryChanged;
   /** A player is writing. Fades after five seconds without another. */
@@ -357,6 +381,17 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   PostPoints: { number: 113, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   VoidPoints: { number: 114, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'Movement' },
   ListPointsDays: { number: 115, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsDays' },
+  ListBoards: { number: 116, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Boards' },
+  ListTopScores: { number: 117, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Scores' },
+  ListScoresAround: { number: 118, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Scores' },
+  ListFriendScores: { number: 119, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Scores' },
+  GetScore: { number: 120, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayerScore' },
+  ListPlaces: { number: 121, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Places' },
+  ListSeasons: { number: 122, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'BoardSeasons' },
+  SubmitScore: { number: 123, access: 'service', place: 'caller', rate: 'write', effect: 'writes', reply: 'ScoreSubmitted' },
+  RemoveScore: { number: 124, access: 'service', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  FollowBoard: { number: 125, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'BoardStanding' },
+  UnfollowBoard: { number: 126, access: 'player', place: 'caller', rate: 'free', effect: 'reads', reply: 'Done' },
   ListItems: { number: 130, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Items' },
   ListInventory: { number: 131, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Inventory' },
   ListItemChanges: { number: 132, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'ItemChanges' },
@@ -404,6 +439,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   RoomPresence: { number: 20, delivery: 'latest' },
   PlayerPresence: { number: 21, delivery: 'latest' },
   WalletChanged: { number: 22, delivery: 'latest' },
+  RankChanged: { number: 23, delivery: 'latest' },
   InventoryChanged: { number: 30, delivery: 'latest' },
   TypingStarted: { number: 32, delivery: 'volatile' },
   EphemeralSent: { number: 33, delivery: 'volatile' },
@@ -423,6 +459,7 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [20, 'RoomPresence'],
   [21, 'PlayerPresence'],
   [22, 'WalletChanged'],
+  [23, 'RankChanged'],
   [30, 'InventoryChanged'],
   [32, 'TypingStarted'],
   [33, 'EphemeralSent'],

@@ -76,6 +76,82 @@ export interface BlockPlayer {
   user: UserId;
 }
 
+/** Which scores are better. */
+export type BoardDirection =
+  /** Higher ones: points. */
+  | 'higher'
+  /** Lower ones: times. */
+  | 'lower';
+
+/** One leaderboard. */
+export interface BoardInfo {
+  /** Its name. */
+  board: string;
+  /** What a submitted score does. */
+  operator: BoardOperator;
+  /** Which scores are better. */
+  direction: BoardDirection;
+  /** Most players of a season. */
+  entries_max: number;
+  /** How many of the best find their place in the inbox when a season has ended. */
+  places_told: number;
+  /** The running season. */
+  season: BoardSeason;
+}
+
+/** What a submitted score does to the player's score of the season. */
+export type BoardOperator =
+  /** The better one stays. */
+  | 'best'
+  /** The submitted one stays. */
+  | 'latest'
+  /** They are added. */
+  | 'sum';
+
+/** One season of a leaderboard. */
+export interface BoardSeason {
+  /** Its number. */
+  number: number;
+  /** Its first millisecond. */
+  starts_at: number;
+  /** The first millisecond of the next one; absent if no reset follows. */
+  ends_at?: number | undefined;
+  /** Players who have a score. */
+  count: number;
+  /** Whether it takes no more scores. */
+  ended: boolean;
+}
+
+/** Reply to `ListSeasons`. */
+export interface BoardSeasons {
+  /** Seasons. */
+  seasons: BoardSeason[];
+  /** Whether older ones follow. */
+  more: boolean;
+}
+
+/** What a leaderboard shows at a glance. Reply to `FollowBoard`. */
+export interface BoardStanding {
+  /** The leaderboard. */
+  board: string;
+  /** Number of the running season. */
+  season: number;
+  /** Players who have a score. */
+  count: number;
+  /** The best ten. */
+  top: ScoreEntry[];
+  /** The player's own score, if there is one. */
+  own?: ScoreEntry | undefined;
+}
+
+/** Reply to `ListBoards`. */
+export interface Boards {
+  /** Leaderboards. */
+  boards: BoardInfo[];
+  /** Whether more follow. */
+  more: boolean;
+}
+
 /** The caller buys an item with points: the points and the item change hands at once, or neither. The key is the purchase's id: a purchase that came to nothing because the item was sold out comes to nothing under the same key again. */
 export interface BuyItem {
   /** The item. */
@@ -231,6 +307,12 @@ export interface FindPlayer {
   username: string;
 }
 
+/** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again. At most 16 leaderboards on one connection. */
+export interface FollowBoard {
+  /** The leaderboard. */
+  board: string;
+}
+
 /** One player in the caller's list. */
 export interface Friend {
   /** The other player. */
@@ -287,6 +369,16 @@ export interface GetProfiles {
 
 /** What the rules have for the caller today, or, for services and admins, for another player. */
 export interface GetRewards {
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+}
+
+/** A player's score and place. Refused with `not_found` if the player has none. */
+export interface GetScore {
+  /** The leaderboard. */
+  board: string;
+  /** The season; the running one when absent. */
+  season?: number | undefined;
   /** The player; the caller when absent. */
   user?: UserId | undefined;
 }
@@ -433,6 +525,8 @@ export type InboxEntry =
   | { kind: 'points_received'; user: UserId; amount: number; note?: string | undefined }
   /** Points that the player gave came back: the other could not take them. */
   | { kind: 'points_returned'; user: UserId; amount: number }
+  /** A season of a leaderboard has ended, and the player is among the best whom it tells. */
+  | { kind: 'season_placed'; board: string; season: number; rank: number; count: number; score: number; rewards?: Reward[] | undefined }
   /** The player's role changed. */
   | { kind: 'role_changed'; role: Role }
   /** An entry of a newer server. */
@@ -588,6 +682,26 @@ export interface ListBans {
   limit?: number | undefined;
 }
 
+/** The game's leaderboards, in the order of their names. */
+export interface ListBoards {
+  /** Only those behind this name. */
+  after?: string | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
+/** The scores of the caller and the caller's friends, the best first. Their ranks are those among all players. */
+export interface ListFriendScores {
+  /** The leaderboard. */
+  board: string;
+  /** The season; the running one when absent. */
+  season?: number | undefined;
+  /** How many of the best to leave out; none when absent. */
+  offset?: number | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
 /** The caller's friends, requests and blocks. */
 export interface ListFriends {
   /** Only those in this state. */
@@ -666,6 +780,18 @@ export interface ListMyRooms {
   limit?: number | undefined;
 }
 
+/** Where a player stands on all leaderboards of the game. A page looks through at most 500 of the player's scores, so that it may have fewer than asked for, or none, though there are more. */
+export interface ListPlaces {
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+  /** True for seasons that have ended, too; only running ones otherwise. */
+  ended?: boolean | undefined;
+  /** `next` of the page before; absent for the first. */
+  after?: string | undefined;
+  /** At most 50; 20 when absent. From 1 to 50. */
+  limit?: number | undefined;
+}
+
 /** What moved on one day, over all players. It reads what each player who moved points on that day has of it, page by page. */
 export interface ListPointsDays {
   /** The day, in days since 1970-01-01 UTC. */
@@ -694,8 +820,44 @@ export interface ListRooms {
   limit?: number | undefined;
 }
 
+/** A player's score with those next to it, the best first. Refused with `not_found` if the player has none. */
+export interface ListScoresAround {
+  /** The leaderboard. */
+  board: string;
+  /** The season; the running one when absent. */
+  season?: number | undefined;
+  /** The player; the caller when absent. */
+  user?: UserId | undefined;
+  /** How many better ones, at most 50; 5 when absent. From 0 to 50. */
+  before?: number | undefined;
+  /** How many worse ones, at most 50; 5 when absent. From 0 to 50. */
+  after?: number | undefined;
+}
+
+/** The seasons of a leaderboard in which there are scores, the newest first. */
+export interface ListSeasons {
+  /** The leaderboard. */
+  board: string;
+  /** Only those before this number. */
+  before?: number | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
+
 /** The sessions of the account. */
 export type ListSessions = Record<string, never>;
+
+/** The best of a season, the best first. */
+export interface ListTopScores {
+  /** The leaderboard. */
+  board: string;
+  /** The season; the running one when absent. */
+  season?: number | undefined;
+  /** How many of the best to leave out; none when absent. */
+  offset?: number | undefined;
+  /** At most 200; 50 when absent. From 1 to 200. */
+  limit?: number | undefined;
+}
 
 /** Signs in with name and password. */
 export interface Login {
@@ -975,6 +1137,14 @@ export interface PasswordReset {
   expires_at: number;
 }
 
+/** Reply to `ListPlaces`. */
+export interface Places {
+  /** In the order of leaderboards, of one the newest season first. */
+  places: PlayerPlace[];
+  /** Position for the next page; absent on the last. */
+  next?: string | undefined;
+}
+
 /** How a player came out of a game. */
 export type PlayOutcome =
   /** Played it, whatever came out. */
@@ -994,10 +1164,38 @@ export interface PlayRecorded {
   rewards: Reward[];
 }
 
+/** A player's place in one season. */
+export interface PlayerPlace {
+  /** The leaderboard. */
+  board: string;
+  /** The season. */
+  season: BoardSeason;
+  /** The place, from 1. */
+  rank: number;
+  /** The score. */
+  score: number;
+  /** When it was reached. */
+  at: number;
+}
+
 /** A friend's presence changed. Key: the player. */
 export interface PlayerPresence {
   /** What it is now. */
   presence: Presence;
+}
+
+/** Reply to `GetScore`. */
+export interface PlayerScore {
+  /** Number of the season. */
+  season: number;
+  /** Score and place. */
+  entry: ScoreEntry;
+  /** How many of all players are behind, in hundredths of a percent, rounded down. From 0 to 10000. */
+  percentile: number;
+  /** Players who have a score in the season. */
+  count: number;
+  /** Who submitted the score, for services and admins; absent if the server's own rules did. */
+  by?: UserId | undefined;
 }
 
 /** An account of a player's books. What the wallet gains, one of the others gives, and the other way round. */
@@ -1116,6 +1314,12 @@ export interface Purchased {
   points: number;
   /** What the wallet had after it. */
   balance: number;
+}
+
+/** Something has changed on a followed leaderboard: its season, how many are on it, the best ten, or the player's own place. Comes at most four times a second. */
+export interface RankChanged {
+  /** What it shows now. */
+  standing: BoardStanding;
 }
 
 /** Adds or takes back the caller's reaction to a message. A message has at most 32 different ones, of which one player has at most 5. */
@@ -1254,6 +1458,18 @@ export interface Register {
 export interface RemoveFriend {
   /** The other player. */
   user: UserId;
+}
+
+/** Takes a player's score off a leaderboard. Refused with `not_found` if the player has none. */
+export interface RemoveScore {
+  /** The leaderboard. */
+  board: string;
+  /** The season; the running one when absent. */
+  season?: number | undefined;
+  /** The player. */
+  user: UserId;
+  /** Why, for the server's log, at most 512 bytes. */
+  note: string;
 }
 
 /** Asks for friendship. When the other has already asked, both are friends; also when two requests cross, a moment after the replies, which say `requested` then. What the other can't take after all (a block, a full list) ends with `friend_removed` in the caller's inbox. */
@@ -1494,6 +1710,48 @@ export interface Rooms {
   next?: string | undefined;
 }
 
+/** A player's score and place. */
+export interface ScoreEntry {
+  /** The player. */
+  user: UserId;
+  /** Their display name; empty if there is no such player any more. */
+  name: string;
+  /** The place, from 1. No two players share one: of equal scores the earlier is before the later. */
+  rank: number;
+  /** The score, within ±(2^53 − 1). */
+  score: number;
+  /** When it was reached. */
+  at: number;
+  /** What was submitted with it. */
+  metadata?: string | undefined;
+}
+
+/** Reply to `SubmitScore`. */
+export interface ScoreSubmitted {
+  /** Number of the season in which it counts. */
+  season: number;
+  /** The player's score of the season now. */
+  score: number;
+  /** Its place, from 1. */
+  rank: number;
+  /** The place before; absent if the player had none. */
+  rank_before?: number | undefined;
+  /** Whether the submitted score has changed anything. */
+  changed: boolean;
+}
+
+/** Some scores of a season. */
+export interface Scores {
+  /** Number of the season. */
+  season: number;
+  /** Players who have a score in it. */
+  count: number;
+  /** The best first. */
+  entries: ScoreEntry[];
+  /** Whether more follow of what was asked for. */
+  more: boolean;
+}
+
 /** Public rooms whose name has each part of the query that stands between blanks: its words follow each other there, and the last may be only begun. Without regard to case and width. */
 export interface SearchRooms {
   /** 1 to 64 characters. */
@@ -1646,6 +1904,18 @@ export interface StreamPosition {
   live: boolean;
 }
 
+/** Submits a player's score of this moment. It counts in one season: a repetition under the same key gets the first result, also when a season has begun in between. */
+export interface SubmitScore {
+  /** The leaderboard. */
+  board: string;
+  /** The player. */
+  user: UserId;
+  /** The score, within ±(2^53 − 1). */
+  score: number;
+  /** What the game wants to show with it, at most 256 bytes. It stays as it was written. */
+  metadata?: string | undefined;
+}
+
 /** Takes an item from a player. What is left for sale stays the same, and no points come back: see `RefundPoints`(super::points::RefundPoints). */
 export interface TakeItem {
   /** The player. */
@@ -1686,6 +1956,12 @@ export interface UnbanMember {
 export interface UnblockPlayer {
   /** The other player. */
   user: UserId;
+}
+
+/** Ends what `FollowBoard` began. */
+export interface UnfollowBoard {
+  /** The leaderboard. */
+  board: string;
 }
 
 /** Changes the caller's own profile. Absent fields stay as they are, an empty text clears. */

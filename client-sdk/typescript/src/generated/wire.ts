@@ -108,6 +108,18 @@ export const LIMITS = {
   ITEM_COUNT_MAX: 1000000,
   /** Longest reference of a movement of points in bytes. */
   REFERENCE_BYTES_MAX: 128,
+  /** Longest name of a leaderboard in bytes. */
+  BOARD_NAME_BYTES_MAX: 32,
+  /** Longest metadata of a score in bytes. */
+  SCORE_METADATA_BYTES_MAX: 256,
+  /** Most scores on either side of a player's in one list around it. */
+  SCORES_AROUND_MAX: 50,
+  /** The best whom a leaderboard shows at a glance. */
+  BOARD_TOP: 10,
+  /** Most leaderboards that one connection follows. */
+  BOARDS_FOLLOWED_MAX: 16,
+  /** Most places in one page of a player's places, each of which may lead to another season. */
+  PLACES_MAX: 50,
   /** Longest e-mail address in bytes, as SMTP allows. */
   EMAIL_BYTES_MAX: 254,
   /** Longest language tag in bytes: language, script, region and one variant. */

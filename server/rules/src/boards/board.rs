@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::SCORE_METADATA_BYTES_MAX;
 
 use super::entries::{Entries, Kept, U48_MAX};
 use super::rules::{BoardRules, Direction, Operator};
@@ -12,7 +13,7 @@ use super::slots::SlotList;
 pub const SCORE_MAX: i64 = (1 << 53) - 1;
 
 /// Most bytes of an entry's metadata.
-pub const METADATA_BYTES_MAX: usize = 256;
+pub const METADATA_BYTES_MAX: usize = SCORE_METADATA_BYTES_MAX;
 
 /// A player's entry. What is stored of it, and what [`Board::load`] takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,13 +133,21 @@ impl Board {
         rows: impl IntoIterator<Item = Entry<'a>>,
         last_number: u64,
     ) -> Result<Self, LoadError> {
-        let mut board = Self::new(rules);
-        board.last_number = last_number;
         let rows = rows.into_iter();
-        let mut by_player = Vec::with_capacity(rows.size_hint().0);
+        let mut loader = BoardLoader::new(rules);
+        loader.by_player.reserve(rows.size_hint().0);
         for row in rows {
-            by_player.push((row.player, board.take_row(&row)?));
+            if row.number > last_number {
+                return Err(LoadError::Number(row.player));
+            }
+            loader.add(&row)?;
         }
+        let mut board = loader.finish()?;
+        board.last_number = last_number;
+        Ok(board)
+    }
+
+    fn indexed(mut board: Self, mut by_player: Vec<(UserId, u32)>) -> Result<Self, LoadError> {
         by_player.sort_unstable();
         if let Some(pair) = by_player.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(LoadError::SamePlayer(pair[0].0));
@@ -167,7 +176,7 @@ impl Board {
         if row.metadata.len() > METADATA_BYTES_MAX {
             return Err(LoadError::MetadataSize(player));
         }
-        if row.number == 0 || row.number > self.last_number.min(U48_MAX) {
+        if row.number == 0 || row.number > U48_MAX {
             return Err(LoadError::Number(player));
         }
         let slot = self.entries.add(&Kept {
@@ -177,6 +186,7 @@ impl Board {
             at: row.at.min(U48_MAX),
         });
         self.entries.set_metadata(slot, row.metadata);
+        self.last_number = self.last_number.max(row.number);
         if slot < 1 << 31 {
             Ok(slot)
         } else {
@@ -329,6 +339,41 @@ impl Board {
         self.by_player.check(|slot| self.entries.player(slot));
         self.by_rank.check(|slot| self.rank_key_of(slot));
         assert_eq!(self.by_player.len(), self.by_rank.len());
+    }
+}
+
+/// Takes the rows of a season one by one, so that nobody has to hold them all.
+#[derive(Debug)]
+pub struct BoardLoader {
+    board: Board,
+    by_player: Vec<(UserId, u32)>,
+}
+
+impl BoardLoader {
+    /// A season by these rules, without rows yet.
+    pub fn new(rules: Arc<BoardRules>) -> Self {
+        Self {
+            board: Board::new(rules),
+            by_player: Vec::new(),
+        }
+    }
+
+    /// Takes a row. They come in any order; the quickest is that of players.
+    ///
+    /// # Errors
+    /// It could not have been stored.
+    pub fn add(&mut self, row: &Entry<'_>) -> Result<(), LoadError> {
+        self.by_player.push((row.player, self.board.take_row(row)?));
+        Ok(())
+    }
+
+    /// The season with these rows. Its last number is the greatest of theirs: that of what was removed since may be given again,
+    /// for nobody is compared with it.
+    ///
+    /// # Errors
+    /// Two rows can't both have been stored.
+    pub fn finish(self) -> Result<Board, LoadError> {
+        Board::indexed(self.board, self.by_player)
     }
 }
 

@@ -1,11 +1,22 @@
 //! What an operator writes about a leaderboard.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::seasons::Seasons;
 
 /// Most players of a season, unless the operator says otherwise: about 380 MB of memory.
 pub const ENTRIES_MAX_DEFAULT: u32 = 10_000_000;
+
+/// Seasons that have ended and are kept, unless the operator says otherwise.
+pub const SEASONS_KEPT_DEFAULT: u32 = 12;
+
+/// Most seasons that have ended and are kept.
+pub const SEASONS_KEPT_MAX: u32 = 1_000;
+
+/// Most players who find their place in their inbox.
+pub const PLACES_TOLD_MAX: u32 = 10_000;
 
 /// Most months from one reset to the next.
 pub const RESET_MONTHS_MAX: u32 = 120;
@@ -34,6 +45,16 @@ pub struct BoardRules {
     /// Most players of a season, 1 to 2^31; the score of another one is refused.
     #[serde(default = "entries_max_default")]
     pub entries_max: u32,
+    /// Seasons that have ended and are kept, 0 to [`SEASONS_KEPT_MAX`]; older ones are removed.
+    #[serde(default = "seasons_kept_default")]
+    pub seasons_kept: u32,
+    /// How many of the best find their place in their inbox when a season has ended, 0 to [`PLACES_TOLD_MAX`].
+    #[serde(default)]
+    pub places_told: u32,
+}
+
+const fn seasons_kept_default() -> u32 {
+    SEASONS_KEPT_DEFAULT
 }
 
 const fn entries_max_default() -> u32 {
@@ -167,31 +188,54 @@ pub enum RulesMistake {
     #[error("{0:?} is not after the date before it")]
     Order(String),
     /// A number outside its range.
-    #[error("{value} is not within 1 to {most}")]
+    #[error("{value} is not within {least} to {most}")]
     Range {
         /// What it is.
         value: u64,
+        /// The least that it may be.
+        least: u64,
         /// The greatest that it may be.
         most: u64,
     },
 }
 
 impl BoardRules {
+    /// The rules of a file that says no more than the operator.
+    pub const fn of(operator: Operator) -> Self {
+        Self {
+            operator,
+            direction: Direction::Higher,
+            reset: Reset::Never {},
+            entries_max: ENTRIES_MAX_DEFAULT,
+            seasons_kept: SEASONS_KEPT_DEFAULT,
+            places_told: 0,
+        }
+    }
+
     /// The seasons of these rules, if they can be followed.
     pub fn check(&self) -> Result<Seasons, RulesError> {
-        const SLOTS: u64 = 1 << 31;
-        range("entries_max", u64::from(self.entries_max), SLOTS)?;
+        const SLOTS: u32 = 1 << 31;
+        range("entries_max", self.entries_max, 1..=SLOTS)?;
+        range("seasons_kept", self.seasons_kept, 0..=SEASONS_KEPT_MAX)?;
+        range("places_told", self.places_told, 0..=PLACES_TOLD_MAX)?;
         Seasons::new(&self.reset)
     }
 }
 
-/// Refuses a number that is not within 1 and `most`.
-pub(super) fn range(field: &'static str, value: u64, most: u64) -> Result<(), RulesError> {
-    if (1..=most).contains(&value) {
+/// Refuses a number that is not within its range.
+pub(super) fn range<N: Copy + Into<u64>>(
+    field: &'static str,
+    value: N,
+    within: RangeInclusive<N>,
+) -> Result<(), RulesError> {
+    let (value, least, most) = (
+        value.into(),
+        (*within.start()).into(),
+        (*within.end()).into(),
+    );
+    if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(RulesError {
-        field,
-        mistake: RulesMistake::Range { value, most },
-    })
+    let mistake = RulesMistake::Range { value, least, most };
+    Err(RulesError { field, mistake })
 }

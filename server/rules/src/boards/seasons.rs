@@ -6,6 +6,7 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::rules::{
     RESET_DATES_MAX, RESET_MONTHS_MAX, Reset, RulesError, RulesMistake, Weekday, range,
@@ -15,13 +16,16 @@ use super::rules::{
 const LAST_RESET_MS: u64 = 253_370_764_800_000;
 
 /// A season: the scores of a board from one reset to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Season {
     /// Its number: that of the season before it, and one.
+    #[serde(rename = "n")]
     pub number: u64,
     /// Its first millisecond, since 1970.
+    #[serde(rename = "f")]
     pub starts_at: u64,
     /// The first millisecond of the next one, since 1970; none if no reset follows.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<u64>,
 }
 
@@ -75,7 +79,7 @@ impl Seasons {
                 at,
                 zone,
             } => {
-                range("reset.months", (*months).into(), RESET_MONTHS_MAX.into())?;
+                range("reset.months", *months, 1..=RESET_MONTHS_MAX)?;
                 let mut seasons = Self::without_resets(at, zone)?;
                 let (first, _) = seasons.reset_of("reset.from", from)?;
                 let months = i64::from(*months);
@@ -83,7 +87,11 @@ impl Seasons {
                 Ok(seasons)
             }
             Reset::Dates { dates, at, zone } => {
-                range("reset.dates", dates.len() as u64, RESET_DATES_MAX as u64)?;
+                range(
+                    "reset.dates",
+                    dates.len() as u64,
+                    1..=RESET_DATES_MAX as u64,
+                )?;
                 let mut seasons = Self::without_resets(at, zone)?;
                 let mut instants = Vec::new();
                 for date in dates {

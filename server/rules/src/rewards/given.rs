@@ -92,13 +92,19 @@ impl Given<'_> {
     }
 
     /// Gives what there is for a place on a board.
-    pub fn place(&mut self, commit: &ItemsCommit<'_>, board: &str, rank: u32) -> Vec<Reward> {
+    pub fn place(
+        &mut self,
+        commit: &ItemsCommit<'_>,
+        board: &str,
+        season: u64,
+        rank: u32,
+    ) -> Vec<Reward> {
         let rules = self.data.rules.iter();
         let met = rules.filter(|(_, rule)| {
             let places = rule.places();
             places.is_some_and(|it| it.board == board && (it.from..=it.to).contains(&rank))
         });
-        let note = format!("{board} #{rank}");
+        let note = format!("{board}, season {season}: place {rank}");
         let mut rewards = Vec::new();
         for (name, rule) in met {
             rewards.extend(self.give(commit, (name, rule), rule.points, &note));

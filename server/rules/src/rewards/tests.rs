@@ -160,6 +160,7 @@ fn places_give_what_is_theirs() {
     let text = "
         [boards.weekly]
         operator = 'best'
+        places_told = 10
         [items.crown]
         most = 1
         [rewards.rules.best]
@@ -173,7 +174,7 @@ fn places_give_what_is_theirs() {
     let mut player = Player::of(text);
     let commit = ItemsCommit::default();
     let mut place =
-        |board: &str, rank| player.with(|given, _, _| given.place(&commit, board, rank));
+        |board: &str, rank| player.with(|given, _, _| given.place(&commit, board, 7, rank));
     let crown = Reward {
         rule: "best".to_owned(),
         points: 100,
@@ -220,9 +221,14 @@ fn rules_that_cannot_be_followed_are_refused_with_their_place() {
             "on = { places = { board = 'a', from = 0, to = 1 } }\npoints = 1",
             "on.places",
         ),
+        (
+            "on = { places = { board = 'a', from = 1, to = 10 } }\npoints = 1",
+            "on.places.to",
+        ),
     ];
     for (text, field) in wrong {
-        let text = format!("[boards.a]\noperator = 'sum'\n[rewards.rules.r]\n{text}");
+        let text =
+            format!("[boards.a]\noperator = 'sum'\nplaces_told = 9\n[rewards.rules.r]\n{text}");
         let data: GameData = toml::from_str(&text).unwrap();
         let mistakes = Game::of(data).expect_err("it can't be followed");
         let places: Vec<&str> = mistakes.iter().map(|it| it.place.as_str()).collect();

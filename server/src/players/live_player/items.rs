@@ -1,12 +1,15 @@
 //! Items, and what rules give.
 
 use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::items::ItemReason;
 use pitturu_protocol::types::rewards::PlayRecorded;
+use pitturu_rules::boards::Placement;
 use pitturu_rules::items::inventory::ItemChanged;
 use pitturu_rules::items::orders::Purchase;
 use pitturu_rules::items::{ItemRefusal, ItemsCommit, ItemsSignal};
 use pitturu_rules::rewards::{Given, Play};
+use pitturu_store::clock::now_ms;
 
 use super::super::command::{ItemsAsk, ItemsWish};
 use super::{Effects, Player, encoded};
@@ -70,17 +73,9 @@ impl Player {
         play: &Play,
         effects: &mut Effects,
     ) -> PlayRecorded {
-        let days = &self.game.days;
+        let days = self.game.days.clone();
         let mut row = self.rewards.clone();
-        let mut given = Given {
-            data: &self.game.data.rewards,
-            catalogue: &self.game.data.items,
-            wallet: &mut self.wallet,
-            inventory: &mut self.inventory,
-            points: &mut effects.points,
-            items: &mut effects.items,
-        };
-        let rewards = given.play(&mut row, days, commit, play);
+        let rewards = self.given(effects).play(&mut row, &days, commit, play);
         let streak = row.streak;
         if row != self.rewards {
             self.rewards = row;
@@ -97,6 +92,42 @@ impl Player {
                 ..ItemsCommit::default()
             };
             self.play(&commit, play, effects);
+        }
+    }
+
+    /// A leaderboard tells at which place the player was when its season ended: what there is for it is given, and the player finds the place
+    /// in the inbox.
+    pub(super) fn take_place(&mut self, place: &Placement, effects: &mut Effects) {
+        if self.account.row().is_none() {
+            return;
+        }
+        let commit = ItemsCommit {
+            at: now_ms(),
+            ..ItemsCommit::default()
+        };
+        let rewards = self
+            .given(effects)
+            .place(&commit, &place.board, place.season, place.rank);
+        let entry = InboxEntry::SeasonPlaced {
+            board: place.board.clone(),
+            season: place.season,
+            rank: place.rank,
+            count: place.count,
+            score: place.score,
+            rewards,
+        };
+        self.take_entry(entry, place.ended_at, effects);
+    }
+
+    /// What rules give from, and to.
+    fn given<'a>(&'a mut self, effects: &'a mut Effects) -> Given<'a> {
+        Given {
+            data: &self.game.data.rewards,
+            catalogue: &self.game.data.items,
+            wallet: &mut self.wallet,
+            inventory: &mut self.inventory,
+            points: &mut effects.points,
+            items: &mut effects.items,
         }
     }
 

@@ -30,6 +30,7 @@ impl Player {
                 let points = &mut effects.points;
                 self.wallet.apply(user, signal, takes, now_ms(), points);
             }
+            Ok(PlayerSignal::Placed(placement)) => self.take_place(&placement, effects),
             Ok(PlayerSignal::Items(signal)) => self.settle_order(signal, now_ms(), effects),
             Ok(PlayerSignal::Played { play, at }) => self.take_play(&play, at, effects),
             Ok(PlayerSignal::Role { role, at }) => self.apply_role(role, at, effects),

@@ -16,6 +16,7 @@ use pitturu_protocol::types::accounts::{
     LogoutEverywhere, RefreshTokens, Register, RequestPasswordReset, ResetPassword, RevokeSession,
     Role, SetRole, SignedIn, UpgradeGuest,
 };
+use pitturu_protocol::types::boards::FollowBoard;
 use pitturu_protocol::types::chat::{BanMember, ListMyRooms, SendMessage};
 use pitturu_protocol::types::friends::{BlockPlayer, ListFriends, RequestFriend};
 use pitturu_protocol::types::presence::{PlayerPresence, RoomPresence};
@@ -31,7 +32,7 @@ use crate::connections::link::memory::Options;
 const PASSWORD: &str = "correct horse";
 
 /// How long nothing new must come until all has.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(350);
 
 /// A player on three connections.
 struct Player {
@@ -141,6 +142,8 @@ impl Player {
                 rooms: rooms.collect(),
             };
             client.call(&resume).await.unwrap();
+            let board = "best".to_owned();
+            client.call(&FollowBoard { board }).await.unwrap();
         }
     }
 }
@@ -281,6 +284,13 @@ impl Scene {
             | "PostPoints" | "VoidPoints" | "GrantItem" | "TakeItem" | "RecordPlay" => {
                 let player = self.member.main.as_mut().unwrap();
                 earn(owner, player, member).await;
+                (raws(method, room, users).0, 0)
+            }
+            "RemoveScore" => {
+                let submit = raws("SubmitScore", room, users).0;
+                owner.call_raw(&submit, "submitted").await.unwrap();
+                // Followers hear of that first.
+                tokio::time::sleep(Duration::from_millis(300)).await;
                 (raws(method, room, users).0, 0)
             }
             "JoinRoom" => (raws(method, room, users).0, 2),

@@ -71,7 +71,7 @@ fn used(item: &str, count: u64) -> UseItem {
 
 impl Scene {
     async fn new() -> Self {
-        Self::in_world(World::of_game(GAME).await).await
+        Self::in_world(World::with_game(GAME).await).await
     }
 
     async fn in_world(world: World) -> Self {

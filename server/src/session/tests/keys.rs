@@ -7,6 +7,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::TIME_MS_MAX;
 use pitturu_protocol::methods::{Access, Change, Effect, METHODS, MethodInfo, Place};
+use pitturu_protocol::types::boards::{RemoveScore, SubmitScore};
 use pitturu_protocol::types::chat::{
     BanMember, CreateRoom, DeleteMessage, DeleteRoom, EditMessage, EnterRoom, InviteToRoom,
     JoinRoom, KickMember, LeaveRoom, ListMembers, ListRooms, MarkRead, MemberRole, MuteMember,
@@ -218,6 +219,24 @@ pub(super) fn raws(
             UnblockPlayer { user: member },
             UnblockPlayer { user: stranger }
         ),
+        "SubmitScore" => {
+            let submit = |score| SubmitScore {
+                board: "best".to_owned(),
+                user: member,
+                score,
+                metadata: None,
+            };
+            two!(submit(1), submit(2))
+        }
+        "RemoveScore" => {
+            let remove = |season| RemoveScore {
+                board: "best".to_owned(),
+                season,
+                user: member,
+                note: String::new(),
+            };
+            two!(remove(None), remove(Some(0)))
+        }
         name => points(name, member),
     }
 }

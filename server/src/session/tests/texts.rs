@@ -128,7 +128,11 @@ fn hostile(kind: Kind) -> Vec<(&'static str, &'static str)> {
         Kind::Language => &[NOT_A_TAG],
         Kind::Email => &[NOT_AN_EMAIL],
         Kind::Query => &[NOT_A_QUERY],
-        Kind::Message | Kind::ClaimedUsername | Kind::ClaimedPassword | Kind::Issued => &[],
+        Kind::Message
+        | Kind::Metadata
+        | Kind::ClaimedUsername
+        | Kind::ClaimedPassword
+        | Kind::Issued => &[],
     };
     lists.concat()
 }
@@ -170,6 +174,11 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "RefundPoints" => json!({"user": user, "movement": 1, "note": ""}),
         "ExpirePoints" => json!({"user": user, "amount": 1}),
         "SetPointsAside" => json!({"user": user, "amount": 1, "until": 1}),
+        "ListBoards" | "ListPlaces" => json!({}),
+        "ListTopScores" | "ListScoresAround" | "ListFriendScores" | "GetScore" | "ListSeasons"
+        | "FollowBoard" | "UnfollowBoard" => json!({"board": "none"}),
+        "SubmitScore" => json!({"board": "none", "user": user, "score": 1}),
+        "RemoveScore" => json!({"board": "none", "user": user, "note": ""}),
         "ListItems" | "ListInventory" | "ListItemChanges" => json!({}),
         "BuyItem" => json!({"item": "hat", "count": 1, "price": 3}),
         "UseItem" => json!({"item": "potion", "count": 1}),

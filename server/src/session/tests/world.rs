@@ -66,6 +66,9 @@ impl ResetDelivery for Resets {
 
 /// What the game has that is played here, unless a test says otherwise.
 const GAME: &str = "
+[boards.best]
+operator = 'best'
+
 [items.potion]
 price = 2
 consumable = true
@@ -86,7 +89,7 @@ impl World {
     }
 
     /// A server of this game.
-    pub(super) async fn of_game(game: &'static str) -> Self {
+    pub(super) async fn with_game(game: &'static str) -> Self {
         let dir = TempDir::new().expect("a folder");
         Self::over(dir, SessionConfig::default(), 100, game).await
     }
@@ -127,6 +130,7 @@ impl World {
             masters: Masters::new(MasterKeys::in_memory([7; 32])),
             reset_delivery: Some(resets.clone()),
             game: Arc::new(Game::of(toml::from_str(game).expect("a game")).expect("it fits")),
+            keys_kept_ms: 48 * 60 * 60 * 1_000,
         };
         let mut ports = Ports::all(store.clone());
         let entities = Arc::new(FaultyEntities::new(ports.entities));

@@ -19,6 +19,7 @@ fn rules(operator: Operator, direction: Direction, entries_max: u32) -> Arc<Boar
         direction,
         reset: Reset::default(),
         entries_max,
+        ..BoardRules::of(Operator::Best)
     })
 }
 

@@ -81,6 +81,7 @@ fn mistakes_name_their_field() {
             direction: Direction::Higher,
             reset,
             entries_max: 1,
+            ..BoardRules::of(Operator::Best)
         };
         assert_eq!(rules.check().unwrap_err().to_string(), error);
     }
@@ -90,6 +91,7 @@ fn mistakes_name_their_field() {
             direction: Direction::Higher,
             reset: Reset::default(),
             entries_max,
+            ..BoardRules::of(Operator::Best)
         };
         assert_eq!(rules.check().unwrap_err().field, "entries_max");
     }

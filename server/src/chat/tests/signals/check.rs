@@ -210,6 +210,7 @@ impl Replayed {
                 PlayerSignal::Points(_) | PlayerSignal::Items(_) | PlayerSignal::Played { .. } => {
                     panic!("{name}: rooms move no points and give no items")
                 }
+                PlayerSignal::Placed(_) => panic!("{name}: rooms are no leaderboards"),
             }
         }
         self.relations = relations.rows().collect();

@@ -46,7 +46,9 @@ fn by(entry: &InboxEntry) -> Option<UserId> {
         | InboxEntry::RoomMuted { by, .. }
         | InboxEntry::RoomRoleChanged { by, .. }
         | InboxEntry::RoomDeleted { by, .. } => Some(*by),
-        InboxEntry::RoleChanged { .. } | InboxEntry::Unknown => None,
+        InboxEntry::SeasonPlaced { .. } | InboxEntry::RoleChanged { .. } | InboxEntry::Unknown => {
+            None
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+//! Seasons at their owners.
