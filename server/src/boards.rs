@@ -4,11 +4,12 @@
 //! takes scores by calls and by signals while the season runs, and tells the best their places when it has ended. What
 //! it decides is in [`pitturu_rules::boards`].
 //!
-//! - [`command`]: what is asked of a season; [`live_board`]: what it decides at its owner;
+//! - [`command`]: what is asked of a season; [`season`]: one in memory; [`live_board`]: what it decides at its owner;
 //! - [`store`]: how seasons are stored, and the lists that lead to them.
 
 pub mod command;
 pub mod live_board;
+pub mod season;
 pub mod store;
 
 use std::sync::Arc;
@@ -81,6 +82,3 @@ pub fn start(io_threads: &IoThreads, shards: usize, environment: &Environment) -
     owners.route(&environment.routes);
     owners
 }
-
-#[cfg(test)]
-mod tests;

@@ -155,20 +155,23 @@ impl Services {
         });
         tokio::spawn(audit::run(player_store.clone()));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
+        let players = PlayersAccess::clone(&access);
+        let rooms_and_players = RoomsAndPlayers {
+            rooms: room_store.clone(),
+            owners: rooms.clone(),
+            players: players.store,
+            player_owners: players.owners,
+        };
+        let directory = RoomDirectory::new(
+            rooms_and_players,
+            registry.clone(),
+            profile.clone(),
+            ids,
+            config.rooms_per_player_max,
+        );
         Ok(Self {
             accounts,
-            directory: RoomDirectory::new(
-                RoomsAndPlayers {
-                    rooms: room_store.clone(),
-                    owners: rooms.clone(),
-                    players: player_store.clone(),
-                    player_owners,
-                },
-                registry.clone(),
-                profile.clone(),
-                ids,
-                config.rooms_per_player_max,
-            ),
+            directory,
             profile,
             friends,
             points: PointsService::new(access.clone()),

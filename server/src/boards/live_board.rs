@@ -7,13 +7,14 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{BoardId, ID_BYTES, UserId};
 use pitturu_protocol::limits::BOARD_TOP;
 use pitturu_protocol::types::boards::{ScoreEntry, ScoreSubmitted};
-use pitturu_rules::boards::{BoardEffects, Definitions, Ranked, SeasonBoard, SeasonOf, Submission};
+use pitturu_rules::boards::{BoardEffects, Ranked, SeasonBoard, SeasonOf, Submission};
 use pitturu_rules::signals::{BoardSignal, PlayerSignal};
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Commit, EntityId, Kind};
 
 use super::command::{Ask, Look, Seen, Wish};
+use super::season::LiveSeason;
 use super::store::{list_rows, score_row, season_row};
 use super::{BOARD, Environment};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
@@ -28,15 +29,6 @@ const ENDED_STAYS_MS: u64 = 60 * 1_000;
 
 /// A season at its owner.
 pub type LiveBoard = Answering<LiveSeason>;
-
-/// A season in memory.
-#[derive(Debug)]
-pub struct LiveSeason {
-    pub(super) id: BoardId,
-    pub(super) definitions: Arc<Definitions>,
-    /// None: nothing is stored of it, and nobody has said which one it is.
-    pub(super) board: Option<SeasonBoard>,
-}
 
 /// What a decision changes.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::entity;
-use super::live_board::LiveSeason;
+use super::season::LiveSeason;
 use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
 use crate::owners::signals::undelivered;

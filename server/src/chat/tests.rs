@@ -1,4 +1,4 @@
-mod signals;
+pub(crate) mod signals;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, mpsc};

@@ -472,3 +472,6 @@ fn shown(of: &SeasonOf, count: u32, ended: bool) -> BoardSeason {
         ended,
     }
 }
+
+#[cfg(test)]
+mod tests;

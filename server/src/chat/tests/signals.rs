@@ -5,7 +5,7 @@
 //! to have applied is worked out anew from the commits that were decided, with the rules alone.
 
 mod check;
-mod faulty;
+pub(crate) mod faulty;
 mod owed;
 mod process;
 

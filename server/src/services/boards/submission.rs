@@ -84,7 +84,7 @@ impl BoardService {
     }
 
     /// Has the running season do something, and no other.
-    async fn at_running<T: DeserializeOwned>(
+    pub(super) async fn at_running<T: DeserializeOwned>(
         &self,
         caller: &Caller,
         by: UserId,

@@ -22,7 +22,7 @@ const HELD: Duration = Duration::from_millis(20);
 
 /// What happens at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It fails. A commit is lost, a reservation refused.
     Fail,
     /// It fails. A commit may be on the disk, and the store takes a moment to find out.
@@ -36,7 +36,7 @@ pub(super) enum Fault {
 }
 
 /// Every fault.
-pub(super) const FAULTS: [Fault; 5] = [
+pub(crate) const FAULTS: [Fault; 5] = [
     Fault::Fail,
     Fault::FailUnknown,
     Fault::Hold,
@@ -45,7 +45,7 @@ pub(super) const FAULTS: [Fault; 5] = [
 ];
 
 /// What was decided, over all lives of the store: the commits of each entity by version.
-pub(super) type Decided = BTreeMap<(EntityId, u64), Commit>;
+pub(crate) type Decided = BTreeMap<(EntityId, u64), Commit>;
 
 /// What the lives of a store have in common.
 #[derive(Default)]
@@ -73,7 +73,7 @@ struct Plan {
 
 /// A store that fails by plan.
 #[derive(Clone)]
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     memory: Memory,
     plan: Arc<Mutex<Plan>>,
     notes: Arc<Mutex<Notes>>,
@@ -81,7 +81,7 @@ pub(super) struct Faulty {
 
 impl Faulty {
     /// An empty store. `seed` says what a crash leaves of that which nobody was told.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self::over(Memory::new(), seed, Arc::default())
     }
 
@@ -103,14 +103,14 @@ impl Faulty {
     }
 
     /// Has this happen at the step of this number, counted from now, beginning at 0.
-    pub(super) fn at(&self, step: u64, fault: Fault) {
+    pub(crate) fn at(&self, step: u64, fault: Fault) {
         let mut plan = self.plan.lock();
         let step = plan.steps + step;
         plan.faults.insert(step, fault);
     }
 
     /// From now on one step in so many fails in some way; `None`: nothing fails any more.
-    pub(super) fn fail_at_random(&self, one_in: Option<u64>) {
+    pub(crate) fn fail_at_random(&self, one_in: Option<u64>) {
         let mut plan = self.plan.lock();
         plan.one_in = one_in;
         if one_in.is_none() {
@@ -119,42 +119,42 @@ impl Faulty {
     }
 
     /// Nobody finds out what was applied, or everybody does again.
-    pub(super) fn fail_look_ups(&self, fail: bool) {
+    pub(crate) fn fail_look_ups(&self, fail: bool) {
         self.plan.lock().has_no_look_ups = fail;
     }
 
     /// Holds the next commit back by which this entity applies signals, and keeps no room from then on.
-    pub(super) fn hold_next_applied(&self, entity: EntityId) {
+    pub(crate) fn hold_next_applied(&self, entity: EntityId) {
         self.plan.lock().holds = Some(entity);
     }
 
     /// Whether that commit was handed over.
-    pub(super) fn holds_applied(&self) -> bool {
+    pub(crate) fn holds_applied(&self) -> bool {
         self.plan.lock().holds.is_none()
     }
 
     /// The store itself.
-    pub(super) const fn memory(&self) -> &Memory {
+    pub(crate) const fn memory(&self) -> &Memory {
         &self.memory
     }
 
     /// How many steps there were.
-    pub(super) fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.plan.lock().steps
     }
 
     /// Whether it has crashed.
-    pub(super) fn has_crashed(&self) -> bool {
+    pub(crate) fn has_crashed(&self) -> bool {
         self.plan.lock().left.is_some()
     }
 
     /// What was decided so far.
-    pub(super) fn decided(&self) -> Decided {
+    pub(crate) fn decided(&self) -> Decided {
         self.notes.lock().decided.clone()
     }
 
     /// The store as it is opened again, after a crash or in an orderly way. Blocks.
-    pub(super) fn reopen(&self) -> Self {
+    pub(crate) fn reopen(&self) -> Self {
         let left = self.plan.lock().left.take();
         let memory = left.unwrap_or_else(|| self.memory.restart());
         let began = Instant::now();

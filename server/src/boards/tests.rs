@@ -1,1 +1,0 @@
-//! Seasons at their owners.
