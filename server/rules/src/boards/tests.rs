@@ -1,4 +1,5 @@
 mod model;
 mod rules;
+mod season_board;
 mod seasons;
 mod slots;
