@@ -9,6 +9,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use metrics::counter;
 use parking_lot::Mutex;
 use pitturu_protocol::codes::{Code, Fault};
@@ -34,6 +35,9 @@ const SWEEP_TICKS: u64 = 20;
 
 /// Followers of one leaderboard that are told in one tick; the others are at the next.
 const TOLD_AT_ONCE: usize = 2_000;
+
+/// Leaderboards whose followers are told at the same time: each look waits for what its season is about to write.
+const TOLD_BOARDS_AT_ONCE: usize = 32;
 
 /// A connection that follows a leaderboard.
 #[derive(Clone, Debug)]
@@ -219,12 +223,20 @@ impl BoardService {
             if ticks.is_multiple_of(SWEEP_TICKS) {
                 self.parts.following.sweep();
             }
-            for board in self.parts.following.boards() {
-                if let Err(fault) = self.tell(&board, now_ms()).await {
-                    tracing::debug!(board, %fault, "followers are told later");
-                    self.parts.following.changed(&board);
-                }
-            }
+            let boards = self.parts.following.boards().into_iter();
+            let told = boards.map(|board| self.tell_or_later(board));
+            let told: Vec<_> = told.collect();
+            stream::iter(told)
+                .buffer_unordered(TOLD_BOARDS_AT_ONCE)
+                .collect::<()>()
+                .await;
+        }
+    }
+
+    async fn tell_or_later(&self, board: String) {
+        if let Err(fault) = self.tell(&board, now_ms()).await {
+            tracing::debug!(board, %fault, "followers are told later");
+            self.parts.following.changed(&board);
         }
     }
 
