@@ -70,8 +70,8 @@ impl Arguments {
             busy: 20,
             connections: 30,
             kills: 12,
-            audits: 1,
-            queries: 50,
+            audits: 2,
+            queries: 30,
             short: false,
             ..self.clone()
         }
