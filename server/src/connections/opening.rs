@@ -3,8 +3,8 @@
 /// One opening of a room on a connection, until it is closed, lost or opened again, or one time that the inbox was asked for, until
 /// it is asked for again. Whatever belongs to it carries its number,
 /// so that nothing of an earlier right is sent: a room that was closed or lost, or whose player has signed out, is not open
-/// as anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// as anything. A later opening is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opening(u32);
 
 impl Opening {

@@ -402,9 +402,14 @@ impl Outbox {
         }
     }
 
-    /// Marks a room's stream as stopped: the driver reads it on.
+    /// Marks a room's stream as stopped: the driver reads it on. Of two openings of the room the later counts: what was begun
+    /// for an earlier one may end after it.
     pub fn cut(&self, cut: Cut) {
         let mut waiting = self.lock();
+        let is_later = |held: &Cut| held.room == cut.room && held.opening > cut.opening;
+        if waiting.cuts.iter().any(is_later) {
+            return;
+        }
         waiting.cuts.retain(|held| held.room != cut.room);
         waiting.cuts.push(cut);
         self.notify(waiting);
@@ -600,6 +605,10 @@ mod tests {
         assert_eq!(outbox.take_cut(), None);
         outbox.take_batch();
         assert_eq!(outbox.take_cut(), Some(cut(1, 7)));
+        assert_eq!(outbox.take_cut(), None);
+        outbox.cut(cut(2, 0));
+        outbox.cut(cut(1, 8));
+        assert_eq!(outbox.take_cut(), Some(cut(2, 0)), "the later opening");
         assert_eq!(outbox.take_cut(), None);
     }
 

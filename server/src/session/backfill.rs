@@ -158,9 +158,10 @@ impl Backfill {
 
     fn next(&mut self, connection: &Connection, context: &Arc<SessionContext>) -> Option<Reading> {
         while let Some(cut) = connection.outbox.take_cut() {
-            self.awaiting
-                .retain(|(source, _)| source.stream() != Stream::Room(cut.room));
+            // What is left of an earlier opening changes nothing for the one that counts.
             if connection.is_open(cut.room, cut.opening) {
+                self.awaiting
+                    .retain(|(source, _)| source.stream() != Stream::Room(cut.room));
                 return Some(read_room(Arc::clone(context), cut));
             }
         }

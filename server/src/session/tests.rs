@@ -14,6 +14,7 @@ mod integers;
 mod items;
 mod keys;
 mod limits;
+mod openings;
 mod order;
 mod pages;
 mod points;

@@ -150,6 +150,11 @@ impl FaultyEntities {
         self.failing_points.store(count, Ordering::SeqCst);
     }
 
+    /// Whether one of these is still to fail.
+    pub(super) fn fails_point_reads(&self) -> bool {
+        self.failing_points.load(Ordering::SeqCst) > 0
+    }
+
     fn fails_point_read(&self) -> bool {
         let left = &self.failing_points;
         left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
