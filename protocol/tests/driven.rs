@@ -1,5 +1,5 @@
 //! The client machine beyond its ordinary course: who may call when, what is the same on each connection, tokens that
-//! others may change, what can't be read, and servers of other versions.
+//! others may change, what can't be read, servers of other versions, and rooms that several calls open and close.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -7,6 +7,8 @@
 mod machine;
 #[path = "driven/newer.rs"]
 mod newer;
+#[path = "driven/openings.rs"]
+mod openings;
 #[path = "driven/standing.rs"]
 mod standing;
 #[path = "driven/unreadable.rs"]

@@ -586,6 +586,12 @@ impl World {
                 "client {index} sent only {}",
                 client.sent
             );
+            let holes = client.machine.stats().holes;
+            let has_to_be_whole = !self.server.loses_entries;
+            assert!(
+                !has_to_be_whole || holes == 0,
+                "{holes} holes that the server did not make"
+            );
         }
         assert_eq!(self.server.reused_refresh_tokens, 0);
     }

@@ -1,68 +1,15 @@
 // Servers that are newer, older or wrong: what they say of streams is told, ends what it is about, and nothing is repeated over it
 // without a word.
 
-import { encode as pack } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
 
 import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { EVENTS } from '../src/generated/tables.js';
-import { KIND } from '../src/generated/wire.js';
-import type { Config, Output } from '../src/machine/types.js';
-import { Pair } from './support/driver.js';
+import type { Output } from '../src/machine/types.js';
+import type { Pair } from './support/driver.js';
 import { idOf } from './support/model.js';
-
-type Body = Record<string, unknown>;
-
-function frame(kind: keyof typeof KIND, ...fields: unknown[]): Uint8Array {
-  return pack([KIND[kind], ...fields]);
-}
-
-function welcome(pair: Pair, fields: Body = {}): Uint8Array {
-  const [user] = pair.world.users.values();
-  return frame('welcome', {
-    v: 1,
-    conn: idOf(9),
-    now: 1,
-    ping_ms: 1_000_000,
-    identity: pair.world.identityOf(user?.user ?? ''),
-    limits: { frame_bytes: 65_536, message_bytes: 262_144, calls: 64, rooms: 256 },
-    ...fields,
-  });
-}
-
-function view(room: string, fields: Body = {}): Body {
-  const info = {
-    room,
-    kind: 'public',
-    name: 'x',
-    members: 1,
-    head: 0,
-    first: 1,
-    slow_mode_ms: 0,
-    retention: {},
-    created_at: 1,
-  };
-  return { info, me: { role: 'member', read: 0, joined_at: 1 }, rev: 0, online: 1, ...fields };
-}
-
-/** Signed in, in these rooms; from here on the test is the server. */
-function follower(count: number, config: Partial<Config> = {}): { pair: Pair; rooms: string[] } {
-  const pair = new Pair(config).start();
-  pair.call('LoginGuest', { secret: 'a secret of sixteen' }, 'login');
-  const rooms = Array.from({ length: count }, () => pair.world.createRoom().id);
-  for (const room of rooms) pair.reply(pair.call('OpenRoom', { room }));
-  pair.delivers = false;
-  comeBack(pair);
-  return { pair, rooms };
-}
-
-/** Loses the connection, if there is one, and is welcomed on the next, where the first call is a resume. */
-function comeBack(pair: Pair, answer = true): void {
-  pair.cut();
-  pair.advance(30_000);
-  pair.outputs.length = 0;
-  if (answer) pair.receive(welcome(pair));
-}
+import type { Body } from './support/scripted.js';
+import { comeBack, followed, follower, frame, view, welcome } from './support/scripted.js';
 
 function lost(pair: Pair): string[] {
   return pair.outputs.flatMap((output) => (output.kind === 'stream_lost' ? [output.stream] : []));
@@ -71,8 +18,6 @@ function lost(pair: Pair): string[] {
 function mismatches(pair: Pair): Output[] {
   return pair.outputs.filter(({ kind }) => kind === 'mismatch');
 }
-
-const followed = (pair: Pair): string[] => (pair.machine.cursors.rooms ?? []).map(({ room }) => room);
 
 describe('a room of a resume', () => {
   const fault = (code: number): Body => ({ fault: { code, message: 'm' } });

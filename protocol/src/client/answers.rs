@@ -129,7 +129,8 @@ impl ClientConnection {
         }
     }
 
-    /// After a reply that is distrusted, the room is opened anew from where that reply stands.
+    /// After a reply that is distrusted, the room is opened anew from where that reply stands; after one that begins elsewhere
+    /// than the room's own cursor, from there.
     fn opened(
         &mut self,
         view: &OpenedRoom,
@@ -142,8 +143,8 @@ impl ClientConnection {
                 "the server has more than {ROOMS_OPEN_MAX} rooms open"
             )));
         }
-        self.streams.opened(view, asked);
-        if distrusted {
+        let goes_on = self.streams.opened(view, asked);
+        if distrusted || !goes_on {
             self.streams.shut(stream);
             self.reopen(stream);
         }
@@ -169,11 +170,15 @@ impl ClientConnection {
 
     fn ended(&mut self, ticket: Ticket, pending: &Pending, fault: Fault) {
         match pending.owner {
-            Owner::App => {
-                self.answer(ticket, Err(fault));
+            Owner::App | Owner::Detached => {
+                if pending.owner == Owner::App {
+                    self.answer(ticket, Err(fault));
+                }
+                if let Consequence::Closes(room) = pending.consequence {
+                    self.stays_open(room);
+                }
                 self.end_calls_without_player();
             }
-            Owner::Detached => self.end_calls_without_player(),
             Owner::Close => {}
             Owner::Resume => self.resume_refused(pending, &fault),
             Owner::Reopen(room) => self.stream_lost(Stream::Room(room), fault),

@@ -54,8 +54,12 @@ impl ClientConnection {
     }
 
     pub(super) fn drop_call(&mut self, ticket: Ticket) {
+        let closes = self.calls.closes(ticket);
         if let Some(frame) = self.calls.cancel(ticket) {
             self.send(&frame);
+        }
+        if let Some(room) = closes {
+            self.stays_open(room);
         }
     }
 

@@ -197,6 +197,14 @@ impl Calls {
             .any(|pending| pending.consequence == Consequence::Closes(room))
     }
 
+    /// The room that this call closes.
+    pub(super) fn closes(&self, ticket: Ticket) -> Option<RoomId> {
+        match self.pending.get(&ticket)?.consequence {
+            Consequence::Closes(room) => Some(room),
+            _ => None,
+        }
+    }
+
     /// Whether a call is under way whose success signs a player in.
     pub(super) fn sign_in(&self) -> bool {
         self.pending.values().any(|pending| {
@@ -216,7 +224,8 @@ impl Calls {
         })
     }
 
-    /// A room is being closed by the machine itself: calls on the wire that open rooms may have opened this one before.
+    /// A room was lost, or is being closed by the machine itself: calls on the wire that open rooms may have opened this one
+    /// before.
     pub(super) fn distrust_openers(&mut self) {
         for ticket in self.on_wire.values() {
             if let Some(pending) = self.pending.get_mut(ticket) {

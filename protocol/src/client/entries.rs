@@ -120,6 +120,8 @@ impl ClientConnection {
             chat::RoomLost::NUMBER => match codec::decode::<chat::RoomLost>(body) {
                 Ok(lost) => {
                     self.streams.forget(Stream::Room(lost.room));
+                    // The answer of a call that had opened it before may still be on its way.
+                    self.calls.distrust_openers();
                 }
                 Err(why) => return Ok(Err(why)),
             },
@@ -234,6 +236,15 @@ impl ClientConnection {
                     self.calls.add(Owner::Reopen(room), &open, None);
                 }
             }
+        }
+    }
+
+    /// A room that was to be closed stays open. While that was not known it was not opened again, however much it had to be.
+    pub(super) fn stays_open(&mut self, room: RoomId) {
+        let stream = Stream::Room(room);
+        let is_asked = self.calls.has(Owner::Reopen(room));
+        if self.is_connected() && self.streams.is_shut(stream) && !is_asked {
+            self.reopen(stream);
         }
     }
 

@@ -136,16 +136,14 @@ impl ClientConnection {
 
     /// The server knows the player now.
     pub(super) fn signed_in(&mut self, now: u64, identity: Identity) {
-        let other_player = self
-            .sign_in
-            .identity
-            .as_ref()
-            .is_some_and(|before| before.user != identity.user);
+        let before = self.sign_in.identity.as_ref().map(|before| before.user);
+        let other_player = before.is_some_and(|before| before != identity.user);
         if other_player {
             self.streams.forget_all();
             self.sign_in.presence = None;
         }
-        if self.config.resume.inbox.is_some() {
+        // Of the same player, an inbox that is not followed was lost.
+        if before != Some(identity.user) && self.config.resume.inbox.is_some() {
             self.streams.follow(Stream::Inbox, Cursor::default());
         }
         let was_out = self.sign_in.standing == Standing::Out;

@@ -251,16 +251,17 @@ impl Streams {
     }
 
     /// A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps
-    /// its cursor unless the call gave one.
-    pub(super) fn opened(&mut self, view: &OpenedRoom, asked: (Option<u64>, Option<u64>)) {
+    /// its cursor unless the call gave one. False: that is not where the server goes on from, which begins at its newest then.
+    #[must_use]
+    pub(super) fn opened(&mut self, view: &OpenedRoom, asked: (Option<u64>, Option<u64>)) -> bool {
         let stream = Stream::Room(view.info.room);
-        let from = match self.cursor(stream) {
-            Some(cursor) if asked == (None, None) => cursor,
-            _ => sane(
+        let kept = self.cursor(stream).filter(|_| asked == (None, None));
+        let from = kept.unwrap_or_else(|| {
+            sane(
                 asked.0.unwrap_or(view.info.head),
                 asked.1.unwrap_or(view.rev),
-            ),
-        };
+            )
+        });
         let caught_up = from.seq >= view.info.head && from.rev >= view.rev;
         let followed = Followed {
             head: Some(view.info.head),
@@ -269,6 +270,13 @@ impl Streams {
             ..Followed::shut(from)
         };
         self.followed.insert(stream, followed);
+        kept.is_none_or(|cursor| cursor == view.newest())
+    }
+
+    /// Whether no entries of the stream are taken, though nobody has paused it.
+    pub(super) fn is_shut(&self, stream: Stream) -> bool {
+        let followed = self.followed.get(&stream);
+        followed.is_some_and(|followed| !followed.open && !followed.cut)
     }
 
     /// Takes no entries of the stream until it has been opened from its cursor.

@@ -7,7 +7,7 @@ import type { Value } from '../wire/reader.js';
 import { checkShape, Misfit } from '../wire/shape.js';
 import type { Pending } from './pending.js';
 import type { State } from './state.js';
-import { openFromCursor, reopen } from './entries.js';
+import { openFromCursor, reopen, staysOpen } from './entries.js';
 import { accessRefused, askForTokens, resumeRooms, signedOut, takeAccess, takeTokens } from './sign-in.js';
 import { newestOf } from './streams.js';
 import { Broken } from './types.js';
@@ -137,21 +137,19 @@ function toldByReply(state: State, { method, room }: Pending, body: Body): void 
 }
 
 /**
- * The reply to a repeated call may be the stored one of an earlier connection, which opens nothing on this one. So the room
- * is opened anew from where that reply stands.
+ * The reply to a repeated call may be the stored one of an earlier connection, which opens nothing on this one, and a room may
+ * have been lost before the reply of its opening came. So the room is opened anew from where that reply stands; after a reply that
+ * begins elsewhere than the room's own cursor, from there.
  */
 function opened(state: State, view: RoomView, asked: Partial<Cursor>, repeated: boolean): void {
   const stream = view.info.room;
   if (!state.streams.follows(stream) && state.streams.size > LIMITS.ROOMS_OPEN_MAX) {
     throw new Broken('protocol', 'more rooms are open than may be');
   }
-  if (!repeated) {
-    state.streams.opened(view, asked);
-  } else if (!state.streams.follows(stream)) {
-    state.streams.follow(stream, newestOf(view));
-    state.streams.told(stream, view.info.head);
-    reopen(state, stream);
-  }
+  const goesOn = state.streams.opened(view, asked);
+  if (goesOn && !repeated) return;
+  state.streams.shut(stream);
+  reopen(state, stream);
 }
 
 /** A fault came. */
@@ -170,8 +168,9 @@ function ended(state: State, pending: Pending, fault: Fault): void {
   switch (pending.owner) {
     case 'app':
       state.answer(pending.ticket, { fault });
-      return;
+      return staysOpen(state, pending.consequence);
     case 'detached':
+      return staysOpen(state, pending.consequence);
     case 'close':
       return;
     case 'renew':

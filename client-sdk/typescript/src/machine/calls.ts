@@ -6,7 +6,7 @@ import { encodeClientFrame } from '../wire/frame.js';
 import { toUtf8 } from '../wire/utf8.js';
 import { encode } from '../wire/writer.js';
 import { consequenceOf, isFirstWrite, orderingKeyOf, repeats, roomOf } from './call-rules.js';
-import type { CallState, MethodName, Owner, Pending, Request } from './pending.js';
+import type { CallState, Consequence, MethodName, Owner, Pending, Request } from './pending.js';
 import type { Ticket } from './types.js';
 
 /** Most unanswered calls that the machine holds, those on the wire included. One more is refused at once. */
@@ -136,6 +136,26 @@ export class Calls {
       if (consequence.kind === 'sets_presence') asked.push(consequence.request);
     }
     return asked.reverse();
+  }
+
+  /** What the success of this call changes. */
+  consequenceOf(ticket: Ticket): Consequence {
+    return this.#pending.get(ticket)?.consequence ?? { kind: 'none' };
+  }
+
+  /** Whether the room is being opened again. */
+  reopening(room: string): boolean {
+    for (const { owner, rooms } of this.#pending.values()) {
+      if (owner === 'reopen' && rooms.includes(room)) return true;
+    }
+    return false;
+  }
+
+  /** A room was lost: calls on the wire that open rooms may have opened this one before. */
+  distrustOpeners(): void {
+    for (const pending of this.#onWire.values()) {
+      if (pending.consequence.kind === 'opens') pending.repeated = true;
+    }
   }
 
   /** Whether the application is closing the room. */

@@ -5,6 +5,7 @@ import type { Missing, Stream } from '../wire/frame.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { isId } from '../wire/shape.js';
+import type { Consequence } from './pending.js';
 import type { State } from './state.js';
 import type { Place, Verdict } from './streams.js';
 import type { Output } from './types.js';
@@ -73,7 +74,11 @@ export function happened(state: State, event: number, body: Body): void {
     if (!takesEntry(state, entry.stream, { in: entry.in, number: entry.number })) return;
   }
   if (name === 'StreamPosition') positioned(state, body as unknown as StreamPosition);
-  if (name === 'RoomLost') state.streams.forget(body['room'] as string);
+  if (name === 'RoomLost') {
+    state.streams.forget(body['room'] as string);
+    // The answer of a call that had opened it before may still be on its way.
+    state.calls.distrustOpeners();
+  }
   state.out({ kind: 'event', event, body });
 }
 
@@ -184,6 +189,15 @@ export function reopen(state: State, stream: Stream): void {
   if (open !== undefined) {
     state.calls.add({ owner: 'reopen', method: 'OpenRoom', request: { ...open }, rooms: [stream] });
   }
+}
+
+/**
+ * A call has come to nothing. A room that it was to close stays open; while that was not known it was not opened again, however
+ * much it had to be.
+ */
+export function staysOpen(state: State, consequence: Consequence): void {
+  if (consequence.kind !== 'closes' || !state.streams.isShut(consequence.room)) return;
+  if (state.isConnected() && !state.calls.reopening(consequence.room)) reopen(state, consequence.room);
 }
 
 /** The call that opens a room from our cursor, unless it is being closed or not followed. */

@@ -12,7 +12,7 @@ import { faulted, replied, repliedUnreadably } from './answers.js';
 import type { Request } from './pending.js';
 import { Refused } from './calls.js';
 import { State } from './state.js';
-import { firstOf, happened, happenedUnreadably, missed, reopen } from './entries.js';
+import { firstOf, happened, happenedUnreadably, missed, reopen, staysOpen } from './entries.js';
 import {
   accessRefused,
   begin,
@@ -453,7 +453,9 @@ export class Machine extends State {
   }
 
   #drop(ticket: Ticket): void {
+    const consequence = this.calls.consequenceOf(ticket);
     const frame = this.calls.cancel(ticket);
     if (frame !== undefined) this.send(frame);
+    staysOpen(this, consequence);
   }
 }

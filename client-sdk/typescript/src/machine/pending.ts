@@ -51,7 +51,10 @@ export interface Pending {
   /** Whether a resume asks for the inbox. */
   readonly inbox: boolean;
   readonly consequence: Consequence;
-  /** It was on the wire of an earlier connection, so its answer may be a stored one. */
+  /**
+   * Its reply may not say what is open on this connection: it was on the wire of an earlier one, so it may be a stored reply, or a
+   * room was lost since it was made.
+   */
   repeated: boolean;
   /** The room that it is about, if its method runs there. */
   readonly room: string | undefined;

@@ -29,12 +29,14 @@ export function welcomed(state: State, now: number, welcome: Welcome): void {
 /** The server knows the player now. */
 export function signedIn(state: State, now: number, identity: Identity): void {
   const before = state.signIn.identity;
-  const otherPlayer = before !== undefined && before.user !== identity.user;
+  const isNew = before?.user !== identity.user;
+  const otherPlayer = before !== undefined && isNew;
   if (otherPlayer) {
     state.streams.forgetAll();
     state.presence = undefined;
   }
-  if (state.config.resume.inbox !== undefined) state.streams.follow('inbox', { seq: 0, rev: 0 });
+  // Of the same player, an inbox that is not followed was lost.
+  if (isNew && state.config.resume.inbox !== undefined) state.streams.follow('inbox', { seq: 0, rev: 0 });
   const wasOut = state.signIn.standing === 'out';
   begin(state, 'in');
   state.signIn.identity = identity;

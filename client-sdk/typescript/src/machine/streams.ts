@@ -150,22 +150,34 @@ export class Streams {
   }
 
   disconnected(): void {
-    for (const [stream, { cursor, head, leftOut }] of this.#followed) {
-      this.#followed.set(stream, shut(cursor, head, leftOut));
-    }
+    for (const stream of this.#followed.keys()) this.shut(stream);
   }
 
   /**
    * A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps its
-   * cursor unless the call gave one.
+   * cursor unless the call gave one. False: that is not where the server goes on from, which begins at its newest then.
    */
-  opened(view: RoomView, asked: Partial<Cursor>): void {
+  opened(view: RoomView, asked: Partial<Cursor>): boolean {
     const known = this.#followed.get(view.info.room);
     const keeps = known !== undefined && asked.seq === undefined && asked.rev === undefined;
     const newest = newestOf(view);
     const cursor = keeps ? known.cursor : { seq: asked.seq ?? newest.seq, rev: asked.rev ?? newest.rev };
     const live = cursor.seq >= newest.seq && cursor.rev >= newest.rev;
     this.#followed.set(view.info.room, { ...shut(cursor, newest.seq), open: true, live });
+    return !keeps || equal(cursor, newest);
+  }
+
+  /** Whether no entries of the stream are taken, though nobody has paused it. */
+  isShut(stream: Stream): boolean {
+    const followed = this.#followed.get(stream);
+    return followed !== undefined && !followed.open && !followed.cut;
+  }
+
+  /** Takes no entries of the stream until it has been opened from its cursor. */
+  shut(stream: Stream): void {
+    const followed = this.#followed.get(stream);
+    if (followed === undefined) return;
+    this.#followed.set(stream, shut(followed.cursor, followed.head, followed.leftOut));
   }
 
   /**
