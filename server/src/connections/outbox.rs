@@ -165,6 +165,17 @@ impl Line {
     }
 }
 
+/// What has become of the welcome, which goes before all states and events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Greeting {
+    /// It was not queued yet.
+    Owed,
+    /// It is among what is queued, which states would overtake.
+    Queued,
+    #[default]
+    Sent,
+}
+
 /// What a broadcast looks at. It goes to thousands of connections that have left the caches since the last one, so
 /// this lies together, next to the lock.
 #[derive(Debug, Default)]
@@ -181,6 +192,7 @@ struct DriverState {
     hears_answers: bool,
     /// Answers wait for [`Outbox::uncork`], and nothing else does.
     corked: bool,
+    greeting: Greeting,
 }
 
 #[derive(Debug, Default)]
@@ -219,8 +231,25 @@ impl Waiting {
         self.queue.bytes + latest
     }
 
+    /// Whether states wait that may be sent.
+    fn has_states(&self) -> bool {
+        self.latest.is_some() && self.driver_state.greeting == Greeting::Sent
+    }
+
+    /// Takes what is queued up to so many bytes, but so many frames at least.
+    fn take_queued(&mut self, bytes_max: usize, frames_min: usize) -> Line {
+        let line = self.queue.take(bytes_max, frames_min);
+        if self.driver_state.greeting == Greeting::Queued && self.queue.is_empty() {
+            self.driver_state.greeting = Greeting::Sent;
+        }
+        line
+    }
+
     /// Takes the oldest states that fit into a batch, one of them however long it is, and says how many bytes they are.
     fn take_latest(&mut self) -> (Vec<(LatestKey, Bytes)>, usize) {
+        if !self.has_states() {
+            return (Vec::new(), 0);
+        }
         let Some(mut latest) = self.latest.take() else {
             return (Vec::new(), 0);
         };
@@ -435,9 +464,7 @@ impl Outbox {
         let mut waiting = self.lock();
         let (states, states_bytes) = waiting.take_latest();
         let queued_max = BATCH_BYTES.saturating_sub(states_bytes);
-        let queued = waiting
-            .queue
-            .take(queued_max, usize::from(states.is_empty()));
+        let queued = waiting.take_queued(queued_max, usize::from(states.is_empty()));
         drop(waiting);
         let count = states.len() + queued.len();
         let bytes = states_bytes + queued.bytes;

@@ -52,6 +52,7 @@ pub fn serve<L: Link>(
         peer,
         context.config.outbox_bytes,
     ));
+    connection.outbox.await_welcome();
     context.services.registry.add(Arc::clone(&connection));
     let guard = Leave {
         connection: Arc::clone(&connection),

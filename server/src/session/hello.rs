@@ -55,6 +55,6 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
             limits: LIMITS,
         };
         let frame = ServerFrame::Welcome(welcome).encode();
-        connection.outbox.control(frame.into());
+        connection.outbox.welcome(frame.into());
     })
 }

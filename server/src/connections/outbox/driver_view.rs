@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
 
-use super::{BATCH_BYTES, CallIds, InboxFollow, Outbox};
+use super::{BATCH_BYTES, CallIds, Greeting, InboxFollow, Outbox};
 
 /// What the driver has to see to, as of one moment. Whatever comes later keeps the turn from ending.
 #[derive(Debug)]
@@ -23,6 +23,19 @@ pub struct DriverView {
 }
 
 impl Outbox {
+    /// Nothing was said on the connection yet: states wait until the [welcome](Self::welcome) has gone. A player may be listed, and
+    /// told of, before it.
+    pub fn await_welcome(&self) {
+        self.lock().driver_state.greeting = Greeting::Owed;
+    }
+
+    /// Queues the welcome.
+    pub fn welcome(&self, frame: Bytes) {
+        let mut waiting = self.lock();
+        waiting.driver_state.greeting = Greeting::Queued;
+        self.enqueue(waiting, frame);
+    }
+
     /// Queues what the driver has answered by itself, any number of frames or none, and looks.
     pub fn snapshot(&self, replies: Bytes) -> DriverView {
         let mut waiting = self.lock();
@@ -34,7 +47,7 @@ impl Outbox {
             answered: std::mem::take(&mut waiting.answered),
             inbox_from: waiting.inbox_from.take(),
             closing: waiting.closing,
-            is_queued: !waiting.queue.is_empty() || waiting.latest.is_some(),
+            is_queued: !waiting.queue.is_empty() || waiting.has_states(),
             has_streams: waiting.inbox_grew || !waiting.cuts.is_empty(),
             is_above_high_water: waiting.bytes() > self.bytes_max / 2,
         }
@@ -44,7 +57,7 @@ impl Outbox {
     pub fn take_batch_of_some(&self) -> (Option<Bytes>, bool) {
         let mut waiting = self.lock();
         if waiting.latest.is_none() && waiting.queue.rest.is_empty() {
-            let line = std::mem::take(&mut waiting.queue);
+            let line = waiting.take_queued(usize::MAX, 0);
             return (line.first, false);
         }
         let is_more = waiting.latest.is_some() || waiting.queue.bytes > BATCH_BYTES;
@@ -90,6 +103,40 @@ mod tests {
         let message = outbox.take_batch().expect("two frames wait");
         assert_eq!(message.len(), 66);
         assert!(!outbox.snapshot(Bytes::new()).is_queued);
+    }
+
+    #[test]
+    fn states_wait_for_the_welcome_and_go_behind_it() {
+        let state = |text: &'static [u8]| {
+            let state = Broadcast::new(Bytes::from_static(text));
+            (LatestKey::of::<RoomUpdated>(room()), state)
+        };
+        for is_rest in [true, false] {
+            let outbox = Outbox::new(100);
+            let waker = Context::from_waker(Waker::noop());
+            outbox.await_welcome();
+            outbox.begin_turn(&waker);
+            assert!(outbox.end_turn(false, false));
+            let (key, early) = state(b"early");
+            outbox.latest(key, &early);
+            assert!(!outbox.snapshot(Bytes::new()).is_queued);
+            outbox.control(Bytes::from_static(b"ping"));
+            assert_eq!(outbox.take_batch().expect("it waits")[..], *b"ping");
+            assert_eq!(outbox.take_batch(), None);
+            outbox.welcome(Bytes::from_static(b"welcome"));
+            if is_rest {
+                outbox.control(Bytes::from_static(b"reply"));
+            }
+            let (key, late) = state(b"late");
+            outbox.latest(key, &late);
+            let first: &[u8] = if is_rest { b"welcomereply" } else { b"welcome" };
+            let (message, is_more) = outbox.take_batch_of_some();
+            assert_eq!(message.as_deref(), Some(first));
+            assert!(is_more);
+            let (message, _) = outbox.take_batch_of_some();
+            assert_eq!(message.as_deref(), Some(&b"late"[..]));
+            assert_eq!(outbox.take_batch(), None);
+        }
     }
 
     #[test]

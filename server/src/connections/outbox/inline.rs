@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::frame::CallId;
 
-use super::{DriverState, Line, Outbox, Waiting, is_revoked};
+use super::{DriverState, Greeting, Line, Outbox, Waiting, is_revoked};
 use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use crate::sync::MutexGuard;
 
@@ -50,9 +50,11 @@ impl Outbox {
             inline_writer,
             idle,
             corked,
+            greeting,
             ..
         } = &waiting.driver_state;
-        let Some(writer) = inline_writer.as_ref().filter(|_| *idle) else {
+        let is_free = *idle && *greeting == Greeting::Sent;
+        let Some(writer) = inline_writer.as_ref().filter(|_| is_free) else {
             return false;
         };
         if *corked {

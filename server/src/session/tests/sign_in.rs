@@ -1,4 +1,4 @@
-//! Sign-ins with passwords from many networks at once.
+//! Signing in: what comes first, and passwords from many networks at once.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pitturu_protocol::types::accounts::{Login, Register};
+use pitturu_protocol::types::points::{Wallet, WalletChanged};
 
 use super::PATIENCE;
 use super::world::{Client, World};
-use crate::connections::link::memory::Options;
+use crate::connections::link::memory::{Inline, Options};
 use crate::connections::network::Network;
+use crate::connections::session_notifier::SessionNotifier as _;
 use crate::services::accounts::passwords::{Asker, Rank};
 
 /// Networks of the flood.
@@ -40,6 +42,44 @@ async fn until(holds: impl Fn() -> bool) {
     tokio::time::timeout(PATIENCE, holds)
         .await
         .expect("it comes");
+}
+
+/// A player is listed before the session has been looked at once more, and the welcome comes after that.
+#[tokio::test]
+async fn what_is_told_of_a_player_comes_behind_the_welcome() {
+    for inline in [None, Some(Inline::All)] {
+        let world = World::new().await;
+        let (_twin, signed_in) = world.guest("twin", Options::default()).await;
+        let user = signed_in.identity.user;
+        let registry = Arc::clone(&world.context.services.registry);
+        for _ in 0..20 {
+            let options = Options {
+                inline,
+                ..Options::default()
+            };
+            let mut client = world.connect(options);
+            let telling = {
+                let registry = Arc::clone(&registry);
+                tokio::spawn(async move {
+                    while registry.connections_of(user).len() < 2 {
+                        tokio::task::yield_now().await;
+                    }
+                    let wallet = Wallet {
+                        balance: 1,
+                        available: 1,
+                        head: 1,
+                    };
+                    registry.wallet_changed(user, wallet);
+                })
+            };
+            let welcome = client.hello_with(Some(&signed_in.access), None).await;
+            assert!(welcome.identity.is_some());
+            telling.await.expect("it is told");
+            assert_eq!(client.event::<WalletChanged>().await.wallet.balance, 1);
+            drop(client);
+            until(|| registry.connections_of(user).len() == 1).await;
+        }
+    }
 }
 
 #[tokio::test]
