@@ -25,8 +25,8 @@
 //! - what others see of the player ([`SetPresence`](crate::types::presence::SetPresence)) is the same on each connection from its beginning;
 //! - sends to one room ([`Order::Room`](crate::methods::Order::Room)) are put on the wire in the order in which they were taken,
 //!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
-//! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed, and the stream opened
-//!   again from the cursor; what no longer exists is told by [`Output::Gap`];
+//! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed and told by
+//!   [`Output::Mismatch`], and the stream opened again from the cursor; what no longer exists is told by [`Output::Gap`];
 //! - what can't be read is told by [`Output::Unreadable`] or [`Output::UnreadableFrame`] and stepped over, and its call ends: no
 //!   connection is lost over it, but over a welcome, an unknown kind of frame, and bytes in which no frame ends. Where an entry's
 //!   place in its stream could not be read, or a gap, an [`Output::Gap`] follows;

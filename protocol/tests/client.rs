@@ -755,8 +755,12 @@ fn a_hole_opens_the_room_again_from_the_cursor() {
     for frame in [message(6), message(8), message(9), change(3)] {
         test.receive(&frame);
     }
-    assert_eq!(entries(&test.outputs()), [(1, 6)]);
+    let outputs = test.outputs();
+    assert_eq!(entries(&outputs), [(1, 6)]);
     assert_eq!(test.machine.stats().holes, 1);
+    let stream = Stream::Room(ROOM);
+    let why = format!("something is missing in {stream}: after seq 6 and rev 2 came seq 8");
+    assert!(outputs.contains(&Output::Mismatch { why }), "{outputs:?}");
     assert_eq!(test.machine.connection(), Connection::CatchingUp);
     let said = test.said();
     let [Said::Call(call, OpenRoom::NUMBER, None, body, None)] = &said[..] else {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::codec::{self, InvalidBody};
 use crate::events::{Entry, Event, EventInfo};
-use crate::frame::{ClientFrame, Missing, Stream};
+use crate::frame::{ClientFrame, Cursor, Missing, Stream};
 use crate::ids::RoomId;
 use crate::types::chat;
 use crate::types::system::{Resume, StreamPosition};
@@ -89,7 +89,7 @@ impl ClientConnection {
                 return Ok(());
             }
             let verdict = self.streams.entry(stream, place);
-            if !self.settle(stream, verdict)? {
+            if !self.settle(stream, verdict, place)? {
                 return Ok(());
             }
         }
@@ -151,7 +151,11 @@ impl ClientConnection {
             return Ok(());
         }
         let verdict = self.streams.gap(stream, missing, from, to);
-        if self.settle(stream, verdict)? {
+        let came = match missing {
+            Missing::Messages => Place::Seq(from),
+            Missing::Changes => Place::Rev(from),
+        };
+        if self.settle(stream, verdict, came)? {
             self.outputs.push_back(Output::Gap {
                 stream,
                 missing,
@@ -167,8 +171,13 @@ impl ClientConnection {
         if !position.live && self.cut_by_pause(stream) {
             return Ok(());
         }
+        let cursor = self.streams.cursor(stream).unwrap_or_default();
+        let came = match position.seq > cursor.seq {
+            true => Place::Seq(position.seq),
+            false => Place::Rev(position.rev),
+        };
         let verdict = self.streams.position(stream, position);
-        if self.settle(stream, verdict)?
+        if self.settle(stream, verdict, came)?
             && !position.live
             && let Some(cursor) = self.streams.cursor(stream)
         {
@@ -177,8 +186,8 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Whether the entry is to be handed up.
-    fn settle(&mut self, stream: Stream, verdict: Verdict) -> Result<bool, Broken> {
+    /// Whether the entry is to be handed up. `came` is its place, or the first place after what is missing.
+    fn settle(&mut self, stream: Stream, verdict: Verdict, came: Place) -> Result<bool, Broken> {
         match verdict {
             Verdict::Next => Ok(true),
             Verdict::Drop => Ok(false),
@@ -193,16 +202,27 @@ impl ClientConnection {
             }
             Verdict::Hole => {
                 self.stats.holes += 1;
+                let after = self.after(stream);
+                self.mismatch(format!(
+                    "something is missing in {stream}: after {after} came {came}"
+                ));
                 self.reopen(stream);
                 Ok(false)
             }
             Verdict::Broken => {
                 self.stats.holes += 1;
+                let after = self.after(stream);
                 Err(Broken::Protocol(format!(
-                    "something is missing in {stream} although it was opened again"
+                    "something is missing in {stream} although it was opened again: after {after} came {came}"
                 )))
             }
         }
+    }
+
+    /// How far the stream has come, for people to read.
+    fn after(&self, stream: Stream) -> String {
+        let Cursor { seq, rev } = self.streams.cursor(stream).unwrap_or_default();
+        format!("{} and {}", Place::Seq(seq), Place::Rev(rev))
     }
 
     fn cut_by_pause(&mut self, stream: Stream) -> bool {

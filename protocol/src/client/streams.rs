@@ -19,6 +19,15 @@ pub(super) enum Place {
     Rev(u64),
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seq(seq) => write!(f, "seq {seq}"),
+            Self::Rev(rev) => write!(f, "rev {rev}"),
+        }
+    }
+}
+
 /// What to do with an entry of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -234,7 +234,7 @@ fn a_hole_that_stays_is_told_and_stepped_over_on_the_next_connection() {
     test.machine.connected(test.now);
     let said = test.said();
     let outputs = come_back(&mut test, &said);
-    assert_eq!(mismatches(&outputs), 1);
+    assert_eq!(mismatches(&outputs), 2, "each time");
     assert!(outputs.contains(&Output::Close(4300)));
     let said = test.reconnect();
     let outputs = come_back(&mut test, &said);

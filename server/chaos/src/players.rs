@@ -324,7 +324,8 @@ impl Player {
         match &self.link {
             Link::Sdk(client, _) => {
                 let state = client.connection().borrow().clone();
-                format!("{} is {state:?}, {:?}", self.name, client.stats())
+                let (stats, cursors) = (client.stats(), client.cursors());
+                format!("{} is {state:?}, {stats:?}, {cursors:?}", self.name)
             }
             Link::Raw(raw) => format!("{} is {:?}", self.name, raw.standing()),
         }

@@ -286,6 +286,8 @@ pub enum Heard {
     GapInbox(u64),
     /// The connection is gone.
     Disconnected,
+    /// What the SDK found the server to have said or left out against the protocol.
+    Mismatch(String),
 }
 
 impl Heard {

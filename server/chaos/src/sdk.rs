@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitturu_client::{Client, Gap, Missing, ServerEvent, Stream, Subscription};
+use pitturu_client::{Client, Gap, Missing, Problem, ServerEvent, Stream, Subscription};
 
 use crate::record::{Change, Heard, PlayerNo, Record};
 
@@ -48,6 +48,7 @@ fn heard(event: &ServerEvent) -> Option<Heard> {
             ..
         } => Heard::Lost(*room, None),
         ServerEvent::Gap(gap) => gap_heard(gap),
+        ServerEvent::Problem(Problem::Mismatch { why }) => Heard::Mismatch(why.to_string()),
         ServerEvent::Connection(pitturu_client::ConnectionState::Offline { .. }) => {
             Heard::Disconnected
         }

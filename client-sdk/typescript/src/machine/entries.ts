@@ -111,9 +111,9 @@ function takesEntry(state: State, stream: Stream, place: Place): boolean {
   const verdict = state.streams.entry(stream, place);
   if (verdict === 'broken' && isStepped(state, stream)) {
     passLost(state, stream, place.in, place.number - 1);
-    return settle(state, stream, state.streams.entry(stream, place));
+    return settle(state, stream, state.streams.entry(stream, place), place);
   }
-  return settle(state, stream, verdict);
+  return settle(state, stream, verdict, place);
 }
 
 /** Whether a hole that stays is stepped over: it may be what could not be read, or was there on another connection as well. */
@@ -137,7 +137,7 @@ export function missed(state: State, stream: Stream, missing: Missing, from: num
     passLost(state, stream, missing === 'messages' ? 'seq' : 'rev', from - 1);
     verdict = state.streams.gap(stream, missing, from, to);
   }
-  if (settle(state, stream, verdict)) {
+  if (settle(state, stream, verdict, { in: missing === 'messages' ? 'seq' : 'rev', number: from })) {
     state.out({ kind: 'gap', stream, missing, from, to });
   }
 }
@@ -153,22 +153,27 @@ function positioned(state: State, position: StreamPosition): void {
     passLost(state, stream, 'rev', position.rev);
     verdict = state.streams.position(position);
   }
-  const settled = settle(state, stream, verdict);
   const cursor = state.streams.cursor(stream);
+  const within = position.seq > (cursor?.seq ?? 0) ? 'seq' : 'rev';
+  const settled = settle(state, stream, verdict, { in: within, number: position[within] });
   if (settled && !live && cursor !== undefined) {
     state.send(encodeClientFrame({ kind: 'ack', stream, cursor }));
   }
 }
 
-/** Whether the entry is to be handed up. */
-function settle(state: State, stream: Stream, verdict: Verdict): boolean {
-  if (verdict === 'hole' || verdict === 'broken') state.stats.holes += 1;
-  if (verdict === 'hole') reopen(state, stream);
+/** Whether the entry is to be handed up. `came` is its place, or the first place after what is missing. */
+function settle(state: State, stream: Stream, verdict: Verdict, came: Place): boolean {
+  if (verdict === 'next' || verdict === 'drop') return verdict === 'next';
+  state.stats.holes += 1;
+  const { seq, rev } = state.streams.cursor(stream) ?? { seq: 0, rev: 0 };
+  const where = `after seq ${String(seq)} and rev ${String(rev)} came ${came.in} ${String(came.number)}`;
   if (verdict === 'broken') {
     state.streams.noteLeftOut(stream);
-    throw new Broken('protocol', `something is missing in ${stream} although it was opened again`);
+    throw new Broken('protocol', `something is missing in ${stream} although it was opened again: ${where}`);
   }
-  return verdict === 'next';
+  state.mismatch(`something is missing in ${stream}: ${where}`);
+  reopen(state, stream);
+  return false;
 }
 
 function cutByPause(state: State, stream: Stream): boolean {

@@ -55,7 +55,8 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  * - Sends to one room, and what else METHODS puts in order, go out in the order in which they were taken. Once one was
  *   refused for being too fast, those behind it stay back until it has been answered.
  * - What others see of the player is the same on each connection from its beginning.
- * - Entries of a followed stream come up in order, none twice, none left out; what no longer exists is told by a gap.
+ * - Entries of a followed stream come up in order, none twice, none left out: a hole is told by `mismatch`, and the stream opened
+ *   again from the cursor; what no longer exists is told by a gap.
  * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an
  *   unknown kind of frame, bytes in which no frame ends, and the reply to a sign-in.
  * - What a server says that is newer, older or wrong is told by `mismatch`, and nothing is repeated over it without a word: a room

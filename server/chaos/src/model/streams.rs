@@ -1,5 +1,5 @@
 //! What each connection was sent: every entry of a room once, in order, with what history has, and nothing without the right to
-//! it.
+//! it; and that the SDK found nothing left out, which it would have asked for again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -43,6 +43,16 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
                 let ask = evidence.calls.get(call).map(|call| &call.ask);
                 let room = ask.and_then(Ask::room);
                 streams.opened.insert(room, place);
+            }
+            What::Heard(Heard::Mismatch(why)) => {
+                let about = (None, Some(evidence.users[line.player]));
+                found.add_until(
+                    evidence,
+                    "the SDK finds no fault",
+                    about,
+                    place,
+                    why.clone(),
+                );
             }
             What::Heard(heard) => {
                 if evidence.raw[line.player] {
