@@ -4,7 +4,7 @@
 //! |---|---|
 //! | answers | always taken: the driver stops reading calls while the outbox is above its high-water mark |
 //! | durable | refused when full; the room then cuts the stream here and the driver back-fills it later |
-//! | latest | replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
+//! | latest | goes first, but not before the welcome; replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
 //! | volatile | dropped above a quarter of the limit |
 //!
 //! # States
@@ -23,7 +23,6 @@
 //! is registered before `driving` is set, so whoever sees the end of a turn wakes whoever polled that turn. `server/model` tries
 //! the interleavings.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -41,8 +40,10 @@ use crate::sync::{Mutex, MutexGuard};
 
 mod driver_view;
 mod inline;
+mod line;
 
 pub use self::driver_view::DriverView;
+use self::line::Line;
 
 /// Bytes that go into one message and one write at most, beyond the first frame.
 pub const BATCH_BYTES: usize = 16 * 1024;
@@ -109,61 +110,6 @@ pub struct InboxFollow {
 
 /// Numbers of calls. A few lie in the value itself, in the place that a `Vec` takes for its pointers.
 pub type CallIds = SmallVec<[CallId; 4]>;
-
-/// Frames in the order in which they go. The first lies in the struct itself: mostly it is the only one, and then
-/// nothing is allocated to queue it and nothing kept once it is taken.
-#[derive(Debug, Default)]
-struct Line {
-    first: Option<Bytes>,
-    /// Empty if there is no first one.
-    rest: VecDeque<Bytes>,
-    bytes: usize,
-}
-
-impl Line {
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        if self.first.is_none() {
-            self.first = Some(frame);
-        } else {
-            self.rest.push_back(frame);
-        }
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
-    }
-
-    /// Takes the frames that fit into `bytes_max`, but `frames_min` of them however long they are. When it takes all, it
-    /// takes the memory that they wait in, too.
-    fn take(&mut self, bytes_max: usize, frames_min: usize) -> Self {
-        if self.bytes <= bytes_max {
-            return std::mem::take(self);
-        }
-        let (mut count, mut bytes) = (0, 0);
-        for frame in self.first.iter().chain(&self.rest) {
-            if count >= frames_min && bytes + frame.len() > bytes_max {
-                break;
-            }
-            bytes += frame.len();
-            count += 1;
-        }
-        if count == self.len() {
-            return std::mem::take(self);
-        }
-        if count == 0 {
-            return Self::default();
-        }
-        self.bytes -= bytes;
-        let rest = self.rest.drain(..count - 1).collect();
-        let first = std::mem::replace(&mut self.first, self.rest.pop_front());
-        Self { first, rest, bytes }
-    }
-}
 
 /// What has become of the welcome, which goes before all states and events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
