@@ -131,7 +131,11 @@ docs: ## Build and open the documentation of Rust code
 
 .PHONY: bench
 bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks by name
-	cargo bench --locked --package pitturu-protocol --package pitturu-server -- $(ARGS)
+	cargo bench --locked --package pitturu-protocol --package pitturu-server --bench frames --bench fanout -- $(ARGS)
+
+.PHONY: bench-movements
+bench-movements: ## Measure movements of points per second on this disk, beside SQLite: ARGS="--help"
+	cargo bench --locked --package pitturu-server --bench movements -- $(ARGS)
 
 .PHONY: loadtest
 loadtest: ## Build server and load generator like a release, and run the generator: ARGS="run --help"

@@ -388,9 +388,11 @@ fn pace(every: Duration, jobs: usize) -> Duration {
 /// Commits and syncs; the number of rows.
 fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Error> {
     let mut batch = database.db.batch().durability(Some(PersistMode::SyncAll));
+    let mut bytes = 0;
     for table in Table::ALL {
         let keyspace = database.table(*table);
         for (key, value) in &overlay.tables[table.index()] {
+            bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
             match value {
                 Some(value) => batch.insert(keyspace, key.clone(), value.clone()),
                 None => batch.remove(keyspace, key.clone()),
@@ -402,6 +404,7 @@ fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Err
     let synced = database.broken.fail("store.sync", &database.db);
     batch.commit()?;
     synced?;
+    metrics::counter!("pitturu_store_committed_bytes_total").increment(bytes as u64);
     Ok(rows)
 }
 
