@@ -183,27 +183,6 @@ pub async fn wake_senders(entities: Arc<dyn Entities>, routes: Arc<Routes>) {
     }
 }
 
-/// Everything that an entity has told and does not know to be applied, oldest first.
-///
-/// # Errors
-/// Those of the store.
-pub async fn undelivered(
-    entities: &Arc<dyn Entities>,
-    entity: EntityId,
-) -> Result<Vec<Undelivered>, StoreError> {
-    let mut found = Vec::new();
-    loop {
-        let last = found.last();
-        let after = last.map(|last: &Undelivered| (last.version, last.index));
-        let page = entities.undelivered(entity, after, PAGE_ROWS_MAX).await?;
-        let is_last = page.len() < PAGE_ROWS_MAX;
-        found.extend(page);
-        if is_last {
-            return Ok(found);
-        }
-    }
-}
-
 /// Signals to one target.
 #[derive(Debug, Default)]
 struct Queue {
@@ -227,7 +206,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// What [`undelivered`] has found of an entity. All of it: what is decided later must not come before it.
+    /// What was loaded with an entity as undelivered. All of it: what is decided later must not come before it.
     pub fn new(journal: &Journal, undelivered: Vec<Undelivered>, routes: Arc<Routes>) -> Self {
         let mut outgoing = Self {
             from: journal.entity(),

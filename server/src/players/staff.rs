@@ -22,7 +22,6 @@ use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::answering::{Answered, Loaded};
 use crate::owners::journal::Journal;
-use crate::owners::signals::undelivered;
 
 /// The staff among the kinds of entities.
 pub const STAFF: Kind = Kind(3);
@@ -57,12 +56,11 @@ async fn load(entities: Arc<dyn Entities>) -> Result<Loaded<Staff>, StoreError> 
     let fence = entities.fence();
     let parts = vec![Part::Rows(RowRange::prefix(ROLES))];
     let loaded = entities.load(entity(), parts).await?;
-    let undelivered = undelivered(&entities, entity()).await?;
     let Some(loaded) = loaded else {
         return Ok(Loaded {
             journal: Journal::begin(entity(), fence),
             state: Staff::default(),
-            undelivered,
+            undelivered: Vec::new(),
         });
     };
     let rows = match loaded.parts.as_slice() {
@@ -73,7 +71,7 @@ async fn load(entities: Arc<dyn Entities>) -> Result<Loaded<Staff>, StoreError> 
     Ok(Loaded {
         journal: Journal::of(entity(), &loaded),
         state: Staff::load(roles),
-        undelivered,
+        undelivered: loaded.undelivered,
     })
 }
 

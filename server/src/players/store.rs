@@ -32,7 +32,6 @@ use super::names::Names;
 use super::player::Player;
 use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
-use crate::owners::signals::undelivered;
 
 /// The stream of the inbox.
 pub(super) const INBOX: u8 = 0;
@@ -188,7 +187,6 @@ impl PlayerStore {
         parts.extend(points::parts());
         parts.extend(accounts::parts());
         let loaded = self.entities.load(entity, parts).await?;
-        let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
             let (inventory, rewards) = items::load(None)?;
             return Ok(Loaded {
@@ -205,7 +203,7 @@ impl PlayerStore {
                     rewards,
                     game,
                 },
-                undelivered,
+                undelivered: Vec::new(),
             });
         };
         let (rows, marks, offers, items, wallet, account) = match loaded.parts.as_slice() {
@@ -242,7 +240,7 @@ impl PlayerStore {
                 rewards,
                 game,
             },
-            undelivered,
+            undelivered: loaded.undelivered,
         })
     }
 

@@ -365,6 +365,8 @@ pub struct Loaded {
     pub head: Head,
     /// The parts asked for, in their order; empty ones when it has ended.
     pub parts: Vec<LoadedPart>,
+    /// All its signals that are not known to be applied, oldest first.
+    pub undelivered: Vec<Undelivered>,
 }
 
 /// What anyone may know of an entity at a glance.

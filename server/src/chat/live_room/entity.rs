@@ -13,7 +13,7 @@ use super::super::Environment;
 use super::super::blocks::Blocks;
 use super::super::command::{Command, Create, Fetched, NewRoom, ReplyTo, Report};
 use super::super::recent::RECENT_MAX;
-use super::super::store::{ROOM, entity};
+use super::super::store::ROOM;
 use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::order::Asked;
@@ -23,7 +23,7 @@ use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
 use crate::owners::keys::Keys;
 use crate::owners::shard::{loaded_anew, overloaded};
-use crate::owners::signals::{Delivery, Receipt, undelivered};
+use crate::owners::signals::{Delivery, Receipt};
 
 /// How long a room without followers stays in memory, in milliseconds.
 const IDLE_MS: u64 = 30_000;
@@ -126,15 +126,14 @@ impl Entity for LiveRoom {
             rows: RECENT_MAX,
             bytes: PAGE_BYTES_MAX,
         };
-        let Some(loaded) = environment.rooms.load(room, recent).await? else {
+        let Some(mut loaded) = environment.rooms.load(room, recent).await? else {
             return Ok(None);
         };
         let blocks = match loaded.stored.row.peers {
             Some(pair) => Blocks::read(&environment.players, pair).await?,
             None => Blocks::default(),
         };
-        let entities = environment.rooms.entities();
-        let undelivered = undelivered(entities, entity(room)).await?;
+        let undelivered = std::mem::take(&mut loaded.loaded.undelivered);
         Ok(Some(Box::new(Fetched {
             room: loaded,
             blocks,

@@ -19,6 +19,7 @@ mod integrity;
 mod open;
 mod queue;
 mod read;
+mod readers;
 mod tx;
 mod writer;
 
@@ -32,10 +33,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use self::queue::{Call, Queue, Queued, Submission};
 use self::read::OpenDatabase;
+use self::readers::Readers;
 use super::tables::Table;
 use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
@@ -45,6 +47,7 @@ pub use self::error::OpenError;
 pub use self::folder::SCHEMA;
 pub use self::queue::SubmittedJob;
 pub use self::read::{Limit, Range, Row, SCAN_BYTES_MAX, View};
+pub(crate) use self::tx::HeadRow;
 pub use self::tx::Tx;
 
 /// Bytes of a key. Cheap to clone.
@@ -217,7 +220,7 @@ pub struct Engine {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    reads: Arc<Semaphore>,
+    readers: Readers,
 }
 
 impl Drop for Handle {
@@ -246,7 +249,7 @@ impl Engine {
             handle: Arc::new(Handle {
                 shared,
                 writer: Mutex::new(Some(writer)),
-                reads: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)),
+                readers: Readers::default(),
             }),
         })
     }
@@ -289,19 +292,17 @@ impl Engine {
         &self,
         read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = Arc::clone(&self.handle.reads)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let (reply, found) = oneshot::channel();
         let engine = self.clone();
-        let read = move || {
-            // Given back when the read is over, also if its caller has gone away.
-            let _turn = turn;
-            read(&engine.view()?)
-        };
-        tokio::task::spawn_blocking(read)
+        self.handle.readers.run(move || {
+            // Nobody reads for a caller that has gone away.
+            if !reply.is_closed() {
+                drop(reply.send(engine.view().and_then(|view| read(&view))));
+            }
+        });
+        found
             .await
-            .map_err(|error| StoreError::damaged(format!("a read broke off: {error}")))?
+            .unwrap_or_else(|_| Err(StoreError::damaged("a read broke off")))
     }
 
     /// Runs `job` in the writer thread and resolves when its changes are on disk.

@@ -12,33 +12,22 @@ mod signals;
 
 use futures_util::FutureExt as _;
 use pitturu_protocol::ids::UserId;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Embedded;
-use super::engine::{Limit, Range, Row as StoredRow, Tx, View};
+use super::engine::{HeadRow, Limit, Range, Row as StoredRow, Tx, View};
 use super::rows;
 use super::tables::Table;
 use crate::entities::{
     Applied, Bounds, Claimed, Commit, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head,
     KeyedResult, List, Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Reading, Row, RowKey,
-    RowRange, STREAMS, Space, Span, Undelivered,
+    RowRange, Space, Span, Undelivered,
 };
 use crate::reservation::Reservation;
 use crate::{Done, StoreError};
 
 /// Bytes before the row of an entry: the version that it was written with.
 const VERSION_BYTES: usize = 8;
-
-/// The row of an entity's head. `head` may be behind: [`HeadRow::caught_up`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct HeadRow {
-    #[serde(rename = "h")]
-    head: Head,
-    /// For each stream the oldest number whose row may still be there: at most its first.
-    #[serde(rename = "s")]
-    swept: [u64; STREAMS],
-}
 
 impl HeadRow {
     /// Moves the version and the head of stream 0 to the newest entry, which `scan` finds.
@@ -131,6 +120,9 @@ fn in_stream(entity: EntityId, stream: u8) -> Range {
     Range::prefix(&[entity.as_bytes().as_slice(), &[stream]].concat())
 }
 
+/// For what the rules of its kind bound.
+const ALL: Limit = Limit::new(usize::MAX, usize::MAX);
+
 fn limit_of(bounds: Bounds) -> Limit {
     Limit::new(bounds.rows.clamp(1, PAGE_ROWS_MAX), bounds.bytes)
 }
@@ -138,7 +130,7 @@ fn limit_of(bounds: Bounds) -> Limit {
 /// Where an entity stands inside a write.
 fn head_in(tx: &Tx<'_>, entity: EntityId) -> Result<Option<HeadRow>, StoreError> {
     if let Some(noted) = tx.noted_head(entity.as_bytes()) {
-        return rows::decode(Table::EntityHeads, &noted).map(Some);
+        return Ok(Some(noted));
     }
     let Some(row) = tx.get(Table::EntityHeads, entity.as_bytes())? else {
         return Ok(None);
@@ -151,9 +143,9 @@ fn head_in(tx: &Tx<'_>, entity: EntityId) -> Result<Option<HeadRow>, StoreError>
 }
 
 fn put_head(tx: &mut Tx<'_>, entity: EntityId, head: &HeadRow) {
-    let row = rows::encode(head);
-    tx.note_head(entity.as_bytes().as_slice(), Some(row.clone()));
-    tx.put(Table::EntityHeads, entity.as_bytes().as_slice(), row);
+    let key = entity.as_bytes().as_slice();
+    tx.note_head(key, Some(*head));
+    tx.put(Table::EntityHeads, key, rows::encode(head));
 }
 
 fn stored_head(view: &View, entity: EntityId) -> Result<Option<HeadRow>, StoreError> {
@@ -234,10 +226,7 @@ fn load(
     let load_part = |part: &Part| match part {
         Part::Rows(_) if head.ended_at.is_some() => Ok(LoadedPart::Rows(Vec::new())),
         Part::Newest(..) if head.ended_at.is_some() => Ok(LoadedPart::Newest(Vec::new())),
-        Part::Rows(range) => {
-            let all = Limit::new(usize::MAX, usize::MAX);
-            rows_in(view, entity, range, all).map(LoadedPart::Rows)
-        }
+        Part::Rows(range) => rows_in(view, entity, range, ALL).map(LoadedPart::Rows),
         Part::Newest(stream, bounds) => {
             let limit = Limit::new(bounds.rows.max(1), bounds.bytes);
             let (first, span) = (first_of(&head, *stream), Span::Before(u64::MAX));
@@ -245,7 +234,13 @@ fn load(
         }
     };
     let parts = parts.iter().map(load_part).collect::<Result<_, _>>()?;
-    Ok(Some(Loaded { fence, head, parts }))
+    let undelivered = signals::undelivered(view, entity, None, ALL)?;
+    Ok(Some(Loaded {
+        fence,
+        head,
+        parts,
+        undelivered,
+    }))
 }
 
 fn glance(view: &View, entity: EntityId, keys: &[RowKey]) -> Result<Option<Glance>, StoreError> {
@@ -426,7 +421,7 @@ impl Entities for Embedded {
             view,
             entity,
             after,
-            limit.min(PAGE_ROWS_MAX)
+            Limit::rows(limit.min(PAGE_ROWS_MAX))
         ))
     }
 

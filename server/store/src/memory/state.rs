@@ -247,6 +247,7 @@ impl State {
             fence,
             head: stored.head,
             parts: parts.iter().map(load_part).collect(),
+            undelivered: self.undelivered_after(entity, None).collect(),
         })
     }
 
@@ -317,15 +318,25 @@ impl State {
         after: Option<(u64, u16)>,
         limit: usize,
     ) -> Vec<Undelivered> {
-        signals_of(&self.signals, entity)
-            .filter(|((_, version, index), _)| after.is_none_or(|after| (*version, *index) > after))
+        self.undelivered_after(entity, after)
             .take(limit.min(PAGE_ROWS_MAX))
+            .collect()
+    }
+
+    fn undelivered_after(
+        &self,
+        entity: EntityId,
+        after: Option<(u64, u16)>,
+    ) -> impl Iterator<Item = Undelivered> {
+        signals_of(&self.signals, entity)
+            .filter(move |((_, version, index), _)| {
+                after.is_none_or(|after| (*version, *index) > after)
+            })
             .map(|(&(_, version, index), signal)| Undelivered {
                 version,
                 index,
                 signal: signal.clone(),
             })
-            .collect()
     }
 
     pub(super) fn senders(&self, after: Option<EntityId>, limit: usize) -> Vec<EntityId> {

@@ -48,6 +48,8 @@ pub(crate) async fn signals_wait_in_order(mut harness: impl Harness) {
     let mut expected = vec![undelivered(2, 0), undelivered(2, 1)];
     expected.extend((0..300).map(|index| undelivered(257, index)));
     expected.push(undelivered(258, 0));
+    let loaded = store.load(entity(1), Vec::new()).await.unwrap().unwrap();
+    assert_eq!(loaded.undelivered, expected);
     for _ in 0..2 {
         let store = harness.store();
         for limit in [0, 1, 2, 5, 303, 304] {

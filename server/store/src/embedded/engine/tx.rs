@@ -3,19 +3,38 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
+use serde::{Deserialize, Serialize};
+
 use super::read::{Limit, Merge, OpenDatabase, Range, Row};
 use super::{Key, Value};
 use crate::StoreError;
 use crate::embedded::tables::Table;
+use crate::entities::{Head, STREAMS};
+
+/// The row of an entity's head. `head` may be behind, see `caught_up`; where it is noted it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeadRow {
+    #[serde(rename = "h")]
+    pub(crate) head: Head,
+    /// For each stream the oldest number whose row may still be there: at most its first.
+    #[serde(rename = "s")]
+    pub(crate) swept: [u64; STREAMS],
+}
 
 /// Changes of one group commit: for each table, what each key becomes. `None` is removed.
 #[derive(Default)]
 pub(super) struct Overlay {
     pub(super) tables: Vec<BTreeMap<Key, Option<Value>>>,
     /// Heads of entities as they are after the changes, by the key of their row.
-    heads: BTreeMap<Key, Option<Value>>,
-    /// What was there before: in this table, or among the heads.
-    undo: Vec<(Option<Table>, Key, Option<Option<Value>>)>,
+    heads: HashMap<Key, Option<HeadRow>>,
+    /// What was there before.
+    undo: Vec<Undo>,
+}
+
+/// What was there before a change, which is taken back by it.
+enum Undo {
+    Row(Table, Key, Option<Option<Value>>),
+    Head(Key, Option<Option<HeadRow>>),
 }
 
 impl Overlay {
@@ -28,12 +47,12 @@ impl Overlay {
 
     pub(super) fn set(&mut self, table: Table, key: Key, value: Option<Value>) {
         let before = self.tables[table.index()].insert(key.clone(), value);
-        self.undo.push((Some(table), key, before));
+        self.undo.push(Undo::Row(table, key, before));
     }
 
-    fn set_heads(&mut self, key: Key, value: Option<Value>) {
-        let before = self.heads.insert(key.clone(), value);
-        self.undo.push((None, key, before));
+    fn set_head(&mut self, key: Key, head: Option<HeadRow>) {
+        let before = self.heads.insert(key.clone(), head);
+        self.undo.push(Undo::Head(key, before));
     }
 
     /// Makes everything since the last call final within the group.
@@ -43,15 +62,21 @@ impl Overlay {
 
     /// Takes back everything since the last [`Self::keep`].
     pub(super) fn roll_back(&mut self) {
-        while let Some((table, key, before)) = self.undo.pop() {
-            let changes = match table {
-                Some(table) => &mut self.tables[table.index()],
-                None => &mut self.heads,
-            };
-            match before {
-                Some(before) => changes.insert(key, before),
-                None => changes.remove(&key),
-            };
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Row(table, key, Some(before)) => {
+                    self.tables[table.index()].insert(key, before);
+                }
+                Undo::Row(table, key, None) => {
+                    self.tables[table.index()].remove(&key);
+                }
+                Undo::Head(key, Some(before)) => {
+                    self.heads.insert(key, before);
+                }
+                Undo::Head(key, None) => {
+                    self.heads.remove(&key);
+                }
+            }
         }
     }
 
@@ -60,31 +85,45 @@ impl Overlay {
     }
 }
 
-/// Heads that are kept in memory at most; beyond it, all are forgotten.
-const RECENT_HEADS_MAX: usize = 4_096;
+/// Heads of one generation that are kept in memory at most.
+const RECENT_HEADS_MAX: usize = 8_192;
 
 /// Heads of entities that were written to lately, as committed. Each commit looks its entity's up and moves it, and one that only
-/// appends does not write its row: the newest entry says where it is.
+/// appends does not write its row: the newest entry says where it is. They are kept in two generations, and when the young one is
+/// full, the old one is forgotten.
 #[derive(Default)]
-pub(super) struct RecentHeads(HashMap<Key, Value>);
+pub(super) struct RecentHeads {
+    young: HashMap<Key, HeadRow>,
+    old: HashMap<Key, HeadRow>,
+}
 
 impl RecentHeads {
     /// Takes over what was committed.
     pub(super) fn note(&mut self, committed: &Overlay) {
-        if self.0.len() + committed.heads.len() > RECENT_HEADS_MAX {
-            self.forget();
+        if self.young.len() + committed.heads.len() > RECENT_HEADS_MAX {
+            self.old = std::mem::take(&mut self.young);
         }
-        for (key, value) in &committed.heads {
-            match value {
-                Some(value) => self.0.insert(key.clone(), value.clone()),
-                None => self.0.remove(key),
-            };
+        for (key, head) in &committed.heads {
+            match head {
+                Some(head) => {
+                    self.young.insert(key.clone(), *head);
+                }
+                None => {
+                    self.young.remove(key);
+                    self.old.remove(key);
+                }
+            }
         }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<HeadRow> {
+        let young = self.young.get(key);
+        young.or_else(|| self.old.get(key)).copied()
     }
 
     /// Knows nothing any more: the store was opened anew.
     pub(super) fn forget(&mut self) {
-        self.0 = HashMap::new();
+        *self = Self::default();
     }
 }
 
@@ -129,16 +168,16 @@ impl<'a> Tx<'a> {
     }
 
     /// An entity's head as [`Self::note_head`] has it; none when it has to be read.
-    pub(crate) fn noted_head(&self, key: &[u8]) -> Option<Value> {
+    pub(crate) fn noted_head(&self, key: &[u8]) -> Option<HeadRow> {
         match self.overlay.heads.get(key) {
-            Some(pending) => pending.clone(),
-            None => self.heads.0.get(key).cloned(),
+            Some(pending) => *pending,
+            None => self.heads.get(key),
         }
     }
 
     /// Notes where an entity is after this write, or that it has to be read. Kept in memory only, and not for ever.
-    pub(crate) fn note_head(&mut self, key: impl Into<Key>, heads: Option<Value>) {
-        self.overlay.set_heads(key.into(), heads);
+    pub(crate) fn note_head(&mut self, key: impl Into<Key>, head: Option<HeadRow>) {
+        self.overlay.set_head(key.into(), head);
     }
 
     /// Sets the row under `key`.

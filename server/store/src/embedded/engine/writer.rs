@@ -162,7 +162,11 @@ impl Writer {
         let writes = group.iter().filter(|queued| !queued.is_marker).count();
         let every = pace(self.shared.options.commit_every, writes);
         self.write_group(group);
-        if let Some(rest) = every.checked_sub(began.elapsed()) {
+        let (waiting, _) = self.shared.queue.depth();
+        // What fills a group gains nothing by waiting.
+        if waiting < GROUP_JOBS_MAX
+            && let Some(rest) = every.checked_sub(began.elapsed())
+        {
             std::thread::sleep(rest);
         }
     }

@@ -76,7 +76,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
         tx.put(Table::EntitiesEnded, entity.as_bytes().as_slice(), b"");
     }
     if is_only_appended {
-        tx.note_head(entity.as_bytes().as_slice(), Some(rows::encode(&next)));
+        tx.note_head(entity.as_bytes().as_slice(), Some(next));
     } else {
         put_head(tx, entity, &next);
     }

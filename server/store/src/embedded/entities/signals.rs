@@ -77,13 +77,13 @@ pub(super) fn undelivered(
     view: &View,
     sender: EntityId,
     after: Option<(u64, u16)>,
-    limit: usize,
+    limit: Limit,
 ) -> Result<Vec<Undelivered>, StoreError> {
     let mut range = Range::prefix(sender.as_bytes());
     if let Some((version, index)) = after {
         range = range.after(signal_key(sender, version, index));
     }
-    view.scan(Table::Signals, &range, false, Limit::rows(limit))?
+    view.scan(Table::Signals, &range, false, limit)?
         .iter()
         .map(|(key, row)| {
             let (version, index) = version_and_index(key)?;
