@@ -1,8 +1,7 @@
 //! Players as entities: what a player keeps.
 //!
-//! A player's entity has account and sessions, the inbox, how the player stands to others, the list of rooms, points and
-//! items. It is loaded by
-//! a command or a signal, and leaves memory right after it; a connection that rests keeps none.
+//! A player's entity has account and sessions, the inbox, how the player stands to others, the list of rooms, points and items. It is
+//! loaded by a command or a signal, and leaves memory some seconds after it; a connection that rests keeps none.
 //!
 //! - [`command`]: what is asked of a player's entity;
 //! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;

@@ -24,6 +24,9 @@ use self::sqlite::Sqlite;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// Seeds of what is not measured: its keys are others.
+const WARM_UP_SEEDS: u64 = 1_000;
+
 /// What can be set.
 #[derive(Clone, Debug, Parser)]
 struct Options {
@@ -42,6 +45,9 @@ struct Options {
     /// Movements without an answer at any time.
     #[arg(long, default_value_t = 4_096)]
     in_flight: usize,
+    /// Seconds of each turn before anything counts.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u64,
     /// Length of a turn in seconds.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -104,6 +110,12 @@ fn turn<L: Ledger>(
     length: Duration,
     seed: u64,
 ) -> f64 {
+    drive(
+        ledger,
+        options,
+        Duration::from_secs(options.warm_up),
+        WARM_UP_SEEDS + seed,
+    );
     let before = Written::so_far(metrics);
     let turn: Turn = drive(ledger, options, length, seed);
     let written = Written::so_far(metrics).less(before);

@@ -3,7 +3,8 @@
 //! A kind says by [`Decisions`] what it decides, what of it is stored, and what is told of it. [`Answering`] does the rest: it finds
 //! out whether a call was carried out before, and whether a signal was applied; reserves room in the store before anything is
 //! decided; answers once everything ahead is durable and once those who are told by the decision have applied it, or can't now.
-//! Such an entity is loaded by a call or a signal, and leaves memory after it, or after the time for which its kind wants it to stay.
+//! Such an entity is loaded by a call or a signal, and leaves memory some seconds after it, at once where there are many, or after the time for which
+//! its kind wants it to stay.
 
 mod live;
 

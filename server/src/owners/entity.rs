@@ -155,6 +155,11 @@ pub trait Entity: Sized + Send + 'static {
     /// Whether it can leave memory.
     fn is_idle(&self, now: Steady) -> bool;
 
+    /// Whether one that is idle was used a moment ago and may be used again: it stays, unless too many do.
+    fn lingers(&self, _now: Steady) -> bool {
+        false
+    }
+
     /// Whether none of its clocks runs: it need not be looked at until it is used again.
     fn is_quiet(&self) -> bool;
 }

@@ -166,8 +166,17 @@ impl<W> Keys<W> {
         }
     }
 
+    /// The first call is durable, and the store has its result: whoever comes later looks it up. Returns those who wait for its reply.
+    pub fn stored(&mut self, user: UserId, key: &IdempotencyKey) -> Vec<W> {
+        self.forget(user, key)
+    }
+
     /// The first call was refused. Returns those who wait, to be refused too.
     pub fn refused(&mut self, user: UserId, key: &IdempotencyKey) -> Vec<W> {
+        self.forget(user, key)
+    }
+
+    fn forget(&mut self, user: UserId, key: &IdempotencyKey) -> Vec<W> {
         match self.held.remove(&(user, key.key.clone())) {
             Some(Held {
                 state: State::InFlight(waiters),

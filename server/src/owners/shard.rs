@@ -18,6 +18,9 @@ const LOADING_WAIT_MAX: usize = 65_536;
 /// Pause before an entity that somebody follows is read again when the store could not read it.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
+/// Entities of one shard beyond which none stays in memory for having been used a moment ago.
+const LINGERING_MAX: usize = 4_096;
+
 /// How often a shard looks for upkeep and entities to let go, in ticks: every five seconds.
 const SWEEP_TICKS: u64 = 20;
 
@@ -252,12 +255,13 @@ impl<E: Entity> Shard<E> {
         self.ticks += 1;
         let now = Steady::now();
         let sweep = self.ticks.is_multiple_of(SWEEP_TICKS);
+        let is_crowded = self.slots.len() > LINGERING_MAX;
         for id in std::mem::take(&mut self.entities_with_timers) {
             let Some(Slot::Live(live)) = self.slots.get_mut(&id) else {
                 continue;
             };
             live.tick(now);
-            if live.is_idle(now) {
+            if live.is_idle(now) && (is_crowded || !live.lingers(now)) {
                 self.slots.remove(&id);
                 continue;
             }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
@@ -25,6 +24,9 @@ use crate::owners::keys::{self, Keys, REMEMBER_MS, Seen, of_this_request};
 use crate::owners::line::DurableLine;
 use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
+
+/// How long an entity stays in memory after it was used, in milliseconds: calls come in bursts, and loading it costs more than one.
+const LINGER_MS: u64 = 5_000;
 
 /// Who hears that a decision is durable.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Answering<D: Decisions> {
     remembers_until: Steady,
     /// Until then it stays in memory, whether or not somebody uses it.
     stays_until: Steady,
+    /// When it was last asked or told something.
+    used_at: Steady,
     looking_up: usize,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -127,8 +131,7 @@ impl<D: Decisions> Answering<D> {
         match found.and_then(|found| of_this_request(found, key)) {
             Ok(None) => self.carry_out(context, call),
             Ok(Some(body)) => {
-                let now = Steady::now();
-                let waiters = self.keys.done(*user, key, body.clone(), 0, now);
+                let waiters = self.keys.stored(*user, key);
                 for to in waiters.into_iter().chain([call.to]) {
                     answer(to, body.clone().into(), true);
                 }
@@ -265,8 +268,12 @@ impl<D: Decisions> Answering<D> {
         match pending.answer {
             Answer::Call(to, key, body) => {
                 if let Some((user, key)) = &key {
-                    let reply = Bytes::from(body.clone());
-                    for to in self.keys.done(*user, key, reply, 0, now) {
+                    // What the store has of a key need not be remembered beside it.
+                    let waiters = match pending.version {
+                        0 => self.keys.done(*user, key, body.clone().into(), 0, now),
+                        _ => self.keys.stored(*user, key),
+                    };
+                    for to in waiters {
                         answer(to, body.clone(), true);
                     }
                 }
@@ -376,6 +383,7 @@ impl<D: Decisions> Entity for Answering<D> {
             keys: kept.keys.without_stream(),
             remembers_until: kept.remembers_until,
             stays_until: now,
+            used_at: now,
             looking_up: 0,
             incoming: Incoming::default(),
             outgoing: Outgoing::new(&journal, undelivered, routes),
@@ -395,6 +403,7 @@ impl<D: Decisions> Entity for Answering<D> {
     }
 
     fn handle(&mut self, context: &Context<Self>, command: Command<D>, now: Steady) {
+        self.used_at = now;
         match command {
             Command::Delivery(Delivery::Receipt(receipt)) => {
                 self.answered(context, &receipt, now);
@@ -475,6 +484,10 @@ impl<D: Decisions> Entity for Answering<D> {
             && self.incoming.is_quiet()
             && self.outgoing.is_empty()
             && self.held.is_empty()
+    }
+
+    fn lingers(&self, now: Steady) -> bool {
+        now < self.used_at.after_ms(LINGER_MS)
     }
 
     fn is_quiet(&self) -> bool {
