@@ -175,6 +175,7 @@ impl Outcome {
             }
             for (op, name) in [
                 (Op::Echo, "cpu_per_echo"),
+                (Op::Move, "cpu_per_move"),
                 (Op::SignIn, "cpu_per_sign_in"),
                 (Op::Connect, "cpu_per_connect"),
             ] {

@@ -256,6 +256,7 @@ impl Player {
             op: Op::Send,
             intended,
             count: Some(counted),
+            is_watched: false,
         });
         self.link.out.message(&frame);
     }

@@ -20,6 +20,7 @@ mod echo;
 mod evening;
 mod idle;
 mod join_storm;
+mod ledger;
 mod reconnect_storm;
 mod sign_in_storm;
 mod slow_readers;
@@ -168,6 +169,8 @@ scenarios! {
     Durable(chat::Durable) = "durable";
     /// Calls that come back, as many as the server answers or at a steady rate.
     Echo(echo::Options) = "echo";
+    /// Players and an admin move points; in the end every wallet has what was answered.
+    Ledger(ledger::Options) = "ledger";
     /// Everybody in a room writes at the same moment, again and again.
     Burst(burst::Options) = "burst";
     /// Everybody joins one room at the same moment.

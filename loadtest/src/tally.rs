@@ -44,6 +44,8 @@ pub enum Op {
     DeliverLate,
     /// A call that comes back.
     Echo,
+    /// A movement of points.
+    Move,
     /// Making a room.
     Create,
     /// Any other call.
@@ -56,7 +58,7 @@ pub enum Op {
 }
 
 /// All operations, in the order of reports.
-pub const OPS: [Op; 11] = [
+pub const OPS: [Op; 12] = [
     Op::Connect,
     Op::SignIn,
     Op::Open,
@@ -64,6 +66,7 @@ pub const OPS: [Op; 11] = [
     Op::Deliver,
     Op::DeliverLate,
     Op::Echo,
+    Op::Move,
     Op::Create,
     Op::Call,
     Op::Recover,
@@ -81,6 +84,7 @@ impl Op {
             Self::Deliver => "deliver",
             Self::DeliverLate => "deliver_late",
             Self::Echo => "echo",
+            Self::Move => "move",
             Self::Create => "create",
             Self::Call => "call",
             Self::Recover => "recover",

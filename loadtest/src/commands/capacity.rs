@@ -164,7 +164,7 @@ fn main_operation(scenario: &Scenario, run: &Run) -> Op {
         return *op;
     }
     let happened = |op: &Op| run.operation(op.name()).is_some();
-    let likely = [Op::Deliver, Op::Echo];
+    let likely = [Op::Deliver, Op::Echo, Op::Move];
     likely.into_iter().find(happened).unwrap_or(Op::Connect)
 }
 

@@ -2,7 +2,7 @@
 
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::frame::{Cursor, call};
+use pitturu_protocol::frame::{CallId, Cursor, call};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
@@ -196,7 +196,30 @@ impl Player {
             op,
             intended,
             count,
+            is_watched: false,
         });
         self.link.out.message(&frame);
+    }
+
+    /// Begins a call under a key of its own, as the SDKs do: its number, which [`Self::take_watched`] will return if the answer is good.
+    pub fn begin_watched<M: Method>(&mut self, op: Op, request: &M, intended: u64) -> CallId {
+        self.last_call += 1;
+        let key = format!("{:016x}", fastrand::u64(..));
+        let frame = call(self.last_call, request, Some(&key));
+        self.inbox.tally.intend(op);
+        self.inbox.expect(Expected {
+            call: self.last_call,
+            op,
+            intended,
+            count: None,
+            is_watched: true,
+        });
+        self.link.out.message(&frame);
+        self.last_call
+    }
+
+    /// Numbers of watched calls that had a good answer since the last time.
+    pub fn take_watched(&mut self) -> Vec<CallId> {
+        std::mem::take(&mut self.inbox.watched)
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Expected {
     pub(super) intended: u64,
     /// What a good answer adds one to.
     pub(super) count: Option<&'static str>,
+    /// The scenario wants to know of a good answer.
+    pub(super) is_watched: bool,
 }
 
 /// Who is at the other end.
@@ -40,6 +42,8 @@ pub(super) struct Inbox {
     pub(super) awaited: Option<CallId>,
     pub(super) answer: Option<Result<Vec<u8>, Fault>>,
     pub(super) expected: Queue,
+    /// Calls with good answers that the scenario wants to know of.
+    pub(super) watched: Vec<CallId>,
     pub(super) followed: Followed,
     /// What a delivery is counted as.
     pub(super) deliver: Op,
@@ -57,6 +61,7 @@ impl Inbox {
             awaited: None,
             answer: None,
             expected: Queue::new(),
+            watched: Vec::new(),
             followed: Followed::default(),
             deliver: Op::Deliver,
             side: Side::Server,
@@ -81,6 +86,9 @@ impl Inbox {
         match answer {
             Ok(_) => {
                 self.tally.done(expected.op, expected.intended, self.now);
+                if expected.is_watched {
+                    self.watched.push(call);
+                }
                 if let Some(name) = expected.count {
                     self.tally.count(name, 1);
                 }

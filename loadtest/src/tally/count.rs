@@ -34,6 +34,10 @@ pub const ROOMS_MADE: &str = "rooms_made";
 pub const ROOMS_MADE_PER_SECOND: &str = "rooms_made_per_second";
 /// Rooms that their owners found again.
 pub const ROOMS_FOUND: &str = "rooms_found";
+/// Wallets that have what the movements say that were answered.
+pub const WALLETS_RIGHT: &str = "wallets_right";
+/// Wallets that have something else.
+pub const WALLETS_WRONG: &str = "wallets_wrong";
 /// `ListRooms` answered.
 pub const LIST_ROOMS: &str = "list_rooms";
 /// `ReadHistory` answered.

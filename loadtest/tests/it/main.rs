@@ -73,6 +73,29 @@ fn echo_as_fast_as_it_is_answered() {
 }
 
 #[test]
+fn ledger() {
+    let arguments = ["ledger", "--connections", "12", "--depth", "3"];
+    let alone = Bench::alone(&arguments);
+    let server = alone.of(Server);
+    assert!(server.done("move") > 0);
+    assert_eq!(server.errors("move"), 0);
+    // Every fourth connection is the admin's.
+    assert_eq!(server.total("wallets_right"), 9);
+    assert_eq!(server.total("wallets_wrong"), 0);
+}
+
+#[test]
+fn ledger_of_players_with_several_connections() {
+    let arguments = ["ledger", "--connections", "16", "--rate", "80"];
+    let arguments = [&arguments[..], &["--hot", "2", "--hot-share", "100"]].concat();
+    let measured = Bench::alone(&arguments);
+    let server = measured.of(Server);
+    // Sixteen connections, each with five movements per second for two seconds.
+    assert_eq!(server.done("move"), 160);
+    assert_eq!(server.total("wallets_right"), 2);
+}
+
+#[test]
 fn burst() {
     let measured = Bench::with_floor(&["burst", "--members", "6", "--every", "1"]);
     let server = measured.of(Server);
