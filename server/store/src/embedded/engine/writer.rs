@@ -205,7 +205,7 @@ impl Writer {
                 self.fail(&failure);
                 report(&self.shared, group, &Err(self.shared.unavailable()));
             }
-            Err(NotCommitted::InDoubt(failure, overlay)) => self.doubt(&failure, group, overlay),
+            Err(NotCommitted::InDoubt(failure, overlay)) => self.doubt(&failure, group, *overlay),
         }
         let (jobs, bytes) = self.shared.queue.depth();
         #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
@@ -243,7 +243,7 @@ impl Writer {
                 metrics::histogram!("pitturu_store_commit_rows").record(rows as f64);
                 Ok(())
             }
-            Err(error) => Err(NotCommitted::InDoubt(judge(&error), overlay)),
+            Err(error) => Err(NotCommitted::InDoubt(judge(&error), Box::new(overlay))),
         }
     }
 
@@ -332,7 +332,7 @@ impl Writer {
             }
             Err(NotCommitted::Nothing(failure)) => self.fail(&failure),
             Err(NotCommitted::InDoubt(failure, overlay)) => {
-                self.doubt(&failure, Vec::new(), overlay);
+                self.doubt(&failure, Vec::new(), *overlay);
             }
         }
     }

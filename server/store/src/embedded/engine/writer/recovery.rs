@@ -54,7 +54,7 @@ pub(super) enum NotCommitted {
     /// Before anything was written.
     Nothing(Failure),
     /// While it was written: these changes may be on disk.
-    InDoubt(Failure, Overlay),
+    InDoubt(Failure, Box<Overlay>),
 }
 
 impl Writer {
