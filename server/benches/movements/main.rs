@@ -3,6 +3,8 @@
 //! What is measured is printed for each turn, and at the end the medians with their ratio. A movement counts when its answer is
 //! there, which is when it is on the disk. `cargo bench -p pitturu-server --bench movements -- --help` says what can be set.
 
+#![allow(clippy::print_stdout, reason = "what was measured")]
+
 mod load;
 mod owners;
 mod plan;
