@@ -117,20 +117,18 @@ impl Services {
         let ids = room_ids(&store).await?;
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
-        let bounds = (config.shards, config.chat);
         let owners = Owned::start(
             &store,
             &player_store,
             io_threads,
-            bounds,
+            (config.shards, config.chat),
             &ids,
             &config.game,
         );
-        let (rooms, player_owners, registry) = (owners.rooms, owners.players, owners.registry);
-
+        let (rooms, registry) = (owners.rooms, owners.registry);
         let access = PlayersAccess {
             store: player_store.clone(),
-            owners: player_owners.clone(),
+            owners: owners.players,
             staff: owners.staff,
         };
         let (friends, profile) = friends_and_profiles(&access, &registry);
@@ -155,15 +153,8 @@ impl Services {
         });
         tokio::spawn(audit::run(player_store.clone()));
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
-        let players = PlayersAccess::clone(&access);
-        let rooms_and_players = RoomsAndPlayers {
-            rooms: room_store.clone(),
-            owners: rooms.clone(),
-            players: players.store,
-            player_owners: players.owners,
-        };
         let directory = RoomDirectory::new(
-            rooms_and_players,
+            rooms_and_players(&room_store, &rooms, &access),
             registry.clone(),
             profile.clone(),
             ids,
@@ -185,6 +176,19 @@ impl Services {
             players: player_store,
             registry,
         })
+    }
+}
+
+fn rooms_and_players(
+    room_store: &RoomStore,
+    rooms: &RoomOwners,
+    players: &PlayersAccess,
+) -> RoomsAndPlayers {
+    RoomsAndPlayers {
+        rooms: room_store.clone(),
+        owners: rooms.clone(),
+        players: players.store.clone(),
+        player_owners: players.owners.clone(),
     }
 }
 

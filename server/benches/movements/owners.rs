@@ -11,6 +11,7 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::{GivePoints, GrantPoints, SpendPoints, Wallet};
 use pitturu_rules::accounts::{AccountRow, ProfileRow, SessionRow};
 use pitturu_rules::friends::Other;
@@ -66,6 +67,7 @@ impl Owned {
             routes,
             notifier: Arc::new(Nobody),
             direct_rooms: Arc::new(Nobody),
+            game: Arc::default(),
         };
         let owners = start(&io_threads, SHARDS, &environment);
         assert!(entities.listen_to_reports(Box::new(owners.announcer())));
@@ -281,4 +283,6 @@ impl SessionNotifier for Nobody {
     fn inbox_grew(&self, _: UserId) {}
 
     fn wallet_changed(&self, _: UserId, _: Wallet) {}
+
+    fn inventory_changed(&self, _: UserId, _: ItemChange) {}
 }

@@ -21,7 +21,6 @@ use super::entity;
 use super::season::LiveSeason;
 use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
-use crate::owners::signals::undelivered;
 
 /// The row of the season.
 const SEASON: &[u8] = b"s";
@@ -168,7 +167,6 @@ impl BoardStore {
         let fence = self.entities.fence();
         let parts = vec![Part::Rows(RowRange::prefix(SEASON))];
         let loaded = self.entities.load(entity, parts).await?;
-        let undelivered = undelivered(&self.entities, entity).await?;
         let Some(loaded) = loaded else {
             return Ok(Loaded {
                 journal: Journal::begin(entity, fence),
@@ -177,7 +175,7 @@ impl BoardStore {
                     definitions,
                     board: None,
                 },
-                undelivered,
+                undelivered: Vec::new(),
             });
         };
         let row = match loaded.parts.as_slice() {
@@ -201,7 +199,7 @@ impl BoardStore {
                 definitions,
                 board,
             },
-            undelivered,
+            undelivered: loaded.undelivered,
         })
     }
 

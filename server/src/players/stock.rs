@@ -22,7 +22,6 @@ use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::answering::Loaded;
 use crate::owners::journal::Journal;
-use crate::owners::signals::undelivered;
 
 /// Stocks among the kinds of entities.
 pub const STOCKS: Kind = Kind(5);
@@ -63,9 +62,8 @@ async fn load(
     let fence = entities.fence();
     let parts = vec![Part::Rows(RowRange::prefix(SOLD))];
     let loaded = entities.load(entity(id), parts).await?;
-    let undelivered = undelivered(&entities, entity(id)).await?;
     let Some(loaded) = loaded else {
-        return Ok((Journal::begin(entity(id), fence), None, undelivered));
+        return Ok((Journal::begin(entity(id), fence), None, Vec::new()));
     };
     let stock = match loaded.parts.as_slice() {
         [LoadedPart::Rows(rows)] => match rows.as_slice() {
@@ -78,7 +76,7 @@ async fn load(
         },
         _ => return Err(StoreError::damaged("a stock was loaded in other parts")),
     };
-    Ok((Journal::of(entity(id), &loaded), stock, undelivered))
+    Ok((Journal::of(entity(id), &loaded), stock, loaded.undelivered))
 }
 
 /// The owners of stocks.
