@@ -76,6 +76,7 @@ impl Process {
             routes: Arc::clone(&routes),
             notifier: Arc::new(Grown::default()),
             direct_rooms: without_rooms(&routes),
+            game: Arc::default(),
         };
         let player_owners = players::start(io_threads, 2, &environment);
         let staff = staff::start(io_threads, &environment);
