@@ -160,6 +160,12 @@ pub trait Entity: Sized + Send + 'static {
         false
     }
 
+    /// Whether the store would refuse its next commit, because of a failure since it was loaded, and nothing of it is on its way: it is
+    /// loaded anew before it is used again, and nobody is refused for it.
+    fn is_outdated(&self, _context: &Context<Self>) -> bool {
+        false
+    }
+
     /// Whether none of its clocks runs: it need not be looked at until it is used again.
     fn is_quiet(&self) -> bool;
 }

@@ -50,6 +50,11 @@ impl Journal {
         self.version
     }
 
+    /// The fence that its commits carry: a failure since makes the store refuse them.
+    pub const fn fence(&self) -> Fence {
+        self.fence
+    }
+
     /// The next commit, without changes yet. It has to be handed over before another one is asked for.
     pub const fn next(&mut self) -> Commit {
         self.version += 1;

@@ -104,6 +104,11 @@ impl<E: Entity> Shard<E> {
 
     fn handle(&mut self, command: E::Command) {
         let id = E::id_of(&command);
+        if let Some(Slot::Live(live)) = self.slots.get(&id)
+            && live.is_outdated(&self.context)
+        {
+            self.begin_again(id, &StoreError::Conflict("a write has failed since"));
+        }
         match self.slots.get_mut(&id) {
             Some(Slot::Live(live)) => {
                 live.handle(&self.context, command, Steady::now());

@@ -486,6 +486,11 @@ impl<D: Decisions> Entity for Answering<D> {
             && self.held.is_empty()
     }
 
+    fn is_outdated(&self, context: &Context<Self>) -> bool {
+        let entities = context.environment.entities();
+        self.pending.is_empty() && self.looking_up == 0 && self.journal.fence() != entities.fence()
+    }
+
     fn lingers(&self, now: Steady) -> bool {
         now < self.used_at.after_ms(LINGER_MS)
     }

@@ -284,14 +284,15 @@ async fn a_crash_at_any_step_loses_and_doubles_nothing() {
     let whole = Process::start(Faulty::new(1), &io_threads);
     let (whole, steps) = play(whole).await;
     check(&whole).await;
-    assert!(steps > 50, "{steps} steps");
+    assert!(steps > 40, "{steps} steps");
     for step in 0..steps {
         for fault in [faulty::Fault::CrashBefore, faulty::Fault::CrashAfter] {
             let store = Faulty::new(step);
             store.at(step, fault);
             println!("{fault:?} at step {step}");
             let (process, _) = play(Process::start(store, &io_threads)).await;
-            check(&process).await;
+            // How many steps there are is not always the same: it may be about to crash now.
+            check(&process.restarted()).await;
         }
     }
 }
