@@ -98,16 +98,17 @@ impl Player {
     /// A leaderboard tells at which place the player was when its season ended: what there is for it is given, and the player finds the place
     /// in the inbox.
     pub(super) fn take_place(&mut self, place: &Placement, effects: &mut Effects) {
-        if self.account.row().is_none() {
-            return;
-        }
         let commit = ItemsCommit {
             at: now_ms(),
             ..ItemsCommit::default()
         };
-        let rewards = self
-            .given(effects)
-            .place(&commit, &place.board, place.season, place.rank);
+        let rewards = match self.account.row() {
+            Some(_) => self
+                .given(effects)
+                .place(&commit, &place.board, place.season, place.rank),
+            // Whoever has no account has no wallet either.
+            None => Vec::new(),
+        };
         let entry = InboxEntry::SeasonPlaced {
             board: place.board.clone(),
             season: place.season,

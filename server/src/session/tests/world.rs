@@ -76,6 +76,10 @@ consumable = true
 [items.hat]
 price = 3
 stock = 100
+
+[rewards.rules.play]
+on = 'play'
+points = 1
 ";
 
 impl World {
