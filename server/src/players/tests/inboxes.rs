@@ -8,6 +8,7 @@ use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::lists::INBOX_ENTRIES_MAX;
 use pitturu_store::entities::{Bounds, Span, StreamHead};
+use pitturu_store::memory::{Failure, Memory};
 
 use super::stored::{Stored, on_both_stores};
 use super::{PATIENCE, Players, key, user};
@@ -121,4 +122,20 @@ async fn an_entry_comes_once_for_each_key(stored: impl Stored) {
         .await
         .unwrap();
     assert_eq!(world.store.inbox(user(1)).await.unwrap().head, 2);
+}
+
+#[tokio::test]
+async fn a_failure_of_another_entity_refuses_nobody_who_stays_in_memory() {
+    let store = Memory::new();
+    let world = Players::start(store.clone());
+    for round in 1..=3 {
+        let told = world.owners.tell(user(1), invited(), None, 5);
+        let told = told.await;
+        told.unwrap_or_else(|fault| panic!("round {round}: {fault}"));
+        assert_eq!(world.store.inbox(user(1)).await.unwrap().head, round);
+        // From now on the store refuses what rests on a state that was loaded before.
+        store.fail_commits(1, Failure::Lost);
+        let failed = world.owners.tell(user(2), invited(), None, 5);
+        assert!(failed.await.is_err());
+    }
 }
