@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what was done and found")]
 
 mod clock;
+mod full_way;
 mod ledger;
 mod short;
 
