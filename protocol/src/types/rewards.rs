@@ -93,6 +93,12 @@ pub struct RewardRule {
     pub rule: String,
     /// What it is for.
     pub on: RewardTrigger,
+    /// How many days in a row, for a streak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Which places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<RewardPlaces>,
     /// Only in this game.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub game: Option<String>,
@@ -111,7 +117,7 @@ pub struct RewardRule {
 }
 
 /// What a rule gives for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RewardTrigger {
@@ -122,15 +128,14 @@ pub enum RewardTrigger {
     /// A game won.
     Win,
     /// The first game on the last of so many days in a row, and of so many more.
-    Streak(u32),
-    /// One of these places when a season of a board ends.
-    Places(RewardPlaces),
+    Streak,
+    /// A place when a season of a board ends.
+    Places,
 }
 
 /// Places of a leaderboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
 pub struct RewardPlaces {
     /// The leaderboard.
     pub board: String,

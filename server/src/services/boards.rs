@@ -1,6 +1,6 @@
 //! Leaderboards: who is where, and scores from game servers.
 //!
-//! - [`submission`]: in which season a score counts; `known` are the seasons where a key may have served before, `attempts` has those under one key wait
+//! - `submission`: in which season a score counts; `known` are the seasons where a key may have served before, `attempts` has those under one key wait
 //!   for each other;
 //! - [`following`]: connections that hear of changes; [`closing`]: the end of seasons.
 

@@ -142,7 +142,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   RevokeSession: { session: 'id' },
   Reward: { rule: 'text', points: 'u53', item: 'text?', count: 'u53' },
   RewardPlaces: { board: 'text', from: 'u32', to: 'u32' },
-  RewardRule: { rule: 'text', on: 'map', game: 'text?', points: 'u53', item: 'text?', count: 'u53', per_day: 'u32?', today: 'u32' },
+  RewardRule: { rule: 'text', on: 'text', days: 'u32?', places: 'RewardPlaces?', game: 'text?', points: 'u53', item: 'text?', count: 'u53', per_day: 'u32?', today: 'u32' },
   Rewards: { streak: 'u32', has_played: 'bool', points: 'u53', points_max: 'u53?', day_ends_at: 'u53', rules: 'RewardRule[]' },
   RoomCursor: { room: 'id', seq: 'u53', rev: 'u53' },
   RoomInfo: { room: 'id', kind: 'text', name: 'text', handle: 'text?', topic: 'text?', peer: 'id?', members: 'u32', head: 'u53', first: 'u53', slow_mode_ms: 'u32', retention: 'Retention', created_at: 'u53' },

@@ -1560,6 +1560,10 @@ export interface RewardRule {
   rule: string;
   /** What it is for. */
   on: RewardTrigger;
+  /** How many days in a row, for a streak. */
+  days?: number | undefined;
+  /** Which places. */
+  places?: RewardPlaces | undefined;
   /** Only in this game. */
   game?: string | undefined;
   /** How many points it gives; 0 for none. */
@@ -1583,9 +1587,9 @@ export type RewardTrigger =
   /** A game won. */
   | 'win'
   /** The first game on the last of so many days in a row, and of so many more. */
-  | { streak: number }
-  /** One of these places when a season of a board ends. */
-  | { places: RewardPlaces };
+  | 'streak'
+  /** A place when a season of a board ends. */
+  | 'places';
 
 /** Reply to `GetRewards`. */
 export interface Rewards {

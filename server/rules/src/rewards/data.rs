@@ -48,12 +48,53 @@ impl Default for RewardsData {
     }
 }
 
+/// What a rule gives for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The first game played on a day.
+    FirstPlay,
+    /// A game played.
+    Play,
+    /// A game won.
+    Win,
+    /// The first game on the last of so many days in a row, and of so many more.
+    Streak(u32),
+    /// One of these places when a season of a board ends.
+    Places(Places),
+}
+
+/// Places of a leaderboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// The leaderboard.
+    pub board: String,
+    /// The first place.
+    pub from: u32,
+    /// The last one.
+    pub to: u32,
+}
+
+impl Trigger {
+    /// As clients see it.
+    const fn shown(&self) -> RewardTrigger {
+        match self {
+            Self::FirstPlay => RewardTrigger::FirstPlay,
+            Self::Play => RewardTrigger::Play,
+            Self::Win => RewardTrigger::Win,
+            Self::Streak(_) => RewardTrigger::Streak,
+            Self::Places(_) => RewardTrigger::Places,
+        }
+    }
+}
+
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What it gives for.
-    pub on: RewardTrigger,
+    pub on: Trigger,
     /// Only in this game.
     #[serde(default)]
     pub game: Option<String>,
@@ -78,9 +119,9 @@ impl Rule {
     }
 
     /// The places that it gives for.
-    pub const fn places(&self) -> Option<&RewardPlaces> {
+    pub const fn places(&self) -> Option<&Places> {
         match &self.on {
-            RewardTrigger::Places(places) => Some(places),
+            Trigger::Places(places) => Some(places),
             _ => None,
         }
     }
@@ -89,7 +130,16 @@ impl Rule {
     pub fn shown(&self, name: &str, today: u32) -> RewardRule {
         RewardRule {
             rule: name.to_owned(),
-            on: self.on.clone(),
+            on: self.on.shown(),
+            days: match self.on {
+                Trigger::Streak(days) => Some(days),
+                _ => None,
+            },
+            places: self.places().map(|places| RewardPlaces {
+                board: places.board.clone(),
+                from: places.from,
+                to: places.to,
+            }),
             game: self.game.clone(),
             points: self.points,
             item: self.item.clone(),
@@ -107,14 +157,12 @@ impl Rule {
         };
         let times = u64::from(TIMES_MAX);
         let wrong = match &self.on {
-            RewardTrigger::Streak(days) => range("on.streak", Some((*days).into()), 2, times),
-            RewardTrigger::Places(RewardPlaces { from, to, .. }) if *from < 1 || to < from => {
-                Some((
-                    "on.places",
-                    "from the first place, 1 or more, to the last".to_owned(),
-                ))
-            }
-            RewardTrigger::Places(_) if self.game.is_some() || self.per_day.is_some() => {
+            Trigger::Streak(days) => range("on.streak", Some((*days).into()), 2, times),
+            Trigger::Places(Places { from, to, .. }) if *from < 1 || to < from => Some((
+                "on.places",
+                "from the first place, 1 or more, to the last".to_owned(),
+            )),
+            Trigger::Places(_) if self.game.is_some() || self.per_day.is_some() => {
                 let mistake = "places are of no game, and of no day: leave out game and per_day";
                 Some(("on.places", mistake.to_owned()))
             }

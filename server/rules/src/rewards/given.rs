@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use pitturu_protocol::types::items::ItemReason;
-use pitturu_protocol::types::rewards::{PlayOutcome, Reward, RewardTrigger};
+use pitturu_protocol::types::rewards::{PlayOutcome, Reward};
 use serde::{Deserialize, Serialize};
 
-use super::data::{Days, RewardsData, Rule};
+use super::data::{Days, RewardsData, Rule, Trigger};
 use crate::items::{Catalogue, Inventory, ItemChanged, ItemsCommit, ItemsEffects};
 use crate::points::wallet::About;
 use crate::points::{Flow, PointsCommit, PointsEffects, Wallet};
@@ -67,11 +67,11 @@ impl Given<'_> {
         let mut rewards = Vec::new();
         for (name, rule) in &self.data.rules {
             let is_met = match rule.on {
-                RewardTrigger::FirstPlay => is_first,
-                RewardTrigger::Play => true,
-                RewardTrigger::Win => play.outcome == PlayOutcome::Won,
-                RewardTrigger::Streak(days) => is_first && row.streak.is_multiple_of(days.max(1)),
-                RewardTrigger::Places(_) => false,
+                Trigger::FirstPlay => is_first,
+                Trigger::Play => true,
+                Trigger::Win => play.outcome == PlayOutcome::Won,
+                Trigger::Streak(days) => is_first && row.streak.is_multiple_of(days.max(1)),
+                Trigger::Places(_) => false,
             };
             let times = row.given.get(name).copied().unwrap_or(0);
             let is_open = rule.per_day.is_none_or(|most| times < most);
