@@ -1,17 +1,12 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { until } from '../support/players.js';
 import { RealServer } from '../support/real-server.js';
-
-const EXAMPLE = fileURLToPath(new URL('../../examples/chat.mjs', import.meta.url));
+import { RunningExample } from '../support/running-example.js';
 
 let state: string;
 const chats: Chat[] = [];
@@ -25,42 +20,10 @@ afterEach(() => {
   rmSync(state, { recursive: true, force: true });
 });
 
-/** A running example and what it has printed. */
-class Chat {
-  printed = '';
-  readonly process: ChildProcessWithoutNullStreams;
-  readonly #gone: Promise<number | null>;
-
+class Chat extends RunningExample {
   constructor(...given: string[]) {
-    this.process = spawn(process.execPath, [EXAMPLE, ...given], {
-      env: { ...process.env, PITTURU_STATE_DIR: state },
-    });
-    const keep = (data: Buffer): void => {
-      this.printed += data.toString();
-    };
-    this.process.stdout.on('data', keep);
-    this.process.stderr.on('data', keep);
-    this.#gone = new Promise((resolve) => this.process.once('exit', resolve));
+    super('chat.mjs', given, { PITTURU_STATE_DIR: state });
     chats.push(this);
-  }
-
-  say(text: string): void {
-    this.process.stdin.write(`${text}\n`);
-  }
-
-  async sees(text: string): Promise<void> {
-    await until(`${text} is shown in:\n${this.printed}`, () => this.printed.includes(text));
-  }
-
-  /** Control-D, as the end of what is typed. */
-  leave(): Promise<number | null> {
-    this.process.stdin.end();
-    return this.#gone;
-  }
-
-  interrupt(): Promise<number | null> {
-    this.process.kill('SIGINT');
-    return this.#gone;
   }
 }
 
