@@ -17,13 +17,15 @@ fn first_lines(readme: &str) -> Vec<&str> {
 }
 
 /// Everything here that prints.
-const PRINTING: [(&str, &str); 6] = [
+const PRINTING: [(&str, &str); 8] = [
     ("README.md", include_str!("../README.md")),
     ("lib.rs", include_str!("../src/lib.rs")),
     ("client.rs", include_str!("../src/client.rs")),
     ("quickstart.rs", include_str!("../examples/quickstart.rs")),
     ("hello.rs", include_str!("../examples/hello.rs")),
     ("game_loop.rs", include_str!("../examples/game_loop.rs")),
+    ("wallet.rs", include_str!("../examples/wallet.rs")),
+    ("leaderboard.rs", include_str!("../examples/leaderboard.rs")),
 ];
 
 #[test]
