@@ -3,12 +3,13 @@
 
 use crate::ids::ID_CHARS;
 use crate::limits::{
-    ADDRESS_BYTES_MAX, BOARD_NAME_BYTES_MAX, BOARD_TOP, DATA_BYTES_MAX, DEVICE_BYTES_MAX,
-    ECHO_BYTES_MAX, EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
-    FAULT_TEXT_BYTES_MAX, KEY_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX,
-    PLACES_MAX, POINTS_ACCOUNTS, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, REFERENCE_BYTES_MAX,
-    RESUME_ROOMS_MAX, ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SCORE_METADATA_BYTES_MAX, SESSIONS_MAX,
-    TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
+    ADDRESS_BYTES_MAX, BOARD_TOP, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX,
+    EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
+    FAULT_TEXT_BYTES_MAX, GAME_NAME_BYTES_MAX, KEY_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_BYTES_MAX,
+    NOTE_BYTES_MAX, PLACES_MAX, POINTS_ACCOUNTS, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX,
+    REFERENCE_BYTES_MAX, RESUME_ROOMS_MAX, REWARD_RULES_MAX, ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX,
+    SCORE_METADATA_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX,
+    USERS_PER_CALL_MAX,
 };
 
 /// How long a field gets.
@@ -62,7 +63,16 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Movement", "id", Bound::Bytes(KEY_BYTES_MAX)),
     ("Movements", "movements", Bound::Page),
     ("PointsDays", "accounts", Bound::Items(POINTS_ACCOUNTS)),
-    ("", "board", Bound::Bytes(BOARD_NAME_BYTES_MAX)),
+    ("", "board", Bound::Bytes(GAME_NAME_BYTES_MAX)),
+    ("", "item", Bound::Bytes(GAME_NAME_BYTES_MAX)),
+    ("", "game", Bound::Bytes(GAME_NAME_BYTES_MAX)),
+    ("", "rule", Bound::Bytes(GAME_NAME_BYTES_MAX)),
+    ("ItemChange", "id", Bound::Bytes(KEY_BYTES_MAX)),
+    ("Items", "items", Bound::Page),
+    ("Inventory", "items", Bound::Page),
+    ("ItemChanges", "changes", Bound::Page),
+    ("PlayRecorded", "rewards", Bound::Items(REWARD_RULES_MAX)),
+    ("Rewards", "rules", Bound::Items(REWARD_RULES_MAX)),
     ("", "metadata", Bound::Bytes(SCORE_METADATA_BYTES_MAX)),
     ("Boards", "boards", Bound::Page),
     ("Scores", "entries", Bound::Page),

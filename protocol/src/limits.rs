@@ -121,14 +121,17 @@ limits! {
     /// Accounts of a player's books.
     pub const POINTS_ACCOUNTS: usize = 10;
 
+    /// Most rules of rewards that a game has.
+    pub const REWARD_RULES_MAX: usize = 100;
+
     /// Most of an item that one call changes.
     pub const ITEM_COUNT_MAX: u64 = 1_000_000;
 
     /// Longest reference of a movement of points in bytes.
     pub const REFERENCE_BYTES_MAX: usize = 128;
 
-    /// Longest name of a leaderboard in bytes.
-    pub const BOARD_NAME_BYTES_MAX: usize = 32;
+    /// Longest name of a leaderboard, an item, a rule or a game in bytes.
+    pub const GAME_NAME_BYTES_MAX: usize = 32;
 
     /// Longest metadata of a score in bytes.
     pub const SCORE_METADATA_BYTES_MAX: usize = 256;

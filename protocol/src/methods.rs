@@ -452,10 +452,10 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_points_has_a_lasting_key() {
-        let moves = METHODS
-            .iter()
-            .filter(|method| (106..=114).contains(&method.number));
+    fn what_moves_points_or_gives_items_has_a_lasting_key() {
+        let moves = METHODS.iter().filter(|method| {
+            (106..=114).contains(&method.number) || (133..=137).contains(&method.number)
+        });
         for method in moves {
             assert_eq!(
                 (method.effect, method.key),
@@ -464,7 +464,7 @@ mod tests {
                 method.name
             );
         }
-        assert_eq!(named(|method| method.key == Key::Lasting).len(), 9);
+        assert_eq!(named(|method| method.key == Key::Lasting).len(), 14);
     }
 
     #[test]

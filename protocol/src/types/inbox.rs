@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{RoomId, UserId};
 use crate::types::accounts::Role;
 use crate::types::chat::MemberRole;
-use crate::types::rewards::Reward;
 
 /// One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all
 /// who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that
@@ -143,9 +142,8 @@ pub enum InboxEntry {
         count: u32,
         /// The player's score.
         score: i64,
-        /// What rules have given for it.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        rewards: Vec<Reward>,
+        /// Points that rules have given for it. Items that they have given are among the player's changes of items.
+        points: u64,
     },
     /// The player's role changed.
     RoleChanged {

@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pitturu_protocol::limits::{BOARD_NAME_BYTES_MAX, INTEGER_MAX};
+use pitturu_protocol::limits::{GAME_NAME_BYTES_MAX, INTEGER_MAX, REWARD_RULES_MAX};
 use serde::{Deserialize, Serialize};
 
 use crate::boards::{BoardRules, Definitions};
@@ -24,9 +24,9 @@ use crate::items::Catalogue;
 use crate::rewards::{Days, RewardsData};
 
 /// Most bytes of a name in the file: of a board, an item or a reward.
-pub const NAME_BYTES_MAX: usize = BOARD_NAME_BYTES_MAX;
+pub const NAME_BYTES_MAX: usize = GAME_NAME_BYTES_MAX;
 
-/// Most of each kind in the file.
+/// Most leaderboards and most items in the file.
 pub const NAMED_MAX: usize = 1_000;
 
 /// What a game's team writes about its game. Names are what clients and game servers call things by: 1 to [`NAME_BYTES_MAX`] lower-case
@@ -100,14 +100,14 @@ impl GameData {
     /// Everything that can't be followed, each with its place.
     fn mistakes(&self) -> Vec<GameDataError> {
         let mut mistakes = Vec::new();
-        check_names("boards", self.boards.keys(), &mut mistakes);
+        check_names("boards", self.boards.keys(), NAMED_MAX, &mut mistakes);
         for (name, rules) in &self.boards {
             if let Err(error) = rules.check() {
                 let place = format!("boards.{name}.{}", error.field);
                 mistakes.push(GameDataError::new(place, error.mistake.to_string()));
             }
         }
-        check_names("items", self.items.keys(), &mut mistakes);
+        check_names("items", self.items.keys(), NAMED_MAX, &mut mistakes);
         for (name, item) in &self.items {
             if let Some((field, mistake)) = item.mistake() {
                 let place = format!("items.{name}.{field}");
@@ -120,7 +120,8 @@ impl GameData {
 
     fn check_rewards(&self, mistakes: &mut Vec<GameDataError>) {
         let rewards = &self.rewards;
-        check_names("rewards.rules", rewards.rules.keys(), mistakes);
+        let names = rewards.rules.keys();
+        check_names("rewards.rules", names, REWARD_RULES_MAX, mistakes);
         if Days::of(&rewards.zone).is_none() {
             let mistake = format!("{:?} is no time zone such as Asia/Seoul", rewards.zone);
             mistakes.push(GameDataError::new("rewards.zone", mistake));
@@ -162,10 +163,11 @@ impl GameData {
 fn check_names<'a>(
     section: &str,
     names: impl ExactSizeIterator<Item = &'a String>,
+    max: usize,
     mistakes: &mut Vec<GameDataError>,
 ) {
-    if names.len() > NAMED_MAX {
-        let mistake = format!("{} are more than {NAMED_MAX}", names.len());
+    if names.len() > max {
+        let mistake = format!("{} are more than {max}", names.len());
         mistakes.push(GameDataError::new(section, &mistake));
     }
     for name in names.filter(|name| !is_name(name)) {

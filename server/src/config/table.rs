@@ -258,7 +258,7 @@ settings! {
     }
     /// The game that runs here.
     game: Game {
-        /// File with what the game's team writes about its game, in TOML: leaderboards. Not set: none.
+        /// File with what the game's team writes about its game, in TOML: leaderboards, items and rewards. Not set: none.
         file: Option<PathBuf> = "",
     }
     /// What one connection or player may use.

@@ -22,6 +22,10 @@ use super::signals::Delivery;
 /// changes anything.
 pub const WRITES_IN_FLIGHT_MAX: usize = 8_192;
 
+/// How long an entity that lingers stays in memory after it was used, in milliseconds: calls come in bursts, and loading it costs more
+/// than one.
+pub const LINGER_MS: u64 = 5_000;
+
 /// A kind of entity: whatever has an order of its own lives at one owner, a shard, which runs its commands one after the
 /// other.
 ///

@@ -526,7 +526,7 @@ export type InboxEntry =
   /** Points that the player gave came back: the other could not take them. */
   | { kind: 'points_returned'; user: UserId; amount: number }
   /** A season of a leaderboard has ended, and the player is among the best whom it tells. */
-  | { kind: 'season_placed'; board: string; season: number; rank: number; count: number; score: number; rewards?: Reward[] | undefined }
+  | { kind: 'season_placed'; board: string; season: number; rank: number; count: number; score: number; points: number }
   /** The player's role changed. */
   | { kind: 'role_changed'; role: Role }
   /** An entry of a newer server. */

@@ -104,12 +104,14 @@ export const LIMITS = {
   NOTE_BYTES_MAX: 512,
   /** Accounts of a player's books. */
   POINTS_ACCOUNTS: 10,
+  /** Most rules of rewards that a game has. */
+  REWARD_RULES_MAX: 100,
   /** Most of an item that one call changes. */
   ITEM_COUNT_MAX: 1000000,
   /** Longest reference of a movement of points in bytes. */
   REFERENCE_BYTES_MAX: 128,
-  /** Longest name of a leaderboard in bytes. */
-  BOARD_NAME_BYTES_MAX: 32,
+  /** Longest name of a leaderboard, an item, a rule or a game in bytes. */
+  GAME_NAME_BYTES_MAX: 32,
   /** Longest metadata of a score in bytes. */
   SCORE_METADATA_BYTES_MAX: 256,
   /** Most scores on either side of a player's in one list around it. */

@@ -17,16 +17,13 @@ use super::{
     release,
 };
 use crate::connections::caller::IdempotencyKey;
-use crate::owners::entity::{Context, Entity};
+use crate::owners::entity::{Context, Entity, LINGER_MS};
 use crate::owners::held::HeldAnswers;
 use crate::owners::journal::Journal;
 use crate::owners::keys::{self, Keys, REMEMBER_MS, Seen, of_this_request};
 use crate::owners::line::DurableLine;
 use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
-
-/// How long an entity stays in memory after it was used, in milliseconds: calls come in bursts, and loading it costs more than one.
-const LINGER_MS: u64 = 5_000;
 
 /// Who hears that a decision is durable.
 #[derive(Debug)]
@@ -487,8 +484,8 @@ impl<D: Decisions> Entity for Answering<D> {
     }
 
     fn is_outdated(&self, context: &Context<Self>) -> bool {
-        let entities = context.environment.entities();
-        self.pending.is_empty() && self.looking_up == 0 && self.journal.fence() != entities.fence()
+        let fence = context.environment.entities().fence();
+        self.pending.is_empty() && self.looking_up == 0 && self.journal.fence() != fence
     }
 
     fn lingers(&self, now: Steady) -> bool {

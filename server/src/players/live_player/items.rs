@@ -115,7 +115,7 @@ impl Player {
             rank: place.rank,
             count: place.count,
             score: place.score,
-            rewards,
+            points: rewards.iter().map(|reward| reward.points).sum(),
         };
         self.take_entry(entry, place.ended_at, effects);
     }
