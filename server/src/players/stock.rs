@@ -11,9 +11,7 @@ use pitturu_protocol::ids::{ID_BYTES, ItemId};
 use pitturu_rules::game_data::Game;
 use pitturu_rules::items::{Stock, StockSignal};
 use pitturu_store::StoreError;
-use pitturu_store::entities::{
-    Entities, EntityId, Kind, LoadedPart, Part, RowKey, RowRange, Signal, Undelivered,
-};
+use pitturu_store::entities::{EntityId, Kind, LoadedPart, Part, RowKey, RowRange, Signal};
 use sha2::{Digest as _, Sha256};
 
 pub use self::live_stock::LiveStock;
@@ -54,31 +52,6 @@ pub(super) fn signal(item: &str, signal: &StockSignal) -> Signal {
     }
 }
 
-async fn load(
-    entities: Arc<dyn Entities>,
-    id: ItemId,
-) -> Result<(Journal, Option<Stock>, Vec<Undelivered>), StoreError> {
-    // Before the read: a failure in between makes the fence old, not the state.
-    let fence = entities.fence();
-    let parts = vec![Part::Rows(RowRange::prefix(SOLD))];
-    let loaded = entities.load(entity(id), parts).await?;
-    let Some(loaded) = loaded else {
-        return Ok((Journal::begin(entity(id), fence), None, Vec::new()));
-    };
-    let stock = match loaded.parts.as_slice() {
-        [LoadedPart::Rows(rows)] => match rows.as_slice() {
-            [] => None,
-            [(_, row)] => Some(
-                codec::decode(row)
-                    .map_err(|error| StoreError::damaged(format!("stock: {error}")))?,
-            ),
-            _ => return Err(StoreError::damaged("a stock has one row")),
-        },
-        _ => return Err(StoreError::damaged("a stock was loaded in other parts")),
-    };
-    Ok((Journal::of(entity(id), &loaded), stock, loaded.undelivered))
-}
-
 /// The owners of stocks.
 pub type StockOwners = Owners<LiveStock>;
 
@@ -98,15 +71,33 @@ pub struct OwnedStock {
 
 impl OwnedStock {
     async fn load(environment: Environment, id: ItemId) -> Result<Loaded<Self>, StoreError> {
-        let (journal, stock, undelivered) =
-            load(Arc::clone(environment.players.entities()), id).await?;
-        Ok(Loaded {
-            journal,
-            state: Self {
-                stock: stock.unwrap_or_default(),
-                game: environment.game,
+        let Environment { players, game, .. } = environment;
+        let (entities, entity) = (players.entities(), entity(id));
+        // Before the read: a failure in between makes the fence old, not the state.
+        let fence = entities.fence();
+        let parts = vec![Part::Rows(RowRange::prefix(SOLD))];
+        let Some(loaded) = entities.load(entity, parts).await? else {
+            return Ok(Loaded {
+                journal: Journal::begin(entity, fence),
+                state: Self {
+                    stock: Stock::default(),
+                    game,
+                },
+                undelivered: Vec::new(),
+            });
+        };
+        let stock = match loaded.parts.as_slice() {
+            [LoadedPart::Rows(rows)] if rows.len() <= 1 => match rows.first() {
+                Some((_, row)) => codec::decode(row)
+                    .map_err(|error| StoreError::damaged(format!("stock: {error}")))?,
+                None => Stock::default(),
             },
-            undelivered,
+            _ => return Err(StoreError::damaged("a stock has one row")),
+        };
+        Ok(Loaded {
+            journal: Journal::of(entity, &loaded),
+            state: Self { stock, game },
+            undelivered: loaded.undelivered,
         })
     }
 }

@@ -36,13 +36,12 @@ use self::attempts::Attempts;
 use self::following::Following;
 use self::known::KnownSeasons;
 use super::friends::FriendService;
+use super::players_access::PlayersAccess;
 use crate::boards::BoardOwners;
 use crate::boards::command::{Ask, Look, Seen, Wish};
 use crate::boards::store::{BoardStore, position};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
-use crate::players::staff::StaffOwner;
-use crate::players::store::PlayerStore;
 
 /// Looks at seasons that are over which go on at the same time: each may have its season loaded.
 const PAST_LOOKS_MAX: usize = 2;
@@ -71,10 +70,8 @@ pub struct Parts {
     pub store: BoardStore,
     /// Who owns seasons.
     pub owners: BoardOwners,
-    /// What is stored of players.
-    pub players: PlayerStore,
-    /// Who has which role.
-    pub staff: StaffOwner,
+    /// Players, and who may do something about others.
+    pub players: PlayersAccess,
     /// Who is whose friend.
     pub friends: Arc<FriendService>,
     /// Who follows.
@@ -206,7 +203,7 @@ impl BoardService {
         let entry = entries.pop().ok_or_else(|| Fault::of(Code::NotFound))?;
         // What the connection shows may be behind: whoever it lets pass is looked at.
         let mut by = None;
-        if identity.role.gives() && self.parts.staff.service(caller).await.is_ok() {
+        if identity.role.gives() && self.parts.players.staff.service(caller).await.is_ok() {
             let row = self.parts.store.score(of.id(), user).await?;
             by = row.and_then(|row| row.by);
         }
@@ -444,7 +441,7 @@ impl Parts {
     /// The same entries with the names of their players.
     async fn named(&self, mut entries: Vec<ScoreEntry>) -> Result<Vec<ScoreEntry>, Fault> {
         let users = entries.iter().map(|entry| entry.user).collect();
-        let names: HashMap<UserId, Arc<str>> = self.players.display_names(users).await?;
+        let names: HashMap<UserId, Arc<str>> = self.players.store.display_names(users).await?;
         for entry in &mut entries {
             if let Some(name) = names.get(&entry.user) {
                 entry.name = name.as_ref().to_owned();

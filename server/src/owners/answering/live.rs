@@ -56,8 +56,6 @@ pub struct Answering<D: Decisions> {
     keys: Keys<Asker>,
     /// Until then keys are remembered of which the store has no result.
     remembers_until: Steady,
-    /// Until then it stays in memory, whether or not somebody uses it.
-    stays_until: Steady,
     /// When it was last asked or told something.
     used_at: Steady,
     looking_up: usize,
@@ -379,7 +377,6 @@ impl<D: Decisions> Entity for Answering<D> {
             pending: DurableLine::default(),
             keys: kept.keys.without_stream(),
             remembers_until: kept.remembers_until,
-            stays_until: now,
             used_at: now,
             looking_up: 0,
             incoming: Incoming::default(),
@@ -408,14 +405,8 @@ impl<D: Decisions> Entity for Answering<D> {
             // It has been loaded by this, and sends.
             Command::Delivery(Delivery::Wake(_)) => {}
             command if context.is_full() => <Self as Entity>::refuse(command, &overloaded()),
-            Command::Call(call) => {
-                self.handle_call(context, *call);
-                self.stays_until = now.after_ms(self.state.stays_ms());
-            }
-            Command::Delivery(Delivery::Signals(batch)) => {
-                self.take_batch(context, batch);
-                self.stays_until = now.after_ms(self.state.stays_ms());
-            }
+            Command::Call(call) => self.handle_call(context, *call),
+            Command::Delivery(Delivery::Signals(batch)) => self.take_batch(context, batch),
         }
     }
 
@@ -475,7 +466,7 @@ impl<D: Decisions> Entity for Answering<D> {
 
     fn is_idle(&self, now: Steady) -> bool {
         now >= self.remembers_until
-            && now >= self.stays_until
+            && now >= self.used_at.after_ms(self.state.stays_ms())
             && self.pending.is_empty()
             && self.looking_up == 0
             && self.incoming.is_quiet()

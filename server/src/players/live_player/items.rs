@@ -1,5 +1,7 @@
 //! Items, and what rules give.
 
+use std::sync::Arc;
+
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::items::ItemReason;
@@ -73,9 +75,9 @@ impl Player {
         play: &Play,
         effects: &mut Effects,
     ) -> PlayRecorded {
-        let days = self.game.days.clone();
+        let game = Arc::clone(&self.game);
         let mut row = self.rewards.clone();
-        let rewards = self.given(effects).play(&mut row, &days, commit, play);
+        let rewards = self.given(effects).play(&mut row, &game.days, commit, play);
         let streak = row.streak;
         if row != self.rewards {
             self.rewards = row;

@@ -29,8 +29,8 @@ impl BoardService {
         caller: &Caller,
         request: SubmitScore,
     ) -> Result<ScoreSubmitted, Fault> {
-        let by = self.parts.staff.service(caller).await?.user;
-        self.check_exists(request.user).await?;
+        let by = self.parts.players.staff.service(caller).await?.user;
+        self.parts.players.check_exists(request.user).await?;
         let has_key = caller.key.is_some();
         let wish = || Wish::Submit {
             submission: Box::new(Submission {
@@ -47,7 +47,7 @@ impl BoardService {
 
     /// [`RemoveScore`].
     pub async fn remove(&self, caller: &Caller, request: RemoveScore) -> Result<Done, Fault> {
-        let by = self.parts.staff.service(caller).await?.user;
+        let by = self.parts.players.staff.service(caller).await?.user;
         let wish = |only_running| Wish::Remove {
             player: request.user,
             only_running,
@@ -74,13 +74,6 @@ impl BoardService {
         } = request;
         tracing::info!(board, season, %user, %by, note, "a score was removed");
         Ok(Done {})
-    }
-
-    async fn check_exists(&self, user: UserId) -> Result<(), Fault> {
-        match self.parts.players.account(user).await? {
-            Some(_) => Ok(()),
-            None => Err(Fault::of(Code::NotFound)),
-        }
     }
 
     /// Has the running season do something, and no other.

@@ -31,6 +31,7 @@ use crate::players::staff;
 use crate::players::store::PlayerStore;
 use crate::players::tests::{Grown, PATIENCE, key, user, without_rooms};
 use crate::services::friends::FriendService;
+use crate::services::players_access::PlayersAccess;
 
 const BOARD: &str = "daily";
 const DAY: u64 = 86_400_000;
@@ -94,13 +95,16 @@ impl Process {
             announcers.1();
         })));
         tokio::spawn(wake_senders(entities, routes));
-        let friends = FriendService::new(players.clone(), player_owners, Arc::new(Nobody));
+        let friends = FriendService::new(players.clone(), player_owners.clone(), Arc::new(Nobody));
         let service = BoardService::new(Parts {
             definitions: environment.definitions,
             store: environment.boards,
             owners,
-            players,
-            staff,
+            players: PlayersAccess {
+                store: players,
+                owners: player_owners,
+                staff,
+            },
             friends: Arc::new(friends),
             following,
             keys_kept_ms: 2 * DAY,
@@ -181,7 +185,7 @@ impl Process {
 
     /// The places that a player was told, by season.
     async fn told(&self, player: u16) -> Vec<(u64, u32)> {
-        let players = &self.service.parts().players;
+        let players = &self.service.parts().players.store;
         let entries = players.inbox_after(user(player), 0, 100).await.unwrap();
         let places = entries.into_iter().map(|added| match added.entry {
             InboxEntry::SeasonPlaced { season, rank, .. } => (season, rank),
