@@ -63,12 +63,32 @@ struct Plan {
     faults: BTreeMap<u64, Fault>,
     /// What happens at any other step: one in so many fails in some way.
     one_in: Option<u64>,
+    /// A crash has begun: a step has come at which it happens, perhaps behind what it does.
+    crashes: bool,
     /// What a crash has left.
     left: Option<Memory>,
     /// Nobody finds out what was applied.
     has_no_look_ups: bool,
     /// The next commit of this entity that applies signals is held back, and no room is kept from then on.
     holds: Option<EntityId>,
+}
+
+impl Plan {
+    /// What happens at the next step.
+    fn next_fault(&mut self) -> Option<Fault> {
+        let step = self.steps;
+        self.steps += 1;
+        if let Some(fault) = self.faults.remove(&step) {
+            return Some(fault);
+        }
+        let one_in = self.one_in?;
+        if self.random.u64(..one_in) > 0 {
+            return None;
+        }
+        // Crashes are expensive, and there are no two at once.
+        let choice = self.random.usize(..FAULTS.len() + 4);
+        Some(FAULTS.get(choice).copied().unwrap_or(Fault::Fail))
+    }
 }
 
 /// A store that fails by plan.
@@ -91,6 +111,7 @@ impl Faulty {
             steps: 0,
             faults: BTreeMap::new(),
             one_in: None,
+            crashes: false,
             left: None,
             has_no_look_ups: false,
             holds: None,
@@ -143,9 +164,9 @@ impl Faulty {
         self.plan.lock().steps
     }
 
-    /// Whether it has crashed.
+    /// Whether it has crashed, or is about to: a step at which it crashes has begun, and nothing holds that up.
     pub(crate) fn has_crashed(&self) -> bool {
-        self.plan.lock().left.is_some()
+        self.plan.lock().crashes
     }
 
     /// What was decided so far.
@@ -155,9 +176,17 @@ impl Faulty {
 
     /// The store as it is opened again, after a crash or in an orderly way. Blocks.
     pub(crate) fn reopen(&self) -> Self {
-        let left = self.plan.lock().left.take();
-        let memory = left.unwrap_or_else(|| self.memory.restart());
         let began = Instant::now();
+        let left = loop {
+            let mut plan = self.plan.lock();
+            if plan.left.is_some() || !plan.crashes {
+                break plan.left.take();
+            }
+            drop(plan);
+            assert!(began.elapsed() < PATIENCE, "the crash does not come");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let memory = left.unwrap_or_else(|| self.memory.restart());
         while self.notes.lock().on_their_way > 0 {
             assert!(began.elapsed() < PATIENCE, "commits are not reported");
             std::thread::sleep(Duration::from_millis(1));
@@ -169,18 +198,10 @@ impl Faulty {
     /// The next step's number goes up, and what happens at it comes back.
     fn step(&self) -> Option<Fault> {
         let mut plan = self.plan.lock();
-        let step = plan.steps;
-        plan.steps += 1;
-        if let Some(fault) = plan.faults.remove(&step) {
-            return Some(fault);
-        }
-        let one_in = plan.one_in?;
-        if plan.random.u64(..one_in) > 0 {
-            return None;
-        }
-        // Crashes are expensive, and there are no two at once.
-        let choice = plan.random.usize(..FAULTS.len() + 4);
-        Some(FAULTS.get(choice).copied().unwrap_or(Fault::Fail))
+        let fault = plan.next_fault();
+        // From here on whoever asks is told: a test that goes on as if nothing happened would meet the crash later.
+        plan.crashes |= matches!(fault, Some(Fault::CrashBefore | Fault::CrashAfter));
+        fault
     }
 
     fn crash(&self) {
@@ -188,6 +209,7 @@ impl Faulty {
         if plan.left.is_some() {
             return;
         }
+        plan.crashes = true;
         let mut found = Vec::new();
         let random = &mut plan.random;
         let left = self.memory.crash(|commit| {
@@ -267,6 +289,15 @@ impl Faulty {
 
 fn broken() -> StoreError {
     StoreError::unavailable("a test")
+}
+
+/// Crashes the store when it goes, so also when nobody waits for what comes before.
+struct Crash(Faulty);
+
+impl Drop for Crash {
+    fn drop(&mut self) {
+        self.0.crash();
+    }
 }
 
 impl Entities for Faulty {
@@ -425,13 +456,11 @@ impl Entities for Faulty {
                 if fault == Some(Fault::Hold) {
                     self.hold();
                 }
-                let (this, is_last) = (self.clone(), fault == Some(Fault::CrashAfter));
+                let crash = (fault == Some(Fault::CrashAfter)).then(|| Crash(self.clone()));
                 let delivering = self.memory.delivered(entity, signals);
                 async move {
                     let delivered = delivering.await;
-                    if is_last {
-                        this.crash();
-                    }
+                    drop(crash);
                     delivered
                 }
                 .boxed()
