@@ -27,7 +27,7 @@ use pitturu_server::players::{DirectRooms, Environment, PlayerOwners, start};
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
-use pitturu_store::entities::{Entities, EntityId, Kind};
+use pitturu_store::entities::{Entities, EntityId, KeyedRequest, Kind};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -215,7 +215,7 @@ impl Hand for Caller {
         };
         let ask = PointsAsk {
             wish,
-            id: Some(key.key.clone()),
+            id: Some(key.key.to_string()),
             by: (by != player).then_some(by),
             reference: None,
             note,
@@ -226,14 +226,11 @@ impl Hand for Caller {
 
 /// As a session makes it of a call.
 fn lasting<M: Method>(key: String, request: &M) -> IdempotencyKey {
-    let body = codec::encode(request);
-    let digest = Sha256::digest(&body);
     IdempotencyKey {
-        key,
+        key: key.into(),
         method: M::NUMBER,
-        request_hash: *digest.first_chunk().expect("it is longer"),
+        request: KeyedRequest::Whole(codec::encode(request).into()),
         first_head: None,
-        lasting: Some(body.into()),
     }
 }
 

@@ -66,6 +66,10 @@ impl Decisions for LiveSeason {
         }
     }
 
+    fn may_join(ask: &Ask) -> bool {
+        matches!(ask.wish, Wish::Submit { .. })
+    }
+
     fn id_of(id: [u8; ID_BYTES]) -> BoardId {
         BoardId::from_bytes(id)
     }

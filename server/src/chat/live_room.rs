@@ -255,7 +255,7 @@ impl LiveRoom {
         }
         let mut commit = self.journal.next();
         store::put(&mut commit, self.id, &effects.rows, now_ms());
-        commit.result = result;
+        commit.results = result.into_iter().collect();
         let signals = effects.signals.iter();
         commit.signals = signals
             .map(|(user, signal)| players::signal(*user, signal))
@@ -276,7 +276,7 @@ impl LiveRoom {
         let reservation = reservation.expect("what writes has reserved room for it");
         let entities = context.environment.rooms.entities();
         context.hand_over(self.id, self.life, |done| {
-            entities.commit(reservation, commit, done);
+            entities.commit(reservation, commit.into(), done);
         });
     }
 

@@ -1,29 +1,29 @@
 //! Who calls, as services see it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Identity;
 use pitturu_store::clock::Steady;
+use pitturu_store::entities::KeyedRequest;
 
 /// The idempotency key of a call that writes, with what tells a repetition from another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// The client's key, 1 to 64 bytes.
-    pub key: String,
+    pub key: Arc<str>,
     /// Number of the method.
     pub method: u16,
-    /// First 16 bytes of the SHA-256 of the encoded request.
-    pub request_hash: [u8; 16],
+    /// What is asked: the whole of a call whose key is [`Key::Lasting`](pitturu_protocol::methods::Key::Lasting), and so its result is kept for
+    /// good.
+    pub request: KeyedRequest,
     /// On the first attempt of the call alone: the newest sequence of its room that the client had seen when it made the
     /// call. Whatever was decided under the key was decided when the room had come that far, so a room that remembers every
     /// key decided since then need not look this one up. It is the client's word, and may lie above the room's
     /// newest. Absent: a result may be of any time within which results are kept.
     pub first_head: Option<u64>,
-    /// The encoded request of a call whose key is [`Key::Lasting`](pitturu_protocol::methods::Key::Lasting): its result is kept with it for good.
-    pub lasting: Option<Bytes>,
 }
 
 /// One call's caller.

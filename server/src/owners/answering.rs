@@ -7,6 +7,7 @@
 //! its kind wants it to stay.
 
 mod live;
+mod pending;
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -70,6 +71,12 @@ pub trait Decisions: Sized + Debug + Send + 'static {
         u64::from_be_bytes(*bytes.last_chunk().expect("an id has ten bytes"))
     }
 
+    /// Whether what a call changes may go into the commit of decisions before it, if that waits for the disk still: so it may where nothing
+    /// that is decided depends on the number of the commit.
+    fn may_join(_ask: &Self::Ask) -> bool {
+        false
+    }
+
     /// The entity of this kind that has this id.
     fn id_of(id: [u8; ID_BYTES]) -> Self::Id;
 
@@ -96,7 +103,7 @@ pub trait Decisions: Sized + Debug + Send + 'static {
     /// Whether nothing has changed, so that there is nothing to commit.
     fn is_empty(effects: &Self::Effects) -> bool;
 
-    /// Puts what has changed into a commit. What is to be told of it is told once it is durable.
+    /// Puts what has changed into a commit, which may hold other decisions already. What is to be told of it is told once it is durable.
     fn put(
         &mut self,
         environment: &Self::Environment,
@@ -112,7 +119,7 @@ pub trait Decisions: Sized + Debug + Send + 'static {
 /// When a call is decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// The version that its commit would have.
+    /// The version that a commit of its own would have.
     pub version: u64,
     /// When the call was read, in milliseconds since 1970.
     pub now: u64,

@@ -6,13 +6,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::scan::Scanner;
-use pitturu_store::clock::{Steady, now_ms};
-use pitturu_store::entities::KeyedResult;
+use pitturu_store::clock::Steady;
+use pitturu_store::entities::{KeyedRequest, KeyedResult};
 
 use crate::connections::caller::IdempotencyKey;
 
@@ -42,8 +43,7 @@ pub enum Seen {
 #[derive(Debug)]
 struct Held<W> {
     method: u16,
-    request_hash: [u8; 16],
-    lasting: Option<Bytes>,
+    request: KeyedRequest,
     state: State<W>,
 }
 
@@ -51,14 +51,13 @@ impl<W> Held<W> {
     fn of(key: &IdempotencyKey) -> Self {
         Self {
             method: key.method,
-            request_hash: key.request_hash,
-            lasting: key.lasting.clone(),
+            request: key.request.clone(),
             state: State::InFlight(Vec::new()),
         }
     }
 }
 
-type KeyId = (UserId, String);
+type KeyId = (UserId, Arc<str>);
 
 /// The keys of one entity.
 #[derive(Debug)]
@@ -129,8 +128,7 @@ impl<W> Keys<W> {
                 return Ok(if is_first { Seen::First } else { Seen::LookUp });
             }
         };
-        let earlier = (held.method, held.request_hash, held.lasting.as_deref());
-        check_request(earlier, key)?;
+        check_request(held.method, &held.request, key)?;
         match &mut held.state {
             State::InFlight(waiters) => {
                 waiters.push(waiter());
@@ -234,12 +232,7 @@ pub fn of_this_request(
 ) -> Result<Option<Bytes>, Fault> {
     match found {
         Some(result) => {
-            let earlier = (
-                result.method,
-                result.request_hash,
-                result.request.as_deref(),
-            );
-            check_request(earlier, key)?;
+            check_request(result.method, &result.request, key)?;
             Ok(Some(result.reply.into()))
         }
         None => Ok(None),
@@ -247,15 +240,14 @@ pub fn of_this_request(
 }
 
 /// Refuses a key that came with another request, and says which field of it differs, if the earlier one is there to compare.
-fn check_request(
-    (method, hash, request): (u16, [u8; 16], Option<&[u8]>),
-    key: &IdempotencyKey,
-) -> Result<(), Fault> {
-    if method == key.method && hash == key.request_hash {
+fn check_request(method: u16, earlier: &KeyedRequest, key: &IdempotencyKey) -> Result<(), Fault> {
+    if method == key.method && *earlier == key.request {
         return Ok(());
     }
-    let differs = match (request, &key.lasting) {
-        (Some(earlier), Some(request)) if method == key.method => differing(earlier, request),
+    let differs = match (earlier, &key.request) {
+        (KeyedRequest::Whole(earlier), KeyedRequest::Whole(request)) if method == key.method => {
+            differing(earlier, request)
+        }
         _ => None,
     };
     let fault = Fault::of(Code::KeyReused);
@@ -286,10 +278,8 @@ pub fn result(user: UserId, key: &IdempotencyKey, reply: Vec<u8>) -> KeyedResult
         user,
         key: key.key.clone(),
         method: key.method,
-        request_hash: key.request_hash,
+        request: key.request.clone(),
         reply,
-        at: now_ms(),
-        request: key.lasting.as_deref().map(<[u8]>::to_vec),
     }
 }
 
@@ -301,11 +291,10 @@ mod tests {
 
     fn key(text: &str, first_head: Option<u64>) -> IdempotencyKey {
         IdempotencyKey {
-            key: text.to_owned(),
+            key: text.into(),
             method: 8,
-            request_hash: [1; 16],
+            request: KeyedRequest::Hash([1; 16]),
             first_head,
-            lasting: None,
         }
     }
 
@@ -315,9 +304,9 @@ mod tests {
             let mut body = vec![("amount", amount.to_string())];
             body.extend(note.map(|note| ("note", note.to_owned())));
             let body: BTreeMap<_, _> = body.into_iter().collect();
+            let body = pitturu_protocol::codec::encode(&body);
             IdempotencyKey {
-                request_hash: [u8::try_from(amount).unwrap(); 16],
-                lasting: Some(pitturu_protocol::codec::encode(&body).into()),
+                request: KeyedRequest::Whole(body.into()),
                 ..key("k", None)
             }
         };
@@ -327,8 +316,7 @@ mod tests {
             of_this_request(stored(), &first),
             Ok(Some(Bytes::from(vec![9])))
         );
-        let mut other_note = request(1, Some("x"));
-        other_note.request_hash = [7; 16];
+        let other_note = request(1, Some("x"));
         let mut keys = Keys::new(None);
         keys.begin(USER, &first);
         for (other, field) in [(request(2, None), "amount"), (other_note, "note")] {
@@ -385,7 +373,7 @@ mod tests {
             ..first.clone()
         };
         let other_request = IdempotencyKey {
-            request_hash: [2; 16],
+            request: KeyedRequest::Hash([2; 16]),
             ..first.clone()
         };
         for other in [other_method, other_request] {

@@ -29,6 +29,11 @@ impl<T> DurableLine<T> {
         self.decided.push_back((is_durable, decision));
     }
 
+    /// The newest in line.
+    pub fn last_mut(&mut self) -> Option<&mut T> {
+        self.decided.back_mut().map(|(_, decision)| decision)
+    }
+
     /// The oldest decision that was not durable is. The store reports in the order in which writes were handed over.
     pub fn written(&mut self) {
         if let Some((is_durable, _)) = self.decided.iter_mut().find(|(durable, _)| !durable) {

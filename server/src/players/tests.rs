@@ -2,6 +2,7 @@
 
 mod friends;
 mod inboxes;
+mod movements;
 pub(crate) mod stored;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
-use pitturu_store::entities::{Entities, EntityId, Kind};
+use pitturu_store::entities::{Entities, EntityId, KeyedRequest, Kind};
 
 use self::stored::Stored;
 use super::command::Ask;
@@ -37,11 +38,10 @@ pub(crate) fn user(number: u16) -> UserId {
 /// A key for a request that this number stands for.
 pub(crate) fn key(text: &str, method: u16, request: u8) -> IdempotencyKey {
     IdempotencyKey {
-        key: text.to_owned(),
+        key: text.into(),
         method,
-        request_hash: [request; 16],
+        request: KeyedRequest::Hash([request; 16]),
         first_head: None,
-        lasting: None,
     }
 }
 

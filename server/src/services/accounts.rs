@@ -41,6 +41,7 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
 use pitturu_store::StoreError;
 use pitturu_store::auth_keys::AuthKeys;
+use pitturu_store::entities::KeyedRequest;
 use pitturu_store::master_keys::MasterKeysError;
 use pitturu_text::username::Username;
 use serde::de::DeserializeOwned;
@@ -293,7 +294,7 @@ fn key_without_passwords<M: Method>(caller: &Caller, request: &M) -> Option<Idem
     let mut request_hash = [0; 16];
     request_hash.copy_from_slice(&digest[..16]);
     Some(IdempotencyKey {
-        request_hash,
+        request: KeyedRequest::Hash(request_hash),
         ..key
     })
 }

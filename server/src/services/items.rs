@@ -241,7 +241,7 @@ impl ItemsService {
         let by = caller.user()?;
         let ask = Ask::Items(Box::new(ItemsAsk {
             wish,
-            id: caller.key.as_ref().map(|key| key.key.clone()),
+            id: caller.key.as_ref().map(|key| key.key.to_string()),
             by: (by != user).then_some(by),
             note: note.filter(|note| !note.is_empty()),
         }));

@@ -274,7 +274,7 @@ impl PointsService {
         let by = caller.user()?;
         let ask = Ask::Points(Box::new(PointsAsk {
             wish,
-            id: caller.key.as_ref().map(|key| key.key.clone()),
+            id: caller.key.as_ref().map(|key| key.key.to_string()),
             by: (by != user).then_some(by),
             reference: given(reference),
             note: given(note),

@@ -42,7 +42,7 @@ impl RewardsService {
         }
         let ask = Ask::Items(Box::new(ItemsAsk {
             wish: ItemsWish::Played(Play { game, outcome }),
-            id: caller.key.as_ref().map(|key| key.key.clone()),
+            id: caller.key.as_ref().map(|key| key.key.to_string()),
             by: None,
             note: None,
         }));

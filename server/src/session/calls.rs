@@ -16,6 +16,7 @@ use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
 use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
+use pitturu_store::entities::KeyedRequest;
 use pitturu_text::fields::{self, Texts};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument as _, Span, debug_span};
@@ -77,14 +78,13 @@ pub fn begin(
     let _entered = span.enter();
     let key = match (method.effect, incoming.key) {
         (Effect::Writes, Some(key)) => Some(IdempotencyKey {
-            key: key.to_owned(),
+            key: key.into(),
             method: incoming.method,
-            request_hash: request_hash(incoming.body),
-            first_head: incoming.first_head,
-            lasting: match method.key {
-                Key::Kept => None,
-                Key::Lasting => Some(Bytes::copy_from_slice(incoming.body)),
+            request: match method.key {
+                Key::Kept => KeyedRequest::Hash(request_hash(incoming.body)),
+                Key::Lasting => KeyedRequest::Whole(Bytes::copy_from_slice(incoming.body)),
             },
+            first_head: incoming.first_head,
         }),
         (_, None) if method.key == Key::Lasting => {
             let text = "an idempotency key, which is the id of what the call makes";

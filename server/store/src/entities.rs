@@ -11,12 +11,15 @@
 //! - **Claims** are single rows that one entity has and no other can get meanwhile: a user name. A claim stands beside its
 //!   entity's commits: whoever makes both claims first, and may die in between.
 
+mod commit;
+
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use serde::{Deserialize, Serialize};
 
+pub use self::commit::{Commit, KeyedRequest, KeyedResult, OpenCommit};
 use super::reservation::Reservation;
 use super::{Done, StoreError};
 
@@ -161,28 +164,6 @@ pub enum Claimed {
     Held(EntityId),
 }
 
-/// The result of a keyed call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyedResult {
-    /// Whose key it is.
-    pub user: UserId,
-    /// The client's key, 1 to 64 bytes.
-    pub key: String,
-    /// Number of the method.
-    pub method: u16,
-    /// First 16 bytes of the SHA-256 of the request, to refuse the key for another one.
-    #[serde(with = "serde_bytes")]
-    pub request_hash: [u8; 16],
-    /// Body of the reply.
-    #[serde(with = "serde_bytes")]
-    pub reply: Vec<u8>,
-    /// When, in milliseconds since 1970.
-    pub at: u64,
-    /// The encoded request, of a result that is kept for good: whoever comes with another request can be told what differs.
-    #[serde(with = "serde_bytes", default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Vec<u8>>,
-}
-
 /// What one entity tells another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
@@ -213,62 +194,6 @@ pub struct Undelivered {
     pub index: u16,
     /// The signal.
     pub signal: Signal,
-}
-
-/// Everything that one decision changes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Commit {
-    /// The entity.
-    pub entity: EntityId,
-    /// From [`Loaded::fence`], or [`Entities::fence`] for an entity that is being created.
-    pub fence: Fence,
-    /// The version before it plus one. 1 creates the entity.
-    pub version: u64,
-    /// With version 1 a random number, then [`Head::incarnation`].
-    pub incarnation: u64,
-    /// Rows that change, and what they become: `None` is removed. Of a key that is there twice the last counts.
-    pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
-    /// Rows of streams, in order. A stream that there is not, or a number behind the next one, refuses the commit.
-    pub entries: Vec<Entry>,
-    /// Single rows of streams that are removed, by stream and number; ones that there are not do nothing. Readers find a hole, and
-    /// the number is not given again.
-    pub dropped: Vec<(u8, u64)>,
-    /// Streams whose oldest rows are kept no longer, and the oldest that is, as of the heads behind `entries`. Bounds behind
-    /// those stored do nothing, bounds past the head mean everything. The rows themselves go with [`Entities::trim`].
-    pub firsts: Vec<(u8, u64)>,
-    /// Rows of lists that change, and what they become; as with `rows`.
-    pub lists: Vec<(List, RowKey, Option<Vec<u8>>)>,
-    /// The result of the call, under its player and key. It outlives the entity.
-    pub result: Option<KeyedResult>,
-    /// What it tells other entities, at most 65,536. Undelivered ones outlive it.
-    pub signals: Vec<Signal>,
-    /// What it has applied. A version behind the one stored for the same incarnation of the sender does nothing; another
-    /// incarnation takes its place.
-    pub applied: Option<Applied>,
-    /// Ends the entity, now, in milliseconds since 1970. Its rows go with [`Entities::sweep`]; rows of lists have to be among
-    /// `lists`.
-    pub ends_at: Option<u64>,
-}
-
-impl Commit {
-    /// A commit that changes nothing yet.
-    pub const fn new(entity: EntityId, fence: Fence, version: u64, incarnation: u64) -> Self {
-        Self {
-            entity,
-            fence,
-            version,
-            incarnation,
-            rows: Vec::new(),
-            entries: Vec::new(),
-            dropped: Vec::new(),
-            firsts: Vec::new(),
-            lists: Vec::new(),
-            result: None,
-            signals: Vec::new(),
-            applied: None,
-            ends_at: None,
-        }
-    }
 }
 
 /// A part of an entity's rows, or of a list.
@@ -406,14 +331,15 @@ pub trait Entities: Send + Sync {
     ///
     /// - `done` is called exactly once, on a thread where it must not block, after the commit is on disk or has failed. The
     ///   commits to one entity take effect and report in the order of the calls.
-    /// - All of one commit is there or nothing of it, after a crash too.
+    /// - All of one commit is there or nothing of it, after a crash too. It takes more until it is carried out ([`OpenCommit::join`]);
+    ///   the outcome is that of everything in it.
     /// - After a commit has failed with [`StoreError::Unavailable`], every later one under the same fence fails as well, so that
     ///   nothing rests on what was lost. The owner refuses what waits and loads again.
     ///
     /// # Errors
     /// Through `done`: [`StoreError::Unavailable`], and [`StoreError::Conflict`]: another version, incarnation, number or
     /// fence, or the entity has ended; nothing was changed.
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done);
+    fn commit(&self, reservation: Reservation, commit: OpenCommit, done: Done);
 
     /// Names the one listener that is called after outcomes were reported: once for all that came together, on a thread where it
     /// must not block. False if there is one already.

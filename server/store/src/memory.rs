@@ -34,7 +34,7 @@ use self::state::State;
 use self::writer::{Job, Shared};
 use crate::entities::{
     Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
+    Numbered, OpenCommit, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
@@ -273,7 +273,7 @@ impl Entities for Memory {
         Ok(Reservation::new(store, bytes))
     }
 
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+    fn commit(&self, reservation: Reservation, commit: OpenCommit, done: Done) {
         self.shared()
             .hand_over(commit, reservation.into_bytes(), done);
     }

@@ -135,7 +135,7 @@ impl Owner {
         more(&mut commit);
         let (report, outcome) = oneshot::channel();
         let done = move |result| report.send(result).unwrap();
-        entities.commit(reservation, commit, Box::new(done));
+        entities.commit(reservation, commit.into(), Box::new(done));
         outcome
     }
 

@@ -8,10 +8,12 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
-use pitturu_store::entities::{Applied, KeyedResult, Kind, Signal};
+use pitturu_store::entities::{EntityId, KeyedRequest, KeyedResult, Kind, OpenCommit};
 use pitturu_store::fail_points::is_undone;
 use pitturu_store::reservation::Reservation;
+use smallvec::{SmallVec, smallvec};
 
+use super::pending::{Answer, Noted, Pending, Put};
 use super::{
     Asker, Call, Command, Decisions, Environment as _, Loaded, Moment, NoCreation, Report, answer,
     release,
@@ -24,26 +26,6 @@ use crate::owners::keys::{self, Keys, REMEMBER_MS, Seen, of_this_request};
 use crate::owners::line::DurableLine;
 use crate::owners::shard::{loaded_anew, overloaded};
 use crate::owners::signals::{Batch, Delivery, Incoming, Outgoing, Receipt, Taken};
-
-/// Who hears that a decision is durable.
-#[derive(Debug)]
-enum Answer {
-    /// A call's result, and its key with whose it is.
-    Call(Asker, Option<(UserId, IdempotencyKey)>, Vec<u8>),
-    /// What the rules have refused, resting on what was decided before.
-    Refused(Asker, Option<(UserId, IdempotencyKey)>, Fault),
-    /// That signals are applied.
-    Applied(Batch),
-}
-
-/// A decision on its way to the disk.
-#[derive(Debug)]
-struct Pending<N> {
-    answer: Answer,
-    news: N,
-    version: u64,
-    signals: Vec<Signal>,
-}
 
 /// An entity that answers calls and applies signals, in its shard.
 #[derive(Debug)]
@@ -83,7 +65,9 @@ impl<D: Decisions> Answering<D> {
         };
         match seen {
             Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
-            Ok(Seen::LookUp) if key.lasting.is_some() && is_undone("lasting_keys") => {
+            Ok(Seen::LookUp)
+                if matches!(key.request, KeyedRequest::Whole(_)) && is_undone("lasting_keys") =>
+            {
                 self.carry_out(context, call);
             }
             Ok(Seen::Before(body)) => answer(call.to, body.into(), true),
@@ -155,14 +139,19 @@ impl<D: Decisions> Answering<D> {
             Ok(reservation) => reservation,
             Err(fault) => return self.refuse(to, key, &fault),
         };
+        let may_join = D::may_join(&ask);
         let mut effects = D::Effects::default();
         match self.state.decide(ask, moment, &mut effects) {
             Ok(body) => {
                 // What has changed nothing leaves nothing: a repetition is decided anew.
                 let stored = key.as_ref().filter(|_| !D::is_empty(&effects));
-                let result = stored.map(|(user, key)| keys::result(*user, key, body.clone()));
+                let noted = Noted {
+                    result: stored.map(|(user, key)| keys::result(*user, key, body.clone())),
+                    applied: None,
+                    may_join,
+                };
                 let answer = Answer::Call(to, key, body);
-                self.commit(context, reservation, effects, (result, None), answer, now);
+                self.commit(context, reservation, effects, noted, answer, now);
             }
             // It rests on what may not be durable yet, and come to nothing.
             Err(fault) => self.put_in_line(context, Answer::Refused(to, key, fault)),
@@ -192,7 +181,10 @@ impl<D: Decisions> Answering<D> {
                 for signal in &batch.signals {
                     self.state.apply(batch.from, signal, &mut effects);
                 }
-                let noted = (None, Some(applied));
+                let noted = Noted {
+                    applied: Some(applied),
+                    ..Noted::default()
+                };
                 let answer = Answer::Applied(batch);
                 self.commit(context, reservation, effects, noted, answer, now_ms());
             }
@@ -205,12 +197,7 @@ impl<D: Decisions> Answering<D> {
             // An attempt that comes late finds what the first one has found, though meanwhile it could act.
             self.remembers_until = Steady::now().after_ms(REMEMBER_MS);
         }
-        let pending = Pending {
-            answer,
-            news: D::News::default(),
-            version: 0,
-            signals: Vec::new(),
-        };
+        let pending = Pending::stored_nothing(answer, D::News::default());
         self.pending.push(pending, true);
         self.settle(context);
     }
@@ -221,25 +208,40 @@ impl<D: Decisions> Answering<D> {
         context: &Context<Self>,
         reservation: Reservation,
         effects: D::Effects,
-        (result, applied): (Option<KeyedResult>, Option<Applied>),
+        noted: Noted,
         answer: Answer,
         now: u64,
     ) {
-        if D::is_empty(&effects) && result.is_none() && applied.is_none() {
+        if D::is_empty(&effects) && noted.result.is_none() && noted.applied.is_none() {
             self.put_in_line(context, answer);
             return;
         }
-        let mut commit = self.journal.next();
-        commit.result = result;
-        commit.applied = applied;
-        let news = self
-            .state
-            .put(&context.environment, effects, now, &mut commit);
-        let pending = Pending {
+        let may_join = noted.may_join;
+        let mut put = Some(Put {
+            state: &mut self.state,
+            environment: &context.environment,
+            effects,
+            noted,
             answer,
-            news,
-            version: commit.version,
-            signals: commit.signals.clone(),
+            now,
+        });
+        let pending = self.pending.last_mut().filter(|_| may_join);
+        let not_joined = match pending {
+            Some(pending) => pending.join(reservation, &mut put),
+            None => Err(reservation),
+        };
+        let (Err(reservation), Some(put)) = (not_joined, put) else {
+            return;
+        };
+        let mut commit = self.journal.next();
+        let decided = put.into(&mut commit);
+        let (version, signals) = (commit.version, commit.signals.clone());
+        let commit = OpenCommit::from(commit);
+        let pending = Pending {
+            version,
+            signals,
+            decided: smallvec![decided],
+            open: may_join.then(|| commit.clone()),
         };
         self.pending.push(pending, false);
         let entities = context.environment.entities();
@@ -256,15 +258,33 @@ impl<D: Decisions> Answering<D> {
 
     fn complete(&mut self, context: &Context<Self>, pending: Pending<D::News>) {
         let now = Steady::now();
-        self.state.tell(&context.environment, pending.news);
-        let told: BTreeSet<_> = pending.signals.iter().map(|signal| signal.to).collect();
+        let Pending {
+            version,
+            signals,
+            decided,
+            ..
+        } = pending;
+        let targets: Vec<EntityId> = signals.iter().map(|signal| signal.to).collect();
+        let mut answers = SmallVec::<[_; 1]>::new();
+        for decided in decided {
+            self.state.tell(&context.environment, decided.news);
+            answers.push((decided.answer, decided.signals));
+        }
         // Others hear of it before anybody who asked hears that it is done.
-        self.outgoing.decided(pending.version, pending.signals, now);
-        match pending.answer {
+        self.outgoing.decided(version, signals, now);
+        for (answer, signals) in answers {
+            let told = targets[signals].iter().copied().collect();
+            self.answer(answer, version, told, now);
+        }
+    }
+
+    /// Tells whoever asked, once those have heard whom this tells something.
+    fn answer(&mut self, answered: Answer, version: u64, told: BTreeSet<EntityId>, now: Steady) {
+        match answered {
             Answer::Call(to, key, body) => {
                 if let Some((user, key)) = &key {
                     // What the store has of a key need not be remembered beside it.
-                    let waiters = match pending.version {
+                    let waiters = match version {
                         0 => self.keys.done(*user, key, body.clone().into(), 0, now),
                         _ => self.keys.stored(*user, key),
                     };
@@ -275,7 +295,7 @@ impl<D: Decisions> Answering<D> {
                 if told.is_empty() {
                     answer(to, body, false);
                 } else {
-                    self.held.hold(told, pending.version, now, (to, body));
+                    self.held.hold(told, version, now, (to, body));
                 }
             }
             Answer::Refused(to, key, fault) => self.refuse(to, key, &fault),
@@ -438,8 +458,9 @@ impl<D: Decisions> Entity for Answering<D> {
 
     fn fail(mut self, error: &StoreError) -> Kept {
         let fault = Fault::from(error.clone());
-        for pending in self.pending.take_all() {
-            match pending.answer {
+        let decided = self.pending.take_all();
+        for decided in decided.flat_map(|pending| pending.decided) {
+            match decided.answer {
                 Answer::Call(to, key, _) | Answer::Refused(to, key, _) => {
                     self.refuse(to, key, &fault);
                 }

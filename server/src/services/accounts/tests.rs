@@ -25,7 +25,7 @@ use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
-use pitturu_store::entities::Entities as _;
+use pitturu_store::entities::{Entities as _, KeyedRequest};
 use pitturu_store::master_keys::MasterKeys;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -297,11 +297,10 @@ pub(crate) fn keyed<M: Method>(caller: Caller, key: &str, request: &M) -> Caller
     let digest = Sha256::digest(codec::encode(request));
     Caller {
         key: Some(IdempotencyKey {
-            key: key.to_owned(),
+            key: key.into(),
             method: M::NUMBER,
-            request_hash: digest[..16].try_into().unwrap(),
+            request: KeyedRequest::Hash(digest[..16].try_into().unwrap()),
             first_head: None,
-            lasting: None,
         }),
         ..caller
     }

@@ -355,7 +355,7 @@ async fn a_score_by_a_signal_goes_on_from_a_season_that_is_closed() {
     let reservation = store.reserve(100).unwrap();
     store.commit(
         reservation,
-        commit,
+        commit.into(),
         Box::new(|outcome| drop(done.send(outcome))),
     );
     committed.await.unwrap().unwrap();

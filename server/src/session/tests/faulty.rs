@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::entities::{
     Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
+    Numbered, OpenCommit, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use pitturu_store::reservation::Reservation;
 use pitturu_store::{Done, StoreError};
@@ -230,30 +230,34 @@ impl Entities for FaultyEntities {
         }
     }
 
-    fn commit(&self, reservation: Reservation, mut commit: Commit, done: Done) {
-        if commit.entity.kind() == ROOM {
+    fn commit(&self, reservation: Reservation, commit: OpenCommit, done: Done) {
+        let (entity, applies) = commit.look(|commit| (commit.entity, commit.applied.is_some()));
+        let mut commit = commit;
+        if entity.kind() == ROOM {
             self.commits.fetch_add(1, Ordering::SeqCst);
             let mut before_spoilt = self.before_spoilt.lock();
             match *before_spoilt {
                 Some(0) => {
                     *before_spoilt = None;
                     // It rests on nothing that will ever be there.
-                    commit.version += 1 << 32;
+                    let mut spoilt = commit.look(Commit::clone);
+                    spoilt.version += 1 << 32;
+                    commit = spoilt.into();
                 }
                 Some(before) => *before_spoilt = Some(before - 1),
                 None => {}
             }
         }
         let mut failing_late = self.failing_late.lock();
-        if *failing_late == Some(commit.entity) {
+        if *failing_late == Some(entity) {
             *failing_late = None;
             *self.failed_late.lock() = Some(Box::new(move || done(Err(broken()))));
             return;
         }
         drop(failing_late);
-        let fails = match &commit.applied {
-            Some(_) => *self.failing_applying.lock() == Some(commit.entity),
-            None => self.fails(commit.entity, |failing| &mut failing.commits),
+        let fails = match applies {
+            true => *self.failing_applying.lock() == Some(entity),
+            false => self.fails(entity, |failing| &mut failing.commits),
         };
         if !fails {
             let held = Arc::clone(&self.held_reports);

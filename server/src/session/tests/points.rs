@@ -543,7 +543,7 @@ async fn an_audit_adds_up_what_is_there_and_finds_what_is_not() {
     let (done, is_done) = tokio::sync::oneshot::channel();
     entities.commit(
         reservation,
-        commit,
+        commit.into(),
         Box::new(|outcome| drop(done.send(outcome))),
     );
     is_done.await.unwrap().expect("it rests on what is there");

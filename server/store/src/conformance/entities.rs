@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use super::user;
 use crate::StoreError;
 use crate::entities::{
-    Applied, Commit, Entities, EntityId, Entry, Fence, Head, KeyedResult, Kind, List, Loaded,
-    Reading, Signal,
+    Applied, Commit, Entities, EntityId, Entry, Fence, Head, KeyedRequest, KeyedResult, Kind, List,
+    Loaded, Reading, Signal,
 };
 
 /// A store under test.
@@ -99,6 +99,7 @@ macro_rules! entities_suite {
             commits::loads_are_of_one_moment,
             commits::loads_come_behind_what_was_handed_over,
             commits::reported_commits_are_read,
+            commits::what_joined_a_commit_is_there_and_nothing_else,
             commits::commits_survive_a_restart_whole,
             streams::entries_are_dense,
             streams::kept_entries_are_replaced,
@@ -152,6 +153,7 @@ macro_rules! held_suite {
             held::reservations_are_given_back,
             held::full_queues_refuse_by_jobs_and_bytes,
             held::reserved_commits_are_taken,
+            held::what_joins_a_commit_shares_its_outcome,
         }
         $crate::conformance::entities::entities_suite! { $harness:
             held::reports_that_come_together_are_told_once,
@@ -169,6 +171,7 @@ macro_rules! failing_suite {
             failing::lost_commits_are_never_seen,
             failing::unknown_commits_are_never_seen,
             failing::nothing_rests_on_a_lost_commit,
+            failing::what_joined_a_lost_commit_is_lost,
             failing::failed_entities_load_again,
         }
     };
@@ -207,7 +210,7 @@ pub(crate) fn hand_over(
     let reservation = store.reserve(64).unwrap();
     let (report, outcome) = oneshot::channel();
     let done = move |result| report.send(result).unwrap();
-    store.commit(reservation, commit, Box::new(done));
+    store.commit(reservation, commit.into(), Box::new(done));
     outcome
 }
 
@@ -323,12 +326,10 @@ pub(crate) fn numbered(number: u64, text: &str) -> Vec<u8> {
 pub(crate) fn keyed_result(who: u16, key: &str, reply: &[u8]) -> KeyedResult {
     KeyedResult {
         user: user(who),
-        key: key.to_owned(),
+        key: key.into(),
         method: 7,
-        request_hash: [3; 16],
+        request: KeyedRequest::Hash([3; 16]),
         reply: reply.to_vec(),
-        at: 99,
-        request: None,
     }
 }
 
@@ -346,7 +347,7 @@ pub(crate) fn fill(commit: &mut Commit, number: u64) {
     let key = [&[commit.entity.id()[9]], b"list".as_slice()].concat();
     let row = Some(text.clone().into_bytes());
     commit.lists.push((List(1), key, row));
-    commit.result = Some(keyed_result(1, "key", text.as_bytes()));
+    commit.results = vec![keyed_result(1, "key", text.as_bytes())];
     for to in [3, 4] {
         commit.signals.push(Signal {
             to: entity(to),

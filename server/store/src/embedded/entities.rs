@@ -16,11 +16,11 @@ use sha2::{Digest, Sha256};
 
 use super::Embedded;
 use super::engine::{HeadRow, Limit, Range, Row as StoredRow, Tx, View};
-use super::rows;
 use super::tables::Table;
+use super::{results, rows};
 use crate::entities::{
-    Applied, Bounds, Claimed, Commit, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head,
-    KeyedResult, List, Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Reading, Row, RowKey,
+    Applied, Bounds, Claimed, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head, KeyedResult,
+    List, Loaded, LoadedPart, Numbered, OpenCommit, PAGE_ROWS_MAX, Part, Reading, Row, RowKey,
     RowRange, Space, Span, Undelivered,
 };
 use crate::reservation::Reservation;
@@ -283,9 +283,12 @@ impl Entities for Embedded {
         self.engine().reserve(bytes)
     }
 
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
-        let bytes = apply::weight(&commit);
-        let job = Box::new(move |tx: &mut Tx<'_>| apply::apply(tx, commit));
+    fn commit(&self, reservation: Reservation, commit: OpenCommit, done: Done) {
+        let bytes = commit.look(apply::weight);
+        let job = Box::new(move |tx: &mut Tx<'_>| {
+            drop(commit.close());
+            commit.look(|commit| apply::apply(tx, commit))
+        });
         self.engine().submit(reservation, bytes, job, done);
     }
 
@@ -350,7 +353,7 @@ impl Entities for Embedded {
         // One look at memory and a filter in nearly every case: not worth a thread.
         let found = self.engine().result(result_id(entity, user, key));
         let decoded = found.and_then(|found| {
-            let decode = |(table, row): (_, super::engine::Value)| rows::decode(table, &row);
+            let decode = |found| results::decode(found, user, key);
             found.map(decode).transpose()
         });
         std::future::ready(decoded).boxed()

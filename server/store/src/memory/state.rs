@@ -1,14 +1,15 @@
 //! What is decided: every row, and how a commit changes them. Nothing here waits, fails halfway or knows of threads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pitturu_protocol::ids::UserId;
 
 use crate::StoreError;
 use crate::entities::{
-    Applied, Bounds, Claimed, Commit, EntityId, Entry, Fence, Glance, Head, KeyedResult, List,
-    Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, STREAMS, Signal,
-    Space, Span, StreamHead, Undelivered,
+    Applied, Bounds, Claimed, Commit, EntityId, Entry, Fence, Glance, Head, KeyedRequest,
+    KeyedResult, List, Loaded, LoadedPart, Numbered, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange,
+    STREAMS, Signal, Space, Span, StreamHead, Undelivered,
 };
 
 /// How long it is known that an entity has ended, in milliseconds.
@@ -17,7 +18,7 @@ const ENDED_KNOWN_MS: u64 = 48 * 60 * 60 * 1_000;
 /// Rows that one piece of a removal takes: few, so that tests with few rows see several pieces.
 pub(super) const PIECE_ROWS: usize = 16;
 
-type Results = BTreeMap<(EntityId, UserId, String), KeyedResult>;
+type Results = BTreeMap<(EntityId, UserId, Arc<str>), KeyedResult>;
 
 /// One entity.
 #[derive(Clone, Debug, Default)]
@@ -76,11 +77,11 @@ impl State {
         for (list, key, row) in commit.lists {
             put_or_remove(&mut self.lists, (list, key), row);
         }
-        if let Some(result) = commit.result {
+        for result in commit.results {
             let key = (commit.entity, result.user, result.key.clone());
             let results = match result.request {
-                Some(_) => &mut self.lasting,
-                None => &mut self.results[0],
+                KeyedRequest::Whole(_) => &mut self.lasting,
+                KeyedRequest::Hash(_) => &mut self.results[0],
             };
             results.insert(key, result);
         }
@@ -287,7 +288,7 @@ impl State {
     }
 
     pub(super) fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Option<KeyedResult> {
-        let key = (entity, user, key.to_owned());
+        let key = (entity, user, Arc::from(key));
         self.results
             .iter()
             .chain([&self.lasting])

@@ -9,7 +9,7 @@ use crate::conformance::entities::{
     failing_suite, held_suite, keyed_result,
 };
 use crate::conformance::user;
-use crate::entities::Entities;
+use crate::entities::{Entities, KeyedRequest};
 
 struct InMemory(Memory);
 
@@ -109,7 +109,7 @@ async fn results_are_found_for_one_turn_and_not_for_two() {
     for (number, is_found) in [(1, true), (2, false)] {
         let result = keyed_result(1, "key", &[number]);
         owner
-            .commit(|commit| commit.result = Some(result.clone()))
+            .commit(|commit| commit.results = vec![result.clone()])
             .await;
         for _ in 0..number {
             harness.0.turn_results();
@@ -118,9 +118,9 @@ async fn results_are_found_for_one_turn_and_not_for_two() {
         assert_eq!(found.unwrap(), is_found.then_some(result));
     }
     let mut lasting = keyed_result(1, "lasting", &[3]);
-    lasting.request = Some(vec![0x80]);
+    lasting.request = KeyedRequest::Whole(vec![0x80].into());
     owner
-        .commit(|commit| commit.result = Some(lasting.clone()))
+        .commit(|commit| commit.results = vec![lasting.clone()])
         .await;
     for _ in 0..3 {
         harness.0.turn_results();

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::state::State;
-use crate::entities::{Commit, EntityId, Fence, Loaded, Part};
+use crate::entities::{Commit, EntityId, Fence, Loaded, OpenCommit, Part};
 use crate::reservation::Reserved;
 use crate::{Done, StoreError};
 
@@ -19,7 +19,7 @@ const GROUP_JOBS_MAX: usize = 64;
 /// What waits for the writer.
 pub(super) enum Job {
     /// A commit, the bytes that were kept for it, and whom to tell.
-    Commit(Box<Commit>, usize, Done),
+    Commit(OpenCommit, usize, Done),
     /// A load, which comes to everything that was handed over before it.
     Load(
         EntityId,
@@ -79,8 +79,13 @@ impl Inner {
         match job {
             Job::Commit(commit, bytes, done) => {
                 self.bytes -= bytes;
-                let outcome = self.commit(*commit);
-                (Some(Box::new(move || done(outcome))), true)
+                let reservations = commit.close();
+                let outcome = self.commit(commit.look(Commit::clone));
+                let report = move || {
+                    drop(reservations);
+                    done(outcome);
+                };
+                (Some(Box::new(report)), true)
             }
             Job::Load(entity, parts, reply) => {
                 let loaded = self.load(entity, &parts);
@@ -140,13 +145,14 @@ impl Inner {
         let mut state = std::mem::take(&mut self.state);
         let fence = self.fence;
         let untold = self.jobs.iter().filter_map(|job| match job {
-            Job::Commit(commit, ..) if commit.fence.0 == fence => Some(&**commit),
+            Job::Commit(commit, ..) => Some(commit.look(Commit::clone)),
             _ => None,
         });
-        for commit in self.unknown.iter().chain(untold) {
-            if found(commit) {
+        let untold = untold.filter(|commit| commit.fence.0 == fence);
+        for commit in self.unknown.iter().cloned().chain(untold) {
+            if found(&commit) {
                 // One that rests on another that was not found is refused.
-                let _ = state.apply(commit.clone());
+                let _ = state.apply(commit);
             }
         }
         self.is_gone = true;
@@ -244,14 +250,12 @@ impl Shared {
     }
 
     /// Queues a commit for which these bytes were kept.
-    pub(super) fn hand_over(&self, commit: Commit, bytes: usize, done: Done) {
+    pub(super) fn hand_over(&self, commit: OpenCommit, bytes: usize, done: Done) {
         self.set(|inner| {
             inner.reserved -= 1;
             inner.reserved_bytes -= bytes;
             inner.bytes += bytes;
-            inner
-                .jobs
-                .push_back(Job::Commit(Box::new(commit), bytes, done));
+            inner.jobs.push_back(Job::Commit(commit, bytes, done));
         });
     }
 

@@ -10,7 +10,7 @@ use pitturu_rules::rooms::rows::{Change, ChangeRow, MemberState, RoomRow, RoomRo
 use pitturu_rules::rooms::{Actor, ChatLimits, Effects, Room, Target};
 use pitturu_rules::signals::PlayerSignal;
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Bounds, Commit, Fence, KeyedResult, Signal};
+use pitturu_store::entities::{Bounds, Commit, Fence, KeyedRequest, KeyedResult, Signal};
 
 use super::{Owner, is_conflict, member, message, room, room_row, user};
 use crate::chat::store::{RoomStore, entity};
@@ -168,14 +168,12 @@ fn full() -> RoomRows {
 
 /// What a full commit carries beside its rows.
 fn with_result_and_signal(commit: &mut Commit) {
-    commit.result = Some(KeyedResult {
+    commit.results.push(KeyedResult {
         user: user(5),
-        key: "key".to_owned(),
+        key: "key".into(),
         method: 1,
-        request_hash: [0; 16],
+        request: KeyedRequest::Hash([0; 16]),
         reply: vec![1],
-        at: 1,
-        request: None,
     });
     commit.signals.push(Signal {
         to: players::entity(user(5)),

@@ -96,14 +96,14 @@ fn check_logs(decided: &Decided, name: &str) {
 fn check_keys(world: &World, decided: &Decided) {
     let mut results = HashMap::new();
     for commit in decided.values() {
-        if let Some(result) = &commit.result {
+        for result in &commit.results {
             let key = (commit.entity, result.user, result.key.clone());
             *results.entry(key).or_insert(0) += 1;
         }
     }
     for (key, outcome, act) in &world.outcomes {
         let (caller, entity) = act.caller_and_entity();
-        let times = results.remove(&(entity, caller, key.clone()));
+        let times = results.remove(&(entity, caller, key.as_str().into()));
         if matches!((act, outcome), (Act::Join(..), Err(Code::RoomNotFound))) && times == Some(1) {
             // A repetition opens what was joined, unless the player was put out meanwhile.
             continue;

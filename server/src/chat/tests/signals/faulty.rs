@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::entities::{
     Applied, Bounds, Claimed, Commit, Entities, EntityId, Fence, Glance, KeyedResult, List, Loaded,
-    Numbered, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
+    Numbered, OpenCommit, Part, Reading, Row, RowKey, RowRange, Space, Span, Undelivered,
 };
 use pitturu_store::memory::{Failure, Memory};
 use pitturu_store::reservation::Reservation;
@@ -270,11 +270,13 @@ impl Faulty {
     }
 
     /// The commit with a report that notes whether it was decided.
-    fn hand_over(&self, reservation: Reservation, commit: Commit, done: Done) {
+    fn hand_over(&self, reservation: Reservation, commit: OpenCommit, done: Done) {
         self.notes.lock().on_their_way += 1;
         let (notes, noted) = (Arc::clone(&self.notes), commit.clone());
         let done = move |outcome: Result<(), StoreError>| {
             {
+                // With all that was added to it on its way.
+                let noted = noted.look(Commit::clone);
                 let mut notes = notes.lock();
                 if outcome.is_ok() {
                     notes.decided.insert((noted.entity, noted.version), noted);
@@ -319,9 +321,10 @@ impl Entities for Faulty {
         self.memory.reserve(bytes)
     }
 
-    fn commit(&self, reservation: Reservation, commit: Commit, done: Done) {
+    fn commit(&self, reservation: Reservation, commit: OpenCommit, done: Done) {
         let mut plan = self.plan.lock();
-        if commit.applied.is_some() && plan.holds == Some(commit.entity) {
+        let held = commit.look(|commit| commit.applied.map(|_| commit.entity));
+        if held.is_some() && plan.holds == held {
             self.memory.hold_writer();
             self.memory.refuse_reservations(Some(StoreError::Busy));
             plan.holds = None;

@@ -8,7 +8,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::accounts::{AccountRow, Claim, Grant, Hidden, Login, ProfileRow, SessionRow};
-use pitturu_store::entities::Entities as _;
+use pitturu_store::entities::{Entities as _, KeyedRequest};
 use pitturu_store::memory::{Failure, Memory};
 
 use super::super::creation::{Creation, GRACE, Ids, Make};
@@ -144,11 +144,10 @@ async fn create(players: &Players, key: u8) -> Result<Creation, Fault> {
     let ids: Ids = Box::new(move |attempt| user(key, u8::try_from(attempt).unwrap()));
     let make: Make = Box::new(|user| (row(user), session(user)));
     let key = IdempotencyKey {
-        key: key.to_string(),
+        key: key.to_string().into(),
         method: 1,
-        request_hash: [key; 16],
+        request: KeyedRequest::Hash([key; 16]),
         first_head: None,
-        lasting: None,
     };
     players
         .create(&caller(), name(), ids, make, Some(key))

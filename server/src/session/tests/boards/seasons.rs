@@ -12,6 +12,7 @@ use pitturu_protocol::types::boards::{
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::boards::{Definitions, SeasonOf};
 use pitturu_store::clock::Steady;
+use pitturu_store::entities::KeyedRequest;
 
 use super::super::world::World;
 use super::submit;
@@ -84,11 +85,10 @@ impl Scene {
             now,
             steady: Steady::now(),
             key: key.map(|key| IdempotencyKey {
-                key: key.to_owned(),
+                key: key.into(),
                 method: 123,
-                request_hash: [1; 16],
+                request: KeyedRequest::Hash([1; 16]),
                 first_head: None,
-                lasting: None,
             }),
         }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::seen::seen;
 use super::{Harness, Owner, STALE, append, commit, entity, fill, hand_over, is_conflict, put};
 use crate::entities::{
-    Bounds, Commit, Entities, Head, List, LoadedPart, Part, RowRange, StreamHead,
+    Bounds, Commit, Entities, Head, List, LoadedPart, OpenCommit, Part, RowRange, StreamHead,
 };
 
 pub(crate) async fn versions_are_dense(mut harness: impl Harness) {
@@ -213,7 +213,7 @@ pub(crate) async fn commits_report_in_order_and_once(harness: impl Harness) {
                 }
             };
             let reservation = owner.store.reserve(0).unwrap();
-            owner.store.commit(reservation, next, Box::new(done));
+            owner.store.commit(reservation, next.into(), Box::new(done));
         }
     }
     all_reported.notified().await;
@@ -259,7 +259,7 @@ pub(crate) async fn the_listener_hears_of_reports(harness: impl Harness) {
                 outcome.unwrap();
                 reported.fetch_add(1, Ordering::SeqCst);
             };
-            store.commit(reservation, owner.next(), Box::new(done));
+            store.commit(reservation, owner.next().into(), Box::new(done));
         }
         let expected = usize::try_from(owner.version).unwrap();
         while heard.load(Ordering::SeqCst) < expected {
@@ -373,4 +373,36 @@ pub(crate) async fn commits_survive_a_restart_whole(mut harness: impl Harness) {
         assert_eq!(seen(&*harness.store()).await, now);
         before = now;
     }
+}
+
+pub(crate) async fn what_joined_a_commit_is_there_and_nothing_else(mut harness: impl Harness) {
+    let mut owner = Owner::created(&harness, entity(1)).await;
+    let mut expected = Vec::new();
+    for round in 0..100_u8 {
+        let open = OpenCommit::from(owner.next());
+        let (report, outcome) = oneshot::channel();
+        let done = move |result| report.send(result).unwrap();
+        let reservation = owner.store.reserve(64).unwrap();
+        owner
+            .store
+            .commit(reservation, open.clone(), Box::new(done));
+        for number in 0..u8::MAX {
+            let reservation = owner.store.reserve(64).unwrap();
+            let key = [round, number];
+            if open
+                .join(reservation, |commit| put(commit, &key, b""))
+                .is_err()
+            {
+                break;
+            }
+            expected.push((key.to_vec(), Vec::new()));
+        }
+        outcome.await.unwrap().unwrap();
+    }
+    harness.restart();
+    let all = vec![Part::Rows(RowRange::default())];
+    let loaded = harness.store().load(entity(1), all).await;
+    let loaded = loaded.unwrap().unwrap();
+    assert_eq!(loaded.head.version, 101);
+    assert_eq!(loaded.parts, [LoadedPart::Rows(expected)]);
 }

@@ -288,7 +288,7 @@ pub(crate) async fn results_belong_to_entity_player_and_key(mut harness: impl Ha
         for text in ["replaced", "kept"] {
             let reply = format!("{number} {text}").into_bytes();
             owner
-                .commit(|commit| commit.result = Some(keyed_result(who, key, &reply)))
+                .commit(|commit| commit.results = vec![keyed_result(who, key, &reply)])
                 .await;
         }
     }
@@ -326,11 +326,11 @@ pub(crate) async fn results_outlive_their_entity(mut harness: impl Harness) {
         keyed_result(2, "key", b"end"),
     );
     owner
-        .commit(|commit| commit.result = Some(before.clone()))
+        .commit(|commit| commit.results = vec![before.clone()])
         .await;
     owner
         .commit(|commit| {
-            commit.result = Some(at_end.clone());
+            commit.results = vec![at_end.clone()];
             commit.applied = Some(Applied {
                 from: entity(2),
                 incarnation: 1,

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::seen::seen;
 use super::{FailingCommits, Owner, commit, entity, fill, load_again, put};
 use crate::StoreError;
-use crate::entities::Commit;
+use crate::entities::{Bounds, Commit, OpenCommit, RowRange};
 
 fn is_unavailable(outcome: &Result<(), StoreError>) -> bool {
     matches!(outcome, Err(StoreError::Unavailable(_)))
@@ -80,7 +80,7 @@ pub(crate) async fn nothing_rests_on_a_lost_commit(mut harness: impl FailingComm
             put(&mut next, &[number], b"lost");
             let (report, outcome) = oneshot::channel();
             let done = move |result| report.send(result).unwrap();
-            owner.store.commit(reservation, next, Box::new(done));
+            owner.store.commit(reservation, next.into(), Box::new(done));
             outcomes.push(outcome);
         }
         for (number, outcome) in outcomes.into_iter().enumerate() {
@@ -135,7 +135,7 @@ pub(crate) async fn failed_entities_load_again(harness: impl FailingCommits) {
         put(&mut behind, b"a", b"behind");
         let (report, outcome) = oneshot::channel();
         let done = move |result| report.send(result).unwrap();
-        store.commit(reservation, behind, Box::new(done));
+        store.commit(reservation, behind.into(), Box::new(done));
         let outcome = outcome.await.unwrap();
         assert!(outcome.is_err(), "under the fence of the one that failed");
         assert!(is_unavailable(&failed.await.unwrap()));
@@ -144,5 +144,32 @@ pub(crate) async fn failed_entities_load_again(harness: impl FailingCommits) {
             let rows = store.rows_of(vec![(entity(id), b"a".to_vec())]).await;
             assert_eq!(rows.unwrap(), [Some(vec![round])]);
         }
+    }
+}
+
+pub(crate) async fn what_joined_a_lost_commit_is_lost(harness: impl FailingCommits) {
+    for is_unknown in [false, true] {
+        let id = u8::from(is_unknown);
+        let mut owner = Owner::created(&harness, entity(id)).await;
+        let reservations: Vec<_> = (0..10).map(|_| owner.store.reserve(9).unwrap()).collect();
+        harness.fail_next(is_unknown);
+        let (report, outcome) = oneshot::channel();
+        let done = move |result| report.send(result).unwrap();
+        let open = OpenCommit::from(owner.next());
+        let mut reservations = reservations.into_iter();
+        let first = reservations.next().unwrap();
+        owner.store.commit(first, open.clone(), Box::new(done));
+        for (number, reservation) in (0..).zip(reservations) {
+            // How many come in time does not matter.
+            drop(open.join(reservation, |commit| put(commit, &[number], b"lost")));
+        }
+        assert!(is_unavailable(&outcome.await.unwrap()));
+        harness.recover();
+        let loaded = load_again(&*harness.store(), entity(id)).await.unwrap();
+        assert_eq!(loaded.head.version, 1);
+        let rows = harness
+            .store()
+            .rows(entity(id), RowRange::default(), Bounds::ALL);
+        assert_eq!(rows.await.unwrap(), []);
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use super::commits::HEARD_WITHIN;
-use super::{HeldWriter, Owner, entity, hand_over, put};
+use super::{HeldWriter, Owner, entity, hand_over, keyed_result, put};
 use crate::StoreError;
-use crate::entities::{Bounds, LoadedPart, Part, Reading, RowRange};
+use crate::entities::{Bounds, LoadedPart, OpenCommit, Part, Reading, RowRange};
 
 /// Polls once; whether there is no result yet.
 async fn is_pending<T>(reading: &mut Reading<T>) -> bool {
@@ -75,7 +75,7 @@ pub(crate) async fn reserved_commits_are_taken<H: HeldWriter>() {
         put(&mut next, b"a", &[1; 5_000]);
         let (report, outcome) = tokio::sync::oneshot::channel();
         let done = move |result| report.send(result).unwrap();
-        store.commit(reservation, next, Box::new(done));
+        store.commit(reservation, next.into(), Box::new(done));
         outcomes.push(outcome);
     }
     assert_eq!(store.reserve(10).unwrap_err(), StoreError::Busy);
@@ -112,7 +112,7 @@ pub(crate) async fn reports_that_come_together_are_told_once(harness: impl HeldW
             reported.fetch_add(1, Ordering::SeqCst);
         };
         let next = owner.next();
-        owner.store.commit(reservation, next, Box::new(done));
+        owner.store.commit(reservation, next.into(), Box::new(done));
     }
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     harness.release();
@@ -185,4 +185,50 @@ pub(crate) async fn reads_show_decided_commits_only(harness: impl HeldWriter) {
         store.undelivered(entity(1), None, 9).await.unwrap().len(),
         4
     );
+}
+
+pub(crate) async fn what_joins_a_commit_shares_its_outcome<H: HeldWriter>() {
+    let harness = H::with_room(4, 1_000);
+    let store = harness.store();
+    let mut owner = Owner::created(&harness, entity(1)).await;
+    harness.hold();
+    let open = OpenCommit::from(owner.next());
+    let (report, outcome) = tokio::sync::oneshot::channel();
+    let done = move |result| report.send(result).unwrap();
+    let reservation = store.reserve(100).unwrap();
+    store.commit(reservation, open.clone(), Box::new(done));
+    for number in 0..3 {
+        let reservation = store.reserve(100).unwrap();
+        let joined = open.join(reservation, |commit| {
+            put(commit, &[number], b"joined");
+            commit
+                .results
+                .push(keyed_result(1, &format!("{number}"), &[number]));
+        });
+        assert!(joined.is_ok());
+    }
+    // What was added takes room until it is written.
+    assert_eq!(store.reserve(0).unwrap_err(), StoreError::Busy);
+    harness.release();
+    outcome.await.unwrap().unwrap();
+    let all: Vec<_> = (0..4).map(|_| store.reserve(250).unwrap()).collect();
+    drop(all);
+    let late = open.join(store.reserve(1).unwrap(), |commit| {
+        put(commit, b"late", b"")
+    });
+    assert!(late.is_err(), "it is written");
+    assert_eq!(owner.head().await.version, 2);
+    let rows = store.rows(entity(1), RowRange::default(), Bounds::ALL);
+    let keys: Vec<_> = rows
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(keys, [[0], [1], [2]]);
+    for number in 0..3 {
+        let result = keyed_result(1, &format!("{number}"), &[number]);
+        let found = store.recall(entity(1), result.user, &result.key).await;
+        assert_eq!(found.unwrap(), Some(result));
+    }
 }

@@ -73,7 +73,7 @@ const ONE_THING: [(&str, Change); 14] = [
             .push((List(0), b"a".to_vec(), Some(Vec::new())));
     }),
     ("a result", |commit| {
-        commit.result = Some(keyed_result(2, "key", b"new"));
+        commit.results = vec![keyed_result(2, "key", b"new")];
     }),
     ("a signal", |commit| {
         let body = b"new".to_vec();
@@ -274,7 +274,7 @@ impl<H: Harness> Pair<H> {
         if self.random.bool() {
             let who = self.random.u16(1..3);
             let key = KEYS[self.random.usize(..KEYS.len())];
-            commit.result = Some(keyed_result(who, key, &self.row()));
+            commit.results = vec![keyed_result(who, key, &self.row())];
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) async fn rows_of_all_sizes_come_back(mut harness: impl Harness) {
                 commit.lists.push((List(3), vec![number], Some(row(size))));
                 append(commit, 1, u64::from(number) + 1..u64::from(number) + 2, "");
                 commit.entries[0].row = row(size);
-                commit.result = Some(super::keyed_result(1, "big", &row(size)));
+                commit.results = vec![super::keyed_result(1, "big", &row(size))];
             })
             .await;
     }

@@ -29,7 +29,7 @@ async fn commit(store: &Embedded, commit: Commit) -> Result<(), StoreError> {
     let (report, outcome) = tokio::sync::oneshot::channel();
     let reservation = store.reserve(0)?;
     let done = Box::new(move |result| report.send(result).unwrap());
-    store.commit(reservation, commit, done);
+    store.commit(reservation, commit.into(), done);
     outcome.await.unwrap()
 }
 

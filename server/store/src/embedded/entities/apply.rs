@@ -5,9 +5,9 @@ use super::{
 };
 use crate::StoreError;
 use crate::embedded::engine::Tx;
-use crate::embedded::rows;
+use crate::embedded::results;
 use crate::embedded::tables::Table;
-use crate::entities::{Commit, Entry, STREAMS};
+use crate::entities::{Commit, Entry, KeyedRequest, STREAMS};
 
 /// Memory of a commit beside its rows, and of each of its rows: rough, for the bound of the queue.
 const ROW_BYTES: usize = 128;
@@ -27,44 +27,53 @@ pub(super) fn weight(commit: &Commit) -> usize {
         .signals
         .iter()
         .map(|signal| ROW_BYTES + signal.body.len());
-    let result = commit.result.as_ref().map_or(0, |result| {
-        let request = result.request.as_ref().map_or(0, Vec::len);
+    let results = commit.results.iter().map(|result| {
+        let request = match &result.request {
+            KeyedRequest::Hash(hash) => hash.len(),
+            KeyedRequest::Whole(request) => request.len(),
+        };
         ROW_BYTES + result.reply.len() + request
     });
-    2 * ROW_BYTES + rows + lists + entries.sum::<usize>() + signals.sum::<usize>() + result
+    let parts = entries.chain(signals).chain(results);
+    2 * ROW_BYTES + rows + lists + parts.sum::<usize>()
 }
 
 /// Carries the commit out, or refuses it as a whole.
-pub(super) fn apply(tx: &mut Tx<'_>, commit: Commit) -> Result<(), StoreError> {
+pub(super) fn apply(tx: &mut Tx<'_>, commit: &Commit) -> Result<(), StoreError> {
     if commit.fence.0 != tx.fence() {
         return Err(StoreError::Conflict("a write before it was lost"));
     }
     let entity = commit.entity;
     let before = head_in(tx, entity)?;
-    let mut next = next_head(before, &commit)?;
-    let is_only_appended = is_only_appended(before.as_ref(), &commit);
+    let mut next = next_head(before, commit)?;
+    let is_only_appended = is_only_appended(before.as_ref(), commit);
     for entry in &commit.entries {
         put_entry(tx, entity, &mut next, entry, commit.version)?;
     }
-    for (stream, number) in commit.dropped {
+    for &(stream, number) in &commit.dropped {
         stream_of(&mut next.head, stream)?;
         tx.delete(Table::Entries, entry_key(entity, stream, number));
     }
-    for (stream, first) in commit.firsts {
+    for &(stream, first) in &commit.firsts {
         let stream = stream_of(&mut next.head, stream)?;
         stream.first = stream.first.max(first.min(stream.head + 1));
     }
-    for (key, value) in commit.rows {
-        put_or_delete(tx, Table::EntityRows, row_key(entity, &key), value);
+    for (key, value) in &commit.rows {
+        put_or_delete(
+            tx,
+            Table::EntityRows,
+            row_key(entity, key),
+            value.as_deref(),
+        );
     }
-    for (list, key, value) in commit.lists {
-        put_or_delete(tx, Table::Lists, list_key(list, &key), value);
+    for (list, key, value) in &commit.lists {
+        put_or_delete(tx, Table::Lists, list_key(*list, key), value.as_deref());
     }
-    if let Some(result) = &commit.result {
+    for result in &commit.results {
         tx.remember(
             result_id(entity, result.user, &result.key),
-            rows::encode(result),
-            result.request.is_some(),
+            results::encode(result),
+            matches!(result.request, KeyedRequest::Whole(_)),
         );
     }
     super::signals::put(tx, entity, commit.version, &commit.signals)?;
@@ -151,7 +160,7 @@ fn put_entry(
     Ok(())
 }
 
-fn put_or_delete(tx: &mut Tx<'_>, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+fn put_or_delete(tx: &mut Tx<'_>, table: Table, key: Vec<u8>, value: Option<&[u8]>) {
     match value {
         Some(value) => tx.put(table, key, value),
         None => tx.delete(table, key),

@@ -12,8 +12,8 @@ use super::super::EngineOptions;
 use super::small;
 use crate::embedded::Embedded;
 use crate::entities::{
-    Applied, Bounds, Commit, Entities as _, EntityId, Entry, Head, KeyedResult, Kind, List,
-    RowRange, Signal, Span,
+    Applied, Bounds, Commit, Entities as _, EntityId, Entry, Head, KeyedRequest, KeyedResult, Kind,
+    List, RowRange, Signal, Span,
 };
 
 const USER: UserId = UserId::from_bytes([1; 10]);
@@ -56,15 +56,13 @@ fn nth_commit(store: &Embedded, seq: u64) -> Commit {
         number: seq,
         row: row.clone(),
     }];
-    next.result = Some(KeyedResult {
+    next.results = vec![KeyedResult {
         user: USER,
-        key: format!("key {seq}"),
+        key: format!("key {seq}").into(),
         method: 1,
-        request_hash: [0; 16],
+        request: KeyedRequest::Hash([0; 16]),
         reply: seq.to_be_bytes().to_vec(),
-        at: seq,
-        request: None,
-    });
+    }];
     if !seq.is_multiple_of(3) {
         next.rows = vec![(b"newest".to_vec(), Some(seq.to_be_bytes().to_vec()))];
         next.lists = vec![(List(9), seq.to_be_bytes().to_vec(), Some(Vec::new()))];
@@ -101,7 +99,7 @@ fn writes_until_it_is_killed() {
         let done = done.clone();
         store.commit(
             store.reserve(0).unwrap(),
-            nth_commit(&store, seq),
+            nth_commit(&store, seq).into(),
             Box::new(move |outcome| done.send(outcome.map(|()| seq)).unwrap()),
         );
         under_way += 1;
