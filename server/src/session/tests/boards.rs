@@ -1,5 +1,6 @@
 //! Leaderboards through a session: scores, places, followers, and what a restart leaves.
 
+mod load;
 mod seasons;
 
 use pitturu_protocol::codes::{Code, Fault};
