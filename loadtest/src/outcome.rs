@@ -176,6 +176,7 @@ impl Outcome {
             for (op, name) in [
                 (Op::Echo, "cpu_per_echo"),
                 (Op::Move, "cpu_per_move"),
+                (Op::Submit, "cpu_per_submit"),
                 (Op::SignIn, "cpu_per_sign_in"),
                 (Op::Connect, "cpu_per_connect"),
             ] {

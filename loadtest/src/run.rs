@@ -12,7 +12,7 @@ use crate::report::{Run, Subject, Usage};
 use crate::scenarios::Scenario;
 use crate::server_settings::SETTINGS;
 use crate::setup_rooms;
-use crate::target::{Installation, StartError, Target};
+use crate::target::{GAME_FILE, Installation, StartError, Target};
 
 pub(crate) mod assemble;
 pub mod ratios;
@@ -71,7 +71,9 @@ impl Setting {
     /// Settings that the server gets: those of every test, the scenario's, the user's; later ones win.
     pub fn server_settings(&self, scenario: &Scenario) -> Vec<String> {
         let fixed = SETTINGS.iter().map(|&setting| setting.to_owned());
+        let game = scenario.game().map(|_| format!("game.file={GAME_FILE}"));
         fixed
+            .chain(game)
             .chain(scenario.settings())
             .chain(self.settings.iter().cloned())
             .collect()
@@ -80,7 +82,8 @@ impl Setting {
     /// A server for this scenario.
     pub fn install(&self, scenario: &Scenario) -> Result<Installation, StartError> {
         let settings = self.server_settings(scenario);
-        Installation::new(self.program.clone(), self.data.as_deref(), settings)
+        let program = self.program.clone();
+        Installation::new(program, self.data.as_deref(), settings, scenario.game())
     }
 
     /// The subject, started if it is not running.

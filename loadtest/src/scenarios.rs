@@ -12,6 +12,7 @@ use crate::report::{Check, Figure};
 use crate::tally::Op;
 use crate::thread_players::ThreadPlayers;
 
+mod admin;
 mod burst;
 mod chat;
 mod cold_rooms;
@@ -22,6 +23,7 @@ mod idle;
 mod join_storm;
 mod ledger;
 mod reconnect_storm;
+mod scores;
 mod sign_in_storm;
 mod slow_readers;
 
@@ -55,6 +57,11 @@ pub(crate) trait Play: Clone {
     /// Settings that the server needs beside those of every test, as `key=value`.
     fn settings(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What the server's game has, as its file says it; nothing when absent.
+    fn game(&self) -> Option<String> {
+        None
     }
 
     /// Plays the part of one thread.
@@ -119,6 +126,11 @@ macro_rules! scenarios {
                 match self { $(Self::$variant(options) => options.settings(),)* }
             }
 
+            /// What the server's game has, as its file says it.
+            pub fn game(&self) -> Option<String> {
+                match self { $(Self::$variant(options) => options.game(),)* }
+            }
+
             /// Plays the part of one thread.
             pub async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
                 match self { $(Self::$variant(options) => options.play(thread).await,)* }
@@ -171,6 +183,8 @@ scenarios! {
     Echo(echo::Options) = "echo";
     /// Players and an admin move points; in the end every wallet has what was answered.
     Ledger(ledger::Options) = "ledger";
+    /// A service submits scores, players follow and ask; in the end every leaderboard has what was answered.
+    Scores(scores::Options) = "scores";
     /// Everybody in a room writes at the same moment, again and again.
     Burst(burst::Options) = "burst";
     /// Everybody joins one room at the same moment.

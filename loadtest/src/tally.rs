@@ -46,6 +46,8 @@ pub enum Op {
     Echo,
     /// A movement of points.
     Move,
+    /// A score that is submitted.
+    Submit,
     /// Making a room.
     Create,
     /// Any other call.
@@ -58,7 +60,7 @@ pub enum Op {
 }
 
 /// All operations, in the order of reports.
-pub const OPS: [Op; 12] = [
+pub const OPS: [Op; 13] = [
     Op::Connect,
     Op::SignIn,
     Op::Open,
@@ -67,6 +69,7 @@ pub const OPS: [Op; 12] = [
     Op::DeliverLate,
     Op::Echo,
     Op::Move,
+    Op::Submit,
     Op::Create,
     Op::Call,
     Op::Recover,
@@ -85,6 +88,7 @@ impl Op {
             Self::DeliverLate => "deliver_late",
             Self::Echo => "echo",
             Self::Move => "move",
+            Self::Submit => "submit",
             Self::Create => "create",
             Self::Call => "call",
             Self::Recover => "recover",

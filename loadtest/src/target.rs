@@ -77,6 +77,9 @@ impl Drop for Process {
     }
 }
 
+/// The game's file, in the folder in which the server runs.
+pub const GAME_FILE: &str = "game.toml";
+
 /// A server's program, data and settings.
 #[derive(Debug)]
 pub struct Installation {
@@ -86,11 +89,13 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// A server with a new folder for its data, below `data` or the system's place for temporary files.
+    /// A server with a new folder for its data, below `data` or the system's place for temporary files. What its game has is put into
+    /// [`GAME_FILE`] there.
     pub fn new(
         program: PathBuf,
         data: Option<&Path>,
         settings: Vec<String>,
+        game: Option<String>,
     ) -> Result<Self, StartError> {
         // The server runs in a folder of its own.
         let program = std::path::absolute(&program).unwrap_or(program);
@@ -98,9 +103,13 @@ impl Installation {
             Some(data) => TempDir::new_in(data),
             None => TempDir::new(),
         };
+        let folder = folder.map_err(StartError::Folder)?;
+        if let Some(game) = game {
+            std::fs::write(folder.path().join(GAME_FILE), game).map_err(StartError::Folder)?;
+        }
         Ok(Self {
             program,
-            folder: folder.map_err(StartError::Folder)?,
+            folder,
             settings,
         })
     }

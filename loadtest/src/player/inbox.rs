@@ -4,6 +4,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{CallId, ClientFrame, Missing, ServerFrame, Stream};
+use pitturu_protocol::types::boards::RankChanged;
 use pitturu_protocol::types::chat::{EphemeralSent, MessageSent};
 use pitturu_protocol::types::presence::RoomPresence;
 use pitturu_protocol::types::system::{StreamPosition, Welcome};
@@ -110,6 +111,7 @@ impl Inbox {
             }
             StreamPosition::NUMBER => self.position(&body_of(body)?, out)?,
             RoomPresence::NUMBER => self.tally.count(count::PRESENCE, 1),
+            RankChanged::NUMBER => self.tally.count(count::RANK_CHANGED, 1),
             _ => {}
         }
         Ok(())

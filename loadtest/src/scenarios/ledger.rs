@@ -6,14 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
-use pitturu_protocol::codes::Code;
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::types::accounts::{Login, Register};
 use pitturu_protocol::types::points::{GetWallet, GivePoints, GrantPoints, SpendPoints};
 use serde::{Deserialize, Serialize};
 
-use super::{Play, is_chosen};
+use super::{Play, admin, is_chosen};
 use crate::clock;
 use crate::link::Lost;
 use crate::outcome::Outcome;
@@ -25,9 +23,6 @@ use crate::thread_players::ThreadPlayers;
 
 /// Name of the admin, who is listed in `accounts.admins`.
 const ADMIN: &str = "ledger-admin";
-
-/// The admin's password.
-const PASSWORD: &str = "a password for tests";
 
 /// What each player has before the load: more than they can spend.
 const FIRST_GRANT: u64 = 1_000_000_000;
@@ -134,7 +129,7 @@ impl Play for Options {
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
         let books = SharedBooks::default();
-        let (mut admin, token) = sign_in_as_admin(&thread).await?;
+        let (mut admin, token) = admin::sign_in(&thread, ADMIN).await?;
         let hands = thread
             .gather(|number| {
                 let (thread, books) = (Rc::clone(&thread), Rc::clone(&books));
@@ -194,7 +189,7 @@ impl Options {
         if number.is_multiple_of(CONNECTIONS_OF_ADMIN) {
             return Ok(Hand {
                 by: Mover::Admin,
-                player: connect(&thread, number, admin_token).await?,
+                player: admin::connect(&thread, number, admin_token).await?,
                 under_way: HashMap::new(),
             });
         }
@@ -214,7 +209,7 @@ impl Options {
         let (user, token) = cell.get_or_try_init(|| signing_in).await?;
         let player = match first {
             Some(player) => player,
-            None => connect(&thread, number, token.clone()).await?,
+            None => admin::connect(&thread, number, token.clone()).await?,
         };
         books.borrow_mut().players.push(*user);
         Ok(Hand {
@@ -344,41 +339,6 @@ fn grant(user: UserId, amount: u64) -> GrantPoints {
         reference: None,
         note: "loadtest".to_owned(),
     }
-}
-
-/// A connection that is signed in by its greeting.
-async fn connect(thread: &ThreadPlayers, number: u64, token: String) -> Result<Player, Failed> {
-    let player = Player::connect(thread.plan.route(number), Some(token), &thread.tally).await?;
-    match player.token_refused() {
-        Some(fault) => Err(Failed::Refused(fault)),
-        None => Ok(player),
-    }
-}
-
-/// The admin's account is made by whoever comes first.
-async fn sign_in_as_admin(thread: &ThreadPlayers) -> Result<(Player, String), Failed> {
-    let route = thread.plan.route(thread.players.start);
-    let mut player = Player::connect(route, None, &thread.tally).await?;
-    let register = Register {
-        username: ADMIN.to_owned(),
-        password: PASSWORD.to_owned(),
-        name: None,
-        email: None,
-        device: None,
-    };
-    let signed_in = match player.call(&register).await {
-        Err(Failed::Refused(fault)) if fault.code == Code::UsernameTaken => {
-            let login = Login {
-                username: ADMIN.to_owned(),
-                password: PASSWORD.to_owned(),
-                device: None,
-                known: None,
-            };
-            player.call(&login).await?
-        }
-        registered => registered?,
-    };
-    Ok((player, signed_in.access))
 }
 
 /// Grants every player of the thread what they begin with.

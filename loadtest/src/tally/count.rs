@@ -38,6 +38,20 @@ pub const ROOMS_FOUND: &str = "rooms_found";
 pub const WALLETS_RIGHT: &str = "wallets_right";
 /// Wallets that have something else.
 pub const WALLETS_WRONG: &str = "wallets_wrong";
+/// Entries of leaderboards that are what the submissions say that were answered.
+pub const SCORES_RIGHT: &str = "scores_right";
+/// Entries of leaderboards that are something else, or are not there.
+pub const SCORES_WRONG: &str = "scores_wrong";
+/// Entries that leaderboards say they have.
+pub const SCORES_COUNTED: &str = "scores_counted";
+/// Times that a follower was told of a leaderboard.
+pub const RANK_CHANGED: &str = "rank_changed";
+/// `ListTopScores` answered.
+pub const LIST_TOP_SCORES: &str = "list_top_scores";
+/// `ListScoresAround` answered.
+pub const LIST_SCORES_AROUND: &str = "list_scores_around";
+/// `GetScore` answered.
+pub const GET_SCORE: &str = "get_score";
 /// `ListRooms` answered.
 pub const LIST_ROOMS: &str = "list_rooms";
 /// `ReadHistory` answered.

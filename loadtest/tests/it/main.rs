@@ -96,6 +96,34 @@ fn ledger_of_players_with_several_connections() {
 }
 
 #[test]
+fn scores() {
+    let arguments = ["scores", "--connections", "16", "--boards", "2"];
+    let alone = Bench::alone(&arguments);
+    let server = alone.of(Server);
+    assert!(server.done("submit") > 0);
+    assert_eq!(server.errors("submit"), 0);
+    assert!(server.total("rank_changed") > 0);
+    for asked in ["list_top_scores", "list_scores_around", "get_score"] {
+        assert!(server.total(asked) > 0, "{asked}");
+    }
+    // Every fourth connection is the service's; each player is on both leaderboards.
+    assert_eq!(server.total("scores_right"), 24);
+    assert_eq!(server.total("scores_counted"), 24);
+    assert_eq!(server.total("scores_wrong"), 0);
+}
+
+#[test]
+fn scores_at_a_rate() {
+    let arguments = ["scores", "--connections", "8", "--rate", "40"];
+    let arguments = [&arguments[..], &["--asks", "0", "--hot-share", "100"]].concat();
+    let measured = Bench::alone(&arguments);
+    let server = measured.of(Server);
+    // Two connections, each with twenty submissions per second for two seconds.
+    assert_eq!(server.done("submit"), 80);
+    assert_eq!(server.total("scores_right"), 6);
+}
+
+#[test]
 fn burst() {
     let measured = Bench::with_floor(&["burst", "--members", "6", "--every", "1"]);
     let server = measured.of(Server);
