@@ -4,7 +4,7 @@
 //! - [`cli`], [`run`]: the command, and what it does;
 //! - `people`: who signs up; `clients`: who is connected; `draw`: what they send; `calls`: what is asked;
 //! - `world`, `state`: what all clients share, and what became of each call; `breaker`: the process, and its ends;
-//! - `books`, `model`: every player's books, carried out again; `reader`, `queries`, `refusals`: what is compared with them;
+//! - `model`: every player's books, carried out again by [`crate::books`]; `reader`, `queries`, `refusals`: what is compared with them;
 //! - `report`: what is said about it.
 //!
 //! The model knows the protocol and nothing of the server's rules.
@@ -12,7 +12,6 @@
 pub mod cli;
 
 mod audit;
-mod books;
 mod breaker;
 mod calls;
 mod clients;
@@ -41,6 +40,7 @@ use self::clients::{Client, Role};
 use self::people::{SERVICES, sign_up};
 pub use self::report::Report;
 use self::world::{Phase, Process, World};
+use crate::books::Books;
 use crate::run::RunError;
 use crate::server::Installation;
 
@@ -265,7 +265,7 @@ impl Run<'_> {
             took,
             counts: state.counts.clone(),
             kills: self.breaker.kills(),
-            lines: (model.lines(), busy.iter().map(books::Books::head).sum()),
+            lines: (model.lines(), busy.iter().map(Books::head).sum()),
             gifts: model.gifts(),
             ran_out: model.ran_out,
             compared: self.auditor.compared.clone(),

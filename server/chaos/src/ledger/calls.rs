@@ -1,7 +1,5 @@
 //! Calls that move points: what is asked, and what a line of the ledger must say if it was carried out.
 
-use std::hash::{DefaultHasher, Hasher as _};
-
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -79,13 +77,6 @@ impl Request {
             key,
         }
     }
-}
-
-/// What stands for an encoded reply or movement where many are compared.
-pub fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
 }
 
 /// The key with this number.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pitturu_protocol::codec;
 use pitturu_protocol::types::points::{Movement, MovementState, PointsAccount, PointsReason};
 
-use super::books::{Books, PLACES, place, posted};
-use super::calls::{CallNo, Kind, PersonNo, call_in, digest, number_in};
+use super::calls::{CallNo, Kind, PersonNo, call_in, number_in};
 use super::state::State;
 use super::world::World;
+use crate::books::{Books, PLACES, digest, place, posted};
 
 /// What moved on a day.
 #[derive(Clone, Debug, Default)]

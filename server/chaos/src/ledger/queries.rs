@@ -6,13 +6,13 @@ use pitturu_protocol::types::points::{
     GetWallet, ListMovements, ListPointsDays, Movements, MovementsFrom, Wallet,
 };
 
-use super::books::{Books, Line, PLACES, place};
-use super::calls::{PersonNo, digest};
+use super::calls::PersonNo;
 use super::draw::any_filter;
 use super::model::Model;
 use super::reader::Reader;
 use super::state::{LivePage, LiveWallet};
 use super::world::World;
+use crate::books::{Books, Line, PLACES, digest, place};
 
 /// Movements that a page looks through at most, by the documentation.
 const LOOKED_THROUGH_MAX: u64 = 5_000;

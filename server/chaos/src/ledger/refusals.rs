@@ -3,10 +3,10 @@
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::types::points::{MovementState, PointsReason};
 
-use super::books::Books;
 use super::calls::{Call, Kind};
 use super::model::Model;
 use super::state::{Refusal, State};
+use crate::books::Books;
 
 /// By how much the clock that an answer was noted with, and that of the line that it rests on, may differ, in milliseconds.
 const SLACK_MS: u64 = 1_000;

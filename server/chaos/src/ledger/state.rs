@@ -9,8 +9,9 @@ use pitturu_protocol::types::points::{
     ListMovements, Movement, MovementState, Movements, MovementsFrom, Wallet,
 };
 
-use super::calls::{Call, CallNo, Kind, PersonNo, digest};
+use super::calls::{Call, CallNo, Kind, PersonNo};
 use super::report::Counts;
+use crate::books::digest;
 use crate::model::Violation;
 
 /// Movements of a player that are remembered, to post, void and refund them.

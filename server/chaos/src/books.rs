@@ -1,10 +1,9 @@
 //! One player's books, carried out again line by line. Nothing here comes from the server's rules.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hasher as _};
 
 use pitturu_protocol::types::points::{Movement, MovementState, PointsAccount, PointsReason};
-
-use super::calls::digest;
 
 const ACCOUNTS: usize = 10;
 
@@ -68,6 +67,13 @@ pub struct Books {
     returned: BTreeSet<u64>,
     /// The last day on which something moved. A clock that was set back adds to it.
     day: u64,
+}
+
+/// What stands for an encoded reply or movement where many are compared.
+pub fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// The place of an account.
@@ -190,11 +196,12 @@ impl Books {
     }
 
     fn post(&mut self, movement: &Movement) -> Result<(), String> {
-        use PointsAccount::{Breakage, Issuance, Refunds, Spend, Transit, Wallet};
+        use PointsAccount::{Breakage, Issuance, Refunds, Rewards, Spend, Transit, Wallet};
         self.check_overdue(movement.at)?;
         match (movement.debit, movement.credit, movement.reason) {
             (Issuance, Wallet, PointsReason::Grant)
             | (Wallet, Issuance, PointsReason::Deduction)
+            | (Rewards, Wallet, PointsReason::Reward)
             | (Wallet, Breakage, PointsReason::Expiry)
             | (Wallet, Spend, PointsReason::Spend)
             | (Wallet, Transit, PointsReason::Gift)
