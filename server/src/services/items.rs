@@ -182,7 +182,8 @@ impl ItemsService {
         let until = Instant::now() + ORDER_WAIT;
         let (mut pause, longest) = ORDER_PAUSES;
         loop {
-            let row = self.players.store.order(user, order).await?;
+            // Whatever keeps it from being read, the order stands: nobody may be told that nothing has changed.
+            let row = self.players.store.order(user, order).await.ok().flatten();
             let refusal = match row.and_then(|row| row.outcome) {
                 Some(Outcome::Purchased(purchased)) => return Ok(purchased),
                 Some(Outcome::SoldOut { left }) => ItemRefusal::SoldOut { left },

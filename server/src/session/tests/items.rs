@@ -1,5 +1,7 @@
 //! Items and rewards through a session: what is bought is paid and owned at once, or neither.
 
+mod again;
+
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
