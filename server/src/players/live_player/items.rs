@@ -64,7 +64,11 @@ impl Player {
                 let why = why(ItemReason::Taken);
                 encoded(&inventory.take(commit, item, *count, why, items)?)
             }
-            ItemsWish::Played(play) => encoded(&self.play(commit, play, effects)),
+            ItemsWish::Played(play) => {
+                // What gives nothing is kept as well: on another day a repetition would be given something.
+                effects.is_committed_anyway = true;
+                encoded(&self.play(commit, play, effects))
+            }
         })
     }
 
