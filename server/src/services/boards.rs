@@ -329,13 +329,26 @@ impl BoardService {
             return Err(Fault::of(Code::BoardNotFound));
         }
         // Before it looks: what changes meanwhile is told.
-        self.parts.following.add(&request.board, connection, user)?;
-        let of = self.season(caller, &request.board, None).await?;
+        let is_new = self.parts.following.add(&request.board, connection, user)?;
+        let standing = self.standing(caller, &request.board, user).await;
+        if standing.is_err() && is_new {
+            self.parts.following.remove(&request.board, connection.id);
+        }
+        standing
+    }
+
+    async fn standing(
+        &self,
+        caller: &Caller,
+        board: &str,
+        user: UserId,
+    ) -> Result<BoardStanding, Fault> {
+        let of = self.season(caller, board, None).await?;
         let (season, seen) = self.look(caller, &of, Look::Glance(vec![user])).await?;
         let top = self.named(seen.entries).await?;
         let own = self.named(seen.own).await?.pop();
         Ok(BoardStanding {
-            board: request.board,
+            board: board.to_owned(),
             season: season.number,
             count: season.count,
             top,

@@ -105,7 +105,7 @@ impl Followed {
 pub struct Following(Mutex<Followed>);
 
 impl Following {
-    /// A connection follows a leaderboard from now on.
+    /// A connection follows a leaderboard from now on. Whether it did not before.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
@@ -114,14 +114,15 @@ impl Following {
         board: &str,
         connection: &Arc<Connection>,
         user: UserId,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let mut followed = self.0.lock();
         let Followed { boards, counts } = &mut *followed;
         let of_board = boards.entry(board.to_owned()).or_default();
         let mut followers = of_board.followers.iter_mut();
         if let Some(follower) = followers.find(|it| it.connection.id == connection.id) {
+            let is_same = follower.user == user;
             (follower.user, follower.told) = (user, None);
-            return Ok(());
+            return Ok(!is_same);
         }
         let count = counts.entry(connection.id).or_default();
         if *count >= BOARDS_FOLLOWED_MAX {
@@ -134,7 +135,7 @@ impl Following {
             user,
             told: None,
         });
-        Ok(())
+        Ok(true)
     }
 
     /// A connection follows a leaderboard no longer.
@@ -330,12 +331,8 @@ mod tests {
         let user = UserId::from_bytes([1; 10]);
         let connection = connection_of(user, 1);
         for number in 0..BOARDS_FOLLOWED_MAX {
-            following
-                .add(&number.to_string(), &connection, user)
-                .unwrap();
-            following
-                .add(&number.to_string(), &connection, user)
-                .unwrap();
+            let add = || following.add(&number.to_string(), &connection, user);
+            assert_eq!((add().unwrap(), add().unwrap()), (true, false));
         }
         let refused = following.add("more", &connection, user);
         assert_eq!(refused.unwrap_err().code, Code::LimitReached);

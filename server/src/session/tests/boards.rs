@@ -413,3 +413,24 @@ async fn followers_hear_of_changes_and_of_their_own_place() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn whoever_is_refused_a_leaderboard_does_not_follow_it() {
+    let mut scene = Scene::new().await;
+    let follow = FollowBoard {
+        board: "best".to_owned(),
+    };
+    let followed = |scene: &Scene| {
+        let boards = &scene.world.context.services.boards;
+        boards.parts().following.boards_of(&scene.users[0])
+    };
+    let definitions = &scene.world.context.services.boards.parts().definitions;
+    let season = definitions.season_at("best", 0).expect("a leaderboard");
+    let season = crate::boards::entity(season.id());
+    scene.world.entities.fail(season, 0, 1);
+    let refused = scene.players[0].call(&follow).await;
+    assert_eq!(code(refused).0, Code::StorageUnavailable);
+    assert!(followed(&scene).is_empty());
+    scene.players[0].call(&follow).await.unwrap();
+    assert_eq!(followed(&scene), ["best"]);
+}
