@@ -1,27 +1,27 @@
-//! What players do: one thing after the other, drawn by weight.
+//! What players do: one thing after the other, drawn by weight. Those who are services serve half of the time.
 
+mod game;
 mod others;
+mod service;
+mod set_up;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pitturu_client::{CallError, Client, ClientOptions};
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::Register;
 use pitturu_protocol::types::chat::{
-    CloseRoom, CreateRoom, DeleteMessage, EditMessage, HistoryFrom, InviteToRoom, JoinRoom,
-    LeaveRoom, MarkRead, MemberRole, OpenDirect, OpenRoom, React, ReadHistory, RoomKind, RoomView,
-    SendMessage, UpdateRoom,
+    CloseRoom, CreateRoom, DeleteMessage, EditMessage, EnterRoom, HistoryFrom, InviteToRoom,
+    JoinRoom, LeaveRoom, MarkRead, MemberRole, OpenDirect, OpenRoom, React, ReadHistory, RoomKind,
+    RoomView, SendMessage, UpdateRoom,
 };
-use pitturu_protocol::types::points::GrantPoints;
 use tokio::time::sleep;
 
+pub use self::set_up::{GRANT_NOTE, last_word};
 use crate::players::{KnownRoom, Link, Player, Read, World};
 use crate::record::{Ask, Outcome, Reply};
-use crate::server::ADMIN;
 
 /// Most rooms beside those of two players.
 const ROOMS_MAX: usize = 10;
@@ -32,11 +32,11 @@ const AGAIN_PERCENT: u8 = 12;
 /// Longest pause before a call is made again.
 const AGAIN_AFTER_MS: u64 = 700;
 
-/// Points that everybody has to begin with: so few that some wallets come to be empty.
-pub const GRANTED: u64 = 500;
-
 /// Longest pause between two actions of one worker.
 const PAUSE_MS: u64 = 25;
+
+/// Handles of rooms, as they are written half of the time.
+const HANDLES: &[&str] = &["lobby", "arena"];
 
 const EMOJI: &[&str] = &["👍", "🎉", "gg", "😡"];
 
@@ -53,12 +53,15 @@ const WEIGHTS: &[(u32, Action)] = &[
     (4, Action::Close),
     (8, Action::Join),
     (3, Action::Leave),
+    (3, Action::Enter),
     (2, Action::Doze),
     (4, Action::Moderate),
     (2, Action::Invite),
     (2, Action::Topic),
     (6, Action::People),
     (10, Action::Points),
+    (7, Action::Items),
+    (7, Action::Boards),
     (1, Action::Direct),
     (1, Action::Create),
 ];
@@ -76,12 +79,15 @@ enum Action {
     Close,
     Join,
     Leave,
+    Enter,
     Doze,
     Moderate,
     Invite,
     Topic,
     People,
     Points,
+    Items,
+    Boards,
     Direct,
     Create,
 }
@@ -118,33 +124,7 @@ pub async fn set_up(world: &Arc<World>) -> Result<(), String> {
         let (room, user) = (rooms[0].room, moderator.user);
         worker.set_role(room, user, MemberRole::Moderator).await;
     }
-    grant_everybody(world).await
-}
-
-/// Gives everybody points, as an admin.
-async fn grant_everybody(world: &World) -> Result<(), String> {
-    let options = ClientOptions::new(format!("ws://{}", world.address));
-    let admin = Client::connect(options).map_err(|error| error.to_string())?;
-    let register = Register {
-        username: ADMIN.to_owned(),
-        password: "a password of nobody".to_owned(),
-        name: None,
-        email: None,
-        device: None,
-    };
-    let refused = |error: CallError| format!("the admin could not: {error}");
-    admin.call(register).await.map_err(refused)?;
-    for player in &world.players {
-        let grant = GrantPoints {
-            user: player.user,
-            amount: GRANTED,
-            reference: None,
-            note: "to begin with".to_owned(),
-        };
-        admin.call(grant).await.map_err(refused)?;
-    }
-    admin.close();
-    Ok(())
+    set_up::begin_game(world).await
 }
 
 /// One of a player's workers: acts until the world stops.
@@ -225,6 +205,11 @@ impl<'a> Worker<'a> {
     }
 
     async fn act(&mut self) {
+        let is_service = self.world.services.contains(&self.player.number);
+        if is_service && self.rng.bool() {
+            self.serve().await;
+            return;
+        }
         let action = match self.draw() {
             // Whoever owns the rooms keeps order more than others do, and stays.
             Action::Leave | Action::Send if self.player.number == 0 => Action::Moderate,
@@ -251,6 +236,7 @@ impl<'a> Worker<'a> {
                 self.call(Ask::Leave { room }, LeaveRoom { room }, done)
                     .await;
             }
+            Action::Enter => self.enter().await,
             Action::Doze => {
                 if let Link::Raw(raw) = &self.player.link {
                     raw.doze(Duration::from_millis(self.rng.u64(100..2_500)));
@@ -261,6 +247,8 @@ impl<'a> Worker<'a> {
             Action::Topic => self.topic(room).await,
             Action::People => self.people().await,
             Action::Points => self.points().await,
+            Action::Items => self.items().await,
+            Action::Boards => self.boards().await,
             Action::Direct => self.direct().await,
             Action::Create => {
                 if self
@@ -442,6 +430,29 @@ impl<'a> Worker<'a> {
             .await;
     }
 
+    /// Enters the room of a handle, half of the time to leave it again: so rooms of handles end, and begin anew.
+    async fn enter(&mut self) {
+        let handle = HANDLES[self.rng.usize(..HANDLES.len())];
+        let request = EnterRoom {
+            handle: match self.rng.bool() {
+                true => handle.to_uppercase(),
+                false => handle.to_owned(),
+            },
+        };
+        let outcome = self.call(Ask::Enter { handle }, request, view).await;
+        if let Outcome::Done(Reply::View(room, ..)) = outcome {
+            self.world.know(KnownRoom {
+                room,
+                pair: None,
+                handle: Some(handle),
+            });
+            if self.rng.bool() {
+                self.call(Ask::Leave { room }, LeaveRoom { room }, done)
+                    .await;
+            }
+        }
+    }
+
     async fn direct(&mut self) {
         let peer = self.other().user;
         let request = OpenDirect { user: peer };
@@ -450,6 +461,7 @@ impl<'a> Worker<'a> {
             self.world.know(KnownRoom {
                 room,
                 pair: Some([self.player.user, peer]),
+                handle: None,
             });
         }
     }
@@ -465,7 +477,11 @@ impl<'a> Worker<'a> {
         };
         let outcome = self.call(Ask::Create { name }, request, view).await;
         if let Outcome::Done(Reply::View(room, ..)) = outcome {
-            self.world.know(KnownRoom { room, pair: None });
+            self.world.know(KnownRoom {
+                room,
+                pair: None,
+                handle: None,
+            });
         }
     }
 }

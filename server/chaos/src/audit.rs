@@ -1,5 +1,7 @@
 //! What the server has when everything has come to rest: read by connections of their own, as the players.
 
+mod game;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +18,21 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_protocol::types::friends::{Friend, ListFriends};
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_protocol::types::points::{GetWallet, ListMovements, Movement, MovementsFrom};
+use pitturu_protocol::types::items::{ItemChange, OwnedItem};
+use pitturu_protocol::types::points::{AccountDay, Movement, Wallet};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::game::{SeasonAudit, seasons_end};
 use crate::players::{Player, World};
 use crate::raw::{Ended, Follows, Raw};
 use crate::record::{Change, Heard, Record, What};
 
 /// Longest time for anything that the auditor asks of a server at rest.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before the auditor looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Messages in one page of history.
 const PAGE: u32 = 100;
@@ -63,7 +70,11 @@ pub struct PlayerAudit {
     /// Every movement of points.
     pub movements: Vec<Movement>,
     /// What the wallet has.
-    pub balance: i64,
+    pub wallet: Option<Wallet>,
+    /// Every change of what is owned.
+    pub changes: Vec<ItemChange>,
+    /// What is owned.
+    pub owned: Vec<OwnedItem>,
 }
 
 /// All that the server has.
@@ -73,6 +84,12 @@ pub struct Audit {
     pub rooms: BTreeMap<RoomId, RoomAudit>,
     /// Players in the order of their numbers.
     pub players: Vec<PlayerAudit>,
+    /// Seasons of leaderboards that have scores.
+    pub seasons: BTreeMap<(&'static str, u64), SeasonAudit>,
+    /// What is left of items that are sold to all players together.
+    pub left: BTreeMap<String, u64>,
+    /// What accounts gave and got, by days since 1970.
+    pub days: BTreeMap<u64, Vec<AccountDay>>,
 }
 
 /// Why the audit could not be made, which is a violation: the server is at rest, and nobody breaks it.
@@ -122,9 +139,13 @@ pub async fn audit(world: &World, address: SocketAddr) -> Result<Audit, Unreadab
             }
         }
         auditor.inbox(&mut seen).await?;
-        auditor.points(&mut seen).await?;
+        auditor.belongings(&mut seen).await?;
+        if player.number == 0 {
+            auditor.game(&mut audit).await?;
+        }
         audit.players.push(seen);
     }
+    audit.days = game::days(world, address, &audit.players).await?;
     Ok(audit)
 }
 
@@ -210,23 +231,6 @@ impl<'a> Auditor<'a> {
             }
         }
         Ok(seen)
-    }
-
-    async fn points(&self, seen: &mut PlayerAudit) -> Result<(), Unreadable> {
-        let mut from = Some(MovementsFrom::After(0));
-        while from.is_some() {
-            let request = ListMovements {
-                from,
-                limit: Some(PAGE),
-                ..ListMovements::default()
-            };
-            let page = self.call(&request, Follows::Nothing).await?;
-            seen.movements.extend(page.movements);
-            from = page.next;
-        }
-        let wallet = GetWallet::default();
-        seen.balance = self.call(&wallet, Follows::Nothing).await?.balance;
-        Ok(())
     }
 
     async fn room(&self, room: RoomId) -> Result<RoomAudit, Unreadable> {

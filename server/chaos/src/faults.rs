@@ -1,5 +1,7 @@
 //! What is done to a running server and to the connections that lead to it, drawn by rate and seed.
 
+mod clock;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
+use self::clock::Clock;
 use crate::players::World;
 use crate::proxy::{Cut, Proxy};
 use crate::record::{READY, What};
@@ -20,6 +23,9 @@ const OPERATOR_SLEEPS: Duration = Duration::from_millis(400);
 
 /// How far the wall clock goes astray, in milliseconds.
 const CLOCK_STEP_MS: i64 = 5_400_000;
+
+/// How long before midnight it is after a jump to it, at most, in milliseconds.
+const MIDNIGHT_WITHIN_MS: i64 = 2_500;
 
 /// Points at which the process can die while it writes.
 const POINTS_OF_WRITES: &[&str] = &[
@@ -69,6 +75,8 @@ pub enum Kind {
     ShortQueue,
     /// The wall clock jumps.
     Clock,
+    /// The wall clock jumps to the last moments of a day.
+    Midnight,
     /// A connection is reset.
     Reset,
     /// A connection is closed in one direction.
@@ -92,6 +100,7 @@ const WEIGHTS: &[(u32, Kind)] = &[
     (8, Kind::SlowSync),
     (3, Kind::ShortQueue),
     (3, Kind::Clock),
+    (5, Kind::Midnight),
     (10, Kind::Reset),
     (5, Kind::HalfClose),
     (8, Kind::Stall),
@@ -119,6 +128,7 @@ impl Kind {
             Self::SlowSync => "slow-sync",
             Self::ShortQueue => "short-queue",
             Self::Clock => "clock",
+            Self::Midnight => "midnight",
             Self::Reset => "reset",
             Self::HalfClose => "half-close",
             Self::Stall => "stall",
@@ -150,7 +160,7 @@ pub struct Breaker {
     world: Arc<World>,
     kinds: Vec<(u32, Kind)>,
     rng: Rng,
-    clock_offset_ms: i64,
+    clock: Clock,
     needs_restart_since: Option<Instant>,
     /// What was done.
     pub counts: Counts,
@@ -173,7 +183,7 @@ impl Breaker {
             server: Some(server),
             proxy,
             world,
-            clock_offset_ms: 0,
+            clock: Clock::default(),
             needs_restart_since: None,
             counts: Counts::default(),
         }
@@ -198,15 +208,18 @@ impl Breaker {
         Ok(())
     }
 
-    /// Ends all faults, and leaves a server that works.
+    /// Ends all faults, and leaves a server that works, and whose clock is not behind where it was.
     ///
     /// # Errors
     /// A server that does not start.
     pub async fn make_whole(&mut self) -> Result<(), ServerError> {
         self.proxy.flow();
+        self.clock.come_to_rest(self.world.now());
+        self.world.set_clock(self.clock.offset_ms);
         if let Some(server) = self.server.as_mut() {
             let is_well = !server.has_ended()
                 && server.order("disarm")
+                && server.order(&format!("clock/{}", self.clock.offset_ms))
                 && server.store_health() != StoreHealth::NeedsRestart;
             if is_well && self.becomes_well().await {
                 self.note("whole");
@@ -216,6 +229,19 @@ impl Breaker {
         self.kill_and_start(Start::default()).await?;
         self.note("whole after a restart");
         Ok(())
+    }
+
+    /// Ends the server, and has the ledger on its folder added up. What is said if it does not add up.
+    pub async fn verify_ledger(&mut self) -> Option<String> {
+        self.kill().await;
+        let installation = self.installation.clone();
+        let verifying = tokio::task::spawn_blocking(move || installation.verify_ledger());
+        match verifying.await {
+            Ok(Ok((true, _))) => None,
+            Ok(Ok((false, said))) => Some(said),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// Where the server listens.
@@ -327,9 +353,14 @@ impl Breaker {
                 self.kill_and_start(start).await?;
             }
             Kind::Clock => {
-                self.clock_offset_ms = self.rng.i64(-CLOCK_STEP_MS..CLOCK_STEP_MS);
-                let offset = self.clock_offset_ms;
-                self.order(&format!("clock/{offset}"));
+                let step = self.rng.i64(-CLOCK_STEP_MS..CLOCK_STEP_MS);
+                self.clock.stray(step);
+                self.set_clock();
+            }
+            Kind::Midnight => {
+                let before = self.rng.i64(0..MIDNIGHT_WITHIN_MS);
+                self.clock.go_to_midnight(self.world.now(), before);
+                self.set_clock();
             }
             Kind::Reset => {
                 self.proxy.cut(self.rng.usize(..), Cut::Reset);
@@ -357,6 +388,12 @@ impl Breaker {
     fn arm_some(&mut self, text: &str) {
         let passages = self.rng.u32(1..4);
         self.arm(&format!("{text}:{passages}"));
+    }
+
+    fn set_clock(&self) {
+        let offset = self.clock.offset_ms;
+        self.world.set_clock(offset);
+        self.order(&format!("clock/{offset}"));
     }
 
     fn order(&self, order: &str) {
@@ -413,7 +450,7 @@ impl Breaker {
 
     async fn start(&mut self, start: Start) -> Result<(), ServerError> {
         let start = Start {
-            clock_offset_ms: self.clock_offset_ms,
+            clock_offset_ms: self.clock.offset_ms,
             ..start
         };
         let installation = self.installation.clone();

@@ -10,7 +10,7 @@
 //! - `server`: the process; `faults`: what is done to it; `proxy`: what is done to connections;
 //! - `players`: who calls; `actions`: what they do; `sdk` and `raw`: by which client; `tokens`: sign-ins on their own;
 //! - `record`: what was asked and told; `audit`: what the server has in the end; `model`: whether it may;
-//! - `books`: a player's points, carried out again line by line; `report`: what is said about it;
+//! - `game`: the items, rewards and leaderboards of a round; `books`: a player's points, carried out again line by line; `report`: what is said about it;
 //! - [`ledger`]: another kind of run, which only moves points, very many, and compares every line of every player's books.
 //!
 //! A round follows from its seed as far as chance goes; when threads and disks take their turns does not. A violation names the
@@ -27,6 +27,7 @@ mod actions;
 mod audit;
 mod books;
 mod faults;
+mod game;
 mod model;
 mod players;
 mod proxy;

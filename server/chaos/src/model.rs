@@ -2,9 +2,14 @@
 //!
 //! The model is made of what players asked and were told, and of the protocol's words; it shares no code with the server. Each
 //! part looks at one promise: [`messages`] at rooms and their order, [`streams`] at what each connection was sent, [`members`] at
-//! who belongs where, [`people`] at friends and inboxes, [`points`] at points, [`repeats`] at calls under one key, [`reads`] at what was read meanwhile.
+//! who belongs where, [`people`] at friends and inboxes, [`points`], [`items`], [`rewards`] and [`boards`] at what the game gives, [`glimpses`] and
+//! [`board_reads`] at what was read and told of that meanwhile, [`repeats`] at calls under one key, [`reads`] at what was read of rooms.
 
 mod actions;
+mod board_reads;
+mod boards;
+mod glimpses;
+mod items;
 mod members;
 mod messages;
 mod people;
@@ -12,6 +17,7 @@ mod points;
 mod reads;
 mod registers;
 mod repeats;
+mod rewards;
 mod streams;
 mod trace;
 
@@ -54,6 +60,8 @@ struct Evidence<'a> {
     pub users: &'a [UserId],
     /// Which players see each frame.
     pub raw: &'a [bool],
+    /// What the server's clock shows in the end.
+    pub now: u64,
 }
 
 /// What the parts of the model find.
@@ -134,6 +142,7 @@ pub fn check(lines: &[Line], world: &World, audit: &Audit) -> Vec<Violation> {
         audit,
         users: &users,
         raw: &raw,
+        now: world.now(),
     };
     let mut found = Found::default();
     messages::check(&evidence, &mut found);
@@ -141,6 +150,11 @@ pub fn check(lines: &[Line], world: &World, audit: &Audit) -> Vec<Violation> {
     members::check(&evidence, &mut found);
     people::check(&evidence, &mut found);
     points::check(&evidence, &mut found);
+    items::check(&evidence, &mut found);
+    rewards::check(&evidence, &mut found);
+    boards::check(&evidence, &mut found);
+    glimpses::check(&evidence, &mut found);
+    board_reads::check(&evidence, &mut found);
     repeats::check(&evidence, &mut found);
     reads::check(&evidence, &mut found);
     for violation in &mut found.violations {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 use pitturu_client::{BackOff, CallError, Client, ClientOptions, Subscription};
@@ -40,6 +40,8 @@ pub struct KnownRoom {
     pub room: RoomId,
     /// The two whose room it is, if it is between two.
     pub pair: Option<[UserId; 2]>,
+    /// The handle that leads to it, if one does.
+    pub handle: Option<&'static str>,
 }
 
 /// By what a player calls.
@@ -81,8 +83,15 @@ pub struct World {
     pub players: Vec<Player>,
     /// Rooms to do something in.
     pub rooms: RwLock<Vec<KnownRoom>>,
+    /// Who calls as a service of the game, by their numbers.
+    pub services: [PlayerNo; 2],
+    /// Points that were spent, to give some back: whose, by which movement, how many.
+    pub spent: Mutex<Vec<(UserId, u64, u64)>>,
+    /// Points that were set aside, in the same way.
+    pub aside: Mutex<Vec<(UserId, u64, u64)>>,
     /// Nobody begins anything any more.
     pub stop: AtomicBool,
+    clock_offset_ms: AtomicI64,
     calls: AtomicU64,
 }
 
@@ -116,7 +125,12 @@ impl World {
             record,
             players,
             rooms: RwLock::default(),
+            // One by each client.
+            services: [3, raw],
+            spent: Mutex::default(),
+            aside: Mutex::default(),
             stop: AtomicBool::new(false),
+            clock_offset_ms: AtomicI64::new(0),
             calls: AtomicU64::new(1),
         })
     }
@@ -131,9 +145,25 @@ impl World {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Notes a room that somebody has made or opened.
+    /// The server's wall clock, in milliseconds since 1970.
+    pub fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.map_or(0, |since| since.as_millis());
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        now.saturating_add_signed(self.clock_offset_ms.load(Ordering::Relaxed))
+    }
+
+    /// Notes how far the server's clock is ahead.
+    pub fn set_clock(&self, offset_ms: i64) {
+        self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// Notes a room that somebody has made, opened or entered. Of a handle the newest is remembered.
     pub fn know(&self, room: KnownRoom) {
         let mut rooms = self.rooms.write();
+        if room.handle.is_some() {
+            rooms.retain(|known| known.handle != room.handle || known.room == room.room);
+        }
         if !rooms.iter().any(|known| known.room == room.room) {
             rooms.push(room);
         }
@@ -181,7 +211,9 @@ impl World {
 /// What the call makes of a raw connection. Leaving ends with the room's own word, which comes after all that was told before.
 const fn follows(ask: &Ask) -> Follows {
     match ask {
-        Ask::Create { .. } | Ask::Direct { .. } | Ask::Join { .. } => Follows::Opens(None),
+        Ask::Create { .. } | Ask::Direct { .. } | Ask::Join { .. } | Ask::Enter { .. } => {
+            Follows::Opens(None)
+        }
         Ask::Open { from: None, .. } => Follows::Opens(None),
         Ask::Open {
             from: Some((seq, rev)),
@@ -202,6 +234,7 @@ fn outcome_of<M: Method>(request: &M, ended: Ended<'_>, read: Read<M>) -> Outcom
             Err(_) => Outcome::Unknown("a malformed reply"),
         },
         Err(Ok(fault)) if fault.code == Code::Internal => Outcome::Unknown("internal"),
+        Err(Ok(fault)) if fault.code == Code::Deadline => Outcome::Unknown("no answer in time"),
         Err(Ok(fault)) => Outcome::Refused(fault.code),
         Err(Err(UNSENT)) => Outcome::Unsent,
         Err(Err(why)) => Outcome::Unknown(why),

@@ -1,231 +1,28 @@
 //! What players asked, and what they were told, in the order in which this process saw it.
 
+mod ask;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::types::chat::{LostReason, MemberRole, Message, RoomInfo};
+use pitturu_protocol::types::boards::{BoardStanding, ScoreSubmitted, Scores};
+use pitturu_protocol::types::chat::{LostReason, Message, RoomInfo};
 use pitturu_protocol::types::friends::FriendState;
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_protocol::types::points::Movement;
+use pitturu_protocol::types::items::{ItemChange, Purchased};
+use pitturu_protocol::types::points::{Movement, Wallet};
+use pitturu_protocol::types::rewards::PlayRecorded;
+
+pub use self::ask::{Ask, Look};
 
 /// A player's place in the list of players.
 pub type PlayerNo = usize;
 
 /// Number of one call of the round. A repetition under the same key is a call of its own.
 pub type CallNo = u64;
-
-/// What a player asks. Reads that nothing is concluded from are not written down.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
-    /// A message, of which no two have the same text.
-    Send { room: RoomId, text: String },
-    /// Another text for a message, of which no two are the same either.
-    Edit {
-        room: RoomId,
-        seq: u64,
-        text: String,
-    },
-    /// The end of a message.
-    Delete { room: RoomId, seq: u64 },
-    /// A reaction, or its end.
-    React {
-        room: RoomId,
-        seq: u64,
-        emoji: String,
-        on: bool,
-    },
-    /// A room of one's own.
-    Create { name: String },
-    /// The room of two players.
-    Direct { peer: UserId },
-    /// To be a member.
-    Join { room: RoomId },
-    /// To follow a room, from a cursor or from now on.
-    Open {
-        room: RoomId,
-        from: Option<(u64, u64)>,
-    },
-    /// To follow it no longer.
-    Close { room: RoomId },
-    /// To follow rooms again after a reconnect.
-    Resume { rooms: Vec<RoomId> },
-    /// To be no member.
-    Leave { room: RoomId },
-    /// To let somebody in.
-    Invite { room: RoomId, user: UserId },
-    /// To put somebody out. No two reasons are the same.
-    Kick {
-        room: RoomId,
-        user: UserId,
-        reason: String,
-    },
-    /// To keep somebody out. No two reasons are the same.
-    Ban {
-        room: RoomId,
-        user: UserId,
-        reason: String,
-    },
-    /// To keep them out no longer.
-    Unban { room: RoomId, user: UserId },
-    /// To silence somebody. No two times are the same.
-    Mute {
-        room: RoomId,
-        user: UserId,
-        until: u64,
-    },
-    /// Another role.
-    Role {
-        room: RoomId,
-        user: UserId,
-        role: MemberRole,
-    },
-    /// Another topic, of which no two are the same.
-    Topic { room: RoomId, topic: String },
-    /// A read marker.
-    Mark { room: RoomId, seq: u64 },
-    /// A page of messages.
-    History { room: RoomId },
-    /// Friendship.
-    Befriend { user: UserId },
-    /// Yes to it.
-    Accept { user: UserId },
-    /// The end of it.
-    Unfriend { user: UserId },
-    /// A block.
-    Block { user: UserId },
-    /// Its end.
-    Unblock { user: UserId },
-    /// To spend points.
-    Spend { amount: u64 },
-    /// To give points to somebody. No two notes are the same.
-    Give {
-        user: UserId,
-        amount: u64,
-        note: String,
-    },
-}
-
-impl Ask {
-    /// The room that it is about.
-    pub fn room(&self) -> Option<RoomId> {
-        match self {
-            Self::Send { room, .. }
-            | Self::Edit { room, .. }
-            | Self::Delete { room, .. }
-            | Self::React { room, .. }
-            | Self::Join { room }
-            | Self::Open { room, .. }
-            | Self::Close { room }
-            | Self::Leave { room }
-            | Self::Invite { room, .. }
-            | Self::Kick { room, .. }
-            | Self::Ban { room, .. }
-            | Self::Unban { room, .. }
-            | Self::Mute { room, .. }
-            | Self::Role { room, .. }
-            | Self::Topic { room, .. }
-            | Self::Mark { room, .. }
-            | Self::History { room } => Some(*room),
-            _ => None,
-        }
-    }
-
-    /// The other player whom it is about.
-    pub fn user(&self) -> Option<UserId> {
-        match self {
-            Self::Direct { peer: user }
-            | Self::Invite { user, .. }
-            | Self::Kick { user, .. }
-            | Self::Ban { user, .. }
-            | Self::Unban { user, .. }
-            | Self::Mute { user, .. }
-            | Self::Role { user, .. }
-            | Self::Befriend { user }
-            | Self::Accept { user }
-            | Self::Unfriend { user }
-            | Self::Block { user }
-            | Self::Unblock { user }
-            | Self::Give { user, .. } => Some(*user),
-            _ => None,
-        }
-    }
-
-    /// Whether the caller may be following the room of the answer, or the room, once it was asked.
-    pub fn may_open(&self, room: RoomId) -> bool {
-        match self {
-            Self::Create { .. } | Self::Direct { .. } => true,
-            Self::Join { room: asked } | Self::Open { room: asked, .. } => *asked == room,
-            Self::Resume { rooms } => rooms.contains(&room),
-            _ => false,
-        }
-    }
-
-    /// Its name in reports.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Send { .. } => "send",
-            Self::Edit { .. } => "edit",
-            Self::Delete { .. } => "delete",
-            Self::React { .. } => "react",
-            Self::Create { .. } => "create",
-            Self::Direct { .. } => "direct",
-            Self::Join { .. } => "join",
-            Self::Open { .. } => "open",
-            Self::Close { .. } => "close",
-            Self::Resume { .. } => "resume",
-            Self::Leave { .. } => "leave",
-            Self::Invite { .. } => "invite",
-            Self::Kick { .. } => "kick",
-            Self::Ban { .. } => "ban",
-            Self::Unban { .. } => "unban",
-            Self::Mute { .. } => "mute",
-            Self::Role { .. } => "role",
-            Self::Topic { .. } => "topic",
-            Self::Mark { .. } => "mark read",
-            Self::History { .. } => "history",
-            Self::Befriend { .. } => "request friend",
-            Self::Accept { .. } => "accept friend",
-            Self::Unfriend { .. } => "remove friend",
-            Self::Block { .. } => "block",
-            Self::Unblock { .. } => "unblock",
-            Self::Spend { .. } => "spend points",
-            Self::Give { .. } => "give points",
-        }
-    }
-
-    /// Whether it may find done what it asks for. The server keeps no result of a call that changes nothing, and a repetition of it
-    /// may act.
-    pub const fn may_change_nothing(&self) -> bool {
-        matches!(
-            self,
-            Self::React { .. }
-                | Self::Leave { .. }
-                | Self::Invite { .. }
-                | Self::Ban { .. }
-                | Self::Unban { .. }
-                | Self::Mute { .. }
-                | Self::Role { .. }
-                | Self::Topic { .. }
-                | Self::Mark { .. }
-                | Self::Befriend { .. }
-                | Self::Accept { .. }
-                | Self::Unfriend { .. }
-                | Self::Block { .. }
-                | Self::Unblock { .. }
-        )
-    }
-
-    /// Whether it changes something that outlives the connection.
-    pub const fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Self::Open { .. } | Self::Close { .. } | Self::Resume { .. } | Self::History { .. }
-        )
-    }
-}
 
 /// What of a successful reply is looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -246,6 +43,22 @@ pub enum Reply {
     Friend(FriendState),
     /// A movement of points.
     Moved(Box<Movement>),
+    /// What a wallet has.
+    Wallet(Wallet),
+    /// Some movements.
+    Movements(Vec<Movement>),
+    /// A purchase.
+    Bought(Box<Purchased>),
+    /// A change of what is owned.
+    Item(Box<ItemChange>),
+    /// What there was for a game played.
+    Played(Box<PlayRecorded>),
+    /// A score that was taken.
+    Score(ScoreSubmitted),
+    /// A part of a leaderboard.
+    Scores(Box<Scores>),
+    /// A leaderboard at a glance.
+    Standing(Box<BoardStanding>),
     /// Settings.
     Info(Box<RoomInfo>),
 }
@@ -284,6 +97,12 @@ pub enum Heard {
     Inbox(u64, InboxEntry),
     /// Entries of the inbox up to this are missing.
     GapInbox(u64),
+    /// What the wallet has.
+    Wallet(Wallet),
+    /// A change of what is owned.
+    Item(Box<ItemChange>),
+    /// A leaderboard that is followed.
+    Standing(Box<BoardStanding>),
     /// The connection is gone.
     Disconnected,
     /// What the SDK found the server to have said or left out against the protocol.
@@ -400,6 +219,19 @@ impl Record {
     /// Notes what a player hears.
     pub fn heard(&self, player: PlayerNo, heard: Heard) {
         self.write(player, What::Heard(heard));
+    }
+
+    /// What a player was told of a leaderboard last, by whatever.
+    pub fn standing(&self, player: PlayerNo, board: &str) -> Option<BoardStanding> {
+        let lines = self.lines.lock();
+        let lines = lines.iter().rev().filter(|line| line.player == player);
+        let mut standings = lines.filter_map(|line| match &line.what {
+            What::Heard(Heard::Standing(standing))
+            | What::Answered(_, Outcome::Done(Reply::Standing(standing))) => Some(standing),
+            _ => None,
+        });
+        let last = standings.find(|standing| standing.board == board);
+        last.map(|standing| BoardStanding::clone(standing))
     }
 
     /// Takes all lines.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pitturu_protocol::limits::BOARD_TOP;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::actions::{set_up, work};
-use crate::audit::{Audit, audit};
+use crate::actions::{last_word, set_up, work};
+use crate::audit::{Audit, audit, seasons_end};
 use crate::cli::Arguments;
 use crate::faults::Breaker;
+use crate::game::{self, BOARDS};
 use crate::model::{Violation, check};
 use crate::players::World;
 use crate::proxy::Proxy;
@@ -23,6 +25,9 @@ use crate::tokens::drill;
 
 /// Longest time for all calls of a round to end, and for all streams to come to their heads, on a server that works.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long after a season was closed its places are being told at the latest.
+const PLACES_AFTER: Duration = Duration::from_millis(300);
 
 /// Accounts whose tokens are looked at on their own.
 const DRILLS: u64 = 2;
@@ -54,7 +59,8 @@ pub async fn run(
     let limit = Duration::from_secs_f64(arguments.minutes * 60.0);
     while let Some(arguments) = arguments.round(report.rounds) {
         let round = Round {
-            installation: Installation::new(program.clone(), arguments.undo.clone())?,
+            installation: Installation::new(program.clone(), arguments.undo.clone())?
+                .with_game(game::FILE, game::SETTINGS)?,
             arguments: &arguments,
             seed: arguments.seed,
         };
@@ -126,8 +132,28 @@ impl Round<'_> {
         violations.extend(panics.iter().map(|line| violation("no panic", line)));
         report.count_faults(&breaker.counts, self.installation.acted());
         let lines = self.check(&world, &mut violations, &breaker).await;
+        let said = breaker.verify_ledger().await;
+        violations.extend(said.map(|said| violation("pitturu ledger verify", &said)));
         report.count_lines(&lines);
+        if !violations.is_empty() {
+            violations.push(self.log(&lines));
+        }
         Ok(violations)
+    }
+
+    /// What was done to the server, and what it has said last.
+    fn log(&self, lines: &[Line]) -> Violation {
+        let faults = lines.iter().filter_map(|line| match &line.what {
+            What::Fault(fault) => Some(format!("{:9.3} {fault}", line.at.as_secs_f64())),
+            _ => None,
+        });
+        let log = self.installation.last_lines();
+        Violation {
+            rule: "log",
+            subject: "the server".to_owned(),
+            message: "all faults of the round, and the last lines of its log".to_owned(),
+            trace: faults.chain(log.lines().map(str::to_owned)).collect(),
+        }
     }
 
     fn begin(&self, world: &Arc<World>, proxy: &Proxy) -> (JoinSet<()>, JoinSet<Vec<Violation>>) {
@@ -185,12 +211,19 @@ impl Round<'_> {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        if breaker.address().is_none() {
+        let Some(address) = breaker.address() else {
             violations.push(violation("starts and ends in order", "there is no server"));
             return violations;
+        };
+        if let Err(unended) = seasons_end(world, address).await {
+            violations.push(violation("seasons end", &unended));
+        }
+        if let Err(refused) = last_word(world).await {
+            violations.push(violation("everything can be done", &refused));
         }
         // What one entity tells another comes after the answer, and is tried again after a second.
         let began = Instant::now();
+        sleep(PLACES_AFTER).await;
         while breaker.signals_wait() {
             if began.elapsed() > SETTLED_WITHIN {
                 violations.push(violation("signals arrive", "some never did"));
@@ -221,19 +254,6 @@ impl Round<'_> {
         violations.extend(converge(world, &audit).await);
         let lines = world.record.take();
         violations.extend(check(&lines, world, &audit));
-        if !violations.is_empty() {
-            let faults = lines.iter().filter_map(|line| match &line.what {
-                What::Fault(fault) => Some(format!("{:9.3} {fault}", line.at.as_secs_f64())),
-                _ => None,
-            });
-            let log = self.installation.last_lines();
-            violations.push(Violation {
-                rule: "log",
-                subject: "the server".to_owned(),
-                message: "all faults of the round, and the last lines of its log".to_owned(),
-                trace: faults.chain(log.lines().map(str::to_owned)).collect(),
-            });
-        }
         lines
     }
 }
@@ -257,6 +277,7 @@ async fn converge(world: &World, audit: &Audit) -> Vec<Violation> {
                 }
             }
         }
+        behind.extend(followers_behind(world, audit));
         if behind.is_empty() {
             return Vec::new();
         }
@@ -268,6 +289,35 @@ async fn converge(world: &World, audit: &Audit) -> Vec<Violation> {
         }
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Who follows a leaderboard and was not told last how it stands.
+fn followers_behind(world: &World, audit: &Audit) -> Vec<String> {
+    let mut behind = Vec::new();
+    for board in BOARDS {
+        let seasons = audit
+            .seasons
+            .range((board.name, 0)..=(board.name, u64::MAX));
+        let Some((_, newest)) = seasons.max_by_key(|((_, number), _)| *number) else {
+            continue;
+        };
+        for player in &world.players {
+            let own = newest.entries.iter().find(|it| it.user == player.user);
+            let top = newest.entries.iter().take(BOARD_TOP);
+            let told = world.record.standing(player.number, board.name);
+            let is_right = told.as_ref().is_some_and(|told| {
+                let is_newest = told.season == newest.info.number && told.count == newest.count;
+                is_newest && told.own.as_ref() == own && told.top.iter().eq(top)
+            });
+            if !is_right {
+                let (name, board) = (&player.name, board.name);
+                behind.push(format!(
+                    "{name} was told last of {board}: {told:?}, which has {newest:?}"
+                ));
+            }
+        }
+    }
+    behind
 }
 
 fn violation(rule: &'static str, what: &(impl ToString + ?Sized)) -> Violation {

@@ -41,6 +41,9 @@ fn heard(event: &ServerEvent) -> Option<Heard> {
             Heard::Change(changed.room, changed.rev, change)
         }
         ServerEvent::InboxAdded(added) => Heard::Inbox(added.seq, added.entry.clone()),
+        ServerEvent::WalletChanged(changed) => Heard::Wallet(changed.wallet.clone()),
+        ServerEvent::InventoryChanged(changed) => Heard::Item(Box::new(changed.change.clone())),
+        ServerEvent::RankChanged(changed) => Heard::Standing(Box::new(changed.standing.clone())),
         ServerEvent::RoomUpdated(updated) => Heard::Info(Box::new(updated.info.clone())),
         ServerEvent::RoomLost(lost) => Heard::Lost(lost.room, Some(lost.reason)),
         ServerEvent::StreamLost {

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// User name of the admin.
 pub const ADMIN: &str = "root";
 
+/// Password of the admin.
+pub const ADMIN_PASSWORD: &str = "a password of nobody";
+
 /// Longest time for a server to start, or to end when asked.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -63,6 +66,7 @@ pub struct Installation {
     pub program: (PathBuf, Vec<String>),
     /// Protections to leave out.
     pub undone: Vec<String>,
+    settings: Vec<String>,
     folder: Arc<TempDir>,
     written: Arc<Mutex<Written>>,
 }
@@ -86,9 +90,22 @@ impl Installation {
         Ok(Self {
             program,
             undone,
+            settings: Vec::new(),
             folder: Arc::new(TempDir::new()?),
             written: Arc::default(),
         })
+    }
+
+    /// Has it know this game, and start with these settings, each time.
+    ///
+    /// # Errors
+    /// Those of the file that says what the game has.
+    pub fn with_game(mut self, game: &str, settings: &[&str]) -> io::Result<Self> {
+        let file = self.folder.path().join("game.toml");
+        std::fs::write(&file, game)?;
+        self.settings = settings.iter().map(ToString::to_string).collect();
+        self.settings.push(format!("game.file={}", file.display()));
+        Ok(self)
     }
 
     /// Starts it on the data of the last time, with points armed from the start.
@@ -108,8 +125,8 @@ impl Installation {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let settings = SETTINGS.iter().copied();
-        for setting in settings.chain(more.settings.iter().map(String::as_str)) {
+        let own = self.settings.iter().chain(&more.settings);
+        for setting in SETTINGS.iter().copied().chain(own.map(String::as_str)) {
             command.args(["--set", setting]);
         }
         let mut child = command.spawn()?;

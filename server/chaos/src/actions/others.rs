@@ -1,6 +1,6 @@
 //! What players do to one another: in rooms that they keep order in, and as friends.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{
@@ -9,22 +9,10 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, RemoveFriend, RequestFriend, UnblockPlayer,
 };
-use pitturu_protocol::types::points::{GivePoints, Movement, SpendPoints};
 use tokio::time::sleep;
 
 use super::{Worker, done};
 use crate::record::{Ask, Outcome, Reply};
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
-}
-
-fn moved<M>(_: &M, movement: Movement) -> Reply {
-    Reply::Moved(Box::new(movement))
-}
 
 impl Worker<'_> {
     pub(super) async fn moderate(&mut self, room: RoomId) {
@@ -51,7 +39,7 @@ impl Worker<'_> {
                 self.call(ask, UnbanMember { room, user }, done).await;
             }
             7 => {
-                let until = now_ms() + 300 + number % 1_000;
+                let until = self.world.now() + 300 + number % 1_000;
                 let ask = Ask::Mute { room, user, until };
                 self.call(ask, MuteMember { room, user, until }, done).await;
             }
@@ -91,32 +79,6 @@ impl Worker<'_> {
         let ask = Ask::Role { room, user, role };
         self.call(ask, SetMemberRole { room, user, role }, done)
             .await;
-    }
-
-    /// Spends some, or gives some away; at times more than there is.
-    pub(super) async fn points(&mut self) {
-        let amount = self.rng.u64(1..60);
-        if self.rng.bool() {
-            let request = SpendPoints {
-                amount,
-                reference: None,
-            };
-            self.call(Ask::Spend { amount }, request, moved).await;
-            return;
-        }
-        let user = self.other().user;
-        let note = format!("g{}", self.world.number());
-        let ask = Ask::Give {
-            user,
-            amount,
-            note: note.clone(),
-        };
-        let request = GivePoints {
-            user,
-            amount,
-            note: Some(note),
-        };
-        self.call(ask, request, moved).await;
     }
 
     /// With one of the next two players, so that requests and answers meet.

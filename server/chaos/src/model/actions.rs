@@ -77,11 +77,16 @@ const fn is_keyed(ask: &Ask) -> bool {
     !matches!(
         ask,
         Ask::Join { .. }
+            | Ask::Enter { .. }
             | Ask::Direct { .. }
             | Ask::Open { .. }
             | Ask::Close { .. }
             | Ask::Resume { .. }
             | Ask::History { .. }
+            | Ask::Wallet
+            | Ask::Movements { .. }
+            | Ask::Look { .. }
+            | Ask::Follow { .. }
     )
 }
 

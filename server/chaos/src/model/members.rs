@@ -36,7 +36,7 @@ fn actions_of<'a>(evidence: &Evidence<'a>, room: RoomId) -> impl Iterator<Item =
         .filter(move |action| action.ask.room() == Some(room))
 }
 
-/// What may have made the room, also when nobody was told.
+/// What may have made the room, or led into it, also when nobody was told.
 fn makings<'a>(evidence: &Evidence<'a>, audit: &'a RoomAudit) -> impl Iterator<Item = &'a Action> {
     let (actions, users): (&'a [Action], &'a [UserId]) = (evidence.actions, evidence.users);
     let info = audit.view.as_ref().map(|view| &view.info);
@@ -45,6 +45,11 @@ fn makings<'a>(evidence: &Evidence<'a>, audit: &'a RoomAudit) -> impl Iterator<I
     actions.iter().filter(move |action| match &action.ask {
         Ask::Create { name } => info.is_some_and(|info| info.name == *name),
         Ask::Direct { peer } => is_direct && has(*peer) && has(users[action.player]),
+        // A handle leads to one room after the other.
+        Ask::Enter { handle } => match &action.reply {
+            Some(Reply::View(entered, ..)) => info.is_some_and(|info| info.room == *entered),
+            _ => info.is_some_and(|info| info.name.eq_ignore_ascii_case(handle)),
+        },
         _ => false,
     })
 }
@@ -66,7 +71,7 @@ fn membership(
         let caller = evidence.users[action.player];
         let value = match &action.ask {
             Ask::Direct { peer } if *peer == user || caller == user => true,
-            Ask::Create { .. } | Ask::Join { .. } if caller == user => true,
+            Ask::Create { .. } | Ask::Join { .. } | Ask::Enter { .. } if caller == user => true,
             Ask::Leave { .. } if caller == user => false,
             Ask::Kick { user: out, .. } | Ask::Ban { user: out, .. } if *out == user => false,
             _ => continue,

@@ -12,7 +12,11 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
             continue;
         };
         // These act anew, and show what is there now.
-        if matches!(call.ask, Ask::Join { .. } | Ask::Direct { .. }) || !call.ask.writes() {
+        let acts_anew = matches!(
+            call.ask,
+            Ask::Join { .. } | Ask::Direct { .. } | Ask::Enter { .. }
+        );
+        if acts_anew || !call.ask.writes() {
             continue;
         }
         let earlier = first.entry((call.player, &call.key)).or_insert(reply);

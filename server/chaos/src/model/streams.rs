@@ -71,7 +71,11 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
 const fn opens(ask: &Ask) -> bool {
     matches!(
         ask,
-        Ask::Create { .. } | Ask::Direct { .. } | Ask::Join { .. } | Ask::Open { .. }
+        Ask::Create { .. }
+            | Ask::Direct { .. }
+            | Ask::Enter { .. }
+            | Ask::Join { .. }
+            | Ask::Open { .. }
     )
 }
 
@@ -230,6 +234,8 @@ struct Rights<'a> {
     ends: HashMap<(RoomId, UserId), Vec<&'a Action>>,
     /// Attempts to become a member.
     joins: HashMap<(RoomId, UserId), Vec<&'a Action>>,
+    /// Attempts to become one of whichever room.
+    enters: HashMap<UserId, Vec<&'a Action>>,
     /// The line on which a message was asked for.
     sends: HashMap<(RoomId, &'a str), usize>,
 }
@@ -239,6 +245,7 @@ impl<'a> Rights<'a> {
         let mut rights = Self {
             ends: HashMap::new(),
             joins: HashMap::new(),
+            enters: HashMap::new(),
             sends: HashMap::new(),
         };
         for action in evidence.actions {
@@ -251,6 +258,9 @@ impl<'a> Rights<'a> {
                 Ask::Kick { room, user, .. } | Ask::Ban { room, user, .. } if action.is_done() => {
                     let key = (*room, *user);
                     rights.ends.entry(key).or_default().push(action);
+                }
+                Ask::Enter { .. } => {
+                    rights.enters.entry(caller).or_default().push(action);
                 }
                 Ask::Join { room } => {
                     let key = (*room, caller);
@@ -281,7 +291,8 @@ impl<'a> Rights<'a> {
         else {
             return;
         };
-        let mut joins = self.joins.get(&(*room, user)).into_iter().flatten();
+        let joins = self.joins.get(&(*room, user)).into_iter().flatten();
+        let mut joins = joins.chain(self.enters.get(&user).into_iter().flatten());
         if !joins.any(|join| join.ends > end.begins && join.begins < place) {
             let message = format!(
                 "{:?} had ended the membership before message {} was sent",

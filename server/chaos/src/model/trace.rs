@@ -14,7 +14,7 @@ const AFTER_MAX: usize = 12;
 /// Characters of one line.
 const CHARACTERS_MAX: usize = 200;
 
-/// The lines around `at` that are about the room, and by or about the player where one is given.
+/// The lines around `at` that are about the room, or about none, and by or about the player where one is given.
 pub(super) fn of(
     evidence: &Evidence<'_>,
     room: Option<RoomId>,
@@ -46,7 +46,10 @@ fn concerns(
     number: Option<usize>,
 ) -> bool {
     let of_ask = |ask: &Ask| {
-        let right_room = room.is_none_or(|room| ask.room() == Some(room) || ask.may_open(room));
+        let right_room = match room {
+            Some(room) => ask.room() == Some(room) || ask.may_open(room),
+            None => ask.room().is_none(),
+        };
         let right_user = number.is_none_or(|number| line.player == number || ask.user() == user);
         right_room && right_user
     };
@@ -57,9 +60,7 @@ fn concerns(
             .get(call)
             .is_some_and(|call| of_ask(&call.ask)),
         What::Heard(heard) => {
-            let right_room = room.is_none_or(|room| {
-                heard.room() == Some(room) || matches!(heard, Heard::Disconnected)
-            });
+            let right_room = heard.room() == room || matches!(heard, Heard::Disconnected);
             right_room && number.is_none_or(|number| line.player == number)
         }
         What::Fault(_) => true,

@@ -14,10 +14,13 @@ use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::limits::CALLS_IN_FLIGHT_MAX;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{LoginGuest, SignedIn};
+use pitturu_protocol::types::boards::RankChanged;
 use pitturu_protocol::types::chat::{
     MessageDeleted, MessageEdited, MessageSent, ReactionChanged, RoomLost, RoomUpdated, RoomView,
 };
 use pitturu_protocol::types::inbox::InboxAdded;
+use pitturu_protocol::types::items::InventoryChanged;
+use pitturu_protocol::types::points::WalletChanged;
 use pitturu_protocol::types::system::{Resume, Resumed, RoomCursor, StreamPosition};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -306,6 +309,11 @@ impl Task {
                 standing.inbox = standing.inbox.max(added.seq);
                 Heard::Inbox(added.seq, added.entry)
             }
+            WalletChanged::NUMBER => Heard::Wallet(decode::<WalletChanged>(body)?.wallet),
+            InventoryChanged::NUMBER => {
+                Heard::Item(Box::new(decode::<InventoryChanged>(body)?.change))
+            }
+            RankChanged::NUMBER => Heard::Standing(Box::new(decode::<RankChanged>(body)?.standing)),
             RoomUpdated::NUMBER => Heard::Info(Box::new(decode::<RoomUpdated>(body)?.info)),
             RoomLost::NUMBER => {
                 let lost: RoomLost = decode(body)?;
