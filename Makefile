@@ -154,6 +154,7 @@ chaos-undone: ## Leave protections of the server out one by one, and see that ma
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo numbered_openings --only reset,stall,pause"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo signal_deduplication --only abort,kill,slow-sync,midnight"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo lasting_keys --only kill,abort,reset"
+	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo keys_across_seasons --only midnight,reset,slow-sync"
 	$(MAKE) chaos ARGS="--must-find --minutes 10 --undo reserve_then_decide,load_barrier --only short-queue,slow-sync"
 	$(MAKE) ledger ARGS="--short --must-find --undo signal_deduplication"
 	$(MAKE) ledger ARGS="--short --must-find --undo lasting_keys"

@@ -79,7 +79,7 @@ pub struct Arguments {
     pub without: Vec<Kind>,
 
     /// Leaves protections out, to see that they would be missed: settle_before_publish, reserve_then_decide, load_barrier,
-    /// numbered_openings, signal_deduplication, lasting_keys.
+    /// numbered_openings, signal_deduplication, lasting_keys, keys_across_seasons.
     #[arg(long, value_delimiter = ',')]
     pub undo: Vec<String>,
 
