@@ -64,6 +64,8 @@ pub struct Seen {
     pub count: u32,
     /// Whether it was closed.
     pub is_closed: bool,
+    /// When it ends, in milliseconds since 1970: lists may know an earlier answer.
+    pub ends_at: Option<u64>,
     /// What was asked for, or the best few.
     pub entries: Vec<ScoreEntry>,
     /// Of a glance the players that were asked for and have a score, the best first.

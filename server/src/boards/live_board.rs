@@ -136,7 +136,7 @@ impl Decisions for LiveSeason {
         } = effects.board;
         let passed_on = effects.passed_on.iter().map(super::signal);
         commit.signals.extend(passed_on);
-        let Some(board) = &self.board else {
+        let Some(board) = &mut self.board else {
             return News::default();
         };
         let has_changed = season || !scores.is_empty();
@@ -252,6 +252,7 @@ fn seen(season: &SeasonBoard, look: Look) -> Seen {
     Seen {
         count: board.count(),
         is_closed: season.is_closed(),
+        ends_at: season.of().season.ends_at,
         entries,
         own,
     }

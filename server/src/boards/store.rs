@@ -11,6 +11,7 @@ use pitturu_rules::boards::{
     SeasonBoard, SeasonOf, SeasonRow,
 };
 use pitturu_store::StoreError;
+use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{
     Bounds, Entities, EntityId, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange,
 };
@@ -86,12 +87,15 @@ fn place_key(player: UserId, of: &SeasonOf, id: BoardId) -> RowKey {
 
 /// What brings the lists in line with a season: with its own row if that has changed, and with who has come or gone.
 pub(super) fn list_rows(
-    season: &SeasonBoard,
+    season: &mut SeasonBoard,
     has_changed: bool,
     players: Vec<(UserId, bool)>,
 ) -> Vec<Listing> {
-    let of = season.of();
     let mut changes = Vec::new();
+    if has_changed && let Some(before) = season.take_moved_from() {
+        changes.push((OPEN, open_key(&before), None));
+    }
+    let of = season.of();
     if has_changed {
         let row = season.is_open().then(|| codec::encode(of));
         changes.push((OPEN, open_key(of), row));
@@ -189,7 +193,12 @@ impl BoardStore {
                 let rules = rules_of(&row, &definitions);
                 // Nobody else writes to it, and whatever an earlier life has handed over is there since `load`.
                 let board = self.board(entity, rules).await?;
-                Some(SeasonBoard::load(row, board))
+                let ends_at = definitions.end_of(&row.of, now_ms());
+                let mut season = SeasonBoard::load(row, board);
+                if let Some(ends_at) = ends_at {
+                    season.move_end(ends_at);
+                }
+                Some(season)
             }
         };
         Ok(Loaded {

@@ -245,7 +245,8 @@ impl BoardService {
             if self.parts.definitions.get(&of.board).is_none() {
                 continue;
             }
-            if with_ended || self.season(caller, &of.board, None).await? == of {
+            let running = self.season(caller, &of.board, None).await?;
+            if with_ended || running.id() == of.id() {
                 wanted.push(of);
             }
         }
@@ -399,7 +400,12 @@ impl BoardService {
         };
         let wish = Wish::Look(look);
         let seen: Seen = self.parts.ask(of, wish, None, caller.now).await?;
-        Ok((shown(of, seen.count, is_over || seen.is_closed), seen))
+        let season = BoardSeason {
+            ends_at: seen.ends_at,
+            ended: seen.is_closed || seen.ends_at.is_some_and(|end| end <= caller.now),
+            ..shown(of, seen.count, false)
+        };
+        Ok((season, seen))
     }
 
     async fn past_turn(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {

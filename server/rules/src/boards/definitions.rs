@@ -65,6 +65,15 @@ impl Definitions {
         season.is_some_and(|season| season.starts_at == of.season.starts_at)
     }
 
+    /// When a season ends by the rules of now: none if it is not one of theirs, or if that is past and was not known when the season began.
+    pub fn end_of(&self, of: &SeasonOf, now: u64) -> Option<Option<u64>> {
+        let season = self.get(&of.board)?.seasons.numbered(of.season.number)?;
+        let is_of_now = season.starts_at == of.season.starts_at;
+        let is_known = season.ends_at == of.season.ends_at;
+        let is_to_come = season.ends_at.is_none_or(|end| end > now);
+        (is_of_now && (is_known || is_to_come)).then_some(season.ends_at)
+    }
+
     /// Where a score goes that a season takes no more at this instant: the season of the instant if that is a later one, or else the
     /// one that follows. None if the leaderboard is not there any more, or no season follows.
     pub fn next(&self, of: &SeasonOf, instant: u64) -> Option<SeasonOf> {

@@ -93,6 +93,8 @@ pub struct SeasonBoard {
     board: Board,
     ended: Option<Ended>,
     is_stored: bool,
+    /// As which it is stored, if it ends at another time now.
+    moved_from: Option<SeasonOf>,
 }
 
 impl SeasonBoard {
@@ -103,6 +105,7 @@ impl SeasonBoard {
             board: Board::new(rules),
             ended: None,
             is_stored: false,
+            moved_from: None,
         }
     }
 
@@ -113,7 +116,22 @@ impl SeasonBoard {
             board,
             ended: row.ended,
             is_stored: true,
+            moved_from: None,
         }
+    }
+
+    /// Has a season that is not closed end when the leaderboard's rules of now say, which they may not have known, or said otherwise,
+    /// when it began. The next [`close`](Self::close) stores that.
+    pub fn move_end(&mut self, ends_at: Option<u64>) {
+        if !self.is_closed() && ends_at != self.of.season.ends_at {
+            self.moved_from.get_or_insert_with(|| self.of.clone());
+            self.of.season.ends_at = ends_at;
+        }
+    }
+
+    /// As which it was stored, if it ends at another time now and that is about to be stored.
+    pub const fn take_moved_from(&mut self) -> Option<SeasonOf> {
+        self.moved_from.take()
     }
 
     /// Which one.
@@ -239,6 +257,7 @@ impl SeasonBoard {
             let ends_at = self.of.season.ends_at;
             let is_due = ends_at.is_some_and(|end| now >= end.saturating_add(CLOSED_AFTER_MS));
             if !self.is_stored || !(is_due || is_forced) {
+                effects.season |= self.moved_from.is_some();
                 return Closing::Running;
             }
             let count = self.board.count();

@@ -53,15 +53,18 @@ pub async fn due(parts: &Parts, now: u64) -> Result<Vec<(SeasonOf, bool)>, Store
     Ok(due.map(|of| (of, false)).collect())
 }
 
-/// The same, and seasons that would never end, because the resets of their leaderboard are others now: those are closed by force.
+/// The same, and seasons whose end is another one by the resets of now: those take it up, and such as would never end are closed by force.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn superseded(parts: &Parts, now: u64) -> Result<Vec<(SeasonOf, bool)>, StoreError> {
-    let is_superseded = |of: &SeasonOf| of.season.ends_at.is_none() && !parts.definitions.has(of);
     let open = parts.store.open(None).await?.into_iter();
-    let superseded = open.filter(is_superseded).map(|of| (of, true));
-    Ok(superseded.chain(due(parts, now).await?).collect())
+    let superseded = open.filter_map(|of| match parts.definitions.end_of(&of, now) {
+        Some(ends_at) => (ends_at != of.season.ends_at).then_some((of, false)),
+        None => of.season.ends_at.is_none().then_some((of, true)),
+    });
+    let superseded: Vec<_> = superseded.collect();
+    Ok([superseded, due(parts, now).await?].concat())
 }
 
 /// Closes these seasons, and has the best told their places. What fails is tried again at the next turn.

@@ -122,7 +122,7 @@ impl KnownSeasons {
         let others = seasons.values().filter(|known| {
             let ends_at = known.of.season.ends_at.unwrap_or(u64::MAX);
             let asked = known.asked.is_some_and(|at| steady.since_ms(at) <= kept_ms);
-            known.of != *of && (asked || ends_at >= now.saturating_sub(kept_ms))
+            known.of.id() != of.id() && (asked || ends_at >= now.saturating_sub(kept_ms))
         });
         Ok(others.map(|known| known.of.clone()).collect())
     }

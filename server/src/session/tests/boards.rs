@@ -1,5 +1,6 @@
 //! Leaderboards through a session: scores, places, followers, and what a restart leaves.
 
+mod changed;
 mod load;
 mod seasons;
 

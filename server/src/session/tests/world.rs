@@ -110,6 +110,11 @@ impl World {
         Self::over(self.dir, self.config, self.rooms_max, self.game).await
     }
 
+    /// Stops the server and starts it again with another game.
+    pub(super) async fn restarted_with(self, game: &'static str) -> Self {
+        Self { game, ..self }.restarted().await
+    }
+
     async fn over(
         dir: TempDir,
         session: SessionConfig,

@@ -36,22 +36,27 @@ seasons_kept = 2
 ";
 
 const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const DAY: u64 = 24 * HOUR;
 
 /// The first moment of 2100 in UTC.
-const YEAR_2100: u64 = 4_102_444_800_000;
+pub(super) const YEAR_2100: u64 = 4_102_444_800_000;
 
-struct Scene {
-    world: World,
+pub(super) struct Scene {
+    pub(super) world: World,
     admin: Identity,
-    users: Vec<UserId>,
+    pub(super) users: Vec<UserId>,
     keys: u32,
 }
 
 impl Scene {
     async fn new(players: usize) -> Self {
-        let world = World::with_game(GAME).await;
+        Self::of(GAME, players).await
+    }
+
+    /// So many players of this game.
+    pub(super) async fn of(game: &'static str, players: usize) -> Self {
+        let world = World::with_game(game).await;
         let (_, SignedIn { identity, .. }) = world.registered("root").await;
         let mut users = Vec::new();
         for number in 0..players {
@@ -67,7 +72,7 @@ impl Scene {
         }
     }
 
-    fn boards(&self) -> &BoardService {
+    pub(super) fn boards(&self) -> &BoardService {
         &self.world.context.services.boards
     }
 
@@ -77,7 +82,7 @@ impl Scene {
     }
 
     /// A call of the admin at this moment, under this key.
-    fn caller(&self, now: u64, key: Option<&str>) -> Caller {
+    pub(super) fn caller(&self, now: u64, key: Option<&str>) -> Caller {
         Caller {
             conn: ConnectionId::from_bytes([7; 10]),
             identity: Some(self.admin.clone()),
@@ -93,7 +98,7 @@ impl Scene {
         }
     }
 
-    async fn submit(
+    pub(super) async fn submit(
         &self,
         board: &str,
         player: usize,
@@ -107,14 +112,14 @@ impl Scene {
     }
 
     /// Closes what is over at this moment.
-    async fn close(&self, now: u64) {
+    pub(super) async fn close(&self, now: u64) {
         let parts = self.boards().parts();
         let due = closing::due(parts, now).await.expect("the store reads");
         closing::close(parts, due, now).await;
     }
 
     /// The scores of a season, by player.
-    async fn scores(&self, board: &str, season: u64, now: u64) -> BTreeMap<UserId, i64> {
+    pub(super) async fn scores(&self, board: &str, season: u64, now: u64) -> BTreeMap<UserId, i64> {
         let request = ListTopScores {
             board: board.to_owned(),
             season: Some(season),
@@ -135,7 +140,7 @@ impl Scene {
     }
 
     /// Which places each player was told: board, season, rank.
-    async fn told(&self) -> HashMap<UserId, Vec<(String, u64, u32)>> {
+    pub(super) async fn told(&self) -> HashMap<UserId, Vec<(String, u64, u32)>> {
         let services = &self.world.context.services;
         crate::players::tests::until_quiet(services.players.entities()).await;
         let mut told = HashMap::new();
