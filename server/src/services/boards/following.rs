@@ -3,8 +3,8 @@
 //! Followers are kept here and not at the seasons: a season says that it has changed, and a few times a second it is asked once for all who
 //! follow. So a leaderboard that changes a thousand times a second costs its followers four events, and its owner four looks.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,17 +85,36 @@ impl OfBoard {
 #[derive(Debug, Default)]
 struct Followed {
     boards: HashMap<String, OfBoard>,
-    /// How many leaderboards each connection follows.
-    counts: HashMap<ConnectionId, usize>,
+    /// Who follows which leaderboards on each connection.
+    connections: HashMap<ConnectionId, (UserId, HashSet<String>)>,
 }
 
 impl Followed {
-    fn one_less(&mut self, connection: ConnectionId) {
-        if let Some(count) = self.counts.get_mut(&connection) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&connection);
+    /// Takes a connection from the followers of a leaderboard. Others go on where they were.
+    fn remove(&mut self, board: &str, connection: ConnectionId) {
+        let Some((_, names)) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if !names.remove(board) {
+            return;
+        }
+        if names.is_empty() {
+            self.connections.remove(&connection);
+        }
+        if let Some(of_board) = self.boards.get_mut(board) {
+            let mut followers = of_board.followers.iter();
+            if let Some(at) = followers.position(|it| it.connection.id == connection) {
+                of_board.followers.remove(at);
             }
+        }
+    }
+
+    /// Forgets what somebody else has followed on this connection.
+    fn leave_to(&mut self, user: UserId, connection: ConnectionId) {
+        let others = self.connections.get(&connection);
+        let others = others.filter(|(before, _)| *before != user);
+        for board in others.map(|(_, names)| names.clone()).unwrap_or_default() {
+            self.remove(&board, connection);
         }
     }
 }
@@ -116,53 +135,55 @@ impl Following {
         user: UserId,
     ) -> Result<bool, Fault> {
         let mut followed = self.0.lock();
-        let Followed { boards, counts } = &mut *followed;
-        let of_board = boards.entry(board.to_owned()).or_default();
-        let mut followers = of_board.followers.iter_mut();
-        if let Some(follower) = followers.find(|it| it.connection.id == connection.id) {
-            let is_same = follower.user == user;
-            (follower.user, follower.told) = (user, None);
-            return Ok(!is_same);
-        }
-        let count = counts.entry(connection.id).or_default();
-        if *count >= BOARDS_FOLLOWED_MAX {
+        followed.leave_to(user, connection.id);
+        let Followed {
+            boards,
+            connections,
+        } = &mut *followed;
+        let (_, names) = connections
+            .entry(connection.id)
+            .or_insert_with(|| (user, HashSet::new()));
+        if !names.contains(board) && names.len() >= BOARDS_FOLLOWED_MAX {
             let text = format!("at most {BOARDS_FOLLOWED_MAX} leaderboards on one connection");
             return Err(Fault::new(Code::LimitReached, text));
         }
-        *count += 1;
-        of_board.followers.push(Follower {
-            connection: Arc::clone(connection),
-            user,
-            told: None,
-        });
-        Ok(true)
+        let of_board = boards.entry(board.to_owned()).or_default();
+        if names.insert(board.to_owned()) {
+            of_board.followers.push(Follower {
+                connection: Arc::clone(connection),
+                user,
+                told: None,
+            });
+            return Ok(true);
+        }
+        let mut followers = of_board.followers.iter_mut();
+        if let Some(follower) = followers.find(|it| it.connection.id == connection.id) {
+            follower.told = None;
+        }
+        Ok(false)
     }
 
     /// A connection follows a leaderboard no longer.
     pub fn remove(&self, board: &str, connection: ConnectionId) {
-        let mut followed = self.0.lock();
-        let Some(of_board) = followed.boards.get_mut(board) else {
-            return;
-        };
-        let mut followers = of_board.followers.iter();
-        if let Some(at) = followers.position(|it| it.connection.id == connection) {
-            of_board.followers.remove(at);
-            followed.one_less(connection);
-        }
+        self.0.lock().remove(board, connection);
     }
 
     /// Forgets followers that are gone, and leaderboards that nobody follows.
     fn sweep(&self) {
         let mut followed = self.0.lock();
-        let mut gone = Vec::new();
-        followed.boards.retain(|_, of_board| {
-            let left = of_board.followers.extract_if(.., |it| !it.is_there());
-            gone.extend(left.map(|it| it.connection.id));
+        let Followed {
+            boards,
+            connections,
+        } = &mut *followed;
+        boards.retain(|board, of_board| {
+            for left in of_board.followers.extract_if(.., |it| !it.is_there()) {
+                if let Some((_, names)) = connections.get_mut(&left.connection.id) {
+                    names.remove(board);
+                }
+            }
             !of_board.followers.is_empty()
         });
-        for connection in gone {
-            followed.one_less(connection);
-        }
+        connections.retain(|_, (_, names)| !names.is_empty());
     }
 
     /// The leaderboards that somebody follows.
@@ -344,6 +365,6 @@ mod tests {
         connection.set_player(None);
         following.sweep();
         assert!(following.boards().is_empty());
-        assert!(following.0.lock().counts.is_empty());
+        assert!(following.0.lock().connections.is_empty());
     }
 }

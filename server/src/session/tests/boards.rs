@@ -6,6 +6,8 @@ mod seasons;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::BOARDS_FOLLOWED_MAX;
+use pitturu_protocol::types::accounts::{LoginGuest, Logout};
 use pitturu_protocol::types::boards::{
     BoardDirection, BoardOperator, FollowBoard, GetScore, ListBoards, ListFriendScores, ListPlaces,
     ListScoresAround, ListSeasons, ListTopScores, PlayerScore, RankChanged, RemoveScore,
@@ -434,4 +436,35 @@ async fn whoever_is_refused_a_leaderboard_does_not_follow_it() {
     assert!(followed(&scene).is_empty());
     scene.players[0].call(&follow).await.unwrap();
     assert_eq!(followed(&scene), ["best"]);
+}
+
+/// What one player has followed on a connection is no limit of the next one's.
+#[tokio::test]
+async fn whoever_signs_in_next_on_a_connection_follows_as_many() {
+    let mut game = String::new();
+    for number in 0..2 * BOARDS_FOLLOWED_MAX {
+        game += &format!("[boards.b{number}]\noperator = 'best'\n");
+    }
+    let world = World::with_game(game.leak()).await;
+    let (mut client, _) = world.guest("one", Options::default()).await;
+    let follow = |number| FollowBoard {
+        board: format!("b{number}"),
+    };
+    for number in 0..BOARDS_FOLLOWED_MAX {
+        client.call(&follow(number)).await.unwrap();
+    }
+    let more = client.call(&follow(BOARDS_FOLLOWED_MAX)).await;
+    assert_eq!(code(more).0, Code::LimitReached);
+    client.call(&Logout {}).await.unwrap();
+    let login = LoginGuest {
+        secret: "another player's secret, long enough".to_owned(),
+        name: None,
+        device: None,
+    };
+    client.call(&login).await.unwrap();
+    for number in BOARDS_FOLLOWED_MAX..2 * BOARDS_FOLLOWED_MAX {
+        client.call(&follow(number)).await.unwrap();
+    }
+    let more = client.call(&follow(0)).await;
+    assert_eq!(code(more).0, Code::LimitReached);
 }
