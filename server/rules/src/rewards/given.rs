@@ -66,6 +66,9 @@ impl Given<'_> {
         let is_first = row.begin(days.at(commit.at).number);
         let mut rewards = Vec::new();
         for (name, rule) in &self.data.rules {
+            let times = row.given.get(name).copied().unwrap_or(0);
+            // Of one game it may not be the first of the day, but the first that this rule is about.
+            let is_first = is_first || (rule.game.is_some() && times == 0);
             let is_met = match rule.on {
                 Trigger::FirstPlay => is_first,
                 Trigger::Play => true,
@@ -73,7 +76,6 @@ impl Given<'_> {
                 Trigger::Streak(days) => is_first && row.streak.is_multiple_of(days.max(1)),
                 Trigger::Places(_) => false,
             };
-            let times = row.given.get(name).copied().unwrap_or(0);
             let is_open = rule.per_day.is_none_or(|most| times < most);
             let is_of_game = rule.game.as_ref().is_none_or(|game| *game == play.game);
             if !(is_met && is_open && is_of_game) {

@@ -45,12 +45,16 @@ impl Player {
 
     /// The rules that gave for a game played, and how many points.
     fn play(&mut self, at: u64, outcome: PlayOutcome) -> Vec<(String, u64)> {
+        self.play_of("chess", at, outcome)
+    }
+
+    fn play_of(&mut self, game: &str, at: u64, outcome: PlayOutcome) -> Vec<(String, u64)> {
         let commit = ItemsCommit {
             at,
             ..ItemsCommit::default()
         };
         let play = Play {
-            game: "chess".to_owned(),
+            game: game.to_owned(),
             outcome,
         };
         let rewards = self.with(|given, row, days| given.play(row, days, &commit, &play));
@@ -124,6 +128,30 @@ fn a_clock_that_is_set_back_begins_no_day_again() {
     }
     assert_eq!(player.play(NOON + 2 * DAY_MS, PlayOutcome::Won).len(), 2);
     assert_eq!(player.balance(), 13);
+}
+
+/// What else was played on the day before it does not matter.
+#[test]
+fn a_rule_of_one_game_gives_for_the_first_time_that_it_is_played_on_a_day() {
+    let text = "
+        [rewards.rules.first_chess]
+        on = 'first_play'
+        game = 'chess'
+        points = 20
+        [rewards.rules.two_days]
+        on = { streak = 2 }
+        game = 'chess'
+        points = 100
+    ";
+    let mut player = Player::of(text);
+    let chess = named(&[("first_chess", 20)]);
+    let both = named(&[("first_chess", 20), ("two_days", 100)]);
+    for (day, given) in [(0, chess), (1, both)] {
+        let now = NOON + day * DAY_MS;
+        assert_eq!(player.play_of("go", now, PlayOutcome::Won), []);
+        assert_eq!(player.play_of("chess", now, PlayOutcome::Won), given);
+        assert_eq!(player.play_of("chess", now, PlayOutcome::Won), []);
+    }
 }
 
 #[test]
