@@ -171,7 +171,7 @@ impl ItemsService {
         let user = caller.user()?;
         let BuyItem { item, count, price } = request;
         let wish = ItemsWish::Buy { item, count, price };
-        match self.change(caller, user, wish, None).await? {
+        match self.change(caller, user, wish, (None, None)).await? {
             Bought::Purchased(purchased) => Ok(purchased),
             Bought::Ordered(order) => self.outcome(user, order).await,
         }
@@ -210,7 +210,8 @@ impl ItemsService {
     pub async fn use_up(&self, caller: &Caller, request: UseItem) -> Result<ItemChange, Fault> {
         let UseItem { item, count } = request;
         let wish = ItemsWish::Use { item, count };
-        self.change(caller, caller.user()?, wish, None).await
+        self.change(caller, caller.user()?, wish, (None, None))
+            .await
     }
 
     /// [`GrantItem`].
@@ -218,8 +219,8 @@ impl ItemsService {
         self.players.staff.service(caller).await?;
         let GrantItem { item, count, .. } = request;
         let wish = ItemsWish::Give { item, count };
-        let note = Some(request.note);
-        self.change(caller, request.user, wish, note).await
+        let said = (Some(caller.user()?), Some(request.note));
+        self.change(caller, request.user, wish, said).await
     }
 
     /// [`TakeItem`].
@@ -227,23 +228,22 @@ impl ItemsService {
         self.players.staff.service(caller).await?;
         let TakeItem { item, count, .. } = request;
         let wish = ItemsWish::Take { item, count };
-        let note = Some(request.note);
-        self.change(caller, request.user, wish, note).await
+        let said = (Some(caller.user()?), Some(request.note));
+        self.change(caller, request.user, wish, said).await
     }
 
-    /// Has a player's entity change what the player owns.
+    /// Has a player's entity change what the player owns. `by`: the admin or service who does it, also where they do it for themselves.
     async fn change<T: DeserializeOwned>(
         &self,
         caller: &Caller,
         user: UserId,
         wish: ItemsWish,
-        note: Option<String>,
+        (by, note): (Option<UserId>, Option<String>),
     ) -> Result<T, Fault> {
-        let by = caller.user()?;
         let ask = Ask::Items(Box::new(ItemsAsk {
             wish,
             id: caller.key.as_ref().map(|key| key.key.to_string()),
-            by: (by != user).then_some(by),
+            by,
             note: note.filter(|note| !note.is_empty()),
         }));
         self.players.decide(caller, user, ask).await

@@ -121,9 +121,7 @@ impl PointsService {
     /// [`SpendPoints`].
     pub async fn spend(&self, caller: &Caller, request: SpendPoints) -> Result<Movement, Fault> {
         let wish = PointsWish::Flow(Flow::Spend, request.amount);
-        let user = caller.user()?;
-        self.move_points(caller, user, wish, request.reference, None)
-            .await
+        self.own(caller, wish, request.reference, None).await
     }
 
     /// [`GivePoints`].
@@ -133,8 +131,7 @@ impl PointsService {
         // The entity looks at it behind the key: a repetition gets the first result, whoever blocks whom by now.
         let other = self.players.store.other(user, other, exists).await?;
         let wish = PointsWish::Give(other, request.amount);
-        self.move_points(caller, user, wish, None, request.note)
-            .await
+        self.own(caller, wish, None, request.note).await
     }
 
     /// [`GrantPoints`].
@@ -168,8 +165,7 @@ impl PointsService {
         };
         let wish = PointsWish::Refund(request.movement, Box::new(spent), request.amount);
         let note = Some(request.note);
-        self.move_points(caller, request.user, wish, None, note)
-            .await
+        self.managed(caller, request.user, wish, None, note).await
     }
 
     /// [`ExpirePoints`].
@@ -259,11 +255,11 @@ impl PointsService {
         note: Option<String>,
     ) -> Result<Movement, Fault> {
         self.players.staff.service(caller).await?;
-        self.move_points(caller, user, wish, reference, note).await
+        self.managed(caller, user, wish, reference, note).await
     }
 
-    /// Has a player's entity move points. The key of the call belongs to the caller.
-    async fn move_points(
+    /// The same once it is known that the caller may. Who it was is kept, also where they do it for themselves.
+    async fn managed(
         &self,
         caller: &Caller,
         user: UserId,
@@ -271,13 +267,46 @@ impl PointsService {
         reference: Option<String>,
         note: Option<String>,
     ) -> Result<Movement, Fault> {
-        let by = caller.user()?;
-        let ask = Ask::Points(Box::new(PointsAsk {
+        let ask = PointsAsk {
             wish,
+            id: None,
+            by: Some(caller.user()?),
+            reference,
+            note,
+        };
+        self.decide(caller, user, ask).await
+    }
+
+    /// Has the caller's entity move the caller's points.
+    async fn own(
+        &self,
+        caller: &Caller,
+        wish: PointsWish,
+        reference: Option<String>,
+        note: Option<String>,
+    ) -> Result<Movement, Fault> {
+        let ask = PointsAsk {
+            wish,
+            id: None,
+            by: None,
+            reference,
+            note,
+        };
+        self.decide(caller, caller.user()?, ask).await
+    }
+
+    /// Has a player's entity decide. The key of the call, which is the movement's id, belongs to the caller.
+    async fn decide(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        ask: PointsAsk,
+    ) -> Result<Movement, Fault> {
+        let ask = Ask::Points(Box::new(PointsAsk {
             id: caller.key.as_ref().map(|key| key.key.to_string()),
-            by: (by != user).then_some(by),
-            reference: given(reference),
-            note: given(note),
+            reference: given(ask.reference),
+            note: given(ask.note),
+            ..ask
         }));
         self.players.decide(caller, user, ask).await
     }

@@ -30,7 +30,7 @@ impl RewardsService {
         caller: &Caller,
         request: RecordPlay,
     ) -> Result<PlayRecorded, Fault> {
-        self.players.staff.service(caller).await?;
+        let by = self.players.staff.service(caller).await?.user;
         let RecordPlay {
             user,
             game,
@@ -43,7 +43,7 @@ impl RewardsService {
         let ask = Ask::Items(Box::new(ItemsAsk {
             wish: ItemsWish::Played(Play { game, outcome }),
             id: caller.key.as_ref().map(|key| key.key.to_string()),
-            by: None,
+            by: Some(by),
             note: None,
         }));
         self.players.decide(caller, user, ask).await

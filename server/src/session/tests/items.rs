@@ -5,8 +5,7 @@ mod again;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::Role;
-use pitturu_protocol::types::accounts::SetRole;
+use pitturu_protocol::types::accounts::{GetAccount, Role, SetRole};
 use pitturu_protocol::types::items::{
     BuyItem, GrantItem, InventoryChanged, ItemChange, ItemChangesFrom, ItemReason, ListInventory,
     ListItemChanges, ListItems, OwnedItem, TakeItem, UseItem,
@@ -532,4 +531,48 @@ async fn what_is_no_name_of_a_game_is_refused() {
         assert_eq!(refused.code, Code::InvalidArgument, "{game:?}");
         assert_eq!(refused.field.as_deref(), Some("game"));
     }
+}
+
+/// Whoever gives something is kept with it, also where they give it to themselves.
+#[tokio::test]
+async fn who_gave_is_kept_with_what_was_given_to_themselves_too() {
+    let mut scene = Scene::new().await;
+    let server = scene.service.call(&GetAccount {}).await.unwrap().user;
+    for user in [scene.user, server] {
+        let grant = GrantPoints {
+            user,
+            amount: 5,
+            reference: None,
+            note: "a test".to_owned(),
+        };
+        let granted = scene.serve(&grant).await.unwrap();
+        assert_eq!(granted.by, Some(server), "points to {user}");
+        let give = GrantItem {
+            user,
+            item: "potion".to_owned(),
+            count: 1,
+            note: "a test".to_owned(),
+        };
+        let given = scene.serve(&give).await.unwrap();
+        assert_eq!(given.by, Some(server), "an item to {user}");
+        let play = RecordPlay {
+            user,
+            game: "chess".to_owned(),
+            outcome: PlayOutcome::Won,
+        };
+        scene.serve(&play).await.unwrap();
+        let list = ListMovements {
+            user: Some(user),
+            reason: Some(PointsReason::Reward),
+            ..ListMovements::default()
+        };
+        let rewarded = scene.service.call(&list).await.unwrap().movements;
+        assert_eq!(rewarded.len(), 2);
+        for movement in rewarded {
+            assert_eq!(movement.by, Some(server), "a reward of {user}");
+        }
+    }
+    // What is their own doing is nobody's else.
+    let bought = scene.service.call_under(&buy("potion", 1, 5), "own").await;
+    assert_eq!(bought.unwrap().change.by, None);
 }
