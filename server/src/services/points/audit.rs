@@ -70,14 +70,18 @@ impl Audit {
     }
 
     /// Looks at the newest line of every player's books.
-    async fn of_newest(players: &PlayerStore) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of_newest(players: &PlayerStore) -> Result<Self, StoreError> {
         let mut audit = Self::default();
         let mut after = None;
         loop {
             let users = players.wallets(after, PAGE_ROWS_MAX).await?;
             for user in &users {
                 audit.wallets += 1;
-                if let Some((number, line)) = players.newest_movement(*user).await? {
+                let newest = players.newest_movement(*user).await;
+                if let Some((number, line)) = audit.readable(*user, 0, newest)?.flatten() {
                     audit.movements += 1;
                     audit.add(*user, number, &line.books);
                 }
@@ -98,6 +102,27 @@ impl Audit {
         }
     }
 
+    /// What was read behind this movement of a player; none if it is damaged, which is a fault like any other.
+    fn readable<T>(
+        &mut self,
+        user: UserId,
+        behind: u64,
+        read: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error @ StoreError::Damaged(_)) => {
+                self.fault(
+                    user,
+                    behind,
+                    &format!("what follows can't be read: {error}"),
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a player's books to the sums.
     fn add(&mut self, user: UserId, number: u64, books: &Books) {
         if !books.are_balanced() {
@@ -115,7 +140,11 @@ impl Audit {
         let mut replay = Replay::default();
         loop {
             let span = Span::After(replay.number);
-            let lines = players.movements(user, span, PAGE_ROWS_MAX).await?;
+            let lines = players.movements(user, span, PAGE_ROWS_MAX).await;
+            // Its other lines are not looked at: whoever repairs this one looks again.
+            let Some(lines) = self.readable(user, replay.number, lines)? else {
+                break;
+            };
             for (number, line) in &lines {
                 self.movements += 1;
                 if *number != replay.number + 1 {
@@ -259,6 +288,10 @@ pub async fn run(players: PlayerStore) {
         tick.tick().await;
         match Audit::of_newest(&players).await {
             Ok(audit) => show(&audit),
+            Err(error @ StoreError::Damaged(_)) => {
+                gauge!("pitturu_points_faults").set(1.0);
+                tracing::error!(%error, "the ledger can't be read");
+            }
             Err(error) => tracing::warn!(%error, "the ledger is looked at at the next turn"),
         }
     }

@@ -17,6 +17,7 @@ use pitturu_store::entities::{Commit, Entry};
 use super::world::{Client, Raw, World};
 use crate::connections::link::memory::Options;
 use crate::players;
+use crate::players::store::PlayerStore;
 use crate::services::points::audit::Audit;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -523,21 +524,34 @@ async fn an_audit_adds_up_what_is_there_and_finds_what_is_not() {
     );
     assert_eq!(audit.movements, 12);
     // A line is changed as if by hand: its number is the stream's first.
+    let (_, mut line) = players.movement(user, 1).await.unwrap().unwrap();
+    line.entry.amount += 1;
+    overwrite(players, user, 1, codec::encode(&line)).await;
+    let audit = Audit::of_all(players).await.unwrap();
+    assert_eq!(audit.faults, 1, "{audit}");
+    let told = audit.to_string();
+    assert!(
+        told.contains(&format!("player {user}, movement 1:")),
+        "{told}"
+    );
+}
+
+/// Puts a line into a player's ledger behind the server's back.
+async fn overwrite(players: &PlayerStore, user: UserId, number: u64, row: Vec<u8>) {
     let entity = players::entity(user);
     let entities = players.entities();
     let loaded = entities.load(entity, Vec::new()).await.unwrap().unwrap();
-    let (_, mut line) = players.movement(user, 1).await.unwrap().unwrap();
-    line.entry.amount += 1;
     let mut commit = Commit::new(
         entity,
         loaded.fence,
         loaded.head.version + 1,
         loaded.head.incarnation,
     );
+    let stream = 1;
     commit.entries.push(Entry {
-        stream: 1,
-        number: 1,
-        row: codec::encode(&line),
+        stream,
+        number,
+        row,
     });
     let reservation = entities.reserve(1_000).unwrap();
     let (done, is_done) = tokio::sync::oneshot::channel();
@@ -547,11 +561,26 @@ async fn an_audit_adds_up_what_is_there_and_finds_what_is_not() {
         Box::new(|outcome| drop(done.send(outcome))),
     );
     is_done.await.unwrap().expect("it rests on what is there");
-    let audit = Audit::of_all(players).await.unwrap();
-    assert_eq!(audit.faults, 1, "{audit}");
-    let told = audit.to_string();
-    assert!(
-        told.contains(&format!("player {user}, movement 1:")),
-        "{told}"
-    );
+}
+
+/// A line that can't be read is a fault like any other, and hides no other one.
+#[tokio::test]
+async fn an_audit_goes_on_past_what_it_cannot_read() {
+    let mut scene = Scene::new().await;
+    scene.grant(100).await;
+    let (_, signed_in) = scene.world.guest("friend", Options::default()).await;
+    let other = signed_in.identity.user;
+    scene.manage(&grant(other, 7)).await.unwrap();
+    let players = &scene.world.context.services.players;
+    overwrite(players, scene.user, 1, vec![0xc1]).await;
+    overwrite(players, other, 1, vec![0xc1]).await;
+    for audit in [
+        Audit::of_all(players).await.unwrap(),
+        Audit::of_newest(players).await.unwrap(),
+    ] {
+        assert_eq!((audit.wallets, audit.faults), (2, 2), "{audit}");
+        for user in [scene.user, other] {
+            assert!(audit.to_string().contains(&user.to_string()), "{audit}");
+        }
+    }
 }
