@@ -146,8 +146,14 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
 /// Adds up the ledger of points of a server that does not run.
 ///
 /// # Errors
-/// [`StartError::Store`]: the store can't be opened, because a server has it open or for another reason, or can't be read.
+/// [`StartError::Store`]: there is none, it can't be opened, because a server has it open or for another reason, or it can't be read.
 pub async fn verify_ledger(config: &Config) -> Result<Audit, StartError> {
+    // Opening makes one, and that one adds up.
+    if !Embedded::is_in(&config.store.dir) {
+        let dir = config.store.dir.display();
+        let text = format!("there is no store in {dir}; --data or store.dir names the server's");
+        return Err(StartError::Store(text));
+    }
     let store = open_store(config, &Health::new()).await?;
     let players = PlayerStore::new(Ports::all(store.clone()).entities);
     let audit = Audit::of_all(&players).await;

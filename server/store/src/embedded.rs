@@ -35,6 +35,11 @@ impl Embedded {
         })
     }
 
+    /// Whether there is a store in `dir`, which [`open`](Self::open) would make otherwise.
+    pub fn is_in(dir: &Path) -> bool {
+        Engine::is_in(dir)
+    }
+
     /// The engine underneath.
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -101,6 +101,22 @@ fn a_store_that_is_in_use_ends_with_code_3_and_its_folder() {
     assert!(text.contains(&data), "{text}");
 }
 
+/// A folder that was named wrong has no books that could be wrong.
+#[test]
+fn a_ledger_that_is_not_there_is_not_found_right() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [".", "missing"] {
+        let data = dir.path().join(name);
+        let shown = data.display().to_string();
+        let output = run(&["ledger", "verify", "--data", &shown], &[]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.contains(&shown), "{text}");
+    }
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 0, "it makes none");
+}
+
 #[test]
 fn health_and_metrics_show_the_server() {
     let server = Server::start(&[]);

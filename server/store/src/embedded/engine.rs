@@ -230,6 +230,11 @@ impl Drop for Handle {
 }
 
 impl Engine {
+    /// Whether there is a store in `dir`.
+    pub fn is_in(dir: &Path) -> bool {
+        folder::is_marked(dir)
+    }
+
     /// Opens the store in `dir`, creating the folder if it is missing, and starts the writer thread.
     ///
     /// Blocks while the journal is replayed, about a second for each 100 MB.

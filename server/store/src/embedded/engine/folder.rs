@@ -61,6 +61,11 @@ fn mode(dir: &Path) -> Result<u32, OpenError> {
     Ok(metadata.permissions().mode() & 0o7777)
 }
 
+/// Whether the folder says that it is a store, or was about to be made one.
+pub(super) fn is_marked(dir: &Path) -> bool {
+    dir.join(SCHEMA_FILE).exists()
+}
+
 /// Marks the folder as being created.
 pub(super) fn write_new(dir: &Path) -> io::Result<()> {
     write_file(&dir.join(SCHEMA_FILE), NEW)
