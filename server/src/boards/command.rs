@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::boards::ScoreEntry;
-use pitturu_rules::boards::{SeasonOf, Submission};
+use pitturu_rules::boards::{Direction, Operator, SeasonOf, Submission};
 use serde::{Deserialize, Serialize};
 
 /// What is asked, and of which season: one of which nothing is stored yet learns by it which it is.
@@ -64,6 +64,10 @@ pub struct Seen {
     pub count: u32,
     /// Whether it was closed.
     pub is_closed: bool,
+    /// What a score does in it.
+    pub operator: Operator,
+    /// Which scores are better in it.
+    pub direction: Direction,
     /// When it ends, in milliseconds since 1970: lists may know an earlier answer.
     pub ends_at: Option<u64>,
     /// What was asked for, or the best few.

@@ -252,6 +252,8 @@ fn seen(season: &SeasonBoard, look: Look) -> Seen {
     Seen {
         count: board.count(),
         is_closed: season.is_closed(),
+        operator: board.rules().operator,
+        direction: board.rules().direction,
         ends_at: season.of().season.ends_at,
         entries,
         own,

@@ -124,16 +124,16 @@ impl BoardService {
         definition: &Definition,
     ) -> Result<BoardInfo, Fault> {
         let of = self.season(caller, &board, None).await?;
-        let (season, _) = self.look(caller, &of, Look::Top(0, 0)).await?;
+        let (season, seen) = self.look(caller, &of, Look::Top(0, 0)).await?;
         let rules = &definition.rules;
         Ok(BoardInfo {
             board,
-            operator: match rules.operator {
+            operator: match seen.operator {
                 Operator::Best => BoardOperator::Best,
                 Operator::Latest => BoardOperator::Latest,
                 Operator::Sum => BoardOperator::Sum,
             },
-            direction: match rules.direction {
+            direction: match seen.direction {
                 Direction::Higher => BoardDirection::Higher,
                 Direction::Lower => BoardDirection::Lower,
             },

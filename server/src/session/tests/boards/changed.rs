@@ -1,6 +1,8 @@
 //! Leaderboards whose rules in the file are others after a restart.
 
-use pitturu_protocol::types::boards::{BoardSeason, ListSeasons};
+use pitturu_protocol::types::boards::{
+    BoardDirection, BoardOperator, BoardSeason, ListBoards, ListSeasons,
+};
 
 use super::seasons::{DAY, Scene, YEAR_2100};
 use crate::services::boards::closing;
@@ -74,6 +76,12 @@ places_told = 2
 reset = { every = 'day', at = '00:00', zone = 'UTC' }
 ";
 
+const LOWEST_SUM: &str = "
+[boards.it]
+operator = 'sum'
+direction = 'lower'
+";
+
 /// The file gets the next date when it is near: the running season had no end until then.
 #[tokio::test]
 async fn a_date_that_is_added_ends_the_running_season() {
@@ -123,4 +131,22 @@ async fn a_leaderboard_that_was_never_reset_is_closed_when_it_gets_resets() {
     assert_eq!(scene.places(0).await, [Some(1), Some(2)]);
     let next = scene.submit("it", 0, 1, YEAR_2100 + DAY, None).await;
     assert!(next.unwrap().season > 40_000);
+}
+
+/// What scores do is the season's to its end: so it is shown.
+#[tokio::test]
+async fn a_running_season_shows_by_what_it_goes() {
+    let scene = Scene::of(NEVER, 2).await;
+    let now = YEAR_2100;
+    scene.submit("it", 0, 5, now, None).await.unwrap();
+    let scene = scene.restarted_with(LOWEST_SUM, now).await;
+    let better = scene.submit("it", 1, 9, now, None).await.unwrap();
+    let caller = scene.caller(now, None);
+    let boards = scene.boards().list_boards(&caller, ListBoards::default());
+    let shown = boards.await.unwrap().boards.remove(0);
+    assert_eq!(better.rank, 1, "higher is better");
+    assert_eq!(
+        (shown.operator, shown.direction),
+        (BoardOperator::Best, BoardDirection::Higher)
+    );
 }
