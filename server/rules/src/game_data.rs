@@ -151,8 +151,10 @@ impl GameData {
                 let mistake = format!("the board tells only {told} places: see places_told");
                 (places.to > told).then_some(("on.places.to", mistake))
             });
+            let misnamed = rule.game.as_deref().filter(|game| !is_name(game));
+            let misnamed = misnamed.map(|_| ("game", A_NAME.to_owned()));
             let wrong = rule.mistake().into_iter();
-            for (field, mistake) in wrong.chain(item).chain(board).chain(untold) {
+            for (field, mistake) in wrong.chain(misnamed).chain(item).chain(board).chain(untold) {
                 let place = format!("rewards.rules.{name}.{field}");
                 mistakes.push(GameDataError::new(place, mistake));
             }
@@ -171,11 +173,13 @@ fn check_names<'a>(
         mistakes.push(GameDataError::new(section, &mistake));
     }
     for name in names.filter(|name| !is_name(name)) {
-        let mistake =
-            format!("a name is 1 to {NAME_BYTES_MAX} lower-case letters (a-z), digits, _ and -");
-        mistakes.push(GameDataError::new(format!("{section}.{name}"), &mistake));
+        mistakes.push(GameDataError::new(format!("{section}.{name}"), A_NAME));
     }
 }
+
+const A_NAME: &str = "a name is 1 to 32 lower-case letters (a-z), digits, _ and -";
+
+const _: () = assert!(NAME_BYTES_MAX == 32);
 
 /// Whether this can be a name.
 pub fn is_name(name: &str) -> bool {

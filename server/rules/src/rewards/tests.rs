@@ -236,6 +236,7 @@ fn rules_that_cannot_be_followed_are_refused_with_their_place() {
         ("on = 'play'\ncount = 2\npoints = 1", "count"),
         ("on = 'play'\npoints = 1\nper_day = 0", "per_day"),
         ("on = { streak = 1 }\npoints = 1", "on.streak"),
+        ("on = 'win'\ngame = 'Chess'\npoints = 1", "game"),
         ("on = 'win'\nitem = 'sword'", "item"),
         (
             "on = { places = { board = 'no', from = 1, to = 2 } }\npoints = 1",
