@@ -57,7 +57,7 @@ impl Wallet {
     /// Makes final what was set aside, the whole or a part; the rest is free again.
     ///
     /// # Errors
-    /// [`PointsRefusal::NoPending`], `NoAmount`.
+    /// [`PointsRefusal::NoPending`], `NotPart`.
     pub fn post_pending(
         &mut self,
         commit: &PointsCommit<'_>,
@@ -68,7 +68,8 @@ impl Wallet {
         let pending = self.pending_at(number, commit.at)?;
         let amount = amount.unwrap_or(pending.amount);
         if amount == 0 || amount > pending.amount {
-            return Err(PointsRefusal::NoAmount);
+            let pending = pending.amount;
+            return Err(PointsRefusal::NotPart { pending });
         }
         { self.books }.finish(pending.debit, pending.credit, pending.amount, amount)?;
         self.void_overdue(commit.at, effects);

@@ -24,6 +24,12 @@ pub enum PointsRefusal {
     /// The movement is not pending: there is none, or it was posted or voided, or its time is over.
     #[error("nothing is pending under this number")]
     NoPending,
+    /// None of what is pending, or more than it.
+    #[error("1 to {pending} points, which were set aside")]
+    NotPart {
+        /// What is pending.
+        pending: u64,
+    },
     /// So much of the movement can't be given back: it was less, or some of it was given back before.
     #[error("{left} points of the movement can be given back")]
     Refunded {
@@ -45,7 +51,9 @@ impl From<PointsRefusal> for Fault {
     fn from(refusal: PointsRefusal) -> Self {
         let text = refusal.to_string();
         match refusal {
-            PointsRefusal::NoAmount => Self::invalid("amount", text),
+            PointsRefusal::NoAmount | PointsRefusal::NotPart { .. } => {
+                Self::invalid("amount", text)
+            }
             PointsRefusal::NotEnough { .. } => Self::new(Code::NotEnoughPoints, text),
             PointsRefusal::TooMany | PointsRefusal::TooManyPending => {
                 Self::new(Code::LimitReached, text)

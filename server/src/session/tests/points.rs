@@ -329,6 +329,13 @@ async fn what_is_set_aside_is_posted_voided_or_free_when_its_time_is_over() {
         movement: first.number,
         amount: Some(50),
     };
+    let more = PostPoints {
+        amount: Some(61),
+        ..post.clone()
+    };
+    let refused = scene.manage(&more).await.unwrap_err();
+    assert_eq!(refused.field.as_deref(), Some("amount"));
+    assert!(refused.message.contains("1 to 60 points"), "{refused}");
     let posted = scene.manage(&post).await.unwrap();
     assert_eq!(
         (posted.amount, posted.balance, posted.available),
