@@ -267,6 +267,7 @@ fn allowances(config: &Config) -> Allowances {
         write: Allowance::new(limits.write_per_second, limits.write_burst),
         chat: Allowance::new(limits.chat_per_second, limits.chat_burst),
         sign_in: Allowance::new(limits.sign_in_per_second, limits.sign_in_burst),
+        service: Allowance::new(limits.service_per_second, limits.service_burst),
     }
 }
 

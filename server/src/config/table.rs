@@ -277,6 +277,10 @@ settings! {
         read_per_second: u32 = "50" in "1" to "1000000",
         /// Reads at once after a pause.
         read_burst: u32 = "200" in "1" to "1000000",
+        /// Reads and changes of one server of the game, or of one admin, per second.
+        service_per_second: u32 = "2000" in "1" to "1000000",
+        /// Reads and changes of a server of the game or an admin at once after a pause.
+        service_burst: u32 = "4000" in "1" to "1000000",
         /// Sign-ins from one address, or of one player, per second.
         sign_in_per_second: u32 = "5" dev "100" in "1" to "1000000",
         /// Sign-ins at once after a pause.

@@ -133,6 +133,7 @@ pub fn admit(
 /// Whose limits the caller's calls count against.
 fn who(connection: &Connection, identity: Option<&Identity>) -> RateKey {
     match identity {
+        Some(identity) if identity.role.gives() => RateKey::Service(identity.user),
         Some(identity) => RateKey::User(identity.user),
         None => RateKey::Address(Network::of(connection.peer.address)),
     }

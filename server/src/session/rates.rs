@@ -21,6 +21,9 @@ use crate::connections::network::Network;
 pub enum RateKey {
     /// A signed-in player, over all connections.
     User(UserId),
+    /// A server of the game, or an admin, in the same way: what they read and change has an allowance of its own, for it is about many
+    /// players.
+    Service(UserId),
     /// Everybody of one network who is not signed in.
     Address(Network),
 }
@@ -58,6 +61,8 @@ pub struct Allowances {
     pub chat: Allowance,
     /// [`Rate::SignIn`].
     pub sign_in: Allowance,
+    /// [`Rate::Read`] and [`Rate::Write`] together, of [`RateKey::Service`].
+    pub service: Allowance,
 }
 
 impl Default for Allowances {
@@ -68,23 +73,25 @@ impl Default for Allowances {
             write: Allowance::new(20, 100),
             chat: Allowance::new(20, 100),
             sign_in: Allowance::new(20, 100),
+            service: Allowance::new(2_000, 4_000),
         }
     }
 }
 
-/// Number of [`Rate`]s.
-const CLASSES: usize = 5;
+/// Number of limiters: one for each [`Rate`], and one for services.
+const CLASSES: usize = 6;
 
 /// A caller's buckets are kept for so many nanoseconds after the last of them is full again.
 const KEPT_NS: u64 = 1_000_000_000;
 
-const fn class(rate: Rate) -> usize {
-    match rate {
-        Rate::Free => 0,
-        Rate::Read => 1,
-        Rate::Write => 2,
-        Rate::Chat => 3,
-        Rate::SignIn => 4,
+const fn class(who: RateKey, rate: Rate) -> usize {
+    match (who, rate) {
+        (RateKey::Service(_), Rate::Read | Rate::Write) => 5,
+        (_, Rate::Free) => 0,
+        (_, Rate::Read) => 1,
+        (_, Rate::Write) => 2,
+        (_, Rate::Chat) => 3,
+        (_, Rate::SignIn) => 4,
     }
 }
 
@@ -157,21 +164,23 @@ impl Rates {
     pub fn new(allowances: &Allowances) -> Self {
         let clock = DefaultClock::default();
         let start = clock.now();
-        let limiter = |rate, allowance: Allowance| {
-            let quota = Quota::per_second(allowance.per_second).allow_burst(allowance.burst);
-            RateLimiter::new(quota, Place(class(rate)), clock.clone())
-        };
         // In the order of their classes.
         let classes = [
-            (Rate::Free, allowances.free),
-            (Rate::Read, allowances.read),
-            (Rate::Write, allowances.write),
-            (Rate::Chat, allowances.chat),
-            (Rate::SignIn, allowances.sign_in),
+            allowances.free,
+            allowances.read,
+            allowances.write,
+            allowances.chat,
+            allowances.sign_in,
+            allowances.service,
         ];
+        let limiter = |class: usize| {
+            let Allowance { per_second, burst } = classes[class];
+            let quota = Quota::per_second(per_second).allow_burst(burst);
+            RateLimiter::new(quota, Place(class), clock.clone())
+        };
         Self {
-            limiters: classes.map(|(rate, allowance)| limiter(rate, allowance)),
-            bursts: classes.map(|(_, allowance)| allowance.burst),
+            limiters: std::array::from_fn(limiter),
+            bursts: classes.map(|allowance| allowance.burst),
             buckets: DashMap::new(),
             clock,
             start,
@@ -181,7 +190,7 @@ impl Rates {
     /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
     pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
         let buckets = self.cached(cached, who);
-        self.limiters[class(rate)]
+        self.limiters[class(who, rate)]
             .check_key(buckets)
             .map_err(|refused| self.refusal(&refused))
     }
@@ -195,8 +204,9 @@ impl Rates {
         calls: NonZeroU32,
     ) -> Result<(), Fault> {
         let buckets = self.cached(cached, who);
-        let calls = calls.min(self.bursts[class(rate)]);
-        match self.limiters[class(rate)].check_key_n(buckets, calls) {
+        let class = class(who, rate);
+        let calls = calls.min(self.bursts[class]);
+        match self.limiters[class].check_key_n(buckets, calls) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(refused)) => Err(self.refusal(&refused)),
             // No burst is that large.
@@ -295,6 +305,32 @@ mod tests {
         rates
             .admit(&mut CachedBuckets::default(), user(1), Rate::Chat)
             .expect_err("a new connection brings no new burst");
+    }
+
+    /// One server of a game speaks for all of its players.
+    #[test]
+    fn what_a_service_reads_and_changes_has_an_allowance_of_its_own() {
+        let rates = Rates::new(&Allowances {
+            read: Allowance::new(1, 1),
+            write: Allowance::new(1, 1),
+            chat: Allowance::new(1, 1),
+            service: Allowance::new(1, 4),
+            ..Allowances::default()
+        });
+        let mut connection = CachedBuckets::default();
+        let service = RateKey::Service(UserId::from_bytes([1; 10]));
+        for rate in [Rate::Write, Rate::Read, Rate::Write, Rate::Read] {
+            rates
+                .admit(&mut connection, service, rate)
+                .expect("within its burst");
+        }
+        for rate in [Rate::Write, Rate::Read] {
+            let refused = rates.admit(&mut connection, service, rate);
+            assert_eq!(refused.unwrap_err().code, Code::RateLimited);
+        }
+        let mut chat = || rates.admit(&mut connection, service, Rate::Chat);
+        chat().expect("the first message");
+        chat().expect_err("in rooms it is a player like any other");
     }
 
     #[test]

@@ -1,17 +1,22 @@
-//! Limits of rooms hold for calls that are under way together, and what is refused for one has not happened.
+//! Limits of rooms hold for calls that are under way together, and what is refused for one has not happened. And who is held to which rates.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
+use pitturu_protocol::types::accounts::{Role, SetRole};
+use pitturu_protocol::types::boards::SubmitScore;
 use pitturu_protocol::types::chat::{
     CloseRoom, CreateRoom, EnterRoom, JoinRoom, ListMyRooms, OpenDirect, OpenRoom, RoomKind,
 };
+use pitturu_protocol::types::profile::UpdateProfile;
 
 use super::world::{Client, Raw, World, message};
 use crate::connections::link::memory::Options;
+use crate::session::rates::{Allowance, Allowances, Rates};
 
 /// Makes so many public rooms.
 async fn rooms(world: &World, count: usize) -> Vec<RoomId> {
@@ -309,4 +314,41 @@ async fn rooms_that_are_not_listed_yet_count() {
     let again = hoarder.call(&JoinRoom { room }).await;
     again.expect("there is room for one");
     world.entities.fail_applying(None);
+}
+
+/// One server of the game speaks for all of its players.
+#[tokio::test]
+async fn a_server_of_the_game_is_not_held_to_what_one_player_may() {
+    let mut world = World::new().await;
+    let context = Arc::get_mut(&mut world.context).expect("nobody is connected yet");
+    context.rates = Rates::new(&Allowances {
+        write: Allowance::new(1, 3),
+        ..Allowances::default()
+    });
+    let (mut admin, _) = world.registered("root").await;
+    let (mut service, one) = world.registered("gameserver").await;
+    let promote = SetRole {
+        user: one.identity.user,
+        role: Role::Service,
+    };
+    admin.call(&promote).await.expect("an admin may");
+    let (mut player, other) = world.guest("player", Options::default()).await;
+    for score in 0..20 {
+        let submit = SubmitScore {
+            board: "best".to_owned(),
+            user: other.identity.user,
+            score,
+            metadata: None,
+        };
+        service.call(&submit).await.expect("it is one of many");
+    }
+    let rename = |name: &str| UpdateProfile {
+        name: Some(name.to_owned()),
+        ..UpdateProfile::default()
+    };
+    for name in ["a", "b", "c"] {
+        player.call(&rename(name)).await.expect("within the burst");
+    }
+    let refused = player.call(&rename("d")).await.unwrap_err();
+    assert_eq!(refused.code, Code::RateLimited);
 }

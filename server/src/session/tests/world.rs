@@ -154,6 +154,7 @@ impl World {
                     free: Allowance::new(100_000, 100_000),
                     write: Allowance::new(100_000, 100_000),
                     sign_in: Allowance::new(100_000, 100_000),
+                    service: Allowance::new(100_000, 100_000),
                 }),
                 config: session,
             }),
