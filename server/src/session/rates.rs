@@ -84,6 +84,12 @@ const CLASSES: usize = 6;
 /// A caller's buckets are kept for so many nanoseconds after the last of them is full again.
 const KEPT_NS: u64 = 1_000_000_000;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+
+/// Longest time that a refused call is told to wait for those before it, in nanoseconds.
+const TURN_MAX_NS: u64 = 10_000_000_000;
+
 const fn class(who: RateKey, rate: Rate) -> usize {
     match (who, rate) {
         (RateKey::Service(_), Rate::Read | Rate::Write) => 5,
@@ -95,9 +101,10 @@ const fn class(who: RateKey, rate: Rate) -> usize {
     }
 }
 
-/// What one caller has used up: for each class, when the allowance will be full again, in the limiter's nanoseconds.
+/// What one caller has used up: for each class, when the allowance will be full again, in the limiter's nanoseconds. Behind that, for each
+/// class, until when refused calls were told to wait.
 #[derive(Clone, Debug, Default)]
-struct Buckets(Arc<[AtomicU64; CLASSES]>);
+struct Buckets(Arc<[AtomicU64; 2 * CLASSES]>);
 
 impl PartialEq for Buckets {
     fn eq(&self, other: &Self) -> bool {
@@ -152,8 +159,8 @@ pub struct CachedBuckets(Option<(RateKey, Buckets)>);
 #[derive(Debug)]
 pub struct Rates {
     limiters: [Limiter; CLASSES],
-    /// How many calls each limiter lets through at once.
-    bursts: [NonZeroU32; CLASSES],
+    /// What each limiter allows.
+    allowances: [Allowance; CLASSES],
     buckets: DashMap<RateKey, Buckets>,
     clock: DefaultClock,
     start: <DefaultClock as Clock>::Instant,
@@ -180,7 +187,7 @@ impl Rates {
         };
         Self {
             limiters: std::array::from_fn(limiter),
-            bursts: classes.map(|allowance| allowance.burst),
+            allowances: classes,
             buckets: DashMap::new(),
             clock,
             start,
@@ -190,9 +197,10 @@ impl Rates {
     /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
     pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
         let buckets = self.cached(cached, who);
-        self.limiters[class(who, rate)]
+        let class = class(who, rate);
+        self.limiters[class]
             .check_key(buckets)
-            .map_err(|refused| self.refusal(&refused))
+            .map_err(|refused| self.refusal(buckets, class, &refused))
     }
 
     /// Counts what a call takes beyond one, or as much of it as the whole burst.
@@ -205,10 +213,10 @@ impl Rates {
     ) -> Result<(), Fault> {
         let buckets = self.cached(cached, who);
         let class = class(who, rate);
-        let calls = calls.min(self.bursts[class]);
+        let calls = calls.min(self.allowances[class].burst);
         match self.limiters[class].check_key_n(buckets, calls) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(refused)) => Err(self.refusal(&refused)),
+            Ok(Err(refused)) => Err(self.refusal(buckets, class, &refused)),
             // No burst is that large.
             Err(_) => Err(Fault::of(Code::RateLimited)),
         }
@@ -221,10 +229,29 @@ impl Rates {
         buckets
     }
 
-    fn refusal(&self, refused: &NotUntil<<DefaultClock as Clock>::Instant>) -> Fault {
-        let wait = refused.wait_time_from(self.clock.now());
-        let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Fault::of(Code::RateLimited).retry_after_ms(milliseconds.saturating_add(1))
+    /// Each refused call is told a time of its own, one after the other: if all that wait came at the same time, all but one would be refused
+    /// again, and a client that does as it is told would look like a flood.
+    fn refusal(
+        &self,
+        buckets: &Buckets,
+        class: usize,
+        refused: &NotUntil<<DefaultClock as Clock>::Instant>,
+    ) -> Fault {
+        let instant = self.clock.now();
+        let now: u64 = instant.duration_since(self.start).into();
+        let wait = refused.wait_time_from(instant).as_nanos();
+        let free_at = now.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX));
+        let every = NANOS_PER_SECOND / u64::from(self.allowances[class].per_second.get());
+        let turn = |told: u64| {
+            let turn = told.saturating_add(every).min(now + TURN_MAX_NS);
+            turn.max(free_at)
+        };
+        let told = &buckets.0[CLASSES + class];
+        let before =
+            told.fetch_update(Ordering::AcqRel, Ordering::Acquire, |told| Some(turn(told)));
+        let (Ok(before) | Err(before)) = before;
+        let wait = turn(before).saturating_sub(now) / NANOS_PER_MILLISECOND;
+        Fault::of(Code::RateLimited).retry_after_ms(wait.saturating_add(1))
     }
 
     fn buckets(&self, who: RateKey) -> Buckets {
@@ -305,6 +332,31 @@ mod tests {
         rates
             .admit(&mut CachedBuckets::default(), user(1), Rate::Chat)
             .expect_err("a new connection brings no new burst");
+    }
+
+    #[test]
+    fn calls_that_are_refused_together_are_told_to_come_one_after_the_other() {
+        let rates = Rates::new(&Allowances {
+            chat: Allowance::new(10, 3),
+            ..Allowances::default()
+        });
+        let mut connection = CachedBuckets::default();
+        let mut admit = || rates.admit(&mut connection, user(1), Rate::Chat);
+        for _ in 0..3 {
+            admit().expect("within the burst");
+        }
+        let mut told = Vec::new();
+        for _ in 0..200 {
+            let refused = admit().expect_err("nothing has come back yet");
+            told.push(refused.retry_after_ms.expect("it says how long"));
+        }
+        // Ten in a second, as many as will be let through.
+        for (before, after) in told.iter().zip(&told[10..]).take(80) {
+            let apart = after - before;
+            assert!((500..=1_000).contains(&apart), "{told:?}");
+        }
+        let longest = told.iter().max().unwrap();
+        assert!(*longest <= 10_001, "{told:?}");
     }
 
     /// One server of a game speaks for all of its players.
