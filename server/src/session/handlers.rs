@@ -22,11 +22,11 @@ use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, ListFriends, RemoveFriend, RequestFriend, UnblockPlayer,
 };
 use pitturu_protocol::types::items::{
-    BuyItem, GrantItem, ListInventory, ListItemChanges, ListItems, TakeItem, UseItem,
+    BuyItem, GrantItem, ItemChanges, ListInventory, ListItemChanges, ListItems, TakeItem, UseItem,
 };
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
-    PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
+    Movements, PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
 };
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
@@ -109,7 +109,6 @@ macro_rules! served_by {
 
 served_by!(points:
     get_wallet GetWallet,
-    list_movements ListMovements,
     spend SpendPoints,
     give GivePoints,
     grant GrantPoints,
@@ -152,7 +151,6 @@ impl Handle<UnfollowBoard> for Services {
 served_by!(items:
     list_items ListItems,
     list_inventory ListInventory,
-    list_changes ListItemChanges,
     buy BuyItem,
     use_up UseItem,
     grant GrantItem,
@@ -262,6 +260,43 @@ impl Handle<EnterRoom> for Services {
         self.directory
             .enter(&call.caller, call.actor()?, &call.connection, request)
             .await
+    }
+}
+
+/// What a filtered page of a history counts as: it may look through twenty-five times as many lines as a full one shows.
+const FILTERED_READS: u32 = 10;
+
+impl Handle<ListMovements> for Services {
+    fn cost(request: &ListMovements) -> u32 {
+        let ListMovements {
+            account,
+            reason,
+            since,
+            until,
+            ..
+        } = request;
+        let in_time = since.is_some() || until.is_some();
+        match account.is_some() || reason.is_some() || in_time {
+            true => FILTERED_READS,
+            false => 1,
+        }
+    }
+
+    async fn handle(&self, call: &Call, request: ListMovements) -> Result<Movements, Fault> {
+        self.points.list_movements(&call.caller, request).await
+    }
+}
+
+impl Handle<ListItemChanges> for Services {
+    fn cost(request: &ListItemChanges) -> u32 {
+        match request.item {
+            Some(_) => FILTERED_READS,
+            None => 1,
+        }
+    }
+
+    async fn handle(&self, call: &Call, request: ListItemChanges) -> Result<ItemChanges, Fault> {
+        self.items.list_changes(&call.caller, request).await
     }
 }
 

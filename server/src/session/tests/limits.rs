@@ -12,6 +12,8 @@ use pitturu_protocol::types::boards::SubmitScore;
 use pitturu_protocol::types::chat::{
     CloseRoom, CreateRoom, EnterRoom, JoinRoom, ListMyRooms, OpenDirect, OpenRoom, RoomKind,
 };
+use pitturu_protocol::types::items::ListItemChanges;
+use pitturu_protocol::types::points::{ListMovements, PointsReason};
 use pitturu_protocol::types::profile::UpdateProfile;
 
 use super::world::{Client, Raw, World, message};
@@ -351,4 +353,32 @@ async fn a_server_of_the_game_is_not_held_to_what_one_player_may() {
     }
     let refused = player.call(&rename("d")).await.unwrap_err();
     assert_eq!(refused.code, Code::RateLimited);
+}
+
+/// A filter may have the server look through thousands of lines for a page that is empty.
+#[tokio::test]
+async fn a_filtered_page_of_a_history_counts_as_several() {
+    let mut world = World::new().await;
+    let context = Arc::get_mut(&mut world.context).expect("nobody is connected yet");
+    context.rates = Rates::new(&Allowances {
+        read: Allowance::new(1, 12),
+        ..Allowances::default()
+    });
+    let movements = ListMovements {
+        reason: Some(PointsReason::Gift),
+        ..ListMovements::default()
+    };
+    let changes = ListItemChanges {
+        item: Some("potion".to_owned()),
+        ..ListItemChanges::default()
+    };
+    let (mut player, _) = world.guest("a", Options::default()).await;
+    player.call(&movements).await.expect("the first page");
+    let refused = player.call(&changes).await.unwrap_err();
+    assert_eq!(refused.code, Code::RateLimited);
+    let (mut other, _) = world.guest("b", Options::default()).await;
+    for _ in 0..6 {
+        other.call(&ListMovements::default()).await.expect("one");
+        other.call(&ListItemChanges::default()).await.expect("one");
+    }
 }
