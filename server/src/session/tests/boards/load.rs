@@ -148,11 +148,11 @@ impl Scores {
         (number, Raw::of(&request))
     }
 
-    fn answered(&mut self, number: usize, answer: ScoreSubmitted) {
+    fn answered(&mut self, number: usize, answer: &ScoreSubmitted) {
         let score = &mut self.all[number];
         score.answers += 1;
         let first = score.answer.get_or_insert_with(|| answer.clone());
-        assert_eq!(*first, answer, "score {number} was answered before");
+        assert_eq!(first, answer, "score {number} was answered before");
     }
 
     /// What each player has on a leaderboard by the answers, by season.
@@ -182,7 +182,7 @@ async fn submit_on(client: &mut Client, scores: &RefCell<Scores>, is_over: &Cell
                 Some(Came::Reply(call, body)) => {
                     let number = under_way.remove(&call).expect("a call under way");
                     let answer = codec::decode(&body).expect("a reply");
-                    scores.borrow_mut().answered(number, answer);
+                    scores.borrow_mut().answered(number, &answer);
                 }
                 other => panic!("a score is not taken: {other:?}"),
             }
