@@ -2,8 +2,14 @@
 //!
 //! An entity has one row of its season and one for each score; the board in memory is built of these.
 
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZero;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::{BoardId, ID_BYTES, ID_CHARS, UserId};
 use pitturu_rules::boards::{
@@ -13,10 +19,9 @@ use pitturu_rules::boards::{
 use pitturu_store::StoreError;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{
-    Bounds, Entities, EntityId, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange,
+    Bounds, Entities, EntityId, List, LoadedPart, PAGE_ROWS_MAX, Part, RowKey, RowRange, TakeRow,
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
 use super::entity;
 use super::season::LiveSeason;
@@ -38,8 +43,14 @@ const PLACES: List = List(7);
 /// The seasons of a leaderboard: leaderboard, a zero byte, number (the newest first), the entity.
 const SEASONS: List = List(8);
 
-/// Pages of scores that wait for the board to take them, while it is loaded.
-const PAGES_WAITING: usize = 4;
+/// Scores that one read takes: others wait for their turn so long.
+const SHOWN_AT_ONCE: usize = 16 * 1_024;
+
+/// Most threads that read one board.
+const READERS_MAX: usize = 4;
+
+/// How many bytes there are.
+const BYTES: usize = 256;
 
 /// A change of a list.
 type Listing = (List, RowKey, Option<Vec<u8>>);
@@ -212,33 +223,62 @@ impl BoardStore {
         })
     }
 
-    /// The scores of a season, built on a thread apart while they are read page by page.
+    /// The scores of a season, whose board is built by those who read them.
     async fn board(&self, entity: EntityId, rules: Arc<BoardRules>) -> Result<Board, StoreError> {
-        let (pages, mut waiting) = mpsc::channel::<Vec<Row>>(PAGES_WAITING);
-        let building = tokio::task::spawn_blocking(move || {
-            let mut loader = BoardLoader::new(rules);
-            while let Some(page) = waiting.blocking_recv() {
-                for row in &page {
-                    add(&mut loader, row)?;
-                }
-            }
+        let loader = Arc::new(Mutex::new(BoardLoader::new(rules)));
+        let all = RowRange::prefix(SCORES);
+        let on = self.show(&loader, entity, all.clone(), 0).await?;
+        if let Some(first) = on {
+            // A large one.
+            let ranges = (1..).zip(side_by_side(first, readers()));
+            let reading = ranges.map(|(part, (after, before))| {
+                let range = RowRange {
+                    after: Some(after),
+                    before,
+                    ..all.clone()
+                };
+                self.show_all(&loader, entity, range, part)
+            });
+            try_join_all(reading).await?;
+        }
+        let finish = move || {
+            let loader = Arc::into_inner(loader).map(Mutex::into_inner);
+            let loader = loader.ok_or_else(|| StoreError::unavailable("a read goes on"))?;
             loader.finish().map_err(damaged)
-        });
-        let mut after = None;
+        };
+        let built = tokio::task::spawn_blocking(finish).await;
+        built.map_err(|error| StoreError::unavailable(error.to_string()))?
+    }
+
+    async fn show_all(
+        &self,
+        loader: &Arc<Mutex<BoardLoader>>,
+        entity: EntityId,
+        mut range: RowRange,
+        part: usize,
+    ) -> Result<(), StoreError> {
         loop {
-            let range = RowRange::prefix(SCORES).after(after);
-            let bounds = Bounds::rows(PAGE_ROWS_MAX);
-            let page = self.entities.rows(entity, range, bounds).await?;
-            let is_last = page.is_empty();
-            after = page.last().map(|(key, _)| key.clone());
-            // Who takes no more has found damage, and says so below.
-            if is_last || pages.send(page).await.is_err() {
-                break;
+            match self.show(loader, entity, range.clone(), part).await? {
+                None => return Ok(()),
+                on => range = range.after(on),
             }
         }
-        drop(pages);
-        let built = building.await;
-        built.map_err(|error| StoreError::unavailable(error.to_string()))?
+    }
+
+    /// Has the board take the next scores of a range, and says behind which key it goes on.
+    async fn show(
+        &self,
+        loader: &Arc<Mutex<BoardLoader>>,
+        entity: EntityId,
+        range: RowRange,
+        part: usize,
+    ) -> Result<Option<RowKey>, StoreError> {
+        let loader = Arc::clone(loader);
+        let take: TakeRow = Box::new(move |key, row| {
+            let (player, row) = score_of(key, row)?;
+            add(&mut loader.lock(), part, player, &row)
+        });
+        self.entities.show(entity, range, SHOWN_AT_ONCE, take).await
     }
 
     /// A player's row in a season.
@@ -357,10 +397,45 @@ fn rules_of(row: &SeasonRow, definitions: &Definitions) -> Arc<BoardRules> {
     })
 }
 
-fn add(loader: &mut BoardLoader, (key, row): &Row) -> Result<(), StoreError> {
+/// Threads that read one board side by side: as many as there are cores, and a part of those that may read.
+fn readers() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, NonZero::get).min(READERS_MAX)
+}
+
+/// The rest of a season's scores behind a key, in so many parts of about the same size, for ids of players are random: behind which
+/// key each begins, and before which it ends.
+fn side_by_side(first: RowKey, parts: usize) -> Vec<(RowKey, Option<RowKey>)> {
+    let begin = usize::from(first.get(SCORES.len()).copied().unwrap_or_default());
+    let cut = |part: usize| {
+        let byte = begin + (BYTES - begin) * part / parts;
+        // The key of no row, before those of all players whose ids begin with the byte.
+        u8::try_from(byte)
+            .ok()
+            .map(|byte| [SCORES, &[byte]].concat())
+    };
+    let ends = (1..=parts).map(cut);
+    let mut begins = first;
+    let part = |end: Option<RowKey>| {
+        // The first part may be empty, and ends where it begins then.
+        let next = end.clone().unwrap_or_default().max(begins.clone());
+        (std::mem::replace(&mut begins, next), end)
+    };
+    ends.map(part).collect()
+}
+
+fn score_of(key: &[u8], row: &[u8]) -> Result<(UserId, ScoreRow), StoreError> {
     let player = key.last_chunk().copied().map(UserId::from_bytes);
     let player = player.ok_or_else(|| StoreError::damaged("a key of scores is none"))?;
-    let row: ScoreRow = decode("score", row)?;
+    Ok((player, decode("score", row)?))
+}
+
+fn add(
+    loader: &mut BoardLoader,
+    part: usize,
+    player: UserId,
+    row: &ScoreRow,
+) -> Result<(), StoreError> {
     let entry = Entry {
         player,
         score: row.score,
@@ -368,37 +443,10 @@ fn add(loader: &mut BoardLoader, (key, row): &Row) -> Result<(), StoreError> {
         at: row.at,
         metadata: row.metadata.as_bytes(),
     };
-    loader.add(&entry).map_err(damaged)
+    loader.add(part, &entry).map_err(damaged)
 }
 
 fn damaged(error: LoadError) -> StoreError {
     tracing::error!(%error, "stored scores are damaged");
     StoreError::damaged(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use pitturu_rules::boards::Season;
-
-    use super::*;
-
-    #[test]
-    fn positions_lead_to_their_rows_and_others_are_refused() {
-        let player = UserId::from_bytes([3; 10]);
-        let of = SeasonOf {
-            board: "a".repeat(32),
-            season: Season {
-                number: 7,
-                starts_at: 1_700_000_000_000,
-                ends_at: None,
-            },
-        };
-        let key = place_key(player, &of, of.id());
-        assert_eq!(place_key_at(player, &position(&of)), Ok(key));
-        let long = format!("{}1.{}", of.id(), "x".repeat(200));
-        for bad in ["", "x", "000000000000000!1.a", "00000000000000001", &long] {
-            let refused = place_key_at(player, bad);
-            assert_eq!(refused, Err(StoreError::InvalidPosition), "{bad:?}");
-        }
-    }
 }

@@ -12,19 +12,19 @@
 //!   entity's commits: whoever makes both claims first, and may die in between.
 
 mod commit;
+mod ranges;
 
 use std::fmt;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use self::commit::{Commit, KeyedRequest, KeyedResult, OpenCommit};
+pub use self::ranges::{Bounds, Numbered, PAGE_ROWS_MAX, Row, RowRange, Span, TakeRow};
 use super::reservation::Reservation;
 use super::{Done, StoreError};
-
-/// Most rows that one page of the store holds, whatever the caller asks for.
-pub const PAGE_ROWS_MAX: usize = 1_000;
 
 /// Streams that an entity can have, numbered from 0.
 pub const STREAMS: usize = 2;
@@ -196,73 +196,6 @@ pub struct Undelivered {
     pub signal: Signal,
 }
 
-/// A part of an entity's rows, or of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowRange {
-    /// Keys that begin with this.
-    pub prefix: Vec<u8>,
-    /// Only those behind this one.
-    pub after: Option<RowKey>,
-    /// Only those before this one.
-    pub before: Option<RowKey>,
-}
-
-impl RowRange {
-    /// Keys that begin with `prefix`.
-    pub fn prefix(prefix: impl Into<Vec<u8>>) -> Self {
-        Self {
-            prefix: prefix.into(),
-            ..Self::default()
-        }
-    }
-
-    /// The same, without `key` and what is before it.
-    #[must_use]
-    pub fn after(self, key: Option<RowKey>) -> Self {
-        Self { after: key, ..self }
-    }
-}
-
-/// A key and its row.
-pub type Row = (RowKey, Vec<u8>);
-
-/// A number and the row of a stream.
-pub type Numbered = (u64, Vec<u8>);
-
-/// A part of a stream, towards its end or its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// The oldest kept rows behind this number.
-    After(u64),
-    /// The newest rows before this number.
-    Before(u64),
-}
-
-/// Bounds of one read. At least one row is returned, if there is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Most rows. Above [`PAGE_ROWS_MAX`] it counts as that, except in [`Entities::load`].
-    pub rows: usize,
-    /// About the most bytes.
-    pub bytes: usize,
-}
-
-impl Bounds {
-    /// At most so many rows, of at most 4 MiB.
-    pub const fn rows(rows: usize) -> Self {
-        Self {
-            rows,
-            bytes: 4 * 1024 * 1024,
-        }
-    }
-
-    /// Everything: for an owner whose rules bound what it has.
-    pub const ALL: Self = Self {
-        rows: usize::MAX,
-        bytes: usize::MAX,
-    };
-}
-
 /// What of an entity is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -358,6 +291,27 @@ pub trait Entities: Send + Sync {
 
     /// Rows of an entity, in the order of their keys.
     fn rows(&self, entity: EntityId, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>>;
+
+    /// Shows rows of an entity in the order of their keys, at most so many as of one moment, to somebody who keeps of many rows
+    /// only what is made of them. Returns the key behind which there may be more, none if all were shown; what `take` refuses
+    /// ends it. `take` runs where reads wait for the disk and others for their turn: many rows are shown in pieces.
+    fn show(
+        &self,
+        entity: EntityId,
+        range: RowRange,
+        rows: usize,
+        mut take: TakeRow,
+    ) -> Reading<Option<RowKey>> {
+        let page = self.rows(entity, range, Bounds::rows(rows));
+        async move {
+            let page = page.await?;
+            for (key, row) in &page {
+                take(key, row)?;
+            }
+            Ok(page.last().map(|(key, _)| key.clone()))
+        }
+        .boxed()
+    }
 
     /// Rows of a stream, oldest first.
     fn entries(

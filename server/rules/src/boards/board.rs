@@ -135,27 +135,24 @@ impl Board {
     ) -> Result<Self, LoadError> {
         let rows = rows.into_iter();
         let mut loader = BoardLoader::new(rules);
-        loader.by_player.reserve(rows.size_hint().0);
         for row in rows {
             if row.number > last_number {
                 return Err(LoadError::Number(row.player));
             }
-            loader.add(&row)?;
+            loader.add(0, &row)?;
         }
         let mut board = loader.finish()?;
         board.last_number = last_number;
         Ok(board)
     }
 
-    fn indexed(mut board: Self, mut by_player: Vec<(UserId, u32)>) -> Result<Self, LoadError> {
-        by_player.sort_unstable();
-        if let Some(pair) = by_player.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(LoadError::SamePlayer(pair[0].0));
-        }
+    /// Lists the slots of a board that has none listed.
+    fn indexed(mut board: Self, parts: Vec<Vec<u32>>) -> Result<Self, LoadError> {
+        let parts = board.by_player(parts)?;
+        let count = parts.iter().map(Vec::len).sum();
         // Dropped before the next list is made: at millions of rows they are large.
-        let slots = by_player.into_iter().map(|(_, slot)| slot);
+        let slots = parts.into_iter().flatten();
         board.by_player = SlotList::from_sorted(slots, |slot| board.entries.player(slot));
-        let count = board.by_player.len();
         let mut by_rank = Vec::with_capacity(count);
         let slots = board.by_player.range(0..count);
         by_rank.extend(slots.map(|slot| (board.rank_key_of(slot), slot)));
@@ -166,6 +163,33 @@ impl Board {
         let slots = by_rank.into_iter().map(|(_, slot)| slot);
         board.by_rank = SlotList::from_sorted(slots, |slot| board.rank_key_of(slot));
         Ok(board)
+    }
+
+    /// These slots in the order of players.
+    fn by_player(&self, parts: Vec<Vec<u32>>) -> Result<Vec<Vec<u32>>, LoadError> {
+        let slots = parts.iter().flatten();
+        if slots.is_sorted_by_key(|&slot| self.entries.player(slot)) {
+            self.check_players(parts.iter().flatten())?;
+            return Ok(parts);
+        }
+        let key = |slot| (self.entries.player(slot), slot);
+        let mut by_player: Vec<(UserId, u32)> = parts.into_iter().flatten().map(key).collect();
+        by_player.sort_unstable();
+        let slots: Vec<u32> = by_player.into_iter().map(|(_, slot)| slot).collect();
+        self.check_players(&slots)?;
+        Ok(vec![slots])
+    }
+
+    /// Whether no player has two of these slots, which are in the order of players.
+    fn check_players<'a>(&self, slots: impl IntoIterator<Item = &'a u32>) -> Result<(), LoadError> {
+        let mut before = None;
+        for &slot in slots {
+            let player = self.entries.player(slot);
+            if before.replace(player) == Some(player) {
+                return Err(LoadError::SamePlayer(player));
+            }
+        }
+        Ok(())
     }
 
     fn take_row(&mut self, row: &Entry<'_>) -> Result<u32, LoadError> {
@@ -346,7 +370,8 @@ impl Board {
 #[derive(Debug)]
 pub struct BoardLoader {
     board: Board,
-    by_player: Vec<(UserId, u32)>,
+    /// Slots, in the order in which the rows of each part came.
+    parts: Vec<Vec<u32>>,
 }
 
 impl BoardLoader {
@@ -354,16 +379,21 @@ impl BoardLoader {
     pub fn new(rules: Arc<BoardRules>) -> Self {
         Self {
             board: Board::new(rules),
-            by_player: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
-    /// Takes a row. They come in any order; the quickest is that of players.
+    /// Takes a row of one of the parts, numbered from 0, in which rows are read side by side. They come in any order; the quickest is
+    /// that of players, first by part.
     ///
     /// # Errors
     /// It could not have been stored.
-    pub fn add(&mut self, row: &Entry<'_>) -> Result<(), LoadError> {
-        self.by_player.push((row.player, self.board.take_row(row)?));
+    pub fn add(&mut self, part: usize, row: &Entry<'_>) -> Result<(), LoadError> {
+        let slot = self.board.take_row(row)?;
+        if self.parts.len() <= part {
+            self.parts.resize_with(part + 1, Vec::new);
+        }
+        self.parts[part].push(slot);
         Ok(())
     }
 
@@ -373,7 +403,7 @@ impl BoardLoader {
     /// # Errors
     /// Two rows can't both have been stored.
     pub fn finish(self) -> Result<Board, LoadError> {
-        Board::indexed(self.board, self.by_player)
+        Board::indexed(self.board, self.parts)
     }
 }
 

@@ -112,6 +112,7 @@ macro_rules! entities_suite {
             streams::the_newest_entries_are_loaded,
             streams::streams_are_apart,
             ranges::rows_come_in_ranges,
+            ranges::rows_are_shown_in_ranges,
             ranges::lists_come_in_ranges,
             ranges::parts_are_loaded_in_ranges,
             ranges::ranges_are_removed,

@@ -21,7 +21,7 @@ use super::{results, rows};
 use crate::entities::{
     Applied, Bounds, Claimed, ENTITY_BYTES, Entities, EntityId, Fence, Glance, Head, KeyedResult,
     List, Loaded, LoadedPart, Numbered, OpenCommit, PAGE_ROWS_MAX, Part, Reading, Row, RowKey,
-    RowRange, Space, Span, Undelivered,
+    RowRange, Space, Span, TakeRow, Undelivered,
 };
 use crate::reservation::Reservation;
 use crate::{Done, StoreError};
@@ -184,6 +184,28 @@ fn rows_in(
     Ok(found.into_iter().map(port).collect())
 }
 
+fn show_in(
+    view: &View,
+    entity: EntityId,
+    range: &RowRange,
+    rows: usize,
+    mut take: TakeRow,
+) -> Result<Option<RowKey>, StoreError> {
+    let (mut shown, mut last) = (0, None);
+    let is_done = view.each(
+        Table::EntityRows,
+        &in_entity(entity, range),
+        |(key, row)| {
+            take(&key[ENTITY_BYTES..], &row)?;
+            shown += 1;
+            last = Some(key);
+            Ok(shown < rows)
+        },
+    )?;
+    let on = last.filter(|_| !is_done);
+    Ok(on.map(|key| key[ENTITY_BYTES..].to_vec()))
+}
+
 fn entries_in(
     view: &View,
     entity: EntityId,
@@ -330,6 +352,19 @@ impl Entities for Embedded {
         read!(self, |view| match live(view, entity)? {
             Some(_) => rows_in(view, entity, &range, limit_of(bounds)),
             None => Ok(Vec::new()),
+        })
+    }
+
+    fn show(
+        &self,
+        entity: EntityId,
+        range: RowRange,
+        rows: usize,
+        take: TakeRow,
+    ) -> Reading<Option<RowKey>> {
+        read!(self, |view| match live(view, entity)? {
+            Some(_) => show_in(view, entity, &range, rows.max(1), take),
+            None => Ok(None),
         })
     }
 

@@ -82,7 +82,7 @@ impl Stored {
                 at: row.at,
                 metadata: row.metadata.as_bytes(),
             };
-            loader.add(&entry).unwrap();
+            loader.add(0, &entry).unwrap();
         }
         self.season = SeasonBoard::load(self.season.row(), loader.finish().unwrap());
     }

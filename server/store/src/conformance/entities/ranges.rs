@@ -1,7 +1,12 @@
 //! Ranges of keys, each compared with looking at every key.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::{Harness, Owner, entity, put};
-use crate::entities::{Bounds, List, LoadedPart, Part, Row, RowKey, RowRange};
+use crate::StoreError;
+use crate::entities::{Bounds, Entities, List, LoadedPart, Part, Row, RowKey, RowRange, TakeRow};
 
 /// Keys at every edge: prefixes of each other, the least and greatest bytes, the shortest and longest.
 fn keys() -> Vec<RowKey> {
@@ -107,6 +112,46 @@ pub(crate) async fn rows_come_in_ranges(harness: impl Harness) {
         let two: Vec<Row> = expected(&range).into_iter().take(2).collect();
         assert_eq!(found.unwrap(), two, "{range:?}");
     }
+}
+
+/// All rows of a range, shown so many at a time.
+async fn shown(store: &Arc<dyn Entities>, range: &RowRange, rows: usize) -> Vec<Row> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let mut range = range.clone();
+    loop {
+        let (before, taken) = (found.lock().len(), Arc::clone(&found));
+        let take: TakeRow = Box::new(move |key, row| {
+            taken.lock().push((key.to_vec(), row.to_vec()));
+            Ok(())
+        });
+        let on = store.show(entity(1), range.clone(), rows, take).await;
+        assert!(found.lock().len() - before <= rows);
+        match on.unwrap() {
+            None => return std::mem::take(&mut found.lock()),
+            on => range = range.after(on),
+        }
+    }
+}
+
+pub(crate) async fn rows_are_shown_in_ranges(harness: impl Harness) {
+    filled(&harness).await;
+    let store = harness.store();
+    for range in ranges() {
+        for rows in [1, 3, 1_000] {
+            let found = shown(&store, &range, rows).await;
+            assert_eq!(found, expected(&range), "{range:?}");
+        }
+    }
+    let nothing: TakeRow = Box::new(|key, _| panic!("nobody has put {key:?}"));
+    let on = store.show(entity(7), RowRange::default(), 10, nothing);
+    assert_eq!(on.await, Ok(None));
+    let mut calls = 0;
+    let refused: TakeRow = Box::new(move |_, _| {
+        calls += 1;
+        Err(StoreError::damaged(format!("row {calls}")))
+    });
+    let ended = store.show(entity(1), RowRange::default(), 10, refused);
+    assert_eq!(ended.await, Err(StoreError::damaged("row 1")));
 }
 
 pub(crate) async fn lists_come_in_ranges(harness: impl Harness) {

@@ -192,6 +192,27 @@ impl View {
             Merge::new(pending, stored, false).collect(limit)
         }
     }
+
+    /// Shows rows of `range` in the order of their keys until there are no more, which is true, or `take` wants none.
+    ///
+    /// # Errors
+    /// Those of `take`, [`StoreError::Unavailable`] if the disk cannot be read, [`StoreError::Damaged`] if what it holds fails its check.
+    pub fn each(
+        &self,
+        table: Table,
+        range: &Range,
+        mut take: impl FnMut(Row) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let stored = self
+            .snapshot
+            .range::<&[u8], _>(self.database.table(table), range.checked_bounds());
+        for guard in stored {
+            if !take(guard.into_inner().map_err(|error| unreadable(&error))?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// What the disk refused, or what on it does not add up, as the store's own error.
