@@ -1,14 +1,15 @@
 //! What a leaderboard of many players costs at its owner, on the embedded store.
 //!
 //! `cargo bench -p pitturu-server --bench boards -- 1000000`. Where `redis-server` is installed, the same members and scores are put into a sorted set of
-//! Redis, started on a free port, in the same run.
+//! Redis, started on a free port, in the same run. `--data=FOLDER` keeps the filled store there, and uses it again if it is there; `--cache-mb=N` is the
+//! store's cache.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
+mod redis;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,11 @@ use pitturu_server::services::boards::following::Following;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::Entities;
+use tikv_jemallocator::Jemalloc;
+
+/// The allocator of the `pitturu` program.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Calls under way at the same time while the board is filled.
 const AT_ONCE: usize = 2_000;
@@ -36,16 +42,44 @@ const NOW: u64 = 1_800_000_000_000;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// How long the allocator may take to give back what is free.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(12);
+
+/// What is asked for on the command line.
+struct Options {
+    count: u32,
+    data: Option<PathBuf>,
+    engine: EngineOptions,
+}
+
+impl Options {
+    fn parse() -> Self {
+        let value = |name: &str| {
+            let mut given = std::env::args();
+            given.find_map(|it| it.strip_prefix(name).map(str::to_owned))
+        };
+        let mut engine = EngineOptions::default();
+        if let Some(megabytes) = value("--cache-mb=").and_then(|it| it.parse::<u64>().ok()) {
+            engine.cache_bytes = megabytes << 20;
+        }
+        let count = std::env::args().find_map(|it| it.parse().ok());
+        Self {
+            count: count.unwrap_or(1_000_000),
+            data: value("--data=").map(PathBuf::from),
+            engine,
+        }
+    }
+}
+
 fn main() -> Result<(), Failure> {
-    let count = std::env::args().find_map(|it| it.parse().ok());
-    let count: u32 = count.unwrap_or(1_000_000);
+    let options = Options::parse();
     let mut random = fastrand::Rng::with_seed(11);
-    let players: Vec<UserId> = (0..count)
+    let players: Vec<UserId> = (0..options.count)
         .map(|_| UserId::from_bytes(std::array::from_fn(|_| random.u8(..))))
         .collect();
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(ours(&players, &mut random))?;
-    match redis(&players, &mut random) {
+    runtime.block_on(ours(&options, &players, &mut random))?;
+    match redis::measure(&players, &mut random) {
         Ok(()) => {}
         Err(error) => println!("no Redis beside it: {error}"),
     }
@@ -64,8 +98,12 @@ fn score(random: &mut fastrand::Rng) -> i64 {
 }
 
 /// The owners over a store in this folder.
-fn open(dir: &std::path::Path, io_threads: &IoThreads) -> Result<(Embedded, BoardOwners), Failure> {
-    let store = Embedded::open(dir, EngineOptions::default())?;
+fn open(
+    dir: &Path,
+    options: &Options,
+    io_threads: &IoThreads,
+) -> Result<(Embedded, BoardOwners), Failure> {
+    let store = Embedded::open(dir, options.engine.clone())?;
     let entities: Arc<dyn Entities> = Arc::new(store.clone());
     let environment = Environment {
         boards: BoardStore::new(Arc::clone(&entities)),
@@ -104,17 +142,18 @@ fn submit(player: UserId, score: i64) -> Wish {
     }
 }
 
-async fn ours(players: &[UserId], random: &mut fastrand::Rng) -> Result<(), Failure> {
-    let dir = tempfile::TempDir::new()?;
-    let (io_threads, _threads) = IoThreads::start(1)?;
-    let of = definitions()?.season_at("all", NOW).ok_or("a board")?;
-    let of = Arc::new(of);
-    let (store, owners) = open(dir.path(), &io_threads)?;
+/// Has every player submit a score.
+async fn fill(
+    owners: &BoardOwners,
+    of: &Arc<SeasonOf>,
+    players: &[UserId],
+    random: &mut fastrand::Rng,
+) -> Result<(), Failure> {
     let began = Instant::now();
     for some in players.chunks(AT_ONCE) {
         let mut calls = Vec::new();
         for player in some {
-            let (owners, of) = (owners.clone(), Arc::clone(&of));
+            let (owners, of) = (owners.clone(), Arc::clone(of));
             let wish = submit(*player, score(random));
             calls.push(tokio::spawn(async move {
                 let done: Result<Option<ScoreSubmitted>, _> = ask(&owners, &of, wish).await;
@@ -125,33 +164,53 @@ async fn ours(players: &[UserId], random: &mut fastrand::Rng) -> Result<(), Fail
             call.await??;
         }
     }
-    let took = began.elapsed();
-    let each = players.len() as f64 / took.as_secs_f64();
-    println!(
-        "{} players submitted, {AT_ONCE} at once: {each:.0} a second",
-        players.len()
-    );
-    store.engine().close();
-    drop((store, owners));
+    let each = players.len() as f64 / began.elapsed().as_secs_f64();
+    let count = players.len();
+    println!("{count} players submitted, {AT_ONCE} at once: {each:.0} a second");
+    Ok(())
+}
 
-    let before = resident();
-    let (store, owners) = open(dir.path(), &io_threads)?;
-    let opened = resident();
+/// Has the board loaded, and says how long that took and what is in memory then.
+async fn load(owners: &BoardOwners, of: &Arc<SeasonOf>) -> Result<(), Failure> {
+    let before = resident("VmRSS:");
+    // From now on the most is that of what follows.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
     let began = Instant::now();
-    let seen: Seen = ask(&owners, &of, Wish::Look(Look::Top(0, 10))).await?;
+    let seen: Seen = ask(owners, of, Wish::Look(Look::Top(0, 10))).await?;
+    let (took, count) = (began.elapsed(), seen.count);
+    println!("ready after a restart: {took:?}, {count} players");
+    let more = |now: usize| now.saturating_sub(before) >> 20;
+    let (most, now) = (resident("VmHWM:"), resident("VmRSS:"));
+    tokio::time::sleep(GIVEN_BACK_WITHIN).await;
     println!(
-        "ready after a restart: {:?}, {} players",
-        began.elapsed(),
-        seen.count
+        "memory beyond that of the open store: {} MB, at most {} MB while it was loaded; {} MB after {GIVEN_BACK_WITHIN:?}",
+        more(now),
+        more(most),
+        more(resident("VmRSS:")),
     );
-    println!(
-        "memory: {} MB more than before it was loaded",
-        (resident() - opened) >> 20
-    );
-    println!(
-        "memory of an open store: {} MB",
-        (opened.saturating_sub(before)) >> 20
-    );
+    Ok(())
+}
+
+async fn ours(
+    options: &Options,
+    players: &[UserId],
+    random: &mut fastrand::Rng,
+) -> Result<(), Failure> {
+    let temporary = tempfile::TempDir::new()?;
+    let dir = options.data.as_deref().unwrap_or(temporary.path());
+    let (io_threads, _threads) = IoThreads::start(1)?;
+    let of = definitions()?.season_at("all", NOW).ok_or("a board")?;
+    let of = Arc::new(of);
+    if !dir.join("data").exists() {
+        let (store, owners) = open(dir, options, &io_threads)?;
+        fill(&owners, &of, players, random).await?;
+        store.engine().close();
+    }
+    let before = resident("VmRSS:");
+    let (store, owners) = open(dir, options, &io_threads)?;
+    let opened = resident("VmRSS:").saturating_sub(before);
+    println!("memory of an open store: {} MB", opened >> 20);
+    load(&owners, &of).await?;
     let mut times = Vec::new();
     for _ in 0..TIMED {
         let player = players[random.usize(..players.len())];
@@ -221,129 +280,11 @@ fn shown(what: &str, mut times: Vec<Duration>) {
     println!("{what}: mean {mean:?}, median {median:?}, p99 {p99:?}");
 }
 
-/// Bytes that this process has in memory.
-fn resident() -> usize {
+/// Bytes that this process has in memory, or has had at most.
+fn resident(which: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(which));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-    kilobytes
-        .and_then(|it| it.parse::<usize>().ok())
-        .unwrap_or(0)
-        * 1_024
-}
-
-/// A Redis of its own, which ends with the value.
-struct Redis {
-    process: Child,
-    stream: BufReader<TcpStream>,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Redis {
-    fn start() -> Result<Self, Failure> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .stdout(Stdio::null())
-            .spawn()?;
-        for _ in 0..100 {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                stream.set_nodelay(true)?;
-                let stream = BufReader::new(stream);
-                return Ok(Self { process, stream });
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        process.kill()?;
-        process.wait()?;
-        Err("it does not listen".into())
-    }
-
-    fn send(&mut self, commands: &[Vec<String>]) -> Result<(), Failure> {
-        let mut bytes = Vec::new();
-        for command in commands {
-            write!(bytes, "*{}\r\n", command.len())?;
-            for word in command {
-                write!(bytes, "${}\r\n{word}\r\n", word.len())?;
-            }
-        }
-        self.stream.get_mut().write_all(&bytes)?;
-        Ok(())
-    }
-
-    /// The next answer: a number, or a text.
-    fn answer(&mut self) -> Result<String, Failure> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let line = line.trim_end();
-        match line.strip_prefix('$') {
-            Some(length) => {
-                let mut text = vec![0; length.parse::<usize>()? + 2];
-                self.stream.read_exact(&mut text)?;
-                Ok(String::from_utf8(text)?)
-            }
-            None if line.starts_with('-') => Err(line.into()),
-            None => Ok(line.to_owned()),
-        }
-    }
-
-    fn call(&mut self, words: &[&str]) -> Result<String, Failure> {
-        let words = words.iter().map(|word| (*word).to_owned()).collect();
-        self.send(&[words])?;
-        self.answer()
-    }
-
-    fn memory(&mut self) -> Result<u64, Failure> {
-        let info = self.call(&["INFO", "memory"])?;
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("used_memory:"));
-        Ok(line.ok_or("no used_memory")?.trim().parse()?)
-    }
-}
-
-fn redis(players: &[UserId], random: &mut fastrand::Rng) -> Result<(), Failure> {
-    let mut redis = Redis::start()?;
-    let before = redis.memory()?;
-    for some in players.chunks(1_000) {
-        let add = |player: &UserId| {
-            let score = score(random).to_string();
-            let words = ["ZADD", "board", &score, &player.to_string()];
-            words.map(str::to_owned).to_vec()
-        };
-        let commands: Vec<_> = some.iter().map(add).collect();
-        redis.send(&commands)?;
-        for _ in some {
-            redis.answer()?;
-        }
-    }
-    println!("Redis: memory {} MB", (redis.memory()? - before) >> 20);
-    let (mut ranks, mut adds) = (Vec::new(), Vec::new());
-    for _ in 0..TIMED {
-        let player = players[random.usize(..players.len())].to_string();
-        let began = Instant::now();
-        redis.call(&["ZREVRANK", "board", &player])?;
-        ranks.push(began.elapsed());
-        let score = score(random).to_string();
-        let began = Instant::now();
-        redis.call(&["ZADD", "board", &score, &player])?;
-        adds.push(began.elapsed());
-    }
-    shown("Redis: ZREVRANK over loopback", ranks);
-    shown("Redis: ZADD over loopback, not durable", adds);
-    Ok(())
+    let kilobytes = kilobytes.and_then(|it| it.parse::<usize>().ok());
+    kilobytes.unwrap_or(0) * 1_024
 }
