@@ -143,7 +143,7 @@ impl Decisions for LiveSeason {
         if season {
             commit.rows.push(season_row(&board.row()));
         }
-        commit.lists = list_rows(board, season, players);
+        commit.lists.extend(list_rows(board, season, players));
         let scores = scores.into_iter();
         commit
             .rows

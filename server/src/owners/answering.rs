@@ -103,7 +103,7 @@ pub trait Decisions: Sized + Debug + Send + 'static {
     /// Whether nothing has changed, so that there is nothing to commit.
     fn is_empty(effects: &Self::Effects) -> bool;
 
-    /// Puts what has changed into a commit, which may hold other decisions already. What is to be told of it is told once it is durable.
+    /// Adds what has changed to a commit, which may hold other decisions already. What is to be told of it is told once it is durable.
     fn put(
         &mut self,
         environment: &Self::Environment,
