@@ -99,6 +99,11 @@ fn owner(evidence: &Evidence<'_>, action: &Action) -> Option<UserId> {
     }
 }
 
+/// Whether only a service may ask for it: who did is kept, also where it is the player's own.
+const fn is_of_service(ask: &Ask) -> bool {
+    !matches!(ask, Ask::Spend { .. } | Ask::Give { .. } | Ask::Buy { .. })
+}
+
 /// Each line goes back to what somebody asked for, who was not refused.
 fn origins(evidence: &Evidence<'_>, found: &mut Found, player: PlayerNo) {
     let user = evidence.users[player];
@@ -106,11 +111,6 @@ fn origins(evidence: &Evidence<'_>, found: &mut Found, player: PlayerNo) {
     let asked = asked.filter(|action| owner(evidence, action) == Some(user));
     let asked: HashMap<(UserId, &str), &Action> = asked
         .map(|action| ((evidence.users[action.player], action.key.as_str()), action))
-        .collect();
-    let plays: HashMap<&str, &Action> = asked
-        .values()
-        .filter(|action| matches!(action.ask, Ask::Play { .. }))
-        .map(|action| (action.key.as_str(), *action))
         .collect();
     let mut lines: HashMap<(UserId, &str), u64> = HashMap::new();
     let mut grants = 0;
@@ -123,11 +123,7 @@ fn origins(evidence: &Evidence<'_>, found: &mut Found, player: PlayerNo) {
             grants += 1;
             continue;
         }
-        // Of what a rule gives it is not said who had it noted.
-        let action = match movement.reason {
-            PointsReason::Reward => plays.get(id).copied(),
-            _ => asked.get(&(by, id)).copied(),
-        };
+        let action = asked.get(&(by, id)).copied();
         let is_right = action
             .is_some_and(|action| !action.is_refused() && is_asked_by(evidence, action, movement));
         let before = lines.insert((by, id), movement.number);
@@ -172,9 +168,7 @@ fn is_asked_by(evidence: &Evidence<'_>, action: &Action, movement: &Movement) ->
         _ => return false,
     };
     let caller = evidence.users[action.player];
-    let is_by_another = owner(evidence, action) != Some(caller);
-    let is_by_rule = movement.reason == PointsReason::Reward;
-    let by = (is_by_another && !is_by_rule).then_some(caller);
+    let by = is_of_service(&action.ask).then_some(caller);
     way == due
         && (movement.state, movement.by) == (state, by)
         && amount.is_none_or(|amount| movement.amount == amount)
@@ -230,7 +224,7 @@ fn once(evidence: &Evidence<'_>, found: &mut Found, action: &Action) {
         return;
     };
     let caller = evidence.users[action.player];
-    let by = (caller != user).then_some(caller);
+    let by = is_of_service(&action.ask).then_some(caller);
     let there = movements(evidence, player)
         .iter()
         .find(|movement| movement.id.as_deref() == Some(&action.key) && movement.by == by);
