@@ -143,6 +143,7 @@ impl Decisions for LiveSeason {
         if season {
             commit.rows.push(season_row(&board.row()));
         }
+        // Other decisions may have put theirs into the same commit.
         commit.lists.extend(list_rows(board, season, players));
         let scores = scores.into_iter();
         commit

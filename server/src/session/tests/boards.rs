@@ -3,6 +3,7 @@
 mod changed;
 mod load;
 mod seasons;
+mod shared;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
