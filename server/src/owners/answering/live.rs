@@ -8,10 +8,10 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
-use pitturu_store::entities::{EntityId, KeyedRequest, KeyedResult, Kind, OpenCommit};
+use pitturu_store::entities::{EntityId, KeyedRequest, KeyedResult, Kind};
 use pitturu_store::fail_points::is_undone;
 use pitturu_store::reservation::Reservation;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::pending::{Answer, Noted, Pending, Put};
 use super::{
@@ -225,24 +225,14 @@ impl<D: Decisions> Answering<D> {
             answer,
             now,
         });
-        let pending = self.pending.last_mut().filter(|_| may_join);
-        let not_joined = match pending {
+        let not_joined = match self.pending.last_mut().filter(|_| may_join) {
             Some(pending) => pending.join(reservation, &mut put),
             None => Err(reservation),
         };
         let (Err(reservation), Some(put)) = (not_joined, put) else {
             return;
         };
-        let mut commit = self.journal.next();
-        let decided = put.into(&mut commit);
-        let (version, signals) = (commit.version, commit.signals.clone());
-        let commit = OpenCommit::from(commit);
-        let pending = Pending {
-            version,
-            signals,
-            decided: smallvec![decided],
-            open: may_join.then(|| commit.clone()),
-        };
+        let (commit, pending) = put.into_commit(self.journal.next());
         self.pending.push(pending, false);
         let entities = context.environment.entities();
         context.hand_over(self.id, self.life, |done| {

@@ -103,7 +103,22 @@ pub(super) struct Put<'a, D: Decisions> {
 }
 
 impl<D: Decisions> Put<'_, D> {
-    pub(super) fn into(self, commit: &mut Commit) -> Decided<D::News> {
+    /// Makes a commit of its own of it, and what is to be told of that.
+    pub(super) fn into_commit(self, mut commit: Commit) -> (OpenCommit, Pending<D::News>) {
+        let may_join = self.noted.may_join;
+        let decided = self.into(&mut commit);
+        let (version, signals) = (commit.version, commit.signals.clone());
+        let commit = OpenCommit::from(commit);
+        let pending = Pending {
+            version,
+            signals,
+            decided: smallvec![decided],
+            open: may_join.then(|| commit.clone()),
+        };
+        (commit, pending)
+    }
+
+    fn into(self, commit: &mut Commit) -> Decided<D::News> {
         commit.results.extend(self.noted.result);
         commit.applied = commit.applied.or(self.noted.applied);
         let first = commit.signals.len();
