@@ -111,7 +111,7 @@ codes! {
     69 RoomFull "room_full" Never "The room has as many members as it may.";
     70 MessageNotFound "message_not_found" Never "There is no message with that sequence: not sent yet, or removed by retention.";
     71 MessageDeleted "message_deleted" Never "The message was deleted.";
-    72 TextRefused "text_refused" Never "The room's word filter does not allow this text.";
+    72 TextRefused "text_refused" Never "The word filter does not allow this text.";
     73 NotInRoom "not_in_room" Never "The other player is not in the room.";
     80 NotEnoughPoints "not_enough_points" Never "The wallet has fewer points that can be spent.";
     81 MovementNotFound "movement_not_found" Never "The player's books have no such movement, or it is of another kind.";

@@ -117,6 +117,7 @@ impl Services {
         let ids = room_ids(&store).await?;
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
+        let filter = config.chat.filter.clone();
         let owners = Owned::start(
             &store,
             &player_store,
@@ -164,7 +165,7 @@ impl Services {
             directory,
             profile,
             friends,
-            points: PointsService::new(access.clone()),
+            points: PointsService::new(access.clone(), filter),
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,

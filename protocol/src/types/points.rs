@@ -194,7 +194,7 @@ pub struct GivePoints {
     pub user: UserId,
     /// How many, at least 1.
     pub amount: u64,
-    /// A few words, at most 512 bytes.
+    /// A few words to the other player, at most 512 bytes. The word filter is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

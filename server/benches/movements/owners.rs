@@ -21,7 +21,7 @@ use pitturu_server::connections::session_notifier::SessionNotifier;
 use pitturu_server::io_threads::{IoThreads, RunningIoThreads};
 use pitturu_server::owners::answering::{Answered, Call, Command};
 use pitturu_server::owners::signals::Routes;
-use pitturu_server::players::command::{AccountAsk, Ask, PointsAsk, PointsWish};
+use pitturu_server::players::command::{AccountAsk, Ask, PointsAsk, PointsGift, PointsWish};
 use pitturu_server::players::store::PlayerStore;
 use pitturu_server::players::{DirectRooms, Environment, PlayerOwners, start};
 use pitturu_store::clock::now_ms;
@@ -210,7 +210,12 @@ impl Hand for Caller {
                     note: None,
                 };
                 let key = lasting(wish.key, &request);
-                (player, key, PointsWish::Give(other, amount), None)
+                let gift = PointsGift {
+                    to: other,
+                    amount,
+                    is_note_allowed: true,
+                };
+                (player, key, PointsWish::Give(gift), None)
             }
         };
         let ask = PointsAsk {

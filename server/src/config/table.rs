@@ -251,7 +251,7 @@ settings! {
         retention_age: Option<Duration> = "",
         /// Messages that a room keeps, unless the room says otherwise. Not set: all.
         retention_messages: Option<u64> = "",
-        /// File with words that messages may not contain, one per line. Not set: no filter.
+        /// File with words that messages and the notes of gifts may not contain, one per line. Not set: no filter.
         word_filter: Option<PathBuf> = "",
         /// Shards that rooms are spread over, and as many for players. 0: two per core.
         shards: usize = "0" in "0" to "4096",

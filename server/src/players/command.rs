@@ -58,14 +58,25 @@ pub enum PointsWish {
     Flow(points::Flow, u64),
     /// Give back what was spent by this movement, so many or what is left.
     Refund(u64, Box<points::Entry>, Option<u64>),
-    /// Give so many to another player.
-    Give(Other, u64),
+    /// Give some to another player.
+    Give(PointsGift),
     /// Set so many aside until this time.
     SetAside(u64, u64),
     /// Spend what was set aside by this movement, so many or all.
     Post(u64, Option<u64>),
     /// Free what was set aside by this movement.
     Void(u64),
+}
+
+/// What a player wants to give to another.
+#[derive(Clone, Debug)]
+pub struct PointsGift {
+    /// To whom.
+    pub to: Other,
+    /// How many points.
+    pub amount: u64,
+    /// Whether the word filter allows the note.
+    pub is_note_allowed: bool,
 }
 
 /// What is asked of a player's items.

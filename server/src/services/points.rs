@@ -2,6 +2,8 @@
 
 pub mod audit;
 
+use std::sync::Arc;
+
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::points::{
@@ -12,10 +14,11 @@ use pitturu_protocol::types::points::{
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::points::books::ACCOUNTS;
 use pitturu_rules::points::{Books, Entry, EntryRow, Flow};
+use pitturu_rules::rooms::TextFilter;
 use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
 
 use crate::connections::caller::Caller;
-use crate::players::command::{Ask, PointsAsk, PointsWish};
+use crate::players::command::{Ask, PointsAsk, PointsGift, PointsWish};
 use crate::services::players_access::PlayersAccess;
 
 /// Most movements that one page looks through.
@@ -30,12 +33,13 @@ const DAY_PLAYERS_MAX: usize = 500;
 /// The calls of [`pitturu_protocol::types::points`].
 pub struct PointsService {
     players: PlayersAccess,
+    filter: Option<Arc<dyn TextFilter>>,
 }
 
 impl PointsService {
-    /// Points of these players.
-    pub const fn new(players: PlayersAccess) -> Self {
-        Self { players }
+    /// Points of these players. The notes of their gifts pass the filter.
+    pub const fn new(players: PlayersAccess, filter: Option<Arc<dyn TextFilter>>) -> Self {
+        Self { players, filter }
     }
 
     /// [`GetWallet`].
@@ -128,10 +132,22 @@ impl PointsService {
     pub async fn give(&self, caller: &Caller, request: GivePoints) -> Result<Movement, Fault> {
         let (user, other) = (caller.user()?, request.user);
         let exists = self.players.store.account(other).await?.is_some();
-        // The entity looks at it behind the key: a repetition gets the first result, whoever blocks whom by now.
-        let other = self.players.store.other(user, other, exists).await?;
-        let wish = PointsWish::Give(other, request.amount);
+        // The entity looks at all of it behind the key: a repetition gets the first result, whoever blocks whom and whatever words are
+        // listed by now.
+        let to = self.players.store.other(user, other, exists).await?;
+        let wish = PointsWish::Give(PointsGift {
+            to,
+            amount: request.amount,
+            is_note_allowed: self.allows(request.note.as_deref()),
+        });
         self.own(caller, wish, None, request.note).await
+    }
+
+    fn allows(&self, note: Option<&str>) -> bool {
+        match (&self.filter, note) {
+            (Some(filter), Some(note)) => filter.allows(None, note),
+            _ => true,
+        }
     }
 
     /// [`GrantPoints`].

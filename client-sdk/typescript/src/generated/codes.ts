@@ -130,8 +130,8 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   message_not_found: { number: 70, retry: 'never', advice: "There is no message with that sequence: not sent yet, or removed by retention." },
   /** The message was deleted. */
   message_deleted: { number: 71, retry: 'never', advice: "The message was deleted." },
-  /** The room's word filter does not allow this text. */
-  text_refused: { number: 72, retry: 'never', advice: "The room's word filter does not allow this text." },
+  /** The word filter does not allow this text. */
+  text_refused: { number: 72, retry: 'never', advice: "The word filter does not allow this text." },
   /** The other player is not in the room. */
   not_in_room: { number: 73, retry: 'never', advice: "The other player is not in the room." },
   /** The wallet has fewer points that can be spent. */

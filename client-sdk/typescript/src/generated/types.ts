@@ -395,7 +395,7 @@ export interface GivePoints {
   user: UserId;
   /** How many, at least 1. From 1 to 9007199254740991. */
   amount: number;
-  /** A few words, at most 512 bytes. */
+  /** A few words to the other player, at most 512 bytes. The word filter is asked. */
   note?: string | undefined;
 }
 

@@ -297,7 +297,7 @@ impl Room {
 
     fn check_text(&self, text: &str) -> Result<(), Fault> {
         match &self.limits.filter {
-            Some(filter) if !filter.allows(self.row.room, text) => {
+            Some(filter) if !filter.allows(Some(self.row.room), text) => {
                 Err(Fault::of(Code::TextRefused))
             }
             _ => Ok(()),

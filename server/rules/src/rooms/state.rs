@@ -39,10 +39,10 @@ pub struct Actor {
     pub steady_ms: u64,
 }
 
-/// Decides whether a room may carry a text. Must answer at once.
+/// Decides what players may say to others. Must answer at once.
 pub trait TextFilter: Send + Sync + fmt::Debug {
-    /// Whether the text may be sent.
-    fn allows(&self, room: RoomId, text: &str) -> bool;
+    /// Whether the text may be said in this room, or, without one, to the player who gets a gift with it.
+    fn allows(&self, room: Option<RoomId>, text: &str) -> bool;
 }
 
 /// Bounds and defaults of all rooms, from the configuration.

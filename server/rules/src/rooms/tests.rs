@@ -179,7 +179,7 @@ fn what_is_said_for_the_moment_keeps_the_rules_of_messages() {
     #[derive(Debug)]
     struct Mild;
     impl TextFilter for Mild {
-        fn allows(&self, _: RoomId, text: &str) -> bool {
+        fn allows(&self, _: Option<RoomId>, text: &str) -> bool {
             !text.contains("darn")
         }
     }

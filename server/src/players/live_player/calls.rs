@@ -5,7 +5,7 @@ use pitturu_rules::friends;
 use pitturu_rules::points::wallet::About;
 use pitturu_rules::points::{PointsCommit, PointsEffects};
 
-use super::super::command::{Ask, PointsAsk, PointsWish};
+use super::super::command::{Ask, PointsAsk, PointsGift, PointsWish};
 use super::super::store::FriendRow;
 use super::{Effects, Moment, Player, encoded};
 
@@ -72,15 +72,8 @@ impl Player {
             by: ask.by,
             at: now,
         };
-        if let PointsWish::Give(other, _) = &ask.wish
-            && other.user != self.user
-        {
-            if !other.exists {
-                return Err(Fault::of(Code::NotFound));
-            }
-            if !other.reachable || !self.relations.may_reach(other.user) {
-                return Err(Fault::of(Code::Blocked));
-            }
+        if let PointsWish::Give(gift) = &ask.wish {
+            self.check_gift(gift)?;
         }
         let note = ask.note.as_deref();
         let about = About {
@@ -93,7 +86,9 @@ impl Player {
             PointsWish::Refund(of, spent, amount) => {
                 wallet.refund(commit, (*of, spent), *amount, note, effects)
             }
-            PointsWish::Give(to, amount) => wallet.give(commit, (to.user, *amount), note, effects),
+            PointsWish::Give(gift) => {
+                wallet.give(commit, (gift.to.user, gift.amount), note, effects)
+            }
             PointsWish::SetAside(amount, until) => {
                 wallet.set_aside(commit, (*amount, *until), about, effects)
             }
@@ -101,5 +96,21 @@ impl Player {
             PointsWish::Void(of) => wallet.void_pending(commit, *of, effects),
         };
         Ok(encoded(&moved?))
+    }
+    /// Refuses what the player may not give, or not with this note. What the wallet refuses comes after it.
+    fn check_gift(&self, gift: &PointsGift) -> Result<(), Fault> {
+        let other = &gift.to;
+        if other.user != self.user {
+            if !other.exists {
+                return Err(Fault::of(Code::NotFound));
+            }
+            if !other.reachable || !self.relations.may_reach(other.user) {
+                return Err(Fault::of(Code::Blocked));
+            }
+        }
+        match gift.is_note_allowed {
+            true => Ok(()),
+            false => Err(Fault::of(Code::TextRefused).of_field("note")),
+        }
     }
 }

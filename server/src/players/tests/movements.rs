@@ -15,7 +15,7 @@ use pitturu_store::entities::{Bounds, Entities as _, Span};
 use pitturu_store::memory::{Failure, Memory};
 
 use super::{PATIENCE, Players, key, until_quiet, user};
-use crate::players::command::{AccountAsk, Ask, PointsAsk, PointsWish};
+use crate::players::command::{AccountAsk, Ask, PointsAsk, PointsGift, PointsWish};
 use crate::players::entity;
 
 const GRANT: u16 = 1;
@@ -30,7 +30,11 @@ fn wish(number: u64) -> PointsWish {
     match number % 3 {
         0 => PointsWish::Flow(Flow::Grant, 10),
         1 => PointsWish::Flow(Flow::Spend, 2),
-        _ => PointsWish::Give(friend, 3),
+        _ => PointsWish::Give(PointsGift {
+            to: friend,
+            amount: 3,
+            is_note_allowed: true,
+        }),
     }
 }
 

@@ -17,6 +17,7 @@ use pitturu_protocol::types::presence::SetPresence;
 use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
 use pitturu_rules::game_data::Game;
 use pitturu_rules::rooms::ChatLimits;
+use pitturu_rules::word_list::WordList;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
 use pitturu_store::master_keys::MasterKeys;
@@ -63,6 +64,9 @@ impl ResetDelivery for Resets {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
+
+/// What players may not say to each other.
+pub(super) const LISTED_WORD: &str = "xyzzy";
 
 /// What the game has that is played here, unless a test says otherwise.
 const GAME: &str = "
@@ -126,7 +130,10 @@ impl World {
         let resets = Arc::new(Resets::default());
         let services = ServicesConfig {
             shards: 1,
-            chat: ChatLimits::default(),
+            chat: ChatLimits {
+                filter: Some(Arc::new(WordList::new([LISTED_WORD]))),
+                ..ChatLimits::default()
+            },
             rooms_per_player_max: rooms_max,
             accounts: AccountsConfig {
                 passwords: PasswordConfig {
