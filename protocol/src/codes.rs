@@ -116,6 +116,7 @@ codes! {
     80 NotEnoughPoints "not_enough_points" Never "The wallet has fewer points that can be spent.";
     81 MovementNotFound "movement_not_found" Never "The player's books have no such movement, or it is of another kind.";
     82 NotPending "not_pending" Never "Nothing is pending under this number: it was posted or voided, or its time is over.";
+    83 GiftsOff "gifts_off" Never "This game has no gifts of points: don't offer them.";
     84 BoardNotFound "board_not_found" Never "The game has no such leaderboard, or `field` is `season` and it has no such season.";
     85 BoardFull "board_full" Never "The leaderboard has as many players as it may, and this one is not among them.";
     96 ItemNotFound "item_not_found" Never "The game has no such item.";

@@ -5,6 +5,9 @@
 //! operator = "best"
 //! reset = { every = "week", day = "monday", at = "00:00", zone = "Asia/Seoul" }
 //!
+//! [points.gifts]
+//! least = 10
+//!
 //! [items.crown]
 //! most = 1
 //!
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boards::{BoardRules, Definitions};
 use crate::items::Catalogue;
+use crate::points::PointsData;
 use crate::rewards::{Days, RewardsData};
 
 /// Most bytes of a name in the file: of a board, an item or a reward.
@@ -36,6 +40,8 @@ pub const NAMED_MAX: usize = 1_000;
 pub struct GameData {
     /// Leaderboards.
     pub boards: BTreeMap<String, BoardRules>,
+    /// Points.
+    pub points: PointsData,
     /// Items.
     pub items: Catalogue,
     /// Rewards.
@@ -106,6 +112,10 @@ impl GameData {
                 let place = format!("boards.{name}.{}", error.field);
                 mistakes.push(GameDataError::new(place, error.mistake.to_string()));
             }
+        }
+        if let Some((field, mistake)) = self.points.gifts.mistake() {
+            let place = format!("points.gifts.{field}");
+            mistakes.push(GameDataError::new(place, mistake));
         }
         check_names("items", self.items.keys(), NAMED_MAX, &mut mistakes);
         for (name, item) in &self.items {
@@ -218,6 +228,20 @@ mod tests {
         let found = mistakes(text);
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("boards.daily.reset.at: "), "{found:?}");
+    }
+
+    #[test]
+    fn gifts_have_a_least_amount_that_can_be_given() {
+        for least in [0, INTEGER_MAX + 1] {
+            let found = mistakes(&format!("[points.gifts]\nleast = {least}"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with("points.gifts.least: "), "{found:?}");
+        }
+        assert_eq!(
+            mistakes("[points.gifts]\nenabled = false\nleast = 1"),
+            [""; 0]
+        );
+        assert!(toml::from_str::<GameData>("[points.gifts]\nmost = 1").is_err());
     }
 
     #[test]

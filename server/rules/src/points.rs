@@ -14,9 +14,11 @@
 //! - [`rows`]: what is stored, and what is told to another player's entity;
 //! - [`wallet`]: what is asked of a player's books; [`pending`]: what is set aside; [`gifts`]: what goes to others and comes from
 //!   them;
+//! - [`data`]: what the game's team writes about points;
 //! - [`refusal`]: why a call is refused.
 
 pub mod books;
+pub mod data;
 pub mod gifts;
 pub mod pending;
 pub mod refusal;
@@ -27,6 +29,7 @@ pub mod wallet;
 mod tests;
 
 pub use books::{Books, Counters};
+pub use data::{GiftRules, PointsData};
 pub use pitturu_protocol::types::points::{MovementState, PointsAccount, PointsReason};
 pub use refusal::PointsRefusal;
 pub use rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};

@@ -51,6 +51,7 @@ export type CodeName =
   | 'not_enough_points'
   | 'movement_not_found'
   | 'not_pending'
+  | 'gifts_off'
   | 'board_not_found'
   | 'board_full'
   | 'item_not_found'
@@ -140,6 +141,8 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   movement_not_found: { number: 81, retry: 'never', advice: "The player's books have no such movement, or it is of another kind." },
   /** Nothing is pending under this number: it was posted or voided, or its time is over. */
   not_pending: { number: 82, retry: 'never', advice: "Nothing is pending under this number: it was posted or voided, or its time is over." },
+  /** This game has no gifts of points: don't offer them. */
+  gifts_off: { number: 83, retry: 'never', advice: "This game has no gifts of points: don't offer them." },
   /** The game has no such leaderboard, or `field` is `season` and it has no such season. */
   board_not_found: { number: 84, retry: 'never', advice: "The game has no such leaderboard, or `field` is `season` and it has no such season." },
   /** The leaderboard has as many players as it may, and this one is not among them. */

@@ -42,6 +42,15 @@ pub enum PointsRefusal {
     /// Too many movements are pending.
     #[error("at most {max} movements of one player are pending", max = super::pending::PENDING_MAX)]
     TooManyPending,
+    /// The game has no gifts of points.
+    #[error("the game has no gifts of points")]
+    NoGifts,
+    /// A gift is more.
+    #[error("a gift is {least} points or more")]
+    SmallGift {
+        /// The least amount.
+        least: u64,
+    },
     /// The other player is the giver.
     #[error("another player")]
     Yourself,
@@ -51,9 +60,10 @@ impl From<PointsRefusal> for Fault {
     fn from(refusal: PointsRefusal) -> Self {
         let text = refusal.to_string();
         match refusal {
-            PointsRefusal::NoAmount | PointsRefusal::NotPart { .. } => {
-                Self::invalid("amount", text)
-            }
+            PointsRefusal::NoAmount
+            | PointsRefusal::NotPart { .. }
+            | PointsRefusal::SmallGift { .. } => Self::invalid("amount", text),
+            PointsRefusal::NoGifts => Self::of(Code::GiftsOff),
             PointsRefusal::NotEnough { .. } => Self::new(Code::NotEnoughPoints, text),
             PointsRefusal::TooMany | PointsRefusal::TooManyPending => {
                 Self::new(Code::LimitReached, text)

@@ -99,6 +99,7 @@ impl Player {
     }
     /// Refuses what the player may not give, or not with this note. What the wallet refuses comes after it.
     fn check_gift(&self, gift: &PointsGift) -> Result<(), Fault> {
+        self.game.data.points.gifts.check(gift.amount)?;
         let other = &gift.to;
         if other.user != self.user {
             if !other.exists {

@@ -1,4 +1,4 @@
-//! Gifts: what may be said with them.
+//! Gifts: what may be given, and said with it.
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -49,4 +49,37 @@ async fn a_note_with_a_listed_word_is_no_gift() {
         (95, Some("for you"))
     );
     assert_eq!(wallet(&mut friend).await.balance, 5);
+}
+
+const NO_GIFTS: &str = "
+[points.gifts]
+enabled = false
+";
+
+const LARGE_GIFTS: &str = "
+[points.gifts]
+least = 10
+";
+
+#[tokio::test]
+async fn a_game_says_what_may_be_given() {
+    let (mut scene, friend, user) = scene().await;
+    let given = scene.player.call_under(&give(user, 9, None), "nine").await;
+    assert!(given.is_ok(), "a game that says nothing has gifts");
+    drop((scene.admin, scene.player, friend));
+    let mut world = scene.world;
+    let small = "a gift is 10 points or more".to_owned();
+    let small = (Code::InvalidArgument, Some("amount".to_owned()), small);
+    let none = (Code::GiftsOff, None, Code::GiftsOff.advice().to_owned());
+    for (game, due, left) in [(LARGE_GIFTS, small, 81), (NO_GIFTS, none, 81)] {
+        world = world.restarted_with(game).await;
+        let (mut player, _) = world.guest("player", Options::default()).await;
+        let again = player.call_under(&give(user, 9, None), "nine").await;
+        assert_eq!(again, given, "what was given stays so");
+        let refused = player.call_under(&give(user, 9, None), "small").await;
+        assert_eq!(refusal(refused), due);
+        let large = player.call_under(&give(user, 10, None), game).await;
+        assert_eq!(large.is_ok(), game == LARGE_GIFTS);
+        assert_eq!(wallet(&mut player).await.balance, left);
+    }
 }
