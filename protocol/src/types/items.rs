@@ -131,10 +131,10 @@ pub struct ItemChange {
     /// The key of the call that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The admin or service who made it; absent if the player or a rule did.
+    /// The admin or service who made it, which admins and services are told and players are not; absent if the player did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<UserId>,
-    /// What is said of it: the caller's words, or the rule.
+    /// What is said of it: the words of the admin or service, which the player reads as well, or the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -356,13 +356,13 @@ pub struct Movement {
     /// What it is for: an item, an order, a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// What whoever made it says of it.
+    /// What whoever made it says of it. The player reads what admins and services say, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The key of the call that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The admin or service who made it; absent if the player or a rule did.
+    /// The admin or service who made it, which admins and services are told and players are not; absent if the player did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<UserId>,
     /// Who gave it, or gets it.

@@ -67,12 +67,16 @@ pub struct PlayerAudit {
     pub inbox: BTreeMap<u64, InboxEntry>,
     /// Entries up to this have been removed, and were said to be.
     pub inbox_gap: u64,
-    /// Every movement of points.
+    /// Every movement of points, as a service reads it.
     pub movements: Vec<Movement>,
+    /// The same as the player reads it.
+    pub own_movements: Vec<Movement>,
     /// What the wallet has.
     pub wallet: Option<Wallet>,
-    /// Every change of what is owned.
+    /// Every change of what is owned, as a service reads it.
     pub changes: Vec<ItemChange>,
+    /// The same as the player reads it.
+    pub own_changes: Vec<ItemChange>,
     /// What is owned.
     pub owned: Vec<OwnedItem>,
 }
@@ -127,6 +131,8 @@ struct Auditor<'a> {
 /// [`Unreadable`].
 pub async fn audit(world: &World, address: SocketAddr) -> Result<Audit, Unreadable> {
     let mut audit = Audit::default();
+    let service = &world.players[world.services[0]];
+    let service = Auditor::begin(service, address).await?;
     for player in &world.players {
         let auditor = Auditor::begin(player, address).await?;
         let mut seen = auditor.player().await?;
@@ -140,6 +146,8 @@ pub async fn audit(world: &World, address: SocketAddr) -> Result<Audit, Unreadab
         }
         auditor.inbox(&mut seen).await?;
         auditor.belongings(&mut seen).await?;
+        seen.movements = service.movements(Some(player.user)).await?;
+        seen.changes = service.changes(Some(player.user)).await?;
         if player.number == 0 {
             auditor.game(&mut audit).await?;
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher as _};
 
+use pitturu_protocol::codec;
 use pitturu_protocol::types::points::{Movement, MovementState, PointsAccount, PointsReason};
 
 const ACCOUNTS: usize = 10;
@@ -36,8 +37,10 @@ pub struct Line {
     pub balance: i64,
     /// What of that can be spent.
     pub available: i64,
-    /// Stands for the whole line as it is encoded.
+    /// Stands for the whole line as the staff reads it.
     pub digest: u64,
+    /// Stands for it as its player reads it.
+    pub digest_of_player: u64,
 }
 
 /// What an account has given and got.
@@ -76,6 +79,14 @@ pub fn digest(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// A line as its player reads it: who of the staff made it is not told.
+pub fn as_player_reads(movement: &Movement) -> Movement {
+    Movement {
+        by: None,
+        ..movement.clone()
+    }
+}
+
 /// The place of an account.
 pub const fn place(account: PointsAccount) -> usize {
     match account {
@@ -89,6 +100,16 @@ pub const fn place(account: PointsAccount) -> usize {
         PointsAccount::Refunds => 7,
         PointsAccount::Breakage => 8,
         PointsAccount::Transit => 9,
+    }
+}
+
+impl Line {
+    /// Stands for the line as the staff reads it, or its player.
+    pub const fn digest_for(&self, is_staff: bool) -> u64 {
+        match is_staff {
+            true => self.digest,
+            false => self.digest_of_player,
+        }
     }
 }
 
@@ -159,6 +180,7 @@ impl Books {
             balance,
             available,
             digest: digest(encoded),
+            digest_of_player: digest(&codec::encode(&as_player_reads(movement))),
         });
         self.day = self.day.max(movement.at / DAY_MS);
         Ok(self.day)

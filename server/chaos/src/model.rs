@@ -28,7 +28,7 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use self::actions::Action;
 use crate::audit::Audit;
 use crate::players::World;
-use crate::record::{Call, CallNo, Line, calls};
+use crate::record::{Call, CallNo, Line, PlayerNo, calls};
 
 /// Violations of one rule that are told of; the rest is counted.
 const TOLD_MAX: usize = 5;
@@ -60,6 +60,8 @@ struct Evidence<'a> {
     pub users: &'a [UserId],
     /// Which players see each frame.
     pub raw: &'a [bool],
+    /// Who calls as a service of the game.
+    pub services: &'a [PlayerNo],
     /// What the server's clock shows in the end.
     pub now: u64,
 }
@@ -142,6 +144,7 @@ pub fn check(lines: &[Line], world: &World, audit: &Audit) -> Vec<Violation> {
         audit,
         users: &users,
         raw: &raw,
+        services: &world.services,
         now: world.now(),
     };
     let mut found = Found::default();

@@ -110,6 +110,7 @@ impl ItemsService {
         request: ListItemChanges,
     ) -> Result<ItemChanges, Fault> {
         let user = self.players.whose(caller, request.user).await?;
+        let is_told_who = self.players.is_told_who(caller).await?;
         let limit = page_items(request.limit)?;
         let (head, _) = self.players.store.items_head(user).await?;
         let newest = ItemChangesFrom::Before(head.changes.saturating_add(1));
@@ -124,8 +125,12 @@ impl ItemsService {
             looked_through += changes.len() as u64;
             for (number, row) in changes {
                 let is_wanted = request.item.as_ref().is_none_or(|item| *item == row.item);
-                if is_wanted && !page.push(row.shown(number)) {
-                    return Ok(item_changes(page, Some(from)));
+                if is_wanted {
+                    let mut change = row.shown(number);
+                    change.by = change.by.filter(|_| is_told_who);
+                    if !page.push(change) {
+                        return Ok(item_changes(page, Some(from)));
+                    }
                 }
                 from = match from {
                     ItemChangesFrom::After(_) => ItemChangesFrom::After(number),

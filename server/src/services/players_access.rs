@@ -37,6 +37,22 @@ impl PlayersAccess {
         Ok(user)
     }
 
+    /// Whether the caller is told who of the staff did what: admins and services are, players are not, also about themselves.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_told_who(&self, caller: &Caller) -> Result<bool, Fault> {
+        // What the connection shows may be behind: whoever it lets pass is looked at.
+        if !caller.identity()?.role.gives() {
+            return Ok(false);
+        }
+        match self.staff.service(caller).await {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.code == Code::Forbidden => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Refuses a player that there is not.
     ///
     /// # Errors

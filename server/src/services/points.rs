@@ -85,6 +85,7 @@ impl PointsService {
         request: ListMovements,
     ) -> Result<Movements, Fault> {
         let user = self.players.whose(caller, request.user).await?;
+        let is_told_who = self.players.is_told_who(caller).await?;
         let limit = page_items(request.limit)?;
         let mut from = request.from.unwrap_or(MovementsFrom::Before(u64::MAX));
         let mut page = Page::new(limit);
@@ -105,8 +106,12 @@ impl PointsService {
             let is_last = lines.len() < PAGE_ROWS_MAX;
             looked_through += lines.len();
             for (number, line) in lines {
-                if is_wanted(&request, &line.entry) && !page.push(line.movement(number)) {
-                    return Ok(movements(page, Some(from)));
+                if is_wanted(&request, &line.entry) {
+                    let mut movement = line.movement(number);
+                    movement.by = movement.by.filter(|_| is_told_who);
+                    if !page.push(movement) {
+                        return Ok(movements(page, Some(from)));
+                    }
                 }
                 from = match from {
                     MovementsFrom::After(_) => MovementsFrom::After(number),

@@ -19,6 +19,7 @@ mod order;
 mod pages;
 mod points;
 mod presence;
+mod reasons;
 mod rights;
 mod roles;
 mod sign_in;

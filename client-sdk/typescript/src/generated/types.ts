@@ -580,9 +580,9 @@ export interface ItemChange {
   movement?: number | undefined;
   /** The key of the call that made it. */
   id?: string | undefined;
-  /** The admin or service who made it; absent if the player or a rule did. */
+  /** The admin or service who made it, which admins and services are told and players are not; absent if the player did. */
   by?: UserId | undefined;
-  /** What is said of it: the caller's words, or the rule. */
+  /** What is said of it: the words of the admin or service, which the player reads as well, or the rule. */
   note?: string | undefined;
 }
 
@@ -1029,11 +1029,11 @@ export interface Movement {
   reason: PointsReason;
   /** What it is for: an item, an order, a rule. */
   reference?: string | undefined;
-  /** What whoever made it says of it. */
+  /** What whoever made it says of it. The player reads what admins and services say, too. */
   note?: string | undefined;
   /** The key of the call that made it. */
   id?: string | undefined;
-  /** The admin or service who made it; absent if the player or a rule did. */
+  /** The admin or service who made it, which admins and services are told and players are not; absent if the player did. */
   by?: UserId | undefined;
   /** Who gave it, or gets it. */
   other?: UserId | undefined;

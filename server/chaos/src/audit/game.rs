@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Login;
 use pitturu_protocol::types::boards::{BoardSeason, ListSeasons, ListTopScores, ScoreEntry};
-use pitturu_protocol::types::items::{ItemChangesFrom, ListInventory, ListItemChanges, ListItems};
+use pitturu_protocol::types::items::{
+    ItemChange, ItemChangesFrom, ListInventory, ListItemChanges, ListItems,
+};
 use pitturu_protocol::types::points::{
-    AccountDay, GetWallet, ListMovements, ListPointsDays, MovementsFrom,
+    AccountDay, GetWallet, ListMovements, ListPointsDays, Movement, MovementsFrom,
 };
 use tokio::time::{Instant, sleep};
 
@@ -32,33 +35,55 @@ pub struct SeasonAudit {
 impl Auditor<'_> {
     /// What a player has, and how it came to be.
     pub(super) async fn belongings(&self, seen: &mut PlayerAudit) -> Result<(), Unreadable> {
+        seen.own_movements = self.movements(None).await?;
+        let wallet = GetWallet::default();
+        seen.wallet = Some(self.call(&wallet, Follows::Nothing).await?);
+        seen.own_changes = self.changes(None).await?;
+        let owned = ListInventory::default();
+        seen.owned = self.call(&owned, Follows::Nothing).await?.items;
+        Ok(())
+    }
+
+    /// Every movement of a player's points, or of the caller's own.
+    pub(super) async fn movements(
+        &self,
+        user: Option<UserId>,
+    ) -> Result<Vec<Movement>, Unreadable> {
+        let mut movements = Vec::new();
         let mut from = Some(MovementsFrom::After(0));
         while from.is_some() {
             let request = ListMovements {
+                user,
                 from,
                 limit: Some(PAGE),
                 ..ListMovements::default()
             };
             let page = self.call(&request, Follows::Nothing).await?;
-            seen.movements.extend(page.movements);
+            movements.extend(page.movements);
             from = page.next;
         }
-        let wallet = GetWallet::default();
-        seen.wallet = Some(self.call(&wallet, Follows::Nothing).await?);
+        Ok(movements)
+    }
+
+    /// Every change of what a player owns, or the caller.
+    pub(super) async fn changes(
+        &self,
+        user: Option<UserId>,
+    ) -> Result<Vec<ItemChange>, Unreadable> {
+        let mut changes = Vec::new();
         let mut from = Some(ItemChangesFrom::After(0));
         while from.is_some() {
             let request = ListItemChanges {
+                user,
                 from,
                 limit: Some(PAGE),
                 ..ListItemChanges::default()
             };
             let page = self.call(&request, Follows::Nothing).await?;
-            seen.changes.extend(page.changes);
+            changes.extend(page.changes);
             from = page.next;
         }
-        let owned = ListInventory::default();
-        seen.owned = self.call(&owned, Follows::Nothing).await?.items;
-        Ok(())
+        Ok(changes)
     }
 
     /// The leaderboards, and what is left of items.

@@ -8,6 +8,7 @@ use pitturu_protocol::types::points::{Movement, Wallet};
 
 use super::points::movements;
 use super::{Evidence, Found};
+use crate::books::as_player_reads;
 use crate::record::{Ask, CallNo, Heard, Outcome, PlayerNo, Reply, What};
 
 const RULE: &str = "told is decided";
@@ -33,6 +34,11 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
         begun: HashMap::new(),
         heard: vec![(0, 0); count],
     };
+    for player in 0..count {
+        if let Err(wrong) = own(evidence, player) {
+            found.add(evidence, RULE, (None, Some(evidence.users[player])), wrong);
+        }
+    }
     for (place, line) in evidence.lines.iter().enumerate() {
         let player = line.player;
         let seen = match &line.what {
@@ -52,6 +58,45 @@ pub(super) fn check(evidence: &Evidence<'_>, found: &mut Found) {
         if let Err(wrong) = seen {
             let about = (None, Some(evidence.users[player]));
             found.add_until(evidence, RULE, about, place, wrong);
+        }
+    }
+}
+
+/// A line as its player reads it: who of the staff made it is told to the staff alone.
+fn movement_read(evidence: &Evidence<'_>, player: PlayerNo, line: &Movement) -> Movement {
+    match evidence.services.contains(&player) {
+        true => line.clone(),
+        false => as_player_reads(line),
+    }
+}
+
+/// A change as its player is told of it.
+fn change_told(change: &ItemChange) -> ItemChange {
+    ItemChange {
+        by: None,
+        ..change.clone()
+    }
+}
+
+/// What a player reads in the end is what a service reads, but who of the staff did it.
+fn own(evidence: &Evidence<'_>, player: PlayerNo) -> Result<(), String> {
+    let audit = &evidence.audit.players[player];
+    let movements = audit.movements.iter();
+    let movements = movements.map(|line| movement_read(evidence, player, line));
+    if !movements.eq(audit.own_movements.iter().cloned()) {
+        let (own, all) = (&audit.own_movements, &audit.movements);
+        return Err(format!("a player reads {own:?}, and a service {all:?}"));
+    }
+    let is_service = evidence.services.contains(&player);
+    let changes = audit.changes.iter().map(|change| match is_service {
+        true => change.clone(),
+        false => change_told(change),
+    });
+    match changes.eq(audit.own_changes.iter().cloned()) {
+        true => Ok(()),
+        false => {
+            let (own, all) = (&audit.own_changes, &audit.changes);
+            Err(format!("a player reads {own:?}, and a service {all:?}"))
         }
     }
 }
@@ -112,8 +157,9 @@ impl Glimpses<'_, '_> {
         begun: u64,
     ) -> Result<(), String> {
         for (number, movement) in (after + 1..).zip(page) {
-            if self.line(player, number) != Some(movement) {
-                let line = self.line(player, number);
+            let line = self.line(player, number);
+            let line = line.map(|line| movement_read(self.evidence, player, line));
+            if line.as_ref() != Some(movement) {
                 return Err(format!("{movement:?} was read, where {line:?} is"));
             }
         }
@@ -143,7 +189,7 @@ impl Glimpses<'_, '_> {
         }
         let changes = &self.evidence.audit.players[player].changes;
         let there = changes.iter().find(|it| it.number == change.number);
-        match there == Some(change) {
+        match there.map(change_told).as_ref() == Some(change) {
             true => Ok(()),
             false => Err(format!("{change:?} was told, where {there:?} is")),
         }
