@@ -225,7 +225,7 @@ pub struct GrantItem {
     pub item: String,
     /// How many, 1 to 1,000,000.
     pub count: u64,
-    /// Why, at most 512 bytes.
+    /// Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty.
     pub note: String,
 }
 
@@ -240,7 +240,7 @@ pub struct TakeItem {
     pub item: String,
     /// How many, 1 to 1,000,000. Of an item that lasts for a time: how many of those times.
     pub count: u64,
-    /// Why, at most 512 bytes.
+    /// Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty.
     pub note: String,
 }
 

@@ -210,7 +210,7 @@ pub struct GrantPoints {
     /// What for, at most 128 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Why, at most 512 bytes.
+    /// Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty.
     pub note: String,
 }
 
@@ -225,7 +225,7 @@ pub struct DeductPoints {
     /// What for, at most 128 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Why, at most 512 bytes.
+    /// Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty.
     pub note: String,
 }
 
@@ -240,7 +240,7 @@ pub struct RefundPoints {
     /// How many of them; all that are left when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<u64>,
-    /// Why, at most 512 bytes.
+    /// Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty.
     pub note: String,
 }
 

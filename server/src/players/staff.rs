@@ -137,14 +137,14 @@ impl StaffOwner {
 
     async fn who(&self, caller: &Caller, may: fn(Role) -> bool) -> Result<Shown, Fault> {
         let identity = caller.identity()?;
-        let by = Shown {
+        let shown = Shown {
             user: identity.user,
             role: identity.role,
         };
-        if may(self.role_of(by, caller.now).await?) {
-            Ok(by)
-        } else {
-            Err(Fault::of(Code::Forbidden))
+        let role = self.role_of(shown, caller.now).await?;
+        match may(role) {
+            true => Ok(Shown { role, ..shown }),
+            false => Err(Fault::of(Code::Forbidden)),
         }
     }
 }

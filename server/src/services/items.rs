@@ -221,19 +221,19 @@ impl ItemsService {
 
     /// [`GrantItem`].
     pub async fn grant(&self, caller: &Caller, request: GrantItem) -> Result<ItemChange, Fault> {
-        self.players.staff.service(caller).await?;
+        let by = self.players.giver(caller, &request.note).await?;
         let GrantItem { item, count, .. } = request;
         let wish = ItemsWish::Give { item, count };
-        let said = (Some(caller.user()?), Some(request.note));
+        let said = (Some(by), Some(request.note));
         self.change(caller, request.user, wish, said).await
     }
 
     /// [`TakeItem`].
     pub async fn take(&self, caller: &Caller, request: TakeItem) -> Result<ItemChange, Fault> {
-        self.players.staff.service(caller).await?;
+        let by = self.players.giver(caller, &request.note).await?;
         let TakeItem { item, count, .. } = request;
         let wish = ItemsWish::Take { item, count };
-        let said = (Some(caller.user()?), Some(request.note));
+        let said = (Some(by), Some(request.note));
         self.change(caller, request.user, wish, said).await
     }
 

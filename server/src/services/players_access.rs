@@ -3,6 +3,7 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::accounts::Role;
 use serde::de::DeserializeOwned;
 
 use crate::connections::caller::Caller;
@@ -51,6 +52,20 @@ impl PlayersAccess {
             Err(fault) if fault.code == Code::Forbidden => Ok(false),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// An admin or a service that gives something to a player or takes it, with this note. An admin is a person, and says why. A service
+    /// is a program, and its key may say it.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`]; [`Code::InvalidArgument`] for an admin without a note; those of the store.
+    pub async fn giver(&self, caller: &Caller, note: &str) -> Result<UserId, Fault> {
+        let by = self.staff.service(caller).await?;
+        if by.role == Role::Admin && note.is_empty() {
+            let why = "an admin says why, in words that the player may read";
+            return Err(Fault::invalid("note", why));
+        }
+        Ok(by.user)
     }
 
     /// Refuses a player that there is not.

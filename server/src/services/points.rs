@@ -157,23 +157,25 @@ impl PointsService {
 
     /// [`GrantPoints`].
     pub async fn grant(&self, caller: &Caller, request: GrantPoints) -> Result<Movement, Fault> {
+        self.players.giver(caller, &request.note).await?;
         let wish = PointsWish::Flow(Flow::Grant, request.amount);
         let note = Some(request.note);
-        self.manage(caller, request.user, wish, request.reference, note)
+        self.managed(caller, request.user, wish, request.reference, note)
             .await
     }
 
     /// [`DeductPoints`].
     pub async fn deduct(&self, caller: &Caller, request: DeductPoints) -> Result<Movement, Fault> {
+        self.players.giver(caller, &request.note).await?;
         let wish = PointsWish::Flow(Flow::Deduction, request.amount);
         let note = Some(request.note);
-        self.manage(caller, request.user, wish, request.reference, note)
+        self.managed(caller, request.user, wish, request.reference, note)
             .await
     }
 
     /// [`RefundPoints`].
     pub async fn refund(&self, caller: &Caller, request: RefundPoints) -> Result<Movement, Fault> {
-        self.players.staff.service(caller).await?;
+        self.players.giver(caller, &request.note).await?;
         self.players.check_exists(request.user).await?;
         let found = self
             .players

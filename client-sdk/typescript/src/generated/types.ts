@@ -212,7 +212,7 @@ export interface DeductPoints {
   amount: number;
   /** What for, at most 128 bytes. */
   reference?: string | undefined;
-  /** Why, at most 512 bytes. */
+  /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
 }
 
@@ -424,7 +424,7 @@ export interface GrantItem {
   item: string;
   /** How many, 1 to 1,000,000. From 1 to 1000000. */
   count: number;
-  /** Why, at most 512 bytes. */
+  /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
 }
 
@@ -436,7 +436,7 @@ export interface GrantPoints {
   amount: number;
   /** What for, at most 128 bytes. */
   reference?: string | undefined;
-  /** Why, at most 512 bytes. */
+  /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
 }
 
@@ -1436,7 +1436,7 @@ export interface RefundPoints {
   movement: number;
   /** How many of them; all that are left when absent. From 1 to 9007199254740991. */
   amount?: number | undefined;
-  /** Why, at most 512 bytes. */
+  /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
 }
 
@@ -1928,7 +1928,7 @@ export interface TakeItem {
   item: string;
   /** How many, 1 to 1,000,000. Of an item that lasts for a time: how many of those times. From 1 to 1000000. */
   count: number;
-  /** Why, at most 512 bytes. */
+  /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
 }
 

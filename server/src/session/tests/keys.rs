@@ -233,7 +233,7 @@ pub(super) fn raws(
                 board: "best".to_owned(),
                 season,
                 user: member,
-                note: String::new(),
+                note: "for the test".to_owned(),
             };
             two!(remove(None), remove(Some(0)))
         }
@@ -243,7 +243,7 @@ pub(super) fn raws(
 
 /// Movements of points of `user`, who has a hundred, has spent ten by the second one, and set aside five by the third and by the fourth.
 fn points(name: &str, user: UserId) -> (Raw, Option<Raw>) {
-    let (reference, note) = (None, String::new());
+    let (reference, note) = (None, "for the test".to_owned());
     let each = |raw: &dyn Fn(u64) -> Raw| (raw(1), Some(raw(2)));
     match name {
         "SpendPoints" => each(&|amount| {
@@ -313,7 +313,7 @@ fn points(name: &str, user: UserId) -> (Raw, Option<Raw>) {
 
 /// Changes of what `user` owns, who has twenty potions.
 fn items(name: &str, user: UserId) -> (Raw, Option<Raw>) {
-    let (item, note) = ("potion".to_owned(), String::new());
+    let (item, note) = ("potion".to_owned(), "for the test".to_owned());
     let each = |raw: &dyn Fn(u64) -> Raw| (raw(1), Some(raw(2)));
     match name {
         "BuyItem" => each(&|count| {
@@ -361,14 +361,14 @@ pub(super) async fn earn(admin: &mut Client, player: &mut Client, user: UserId) 
         user,
         amount: 100,
         reference: None,
-        note: String::new(),
+        note: "for the test".to_owned(),
     };
     admin.call_raw(&Raw::of(&grant), "earned").await.unwrap();
     let potions = GrantItem {
         user,
         item: "potion".to_owned(),
         count: 20,
-        note: String::new(),
+        note: "for the test".to_owned(),
     };
     admin.call_raw(&Raw::of(&potions), "given").await.unwrap();
     let spend = SpendPoints {

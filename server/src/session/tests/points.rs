@@ -262,7 +262,7 @@ async fn what_is_refused_changes_nothing() {
         user,
         amount: 11,
         reference: None,
-        note: String::new(),
+        note: "for the test".to_owned(),
     };
     assert_eq!(code(scene.manage(&take).await), Some(Code::NotEnoughPoints));
     for movement in [0, 1, 99] {
@@ -270,7 +270,7 @@ async fn what_is_refused_changes_nothing() {
             user,
             movement,
             amount: None,
-            note: String::new(),
+            note: "for the test".to_owned(),
         };
         assert_eq!(
             code(scene.manage(&refund).await),

@@ -1,10 +1,12 @@
 //! What admins and services do with points and items: who did it is shown to the staff alone, why to the player as well.
 
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{Role, SetRole};
 use pitturu_protocol::types::items::{GrantItem, InventoryChanged, ListItemChanges, TakeItem};
 use pitturu_protocol::types::points::{
-    DeductPoints, GrantPoints, ListMovements, RefundPoints, SpendPoints,
+    DeductPoints, GetWallet, GrantPoints, ListMovements, RefundPoints, SpendPoints,
 };
 
 use super::world::{Client, World};
@@ -161,4 +163,45 @@ async fn players_read_why_and_not_who() {
         let shown = scene.service.call(&movements(None)).await.unwrap();
         assert_eq!(shown.movements[0].by, by);
     }
+}
+
+async fn is_refused<M: Method>(client: &mut Client, request: &M, key: &str)
+where
+    M::Reply: std::fmt::Debug,
+{
+    let fault: Fault = client.call_under(request, key).await.expect_err(M::NAME);
+    let found = (fault.code, fault.field.as_deref());
+    assert_eq!(found, (Code::InvalidArgument, Some("note")), "{}", M::NAME);
+}
+
+#[tokio::test]
+async fn an_admin_says_why() {
+    let mut scene = Scene::new().await;
+    all_done(&mut scene).await;
+    // The second has nothing to see.
+    for note in ["", " \u{200b}\n"] {
+        let (grant, deduct, refund) = (scene.grant(note), scene.deduct(note), scene.refund(note));
+        let (give, take) = (scene.give(note), scene.take(note));
+        let admin = &mut scene.admin;
+        is_refused(admin, &grant, "none").await;
+        is_refused(admin, &deduct, "none").await;
+        is_refused(admin, &refund, "none").await;
+        is_refused(admin, &give, "none").await;
+        is_refused(admin, &take, "none").await;
+    }
+    let own = GetWallet::default();
+    assert_eq!(scene.player.call(&own).await.unwrap().head, 4);
+    // A program's key says what it was.
+    let grant = scene.grant("");
+    let granted = scene.service.call_under(&grant, "match 7").await.unwrap();
+    assert_eq!((granted.number, granted.note), (5, None));
+    assert_eq!(granted.id.as_deref(), Some("match 7"));
+    let take = scene.take("");
+    let taken = scene.service.call_under(&take, "match 8").await.unwrap();
+    assert_eq!((taken.number, taken.note), (3, None));
+    // It is the role of this moment that counts.
+    let user = scene.service_id;
+    let role = Role::Admin;
+    scene.admin.call(&SetRole { user, role }).await.unwrap();
+    is_refused(&mut scene.service, &grant, "match 9").await;
 }

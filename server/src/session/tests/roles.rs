@@ -75,19 +75,19 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             user: deputy,
             amount: 1,
             reference: None,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, "DeductPoints") => vec![Raw::of(&DeductPoints {
             user: root,
             amount: 1,
             reference: None,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, "RefundPoints") => vec![Raw::of(&RefundPoints {
             user: deputy,
             movement: 1,
             amount: None,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, "ExpirePoints") => vec![Raw::of(&ExpirePoints {
             user: root,
@@ -114,13 +114,13 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             user: deputy,
             item: "hat".to_owned(),
             count: 1,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, "TakeItem") => vec![Raw::of(&TakeItem {
             user: root,
             item: "hat".to_owned(),
             count: 1,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, "RecordPlay") => vec![Raw::of(&RecordPlay {
             user: deputy,
@@ -141,7 +141,7 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             board: "none".to_owned(),
             season: None,
             user: root,
-            note: String::new(),
+            note: "for the test".to_owned(),
         })],
         (_, name) => panic!("add {name} here: who decides that its caller may?"),
     }
