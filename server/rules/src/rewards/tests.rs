@@ -270,3 +270,38 @@ fn rules_that_cannot_be_followed_are_refused_with_their_place() {
     let mistakes = Game::of(data).expect_err("there is no such zone");
     assert_eq!(mistakes[0].place, "rewards.zone");
 }
+
+/// What docs/items.md says of a zone that is changed while players play.
+#[test]
+fn another_zone_may_count_a_day_ahead_or_behind() {
+    let in_seoul = STREAKS.replace("America/New_York", "Asia/Seoul");
+    let player = |text: &str, played: u64| {
+        let mut player = Player::of(text);
+        assert_eq!(
+            player.play(played, PlayOutcome::Lost),
+            named(&[("first", 1)])
+        );
+        player
+    };
+    let moved_to = |player: &mut Player, text: &str| player.game = Player::of(text).game;
+    // 08:00 in New York, 21:00 in Seoul, on one date, which New York counts as one day more.
+    let instant = NOON - 4 * HOUR_MS;
+    let mut behind = player(STREAKS, instant);
+    moved_to(&mut behind, &in_seoul);
+    for hours in [1, 4] {
+        assert_eq!(
+            behind.play(instant + hours * HOUR_MS, PlayOutcome::Lost),
+            []
+        );
+    }
+    let next = behind.play(instant + DAY_MS + 4 * HOUR_MS, PlayOutcome::Lost);
+    assert_eq!((next, behind.row.streak), (named(&[("first", 1)]), 2));
+    let mut ahead = player(&in_seoul, instant);
+    moved_to(&mut ahead, STREAKS);
+    let again = ahead.play(instant + HOUR_MS, PlayOutcome::Lost);
+    assert_eq!((again, ahead.row.streak), (named(&[("first", 1)]), 2));
+    let mut ended = player(&in_seoul, instant - DAY_MS);
+    moved_to(&mut ended, STREAKS);
+    ended.play(instant, PlayOutcome::Lost);
+    assert_eq!(ended.row.streak, 1);
+}
