@@ -52,6 +52,14 @@ pub enum StartError {
     /// The store can't be opened. The text names the folder and what to do.
     #[error("{0}")]
     Store(String),
+    /// What a key of the configuration names can't be followed, such as the file of the game.
+    #[error("{key}: {reason}")]
+    Misconfigured {
+        /// The key.
+        key: &'static str,
+        /// Why not; of a file, where.
+        reason: String,
+    },
     /// A part of the server can't start.
     #[error("can't start {part}: {reason}")]
     Part {
@@ -78,7 +86,7 @@ impl StartError {
     /// The exit code of the process.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Tls(_) => 2,
+            Self::Tls(_) | Self::Misconfigured { .. } => 2,
             Self::Store(_) => 3,
             Self::Listen { .. } => 4,
             Self::Part { .. } => 1,

@@ -209,7 +209,10 @@ fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, Sta
                 bearer,
             };
             let (reset_delivery, posting) =
-                HookDelivery::new(hook).map_err(|error| part("accounts.reset_hook", &error))?;
+                HookDelivery::new(hook).map_err(|error| StartError::Misconfigured {
+                    key: "accounts.reset_hook",
+                    reason: error.to_string(),
+                })?;
             tokio::spawn(posting);
             Ok(Some(Arc::new(reset_delivery)))
         }
@@ -236,8 +239,8 @@ fn chat_limits(config: &Config) -> Result<ChatLimits, StartError> {
 }
 
 fn read_words(path: &Path) -> Result<WordList, StartError> {
-    let text = std::fs::read_to_string(path).map_err(|error| StartError::Part {
-        part: "chat.word_filter",
+    let text = std::fs::read_to_string(path).map_err(|error| StartError::Misconfigured {
+        key: "chat.word_filter",
         reason: format!("{}: {error}", path.display()),
     })?;
     Ok(WordList::new(text.lines()))
@@ -247,8 +250,8 @@ fn game(config: &Config) -> Result<Game, StartError> {
     let Some(path) = &config.game.file else {
         return Ok(Game::default());
     };
-    let wrong = |reason: String| StartError::Part {
-        part: "game.file",
+    let wrong = |reason: String| StartError::Misconfigured {
+        key: "game.file",
         reason: format!("{}: {reason}", path.display()),
     };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

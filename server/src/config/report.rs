@@ -36,7 +36,9 @@ pub fn markdown() -> String {
          Values come from, each over the one before it: the defaults below, a TOML file (`--config PATH`, else \
          `./pitturu.toml` if there is one), the environment (`PITTURU_SECTION__KEY`, as in `PITTURU_LISTEN__WS`), flags \
          (`--set section.key=value`, `--listen`, `--data`). `--dev` selects the defaults of development mode. A key or \
-         value that is not allowed stops the start. `pitturu config` prints what is in effect and where each value comes \
+         value that is not allowed, or a file named here that can't be followed, stops the start with exit code 2; a \
+         store or master keys that can't be opened with 3, an address that can't be listened at with 4, anything else \
+         with 1. `pitturu config` prints what is in effect and where each value comes \
          from.\n",
     );
     for (section, about) in SECTIONS {

@@ -101,6 +101,31 @@ fn a_store_that_is_in_use_ends_with_code_3_and_its_folder() {
     assert!(text.contains(&data), "{text}");
 }
 
+#[test]
+fn a_file_that_cannot_be_followed_ends_with_code_2_and_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let game = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("game.file={}", path.display())
+    };
+    let gifts = game("gifts.toml", "[points.gifts]\nleast = 0");
+    let unknown = game("unknown.toml", "[bards.weekly]\noperator = 'best'");
+    for (setting, named) in [
+        (gifts.as_str(), "points.gifts.least"),
+        (&unknown, "bards"),
+        ("game.file=no-such-game.toml", "game.file"),
+        ("chat.word_filter=no-such-list.txt", "chat.word_filter"),
+    ] {
+        let arguments = ["--dev", "--data", &data, "--set", setting];
+        let output = run(&arguments, &[]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{setting}: {text}");
+        assert!(text.contains(named), "{setting}: {text}");
+    }
+}
+
 /// A folder that was named wrong has no books that could be wrong.
 #[test]
 fn a_ledger_that_is_not_there_is_not_found_right() {
