@@ -63,6 +63,8 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Movement", "id", Bound::Bytes(KEY_BYTES_MAX)),
     ("Movements", "movements", Bound::Page),
     ("PointsDays", "accounts", Bound::Items(POINTS_ACCOUNTS)),
+    ("PointsTotals", "days", Bound::Page),
+    ("DayTotals", "accounts", Bound::Items(POINTS_ACCOUNTS)),
     ("", "board", Bound::Bytes(GAME_NAME_BYTES_MAX)),
     ("", "item", Bound::Bytes(GAME_NAME_BYTES_MAX)),
     ("", "game", Bound::Bytes(GAME_NAME_BYTES_MAX)),

@@ -339,6 +339,8 @@ macro_rules! for_each_method {
             136 items::TakeItem => items::ItemChange, Service, Caller, Write, Writes, key = Lasting;
             137 rewards::RecordPlay => rewards::PlayRecorded, Service, Caller, Write, Writes, key = Lasting;
             138 rewards::GetRewards => rewards::Rewards, Player, Caller, Read, Reads;
+
+            139 points::ListPointsTotals => points::PointsTotals, Admin, Caller, Read, Reads;
         }
     };
 }

@@ -173,6 +173,7 @@ ranges! {
     friends::ListFriends { limit: 1..=PAGE_ITEMS_MAX }
 
     points::ListMovements { since: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX, limit: 1..=PAGE_ITEMS_MAX }
+    points::ListPointsTotals { limit: 1..=PAGE_ITEMS_MAX }
     points::SpendPoints { amount: 1..=INTEGER_MAX }
     points::GivePoints { amount: 1..=INTEGER_MAX }
     points::GrantPoints { amount: 1..=INTEGER_MAX }

@@ -6,7 +6,8 @@
 //! - [`command`]: what is asked of a player's entity;
 //! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;
 //! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role;
-//! - [`stock`]: what is left of an item for all players, a kind of its own.
+//! - [`stock`]: what is left of an item for all players, a kind of its own;
+//! - [`totals`]: the entity that keeps what all players had at the end of each day.
 
 pub mod command;
 pub mod live_player;
@@ -15,6 +16,7 @@ pub mod player;
 pub mod staff;
 pub mod stock;
 pub mod store;
+pub mod totals;
 
 use std::sync::Arc;
 

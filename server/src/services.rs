@@ -32,6 +32,7 @@ use self::boards::{BoardService, closing};
 use self::friends::FriendService;
 use self::items::ItemsService;
 use self::players_access::PlayersAccess;
+use self::points::totals::DailyTotals;
 use self::points::{PointsService, audit};
 use self::presence::PresenceService;
 use self::profile::ProfileService;
@@ -47,6 +48,7 @@ use crate::owners::signals::{Routes, wake_senders};
 use crate::players::staff::{self, StaffOwner};
 use crate::players::stock::{self, StockOwners};
 use crate::players::store::PlayerStore;
+use crate::players::totals::{self, TotalsOwner};
 use crate::players::{self, PlayerOwners};
 use crate::random::random_bytes;
 
@@ -60,6 +62,8 @@ pub struct Services {
     pub friends: Arc<FriendService>,
     /// Points.
     pub points: PointsService,
+    /// What all players had at the end of days.
+    pub totals: DailyTotals,
     /// Items.
     pub items: ItemsService,
     /// Rewards.
@@ -151,7 +155,7 @@ impl Services {
             following: owners.following,
             keys_kept_ms: config.keys_kept_ms,
         });
-        tokio::spawn(audit::run(player_store.clone()));
+        let totals = watch_points(&player_store, owners.totals);
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         let directory = RoomDirectory::new(
             rooms_and_players(&room_store, &rooms, &access),
@@ -166,6 +170,7 @@ impl Services {
             profile,
             friends,
             points: PointsService::new(access.clone(), filter),
+            totals,
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
@@ -216,6 +221,14 @@ fn start_boards(parts: boards::Parts) -> Arc<BoardService> {
     boards
 }
 
+/// Looks now and then whether the points of all players add up, and keeps what they had at the end of each day.
+fn watch_points(players: &PlayerStore, owner: TotalsOwner) -> DailyTotals {
+    tokio::spawn(audit::run(players.clone()));
+    let totals = DailyTotals::new(players.clone(), owner);
+    tokio::spawn(totals.clone().run());
+    totals
+}
+
 /// The services of what players show, and of how they stand to each other.
 fn friends_and_profiles(
     players: &PlayersAccess,
@@ -239,6 +252,7 @@ struct Owned {
     players: PlayerOwners,
     staff: StaffOwner,
     stocks: StockOwners,
+    totals: TotalsOwner,
     boards: BoardOwners,
     following: Arc<Following>,
     registry: Arc<Registry>,
@@ -276,6 +290,7 @@ impl Owned {
         let players = players::start(io_threads, shards, &environment);
         let staff = staff::start(io_threads, &environment);
         let stocks = stock::start(io_threads, shards, &environment);
+        let totals = totals::start(io_threads, &environment);
         let following = Arc::new(Following::default());
         let environment = crate::boards::Environment {
             boards: BoardStore::new(Arc::clone(entities)),
@@ -286,12 +301,13 @@ impl Owned {
         let boards = crate::boards::start(io_threads, shards, &environment);
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
         let (announce_staff, announce_stocks) = (staff.announcer(), stocks.announcer());
-        let announce_boards = boards.announcer();
+        let (announce_totals, announce_boards) = (totals.announcer(), boards.announcer());
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
             announce_staff();
             announce_stocks();
+            announce_totals();
             announce_boards();
         }));
         assert!(is_first, "a store has one server");
@@ -301,6 +317,7 @@ impl Owned {
             players,
             staff,
             stocks,
+            totals,
             boards,
             following,
             registry,

@@ -323,7 +323,58 @@ pub struct PointsDays {
     pub next: Option<UserId>,
 }
 
-/// What one account gave and got on a day, of some players.
+/// Asks what all players had at the end of days, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ListPointsTotals {
+    /// Days before this one only, in days since 1970-01-01 UTC; from the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u32>,
+    /// Days per page: 1 to 200, by default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Reply to [`ListPointsTotals`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PointsTotals {
+    /// Days, newest first. The day of now is not there yet.
+    pub days: Vec<DayTotals>,
+    /// The last day of the page, if older ones follow: the next page's `before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+}
+
+/// What the books of all players had at the end of a day: each number counts from the beginning, so that a day's own is the
+/// difference from the day before. A number beyond 2^53 − 1 is shown as 2^53 − 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DayTotals {
+    /// The day, in days since 1970-01-01 UTC.
+    pub day: u32,
+    /// Players who had moved points by its end.
+    pub wallets: u64,
+    /// What `issuance`, `rewards` and the accounts of purchases gave.
+    pub issued: u64,
+    /// What `spend` got.
+    pub spent: u64,
+    /// What all wallets had, in points: what was set aside is in it, gifts under way are not. Below 0 only after purchases were refunded.
+    pub outstanding: i64,
+    /// What of that was set aside and neither posted nor voided.
+    pub pending: u64,
+    /// Gifts under way at the end of the day: they had left one wallet and not come to the other.
+    pub under_way: i64,
+    /// What each account gave and got. Accounts that nothing moved in are left out.
+    pub accounts: Vec<AccountDay>,
+    /// Wallets that could not be read, and are not in these numbers. More than 0 is a fault of the store.
+    pub unread: u64,
+    /// Wallets whose newest movement was dated later than the day on which they were added up: a clock was ahead. What moved in them
+    /// since then is not in these numbers.
+    pub ahead: u64,
+}
+
+/// What one account gave and got: on a day, of some players; or until its end, of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountDay {

@@ -154,6 +154,7 @@ texts! {
     points::PostPoints {}
     points::VoidPoints {}
     points::ListPointsDays {}
+    points::ListPointsTotals {}
     boards::ListBoards { after: Issued }
     boards::ListTopScores { board: Issued }
     boards::ListScoresAround { board: Issued }

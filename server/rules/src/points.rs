@@ -15,6 +15,7 @@
 //! - [`wallet`]: what is asked of a player's books; [`pending`]: what is set aside; [`gifts`]: what goes to others and comes from
 //!   them;
 //! - [`data`]: what the game's team writes about points;
+//! - [`totals`]: what the books of all players had at the end of a day;
 //! - [`refusal`]: why a call is refused.
 
 pub mod books;
@@ -23,6 +24,7 @@ pub mod gifts;
 pub mod pending;
 pub mod refusal;
 pub mod rows;
+pub mod totals;
 pub mod wallet;
 
 #[cfg(test)]
@@ -33,4 +35,5 @@ pub use data::{GiftRules, PointsData};
 pub use pitturu_protocol::types::points::{MovementState, PointsAccount, PointsReason};
 pub use refusal::PointsRefusal;
 pub use rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};
+pub use totals::{RecordedDays, Totals};
 pub use wallet::{Flow, PointsCommit, PointsEffects, Wallet};

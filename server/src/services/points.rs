@@ -1,6 +1,7 @@
-//! Points: wallets, movements, and what moved on a day.
+//! Points: wallets, movements, what moved on a day, and what all had at its end.
 
 pub mod audit;
+pub mod totals;
 
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::points::{
     AccountDay, DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements,
-    ListPointsDays, Movement, Movements, MovementsFrom, PointsAccount, PointsDays, PostPoints,
-    RefundPoints, SetPointsAside, SpendPoints, VoidPoints, Wallet,
+    ListPointsDays, ListPointsTotals, Movement, Movements, MovementsFrom, PointsAccount,
+    PointsDays, PointsTotals, PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
+    Wallet,
 };
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::points::books::ACCOUNTS;
@@ -266,6 +268,23 @@ impl PointsService {
             accounts: accounts.collect(),
             next,
         })
+    }
+
+    /// [`ListPointsTotals`].
+    pub async fn list_totals(
+        &self,
+        caller: &Caller,
+        request: ListPointsTotals,
+    ) -> Result<PointsTotals, Fault> {
+        self.players.staff.admin(caller).await?;
+        let limit = page_items(request.limit)?;
+        // One more shows whether others follow.
+        let store = &self.players.store;
+        let found = store.points_totals(request.before, limit + 1).await?;
+        let shown = found.iter().map(|(day, totals)| totals.shown(*day));
+        let (days, more) = Page::of(limit, shown).into_parts();
+        let next = days.last().map(|last| last.day).filter(|_| more);
+        Ok(PointsTotals { days, next })
     }
 
     /// Has a player's entity move points, as a service or an admin asks.

@@ -26,7 +26,7 @@ use pitturu_protocol::types::items::{
 };
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
-    Movements, PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
+    ListPointsTotals, Movements, PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
 };
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
@@ -119,6 +119,7 @@ served_by!(points:
     post PostPoints,
     void VoidPoints,
     list_days ListPointsDays,
+    list_totals ListPointsTotals,
 );
 
 served_by!(boards:

@@ -186,6 +186,8 @@ export interface Methods {
   RecordPlay: { request: types.RecordPlay; reply: types.PlayRecorded };
   /** What the rules have for the caller today, or, for services and admins, for another player. */
   GetRewards: { request: types.GetRewards; reply: types.Rewards };
+  /** Asks what all players had at the end of days, newest first. */
+  ListPointsTotals: { request: types.ListPointsTotals; reply: types.PointsTotals };
 }
 
 /** Body of each event. */
@@ -401,6 +403,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   TakeItem: { number: 136, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'ItemChange' },
   RecordPlay: { number: 137, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'PlayRecorded' },
   GetRewards: { number: 138, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Rewards' },
+  ListPointsTotals: { number: 139, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsTotals' },
 };
 
 /** What is known of an event without its type. */

@@ -22,7 +22,7 @@ export interface Account {
   created_at: number;
 }
 
-/** What one account gave and got on a day, of some players. */
+/** What one account gave and got: on a day, of some players; or until its end, of all. */
 export interface AccountDay {
   /** The account. */
   account: PointsAccount;
@@ -202,6 +202,30 @@ export interface CreateRoom {
   slow_mode_ms?: number | undefined;
   /** As in `RoomInfo`; the server's default when absent. */
   retention?: Retention | undefined;
+}
+
+/** What the books of all players had at the end of a day: each number counts from the beginning, so that a day's own is the difference from the day before. A number beyond 2^53 − 1 is shown as 2^53 − 1. */
+export interface DayTotals {
+  /** The day, in days since 1970-01-01 UTC. */
+  day: number;
+  /** Players who had moved points by its end. */
+  wallets: number;
+  /** What `issuance`, `rewards` and the accounts of purchases gave. */
+  issued: number;
+  /** What `spend` got. */
+  spent: number;
+  /** What all wallets had, in points: what was set aside is in it, gifts under way are not. Below 0 only after purchases were refunded. */
+  outstanding: number;
+  /** What of that was set aside and neither posted nor voided. */
+  pending: number;
+  /** Gifts under way at the end of the day: they had left one wallet and not come to the other. */
+  under_way: number;
+  /** What each account gave and got. Accounts that nothing moved in are left out. */
+  accounts: AccountDay[];
+  /** Wallets that could not be read, and are not in these numbers. More than 0 is a fault of the store. */
+  unread: number;
+  /** Wallets whose newest movement was dated later than the day on which they were added up: a clock was ahead. What moved in them since then is not in these numbers. */
+  ahead: number;
 }
 
 /** Takes points that a player can spend. The key is the movement's id. */
@@ -800,6 +824,14 @@ export interface ListPointsDays {
   after?: UserId | undefined;
 }
 
+/** Asks what all players had at the end of days, newest first. */
+export interface ListPointsTotals {
+  /** Days before this one only, in days since 1970-01-01 UTC; from the newest when absent. */
+  before?: number | undefined;
+  /** Days per page: 1 to 200, by default 50. From 1 to 200. */
+  limit?: number | undefined;
+}
+
 /** Who reacted to a message. */
 export interface ListReactions {
   /** The room. */
@@ -1253,6 +1285,14 @@ export type PointsReason =
   | 'gift'
   /** A gift that the other player could not take. */
   | 'gift_returned';
+
+/** Reply to `ListPointsTotals`. */
+export interface PointsTotals {
+  /** Days, newest first. The day of now is not there yet. */
+  days: DayTotals[];
+  /** The last day of the page, if older ones follow: the next page's `before`. */
+  next?: number | undefined;
+}
 
 /** Has points spent that were set aside, all or a part; the rest is free again. The key is the movement's id. */
 export interface PostPoints {

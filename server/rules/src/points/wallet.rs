@@ -12,7 +12,7 @@ use super::refusal::PointsRefusal;
 use super::rows::{DayRow, Entry, EntryRow, PendingRow, PointsSignal, RefundedRow};
 
 /// A day in milliseconds.
-pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The commit that a movement goes into.
 #[derive(Clone, Copy, Debug, Default)]

@@ -224,6 +224,34 @@ impl PlayerStore {
         Ok(head.map(|glance| glance.head.incarnation))
     }
 
+    /// The last day on which a player moved points, and the books with which it began.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn last_points_day(&self, user: UserId) -> Result<Option<(u64, Books)>, StoreError> {
+        let wanted = vec![(entity(user), key(DAY, 0))];
+        let row = self
+            .entities
+            .rows_of(wanted)
+            .await?
+            .into_iter()
+            .flatten()
+            .next();
+        let row: Option<LastDayRow> = row.map(|row| decode("day", &row)).transpose()?;
+        Ok(row.map(|row| (row.day, row.opening)))
+    }
+
+    /// A player's books of one day; none if nothing moved.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn points_day(&self, day: u64, user: UserId) -> Result<Option<DayRow>, StoreError> {
+        let range = RowRange::prefix(day_key(day, user));
+        let rows = self.entities.list(DAYS, range, Bounds::rows(1)).await?;
+        let row = rows.first().map(|(_, row)| decode("day", row));
+        row.transpose()
+    }
+
     /// Players who moved points on a day, in the order of their ids, with their books of it.
     ///
     /// # Errors

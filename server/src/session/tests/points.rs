@@ -1,6 +1,7 @@
 //! Points through a session: what is granted, spent, given and set aside, under keys that are good for ever.
 
 mod gifts;
+mod totals;
 
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
