@@ -154,7 +154,6 @@ texts! {
     points::PostPoints {}
     points::VoidPoints {}
     points::ListPointsDays {}
-    points::ListPointsTotals {}
     boards::ListBoards { after: Issued }
     boards::ListTopScores { board: Issued }
     boards::ListScoresAround { board: Issued }
@@ -175,4 +174,5 @@ texts! {
     items::TakeItem { item: Issued, note: Note }
     rewards::RecordPlay { game: Issued }
     rewards::GetRewards {}
+    points::ListPointsTotals {}
 }
