@@ -66,7 +66,7 @@ impl ResetDelivery for Resets {
 }
 
 /// What players may not say to each other.
-pub(super) const LISTED_WORD: &str = "xyzzy";
+pub(super) const LISTED_WORD: &str = "borogove";
 
 /// What the game has that is played here, unless a test says otherwise.
 const GAME: &str = "
