@@ -170,7 +170,7 @@ impl Days {
             user: self.players[player].user,
             amount,
             reference: None,
-            note: String::new(),
+            note: "it was a mistake".to_owned(),
         };
         if self.points().deduct(&caller, request).await.is_ok() {
             self.model.taken_back += amount;
@@ -196,7 +196,7 @@ impl Days {
             user: self.players[player].user,
             movement,
             amount: None,
-            note: String::new(),
+            note: "it was broken".to_owned(),
         };
         let refunded = self.points().refund(&caller, request).await;
         refunded.expect("it was spent");
