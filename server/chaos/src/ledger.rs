@@ -4,7 +4,7 @@
 //! - [`cli`], [`run`]: the command, and what it does;
 //! - `people`: who signs up; `clients`: who is connected; `draw`: what they send; `calls`: what is asked;
 //! - `world`, `state`: what all clients share, and what became of each call; `breaker`: the process, and its ends;
-//! - `model`: every player's books, carried out again by [`crate::books`]; `reader`, `queries`, `refusals`: what is compared with them;
+//! - `model`: every player's books, carried out again by `books`; `reader`, `queries`, `refusals`: what is compared with them;
 //! - `report`: what is said about it.
 //!
 //! The model knows the protocol and nothing of the server's rules.

@@ -51,7 +51,7 @@ pub enum Span {
 /// Bounds of one read. At least one row is returned, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Most rows. Above [`PAGE_ROWS_MAX`] it counts as that, except in [`Entities::load`].
+    /// Most rows. Above [`PAGE_ROWS_MAX`] it counts as that, except in [`Entities::load`](super::Entities::load).
     pub rows: usize,
     /// About the most bytes.
     pub bytes: usize,
