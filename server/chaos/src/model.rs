@@ -22,6 +22,7 @@ mod streams;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use pitturu_protocol::ids::{RoomId, UserId};
 
@@ -83,6 +84,22 @@ impl Found {
         message: String,
     ) {
         self.add_until(evidence, rule, about, evidence.lines.len(), message);
+    }
+
+    /// Notes that what there is of an action is not what it was answered.
+    pub fn add_outcome(
+        &mut self,
+        evidence: &Evidence<'_>,
+        rule: &'static str,
+        user: UserId,
+        action: &Action,
+        there: impl Debug,
+    ) {
+        let message = format!(
+            "{:?} under {} is {:?} with {:?}, and there is {there:?}",
+            action.ask, action.key, action.outcome, action.reply
+        );
+        self.add_until(evidence, rule, (None, Some(user)), action.ends, message);
     }
 
     /// As [`Self::add`], of something that showed at this line of the record, or was answered there.

@@ -382,8 +382,6 @@ impl SessionNotifier for Registry {
     }
 
     fn inventory_changed(&self, user: UserId, change: ItemChange) {
-        // It goes to the player, who is not told who of the staff it was.
-        let change = ItemChange { by: None, ..change };
         self.show_latest(user, &InventoryChanged { change });
     }
 }

@@ -190,7 +190,11 @@ impl Decisions for Player {
                 .entries
                 .last()
                 .map(|(head, line)| line.wallet(*head)),
-            item: newest.map(|(number, row)| row.shown(number)),
+            // The player is not told who of the staff it was.
+            item: newest.map(|(number, row)| ItemChange {
+                by: None,
+                ..row.shown(number)
+            }),
         }
     }
 

@@ -131,15 +131,20 @@ fn origins(evidence: &Evidence<'_>, found: &mut Found, player: PlayerNo) {
         // Each is taken out, so that none has two changes.
         let action = asked.remove(&(by, id));
         let is_right = action.is_some_and(|action| {
-            let caller = evidence.users[action.player];
-            let by_another = (caller != user).then_some(caller);
-            !action.is_refused() && change.by == by_another && is_asked_by(&action.ask, change)
+            let by = giver(evidence, action);
+            !action.is_refused() && change.by == by && is_asked_by(&action.ask, change)
         });
         if !is_right {
             let message = format!("{change:?} was asked for by {action:?}");
             wrong(evidence, found, player, message);
         }
     }
+}
+
+/// Who of the staff has given what was asked for.
+fn giver(evidence: &Evidence<'_>, action: &Action) -> Option<UserId> {
+    let caller = evidence.users[action.player];
+    matches!(action.ask, Ask::GiveItem { .. }).then_some(caller)
 }
 
 fn is_asked_by(ask: &Ask, change: &ItemChange) -> bool {
@@ -200,8 +205,7 @@ fn once(evidence: &Evidence<'_>, found: &mut Found, action: &Action) {
     let Some(player) = evidence.number(user) else {
         return;
     };
-    let caller = evidence.users[action.player];
-    let by = (caller != user).then_some(caller);
+    let by = giver(evidence, action);
     let there = changes(evidence, player)
         .iter()
         .find(|change| change.id.as_deref() == Some(&action.key) && change.by == by);
@@ -213,11 +217,7 @@ fn once(evidence: &Evidence<'_>, found: &mut Found, action: &Action) {
         (Certainty::Unknown, _) => true,
     };
     if !is_right {
-        let message = format!(
-            "{:?} under {} is {:?} with {:?}, and there is {there:?}",
-            action.ask, action.key, action.outcome, action.reply
-        );
-        found.add_until(evidence, RULE, (None, Some(user)), action.ends, message);
+        found.add_outcome(evidence, RULE, user, action, there);
     }
 }
 

@@ -239,11 +239,7 @@ fn once(evidence: &Evidence<'_>, found: &mut Found, action: &Action) {
         (Certainty::Unknown, _) => true,
     };
     if !is_right {
-        let message = format!(
-            "{:?} under {} is {:?} with {:?}, and there is {there:?}",
-            action.ask, action.key, action.outcome, action.reply
-        );
-        found.add_until(evidence, RULE, (None, Some(user)), action.ends, message);
+        found.add_outcome(evidence, RULE, user, action, there);
     }
 }
 

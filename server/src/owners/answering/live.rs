@@ -197,8 +197,7 @@ impl<D: Decisions> Answering<D> {
             // An attempt that comes late finds what the first one has found, though meanwhile it could act.
             self.remembers_until = Steady::now().after_ms(REMEMBER_MS);
         }
-        let pending = Pending::stored_nothing(answer, D::News::default());
-        self.pending.push(pending, true);
+        self.pending.push(Pending::stored_nothing(answer), true);
         self.settle(context);
     }
 

@@ -48,12 +48,14 @@ pub(super) struct Pending<N> {
 
 impl<N> Pending<N> {
     /// What needs no commit.
-    pub(super) fn stored_nothing(answer: Answer, news: N) -> Self {
-        let signals = 0..0;
+    pub(super) fn stored_nothing(answer: Answer) -> Self
+    where
+        N: Default,
+    {
         let decided = smallvec![Decided {
             answer,
-            news,
-            signals
+            news: N::default(),
+            signals: 0..0,
         }];
         Self {
             version: 0,

@@ -72,10 +72,15 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::with_game(GAME).await;
+        Self::of(GAME, 4).await
+    }
+
+    /// So many players of this game.
+    async fn of(game: &'static str, count: usize) -> Self {
+        let world = World::with_game(game).await;
         let (admin, _) = world.registered("root").await;
         let (mut players, mut users) = (Vec::new(), Vec::new());
-        for number in 0..4 {
+        for number in 0..count {
             let name = format!("player {number}");
             let (player, signed_in) = world.guest(&name, Options::default()).await;
             players.push(player);
@@ -327,17 +332,7 @@ async fn a_key_brings_the_first_result_also_where_nothing_changed() {
         .map_err(|it| it.code);
     assert_eq!(reused, Err(Code::KeyReused));
     scene.world = scene.world.restarted().await;
-    (scene.admin, _) = {
-        let mut admin = scene.world.greeted(Options::default()).await;
-        let login = pitturu_protocol::types::accounts::Login {
-            username: "root".to_owned(),
-            password: "a good password".to_owned(),
-            device: None,
-            known: None,
-        };
-        admin.call(&login).await.unwrap();
-        (admin, ())
-    };
+    scene.admin = scene.world.signed_in("root").await;
     assert_eq!(scene.admin.call_raw(&add, "b").await.unwrap(), first);
     let (player, _) = scene.world.guest("player 0", Options::default()).await;
     scene.players[0] = player;

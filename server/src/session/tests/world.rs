@@ -11,7 +11,7 @@ use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{CallId, ClientFrame, Cursor, ServerFrame, Stream, call};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::{LoginGuest, Register, SignedIn};
+use pitturu_protocol::types::accounts::{Login, LoginGuest, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, RoomKind, SendMessage};
 use pitturu_protocol::types::presence::SetPresence;
 use pitturu_protocol::types::system::{Goaway, Hello, StreamPosition, Welcome};
@@ -228,6 +228,19 @@ impl World {
         };
         let signed_in = client.call(&register).await.expect("the name is free");
         (client, signed_in)
+    }
+
+    /// Connects and signs in as who is [`registered`](Self::registered) under this name.
+    pub(super) async fn signed_in(&self, name: &str) -> Client {
+        let mut client = self.greeted(Options::default()).await;
+        let login = Login {
+            username: name.to_owned(),
+            password: "a good password".to_owned(),
+            device: None,
+            known: None,
+        };
+        client.call(&login).await.expect("the account is there");
+        client
     }
 
     /// Lets no write get to the disk as long as the result lives.

@@ -8,16 +8,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::types::accounts::Login;
 use pitturu_protocol::types::boards::{ListTopScores, ScoreSubmitted};
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::points::GetWallet;
 use pitturu_rules::boards::{Definitions, SeasonOf};
 use pitturu_store::clock::{now_ms, shift_here};
 
-use super::super::world::{Came, Client, Raw, World};
-use super::submit;
-use crate::connections::link::memory::Options;
+use super::super::world::{Came, Client, Raw};
+use super::seasons::{DAY, HOUR, YEAR_2100};
+use super::{Scene, submit};
 use crate::services::boards::closing;
 
 /// What a place gives is told from what any other gives: the digits of a wallet are counts of places.
@@ -63,13 +62,10 @@ const STEP: Duration = Duration::from_millis(120);
 /// As long as seasons that are over are closed meanwhile.
 const UNTIL_CLOSED: Duration = Duration::from_millis(1_300);
 
-const HOUR: u64 = 60 * 60 * 1_000;
-const DAY: u64 = 24 * HOUR;
-
 /// Noon in UTC on the days of 2100 on which New York puts its clocks forward and back: March 14 and November 7.
 const CLOCK_CHANGES: [u64; 2] = [
-    4_102_444_800_000 + 72 * DAY + 12 * HOUR,
-    4_102_444_800_000 + 310 * DAY + 12 * HOUR,
+    YEAR_2100 + 72 * DAY + 12 * HOUR,
+    YEAR_2100 + 310 * DAY + 12 * HOUR,
 ];
 
 /// Where the clock goes around each reset, in milliseconds from it, and for how long.
@@ -190,45 +186,7 @@ async fn submit_on(client: &mut Client, scores: &RefCell<Scores>, is_over: &Cell
     }
 }
 
-struct Scene {
-    world: World,
-    service: Client,
-    players: Vec<Client>,
-    users: Vec<UserId>,
-}
-
 impl Scene {
-    async fn new() -> Self {
-        let world = World::with_game(GAME).await;
-        let (service, _) = world.registered("root").await;
-        let (mut players, mut users) = (Vec::new(), Vec::new());
-        for number in 0..PLAYERS {
-            let name = format!("player {number}");
-            let (player, signed_in) = world.guest(&name, Options::default()).await;
-            players.push(player);
-            users.push(signed_in.identity.user);
-        }
-        Self {
-            world,
-            service,
-            players,
-            users,
-        }
-    }
-
-    /// Another connection of the service.
-    async fn connection(&self) -> Client {
-        let mut client = self.world.greeted(Options::default()).await;
-        let login = Login {
-            username: "root".to_owned(),
-            password: "a good password".to_owned(),
-            device: None,
-            known: None,
-        };
-        client.call(&login).await.expect("it is the password");
-        client
-    }
-
     /// The scores of a season from the best on.
     async fn scores(&mut self, board: &str, season: u64) -> Vec<(UserId, i64)> {
         let request = ListTopScores {
@@ -237,7 +195,7 @@ impl Scene {
             offset: None,
             limit: Some(200),
         };
-        match self.service.call(&request).await {
+        match self.admin.call(&request).await {
             Ok(scores) => scores
                 .entries
                 .iter()
@@ -296,7 +254,7 @@ fn reward(board: &str, rank: u32) -> i64 {
 async fn submit_over(scene: &Scene, ends: [u64; 2]) -> Scores {
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
-        clients.push(scene.connection().await);
+        clients.push(scene.world.signed_in("root").await);
     }
     let scores = RefCell::new(Scores {
         users: scene.users.clone(),
@@ -366,7 +324,7 @@ async fn under_load_each_score_is_in_one_season_and_each_place_is_rewarded_once(
         let over = BOARDS.map(|board| season(board, noon));
         let ends = [end_of(&over[0]), end_of(&over[1])];
         set_clock(ends[0] - HOUR);
-        let mut scene = Scene::new().await;
+        let mut scene = Scene::of(GAME, PLAYERS).await;
         let scores = submit_over(&scene, ends).await;
         let repeats = scores.all.iter().filter(|score| score.answers > 1).count();
         assert!(repeats > 100, "{repeats} of {} repeated", scores.all.len());

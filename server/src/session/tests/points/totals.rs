@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pitturu_protocol::ids::ConnectionId;
-use pitturu_protocol::types::accounts::{Identity, Login};
+use pitturu_protocol::types::accounts::Identity;
 use pitturu_protocol::types::points::{DayTotals, ListPointsTotals, PointsTotals};
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedRequest;
@@ -104,14 +104,7 @@ impl Days {
     /// Stops the server and starts it again.
     async fn restarted(self) -> Self {
         let world = self.world.restarted().await;
-        let mut admin = world.greeted(Options::default()).await;
-        let login = Login {
-            username: "root".to_owned(),
-            password: "a good password".to_owned(),
-            device: None,
-            known: None,
-        };
-        admin.call(&login).await.expect("root is registered");
+        let admin = world.signed_in("root").await;
         Self {
             world,
             admin,
