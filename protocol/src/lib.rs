@@ -7,6 +7,7 @@
 //!
 //! Reading order:
 //! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];
+//! - [`framing`]: where messages begin and end on a stream of bytes, for transports without messages of their own;
 //! - [`ids`], [`limits`], [`bounds`], [`ranges`], [`codes`]: names, limits, the lengths and integers in bodies, and the two code tables;
 //! - [`methods`] and [`events`]: the tables from which everything else is derived;
 //! - [`types`]: the bodies of calls, replies and events;
@@ -20,6 +21,7 @@ pub mod codec;
 pub mod codes;
 pub mod events;
 pub mod frame;
+pub mod framing;
 pub mod ids;
 pub mod limits;
 pub mod methods;
@@ -33,3 +35,6 @@ pub const VERSION: u16 = 1;
 
 /// WebSocket subprotocol that both sides must agree on.
 pub const SUBPROTOCOL: &str = "pitturu.v1";
+
+/// Application protocol (ALPN) that both sides of a QUIC connection must agree on.
+pub const ALPN: &[u8] = b"pitturu/1";
