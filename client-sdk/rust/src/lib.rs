@@ -47,7 +47,8 @@
 //!
 //! The README has the client's life as a table of states, and what each call does in each.
 //!
-//! `wss://` addresses are checked against the public authorities and [`ClientOptions::trust_pem`]. The SDK needs a tokio runtime with time and I/O.
+//! Servers at `wss://` and `quic://` addresses are checked against the public authorities and [`ClientOptions::trust_pem`], or
+//! [`ClientOptions::trust_certificate_hash`]. QUIC comes with the feature `quic`, which is on unless default features are turned off. The SDK needs a tokio runtime with time and I/O.
 
 mod call;
 mod client;

@@ -20,6 +20,7 @@ pub struct ClientOptions {
     pub(crate) back_off: BackOff,
     pub(crate) call_timeout: Duration,
     pub(crate) roots_pem: Vec<Vec<u8>>,
+    pub(crate) certificate_hashes: Vec<[u8; 32]>,
 }
 
 impl std::fmt::Debug for ClientOptions {
@@ -34,7 +35,8 @@ impl std::fmt::Debug for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Options with defaults for everything but the address, such as `ws://localhost:7350` or `wss://play.example.com`.
+    /// Options with defaults for everything but the address, such as `ws://localhost:7350`, `wss://play.example.com` or
+    /// `quic://play.example.com:7443`, which needs the crate's feature `quic`.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -46,6 +48,7 @@ impl ClientOptions {
             back_off: BackOff::default(),
             call_timeout: CALL_TIMEOUT,
             roots_pem: Vec::new(),
+            certificate_hashes: Vec::new(),
         }
     }
 
@@ -88,13 +91,21 @@ impl ClientOptions {
         self.roots_pem.push(pem.into());
         self
     }
+
+    /// Trusts the certificate with this SHA-256, and none that is not named so: no authority, name or time is looked at. For a server
+    /// in development mode, which tells the hash of the certificate that it has made up for QUIC.
+    #[must_use]
+    pub fn trust_certificate_hash(mut self, hash: [u8; 32]) -> Self {
+        self.certificate_hashes.push(hash);
+        self
+    }
 }
 
 /// Options that no client can be made with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOptions {
-    /// Not the address of a WebSocket.
-    #[error("the url {0:?} does not begin with ws:// or wss:// and name a host")]
+    /// Not the address of a server.
+    #[error("the url {0:?} does not begin with ws://, wss:// or quic:// and name a host")]
     Url(String),
     /// Not a certificate in PEM form.
     #[error("a trusted certificate is not in PEM form: {0}")]

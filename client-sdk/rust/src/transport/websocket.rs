@@ -4,64 +4,43 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use http::{HeaderValue, Uri};
 use pitturu_protocol::SUBPROTOCOL;
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
-use crate::options::{ClientOptions, InvalidOptions};
+use super::{CLOSE_WITHIN, Incoming, Server, UNSENT_BYTES_MAX};
 
 /// Bytes that the socket reads at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Bytes that wait to be written before reading stops, so that a server that does not read can not make us hoard answers
-/// to it.
-const UNSENT_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
-
-/// How long the other side may take to answer a close.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-
 /// Makes connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connector {
+    server: Server,
     uri: Uri,
-    host: String,
-    port: u16,
     tls: Arc<ClientConfig>,
 }
 
 impl Connector {
-    pub(crate) fn new(options: &ClientOptions) -> Result<Self, InvalidOptions> {
-        let invalid = || InvalidOptions::Url(options.url.clone());
-        let uri: Uri = options.url.parse().map_err(|_| invalid())?;
-        let default_port = match uri.scheme_str() {
-            Some("ws") => 80,
-            Some("wss") => 443,
-            _ => return Err(invalid()),
-        };
-        let host = uri.host().ok_or_else(invalid)?.to_owned();
-        Ok(Self {
-            port: uri.port_u16().unwrap_or(default_port),
-            host: host.trim_matches(['[', ']']).to_owned(),
+    pub(crate) fn new(server: Server, uri: Uri, tls: ClientConfig) -> Self {
+        Self {
+            server,
             uri,
-            tls: Arc::new(tls(&options.roots_pem)?),
-        })
+            tls: Arc::new(tls),
+        }
     }
 
     /// Opens a socket.
-    pub(crate) async fn connect(self) -> Result<Box<Socket>, String> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
+    pub(crate) async fn connect(self) -> Result<Socket, String> {
+        let stream = TcpStream::connect((self.server.host.as_str(), self.server.port))
             .await
             .map_err(|error| error.to_string())?;
         stream
@@ -85,48 +64,13 @@ impl Connector {
         let (socket, _) = Box::pin(connecting)
             .await
             .map_err(|error| error.to_string())?;
-        Ok(Box::new(Socket {
+        Ok(Socket {
             socket,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             unflushed: false,
-        }))
+        })
     }
-}
-
-fn tls(roots_pem: &[Vec<u8>]) -> Result<ClientConfig, InvalidOptions> {
-    let invalid = |error: &dyn std::fmt::Display| InvalidOptions::Certificate(error.to_string());
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    for pem in roots_pem {
-        let mut found = false;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| invalid(&error))?;
-            roots.add(certificate).map_err(|error| invalid(&error))?;
-            found = true;
-        }
-        if !found {
-            return Err(invalid(&"no certificate in it"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has the suites of the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// What a socket has to say.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    Message(Bytes),
-    /// It has closed, with the code of the other side's close frame if there was one.
-    Closed {
-        code: Option<u16>,
-        why: String,
-    },
 }
 
 /// An open socket.
