@@ -3,8 +3,8 @@
 
 use crate::ids::ID_CHARS;
 use crate::limits::{
-    ADDRESS_BYTES_MAX, BOARD_TOP, DATA_BYTES_MAX, DEVICE_BYTES_MAX, ECHO_BYTES_MAX,
-    EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
+    ADDRESS_BYTES_MAX, BOARD_TOP, CERTIFICATE_HASH_BYTES, DATA_BYTES_MAX, DEVICE_BYTES_MAX,
+    ECHO_BYTES_MAX, EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
     FAULT_TEXT_BYTES_MAX, GAME_NAME_BYTES_MAX, KEY_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_BYTES_MAX,
     NOTE_BYTES_MAX, PLACES_MAX, POINTS_ACCOUNTS, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX,
     REFERENCE_BYTES_MAX, RESUME_ROOMS_MAX, REWARD_RULES_MAX, ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX,
@@ -98,6 +98,11 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Fault", "message", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
     ("Fault", "field", Bound::Bytes(FAULT_TEXT_BYTES_MAX)),
     ("Fault", "rule", Bound::Bytes(RULE_BYTES_MAX)),
+    (
+        "QuicAddress",
+        "certificate_hash",
+        Bound::Bytes(CERTIFICATE_HASH_BYTES),
+    ),
     ("Profiles", "profiles", Bound::Page),
     ("Friends", "friends", Bound::Page),
     ("Rooms", "rooms", Bound::Page),

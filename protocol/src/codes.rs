@@ -294,7 +294,7 @@ close_codes! {
     4201 TokenExpired "token_expired" "The access token ran out and was not refreshed in time.";
     4300 ProtocolError "protocol_error" "A frame was malformed or out of order; the fault before the close says what.";
     4301 VersionUnsupported "version_unsupported" "This server does not speak the client's protocol version.";
-    4302 MessageTooBig "message_too_big" "A frame was longer than the limit. A WebSocket message that was longer than its limit is closed with 1009.";
+    4302 MessageTooBig "message_too_big" "A frame was longer than the limit, or a message over QUIC. A WebSocket message that was longer than its limit is closed with 1009.";
     4303 Flooding "flooding" "The client kept sending far above its limits after being told to wait.";
 }
 

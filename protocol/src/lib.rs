@@ -6,7 +6,7 @@
 //! client's machine and is held to the same golden vectors.
 //!
 //! Reading order:
-//! - [`frame`]: what travels in one WebSocket message, built on [`scan`] and [`codec`];
+//! - [`frame`]: what travels in one message, built on [`scan`] and [`codec`];
 //! - [`framing`]: where messages begin and end on a stream of bytes, for transports without messages of their own;
 //! - [`ids`], [`limits`], [`bounds`], [`ranges`], [`codes`]: names, limits, the lengths and integers in bodies, and the two code tables;
 //! - [`methods`] and [`events`]: the tables from which everything else is derived;

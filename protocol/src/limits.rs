@@ -28,7 +28,7 @@ limits! {
     /// Longest single frame in bytes, in either direction.
     pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-    /// Longest WebSocket message in bytes: one or more frames back to back.
+    /// Longest message in bytes, whatever carries it: one or more frames back to back.
     pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
     /// Largest integer: JavaScript keeps no larger one exactly.
@@ -181,6 +181,9 @@ limits! {
 
     /// Longest message of a fault, and longest name of its field, in bytes.
     pub const FAULT_TEXT_BYTES_MAX: usize = 512;
+
+    /// Length of the hash of a certificate in hexadecimal digits: SHA-256.
+    pub const CERTIFICATE_HASH_BYTES: usize = 64;
 
     /// Longest name of a rule for text, in bytes.
     pub const RULE_BYTES_MAX: usize = 32;

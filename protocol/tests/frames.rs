@@ -199,6 +199,7 @@ impl Server {
                     calls: 3,
                     rooms: 4,
                 },
+                quic: None,
             }),
             Self::Reply(call, reply) => {
                 body = codec::encode(reply);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pitturu_protocol::SUBPROTOCOL;
+use pitturu_protocol::types::system::QuicAddress;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::config::table::Listen;
-use crate::connections::link::Peer;
+use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
 use crate::ops::health::{Health, Latch};
 use crate::ops::metrics::Metrics;
@@ -22,8 +23,12 @@ use crate::ops::{self, Ops};
 use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::{self, AcceptContext};
-use crate::transport::tls::{self, TlsAcceptor, TlsError};
-use crate::transport::ws::WebSocketLink;
+use crate::transport::quic::endpoint::QuicEndpoint;
+use crate::transport::tls::{Certificate, TlsAcceptor, TlsError};
+
+mod quic;
+
+use quic::BoundQuic;
 
 /// Open files beside those of connections: the store, listeners, logs.
 const OTHER_FILES: u64 = 512;
@@ -34,7 +39,11 @@ const IMPATIENT: i32 = 130;
 /// What drives connections, with everything behind it.
 pub trait Sessions: Clone + Send + Sync + 'static {
     /// Drives one connection until it is closed.
-    fn serve(self, link: WebSocketLink, peer: Peer) -> impl Future<Output = ()> + Send + 'static;
+    fn serve<L: Link>(
+        self,
+        link: L,
+        peer: Peer,
+    ) -> impl Future<Output = ()> + Send + use<Self, L> + 'static;
 
     /// Asks every client to leave and to come back within `spread_ms`; sends what is queued and closes.
     fn go_away(&self, spread_ms: u64);
@@ -98,7 +107,7 @@ impl StartError {
 pub async fn run<S, F>(config: Config, start: F) -> Result<(), StartError>
 where
     S: Sessions,
-    F: AsyncFnOnce(&Config, &IoThreads, &Health) -> Result<S, StartError>,
+    F: AsyncFnOnce(&Config, &IoThreads, &Health, Option<QuicAddress>) -> Result<S, StartError>,
 {
     let signals = Signals::listen().map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
@@ -108,7 +117,9 @@ where
 
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
-    let sessions = start(&config, &io_threads, &health).await?;
+    let quic = BoundQuic::bind(&config)?;
+    let told = quic.as_ref().map(BoundQuic::told);
+    let sessions = start(&config, &io_threads, &health, told.clone()).await?;
     let context = Arc::new(accept_context(&config, io_threads));
     let connections = context.connections.clone();
     health.count("connections", move || connections.count() as u64);
@@ -116,7 +127,10 @@ where
     let (stop_ops, ops_stopped) = watch::channel(false);
     let (stop_accepting, accepting) = watch::channel(false);
     let listeners = Listeners::open(&config).await?;
-    let addresses = listeners.addresses.clone();
+    let addresses = Addresses {
+        quic: quic.as_ref().map(BoundQuic::address),
+        ..listeners.addresses
+    };
     tokio::spawn(metrics.clone().maintain());
     let ops = Arc::new(Ops { health, metrics });
     tokio::spawn(ops::serve(listeners.ops, ops, ops_stopped));
@@ -132,36 +146,51 @@ where
             accepting.clone(),
         ));
     }
+    let quic = quic
+        .map(|bound| bound.open(&config, &context))
+        .transpose()?;
+    if let Some(quic) = quic.clone() {
+        let sessions = sessions.clone();
+        let session = move |link, peer| sessions.clone().serve(link, peer);
+        let serving = quic.serve(Arc::clone(&context), session, accepting);
+        context.io_threads.of_task(0).spawn(serving);
+    }
     listening.ready();
-    announce(&config, &addresses);
+    announce(&config, &addresses, told.as_ref());
 
     signals.wait_then_watch().await;
-    shut_down(
-        &config,
-        &sessions,
-        &context.connections,
-        &listening,
-        &stop_accepting,
-    )
-    .await;
+    let ways_in = WaysIn {
+        connections: &context.connections,
+        quic: quic.as_ref(),
+        stop: &stop_accepting,
+    };
+    shut_down(&config, &sessions, &listening, ways_in).await;
     stop_ops.send_replace(true);
     info!("stopped");
     Ok(())
+}
+
+/// What lets connections in and knows who is there.
+#[derive(Clone, Copy)]
+struct WaysIn<'a> {
+    connections: &'a ConnectionLimiter,
+    quic: Option<&'a QuicEndpoint>,
+    stop: &'a watch::Sender<bool>,
 }
 
 /// Nobody new, then everybody out, then the store.
 async fn shut_down<S: Sessions>(
     config: &Config,
     sessions: &S,
-    connections: &ConnectionLimiter,
     listening: &Latch,
-    stop_accepting: &watch::Sender<bool>,
+    ways_in: WaysIn<'_>,
 ) {
+    let connections = ways_in.connections;
     info!(
         connections = connections.count(),
         "shutting down; a second signal ends it at once"
     );
-    stop_accepting.send_replace(true);
+    ways_in.stop.send_replace(true);
     listening.not_ready("shutting down");
     let spread_ms = config.server.shutdown_spread.as_millis();
     sessions.go_away(u64::try_from(spread_ms).unwrap_or(u64::MAX));
@@ -171,6 +200,9 @@ async fn shut_down<S: Sessions>(
             connections = connections.count(),
             "some connections did not leave in time and are cut off"
         );
+    }
+    if let Some(quic) = ways_in.quic {
+        quic.close().await;
     }
     sessions.close().await;
 }
@@ -204,6 +236,7 @@ struct Listeners {
 struct Addresses {
     ws: SocketAddr,
     tls: Option<SocketAddr>,
+    quic: Option<SocketAddr>,
     ops: SocketAddr,
 }
 
@@ -227,6 +260,7 @@ impl Listeners {
         let mut addresses = Addresses {
             ws: local(&ws, listen.ws),
             tls: None,
+            quic: None,
             ops: local(&ops, ops_address),
         };
         let mut players = vec![(ws, None)];
@@ -246,33 +280,46 @@ impl Listeners {
 fn acceptor(config: &Config, listen: &Listen) -> Result<Option<TlsAcceptor>, TlsError> {
     match (listen.tls, &listen.cert, &listen.key) {
         (None, ..) => Ok(None),
-        (Some(_), Some(cert), Some(key)) => tls::from_files(cert, key).map(Some),
-        (Some(_), ..) => tls::made_up(&config.store.dir).map(Some),
+        (Some(_), Some(cert), Some(key)) => {
+            Certificate::from_files(cert, key)?.acceptor().map(Some)
+        }
+        (Some(_), ..) => Certificate::made_up(&config.store.dir)?
+            .acceptor()
+            .map(Some),
     }
 }
 
-fn announce(config: &Config, addresses: &Addresses) {
+fn announce(config: &Config, addresses: &Addresses, quic: Option<&QuicAddress>) {
     info!(
         ws = %addresses.ws,
         tls = addresses.tls.map(tracing::field::display),
+        quic = addresses.quic.map(tracing::field::display),
         ops = %addresses.ops,
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
     if config.dev {
-        let banner = banner(config, addresses);
+        let banner = banner(config, addresses, quic);
         // Whoever closed the output does not want the banner.
         let _ = io::Write::write_all(&mut io::stdout(), banner.as_bytes());
     }
 }
 
-fn banner(config: &Config, addresses: &Addresses) -> String {
+fn banner(config: &Config, addresses: &Addresses, quic: Option<&QuicAddress>) -> String {
     let data = config.store.dir.display();
     let secure = addresses.tls.map_or(String::new(), |address| {
         format!("  secure   wss://{address} (trust {data}/dev-cert.pem)\n")
     });
+    let quic = addresses
+        .quic
+        .zip(quic)
+        .map_or(String::new(), |(at, told)| {
+            let hash = told.certificate_hash.as_deref();
+            let trust = hash.map_or(String::new(), |hash| format!(" (certificate {hash})"));
+            format!("  quic     quic://{at}{trust}\n")
+        });
     format!(
-        "\nPittuRu {} in development mode\n\n  connect  ws://{} (subprotocol {SUBPROTOCOL})\n{secure}  \
+        "\nPittuRu {} in development mode\n\n  connect  ws://{} (subprotocol {SUBPROTOCOL})\n{secure}{quic}  \
          health   http://{}/health/detailed\n  metrics  http://{}/metrics\n  data     {data}\n\nWhat to do next, in another terminal:\n\n  make chat        chat in the terminal; once more for a second person\n  \
          make chat-node   the same room from Node\n\nStop the server with Ctrl-C.\n\n",
         env!("CARGO_PKG_VERSION"),

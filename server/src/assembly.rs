@@ -9,7 +9,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::chat::Retention;
-use pitturu_protocol::types::system::{Goaway, GoawayReason};
+use pitturu_protocol::types::system::{Goaway, GoawayReason, QuicAddress};
 use pitturu_rules::accounts::Hidden;
 use pitturu_rules::game_data::{Game, GameData};
 use pitturu_rules::rooms::ChatLimits;
@@ -22,7 +22,7 @@ use pitturu_store::master_keys::MasterKeys;
 
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
-use crate::connections::link::Peer;
+use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
 use crate::ops::health::Health;
 use crate::players::store::PlayerStore;
@@ -39,7 +39,6 @@ use crate::services::points::audit::Audit;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
-use crate::transport::ws::WebSocketLink;
 
 /// How often what has run out is cleaned up.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
@@ -55,7 +54,11 @@ pub struct Running {
 }
 
 impl Sessions for Running {
-    fn serve(self, link: WebSocketLink, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+    fn serve<L: Link>(
+        self,
+        link: L,
+        peer: Peer,
+    ) -> impl Future<Output = ()> + Send + use<L> + 'static {
         session::serve(link, peer, self.context)
     }
 
@@ -85,6 +88,7 @@ pub async fn start(
     config: &Config,
     io_threads: &IoThreads,
     health: &Health,
+    quic: Option<QuicAddress>,
 ) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
     let services = ServicesConfig {
@@ -106,6 +110,7 @@ pub async fn start(
         services,
         rates: Rates::new(&allowances(config)),
         config: session_config(config),
+        quic,
     });
     tokio::spawn(maintain(Arc::clone(&context)));
     health.count("players", move || registry.player_count() as u64);

@@ -102,20 +102,37 @@ fn parse(collected: &Collected, dev: bool) -> Result<Config, ConfigError> {
     }
 }
 
+/// Shortest secret of QUIC.
+const QUIC_KEY_BYTES_MIN: usize = 32;
+
 /// What no single key can check.
 fn check_together(config: &Config, mistakes: &mut Vec<String>) {
     let listen = &config.listen;
     if listen.cert.is_some() != listen.key.is_some() {
         mistakes.push("listen.cert and listen.key belong together: set both or none".to_owned());
     }
-    if listen.tls.is_some() && listen.cert.is_none() && !config.dev {
-        mistakes.push(
-            "listen.tls needs listen.cert and listen.key; only development mode makes up a certificate"
-                .to_owned(),
-        );
+    for (key, address) in [("listen.tls", listen.tls), ("listen.quic", listen.quic)] {
+        if address.is_some() && listen.cert.is_none() && !config.dev {
+            mistakes.push(format!(
+                "{key} needs listen.cert and listen.key; only development mode makes up a certificate"
+            ));
+        }
     }
-    if listen.tls.is_none() && listen.cert.is_some() {
-        mistakes.push("listen.cert has no use without listen.tls".to_owned());
+    if listen.tls.is_none() && listen.quic.is_none() && listen.cert.is_some() {
+        mistakes.push("listen.cert has no use without listen.tls or listen.quic".to_owned());
+    }
+    for (key, secret) in [
+        ("quic.reset_key", &config.quic.reset_key),
+        ("quic.token_key", &config.quic.token_key),
+    ] {
+        if secret
+            .as_ref()
+            .is_some_and(|secret| secret.len() < QUIC_KEY_BYTES_MIN)
+        {
+            mistakes.push(format!(
+                "{key} is too short: a secret has at least {QUIC_KEY_BYTES_MIN} characters"
+            ));
+        }
     }
     if plain(&config.master_file()).starts_with(plain(&config.store.dir)) {
         mistakes.push(
@@ -252,7 +269,14 @@ mod tests {
     fn keys_that_need_each_other_are_checked_together() {
         for (sets, named) in [
             (&["listen.tls=127.0.0.1:1"][..], "listen.cert"),
+            (&["listen.quic=127.0.0.1:1"][..], "listen.cert"),
             (&["listen.cert=a.pem"][..], "listen.key"),
+            (
+                &["listen.cert=a.pem", "listen.key=b.pem"][..],
+                "listen.quic",
+            ),
+            (&["quic.reset_key=short"][..], "quic.reset_key"),
+            (&["quic.token_key=short"][..], "quic.token_key"),
             (&["accounts.refresh_life=1m"][..], "accounts.refresh_life"),
             (
                 &["store.dir=a/b/", "accounts.master_file=./a/b/c/keys"][..],

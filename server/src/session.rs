@@ -18,6 +18,7 @@ pub use driver::serve;
 use std::time::Duration;
 
 use pitturu_protocol::server::Timing;
+use pitturu_protocol::types::system::QuicAddress;
 
 use self::rates::Rates;
 use crate::services::Services;
@@ -30,6 +31,8 @@ pub struct SessionContext {
     pub rates: Rates,
     /// Bounds of one connection.
     pub config: SessionConfig,
+    /// Where else clients may connect, as each of them is told.
+    pub quic: Option<QuicAddress>,
 }
 
 /// Bounds of one connection.

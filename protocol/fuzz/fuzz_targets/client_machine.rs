@@ -156,6 +156,7 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
                 calls,
                 rooms: 0,
             },
+            quic: None,
         })
         .encode(),
         Input::View {

@@ -47,6 +47,21 @@ pub struct Welcome {
     pub refused: Option<Fault>,
     /// Bounds that this server enforces.
     pub limits: Limits,
+    /// Where the same server takes QUIC connections, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic: Option<QuicAddress>,
+}
+
+/// Where a server takes QUIC connections, on the host that the client has connected to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct QuicAddress {
+    /// UDP port.
+    pub port: u16,
+    /// SHA-256 of the certificate to trust, 64 hexadecimal digits in lower case. Absent where the certificate is that of a public or
+    /// known authority; in development mode the server makes one up at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_hash: Option<String>,
 }
 
 /// Bounds that a server enforces on one connection.
@@ -55,7 +70,7 @@ pub struct Welcome {
 pub struct Limits {
     /// Longest frame in bytes.
     pub frame_bytes: u32,
-    /// Longest WebSocket message in bytes.
+    /// Longest message in bytes.
     pub message_bytes: u32,
     /// Most calls without an answer.
     pub calls: u32,

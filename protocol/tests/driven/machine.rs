@@ -214,6 +214,7 @@ pub(crate) fn welcome(identity: Option<Identity>) -> Vec<u8> {
             calls: 64,
             rooms: 256,
         },
+        quic: None,
     })
     .encode()
 }

@@ -295,6 +295,7 @@ fn a_welcome_of_another_version_is_refused_and_told() {
                 calls: 64,
                 rooms: 256,
             },
+            quic: None,
         };
         test.receive(&ServerFrame::Welcome(newer).encode());
         let outputs = test.outputs();

@@ -371,6 +371,7 @@ impl Server {
                 calls: 16,
                 rooms: 256,
             },
+            quic: None,
         };
         session.say(&ServerFrame::Welcome(welcome));
     }

@@ -158,7 +158,9 @@ settings! {
         ws: SocketAddr = "0.0.0.0:7350" dev "127.0.0.1:7350",
         /// Address for WebSocket connections with TLS. Not set: no TLS here.
         tls: Option<SocketAddr> = "",
-        /// PEM file with the certificate chain, the server's own first. Development mode makes one up when it is not set.
+        /// Address for QUIC connections, over UDP. Not set: no QUIC here.
+        quic: Option<SocketAddr> = "",
+        /// PEM file with the certificate chain, the server's own first, for TLS and QUIC. Development mode makes up one for each when it is not set.
         cert: Option<PathBuf> = "",
         /// PEM file with the private key of the certificate.
         key: Option<PathBuf> = "",
@@ -170,6 +172,21 @@ settings! {
         connections_per_address_max: usize = "512" dev "15000" in "1" to "10000000",
         /// Longest time for TLS and the HTTP upgrade.
         handshake_timeout: Duration = "5s" in "100ms" to "5m",
+    }
+    /// QUIC connections, where `listen.quic` is set.
+    quic: Quic {
+        /// Handshakes at a time whose client has not shown that its address is its own. Above it clients have to show that first, which takes them a round trip. 0: always.
+        unvalidated_max: usize = "64" in "0" to "1000000",
+        /// Longest time from a client's first packet to its control stream.
+        handshake_timeout: Duration = "5s" in "100ms" to "5m",
+        /// Most bytes of one connection that are on their way to the server; the client waits with more.
+        receive_window: ByteSize = "64KiB" in "16KiB" to "16MiB",
+        /// Most bytes of one connection that the client has not confirmed; the rest waits in its outbox.
+        send_window: ByteSize = "64KiB" in "16KiB" to "16MiB",
+        /// Secret of at least 32 characters by which clients of a server that was restarted learn at once that their connection is gone. The same for all servers behind one address. Not set: drawn at each start, and they learn it by the silence.
+        reset_key: Option<String> = ""; secret,
+        /// Secret of at least 32 characters that signs what clients show for their address. The same for all servers behind one address. Not set: drawn at each start.
+        token_key: Option<String> = ""; secret,
     }
     /// The operations port: health and metrics. Keep it away from players.
     ops: Ops {

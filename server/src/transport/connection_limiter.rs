@@ -35,6 +35,16 @@ pub enum Full {
     Address,
 }
 
+impl Full {
+    /// Label in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Total => "full",
+            Self::Address => "address_full",
+        }
+    }
+}
+
 /// A connection's permit, given back when dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
@@ -80,6 +90,18 @@ impl ConnectionLimiter {
             shared: Arc::clone(shared),
             address,
         })
+    }
+
+    /// Whether [`admit`](Self::admit) would refuse now.
+    pub fn check(&self, address: IpAddr) -> Result<(), Full> {
+        let shared = &self.shared;
+        if self.count() >= shared.total_max {
+            return Err(Full::Total);
+        }
+        match shared.by_address.get(&Network::of(address)) {
+            Some(count) if *count >= shared.per_address_max => Err(Full::Address),
+            _ => Ok(()),
+        }
     }
 
     /// How many there are, those still in their handshake included.
@@ -132,11 +154,14 @@ mod tests {
         let connections = ConnectionLimiter::new(3, 2);
         let a1 = connections.admit(address("10.0.0.1")).unwrap();
         let _a2 = connections.admit(address("::ffff:10.0.0.1")).unwrap();
+        assert_eq!(connections.check(address("10.0.0.1")), Err(Full::Address));
         assert_eq!(
             connections.admit(address("10.0.0.1")).unwrap_err(),
             Full::Address
         );
+        assert_eq!(connections.check(address("10.0.0.2")), Ok(()));
         let _b = connections.admit(address("10.0.0.2")).unwrap();
+        assert_eq!(connections.check(address("10.0.0.3")), Err(Full::Total));
         assert_eq!(
             connections.admit(address("10.0.0.3")).unwrap_err(),
             Full::Total

@@ -137,6 +137,12 @@ pub async fn serve<F, S>(
     }
 }
 
+/// Counts a handshake that led to no connection.
+pub(super) fn count_refused(transport: &'static str, reason: &'static str) {
+    counter!("pitturu_handshakes_refused_total", "transport" => transport, "reason" => reason)
+        .increment(1);
+}
+
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(
@@ -194,16 +200,15 @@ async fn admit<F, S>(
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
-            counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);
+            count_refused("ws", refusal.label);
             debug!(%address, reason = refusal.label, "handshake refused");
         }
         Ok(Err(HandshakeError::Io(error))) => {
-            counter!("pitturu_handshakes_refused_total", "reason" => "io").increment(1);
+            count_refused("ws", "io");
             debug!(%address, %error, "handshake broke off");
         }
         Err(_elapsed) => {
-            let reason = Refusal::too_slow().label;
-            counter!("pitturu_handshakes_refused_total", "reason" => reason).increment(1);
+            count_refused("ws", Refusal::too_slow().label);
             debug!(%address, "handshake took too long");
         }
     }
@@ -226,16 +231,16 @@ fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
     let refusal = match full {
         Full::Total => Refusal::full(
             StatusCode::SERVICE_UNAVAILABLE,
-            "full",
+            full.label(),
             "the server has as many connections as it may: try again later",
         ),
         Full::Address => Refusal::full(
             StatusCode::TOO_MANY_REQUESTS,
-            "address_full",
+            full.label(),
             "too many connections from this address: close some, or try again later",
         ),
     };
-    counter!("pitturu_handshakes_refused_total", "reason" => refusal.label).increment(1);
+    count_refused("ws", refusal.label);
     let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
         return;
     };

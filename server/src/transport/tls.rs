@@ -1,14 +1,22 @@
-//! TLS: certificates from PEM files, or one made up for development.
+//! TLS: certificates from PEM files, or made up for development.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
+use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 pub use tokio_rustls::TlsAcceptor;
+
+/// Life of a certificate that is trusted by its hash. Browsers take at most 14 days.
+pub const SHORT_LIFE: Duration = Duration::from_hours(10 * 24);
+
+/// How far the clock of a client may be behind that of the server.
+const CLOCK_MARGIN: Duration = Duration::from_hours(12);
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -41,51 +49,117 @@ pub enum TlsError {
     },
 }
 
-/// Reads a chain of certificates, the server's own first, and its key.
-pub fn from_files(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let refused = |what, path: &Path, reason: String| TlsError::File {
-        what,
-        path: path.to_owned(),
-        reason,
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect)
-        .map_err(|error| refused("a certificate", certificates, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(refused(
-            "a certificate",
-            certificates,
-            "the file has no section BEGIN CERTIFICATE".to_owned(),
-        ));
-    }
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| refused("a private key", key, error.to_string()))?;
-    acceptor(chain, key)
-}
-
-/// Makes up a certificate for `localhost` and saves it as `dev-cert.pem` in `folder`, so that clients can be told to trust it.
-pub fn made_up(folder: &Path) -> Result<TlsAcceptor, TlsError> {
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names.to_vec())?;
-    let path = folder.join("dev-cert.pem");
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&path, made.cert.pem()))
-        .map_err(|source| TlsError::Save { path, source })?;
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    acceptor(vec![made.cert.into()], key)
-}
-
-fn acceptor(
+/// A chain of certificates, the server's own first, and its key.
+#[derive(Debug)]
+pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<TlsAcceptor, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+impl Certificate {
+    /// Reads a chain of certificates, the server's own first, and its key.
+    ///
+    /// # Errors
+    /// [`TlsError::File`].
+    pub fn from_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
+        let refused = |what, path: &Path, reason: String| TlsError::File {
+            what,
+            path: path.to_owned(),
+            reason,
+        };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificates)
+            .and_then(Iterator::collect)
+            .map_err(|error| refused("a certificate", certificates, error.to_string()))?;
+        if chain.is_empty() {
+            return Err(refused(
+                "a certificate",
+                certificates,
+                "the file has no section BEGIN CERTIFICATE".to_owned(),
+            ));
+        }
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| refused("a private key", key, error.to_string()))?;
+        Ok(Self { chain, key })
+    }
+
+    /// Makes up a certificate for `localhost` and saves it as `dev-cert.pem` in `folder`, so that clients can be told to trust it.
+    ///
+    /// # Errors
+    /// [`TlsError::MakeUp`] and [`TlsError::Save`].
+    pub fn made_up(folder: &Path) -> Result<Self, TlsError> {
+        let made = rcgen::generate_simple_self_signed(local_names())?;
+        let path = folder.join("dev-cert.pem");
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, made.cert.pem()))
+            .map_err(|source| TlsError::Save { path, source })?;
+        Ok(Self::of(made))
+    }
+
+    /// Makes up a certificate for `localhost` that clients trust by its [hash](Self::hash): ECDSA with P-256, as browsers want it
+    /// for that, and good for [`SHORT_LIFE`]. It is kept in memory only.
+    ///
+    /// # Errors
+    /// [`TlsError::MakeUp`].
+    pub fn short_lived() -> Result<Self, TlsError> {
+        let now = SystemTime::now();
+        let mut params = rcgen::CertificateParams::new(local_names())?;
+        params.not_before = (now - CLOCK_MARGIN).into();
+        params.not_after = (now - CLOCK_MARGIN + SHORT_LIFE).into();
+        let signing_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let cert = params.self_signed(&signing_key)?;
+        Ok(Self::of(rcgen::CertifiedKey { cert, signing_key }))
+    }
+
+    fn of(made: rcgen::CertifiedKey<rcgen::KeyPair>) -> Self {
+        Self {
+            key: PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()),
+            chain: vec![made.cert.into()],
+        }
+    }
+
+    /// SHA-256 of the server's own certificate.
+    pub fn hash(&self) -> [u8; 32] {
+        let digest = digest(&SHA256, self.chain.first().map_or(&[], |own| &own[..]));
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest.as_ref());
+        hash
+    }
+
+    /// The server's own certificate.
+    #[cfg(test)]
+    pub(super) fn own(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
+    }
+
+    /// Accepts TLS for WebSockets.
+    ///
+    /// # Errors
+    /// [`TlsError::Unusable`].
+    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        let config = self.config(rustls::DEFAULT_VERSIONS, b"http/1.1")?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// What these versions of TLS need to serve one application protocol. No early data: it can be replayed.
+    pub(super) fn config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[u8],
+    ) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Ok(config)
+    }
+}
+
+fn local_names() -> Vec<String> {
+    ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 #[cfg(test)]
@@ -95,7 +169,8 @@ mod tests {
     #[test]
     fn a_made_up_certificate_can_be_used() {
         let folder = tempfile::tempdir().unwrap();
-        made_up(folder.path()).unwrap();
+        let made = Certificate::made_up(folder.path()).unwrap();
+        made.acceptor().unwrap();
         assert!(folder.path().join("dev-cert.pem").exists());
     }
 
@@ -103,12 +178,12 @@ mod tests {
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.pem");
-        let error = from_files(&missing, &missing).err().unwrap();
+        let error = Certificate::from_files(&missing, &missing).err().unwrap();
         assert!(error.to_string().contains("missing.pem"), "{error}");
 
         let empty = folder.path().join("empty.pem");
         fs::write(&empty, "").unwrap();
-        let error = from_files(&empty, &missing).err().unwrap();
+        let error = Certificate::from_files(&empty, &missing).err().unwrap();
         assert!(error.to_string().contains("BEGIN CERTIFICATE"), "{error}");
     }
 
@@ -123,7 +198,16 @@ mod tests {
         );
         fs::write(&cert, one.cert.pem()).unwrap();
         fs::write(&key, other.signing_key.serialize_pem()).unwrap();
-        let error = from_files(&cert, &key).err().unwrap();
+        let read = Certificate::from_files(&cert, &key).unwrap();
+        let error = read.acceptor().err().unwrap();
         assert!(error.to_string().contains("belongs"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_to_trust_by_its_hash_is_another_one_each_time() {
+        let made = [(); 2].map(|()| Certificate::short_lived().unwrap());
+        assert_ne!(made[0].hash(), made[1].hash());
+        assert_eq!(made[0].hash(), made[0].hash());
+        made[0].config(&[&rustls::version::TLS13], b"x").unwrap();
     }
 }

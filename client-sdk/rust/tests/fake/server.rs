@@ -307,6 +307,7 @@ pub(crate) fn welcome(signed_in: bool, refused: Option<Code>) -> Vec<u8> {
             calls: 64,
             rooms: 256,
         },
+        quic: None,
     })
     .encode()
 }

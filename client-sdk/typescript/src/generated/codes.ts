@@ -182,7 +182,7 @@ export const CLOSE_CODES = {
   protocol_error: 4300,
   /** This server does not speak the client's protocol version. */
   version_unsupported: 4301,
-  /** A frame was longer than the limit. A WebSocket message that was longer than its limit is closed with 1009. */
+  /** A frame was longer than the limit, or a message over QUIC. A WebSocket message that was longer than its limit is closed with 1009. */
   message_too_big: 4302,
   /** The client kept sending far above its limits after being told to wait. */
   flooding: 4303,

@@ -119,6 +119,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   Profile: { user: 'id', username: 'text?', name: 'text', avatar: 'text?', bio: 'text?', language: 'text?', created_at: 'u53' },
   Profiles: { profiles: 'Profile[]', next: 'u32?' },
   Purchased: { change: 'ItemChange', points: 'u53', balance: 'i53' },
+  QuicAddress: { port: 'u16', certificate_hash: 'text?' },
   RankChanged: { standing: 'BoardStanding' },
   React: { room: 'id', seq: 'u53', emoji: 'text', on: 'bool' },
   Reacted: { rev: 'u53?', count: 'u32' },
@@ -184,5 +185,5 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   VoidPoints: { user: 'id', movement: 'u53' },
   Wallet: { balance: 'i53', available: 'i53', head: 'u53' },
   WalletChanged: { wallet: 'Wallet' },
-  Welcome: { v: 'u16', conn: 'id', now: 'u53', ping_ms: 'u32', identity: 'Identity?', refused: 'Fault?', limits: 'Limits' },
+  Welcome: { v: 'u16', conn: 'id', now: 'u53', ping_ms: 'u32', identity: 'Identity?', refused: 'Fault?', limits: 'Limits', quic: 'QuicAddress?' },
 };

@@ -688,7 +688,7 @@ export interface LeaveRoom {
 export interface Limits {
   /** Longest frame in bytes. */
   frame_bytes: number;
-  /** Longest WebSocket message in bytes. */
+  /** Longest message in bytes. */
   message_bytes: number;
   /** Most calls without an answer. */
   calls: number;
@@ -1354,6 +1354,14 @@ export interface Purchased {
   points: number;
   /** What the wallet had after it. */
   balance: number;
+}
+
+/** Where a server takes QUIC connections, on the host that the client has connected to. */
+export interface QuicAddress {
+  /** UDP port. */
+  port: number;
+  /** SHA-256 of the certificate to trust, 64 hexadecimal digits in lower case. Absent where the certificate is that of a public or known authority; in development mode the server makes one up at each start. */
+  certificate_hash?: string | undefined;
 }
 
 /** Something has changed on a followed leaderboard: its season, how many are on it, the best ten, or the player's own place. Comes at most four times a second. */
@@ -2095,4 +2103,6 @@ export interface Welcome {
   refused?: Fault | undefined;
   /** Bounds that this server enforces. */
   limits: Limits;
+  /** Where the same server takes QUIC connections, if it does. */
+  quic?: QuicAddress | undefined;
 }

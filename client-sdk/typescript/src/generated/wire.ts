@@ -42,7 +42,7 @@ export const KIND = {
 export const LIMITS = {
   /** Longest single frame in bytes, in either direction. */
   FRAME_BYTES_MAX: 65536,
-  /** Longest WebSocket message in bytes: one or more frames back to back. */
+  /** Longest message in bytes, whatever carries it: one or more frames back to back. */
   MESSAGE_BYTES_MAX: 262144,
   /** Largest integer: JavaScript keeps no larger one exactly. */
   INTEGER_MAX: 9007199254740991,
