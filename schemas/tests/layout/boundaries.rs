@@ -39,7 +39,7 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "only transport knows the wire's libraries",
         scope: &["server/src/"],
         allowed: &["server/src/transport"],
-        banned: &["tokio_tungstenite", "tungstenite", "quinn"],
+        banned: &["tokio_tungstenite", "tungstenite", "quinn", "quinn_proto"],
     },
     Boundary {
         reason: "the generator's players speak through link, and only floors are served by the libraries compared with",
@@ -89,7 +89,25 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "only transport knows TLS",
         scope: &["server/"],
         allowed: &["server/src/transport"],
-        banned: &["rustls", "tokio_rustls", "rcgen"],
+        banned: &["rustls", "tokio_rustls", "rcgen", "ring"],
+    },
+    Boundary {
+        reason: "only transport/quic speaks QUIC: what it shares with WebSocket lies beside both",
+        scope: &["server/src/transport"],
+        allowed: &["server/src/transport/quic"],
+        banned: &["quinn", "quinn_proto"],
+    },
+    Boundary {
+        reason: "the SDK knows its ways to a server in one place each",
+        scope: &["client-sdk/rust/src/"],
+        allowed: &["client-sdk/rust/src/transport"],
+        banned: &["tokio_tungstenite", "quinn", "rustls", "ring"],
+    },
+    Boundary {
+        reason: "only transport/quic of the SDK speaks QUIC",
+        scope: &["client-sdk/rust/src/transport"],
+        allowed: &["client-sdk/rust/src/transport/quic"],
+        banned: &["quinn"],
     },
     Boundary {
         reason: "secrets are hashed and signed in one place each",
@@ -232,7 +250,7 @@ mod tests {
     fn each_library_of_the_server_has_one_place() {
         for (text, place) in [
             ("use tokio_tungstenite::tungstenite;", "transport/ws"),
-            ("use quinn::Endpoint;", "transport/quic"),
+            ("use quinn::Endpoint;", "transport/quic/endpoint"),
             ("use redis::aio;", "bus/redis"),
             ("use hyper::server;", "ops/http"),
             ("use hyper_util::rt;", "http/redirects"),
@@ -241,8 +259,46 @@ mod tests {
             assert_eq!(found(&format!("server/src/{place}.rs"), text), 0, "{text}");
             assert_eq!(found("server/src/session/driver.rs", text), 1, "{text}");
             assert_eq!(found("server/src/storefront.rs", text), 1, "{text}");
-            let folder = place.split('/').next().expect("a split has a first part");
+            let (folder, _) = place.rsplit_once('/').expect("each place lies in a folder");
             assert_eq!(found(&format!("server/src/{folder}.rs"), text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_transport_is_spoken_in_one_place() {
+        for (path, text, count) in [
+            ("server/src/transport/quic/link.rs", "use quinn::VarInt;", 0),
+            (
+                "server/src/transport/quic/endpoint.rs",
+                "use ring::hmac;",
+                0,
+            ),
+            ("server/src/transport/listener.rs", "use quinn::VarInt;", 1),
+            ("server/src/app/quic.rs", "use quinn::VarInt;", 1),
+            ("server/src/app/quic.rs", "use ring::digest;", 1),
+            (
+                "client-sdk/rust/src/transport/quic.rs",
+                "use quinn::VarInt;",
+                0,
+            ),
+            (
+                "client-sdk/rust/src/transport/tls.rs",
+                "use ring::digest;",
+                0,
+            ),
+            (
+                "client-sdk/rust/src/transport/tls.rs",
+                "use quinn::VarInt;",
+                1,
+            ),
+            ("client-sdk/rust/src/task.rs", "use quinn::VarInt;", 1),
+            (
+                "client-sdk/rust/src/options.rs",
+                "use rustls::ClientConfig;",
+                1,
+            ),
+        ] {
+            assert_eq!(found(path, text), count, "{path}: {text}");
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) ws: SocketAddr,
     /// Where players connect with TLS, if that is configured.
     pub(crate) tls: Option<SocketAddr>,
+    /// Where players connect with QUIC, if that is configured.
+    pub(crate) quic: Option<SocketAddr>,
     /// Health and metrics.
     pub(crate) ops: SocketAddr,
     folder: Arc<TempDir>,
@@ -91,10 +93,11 @@ impl Server {
             }
         });
         match ready.recv_timeout(PATIENCE) {
-            Ok((ws, tls, ops)) => Self {
+            Ok(Addresses { ws, tls, quic, ops }) => Self {
                 child,
                 ws,
                 tls,
+                quic,
                 ops,
                 folder,
                 lines,
@@ -189,11 +192,23 @@ impl Drop for Server {
     }
 }
 
-fn addresses_of(line: &str) -> Option<(SocketAddr, Option<SocketAddr>, SocketAddr)> {
+struct Addresses {
+    ws: SocketAddr,
+    tls: Option<SocketAddr>,
+    quic: Option<SocketAddr>,
+    ops: SocketAddr,
+}
+
+fn addresses_of(line: &str) -> Option<Addresses> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
     if value.get("message")?.as_str()? != "ready" {
         return None;
     }
     let address = |name: &str| value.get(name)?.as_str()?.parse().ok();
-    Some((address("ws")?, address("tls"), address("ops")?))
+    Some(Addresses {
+        ws: address("ws")?,
+        tls: address("tls"),
+        quic: address("quic"),
+        ops: address("ops")?,
+    })
 }

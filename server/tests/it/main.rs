@@ -25,6 +25,7 @@ mod neighbour;
 mod paused;
 mod player;
 mod private_files;
+mod quic;
 mod raw;
 mod rfc6455;
 mod rfc6455_cases;
