@@ -30,3 +30,14 @@ fn metric(server: &Server, line: &str) -> f64 {
     let found = page.lines().find_map(|text| text.strip_prefix(line));
     found.map_or(0.0, |value| value.trim().parse().unwrap())
 }
+
+#[test]
+fn a_server_without_quic_tells_of_none() {
+    let server = Server::start(&[]);
+    let mut player = Player::silent(server.ws);
+    player.send(&hello());
+    let Came::Welcome(welcome) = player.next() else {
+        panic!("no welcome");
+    };
+    assert_eq!((welcome.quic, server.quic), (None, None));
+}

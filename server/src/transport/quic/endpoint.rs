@@ -15,7 +15,8 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
-use ring::{hkdf, hmac};
+use ring::hkdf;
+use ring::hmac::{HMAC_SHA256, Key, sign};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -320,11 +321,11 @@ const fn label(error: &ConnectionError) -> &'static str {
 fn endpoint_config(settings: &QuicSettings) -> EndpointConfig {
     let mut config = EndpointConfig::default();
     if let Some(key) = &settings.reset_key {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+        let key = Key::new(HMAC_SHA256, key.as_bytes());
         // Connection ids bear a mark by which an endpoint knows its own. Only for those of an earlier run that bear it, too, are
         // resets sent.
         let mut mark = [0; 8];
-        mark.copy_from_slice(&hmac::sign(&key, b"connection ids").as_ref()[..8]);
+        mark.copy_from_slice(&sign(&key, b"connection ids").as_ref()[..8]);
         let mark = u64::from_be_bytes(mark);
         config
             .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(mark)))
