@@ -29,6 +29,10 @@ pub(crate) enum Connector {
 }
 
 /// An open connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, in a box of its own"
+)]
 pub(crate) enum Socket {
     WebSocket(websocket::Socket),
     #[cfg(feature = "quic")]
