@@ -189,7 +189,7 @@ fn the_limits_are_those_of_the_code() {
     let text = document("protocol.md");
     for (name, value) in [
         ("longest frame", limits::FRAME_BYTES_MAX),
-        ("longest WebSocket message", limits::MESSAGE_BYTES_MAX),
+        ("longest message", limits::MESSAGE_BYTES_MAX),
         ("deepest nesting", limits::NESTING_MAX),
         ("calls without an answer", limits::CALLS_IN_FLIGHT_MAX),
         ("idempotency key", limits::KEY_BYTES_MAX),
