@@ -10,6 +10,7 @@
 //! | a WebSocket message came | [`ClientConnection::received`] |
 //! | [`ClientConnection::next_timeout`] has come | [`ClientConnection::tick`] |
 //! | the application wants something | [`ClientConnection::call`], [`ClientConnection::cancel`] |
+//! | another socket is open, over which the client is to go on | [`ClientConnection::hand_over`], and then the methods with `other` in their name; [`Output::TakeOver`] makes the two sockets change their roles |
 //! | [`Output::ReadTokens`] came and the tokens are read | [`ClientConnection::tokens_read`] |
 //!
 //! and after each of them takes every [`ClientConnection::poll`] and sends every [`ClientConnection::transmit`].
@@ -25,6 +26,8 @@
 //! - what others see of the player ([`SetPresence`](crate::types::presence::SetPresence)) is the same on each connection from its beginning;
 //! - sends to one room ([`Order::Room`](crate::methods::Order::Room)) are put on the wire in the order in which they were taken,
 //!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
+//! - a handover to another connection loses nothing and brings nothing twice: entries, calls and their answers, and events for the moment
+//!   as well, as long as the connection before stands; nothing of it is told;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed and told by
 //!   [`Output::Mismatch`], and the stream opened again from the cursor; what no longer exists is told by [`Output::Gap`];
 //! - what can't be read is told by [`Output::Unreadable`] or [`Output::UnreadableFrame`] and stepped over, and its call ends: no
@@ -36,7 +39,7 @@
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -44,15 +47,16 @@ use crate::backoff::Jitter;
 use crate::codes::{CloseCode, Code, Fault, Reconnect};
 use crate::frame::{ClientFrame, ServerFrame};
 use crate::ids::RoomId;
-use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{CALLS_IN_FLIGHT_MAX, ROOMS_OPEN_MAX};
 use crate::types::accounts::Identity;
-use crate::types::system::{Goaway, Hello, Resume, Welcome};
+use crate::types::system::{Goaway, Hello, QuicAddress, Resume, Welcome};
 
 mod answers;
 mod asking;
 mod broken;
 mod calls;
 mod entries;
+mod handover;
 mod interface;
 mod request;
 mod sign_in;
@@ -65,6 +69,7 @@ pub use sign_in::Tokens;
 
 use broken::Broken;
 use calls::Calls;
+use handover::{Echoes, Handover};
 use sign_in::SignIn;
 use streams::Streams;
 
@@ -111,10 +116,16 @@ pub struct ClientConnection {
     calls: Calls,
     streams: Streams,
     sign_in: SignIn,
+    handover: Option<Handover>,
+    echoes: Option<Echoes>,
+    /// The newest tick of each room's match that was handed up on this connection.
+    ticks: HashMap<RoomId, u64>,
     outputs: VecDeque<Output>,
     messages: VecDeque<Vec<u8>>,
     told: Connection,
     stats: Stats,
+    /// Where the server takes QUIC, as its last welcome says.
+    quic: Option<QuicAddress>,
 }
 
 impl ClientConnection {
@@ -135,10 +146,14 @@ impl ClientConnection {
             paused: false,
             calls: Calls::default(),
             streams,
+            handover: None,
+            echoes: None,
+            ticks: HashMap::new(),
             outputs: VecDeque::new(),
             messages: VecDeque::new(),
             told: Connection::Offline { retry_at: None },
             stats: Stats::default(),
+            quic: None,
         }
     }
 
@@ -170,6 +185,7 @@ impl ClientConnection {
         ) {
             self.outputs.push_back(Output::Close(1000));
         }
+        self.drop_other();
         self.halt(None);
         self.tell();
     }
@@ -222,6 +238,7 @@ impl ClientConnection {
                 self.broke(now, broken);
             }
         }
+        self.handover_due(now);
         self.dispatch();
         self.tell();
     }
@@ -232,7 +249,13 @@ impl ClientConnection {
             ServerFrame::Welcome(welcome) if !welcomed => return self.welcome(now, welcome),
             ServerFrame::Fault { call: 0, fault } => self.outputs.push_back(Output::Fault(fault)),
             ServerFrame::Ping { nonce } => self.send(&ClientFrame::Pong { nonce }.encode()),
-            ServerFrame::Goaway(goaway) => self.goaway = Some(goaway),
+            ServerFrame::Goaway(goaway) => {
+                self.goaway = Some(goaway);
+                // The next connection would be sent away as well.
+                if !self.is_leaving() {
+                    self.abandon_next(now, 1000);
+                }
+            }
             _ if !welcomed => return Err(Broken::protocol("a frame came before the welcome")),
             ServerFrame::Welcome(_) => return Err(Broken::protocol("a second welcome came")),
             ServerFrame::Reply { call, body } => {
@@ -242,11 +265,9 @@ impl ClientConnection {
             ServerFrame::Event { event, body } => {
                 return self.event(event, message.slice_ref(body));
             }
-            ServerFrame::State { room, tick, data } => self.outputs.push_back(Output::State {
-                room,
-                tick,
-                data: message.slice_ref(data),
-            }),
+            ServerFrame::State { room, tick, data } => {
+                self.state(room, tick, message.slice_ref(data));
+            }
             ServerFrame::Gap {
                 stream,
                 missing,
@@ -266,10 +287,28 @@ impl ClientConnection {
             )));
         }
         self.phase = Phase::Open { since: now };
+        self.take_terms(&welcome);
+        self.welcomed(now, welcome)
+    }
+
+    /// What the server says of itself.
+    fn take_terms(&mut self, welcome: &Welcome) {
         self.stats.welcomes += 1;
         self.ping_ms = u64::from(welcome.ping_ms).max(PING_MS_MIN);
         self.calls_max = usize::try_from(welcome.limits.calls).unwrap_or(CALLS_IN_FLIGHT_MAX);
-        self.welcomed(now, welcome)
+        self.quic.clone_from(&welcome.quic);
+    }
+
+    /// A state came. Datagrams overtake each other: what is older than what was handed up is dropped.
+    fn state(&mut self, room: RoomId, tick: u64, data: Bytes) {
+        let newest = self.ticks.get(&room);
+        if newest.is_some_and(|newest| tick <= *newest) {
+            return;
+        }
+        if newest.is_some() || self.ticks.len() < ROOMS_OPEN_MAX {
+            self.ticks.insert(room, tick);
+        }
+        self.outputs.push_back(Output::State { room, tick, data });
     }
 
     /// Something is due: see [`Self::next_timeout`]. Harmless at any other time.
@@ -298,6 +337,7 @@ impl ClientConnection {
             self.answer(ticket, Err(Fault::of(Code::Deadline)));
             self.end_calls_without_player();
         }
+        self.handover_due(now);
         self.dispatch();
         self.tell();
     }
@@ -316,7 +356,8 @@ impl ClientConnection {
             Phase::Open { .. } => self.sign_in.refresh_at,
             _ => None,
         };
-        [phase, refresh, self.calls.next_timeout()]
+        let handover = self.handover_timeout();
+        [phase, refresh, handover, self.calls.next_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -376,6 +417,16 @@ impl ClientConnection {
         self.streams.resume()
     }
 
+    /// Where the server takes QUIC connections, as its last welcome says.
+    pub const fn quic(&self) -> Option<&QuicAddress> {
+        self.quic.as_ref()
+    }
+
+    /// Whether the server owes an answer: when nothing comes, the connection may be gone.
+    pub fn awaits_answers(&self) -> bool {
+        self.calls.awaits_any()
+    }
+
     /// Counts for diagnosis.
     pub const fn stats(&self) -> Stats {
         self.stats
@@ -389,71 +440,24 @@ impl ClientConnection {
         self.heard_at.saturating_add(2 * self.ping_ms)
     }
 
-    fn give_up(&mut self, now: u64, code: CloseCode) {
-        self.outputs.push_back(Output::Close(code.number()));
-        self.lost(now, Reconnect::BackOff, None);
-    }
-
-    /// The connection is gone: decides when to come back, and makes what was on the wire wait for it.
-    fn lost(&mut self, now: u64, after: Reconnect, code: Option<u16>) {
-        let lasted = match self.phase {
-            Phase::Open { since } => now.saturating_sub(since) >= self.config.stable_ms,
-            Phase::Connecting { .. } | Phase::Handshaking { .. } => false,
-            Phase::Idle | Phase::Loading | Phase::Waiting { .. } | Phase::Stopped { .. } => return,
-        };
-        let goaway = self.goaway.take();
-        if after == Reconnect::Never || goaway.as_ref().is_some_and(|goaway| !goaway.reconnect) {
-            return self.halt(code);
-        }
-        if lasted {
-            self.attempts = 0;
-        }
-        let wait = match (goaway, after) {
-            (Some(goaway), _) => self.jitter.up_to(goaway.within_ms.min(GOAWAY_MS_MAX)),
-            (None, Reconnect::Now) if lasted => 0,
-            _ => self
-                .config
-                .back_off
-                .wait_ms(self.attempts, &mut self.jitter),
-        };
-        self.attempts = self.attempts.saturating_add(1);
-        self.phase = Phase::Waiting {
-            at: now.saturating_add(wait),
-        };
-        self.detach();
-        if after == Reconnect::AfterSignIn {
-            self.access_refused(Fault::of(Code::Unauthenticated));
-        }
-    }
-
-    fn halt(&mut self, code: Option<u16>) {
-        self.phase = Phase::Stopped { code };
-        self.detach();
-        self.calls.end_own();
-        for ticket in self.calls.end(|_| true) {
-            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
-        }
-    }
-
-    /// Forgets what belonged to the connection that is gone.
-    fn detach(&mut self) {
-        self.messages.clear();
-        self.streams.disconnected();
-        self.sign_in.disconnected();
-        for (ticket, _) in self.calls.disconnected() {
-            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
-        }
-        self.end_calls_without_player();
-    }
-
     fn hello(&mut self) {
+        let hello = self.hello_frame();
+        self.send(&hello);
+        self.greeted();
+    }
+
+    fn hello_frame(&self) -> Vec<u8> {
         let hello = Hello {
             v: crate::VERSION,
             sdk: self.config.sdk.clone(),
             token: self.sign_in.tokens.access.clone(),
             presence: self.presence_to_restore(),
         };
-        self.send(&ClientFrame::Hello(hello).encode());
+        ClientFrame::Hello(hello).encode()
+    }
+
+    /// The hello is on its way: what rests on it may follow.
+    fn greeted(&mut self) {
         if self.sign_in.tokens.access.is_some() {
             self.sign_in.assume();
             self.send_resume();
@@ -468,18 +472,14 @@ impl ClientConnection {
             return;
         }
         let sign_in = self.sign_in.number();
-        while let Some(frame) = self.calls.next_frame(self.calls_max, sign_in) {
+        let settling = self.is_settling();
+        while let Some(frame) = self.calls.next_frame(self.calls_max, sign_in, settling) {
             self.send(&frame);
         }
     }
 
     fn send(&mut self, frame: &[u8]) {
-        match self.messages.back_mut() {
-            Some(message) if message.len() + frame.len() <= MESSAGE_BYTES_MAX => {
-                message.extend_from_slice(frame);
-            }
-            _ => self.messages.push_back(frame.to_vec()),
-        }
+        handover::push(&mut self.messages, frame);
     }
 
     fn tell(&mut self) {

@@ -116,7 +116,11 @@ mod tests {
 
     #[test]
     fn a_length_above_the_limit_is_refused_before_anything_is_kept() {
-        for bytes in [u32::try_from(MESSAGE_BYTES_MAX).unwrap() + 1, 0x0100_0000, u32::MAX] {
+        for bytes in [
+            u32::try_from(MESSAGE_BYTES_MAX).unwrap() + 1,
+            0x0100_0000,
+            u32::MAX,
+        ] {
             let mut reader = MessageReader::default();
             let mut came = Bytes::from([&bytes.to_be_bytes()[..], &[7; 100]].concat());
             for _ in 0..2 {

@@ -22,8 +22,8 @@ use pitturu_protocol::frame::Stream;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::chat::{
-    CloseRoom, JoinRoom, MessageEdited, MessageSent, OpenRoom, React, ReactionChanged, RoomView,
-    SendMessage,
+    CloseRoom, EphemeralSent, JoinRoom, MessageEdited, MessageSent, OpenRoom, React,
+    ReactionChanged, RoomView, SendMessage,
 };
 use pitturu_protocol::types::inbox::InboxAdded;
 use pitturu_protocol::types::system::Resume;
@@ -53,11 +53,33 @@ enum Asked {
     Other,
 }
 
-struct Client {
-    machine: ClientConnection,
+/// A socket, and when the client hears what has become of it.
+#[derive(Default)]
+struct Socket {
     link: Option<Link>,
     connect_at: Option<u64>,
     cut_at: Option<u64>,
+}
+
+/// Which of a client's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Present,
+    /// The other one of a handover.
+    Other,
+}
+
+const BOTH: [Which; 2] = [Which::Present, Which::Other];
+
+struct Client {
+    machine: ClientConnection,
+    present: Socket,
+    other: Socket,
+    /// What was said for the moment in rooms that the client has had open without a break ever since, and when.
+    to_be_heard: BTreeMap<u32, (u64, RoomId)>,
+    heard: HashSet<u32>,
+    /// Nothing that could lose what is for the moment is under way from then on.
+    steady_from: u64,
     asked: HashMap<Ticket, Asked>,
     cancelled: HashSet<String>,
     answered_sends: HashSet<String>,
@@ -107,9 +129,11 @@ impl World {
                 };
                 Client {
                     machine: ClientConnection::new(config, random.bits()),
-                    link: None,
-                    connect_at: None,
-                    cut_at: None,
+                    present: Socket::default(),
+                    other: Socket::default(),
+                    to_be_heard: BTreeMap::new(),
+                    heard: HashSet::new(),
+                    steady_from: 0,
                     asked: HashMap::new(),
                     cancelled: HashSet::new(),
                     answered_sends: HashSet::new(),
@@ -168,10 +192,13 @@ impl World {
         for index in 0..CLIENTS {
             self.clients[index].paused_until = None;
             self.clients[index].machine.pause(false);
-            self.open_all(index);
+            // Without losses, whoever follows a room gets all of it, however it was opened.
+            if self.server.loses_entries {
+                self.open_all(index);
+            }
             // Nobody can know of a lost entry at the end of a stream before the next one, or the next connection.
             if self.server.loses_entries {
-                self.cut(index);
+                self.cut(index, Which::Present);
             }
         }
         let end = self.now + SETTLE_MS;
@@ -196,62 +223,102 @@ impl World {
     fn step(&mut self) {
         let mut next = self.now + 50;
         for client in &self.clients {
-            let times = [
-                client.machine.next_timeout(),
-                client.connect_at,
-                client.cut_at,
-            ];
-            next = times.into_iter().flatten().fold(next, u64::min);
-            if let Some(link) = &client.link {
-                for at in [link.up.first().map(|m| m.0), link.down.first().map(|m| m.0)] {
-                    next = next.min(at.unwrap_or(next));
+            next = next.min(client.machine.next_timeout().unwrap_or(next));
+            for socket in [&client.present, &client.other] {
+                let times = [socket.connect_at, socket.cut_at];
+                next = times.into_iter().flatten().fold(next, u64::min);
+                if let Some(link) = &socket.link {
+                    for at in [link.up.first().map(|m| m.0), link.down.first().map(|m| m.0)] {
+                        next = next.min(at.unwrap_or(next));
+                    }
+                    next = next.min(link.session.next_at());
                 }
-                next = next.min(link.session.next_at());
             }
         }
         self.now = next.max(self.now + 1);
         for index in 0..CLIENTS {
-            self.connect_or_cut(index);
-            self.deliver(index);
+            for which in BOTH {
+                self.connect_or_cut(index, which);
+                self.deliver(index, which);
+            }
             self.clients[index].machine.tick(self.now);
             self.carry_out(index);
+            self.check_heard(index);
         }
         for index in 0..CLIENTS {
-            self.push(index);
-        }
-    }
-
-    fn connect_or_cut(&mut self, index: usize) {
-        let now = self.now;
-        if self.clients[index].cut_at.is_some_and(|at| at <= now) {
-            self.clients[index].cut_at = None;
-            self.clients[index].machine.disconnected(now, Some(1006));
-            self.note(&format!("client {index} hears that it was cut"));
-        }
-        if self.clients[index].connect_at.is_some_and(|at| at <= now) {
-            self.clients[index].connect_at = None;
-            if self.chance(5) {
-                self.clients[index].machine.disconnected(now, None);
-            } else {
-                let phase = self.random.bits();
-                let session = self.server.accept(now, phase);
-                self.clients[index].link = Some(Link {
-                    session,
-                    up: Vec::new(),
-                    down: Vec::new(),
-                    swallowed: false,
-                });
-                self.clients[index].machine.connected(now);
-                self.note(&format!("client {index} connected"));
+            for which in BOTH {
+                self.push(index, which);
             }
         }
     }
 
+    fn socket(&mut self, index: usize, which: Which) -> &mut Socket {
+        let client = &mut self.clients[index];
+        match which {
+            Which::Present => &mut client.present,
+            Which::Other => &mut client.other,
+        }
+    }
+
+    /// The client hears that a socket has closed.
+    fn disconnected(&mut self, index: usize, which: Which, code: Option<u16>) {
+        let now = self.now;
+        *self.socket(index, which) = Socket::default();
+        let machine = &mut self.clients[index].machine;
+        match which {
+            Which::Present => machine.disconnected(now, code),
+            Which::Other => machine.other_disconnected(now),
+        }
+        self.note(&format!(
+            "client {index} hears that its {which:?} socket closed with {code:?}"
+        ));
+        self.carry_out(index);
+    }
+
+    fn connect_or_cut(&mut self, index: usize, which: Which) {
+        let now = self.now;
+        if self.socket(index, which).cut_at.is_some_and(|at| at <= now) {
+            self.disconnected(index, which, Some(1006));
+        }
+        if self
+            .socket(index, which)
+            .connect_at
+            .is_none_or(|at| at > now)
+        {
+            return;
+        }
+        self.socket(index, which).connect_at = None;
+        let fails = self.chance(5);
+        let machine = &mut self.clients[index].machine;
+        match which {
+            Which::Present if fails => machine.disconnected(now, None),
+            Which::Present => machine.connected(now),
+            Which::Other if fails || !machine.hand_over(now) => return,
+            Which::Other => {}
+        }
+        if !fails {
+            let phase = self.random.bits();
+            let session = self.server.accept(now, phase);
+            self.socket(index, which).link = Some(Link {
+                session,
+                up: Vec::new(),
+                down: Vec::new(),
+                swallowed: false,
+            });
+            self.note(&format!("client {index}: {which:?} socket is open"));
+        }
+        self.carry_out(index);
+    }
+
     /// Lets messages that have arrived be read by the server and by the client.
-    fn deliver(&mut self, index: usize) {
+    fn deliver(&mut self, index: usize, which: Which) {
         let now = self.now;
         let client = &mut self.clients[index];
-        if let Some(link) = &mut client.link {
+        let socket = match which {
+            Which::Present => &mut client.present,
+            Which::Other => &mut client.other,
+        };
+        if let Some(link) = &mut socket.link {
             while link.up.first().is_some_and(|message| message.0 <= now) {
                 let (_, message) = link.up.remove(0);
                 if !link.swallowed {
@@ -261,32 +328,41 @@ impl World {
             }
             self.server.tick(now, &mut link.session);
         }
-        loop {
-            let client = &mut self.clients[index];
-            let Some(link) = &mut client.link else { break };
+        // A message may make the sockets change their roles: what is left comes in the next step.
+        let handovers = self.clients[index].machine.stats().handovers;
+        while self.clients[index].machine.stats().handovers == handovers {
+            let Some(link) = &mut self.socket(index, which).link else {
+                break;
+            };
             if link.swallowed || link.down.first().is_none_or(|message| message.0 > now) {
                 break;
             }
             let (_, message) = link.down.remove(0);
-            client.machine.received(now, &message);
+            let machine = &mut self.clients[index].machine;
+            match which {
+                Which::Present => machine.received(now, &message),
+                Which::Other => machine.other_received(now, &message),
+            }
             self.carry_out(index);
         }
-        let client = &mut self.clients[index];
-        if let Some(link) = &client.link
+        let link = &self.socket(index, which).link;
+        if let Some(link) = link
             && let Some(code) = link.session.closed
             && link.down.is_empty()
         {
-            client.link = None;
-            client.machine.disconnected(now, Some(code));
-            self.note(&format!("server closed client {index} with {code}"));
-            self.carry_out(index);
+            self.disconnected(index, which, Some(code));
         }
     }
 
     /// What the server has for the client goes on its way.
-    fn push(&mut self, index: usize) {
+    fn push(&mut self, index: usize, which: Which) {
         let delay = self.now + 1 + self.random.up_to(40);
-        let Some(link) = &mut self.clients[index].link else {
+        let client = &mut self.clients[index];
+        let socket = match which {
+            Which::Present => &mut client.present,
+            Which::Other => &mut client.other,
+        };
+        let Some(link) = &mut socket.link else {
             return;
         };
         let mut at = link.down.last().map_or(delay, |last| last.0.max(delay));
@@ -302,26 +378,73 @@ impl World {
         while let Some(output) = self.clients[index].machine.poll() {
             self.output(index, output);
         }
-        let delay = self.now + 1 + self.random.up_to(40);
-        let client = &mut self.clients[index];
-        while let Some(message) = client.machine.transmit() {
-            assert!(message.len() <= pitturu_protocol::limits::MESSAGE_BYTES_MAX);
-            if let Some(link) = &mut client.link {
-                let at = link.up.last().map_or(delay, |last| last.0.max(delay));
-                link.up.push((at, message));
+        for which in BOTH {
+            let delay = self.now + 1 + self.random.up_to(40);
+            loop {
+                let machine = &mut self.clients[index].machine;
+                let message = match which {
+                    Which::Present => machine.transmit(),
+                    Which::Other => machine.transmit_other(),
+                };
+                let Some(message) = message else { break };
+                assert!(message.len() <= pitturu_protocol::limits::MESSAGE_BYTES_MAX);
+                if let Some(link) = &mut self.socket(index, which).link {
+                    let at = link.up.last().map_or(delay, |last| last.0.max(delay));
+                    link.up.push((at, message));
+                }
             }
+        }
+    }
+
+    /// Something is said for the moment in a room. Whoever has had it open for a while without a break is to hear it, once.
+    fn say_for_the_moment(&mut self, room: RoomId) {
+        let number = self.server.say_for_the_moment();
+        for client in &mut self.clients {
+            if client.is_steady(self.now) && client.seen.contains_key(&Stream::Room(room)) {
+                client.to_be_heard.insert(number, (self.now, room));
+            }
+        }
+        for index in 0..CLIENTS {
+            for which in BOTH {
+                let client = &mut self.clients[index];
+                let socket = match which {
+                    Which::Present => &mut client.present,
+                    Which::Other => &mut client.other,
+                };
+                if let Some(link) = &mut socket.link {
+                    Server::tell_for_the_moment(&mut link.session, room, number);
+                }
+            }
+        }
+    }
+
+    /// What is on its way may be lost now.
+    fn unsteady(&mut self, index: usize) {
+        self.clients[index].steady_from = self.now + 300;
+        self.clients[index].to_be_heard.clear();
+    }
+
+    fn check_heard(&self, index: usize) {
+        let late = self.now.saturating_sub(1_000);
+        for (number, (at, room)) in &self.clients[index].to_be_heard {
+            assert!(
+                *at > late,
+                "client {index} did not hear {number} in {room}, said at {at}"
+            );
         }
     }
 
     fn output(&mut self, index: usize, output: Output) {
         self.note(&format!("client {index}: {}", brief(&output)));
         match output {
-            Output::Connect => self.clients[index].connect_at = Some(self.now + 5),
-            Output::Close(_) => {
-                self.clients[index].link = None;
-                self.clients[index].connect_at = None;
-                self.clients[index].cut_at = None;
+            Output::Connect => self.clients[index].present.connect_at = Some(self.now + 5),
+            Output::Close(_) => self.clients[index].present = Socket::default(),
+            Output::CloseOther(_) => self.clients[index].other = Socket::default(),
+            Output::TakeOver => {
+                let client = &mut self.clients[index];
+                std::mem::swap(&mut client.present, &mut client.other);
             }
+            Output::Connection(_) => self.unsteady(index),
             Output::Answer { ticket, result } => self.answer(index, ticket, result),
             Output::Event { event, body } => self.event(index, event, &body),
             Output::SignedOut(fault) => panic!("client {index} was signed out: {fault:?}"),
@@ -393,6 +516,14 @@ impl World {
                 let added: InboxAdded = codec::decode(body).unwrap();
                 (Stream::Inbox, Some(added.seq), None)
             }
+            EphemeralSent::NUMBER => {
+                let said: EphemeralSent = codec::decode(body).unwrap();
+                let number: u32 = said.text.parse().unwrap();
+                self.clients[index].to_be_heard.remove(&number);
+                let is_first = self.clients[index].heard.insert(number);
+                assert!(is_first, "client {index} heard {number} twice");
+                return;
+            }
             _ => return,
         };
         let seen = self.clients[index].seen.get_mut(&stream);
@@ -441,18 +572,31 @@ impl World {
             self.close_or_open(index, room);
         }
         if self.chance(200) {
-            self.cut(index);
+            self.cut(index, Which::Present);
         }
-        if self.chance(600)
-            && let Some(link) = &mut self.clients[index].link
-        {
-            link.swallowed = true;
-            self.note(&format!("link of client {index} swallows"));
+        for (which, one_in) in [(Which::Present, 600), (Which::Other, 150)] {
+            if self.chance(one_in)
+                && let Some(link) = &mut self.socket(index, which).link
+            {
+                link.swallowed = true;
+                self.unsteady(index);
+                self.note(&format!("{which:?} link of client {index} swallows"));
+            }
         }
         if self.chance(300)
-            && let Some(link) = &mut self.clients[index].link
+            && let Some(link) = &mut self.clients[index].present.link
         {
             self.server.send_away(&mut link.session);
+            self.unsteady(index);
+        }
+        if self.chance(40) && self.clients[index].other.is_unused() {
+            self.clients[index].other.connect_at = Some(self.now + self.random.up_to(30));
+        }
+        if self.chance(150) {
+            self.cut(index, Which::Other);
+        }
+        if self.chance(15) {
+            self.say_for_the_moment(room);
         }
         if self.chance(100) {
             self.server.add_to_inbox(index);
@@ -511,6 +655,8 @@ impl World {
         if busy {
             return;
         }
+        self.unsteady(index);
+        let client = &self.clients[index];
         if client.seen.contains_key(&Stream::Room(room)) {
             self.ask(index, &CloseRoom { room }, Asked::Closes(room));
         } else if self.random.up_to(1) == 0 {
@@ -532,10 +678,13 @@ impl World {
     }
 
     /// Cuts the connection: what is on its way in either direction is lost.
-    fn cut(&mut self, index: usize) {
-        if self.clients[index].link.take().is_some() {
-            self.clients[index].cut_at = Some(self.now + self.random.up_to(30));
-            self.note(&format!("link of client {index} is cut"));
+    fn cut(&mut self, index: usize, which: Which) {
+        let hears_at = self.now + self.random.up_to(30);
+        let socket = self.socket(index, which);
+        if socket.link.take().is_some() {
+            socket.cut_at = Some(hears_at);
+            self.unsteady(index);
+            self.note(&format!("{which:?} link of client {index} is cut"));
         }
     }
 
@@ -597,7 +746,24 @@ impl World {
     }
 }
 
+impl Socket {
+    fn is_unused(&self) -> bool {
+        self.link.is_none() && self.connect_at.is_none() && self.cut_at.is_none()
+    }
+}
+
 impl Client {
+    fn is_steady(&self, now: u64) -> bool {
+        let mut links = [&self.present, &self.other]
+            .into_iter()
+            .flat_map(|socket| &socket.link);
+        let opens = |asked: &Asked| matches!(asked, Asked::Opens(_) | Asked::Closes(_));
+        now >= self.steady_from
+            && self.machine.connection() == Connection::Online
+            && links.all(|link| !link.swallowed)
+            && !self.asked.values().any(opens)
+    }
+
     fn index_in(&self, world: &World) -> usize {
         world
             .clients
@@ -621,7 +787,7 @@ fn brief(output: &Output) -> String {
     }
 }
 
-fn run(seed: u64) -> [u64; 4] {
+fn run(seed: u64) -> [u64; 5] {
     let mut world = World::new(seed);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     if let Err(panic) = outcome {
@@ -633,14 +799,15 @@ fn run(seed: u64) -> [u64; 4] {
     }
     let first_attempts = world.server.first_attempts;
     world.clients.iter().fold(
-        [0, 0, 0, first_attempts],
-        |[welcomes, holes, cuts, first_attempts], client| {
+        [0, 0, 0, first_attempts, 0],
+        |[welcomes, holes, cuts, first_attempts, handovers], client| {
             let stats = client.machine.stats();
             [
                 welcomes + stats.welcomes,
                 holes + stats.holes,
                 cuts + stats.cuts,
                 first_attempts,
+                handovers + stats.handovers,
             ]
         },
     )
@@ -661,19 +828,19 @@ fn sends_take_effect_once_and_streams_are_dense_whatever_the_network_does() {
         return;
     }
     let seeds = setting("PITTURU_SIM_SEEDS").unwrap_or(10);
-    let mut totals = [0; 4];
+    let mut totals = [0; 5];
     for seed in 1..=seeds {
         let counts = run(seed);
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }
     }
-    let [welcomes, holes, cuts, first_attempts] = totals;
+    let [welcomes, holes, cuts, first_attempts, handovers] = totals;
     println!(
-        "{seeds} seeds: {welcomes} connections, {holes} holes, {cuts} cuts, {first_attempts} first attempts"
+        "{seeds} seeds: {welcomes} connections, {handovers} of them by a handover, {holes} holes, {cuts} cuts, {first_attempts} first attempts"
     );
     assert!(
-        welcomes > 5 * seeds && holes > 0 && cuts > 0,
+        welcomes > 5 * seeds && handovers > 5 * seeds && holes > 0 && cuts > 0,
         "the storm was too calm: {totals:?}"
     );
     assert!(

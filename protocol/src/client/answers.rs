@@ -333,6 +333,6 @@ impl ClientConnection {
     pub(super) fn is_catching_up(&self) -> bool {
         self.is_signing_in()
             || self.sign_in.number().is_some()
-                && (!self.streams.all_live() || self.calls.has(Owner::Resume))
+                && (!self.streams.all_live() || self.calls.has(Owner::Resume) && !self.is_leaving())
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::codes::{Code, Fault};
+use crate::frame::ClientFrame;
 use crate::methods::Access;
 
 use super::calls::access;
@@ -55,8 +56,8 @@ impl ClientConnection {
 
     pub(super) fn drop_call(&mut self, ticket: Ticket) {
         let closes = self.calls.closes(ticket);
-        if let Some(frame) = self.calls.cancel(ticket) {
-            self.send(&frame);
+        if let Some(call) = self.calls.cancel(ticket) {
+            self.send_about(call, &ClientFrame::Cancel { call }.encode());
         }
         if let Some(room) = closes {
             self.stays_open(room);

@@ -39,6 +39,14 @@ enum State {
     RepeatAt(u64),
 }
 
+/// A call that the server has not answered.
+#[derive(Clone, Copy, Debug)]
+struct OnWire {
+    ticket: Ticket,
+    /// That of the call, which may have been given up.
+    ordering_key: Option<RoomId>,
+}
+
 /// A call without an answer.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -61,6 +69,21 @@ pub(super) struct Pending {
     sign_in: u32,
 }
 
+impl Pending {
+    /// Whether its answer says what the connection is from then on, which another connection would not know.
+    fn changes_connection(&self) -> bool {
+        self.owner != Owner::App || self.consequence != Consequence::None
+    }
+
+    /// Whether it is about what is open on one connection, and means nothing on another.
+    const fn is_bound(&self) -> bool {
+        matches!(
+            self.owner,
+            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close
+        )
+    }
+}
+
 /// What became of a refused call.
 pub(super) enum AfterFault {
     /// It will be repeated.
@@ -80,14 +103,18 @@ pub(super) struct Calls {
     /// The machine's own, which go before the application's.
     waiting_own: BTreeSet<Ticket>,
     /// Calls that the server has not answered, also those that nobody waits for any more: they take a place all the same.
-    on_wire: HashMap<CallId, Ticket>,
+    on_wire: HashMap<CallId, OnWire>,
     deadlines: BTreeSet<(u64, Ticket)>,
     repeats: BTreeSet<(u64, Ticket)>,
     /// Refused calls of each ordering key, in order. Later calls with the key stay behind them.
     refused_in_order: BTreeMap<RoomId, BTreeSet<Ticket>>,
+    /// How many calls of each ordering key the connection before a handover has yet to answer. Others with the key stay behind them.
+    before_in_order: HashMap<RoomId, usize>,
     bytes: usize,
     last_ticket: u64,
     last_call: CallId,
+    /// The newest call that the connection before a handover was asked.
+    last_before: CallId,
 }
 
 impl Calls {
@@ -227,21 +254,28 @@ impl Calls {
     /// A room was lost, or is being closed by the machine itself: calls on the wire that open rooms may have opened this one
     /// before.
     pub(super) fn distrust_openers(&mut self) {
-        for ticket in self.on_wire.values() {
-            if let Some(pending) = self.pending.get_mut(ticket) {
+        for on_wire in self.on_wire.values() {
+            if let Some(pending) = self.pending.get_mut(&on_wire.ticket) {
                 pending.distrusted = true;
             }
         }
     }
 
     /// The next call for the wire, as a frame. `limit`: most calls on the wire; `sign_in`: number of the
-    /// sign-in, if the server knows the player or will by the time it reads this.
-    pub(super) fn next_frame(&mut self, limit: usize, sign_in: Option<u32>) -> Option<Vec<u8>> {
+    /// sign-in, if the server knows the player or will by the time it reads this; `settling`: whether what changes the connection
+    /// waits, because another one is about to take over.
+    pub(super) fn next_frame(
+        &mut self,
+        limit: usize,
+        sign_in: Option<u32>,
+        settling: bool,
+    ) -> Option<Vec<u8>> {
         let limit = limit.clamp(RESERVED + 1, CALLS_IN_FLIGHT_MAX);
         let free = limit.checked_sub(self.on_wire.len() + 1)?;
         let goes = |ticket: &&Ticket| {
             self.pending.get(ticket).is_some_and(|pending| {
                 (sign_in.is_some() || access(pending.request.method) == Access::Anyone)
+                    && !(settling && pending.changes_connection())
                     && !self.is_behind(**ticket, pending.ordering_key)
             })
         };
@@ -252,8 +286,13 @@ impl Calls {
         };
         self.unwait(ticket);
         self.last_call = self.last_call.wrapping_add(1).max(1);
-        self.on_wire.insert(self.last_call, ticket);
         let pending = self.pending.get_mut(&ticket)?;
+        let ordering_key = pending.ordering_key;
+        let on_wire = OnWire {
+            ticket,
+            ordering_key,
+        };
+        self.on_wire.insert(self.last_call, on_wire);
         pending.state = State::OnWire(self.last_call);
         pending.sign_in = sign_in.unwrap_or_default();
         let frame = ClientFrame::Call {
@@ -267,15 +306,33 @@ impl Calls {
     }
 
     fn is_behind(&self, ticket: Ticket, ordering_key: Option<RoomId>) -> bool {
-        ordering_key
-            .and_then(|room| self.refused_in_order.get(&room))
-            .and_then(BTreeSet::first)
-            .is_some_and(|first| *first < ticket)
+        ordering_key.is_some_and(|room| {
+            let refused = self.refused_in_order.get(&room).and_then(BTreeSet::first);
+            self.before_in_order.contains_key(&room) || refused.is_some_and(|first| *first < ticket)
+        })
+    }
+
+    /// The server has answered a call.
+    fn off_wire(&mut self, call: CallId) -> Option<Ticket> {
+        let OnWire {
+            ticket,
+            ordering_key,
+        } = self.on_wire.remove(&call)?;
+        if let Some(room) = ordering_key
+            && let Some(calls) = self.before_in_order.get_mut(&room)
+            && call <= self.last_before
+        {
+            *calls -= 1;
+            if *calls == 0 {
+                self.before_in_order.remove(&room);
+            }
+        }
+        Some(ticket)
     }
 
     /// A reply came: the call has ended.
     pub(super) fn answered(&mut self, call: CallId) -> Option<(Ticket, Pending)> {
-        let ticket = self.on_wire.remove(&call)?;
+        let ticket = self.off_wire(call)?;
         Some((ticket, self.remove(ticket)?))
     }
 
@@ -287,7 +344,7 @@ impl Calls {
         now: u64,
         wait_ms: impl FnOnce(u32) -> u64,
     ) -> AfterFault {
-        let Some(ticket) = self.on_wire.remove(&call) else {
+        let Some(ticket) = self.off_wire(call) else {
             return AfterFault::Unknown;
         };
         let Some(pending) = self.pending.get_mut(&ticket) else {
@@ -329,8 +386,8 @@ impl Calls {
         }
     }
 
-    /// Gives a call up. Returns the frame that tells the server, when there is something to tell.
-    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<Vec<u8>> {
+    /// Gives a call up. Returns its number on the wire, when the server is to be told.
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<CallId> {
         let pending = self.pending.get_mut(&ticket)?;
         if pending.owner != Owner::App {
             return None;
@@ -347,7 +404,7 @@ impl Calls {
             return None;
         }
         self.remove(ticket)?;
-        on_wire.map(|call| ClientFrame::Cancel { call }.encode())
+        on_wire
     }
 
     /// Returns calls to waiting whose time to be repeated has come.
@@ -377,33 +434,94 @@ impl Calls {
 
     /// The connection is gone. What was on the wire waits for the next one; returns the calls that can't, because they
     /// write and have no key, and those that were for the moment.
-    pub(super) fn disconnected(&mut self) -> Vec<(Ticket, Pending)> {
+    pub(super) fn disconnected(&mut self) -> Vec<Ticket> {
         self.on_wire.clear();
+        self.before_in_order.clear();
         self.last_call = 0;
+        self.last_before = 0;
         let mut ended = Vec::new();
         let tickets: Vec<Ticket> = self.pending.keys().copied().collect();
         for ticket in tickets {
-            let Some(pending) = self.pending.get_mut(&ticket) else {
+            let Some(pending) = self.pending.get(&ticket) else {
                 continue;
             };
             let was_on_wire = matches!(pending.state, State::OnWire(_));
-            let keyless_write =
-                pending.request.key.is_none() && effect(pending.request.method) == Effect::Writes;
-            match pending.owner {
-                Owner::App if pending.request.is_momentary() || was_on_wire && keyless_write => {
-                    ended.extend(self.remove(ticket).map(|pending| (ticket, pending)));
-                }
-                Owner::App | Owner::Refresh if was_on_wire => {
-                    pending.distrusted |= effect(pending.request.method) == Effect::Writes;
-                    self.wait(ticket);
-                }
-                Owner::App | Owner::Refresh => {}
-                Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close => {
-                    self.remove(ticket);
-                }
+            if was_on_wire || pending.request.is_momentary() || pending.is_bound() {
+                ended.extend(self.lose(ticket).then_some(ticket));
             }
         }
         ended
+    }
+
+    /// The connection before a handover is gone: the same for the calls that it has not answered.
+    pub(super) fn lost_before(&mut self) -> Vec<Ticket> {
+        self.before_in_order.clear();
+        let last = self.last_before;
+        let lost = self.on_wire.extract_if(|call, _| *call <= last);
+        let mut tickets: Vec<Ticket> = lost.map(|(_, on_wire)| on_wire.ticket).collect();
+        tickets.sort_unstable();
+        tickets.retain(|ticket| self.lose(*ticket));
+        tickets
+    }
+
+    /// The connection of a call is gone. The call waits for another one, or is over; true: which is to be told.
+    fn lose(&mut self, ticket: Ticket) -> bool {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return false;
+        };
+        let writes = effect(pending.request.method) == Effect::Writes;
+        let is_over = pending.request.is_momentary() || writes && pending.request.key.is_none();
+        match pending.owner {
+            Owner::App if is_over => self.remove(ticket).is_some(),
+            Owner::App | Owner::Refresh => {
+                pending.distrusted |= writes;
+                self.wait(ticket);
+                false
+            }
+            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close => {
+                self.remove(ticket);
+                false
+            }
+        }
+    }
+
+    /// Whether no call on the wire changes its connection.
+    pub(super) fn change_nothing_on_wire(&self) -> bool {
+        let mut on_wire = self.on_wire.values();
+        !on_wire.any(|on_wire| {
+            let pending = self.pending.get(&on_wire.ticket);
+            pending.is_some_and(Pending::changes_connection)
+        })
+    }
+
+    /// Another connection takes over, for all calls but those that are on the wire.
+    pub(super) fn handed_over(&mut self) {
+        self.last_before = self.last_call;
+        for on_wire in self.on_wire.values() {
+            if let Some(room) = on_wire.ordering_key {
+                *self.before_in_order.entry(room).or_default() += 1;
+            }
+        }
+    }
+
+    /// Whether it was the connection before that was asked this.
+    pub(super) const fn is_before(&self, call: CallId) -> bool {
+        call <= self.last_before
+    }
+
+    /// Whether the connection before has yet to answer anything.
+    pub(super) fn awaits_before(&self) -> bool {
+        self.on_wire.keys().any(|call| self.is_before(*call))
+    }
+
+    /// Whether any call on the wire has no answer yet.
+    pub(super) fn awaits_any(&self) -> bool {
+        !self.on_wire.is_empty()
+    }
+
+    /// Drops what was to open streams again: all of them are resumed.
+    pub(super) fn forget_resumes(&mut self) {
+        self.end_owned(|owner| matches!(owner, Owner::Resume | Owner::Reopen(_) | Owner::Close));
     }
 
     /// Ends the application's calls that `which` picks by the number of their method, and returns them in order.

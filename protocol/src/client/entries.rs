@@ -29,7 +29,7 @@ struct Numbered {
 }
 
 /// The stream that an event is an entry of, and its place there.
-fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, InvalidBody> {
+pub(super) fn place(event: u16, body: &[u8]) -> Result<Option<(Stream, Place)>, InvalidBody> {
     let Some(entry) = EventInfo::of(event).and_then(|info| info.entry) else {
         return Ok(None);
     };
@@ -92,6 +92,8 @@ impl ClientConnection {
             if !self.settle(stream, verdict, place)? {
                 return Ok(());
             }
+        } else if event != StreamPosition::NUMBER && !self.is_news(self.present(), event, &body) {
+            return Ok(());
         }
         match self.told_of_stream(event, &body)? {
             Ok(()) => self.outputs.push_back(Output::Event { event, body }),
@@ -101,7 +103,7 @@ impl ClientConnection {
     }
 
     /// What events say of a stream that are no entries of it.
-    fn told_of_stream(
+    pub(super) fn told_of_stream(
         &mut self,
         event: u16,
         body: &[u8],

@@ -77,6 +77,11 @@ pub enum Output {
     Connect,
     /// Close the socket, or stop opening it, with this close code. The machine already counts it as gone.
     Close(u16),
+    /// The other connection, which [`ClientConnection::hand_over`] has begun, is the present one from here on, and the present one, if
+    /// it is still there, the other: the driver's sockets change their roles before anything more is sent.
+    TakeOver,
+    /// Close the other socket of a handover with this close code. The machine already counts it as gone.
+    CloseOther(u16),
     /// Where the client stands has changed.
     Connection(Connection),
     /// A call has ended: with the encoded reply of its method, or with a fault.
@@ -159,6 +164,8 @@ pub enum Output {
 pub struct Stats {
     /// Connections that were welcomed.
     pub welcomes: u64,
+    /// Those of them that have taken over from another one.
+    pub handovers: u64,
     /// Times that something was missing from a stream without a gap frame.
     pub holes: u64,
     /// Events and other frames that could not be read, but for replies and refusals.

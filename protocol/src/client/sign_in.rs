@@ -99,6 +99,17 @@ impl SignIn {
         self.standing = standing;
     }
 
+    /// The token in the hello has signed in the next connection of a handover: refusals on the one before say nothing of it.
+    pub(super) fn begin_anew(&mut self) {
+        let standing = std::mem::replace(&mut self.standing, Standing::Out);
+        self.begin(standing);
+    }
+
+    /// The server's clock says this.
+    pub(super) fn clock(&mut self, now: u64, server: u64) {
+        self.clock_offset = i128::from(server) - i128::from(now);
+    }
+
     pub(super) fn disconnected(&mut self) {
         self.standing = Standing::Out;
         self.refresh_at = None;
@@ -119,7 +130,7 @@ impl SignIn {
 
 impl ClientConnection {
     pub(super) fn welcomed(&mut self, now: u64, welcome: Welcome) -> Result<(), Broken> {
-        self.sign_in.clock_offset = i128::from(welcome.now) - i128::from(now);
+        self.sign_in.clock(now, welcome.now);
         match (welcome.identity, welcome.refused) {
             (Some(identity), _) => self.signed_in(now, identity),
             (None, Some(fault)) if fault.code.retry() == Retry::Later => {
@@ -153,6 +164,20 @@ impl ClientConnection {
         self.outputs.push_back(Output::SignedIn(identity));
         if was_out || other_player {
             self.send_resume();
+        }
+    }
+
+    /// The next connection of a handover knows the player. The application hears of it where it is news.
+    pub(super) fn goes_on_signed_in(&mut self, now: u64, identity: Identity) {
+        let told = self.sign_in.identity.as_ref().map(|before| Identity {
+            expires_at: identity.expires_at,
+            ..before.clone()
+        });
+        self.sign_in.begin(Standing::In);
+        self.sign_in.plan_refresh(now, identity.expires_at);
+        self.sign_in.identity = Some(identity.clone());
+        if told.as_ref() != Some(&identity) {
+            self.outputs.push_back(Output::SignedIn(identity));
         }
     }
 

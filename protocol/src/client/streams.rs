@@ -85,6 +85,11 @@ struct Followed {
     unreadable: bool,
     /// The server has left something out for good, so a hole need not end another connection.
     left_out: bool,
+    /// After a handover the connection before brings the entries, until the present one has opened the stream.
+    served_before: bool,
+    /// The cursor may be beyond the answer to the resume that is under way, because the connection before brought more since it was
+    /// asked.
+    brought_more: bool,
 }
 
 impl Followed {
@@ -98,6 +103,8 @@ impl Followed {
             reopened_from: None,
             unreadable: false,
             left_out: false,
+            served_before: false,
+            brought_more: false,
         }
     }
 
@@ -107,6 +114,14 @@ impl Followed {
             head: self.head,
             left_out: self.left_out,
             ..Self::shut(self.cursor)
+        }
+    }
+
+    /// What is left of it when the connection before serves it no more, and the present one does not yet.
+    fn served_no_more(&self) -> Self {
+        Self {
+            brought_more: true,
+            ..self.shut_again()
         }
     }
 
@@ -259,6 +274,58 @@ impl Streams {
         }
     }
 
+    /// Another connection has taken over. The one before goes on bringing what is live.
+    pub(super) fn handed_over(&mut self) {
+        for followed in self.followed.values_mut() {
+            if followed.open && followed.live {
+                followed.served_before = true;
+                followed.brought_more = true;
+            } else {
+                *followed = followed.shut_again();
+            }
+        }
+    }
+
+    /// Whether the connection before still brings the entries of any stream.
+    pub(super) fn any_served_before(&self) -> bool {
+        self.followed
+            .values()
+            .any(|followed| followed.served_before)
+    }
+
+    /// The connection before is gone. What it brought waits for the present one.
+    pub(super) fn served_by_present_only(&mut self) {
+        for followed in self.followed.values_mut() {
+            if followed.served_before {
+                *followed = followed.served_no_more();
+            }
+        }
+    }
+
+    /// An entry came over the connection before. False: it is not the next one, or the present connection brings it.
+    pub(super) fn entry_before(&mut self, stream: Stream, place: Place) -> bool {
+        let Some(followed) = self.followed.get_mut(&stream) else {
+            return false;
+        };
+        let (last, number) = match place {
+            Place::Seq(seq) => (followed.cursor.seq, seq),
+            Place::Rev(rev) => (followed.cursor.rev, rev),
+        };
+        if !followed.served_before || number <= last {
+            return false;
+        }
+        if number > last + 1 {
+            // The rest is for the present connection to bring.
+            *followed = followed.served_no_more();
+            return false;
+        }
+        if let Place::Seq(seq) = place {
+            followed.head = followed.head.max(Some(seq));
+        }
+        followed.move_to(place);
+        true
+    }
+
     /// A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps
     /// its cursor unless the call gave one. False: that is not where the server goes on from, which begins at its newest then.
     #[must_use]
@@ -301,6 +368,15 @@ impl Streams {
         let Some(followed) = self.followed.get_mut(&stream) else {
             return Vec::new();
         };
+        let was_served = std::mem::take(&mut followed.served_before);
+        if std::mem::take(&mut followed.brought_more) {
+            let Cursor { seq, rev } = followed.cursor;
+            followed.head = followed.head.max(Some(newest.seq));
+            followed.open = true;
+            followed.cut = false;
+            followed.live = was_served || seq >= newest.seq && rev >= newest.rev;
+            return Vec::new();
+        }
         let mut rewound = Vec::new();
         let Cursor { seq, rev } = followed.cursor;
         if seq > newest.seq {

@@ -12,8 +12,8 @@ use pitturu_protocol::methods::{Access, Method, MethodInfo};
 use pitturu_protocol::server::{ClientEvent, ServerConnection, TimerAction, Timing};
 use pitturu_protocol::types::accounts::{Identity, RefreshTokens, Role, SignedIn};
 use pitturu_protocol::types::chat::{
-    CloseRoom, JoinRoom, MemberRole, Membership, Message, MessageSent, OpenRoom, React, Reacted,
-    ReactionChanged, Retention, RoomInfo, RoomKind, RoomView, SendMessage, Sent,
+    CloseRoom, EphemeralSent, JoinRoom, MemberRole, Membership, Message, MessageSent, OpenRoom,
+    React, Reacted, ReactionChanged, Retention, RoomInfo, RoomKind, RoomView, SendMessage, Sent,
 };
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_protocol::types::system::{
@@ -104,6 +104,7 @@ pub(crate) struct Server {
     first_heads: HashMap<String, u64>,
     /// Calls that were decided and whose first attempt had told what it had seen.
     pub(crate) first_attempts: u64,
+    said_for_the_moment: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -181,6 +182,7 @@ impl Server {
             keys: HashSet::new(),
             first_heads: HashMap::new(),
             first_attempts: 0,
+            said_for_the_moment: 0,
         }
     }
 
@@ -221,6 +223,25 @@ impl Server {
             feeds: BTreeMap::new(),
             out: Vec::new(),
             closed: None,
+        }
+    }
+
+    /// The number of what is said for the moment in a room.
+    pub(crate) fn say_for_the_moment(&mut self) -> u32 {
+        self.said_for_the_moment += 1;
+        self.said_for_the_moment
+    }
+
+    /// Tells a connection that has the room open.
+    pub(crate) fn tell_for_the_moment(session: &mut Session, room: RoomId, number: u32) {
+        if session.closed.is_none() && session.feeds.contains_key(&Stream::Room(room)) {
+            session.event(&EphemeralSent {
+                room,
+                from: user_id(0),
+                name: String::new(),
+                text: number.to_string(),
+                at: 0,
+            });
         }
     }
 

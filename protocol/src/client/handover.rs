@@ -1,0 +1,513 @@
+//! The handover of a live client from one connection to another: the next one is made while the present one serves, and the one
+//! before is let go when nothing is awaited from it any more.
+//!
+//! | stage | present connection | other connection |
+//! |---|---|---|
+//! | handshaking | serves | hello is sent, the welcome is awaited |
+//! | settling | serves, but calls that change a connection wait | welcomed; takes over once no such call is on the wire |
+//! | leaving | the next one: calls go out on it, streams are resumed on it | the one before: answers what it was asked, and serves each stream until the present one does |
+//!
+//! Calls are numbered on across both, so a number says which connection answers. Entries of streams are dense and held against the cursor, so
+//! it does not matter which connection brings them first. Other events are told by both, and counted: what one has brought before is
+//! dropped when the other brings it.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::codec;
+use crate::codes::{CloseCode, Code, Fault, Reconnect};
+use crate::events::{Delivery, Event, EventInfo};
+use crate::frame::{CallId, ClientFrame, ServerFrame};
+use crate::ids::RoomId;
+use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
+use crate::types::system::{StreamPosition, Welcome};
+
+use super::{ClientConnection, Output, Phase};
+
+/// How long calls that change a connection may keep the next one waiting.
+const SETTLE_MS_MAX: u64 = 5_000;
+
+/// How long the one before is waited for. What it has not answered by then is asked again, under the same key.
+const LEAVE_MS_MAX: u64 = 2_000;
+
+/// How long after the end of the one before the present one may bring what that one had brought.
+const ECHO_MS_MAX: u64 = 5_000;
+
+/// Events kept to tell which were brought by the other connection before.
+const ECHOES_MAX: usize = 4_096;
+
+/// Bytes of them.
+const ECHO_BYTES_MAX: usize = 256 * 1024;
+
+/// The other connection of a handover.
+#[derive(Debug)]
+pub(super) struct Handover {
+    stage: Stage,
+    messages: VecDeque<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Handshaking { since: u64 },
+    Settling { since: u64, welcome: Box<Welcome> },
+    Leaving { since: u64 },
+}
+
+/// Which of the connections that a client has been handed over between has brought something: they are numbered as they took over.
+pub(super) type Way = u64;
+
+/// What the connections of handovers have brought that is no entry of a stream, each as often as the one that brought it most often.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    brought: HashMap<(u16, Bytes), Brought>,
+    bytes: usize,
+    /// The newest connection that has told of something: older states of it, that one before brings late, are not handed up any more.
+    told: HashMap<(u16, Option<RoomId>), Way>,
+    now: u64,
+    ends_at: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Brought {
+    times: Vec<(Way, u32)>,
+    at: u64,
+}
+
+impl Brought {
+    /// Counts one more. Whether no other connection has brought it as often.
+    fn again(&mut self, way: Way, now: u64) -> bool {
+        self.at = now;
+        let others = self.times.iter().filter(|(other, _)| *other != way);
+        let most = others.map(|(_, times)| *times).max().unwrap_or(0);
+        let own = match self.times.iter_mut().find(|(other, _)| *other == way) {
+            Some((_, times)) => times,
+            None => &mut self.times.push_mut((way, 0)).1,
+        };
+        *own += 1;
+        *own > most
+    }
+}
+
+impl Echoes {
+    /// Whether the event is to be handed up.
+    fn is_new(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
+        let is_state = EventInfo::of(event).is_some_and(|info| info.delivery == Delivery::Latest);
+        if is_state {
+            let about = (event, room_of(body));
+            let is_known = self.told.contains_key(&about);
+            if is_known || self.told.len() < ECHOES_MAX {
+                let newest = self.told.entry(about).or_insert(way);
+                if *newest > way {
+                    return false;
+                }
+                *newest = way;
+            }
+        }
+        let key = (event, body.clone());
+        if !self.brought.contains_key(&key) {
+            if self.brought.len() >= ECHOES_MAX || self.bytes + body.len() > ECHO_BYTES_MAX {
+                return true;
+            }
+            self.bytes += body.len();
+        }
+        self.brought.entry(key).or_default().again(way, self.now)
+    }
+
+    /// Forgets what no connection will bring any more.
+    fn forget_old(&mut self) {
+        let oldest = self.now.saturating_sub(2 * ECHO_MS_MAX);
+        self.brought.retain(|_, brought| brought.at >= oldest);
+        self.bytes = self.brought.keys().map(|(_, body)| body.len()).sum();
+    }
+}
+
+/// The room that an event is about, if it says so.
+fn room_of(body: &[u8]) -> Option<RoomId> {
+    #[derive(Deserialize)]
+    struct InRoom {
+        room: Option<RoomId>,
+    }
+    codec::decode::<InRoom>(body).ok()?.room
+}
+
+impl ClientConnection {
+    /// Another socket is open, over which the client shall go on: the machine greets the server there, and takes that connection for
+    /// the present one by [`Output::TakeOver`] when it can without losing anything. False: this is not the time for it, and the socket
+    /// is to be closed. There has to be an open connection, with nobody being signed in, and no other handover.
+    pub fn hand_over(&mut self, now: u64) -> bool {
+        let is_open = matches!(self.phase, Phase::Open { .. });
+        if !is_open || self.is_signing_in() || self.handover.is_some() || self.goaway.is_some() {
+            return false;
+        }
+        let mut handover = Handover {
+            stage: Stage::Handshaking { since: now },
+            messages: VecDeque::new(),
+        };
+        push(&mut handover.messages, &self.hello_frame());
+        self.handover = Some(handover);
+        let echoes = self.echoes.get_or_insert_default();
+        echoes.now = now;
+        echoes.ends_at = None;
+        echoes.forget_old();
+        true
+    }
+
+    /// Whether there is another connection, being welcomed or being left.
+    pub const fn is_handing_over(&self) -> bool {
+        self.handover.is_some()
+    }
+
+    /// The next message to send over the other connection. As with [`Self::transmit`], take the outputs first.
+    pub fn transmit_other(&mut self) -> Option<Vec<u8>> {
+        self.handover.as_mut()?.messages.pop_front()
+    }
+
+    /// A message came over the other connection.
+    pub fn other_received(&mut self, now: u64, message: &Bytes) {
+        if let Some(handover) = &self.handover {
+            match handover.stage {
+                Stage::Leaving { .. } => self.before_received(now, message),
+                _ => self.next_received(now, message),
+            }
+        }
+        self.go_on(now);
+    }
+
+    /// The other connection has closed.
+    pub fn other_disconnected(&mut self, now: u64) {
+        match self.handover.take().map(|handover| handover.stage) {
+            Some(Stage::Leaving { .. }) => self.left(now),
+            Some(_) => self.echoes_end(now),
+            None => {}
+        }
+        self.go_on(now);
+    }
+
+    fn go_on(&mut self, now: u64) {
+        self.handover_due(now);
+        self.dispatch();
+        self.tell();
+    }
+
+    /// Reads what came over the next connection before it has taken over. It is given up over whatever does not fit: the present
+    /// one serves.
+    fn next_received(&mut self, now: u64, message: &Bytes) {
+        let mut rest: &[u8] = message;
+        while !rest.is_empty() {
+            let Ok((frame, after)) = ServerFrame::read(rest) else {
+                return self.abandon_next(now, CloseCode::ProtocolError.number());
+            };
+            rest = after;
+            let Some(handover) = &mut self.handover else {
+                return;
+            };
+            match (frame, &mut handover.stage) {
+                (ServerFrame::Ping { nonce }, _) => {
+                    push(
+                        &mut handover.messages,
+                        &ClientFrame::Pong { nonce }.encode(),
+                    );
+                }
+                (ServerFrame::Welcome(welcome), Stage::Handshaking { .. }) => {
+                    if welcome.v != crate::VERSION {
+                        return self.abandon_next(now, CloseCode::ProtocolError.number());
+                    }
+                    handover.stage = Stage::Settling {
+                        since: now,
+                        welcome: Box::new(welcome),
+                    };
+                }
+                (ServerFrame::Event { event, body }, Stage::Settling { .. }) => {
+                    let body = message.slice_ref(body);
+                    let is_entry = EventInfo::of(event).is_some_and(|info| info.entry.is_some());
+                    if !is_entry && event != StreamPosition::NUMBER {
+                        self.told_of_other(self.present() + 1, event, body);
+                    }
+                }
+                _ => return self.abandon_next(now, CloseCode::ProtocolError.number()),
+            }
+        }
+    }
+
+    /// Reads what comes over the connection before: answers to what it was asked, entries of streams that the present one does not
+    /// serve yet, and what the present one has not brought. What does not fit ends it, and nothing else.
+    fn before_received(&mut self, now: u64, message: &Bytes) {
+        let mut rest: &[u8] = message;
+        while !rest.is_empty() {
+            let Ok((frame, after)) = ServerFrame::read(rest) else {
+                return self.let_go(now);
+            };
+            rest = after;
+            match frame {
+                ServerFrame::Reply { call, body } if self.calls.is_before(call) => {
+                    if self.replied(now, call, message.slice_ref(body)).is_err() {
+                        return self.let_go(now);
+                    }
+                }
+                ServerFrame::Fault { call, fault } if call != 0 && self.calls.is_before(call) => {
+                    self.faulted(now, call, fault);
+                }
+                ServerFrame::Ping { nonce } => {
+                    if let Some(handover) = &mut self.handover {
+                        push(
+                            &mut handover.messages,
+                            &ClientFrame::Pong { nonce }.encode(),
+                        );
+                    }
+                }
+                ServerFrame::Event { event, body } => {
+                    self.event_before(event, message.slice_ref(body));
+                }
+                ServerFrame::State { room, tick, data } => {
+                    self.state(room, tick, message.slice_ref(data));
+                }
+                // What is missing, and why the connection ends, is told by the present one.
+                _ => {}
+            }
+        }
+    }
+
+    fn event_before(&mut self, event: u16, body: Bytes) {
+        match super::entries::place(event, &body) {
+            Ok(Some((stream, place))) => {
+                if !self.paused && self.streams.entry_before(stream, place) {
+                    self.outputs.push_back(Output::Event { event, body });
+                }
+            }
+            Ok(None) if event != StreamPosition::NUMBER => {
+                self.told_of_other(self.present().saturating_sub(1), event, body);
+            }
+            // The present connection brings it as well.
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    /// An event that is no entry came over the connection that is not the present one.
+    fn told_of_other(&mut self, way: Way, event: u16, body: Bytes) {
+        if self.is_news(way, event, &body)
+            && let Ok(Ok(())) = self.told_of_stream(event, &body)
+        {
+            self.outputs.push_back(Output::Event { event, body });
+        }
+    }
+
+    /// Whether an event that is no entry of a stream is handed up, which the other connection of a handover may have brought before.
+    pub(super) fn is_news(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
+        self.echoes
+            .as_mut()
+            .is_none_or(|echoes| echoes.is_new(way, event, body))
+    }
+
+    /// The number of the present connection.
+    pub(super) const fn present(&self) -> Way {
+        self.stats.handovers
+    }
+
+    /// Whether calls that change a connection wait until the next one has taken over.
+    pub(super) const fn is_settling(&self) -> bool {
+        matches!(
+            &self.handover,
+            Some(Handover {
+                stage: Stage::Settling { .. },
+                ..
+            })
+        )
+    }
+
+    /// Whether the connection before is being left, and brings what this one does not yet.
+    pub(super) const fn is_leaving(&self) -> bool {
+        matches!(
+            &self.handover,
+            Some(Handover {
+                stage: Stage::Leaving { .. },
+                ..
+            })
+        )
+    }
+
+    /// Goes on with a handover as far as that is possible now.
+    pub(super) fn handover_due(&mut self, now: u64) {
+        let is_settled = self.calls.change_nothing_on_wire();
+        let timeout = self.config.handshake_ms;
+        match self.handover.as_ref().map(|handover| &handover.stage) {
+            Some(Stage::Handshaking { since }) if since.saturating_add(timeout) <= now => {
+                self.abandon_next(now, CloseCode::HandshakeTimeout.number());
+            }
+            Some(Stage::Settling { .. }) if is_settled => self.take_over(now),
+            Some(Stage::Settling { since, .. }) if since.saturating_add(SETTLE_MS_MAX) <= now => {
+                self.abandon_next(now, 1000);
+            }
+            Some(&Stage::Leaving { since }) => {
+                let is_done = !self.calls.awaits_before() && !self.streams.any_served_before();
+                if is_done || since.saturating_add(LEAVE_MS_MAX) <= now {
+                    self.let_go(now);
+                }
+            }
+            _ => {}
+        }
+        if let Some(echoes) = &mut self.echoes {
+            echoes.now = now;
+            if echoes.ends_at.is_some_and(|at| at <= now) {
+                self.echoes = None;
+            }
+        }
+    }
+
+    /// When [`Self::handover_due`] has something to do though nothing has come.
+    pub(super) fn handover_timeout(&self) -> Option<u64> {
+        let stage = self.handover.as_ref().map(|handover| &handover.stage);
+        let stage = stage.map(|stage| match stage {
+            Stage::Handshaking { since } => since.saturating_add(self.config.handshake_ms),
+            Stage::Settling { since, .. } => since.saturating_add(SETTLE_MS_MAX),
+            Stage::Leaving { since, .. } => since.saturating_add(LEAVE_MS_MAX),
+        });
+        let echoes = self.echoes.as_ref().and_then(|echoes| echoes.ends_at);
+        stage.into_iter().chain(echoes).min()
+    }
+
+    /// The next connection becomes the present one, and the present one that before.
+    fn take_over(&mut self, now: u64) {
+        let Some(welcome) = self.take_welcome() else {
+            return;
+        };
+        if !self.is_of_this_player(&welcome) {
+            return self.abandon_next(now, 1000);
+        }
+        self.calls.handed_over();
+        self.streams.handed_over();
+        self.become_present(Stage::Leaving { since: now });
+        self.begin_on_next(now, *welcome);
+    }
+
+    /// The welcome of the next connection, once; its stage is left for the caller to change.
+    fn take_welcome(&mut self) -> Option<Box<Welcome>> {
+        match &self.handover.as_ref()?.stage {
+            Stage::Settling { welcome, .. } => Some(welcome.clone()),
+            _ => None,
+        }
+    }
+
+    fn is_of_this_player(&self, welcome: &Welcome) -> bool {
+        let whom = |identity: &crate::types::accounts::Identity| (identity.user, identity.session);
+        let here = self.sign_in.number().and(self.identity()).map(whom);
+        welcome.identity.as_ref().map(whom) == here && welcome.refused.is_none()
+    }
+
+    /// Swaps the two connections.
+    fn become_present(&mut self, stage: Stage) {
+        if let Some(handover) = &mut self.handover {
+            std::mem::swap(&mut self.messages, &mut handover.messages);
+            handover.stage = stage;
+            self.outputs.push_back(Output::TakeOver);
+        }
+    }
+
+    /// The next connection has been welcomed, and is the present one.
+    fn begin_on_next(&mut self, now: u64, welcome: Welcome) {
+        self.phase = Phase::Open { since: now };
+        self.heard_at = now;
+        self.stats.handovers += 1;
+        self.take_terms(&welcome);
+        self.sign_in.begin_anew();
+        if let Some(identity) = welcome.identity {
+            self.sign_in.clock(now, welcome.now);
+            self.goes_on_signed_in(now, identity);
+            self.calls.forget_resumes();
+            self.send_resume();
+        }
+    }
+
+    /// The connection before is not awaited any longer.
+    fn let_go(&mut self, now: u64) {
+        self.handover = None;
+        self.outputs.push_back(Output::CloseOther(1000));
+        self.left(now);
+    }
+
+    /// The connection before is gone: what it was asked and has not answered is asked again.
+    fn left(&mut self, now: u64) {
+        self.streams.served_by_present_only();
+        for ticket in self.calls.lost_before() {
+            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
+        }
+        self.echoes_end(now);
+    }
+
+    /// There is one connection only, which may bring for a while what others have brought.
+    fn echoes_end(&mut self, now: u64) {
+        if let Some(echoes) = &mut self.echoes {
+            echoes.ends_at = Some(now.saturating_add(ECHO_MS_MAX));
+        }
+    }
+
+    /// Gives the next connection up. The present one goes on.
+    pub(super) fn abandon_next(&mut self, now: u64, code: u16) {
+        if self.handover.take().is_some() {
+            self.outputs.push_back(Output::CloseOther(code));
+            self.echoes_end(now);
+        }
+    }
+
+    /// The present connection is lost. True: the next one goes on in its place, and nothing has to be waited for.
+    pub(super) fn rescued(&mut self, now: u64, after: Reconnect) -> bool {
+        let may_go_on =
+            matches!(after, Reconnect::Now | Reconnect::BackOff) && self.goaway.is_none();
+        let stage = self.handover.as_ref().map(|handover| &handover.stage);
+        let is_next = may_go_on && matches!(self.phase, Phase::Open { .. });
+        match stage {
+            Some(&Stage::Handshaking { since }) if is_next => {
+                self.detach();
+                self.become_present(Stage::Handshaking { since });
+                self.handover = None;
+                self.phase = Phase::Handshaking { since };
+                self.heard_at = now;
+                self.calls_max = CALLS_IN_FLIGHT_MAX;
+                self.greeted();
+                true
+            }
+            Some(Stage::Settling { welcome, .. }) if is_next && self.is_of_this_player(welcome) => {
+                let welcome = welcome.clone();
+                self.detach();
+                self.become_present(Stage::Handshaking { since: now });
+                self.handover = None;
+                self.begin_on_next(now, *welcome);
+                true
+            }
+            _ => {
+                self.drop_other();
+                false
+            }
+        }
+    }
+
+    /// Nothing goes on: whatever other connection there is goes as well.
+    pub(super) fn drop_other(&mut self) {
+        self.echoes = None;
+        if self.handover.take().is_some() {
+            self.outputs.push_back(Output::CloseOther(1000));
+        }
+    }
+
+    /// Queues a frame about a call on the connection that has the call.
+    pub(super) fn send_about(&mut self, call: CallId, frame: &[u8]) {
+        match &mut self.handover {
+            Some(Handover {
+                stage: Stage::Leaving { .. },
+                messages,
+            }) if self.calls.is_before(call) => push(messages, frame),
+            _ => self.send(frame),
+        }
+    }
+}
+
+/// Adds a frame to the last message, or to a new one where that would be too long.
+pub(super) fn push(messages: &mut VecDeque<Vec<u8>>, frame: &[u8]) {
+    match messages.back_mut() {
+        Some(message) if message.len() + frame.len() <= MESSAGE_BYTES_MAX => {
+            message.extend_from_slice(frame);
+        }
+        _ => messages.push_back(frame.to_vec()),
+    }
+}
