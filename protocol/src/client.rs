@@ -23,6 +23,8 @@
 //! - calls that a server refused for being too fast are sent again when it says, if that does no harm: reads, and writes
 //!   with a key;
 //! - calls that need a player end at once while nobody is signed in and nothing would sign somebody in;
+//! - leaderboards that are followed stay so on each later connection of the same player, as rooms stay open; how one stands then comes
+//!   as [`RankChanged`](crate::types::boards::RankChanged);
 //! - what others see of the player ([`SetPresence`](crate::types::presence::SetPresence)) is the same on each connection from its beginning;
 //! - sends to one room ([`Order::Room`](crate::methods::Order::Room)) are put on the wire in the order in which they were taken,
 //!   also after a reconnect. Once one was refused for being too fast, those behind it stay back until it has been answered;
@@ -39,7 +41,7 @@
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -53,8 +55,10 @@ use crate::types::system::{Goaway, Hello, QuicAddress, Resume, Welcome};
 
 mod answers;
 mod asking;
+mod boards;
 mod broken;
 mod calls;
+mod echoes;
 mod entries;
 mod handover;
 mod interface;
@@ -69,7 +73,8 @@ pub use sign_in::Tokens;
 
 use broken::Broken;
 use calls::Calls;
-use handover::{Echoes, Handover};
+use echoes::Echoes;
+use handover::Handover;
 use sign_in::SignIn;
 use streams::Streams;
 
@@ -116,6 +121,8 @@ pub struct ClientConnection {
     calls: Calls,
     streams: Streams,
     sign_in: SignIn,
+    /// The leaderboards that are followed.
+    boards: BTreeSet<String>,
     handover: Option<Handover>,
     echoes: Option<Echoes>,
     /// The newest tick of each room's match that was handed up on this connection.
@@ -146,6 +153,7 @@ impl ClientConnection {
             paused: false,
             calls: Calls::default(),
             streams,
+            boards: BTreeSet::new(),
             handover: None,
             echoes: None,
             ticks: HashMap::new(),
@@ -214,6 +222,7 @@ impl ClientConnection {
     pub fn disconnected(&mut self, now: u64, code: Option<u16>) {
         let after = code.map_or(Reconnect::BackOff, Reconnect::after);
         self.lost(now, after, code);
+        self.dispatch();
         self.tell();
     }
 
@@ -461,6 +470,7 @@ impl ClientConnection {
         if self.sign_in.tokens.access.is_some() {
             self.sign_in.assume();
             self.send_resume();
+            self.follow_boards();
         } else {
             self.refresh();
         }

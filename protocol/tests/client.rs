@@ -1228,6 +1228,7 @@ fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
     #[derive(Serialize)]
     struct Any {
         room: RoomId,
+        board: &'static str,
         access: &'static str,
         status: Status,
         seq: u64,
@@ -1237,6 +1238,7 @@ fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
         method: method.number,
         body: codec::encode(&Any {
             room: ROOM,
+            board: "weekly",
             access: "access 2",
             status: Status::Away,
             seq: 3,

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "driven/boards.rs"]
+mod boards;
+#[path = "driven/handover.rs"]
+mod handover;
 #[path = "driven/machine.rs"]
 mod machine;
 #[path = "driven/newer.rs"]

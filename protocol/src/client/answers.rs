@@ -78,6 +78,10 @@ impl ClientConnection {
                 Ok(())
             }
             Owner::Close => Ok(()),
+            Owner::Follow => {
+                self.follows_board_again(&pending, &body);
+                Ok(())
+            }
         }
     }
 
@@ -107,6 +111,12 @@ impl ClientConnection {
             Consequence::SignsOut => self.signed_out(None),
             Consequence::SetsPresence(presence) => {
                 self.sign_in.presence = Some(presence.clone());
+            }
+            Consequence::Follows(board) => {
+                self.boards.insert(board.clone());
+            }
+            Consequence::Unfollows(board) => {
+                self.boards.remove(board);
             }
         }
         Ok(())
@@ -183,6 +193,7 @@ impl ClientConnection {
             Owner::Resume => self.resume_refused(pending, &fault),
             Owner::Reopen(room) => self.stream_lost(Stream::Room(room), fault),
             Owner::Refresh => self.signed_out(Some(fault)),
+            Owner::Follow => self.board_refused(pending, &fault),
         }
     }
 

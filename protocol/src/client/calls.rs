@@ -8,9 +8,12 @@ use crate::ids::RoomId;
 use crate::limits::CALLS_IN_FLIGHT_MAX;
 use crate::methods::{Access, Effect, Method, MethodInfo};
 
+use crate::types::boards::FollowBoard;
 use crate::types::presence::SetPresence;
 
 use super::request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Consequence, Refused, Request, Ticket};
+
+mod lost;
 
 /// Places on the wire that the application's calls leave free for the machine's own.
 const RESERVED: usize = 4;
@@ -30,6 +33,8 @@ pub(super) enum Owner {
     Reopen(RoomId),
     Close,
     Refresh,
+    /// Follows a leaderboard again.
+    Follow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +84,7 @@ impl Pending {
     const fn is_bound(&self) -> bool {
         matches!(
             self.owner,
-            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close
+            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close | Owner::Follow
         )
     }
 }
@@ -152,6 +157,12 @@ impl Calls {
             ..Request::of(request)
         };
         self.insert(request, owner, Consequence::None, None)
+    }
+
+    /// Adds a call of the machine's own that follows a leaderboard.
+    pub(super) fn follow(&mut self, request: &FollowBoard) {
+        let consequence = Consequence::Follows(request.board.clone());
+        self.insert(Request::of(request), Owner::Follow, consequence, None);
     }
 
     /// Adds a call of the machine's own that goes out at `at`.
@@ -432,98 +443,6 @@ impl Calls {
         [deadline, repeat].into_iter().flatten().min()
     }
 
-    /// The connection is gone. What was on the wire waits for the next one; returns the calls that can't, because they
-    /// write and have no key, and those that were for the moment.
-    pub(super) fn disconnected(&mut self) -> Vec<Ticket> {
-        self.on_wire.clear();
-        self.before_in_order.clear();
-        self.last_call = 0;
-        self.last_before = 0;
-        let mut ended = Vec::new();
-        let tickets: Vec<Ticket> = self.pending.keys().copied().collect();
-        for ticket in tickets {
-            let Some(pending) = self.pending.get(&ticket) else {
-                continue;
-            };
-            let was_on_wire = matches!(pending.state, State::OnWire(_));
-            if was_on_wire || pending.request.is_momentary() || pending.is_bound() {
-                ended.extend(self.lose(ticket).then_some(ticket));
-            }
-        }
-        ended
-    }
-
-    /// The connection before a handover is gone: the same for the calls that it has not answered.
-    pub(super) fn lost_before(&mut self) -> Vec<Ticket> {
-        self.before_in_order.clear();
-        let last = self.last_before;
-        let lost = self.on_wire.extract_if(|call, _| *call <= last);
-        let mut tickets: Vec<Ticket> = lost.map(|(_, on_wire)| on_wire.ticket).collect();
-        tickets.sort_unstable();
-        tickets.retain(|ticket| self.lose(*ticket));
-        tickets
-    }
-
-    /// The connection of a call is gone. The call waits for another one, or is over; true: which is to be told.
-    fn lose(&mut self, ticket: Ticket) -> bool {
-        let Some(pending) = self.pending.get_mut(&ticket) else {
-            return false;
-        };
-        let writes = effect(pending.request.method) == Effect::Writes;
-        let is_over = pending.request.is_momentary() || writes && pending.request.key.is_none();
-        match pending.owner {
-            Owner::App if is_over => self.remove(ticket).is_some(),
-            Owner::App | Owner::Refresh => {
-                pending.distrusted |= writes;
-                self.wait(ticket);
-                false
-            }
-            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close => {
-                self.remove(ticket);
-                false
-            }
-        }
-    }
-
-    /// Whether no call on the wire changes its connection.
-    pub(super) fn change_nothing_on_wire(&self) -> bool {
-        let mut on_wire = self.on_wire.values();
-        !on_wire.any(|on_wire| {
-            let pending = self.pending.get(&on_wire.ticket);
-            pending.is_some_and(Pending::changes_connection)
-        })
-    }
-
-    /// Another connection takes over, for all calls but those that are on the wire.
-    pub(super) fn handed_over(&mut self) {
-        self.last_before = self.last_call;
-        for on_wire in self.on_wire.values() {
-            if let Some(room) = on_wire.ordering_key {
-                *self.before_in_order.entry(room).or_default() += 1;
-            }
-        }
-    }
-
-    /// Whether it was the connection before that was asked this.
-    pub(super) const fn is_before(&self, call: CallId) -> bool {
-        call <= self.last_before
-    }
-
-    /// Whether the connection before has yet to answer anything.
-    pub(super) fn awaits_before(&self) -> bool {
-        self.on_wire.keys().any(|call| self.is_before(*call))
-    }
-
-    /// Whether any call on the wire has no answer yet.
-    pub(super) fn awaits_any(&self) -> bool {
-        !self.on_wire.is_empty()
-    }
-
-    /// Drops what was to open streams again: all of them are resumed.
-    pub(super) fn forget_resumes(&mut self) {
-        self.end_owned(|owner| matches!(owner, Owner::Resume | Owner::Reopen(_) | Owner::Close));
-    }
-
     /// Ends the application's calls that `which` picks by the number of their method, and returns them in order.
     pub(super) fn end(&mut self, which: impl Fn(u16) -> bool) -> Vec<Ticket> {
         let tickets: Vec<Ticket> = self
@@ -610,6 +529,8 @@ fn repeats(pending: &Pending, fault: &Fault) -> bool {
             harmless && matches!(fault.code, Code::RateLimited | Code::Overloaded)
         }
         Owner::Detached | Owner::Close => false,
-        Owner::Resume | Owner::Reopen(_) | Owner::Refresh => fault.code.retry() == Retry::Later,
+        Owner::Resume | Owner::Reopen(_) | Owner::Refresh | Owner::Follow => {
+            fault.code.retry() == Retry::Later
+        }
     }
 }

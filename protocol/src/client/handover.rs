@@ -11,19 +11,17 @@
 //! it does not matter which connection brings them first. Other events are told by both, and counted: what one has brought before is
 //! dropped when the other brings it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde::Deserialize;
 
-use crate::codec;
 use crate::codes::{CloseCode, Code, Fault, Reconnect};
-use crate::events::{Delivery, Event, EventInfo};
+use crate::events::{Event, EventInfo};
 use crate::frame::{CallId, ClientFrame, ServerFrame};
-use crate::ids::RoomId;
 use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
 use crate::types::system::{StreamPosition, Welcome};
 
+use super::echoes::{Echoes, Way};
 use super::{ClientConnection, Output, Phase};
 
 /// How long calls that change a connection may keep the next one waiting.
@@ -31,15 +29,6 @@ const SETTLE_MS_MAX: u64 = 5_000;
 
 /// How long the one before is waited for. What it has not answered by then is asked again, under the same key.
 const LEAVE_MS_MAX: u64 = 2_000;
-
-/// How long after the end of the one before the present one may bring what that one had brought.
-const ECHO_MS_MAX: u64 = 5_000;
-
-/// Events kept to tell which were brought by the other connection before.
-const ECHOES_MAX: usize = 4_096;
-
-/// Bytes of them.
-const ECHO_BYTES_MAX: usize = 256 * 1024;
 
 /// The other connection of a handover.
 #[derive(Debug)]
@@ -53,83 +42,6 @@ enum Stage {
     Handshaking { since: u64 },
     Settling { since: u64, welcome: Box<Welcome> },
     Leaving { since: u64 },
-}
-
-/// Which of the connections that a client has been handed over between has brought something: they are numbered as they took over.
-pub(super) type Way = u64;
-
-/// What the connections of handovers have brought that is no entry of a stream, each as often as the one that brought it most often.
-#[derive(Debug, Default)]
-pub(super) struct Echoes {
-    brought: HashMap<(u16, Bytes), Brought>,
-    bytes: usize,
-    /// The newest connection that has told of something: older states of it, that one before brings late, are not handed up any more.
-    told: HashMap<(u16, Option<RoomId>), Way>,
-    now: u64,
-    ends_at: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Brought {
-    times: Vec<(Way, u32)>,
-    at: u64,
-}
-
-impl Brought {
-    /// Counts one more. Whether no other connection has brought it as often.
-    fn again(&mut self, way: Way, now: u64) -> bool {
-        self.at = now;
-        let others = self.times.iter().filter(|(other, _)| *other != way);
-        let most = others.map(|(_, times)| *times).max().unwrap_or(0);
-        let own = match self.times.iter_mut().find(|(other, _)| *other == way) {
-            Some((_, times)) => times,
-            None => &mut self.times.push_mut((way, 0)).1,
-        };
-        *own += 1;
-        *own > most
-    }
-}
-
-impl Echoes {
-    /// Whether the event is to be handed up.
-    fn is_new(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
-        let is_state = EventInfo::of(event).is_some_and(|info| info.delivery == Delivery::Latest);
-        if is_state {
-            let about = (event, room_of(body));
-            let is_known = self.told.contains_key(&about);
-            if is_known || self.told.len() < ECHOES_MAX {
-                let newest = self.told.entry(about).or_insert(way);
-                if *newest > way {
-                    return false;
-                }
-                *newest = way;
-            }
-        }
-        let key = (event, body.clone());
-        if !self.brought.contains_key(&key) {
-            if self.brought.len() >= ECHOES_MAX || self.bytes + body.len() > ECHO_BYTES_MAX {
-                return true;
-            }
-            self.bytes += body.len();
-        }
-        self.brought.entry(key).or_default().again(way, self.now)
-    }
-
-    /// Forgets what no connection will bring any more.
-    fn forget_old(&mut self) {
-        let oldest = self.now.saturating_sub(2 * ECHO_MS_MAX);
-        self.brought.retain(|_, brought| brought.at >= oldest);
-        self.bytes = self.brought.keys().map(|(_, body)| body.len()).sum();
-    }
-}
-
-/// The room that an event is about, if it says so.
-fn room_of(body: &[u8]) -> Option<RoomId> {
-    #[derive(Deserialize)]
-    struct InRoom {
-        room: Option<RoomId>,
-    }
-    codec::decode::<InRoom>(body).ok()?.room
 }
 
 impl ClientConnection {
@@ -147,10 +59,7 @@ impl ClientConnection {
         };
         push(&mut handover.messages, &self.hello_frame());
         self.handover = Some(handover);
-        let echoes = self.echoes.get_or_insert_default();
-        echoes.now = now;
-        echoes.ends_at = None;
-        echoes.forget_old();
+        self.echoes_begin(now);
         true
     }
 
@@ -242,7 +151,8 @@ impl ClientConnection {
             rest = after;
             match frame {
                 ServerFrame::Reply { call, body } if self.calls.is_before(call) => {
-                    if self.replied(now, call, message.slice_ref(body)).is_err() {
+                    let outcome = self.replied(now, call, message.slice_ref(body));
+                    if outcome.is_err() {
                         return self.let_go(now);
                     }
                 }
@@ -293,18 +203,6 @@ impl ClientConnection {
         }
     }
 
-    /// Whether an event that is no entry of a stream is handed up, which the other connection of a handover may have brought before.
-    pub(super) fn is_news(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
-        self.echoes
-            .as_mut()
-            .is_none_or(|echoes| echoes.is_new(way, event, body))
-    }
-
-    /// The number of the present connection.
-    pub(super) const fn present(&self) -> Way {
-        self.stats.handovers
-    }
-
     /// Whether calls that change a connection wait until the next one has taken over.
     pub(super) const fn is_settling(&self) -> bool {
         matches!(
@@ -347,12 +245,7 @@ impl ClientConnection {
             }
             _ => {}
         }
-        if let Some(echoes) = &mut self.echoes {
-            echoes.now = now;
-            if echoes.ends_at.is_some_and(|at| at <= now) {
-                self.echoes = None;
-            }
-        }
+        self.echoes_due(now);
     }
 
     /// When [`Self::handover_due`] has something to do though nothing has come.
@@ -363,7 +256,7 @@ impl ClientConnection {
             Stage::Settling { since, .. } => since.saturating_add(SETTLE_MS_MAX),
             Stage::Leaving { since, .. } => since.saturating_add(LEAVE_MS_MAX),
         });
-        let echoes = self.echoes.as_ref().and_then(|echoes| echoes.ends_at);
+        let echoes = self.echoes.as_ref().and_then(Echoes::ends_at);
         stage.into_iter().chain(echoes).min()
     }
 
@@ -416,6 +309,7 @@ impl ClientConnection {
             self.goes_on_signed_in(now, identity);
             self.calls.forget_resumes();
             self.send_resume();
+            self.follow_boards();
         }
     }
 
@@ -433,13 +327,6 @@ impl ClientConnection {
             self.answer(ticket, Err(Fault::of(Code::Disconnected)));
         }
         self.echoes_end(now);
-    }
-
-    /// There is one connection only, which may bring for a while what others have brought.
-    fn echoes_end(&mut self, now: u64) {
-        if let Some(echoes) = &mut self.echoes {
-            echoes.ends_at = Some(now.saturating_add(ECHO_MS_MAX));
-        }
     }
 
     /// Gives the next connection up. The present one goes on.

@@ -4,6 +4,7 @@ use crate::codec::{self, InvalidBody};
 use crate::ids::RoomId;
 use crate::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use crate::methods::{Change, Effect, Method, MethodInfo, Order, Place};
+use crate::types::boards::{FollowBoard, UnfollowBoard};
 use crate::types::presence::SetPresence;
 
 /// Most unanswered calls that the machine holds, those on the wire included. One more is refused at once.
@@ -116,17 +117,28 @@ pub enum Refused {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Consequence {
     None,
-    Opens { seq: Option<u64>, rev: Option<u64> },
+    Opens {
+        seq: Option<u64>,
+        rev: Option<u64>,
+    },
     Closes(RoomId),
     SignsIn,
     Authenticates(String),
     SignsOut,
     SetsPresence(SetPresence),
+    /// News of a leaderboard come over the connection from then on.
+    Follows(String),
+    Unfollows(String),
 }
 
 impl Consequence {
     pub(super) fn of(request: &Request) -> Result<Self, InvalidBody> {
         let body = &request.body;
+        match request.method {
+            FollowBoard::NUMBER => return board(body).map(Self::Follows),
+            UnfollowBoard::NUMBER => return board(body).map(Self::Unfollows),
+            _ => {}
+        }
         let changes = MethodInfo::of(request.method).map_or(Change::Nothing, |info| info.changes);
         Ok(match changes {
             Change::Nothing | Change::EndsSession | Change::Resumes => Self::None,
@@ -147,6 +159,15 @@ fn room(body: &[u8]) -> Result<RoomId, InvalidBody> {
         room: RoomId,
     }
     codec::decode::<Room>(body).map(|request| request.room)
+}
+
+/// The leaderboard that a request is about.
+fn board(body: &[u8]) -> Result<String, InvalidBody> {
+    #[derive(serde::Deserialize)]
+    struct Board {
+        board: String,
+    }
+    codec::decode::<Board>(body).map(|request| request.board)
 }
 
 /// The access token that a request brings.

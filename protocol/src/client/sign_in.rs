@@ -151,6 +151,7 @@ impl ClientConnection {
         let other_player = before.is_some_and(|before| before != identity.user);
         if other_player {
             self.streams.forget_all();
+            self.boards.clear();
             self.sign_in.presence = None;
         }
         // Of the same player, an inbox that is not followed was lost.
@@ -164,6 +165,7 @@ impl ClientConnection {
         self.outputs.push_back(Output::SignedIn(identity));
         if was_out || other_player {
             self.send_resume();
+            self.follow_boards();
         }
     }
 
@@ -283,6 +285,7 @@ impl ClientConnection {
         self.calls
             .end_owned(|owner| !matches!(owner, Owner::App | Owner::Detached));
         self.streams.forget_all();
+        self.boards.clear();
         self.sign_in = SignIn {
             begun: self.sign_in.begun,
             clock_offset: self.sign_in.clock_offset,

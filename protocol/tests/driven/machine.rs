@@ -143,6 +143,7 @@ pub(crate) fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
     #[derive(Serialize)]
     struct Any {
         room: RoomId,
+        board: &'static str,
         access: &'static str,
         status: Status,
     }
@@ -150,6 +151,7 @@ pub(crate) fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
         method: method.number,
         body: codec::encode(&Any {
             room: ROOM,
+            board: "weekly",
             access: "access 2",
             status: Status::Away,
         }),
