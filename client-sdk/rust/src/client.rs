@@ -18,7 +18,7 @@ use crate::options::{ClientOptions, InvalidOptions};
 use crate::shared::Shared;
 use crate::subscribers::{Events, Subscription, notify};
 use crate::task::Task;
-use crate::transport::Connector;
+use crate::transport::{Transport, TransportPreference, TransportStats, Ways};
 
 /// A client of one server. Cloning gives another handle to the same client; when the last is dropped, the client ends.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Client {
 
     /// Makes a client and its task, for applications that spawn tasks in their own way.
     pub fn new(options: ClientOptions) -> Result<(Self, Task), InvalidOptions> {
-        let connector = Connector::new(&options)?;
+        let ways = Ways::new(&options)?;
         let back_off = options.back_off.of_client();
         let back_off = back_off.ok_or(InvalidOptions::BackOff(options.back_off))?;
         let mut seed = [0; 8];
@@ -72,7 +72,7 @@ impl Client {
         };
         let machine = ClientConnection::new(config, u64::from_ne_bytes(seed));
         let shared = Arc::new(Shared::new(machine));
-        let task = Task::new(Arc::clone(&shared), connector, options.tokens);
+        let task = Task::new(Arc::clone(&shared), ways, options.tokens);
         let inner = Inner {
             shared,
             call_timeout: options.call_timeout,
@@ -259,6 +259,23 @@ impl Client {
     /// Counts for diagnosis.
     pub fn stats(&self) -> Stats {
         self.inner.shared.look(|machine| machine.stats())
+    }
+
+    /// What carries the present connection; nothing while there is none.
+    pub fn transport(&self) -> Option<Transport> {
+        self.inner.shared.transports().0
+    }
+
+    /// Which transports the client has used so far.
+    pub fn transport_stats(&self) -> TransportStats {
+        self.inner.shared.transports().1
+    }
+
+    /// Changes [`ClientOptions::transport`]. A client that is connected moves over at once where it can: its calls and events go on, and
+    /// nothing is told of it.
+    pub fn prefer_transport(&self, preference: TransportPreference) {
+        self.inner.shared.prefer(preference);
+        notify(&self.inner.shared.work);
     }
 
     /// Ends the client for all its handles, at once and for good: whatever it was doing, it will not connect any more. Calls without an answer fail with [`Code::Disconnected`](crate::Code::Disconnected).

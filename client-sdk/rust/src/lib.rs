@@ -55,6 +55,7 @@ mod client;
 mod error;
 mod event;
 mod foreign;
+mod links;
 mod options;
 mod problem;
 mod random;
@@ -80,6 +81,7 @@ pub use text::one_line;
 pub use tokens::{
     FileTokens, MemoryTokens, TOKEN_STORE_WITHIN, TokenStore, TokenStoreError, Tokens,
 };
+pub use transport::{Transport, TransportPreference, TransportStats};
 
 pub use pitturu_protocol::backoff::BackOff;
 pub use pitturu_protocol::client::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Stats};

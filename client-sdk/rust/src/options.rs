@@ -7,6 +7,7 @@ use pitturu_protocol::backoff::BackOff;
 use pitturu_protocol::types::system::Resume;
 
 use crate::tokens::TokenStore;
+use crate::transport::TransportPreference;
 
 /// Calls without a deadline of their own end after this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,6 +22,7 @@ pub struct ClientOptions {
     pub(crate) call_timeout: Duration,
     pub(crate) roots_pem: Vec<Vec<u8>>,
     pub(crate) certificate_hashes: Vec<[u8; 32]>,
+    pub(crate) transport: TransportPreference,
 }
 
 impl std::fmt::Debug for ClientOptions {
@@ -49,6 +51,7 @@ impl ClientOptions {
             call_timeout: CALL_TIMEOUT,
             roots_pem: Vec::new(),
             certificate_hashes: Vec::new(),
+            transport: TransportPreference::Auto,
         }
     }
 
@@ -89,6 +92,14 @@ impl ClientOptions {
     #[must_use]
     pub fn trust_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots_pem.push(pem.into());
+        self
+    }
+
+    /// Which transport to use, where the server takes both. See [`TransportPreference`]; [`Client::prefer_transport`](crate::Client::prefer_transport)
+    /// changes it later. A `quic://` address means QUIC alone.
+    #[must_use]
+    pub fn transport(mut self, preference: TransportPreference) -> Self {
+        self.transport = preference;
         self
     }
 

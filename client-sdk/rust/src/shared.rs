@@ -14,6 +14,7 @@ use crate::error::CallError;
 use crate::event::ConnectionState;
 use crate::foreign::guarded;
 use crate::subscribers::{Subscribers, lock, notify};
+use crate::transport::{Transport, TransportPreference, TransportStats};
 
 pub(crate) type Answer = Result<Bytes, Fault>;
 
@@ -34,6 +35,10 @@ struct Core {
     why: Option<Arc<str>>,
     /// The client has been closed, or its task is gone.
     closed: bool,
+    /// What the task uses, as it last said.
+    transports: (Option<Transport>, TransportStats),
+    /// What the application wants from now on.
+    preference: Option<TransportPreference>,
 }
 
 /// What the task has to do next.
@@ -42,6 +47,7 @@ pub(crate) struct Todo {
     pub(crate) closed: bool,
     /// When to tick.
     pub(crate) timeout: Option<u64>,
+    pub(crate) preference: Option<TransportPreference>,
 }
 
 impl Shared {
@@ -56,6 +62,8 @@ impl Shared {
                 answers: HashMap::new(),
                 why: None,
                 closed: false,
+                transports: (None, TransportStats::default()),
+                preference: None,
             }),
             work: Notify::new(),
             began: Instant::now(),
@@ -159,15 +167,40 @@ impl Shared {
             outputs: std::iter::from_fn(|| core.machine.poll()).collect(),
             closed: core.closed,
             timeout: core.machine.next_timeout(),
+            preference: core.preference.take(),
         }
     }
 
-    /// The messages that are to be sent.
-    pub(crate) fn transmit(&self, mut send: impl FnMut(Vec<u8>)) {
+    /// The messages that are to be sent. Whether there were any.
+    pub(crate) fn transmit(&self, mut send: impl FnMut(Vec<u8>)) -> bool {
         let mut core = lock(&self.core);
+        let mut has_sent = false;
         while let Some(message) = core.machine.transmit() {
             send(message);
+            has_sent = true;
         }
+        has_sent
+    }
+
+    /// The messages that are to be sent over the other connection of a handover.
+    pub(crate) fn transmit_other(&self, mut send: impl FnMut(Vec<u8>)) {
+        let mut core = lock(&self.core);
+        while let Some(message) = core.machine.transmit_other() {
+            send(message);
+        }
+    }
+
+    /// Says what carries the connection, and what has.
+    pub(crate) fn use_transports(&self, used: (Option<Transport>, TransportStats)) {
+        lock(&self.core).transports = used;
+    }
+
+    pub(crate) fn transports(&self) -> (Option<Transport>, TransportStats) {
+        lock(&self.core).transports
+    }
+
+    pub(crate) fn prefer(&self, preference: TransportPreference) {
+        lock(&self.core).preference = Some(preference);
     }
 
     /// What a call that has ended is told: one that was too late also hears why there was no connection.

@@ -1,28 +1,19 @@
 //! The task behind a client: it has the socket and the clock, and does what the machine says.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use pitturu_protocol::client::{ClientConnection, Output, Ticket};
+use pitturu_protocol::client::{ClientConnection, Connection, Output, Ticket};
 use pitturu_protocol::codes::CloseCode;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::event::{Gap, ServerEvent};
 use crate::foreign::{Foreign, guarded};
+use crate::links::{Heard, Links};
 use crate::problem::Problem;
 use crate::shared::{Answer, Shared};
 use crate::tokens::{Keeper, Read, TokenStore, Tokens};
-use crate::transport::{Connector, Incoming, Socket};
-
-type Connecting = Pin<Box<dyn Future<Output = Result<Box<Socket>, String>> + Send>>;
-
-enum Link {
-    None,
-    Connecting(Connecting),
-    Open(Box<Socket>),
-}
+use crate::transport::{Incoming, Opened, Ways};
 
 /// What the token store had to say.
 enum FromStore {
@@ -43,8 +34,9 @@ struct Store {
 #[must_use = "a client does nothing unless its task runs"]
 pub struct Task {
     shared: Arc<Shared>,
-    connector: Connector,
-    link: Link,
+    links: Links,
+    /// Those whose say is known.
+    welcomes: u64,
     /// Goodbyes to servers, and what waits for the token store. None of them takes long.
     chores: JoinSet<()>,
     tokens: Option<Foreign<Arc<dyn TokenStore>>>,
@@ -61,8 +53,7 @@ impl std::fmt::Debug for Task {
 
 enum Happened {
     Work,
-    Connected(Result<Box<Socket>, String>),
-    Incoming(Incoming),
+    Link(Heard),
     Store(FromStore),
 }
 
@@ -72,13 +63,13 @@ type Kept = watch::Receiver<bool>;
 impl Task {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        connector: Connector,
+        ways: Ways,
         tokens: Option<Arc<dyn TokenStore>>,
     ) -> Self {
         Self {
             shared,
-            connector,
-            link: Link::None,
+            links: Links::new(ways),
+            welcomes: 0,
             chores: JoinSet::new(),
             tokens: tokens.map(Foreign::new),
             store: None,
@@ -101,6 +92,9 @@ impl Task {
         self.shared.drive(ClientConnection::start);
         loop {
             let todo = self.shared.todo();
+            if let Some(preference) = todo.preference {
+                self.links.prefer(preference);
+            }
             self.carry_out(todo.outputs);
             self.shared.subscribers.replay();
             if todo.closed {
@@ -111,18 +105,7 @@ impl Task {
             while self.chores.try_join_next().is_some() {}
             match self.wait(todo.timeout).await {
                 Happened::Work => {}
-                Happened::Connected(Ok(socket)) => {
-                    self.link = Link::Open(socket);
-                    self.shared.drive_because(None, ClientConnection::connected);
-                }
-                Happened::Connected(Err(why)) => self.disconnected(None, &why),
-                Happened::Incoming(Incoming::Message(message)) => {
-                    self.shared
-                        .drive(|machine, now| machine.received(now, &message));
-                }
-                Happened::Incoming(Incoming::Closed { code, why }) => {
-                    self.disconnected(code, &why);
-                }
+                Happened::Link(heard) => self.heard(heard),
                 Happened::Store(from) => self.heard_from_store(from),
             }
         }
@@ -146,13 +129,7 @@ impl Task {
                 None => std::future::pending().await,
             }
         };
-        let link = async {
-            match &mut self.link {
-                Link::None => std::future::pending().await,
-                Link::Connecting(connecting) => Happened::Connected(connecting.await),
-                Link::Open(socket) => Happened::Incoming(socket.next().await),
-            }
-        };
+        let is_online = self.shared.look(ClientConnection::connection) == Connection::Online;
         let from_store = async {
             match &mut self.from_store {
                 Some(from_store) => from_store.recv().await,
@@ -166,25 +143,73 @@ impl Task {
                 self.shared.drive(ClientConnection::tick);
                 Happened::Work
             }
-            happened = link => happened,
+            heard = self.links.next(is_online) => Happened::Link(heard),
             Some(from) = from_store => Happened::Store(from),
         }
     }
 
-    fn disconnected(&mut self, code: Option<u16>, why: &str) {
-        tracing::debug!(code, why, "disconnected");
-        if let (Link::Open(socket), Some(_)) = (std::mem::replace(&mut self.link, Link::None), code)
-        {
-            self.chores.spawn(socket.close(1000));
+    fn heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Opened => self.shared.drive_because(None, ClientConnection::connected),
+            Heard::Message(message) => {
+                self.shared
+                    .drive(|machine, now| machine.received(now, &message));
+                self.links
+                    .has_heard(self.shared.look(ClientConnection::awaits_answers));
+                self.look_for_welcome();
+            }
+            Heard::Closed { code, why, socket } => {
+                tracing::debug!(code, why, "disconnected");
+                if let Some(socket) = socket {
+                    self.chores.spawn(socket.close(1000));
+                }
+                self.shared
+                    .drive_because(Some(&why), |machine, now| machine.disconnected(now, code));
+            }
+            Heard::Other(Incoming::Message(message)) => {
+                self.shared
+                    .drive(|machine, now| machine.other_received(now, &message));
+                self.look_for_welcome();
+            }
+            Heard::Other(Incoming::Closed { code, why }) => {
+                tracing::debug!(code, why, "the other connection has closed");
+                self.shared.drive(ClientConnection::other_disconnected);
+            }
+            Heard::Better(opened) => self.hand_over(opened),
+            Heard::Nothing => {}
         }
+    }
+
+    /// A welcome says where the server takes QUIC.
+    fn look_for_welcome(&mut self) {
+        let welcomes = self.shared.look(|machine| machine.stats().welcomes);
+        if welcomes != self.welcomes {
+            self.welcomes = welcomes;
+            let address = self.shared.look(|machine| machine.quic().cloned());
+            self.links.told(address.as_ref());
+        }
+    }
+
+    /// A connection is open beside the present one.
+    fn hand_over(&mut self, opened: Opened) {
+        let mut is_taken = false;
         self.shared
-            .drive_because(Some(why), |machine, now| machine.disconnected(now, code));
+            .drive(|machine, now| is_taken = machine.hand_over(now));
+        if let Some(refused) = self.links.offered(opened, is_taken) {
+            self.chores.spawn(refused.close(1000));
+        }
     }
 
     fn transmit(&mut self) {
-        if let Link::Open(socket) = &mut self.link {
-            self.shared.transmit(|message| socket.send(message));
+        let awaits = self.shared.look(ClientConnection::awaits_answers);
+        if let Some(socket) = self.links.present() {
+            let has_sent = self.shared.transmit(|message| socket.send(message));
+            self.links.has_sent(has_sent && awaits);
         }
+        if let Some(socket) = self.links.other() {
+            self.shared.transmit_other(|message| socket.send(message));
+        }
+        self.shared.use_transports(self.links.used());
     }
 
     fn pause_or_go_on(&mut self) {
@@ -201,11 +226,15 @@ impl Task {
         let mut mismatch: Option<Arc<str>> = None;
         for output in outputs {
             match output {
-                Output::Connect => {
-                    self.link = Link::Connecting(Box::pin(self.connector.clone().connect()));
+                Output::Connect => self.links.connect(),
+                Output::TakeOver => self.links.take_over(),
+                Output::CloseOther(code) => {
+                    if let Some(socket) = self.links.take_other() {
+                        self.chores.spawn(socket.close(code));
+                    }
                 }
                 Output::Close(code) => {
-                    if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
+                    if let Some(socket) = self.links.take_present() {
                         self.chores.spawn(socket.close(code));
                     }
                     match mismatch.take() {
@@ -320,6 +349,8 @@ impl Task {
             Output::SignedIn(identity) => ServerEvent::SignedIn(identity),
             Output::SignedOut(fault) => ServerEvent::SignedOut(fault),
             Output::Connect
+            | Output::TakeOver
+            | Output::CloseOther(_)
             | Output::Close(_)
             | Output::Answer { .. }
             | Output::ReadTokens
