@@ -2,8 +2,10 @@
 
 mod admission;
 mod hostile;
+mod moves;
 mod players;
 mod raw;
+mod relay;
 
 use crate::launch::Server;
 use crate::player::{Came, Player, hello};
