@@ -425,7 +425,7 @@ impl World {
     }
 
     fn check_heard(&self, index: usize) {
-        let late = self.now.saturating_sub(1_000);
+        let late = self.now.saturating_sub(150);
         for (number, (at, room)) in &self.clients[index].to_be_heard {
             assert!(
                 *at > late,
@@ -556,10 +556,13 @@ impl World {
     /// The application and the network do something at random.
     fn disturb(&mut self, index: usize) {
         let room = room_id(u8::try_from(self.random.up_to(u64::from(ROOMS) - 1)).unwrap());
-        if self.chance(12) {
+        // Now and then there is little to do, so that nothing but the handover itself keeps a connection.
+        let is_quiet = self.now / 2_000 % 2 == 1;
+        let (sends, reacts) = if is_quiet { (150, 150) } else { (10, 15) };
+        if self.chance(sends) {
             self.send(index, room);
         }
-        if self.chance(20) {
+        if self.chance(reacts) {
             let react = React {
                 room,
                 seq: 1,

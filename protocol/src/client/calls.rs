@@ -296,7 +296,7 @@ impl Calls {
             own => own?,
         };
         self.unwait(ticket);
-        self.last_call = self.last_call.wrapping_add(1).max(1);
+        self.number();
         let pending = self.pending.get_mut(&ticket)?;
         let ordering_key = pending.ordering_key;
         let on_wire = OnWire {
@@ -314,6 +314,12 @@ impl Calls {
             head: pending.first_head.take(),
         };
         Some(frame.encode())
+    }
+
+    /// The number of another call.
+    pub(super) fn number(&mut self) -> CallId {
+        self.last_call = self.last_call.wrapping_add(1).max(1);
+        self.last_call
     }
 
     fn is_behind(&self, ticket: Ticket, ordering_key: Option<RoomId>) -> bool {

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | handshaking | serves | hello is sent, the welcome is awaited |
 //! | settling | serves, but calls that change a connection wait | welcomed; takes over once no such call is on the wire |
-//! | leaving | the next one: calls go out on it, streams are resumed on it | the one before: answers what it was asked, and serves each stream until the present one does |
+//! | leaving | the next one: calls go out on it, streams are resumed on it | the one before: answers what it was asked, serves each stream until the present one does, and is left when it has answered a last question behind that |
 //!
 //! Calls are numbered on across both, so a number says which connection answers. Entries of streams are dense and held against the cursor, so
 //! it does not matter which connection brings them first. Other events are told by both, and counted: what one has brought before is
@@ -15,11 +15,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::codec;
 use crate::codes::{CloseCode, Code, Fault, Reconnect};
 use crate::events::{Event, EventInfo};
 use crate::frame::{CallId, ClientFrame, ServerFrame};
 use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
-use crate::types::system::{StreamPosition, Welcome};
+use crate::methods::Method;
+use crate::types::system::{Echo, StreamPosition, Welcome};
 
 use super::echoes::{Echoes, Way};
 use super::{ClientConnection, Output, Phase};
@@ -37,11 +39,20 @@ pub(super) struct Handover {
     messages: VecDeque<Vec<u8>>,
 }
 
+/// The last thing that the connection before is asked: what it brings before the answer was told before the present connection had
+/// every stream, and would not come over that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    NotAsked,
+    Asked(CallId),
+    Answered,
+}
+
 #[derive(Debug)]
 enum Stage {
     Handshaking { since: u64 },
     Settling { since: u64, welcome: Box<Welcome> },
-    Leaving { since: u64 },
+    Leaving { since: u64, last: Last },
 }
 
 impl ClientConnection {
@@ -150,6 +161,11 @@ impl ClientConnection {
             };
             rest = after;
             match frame {
+                ServerFrame::Reply { call, .. } | ServerFrame::Fault { call, .. }
+                    if self.is_last(call) =>
+                {
+                    self.set_last(Last::Answered);
+                }
                 ServerFrame::Reply { call, body } if self.calls.is_before(call) => {
                     let outcome = self.replied(now, call, message.slice_ref(body));
                     if outcome.is_err() {
@@ -237,8 +253,11 @@ impl ClientConnection {
             Some(Stage::Settling { since, .. }) if since.saturating_add(SETTLE_MS_MAX) <= now => {
                 self.abandon_next(now, 1000);
             }
-            Some(&Stage::Leaving { since }) => {
-                let is_done = !self.calls.awaits_before() && !self.streams.any_served_before();
+            Some(&Stage::Leaving { since, last }) => {
+                if last == Last::NotAsked && !self.streams.any_served_before() {
+                    self.ask_last();
+                }
+                let is_done = last == Last::Answered && !self.calls.awaits_before();
                 if is_done || since.saturating_add(LEAVE_MS_MAX) <= now {
                     self.let_go(now);
                 }
@@ -270,7 +289,10 @@ impl ClientConnection {
         }
         self.calls.handed_over();
         self.streams.handed_over();
-        self.become_present(Stage::Leaving { since: now });
+        self.become_present(Stage::Leaving {
+            since: now,
+            last: Last::NotAsked,
+        });
         self.begin_on_next(now, *welcome);
     }
 
@@ -311,6 +333,40 @@ impl ClientConnection {
             self.send_resume();
             self.follow_boards();
         }
+    }
+
+    /// Asks the connection before something that is answered at once, behind all that it has been told.
+    fn ask_last(&mut self) {
+        let call = self.calls.number();
+        let request = codec::encode(&Echo { data: Vec::new() });
+        let frame = ClientFrame::Call {
+            call,
+            method: Echo::NUMBER,
+            body: &request,
+            key: None,
+            head: None,
+        };
+        if let Some(handover) = &mut self.handover {
+            push(&mut handover.messages, &frame.encode());
+        }
+        self.set_last(Last::Asked(call));
+    }
+
+    fn set_last(&mut self, to: Last) {
+        if let Some(Handover {
+            stage: Stage::Leaving { last, .. },
+            ..
+        }) = &mut self.handover
+        {
+            *last = to;
+        }
+    }
+
+    fn is_last(&self, call: CallId) -> bool {
+        matches!(
+            &self.handover,
+            Some(Handover { stage: Stage::Leaving { last: Last::Asked(asked), .. }, .. }) if *asked == call
+        )
     }
 
     /// The connection before is not awaited any longer.

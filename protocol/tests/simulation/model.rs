@@ -17,8 +17,8 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_protocol::types::inbox::{InboxAdded, InboxEntry};
 use pitturu_protocol::types::system::{
-    Done, Goaway, GoawayReason, Hello, Limits, Resume, Resumed, ResumedRoom, StreamPosition,
-    Welcome,
+    Done, Echo, Echoed, Goaway, GoawayReason, Hello, Limits, Resume, Resumed, ResumedRoom,
+    StreamPosition, Welcome,
 };
 
 const TIMING: Timing = Timing {
@@ -447,6 +447,10 @@ impl Server {
                 let resumed = self.resume(session, &codec::decode(body).unwrap());
                 session.out.push(frame::reply(call, &resumed));
                 return Ok(None);
+            }
+            Echo::NUMBER => {
+                let Echo { data } = codec::decode(body).unwrap();
+                (codec::encode(&Echoed { data, now }), false)
             }
             other => panic!("method {other} is not modelled"),
         };
