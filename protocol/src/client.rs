@@ -58,6 +58,7 @@ mod asking;
 mod boards;
 mod broken;
 mod calls;
+mod clock;
 mod echoes;
 mod entries;
 mod handover;
@@ -67,12 +68,14 @@ mod sign_in;
 mod streams;
 mod unreadable;
 
+pub use clock::ClockEstimate;
 pub use interface::{Config, Connection, Output, Stats};
 pub use request::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Request, Ticket};
 pub use sign_in::Tokens;
 
 use broken::Broken;
 use calls::Calls;
+use clock::Clock;
 use echoes::Echoes;
 use handover::Handover;
 use sign_in::SignIn;
@@ -123,6 +126,7 @@ pub struct ClientConnection {
     sign_in: SignIn,
     /// The leaderboards that are followed.
     boards: BTreeSet<String>,
+    clock: Clock,
     handover: Option<Handover>,
     echoes: Option<Echoes>,
     /// The newest tick of each room's match that was handed up on this connection.
@@ -154,6 +158,7 @@ impl ClientConnection {
             calls: Calls::default(),
             streams,
             boards: BTreeSet::new(),
+            clock: Clock::default(),
             handover: None,
             echoes: None,
             ticks: HashMap::new(),
@@ -257,7 +262,12 @@ impl ClientConnection {
         match frame {
             ServerFrame::Welcome(welcome) if !welcomed => return self.welcome(now, welcome),
             ServerFrame::Fault { call: 0, fault } => self.outputs.push_back(Output::Fault(fault)),
-            ServerFrame::Ping { nonce } => self.send(&ClientFrame::Pong { nonce }.encode()),
+            ServerFrame::Ping { nonce, .. } => {
+                self.send(&ClientFrame::Pong { nonce }.encode());
+                if welcomed {
+                    self.ask_clock(now);
+                }
+            }
             ServerFrame::Goaway(goaway) => {
                 self.goaway = Some(goaway);
                 // The next connection would be sent away as well.
@@ -297,6 +307,7 @@ impl ClientConnection {
         }
         self.phase = Phase::Open { since: now };
         self.take_terms(&welcome);
+        self.clock_begins(now);
         self.welcomed(now, welcome)
     }
 

@@ -148,6 +148,8 @@ pub enum ServerFrame<'a> {
     Ping {
         /// Number for the pong to repeat.
         nonce: u32,
+        /// The server's clock, in milliseconds since 1970 UTC.
+        now: u64,
     },
     /// The server will close this connection.
     Goaway(Goaway),
@@ -299,6 +301,7 @@ impl<'a> ServerFrame<'a> {
             }),
             kind::PING => Ok(Self::Ping {
                 nonce: fields.u32()?,
+                now: fields.uint()?,
             }),
             kind::GOAWAY => Ok(Self::Goaway(fields.body()?)),
             kind::GAP => Ok(Self::Gap {
@@ -343,9 +346,10 @@ impl<'a> ServerFrame<'a> {
                 uint(out, *tick);
                 bin(out, data);
             }
-            Self::Ping { nonce } => {
-                array(out, kind::PING, 1);
+            Self::Ping { nonce, now } => {
+                array(out, kind::PING, 2);
                 uint(out, u64::from(*nonce));
+                uint(out, *now);
             }
             Self::Goaway(goaway) => {
                 array(out, kind::GOAWAY, 1);

@@ -488,7 +488,7 @@ fn tokens_are_renewed_at_four_fifths_of_their_life_and_once() {
     let life = 1_000_000;
     while test.now < 10_000 + life * 4 / 5 - 1 {
         test.pass(999);
-        test.receive(&ServerFrame::Ping { nonce: 1 }.encode());
+        test.receive(&ServerFrame::Ping { nonce: 1, now: 0 }.encode());
         if test.now < 10_000 + life * 4 / 5 {
             assert_eq!(test.calls(), []);
         }
@@ -978,7 +978,7 @@ fn while_paused_entries_wait_at_the_server_and_answers_come() {
 fn pings_are_answered_and_silence_ends_the_connection() {
     let mut test = Test::online(player());
     test.pass(1_500);
-    test.receive(&ServerFrame::Ping { nonce: 77 }.encode());
+    test.receive(&ServerFrame::Ping { nonce: 77, now: 0 }.encode());
     assert_eq!(test.said(), [Said::Pong(77)]);
     test.pass(1_999);
     assert_eq!(test.machine.connection(), Connection::Online);

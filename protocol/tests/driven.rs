@@ -5,6 +5,8 @@
 
 #[path = "driven/boards.rs"]
 mod boards;
+#[path = "driven/clock.rs"]
+mod clock;
 #[path = "driven/handover.rs"]
 mod handover;
 #[path = "driven/machine.rs"]

@@ -169,7 +169,7 @@ enum Server {
     Fault(u32, u16, String, Option<u64>),
     Event(u16, MessageSent),
     State(RoomId, u64, Vec<u8>),
-    Ping(u32),
+    Ping(u32, u64),
     Goaway(bool, u64),
     Gap(Stream, bool, u64, u64),
 }
@@ -227,7 +227,10 @@ impl Server {
                 tick: *tick,
                 data,
             },
-            Self::Ping(nonce) => ServerFrame::Ping { nonce: *nonce },
+            Self::Ping(nonce, now) => ServerFrame::Ping {
+                nonce: *nonce,
+                now: *now,
+            },
             Self::Goaway(reconnect, within_ms) => ServerFrame::Goaway(Goaway {
                 reason: GoawayReason::Drain,
                 reconnect: *reconnect,
@@ -261,7 +264,7 @@ fn server() -> impl Strategy<Value = Server> {
         (any::<u16>(), message_sent()).prop_map(|(event, sent)| Server::Event(event, sent)),
         (room(), integer(), vec(any::<u8>(), 0..300))
             .prop_map(|(room, tick, data)| Server::State(room, tick, data)),
-        any::<u32>().prop_map(Server::Ping),
+        (any::<u32>(), integer()).prop_map(|(nonce, now)| Server::Ping(nonce, now)),
         (any::<bool>(), integer()).prop_map(|(again, within)| Server::Goaway(again, within)),
         (stream(), any::<bool>(), integer(), integer())
             .prop_map(|(stream, messages, from, to)| Server::Gap(stream, messages, from, to)),

@@ -125,6 +125,7 @@ impl World {
                         cap_ms: 1_000,
                     },
                     handshake_ms: 2_000,
+                    measures_clock: seed.is_multiple_of(2),
                     stable_ms: 500,
                 };
                 Client {

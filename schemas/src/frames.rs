@@ -103,7 +103,7 @@ frames! {
         (call: U32, fault: Body("Fault"));
     11 "event" Server "Something happened." (event: U16, body: TableBody);
     12 "state" Server "State of a match." (room: Room, tick: Integer, data: Bin);
-    13 "ping" Server "Are you there?" (nonce: U32);
+    13 "ping" Server "Are you there? With the server's clock." (nonce: U32, now: Integer);
     14 "goaway" Server "The server will close this connection." (body: Body("Goaway"));
     15 "gap" Server "Part of a stream that no longer exists."
         (stream: Stream, missing: Missing, from: Integer, to: Integer);

@@ -189,7 +189,11 @@ fn frame_fields(catalog: &Catalog, frame: &FrameEntry) -> Vec<Map<String, Value>
             json!({ "stream": "inbox", "seq": 300, "rev": 0 }),
             json!({ "stream": ROOM, "seq": (1u64 << 53) - 1, "rev": 65_536 }),
         ],
-        "pong" | "ping" => vec![json!({ "nonce": 7 }), json!({ "nonce": u32::MAX })],
+        "pong" => vec![json!({ "nonce": 7 }), json!({ "nonce": u32::MAX })],
+        "ping" => vec![
+            json!({ "nonce": 7, "now": 1_767_225_600_000_u64 }),
+            json!({ "nonce": u32::MAX, "now": 0 }),
+        ],
         "input" => vec![
             json!({ "room": ROOM, "seq": 128, "data": bin(&[0, 255, 0xc1]) }),
             json!({ "room": ROOM, "seq": 0, "data": bin(&[]) }),

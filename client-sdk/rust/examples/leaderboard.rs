@@ -52,18 +52,12 @@ pub(crate) async fn follow(
     let mut events = client.events();
     let me = client.login_guest(&new_guest_secret()?, Some(name)).await?;
     tell(News::Player(me.identity.user));
+    // From here on the client follows it on each connection. If this one is lost meanwhile, the call waits for the next.
+    let board = board.to_owned();
+    let standing = client.call(FollowBoard { board }).without_deadline();
+    tell(News::Standing(standing.await?));
     while let Some(event) = events.next().await {
         match event {
-            // This comes with each connection. A new one follows nothing, however often the board was followed before.
-            ServerEvent::SignedIn(_) => {
-                let board = board.to_owned();
-                // If the connection is lost again meanwhile, the call waits for the next one.
-                let standing = client
-                    .call(FollowBoard { board })
-                    .without_deadline()
-                    .await?;
-                tell(News::Standing(standing));
-            }
             ServerEvent::RankChanged(changed) => tell(News::Standing(changed.standing)),
             ServerEvent::Connection(ConnectionState::Offline { why, .. }) => {
                 tell(News::Offline(why));

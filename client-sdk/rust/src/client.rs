@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::call::Call;
+use crate::clock::ServerClock;
 use crate::error::CallError;
 use crate::event::{ConnectionState, ServerEvent, TypedEvent};
 use crate::options::{ClientOptions, InvalidOptions};
@@ -68,6 +69,7 @@ impl Client {
             reads_tokens: options.tokens.is_some(),
             resume: options.resume,
             back_off,
+            measures_clock: true,
             ..Config::default()
         };
         let machine = ClientConnection::new(config, u64::from_ne_bytes(seed));
@@ -259,6 +261,14 @@ impl Client {
     /// Counts for diagnosis.
     pub fn stats(&self) -> Stats {
         self.inner.shared.look(|machine| machine.stats())
+    }
+
+    /// The server's clock and the time to the server and back, as far as they are known: from soon after the client is online on, measured
+    /// again with each ping and on each later connection. For the time that a server's `at` and ticks are in, and for prediction.
+    pub fn clock(&self) -> Option<ServerClock> {
+        let shared = &self.inner.shared;
+        let estimate = shared.look(ClientConnection::clock)?;
+        Some(shared.server_clock(estimate))
     }
 
     /// What carries the present connection; nothing while there is none.

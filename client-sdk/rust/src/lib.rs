@@ -52,6 +52,7 @@
 
 mod call;
 mod client;
+mod clock;
 mod error;
 mod event;
 mod foreign;
@@ -69,6 +70,7 @@ mod transport;
 
 pub use call::Call;
 pub use client::Client;
+pub use clock::ServerClock;
 pub use error::CallError;
 pub use event::{ConnectionState, Gap, ServerEvent, TypedEvent};
 pub use options::{ClientOptions, InvalidOptions};

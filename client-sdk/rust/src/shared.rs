@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pitturu_protocol::client::{ClientConnection, Connection, Output, Request, Ticket};
+use pitturu_protocol::client::{
+    ClientConnection, ClockEstimate, Connection, Output, Request, Ticket,
+};
 use pitturu_protocol::codes::{Code, Fault};
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::ServerClock;
 use crate::error::CallError;
 use crate::event::ConnectionState;
 use crate::foreign::guarded;
@@ -80,6 +83,10 @@ impl Shared {
     /// The time of the machine's clock; absent when it is so far away that it never comes.
     pub(crate) fn instant(&self, ms: u64) -> Option<Instant> {
         self.began.checked_add(Duration::from_millis(ms))
+    }
+
+    pub(crate) fn server_clock(&self, estimate: ClockEstimate) -> ServerClock {
+        ServerClock::new(self.began, estimate)
     }
 
     /// Gives the machine a call. `timeout` becomes its deadline.

@@ -483,7 +483,8 @@ async fn pings_are_answered() {
     let server = Server::start().await;
     let _client = Client::connect(options(&server)).unwrap();
     let (mut peer, _) = server.welcome().await;
-    peer.say(&ServerFrame::Ping { nonce: 5 }.encode()).await;
+    peer.say(&ServerFrame::Ping { nonce: 5, now: 0 }.encode())
+        .await;
     assert_eq!(peer.next().await, Said::Pong(5));
 }
 

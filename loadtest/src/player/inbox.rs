@@ -177,7 +177,7 @@ impl Receiver for Inbox {
                 ServerFrame::Event { event, body } => self.event(event, body, out)?,
                 ServerFrame::Reply { call, body } => self.answered(call, Ok(body)),
                 ServerFrame::Fault { call, fault } => self.answered(call, Err(fault)),
-                ServerFrame::Ping { nonce } => {
+                ServerFrame::Ping { nonce, .. } => {
                     self.tally.count(count::PINGS, 1);
                     out.message(&ClientFrame::Pong { nonce }.encode());
                 }

@@ -78,6 +78,10 @@ impl ClientConnection {
                 Ok(())
             }
             Owner::Close => Ok(()),
+            Owner::Clock => {
+                self.clock_answered(now, ticket, Some(&body));
+                Ok(())
+            }
             Owner::Follow => {
                 self.follows_board_again(&pending, &body);
                 Ok(())
@@ -174,6 +178,9 @@ impl ClientConnection {
                     self.access_refused(fault);
                 }
             }
+            AfterFault::Ended(ticket, pending) if pending.owner == Owner::Clock => {
+                self.clock_answered(now, ticket, None);
+            }
             AfterFault::Ended(ticket, pending) => self.ended(ticket, &pending, fault),
         }
     }
@@ -189,7 +196,7 @@ impl ClientConnection {
                 }
                 self.end_calls_without_player();
             }
-            Owner::Close => {}
+            Owner::Close | Owner::Clock => {}
             Owner::Resume => self.resume_refused(pending, &fault),
             Owner::Reopen(room) => self.stream_lost(Stream::Room(room), fault),
             Owner::Refresh => self.signed_out(Some(fault)),

@@ -35,6 +35,8 @@ pub(super) enum Owner {
     Refresh,
     /// Follows a leaderboard again.
     Follow,
+    /// Asks for the server's clock.
+    Clock,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +79,19 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether its answer says what the connection is from then on, which another connection would not know.
     fn changes_connection(&self) -> bool {
-        self.owner != Owner::App || self.consequence != Consequence::None
+        !matches!(self.owner, Owner::App | Owner::Clock) || self.consequence != Consequence::None
     }
 
     /// Whether it is about what is open on one connection, and means nothing on another.
     const fn is_bound(&self) -> bool {
         matches!(
             self.owner,
-            Owner::Detached | Owner::Resume | Owner::Reopen(_) | Owner::Close | Owner::Follow
+            Owner::Detached
+                | Owner::Resume
+                | Owner::Reopen(_)
+                | Owner::Close
+                | Owner::Follow
+                | Owner::Clock
         )
     }
 }
@@ -534,7 +541,7 @@ fn repeats(pending: &Pending, fault: &Fault) -> bool {
             };
             harmless && matches!(fault.code, Code::RateLimited | Code::Overloaded)
         }
-        Owner::Detached | Owner::Close => false,
+        Owner::Detached | Owner::Close | Owner::Clock => false,
         Owner::Resume | Owner::Reopen(_) | Owner::Refresh | Owner::Follow => {
             fault.code.retry() == Retry::Later
         }

@@ -124,7 +124,7 @@ impl ClientConnection {
                 return;
             };
             match (frame, &mut handover.stage) {
-                (ServerFrame::Ping { nonce }, _) => {
+                (ServerFrame::Ping { nonce, .. }, _) => {
                     push(
                         &mut handover.messages,
                         &ClientFrame::Pong { nonce }.encode(),
@@ -175,7 +175,7 @@ impl ClientConnection {
                 ServerFrame::Fault { call, fault } if call != 0 && self.calls.is_before(call) => {
                     self.faulted(now, call, fault);
                 }
-                ServerFrame::Ping { nonce } => {
+                ServerFrame::Ping { nonce, .. } => {
                     if let Some(handover) = &mut self.handover {
                         push(
                             &mut handover.messages,
@@ -325,6 +325,7 @@ impl ClientConnection {
         self.heard_at = now;
         self.stats.handovers += 1;
         self.take_terms(&welcome);
+        self.clock_begins(now);
         self.sign_in.begin_anew();
         if let Some(identity) = welcome.identity {
             self.sign_in.clock(now, welcome.now);

@@ -31,6 +31,9 @@ pub struct Config {
     pub back_off: BackOff,
     /// How long it may take from [`Output::Connect`] to the server's welcome.
     pub handshake_ms: u64,
+    /// Whether the server's clock is measured, by a few calls of [`Echo`](crate::types::system::Echo) at the beginning of each connection
+    /// and one after each ping.
+    pub measures_clock: bool,
     /// A connection that has lasted this long after its welcome makes the waits begin at the shortest again.
     pub stable_ms: u64,
 }
@@ -44,6 +47,7 @@ impl Default for Config {
             resume: Resume::default(),
             back_off: BackOff::default(),
             handshake_ms: 10_000,
+            measures_clock: false,
             stable_ms: 5_000,
         }
     }

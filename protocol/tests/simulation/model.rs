@@ -251,7 +251,7 @@ impl Server {
         }
         match session.connection.due(now) {
             TimerAction::Nothing => {}
-            TimerAction::Ping(nonce) => session.say(&ServerFrame::Ping { nonce }),
+            TimerAction::Ping(nonce) => session.say(&ServerFrame::Ping { nonce, now }),
             TimerAction::Close(code) => session.close(code),
         }
         if session.player.is_some_and(|(_, expires)| expires <= now) {
@@ -412,6 +412,10 @@ impl Server {
                 .refresh(now, session, &request.refresh, key.unwrap())
                 .map(Some);
         }
+        if method == Echo::NUMBER {
+            let Echo { data } = codec::decode(body).unwrap();
+            return Ok(Some(codec::encode(&Echoed { data, now })));
+        }
         let Some((player, _)) = session.player else {
             assert_ne!(access, Access::Anyone);
             return Err(Fault::of(Code::Unauthenticated));
@@ -447,10 +451,6 @@ impl Server {
                 let resumed = self.resume(session, &codec::decode(body).unwrap());
                 session.out.push(frame::reply(call, &resumed));
                 return Ok(None);
-            }
-            Echo::NUMBER => {
-                let Echo { data } = codec::decode(body).unwrap();
-                (codec::encode(&Echoed { data, now }), false)
             }
             other => panic!("method {other} is not modelled"),
         };

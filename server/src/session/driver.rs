@@ -13,7 +13,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
 use pitturu_protocol::server::{ServerConnection, TimerAction, Violation};
-use pitturu_store::clock::Steady;
+use pitturu_store::clock::{Steady, now_ms};
 use tokio::time::{Instant, Sleep};
 
 use self::reading::Reading;
@@ -276,7 +276,11 @@ impl<L: Link> Driver<L> {
         match self.machine.due(now.as_ms()) {
             TimerAction::Nothing => None,
             TimerAction::Ping(nonce) => {
-                let frame = ServerFrame::Ping { nonce }.encode();
+                let frame = ServerFrame::Ping {
+                    nonce,
+                    now: now_ms(),
+                }
+                .encode();
                 self.connection.outbox.control(frame.into());
                 // A connection that rests holds no memory for what it may call later.
                 self.buckets = CachedBuckets::default();

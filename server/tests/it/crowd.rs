@@ -155,7 +155,7 @@ impl Light {
                 ServerFrame::Event { event, body } => {
                     self.events.push_back((event, body.to_vec()));
                 }
-                ServerFrame::Ping { nonce } => {
+                ServerFrame::Ping { nonce, .. } => {
                     let pong = ClientFrame::Pong { nonce }.encode();
                     self.send(pong).await;
                 }

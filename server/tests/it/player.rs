@@ -212,7 +212,7 @@ impl Player {
                 ServerFrame::Reply { call, body } => Came::Reply(call, body.to_vec()),
                 ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
                 ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
-                ServerFrame::Ping { nonce } => {
+                ServerFrame::Ping { nonce, .. } => {
                     if self.pongs {
                         self.send(&ClientFrame::Pong { nonce }.encode());
                     }

@@ -137,7 +137,9 @@ impl SlowReader {
 
     async fn take(&mut self, frame: ServerFrame<'_>) {
         match frame {
-            ServerFrame::Ping { nonce } => self.say(&ClientFrame::Pong { nonce }.encode()).await,
+            ServerFrame::Ping { nonce, .. } => {
+                self.say(&ClientFrame::Pong { nonce }.encode()).await
+            }
             ServerFrame::Fault { fault, .. } => panic!("refused: {fault}"),
             ServerFrame::Gap { from, to, .. } => panic!("nothing was removed, but {from} to {to}"),
             ServerFrame::Event { event, body } if event == MessageSent::NUMBER => {

@@ -30,7 +30,7 @@ export const KIND = {
   event: 11,
   /** State of a match. */
   state: 12,
-  /** Are you there? */
+  /** Are you there? With the server's clock. */
   ping: 13,
   /** The server will close this connection. */
   goaway: 14,

@@ -47,7 +47,7 @@ export type ServerFrame =
   | { kind: 'fault'; call: number; fault: Fault }
   | { kind: 'event'; event: number; body: Record<string, Value> }
   | { kind: 'state'; room: string; tick: number; data: Uint8Array<ArrayBuffer> }
-  | { kind: 'ping'; nonce: number }
+  | { kind: 'ping'; nonce: number; now: number }
   | { kind: 'goaway'; body: Goaway }
   | { kind: 'gap'; stream: Stream; missing: Missing; from: number; to: number };
 
@@ -126,7 +126,7 @@ function layout(kind: number, fields: Fields): ServerFrame {
     case KIND.state:
       return { kind: 'state', room: fields.room(), tick: fields.uint(), data: fields.bin() };
     case KIND.ping:
-      return { kind: 'ping', nonce: fields.uint(U32) };
+      return { kind: 'ping', nonce: fields.uint(U32), now: fields.uint() };
     case KIND.goaway:
       return { kind: 'goaway', body: fields.body<Goaway>('Goaway') };
     case KIND.gap:

@@ -265,7 +265,7 @@ export class ModelConnection {
   }
 
   ping(nonce: number): void {
-    this.frame('ping', nonce);
+    this.frame('ping', nonce, 0);
     this.flush();
   }
 

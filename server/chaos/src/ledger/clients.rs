@@ -319,7 +319,7 @@ impl Session<'_> {
                         });
                     }
                 }
-                ServerFrame::Ping { nonce } => {
+                ServerFrame::Ping { nonce, .. } => {
                     ClientFrame::Pong { nonce }.append(&mut self.out);
                 }
                 _ => {}

@@ -231,7 +231,7 @@ impl Task {
                 }
             }
             ServerFrame::Event { event, body } => self.take_event(connection, event, body)?,
-            ServerFrame::Ping { nonce } => {
+            ServerFrame::Ping { nonce, .. } => {
                 ClientFrame::Pong { nonce }.append(&mut connection.out);
             }
             ServerFrame::Gap {

@@ -386,7 +386,7 @@ impl Client {
                     ServerFrame::Fault { call, fault } => Came::Fault(call, fault),
                     ServerFrame::Event { event, body } => Came::Event(event, body.to_vec()),
                     ServerFrame::Gap { from, to, .. } => Came::Gap(from, to),
-                    ServerFrame::Ping { nonce } => Came::Ping(nonce),
+                    ServerFrame::Ping { nonce, .. } => Came::Ping(nonce),
                     ServerFrame::Goaway(goaway) => Came::Goaway(goaway),
                     other => panic!("nothing asks for {other:?}"),
                 });

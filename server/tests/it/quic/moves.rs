@@ -218,6 +218,19 @@ async fn a_client_of_websocket_finds_quic_and_nobody_notices() {
         client.transport() == Some(Transport::Quic)
     })
     .await;
+    // Both ends read one clock here.
+    until("the clock is unknown", || client.clock().is_some()).await;
+    let (clock, here) = (client.clock().unwrap(), std::time::SystemTime::now());
+    let here = here
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis();
+    let difference = i128::from(clock.now()) - i128::try_from(here).unwrap();
+    let uncertain = i128::try_from(clock.round_trip().as_millis()).unwrap() / 2 + 20;
+    assert!(
+        difference.abs() <= uncertain,
+        "{difference} ms of {clock:?}"
+    );
     client.room(room).send("over QUIC").await.unwrap();
     until("no message", || heard.messages.lock().len() == 1).await;
     assert_eq!(*heard.other.lock(), [] as [String; 0]);

@@ -217,7 +217,7 @@ impl RawQuic {
                     ServerFrame::Reply { body, .. } => {
                         echoed.push(codec::decode::<<Echo as Method>::Reply>(body).unwrap().data);
                     }
-                    ServerFrame::Ping { nonce } => {
+                    ServerFrame::Ping { nonce, .. } => {
                         self.send(&ClientFrame::Pong { nonce }.encode()).await;
                     }
                     other => panic!("{other:?}"),
