@@ -90,6 +90,8 @@ struct Followed {
     /// The cursor may be beyond the answer to the resume that is under way, because the connection before brought more since it was
     /// asked.
     brought_more: bool,
+    /// It was live when the present connection took over, and counts as live until that one has caught up with it.
+    has_moved: bool,
 }
 
 impl Followed {
@@ -105,6 +107,7 @@ impl Followed {
             left_out: false,
             served_before: false,
             brought_more: false,
+            has_moved: false,
         }
     }
 
@@ -128,6 +131,7 @@ impl Followed {
     fn hole(&mut self) -> Verdict {
         self.open = false;
         self.live = false;
+        self.has_moved = false;
         if self.reopened_from == Some(self.cursor) {
             self.left_out = true;
             return Verdict::Broken;
@@ -280,6 +284,7 @@ impl Streams {
             if followed.open && followed.live {
                 followed.served_before = true;
                 followed.brought_more = true;
+                followed.has_moved = true;
             } else {
                 *followed = followed.shut_again();
             }
@@ -400,6 +405,7 @@ impl Streams {
             Some(followed) if followed.open => {
                 followed.open = false;
                 followed.live = false;
+                followed.has_moved = false;
                 followed.cut = true;
                 true
             }
@@ -463,7 +469,8 @@ impl Streams {
         if position.seq > followed.cursor.seq || position.rev > followed.cursor.rev {
             return followed.ends_beyond(position);
         }
-        followed.live = position.live;
+        followed.has_moved &= !position.live;
+        followed.live = position.live || followed.has_moved;
         Verdict::Next
     }
 }
