@@ -10,10 +10,11 @@
 //! | a WebSocket message came | [`ClientConnection::received`] |
 //! | [`ClientConnection::next_timeout`] has come | [`ClientConnection::tick`] |
 //! | the application wants something | [`ClientConnection::call`], [`ClientConnection::cancel`] |
+//! | a datagram came | [`ClientConnection::datagram_received`] |
 //! | another socket is open, over which the client is to go on | [`ClientConnection::hand_over`], and then the methods with `other` in their name; [`Output::TakeOver`] makes the two sockets change their roles |
 //! | [`Output::ReadTokens`] came and the tokens are read | [`ClientConnection::tokens_read`] |
 //!
-//! and after each of them takes every [`ClientConnection::poll`] and sends every [`ClientConnection::transmit`].
+//! and after each of them takes every [`ClientConnection::poll`] and sends every [`ClientConnection::transmit`] and [`ClientConnection::transmit_datagram`].
 //! Time is a number of milliseconds that never goes back; what it counts from does not matter.
 //!
 //! What the machine promises:
@@ -41,15 +42,14 @@
 //! - everything that it holds is bounded: calls by [`CALLS_HELD_MAX`] and [`CALLS_HELD_BYTES_MAX`], streams by
 //!   [`ROOMS_OPEN_MAX`](crate::limits::ROOMS_OPEN_MAX), outputs by what one received message can cause.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use crate::backoff::Jitter;
 use crate::codes::{CloseCode, Code, Fault, Reconnect};
 use crate::frame::{ClientFrame, ServerFrame};
-use crate::ids::RoomId;
-use crate::limits::{CALLS_IN_FLIGHT_MAX, ROOMS_OPEN_MAX};
+use crate::limits::CALLS_IN_FLIGHT_MAX;
 use crate::types::accounts::Identity;
 use crate::types::system::{Goaway, Hello, QuicAddress, Resume, Welcome};
 
@@ -63,6 +63,7 @@ mod echoes;
 mod entries;
 mod handover;
 mod interface;
+mod play;
 mod request;
 mod sign_in;
 mod streams;
@@ -78,6 +79,7 @@ use calls::Calls;
 use clock::Clock;
 use echoes::Echoes;
 use handover::Handover;
+use play::Play;
 use sign_in::SignIn;
 use streams::Streams;
 
@@ -129,8 +131,7 @@ pub struct ClientConnection {
     clock: Clock,
     handover: Option<Handover>,
     echoes: Option<Echoes>,
-    /// The newest tick of each room's match that was handed up on this connection.
-    ticks: HashMap<RoomId, u64>,
+    play: Play,
     outputs: VecDeque<Output>,
     messages: VecDeque<Vec<u8>>,
     told: Connection,
@@ -161,7 +162,7 @@ impl ClientConnection {
             clock: Clock::default(),
             handover: None,
             echoes: None,
-            ticks: HashMap::new(),
+            play: Play::default(),
             outputs: VecDeque::new(),
             messages: VecDeque::new(),
             told: Connection::Offline { retry_at: None },
@@ -319,18 +320,6 @@ impl ClientConnection {
         self.quic.clone_from(&welcome.quic);
     }
 
-    /// A state came. Datagrams overtake each other: what is older than what was handed up is dropped.
-    fn state(&mut self, room: RoomId, tick: u64, data: Bytes) {
-        let newest = self.ticks.get(&room);
-        if newest.is_some_and(|newest| tick <= *newest) {
-            return;
-        }
-        if newest.is_some() || self.ticks.len() < ROOMS_OPEN_MAX {
-            self.ticks.insert(room, tick);
-        }
-        self.outputs.push_back(Output::State { room, tick, data });
-    }
-
     /// Something is due: see [`Self::next_timeout`]. Harmless at any other time.
     pub fn tick(&mut self, now: u64) {
         match self.phase {
@@ -381,13 +370,6 @@ impl ClientConnection {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Sends game input, if there is a connection. It is lost otherwise.
-    pub fn input(&mut self, room: RoomId, seq: u64, data: &[u8]) {
-        if let Phase::Open { .. } = self.phase {
-            self.send(&ClientFrame::Input { room, seq, data }.encode());
-        }
     }
 
     /// While paused, the machine takes no more entries of streams: the first one that comes cuts its stream, which is opened

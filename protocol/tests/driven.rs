@@ -15,6 +15,8 @@ mod machine;
 mod newer;
 #[path = "driven/openings.rs"]
 mod openings;
+#[path = "driven/play.rs"]
+mod play;
 #[path = "driven/standing.rs"]
 mod standing;
 #[path = "driven/unreadable.rs"]

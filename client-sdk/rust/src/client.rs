@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_protocol::client::{ClientConnection, Config, Stats};
+use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{Identity, Login, LoginGuest, Logout, Register, SignedIn};
 use pitturu_protocol::types::chat::{CreateRoom, EnterRoom, RoomKind, RoomView};
@@ -269,6 +270,15 @@ impl Client {
         let shared = &self.inner.shared;
         let estimate = shared.look(ClientConnection::clock)?;
         Some(shared.server_clock(estimate))
+    }
+
+    /// Sends input to the match in a room, if the client is connected: by datagram where the connection has them and the input fits into
+    /// one, otherwise with the messages. `seq` is the game's own count, by which the server drops what is late. It may be lost, so
+    /// each input repeats what the one before said, as far as that counts. Servers take input from the release with games on.
+    pub fn input(&self, room: RoomId, seq: u64, data: &[u8]) {
+        let shared = &self.inner.shared;
+        shared.drive(|machine, _| machine.input(room, seq, data));
+        notify(&shared.work);
     }
 
     /// What carries the present connection; nothing while there is none.

@@ -16,6 +16,8 @@ pub(crate) enum Heard {
     Opened,
     /// A message came over the present connection.
     Message(Bytes),
+    /// A datagram came, over either connection.
+    Datagram(Bytes),
     /// The present connection is gone, or did not open. Where the server has said goodbye, it is answered over the socket.
     Closed {
         code: Option<u16>,
@@ -167,11 +169,14 @@ impl Links {
             happened = next_of(&mut self.present) => match happened {
                 OfPresent::Attempted(attempted) => self.attempted(attempted),
                 OfPresent::Incoming(Incoming::Message(message)) => Heard::Message(message),
+                OfPresent::Incoming(Incoming::Datagram(datagram)) => Heard::Datagram(datagram),
                 OfPresent::Incoming(Incoming::Closed { code, why }) => self.closed(code, why),
             },
             incoming = next_of_other(&mut self.other) => {
-                if let Incoming::Closed { .. } = incoming {
-                    self.other = None;
+                match incoming {
+                    Incoming::Datagram(datagram) => return Heard::Datagram(datagram),
+                    Incoming::Closed { .. } => self.other = None,
+                    Incoming::Message(_) => {}
                 }
                 Heard::Other(incoming)
             },

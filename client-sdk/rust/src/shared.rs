@@ -17,7 +17,7 @@ use crate::error::CallError;
 use crate::event::ConnectionState;
 use crate::foreign::guarded;
 use crate::subscribers::{Subscribers, lock, notify};
-use crate::transport::{Transport, TransportPreference, TransportStats};
+use crate::transport::{Socket, Transport, TransportPreference, TransportStats};
 
 pub(crate) type Answer = Result<Bytes, Fault>;
 
@@ -187,6 +187,16 @@ impl Shared {
             has_sent = true;
         }
         has_sent
+    }
+
+    /// Sends datagrams, and says how long they may be.
+    pub(crate) fn transmit_datagrams(&self, socket: &mut Socket) {
+        let mut core = lock(&self.core);
+        core.machine
+            .set_datagram_bytes_max(socket.datagram_bytes_max());
+        while let Some(datagram) = core.machine.transmit_datagram() {
+            socket.send_datagram(datagram);
+        }
     }
 
     /// The messages that are to be sent over the other connection of a handover.

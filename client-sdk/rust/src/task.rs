@@ -175,6 +175,10 @@ impl Task {
                 tracing::debug!(code, why, "the other connection has closed");
                 self.shared.drive(ClientConnection::other_disconnected);
             }
+            Heard::Other(Incoming::Datagram(datagram)) | Heard::Datagram(datagram) => {
+                self.shared
+                    .drive(|machine, now| machine.datagram_received(now, &datagram));
+            }
             Heard::Better(opened) => self.hand_over(opened),
             Heard::Nothing => {}
         }
@@ -204,6 +208,7 @@ impl Task {
         let awaits = self.shared.look(ClientConnection::awaits_answers);
         if let Some(socket) = self.links.present() {
             let has_sent = self.shared.transmit(|message| socket.send(message));
+            self.shared.transmit_datagrams(socket);
             self.links.has_sent(has_sent && awaits);
         }
         if let Some(socket) = self.links.other() {

@@ -38,6 +38,8 @@ pub(crate) enum Socket {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Message(Bytes),
+    /// A datagram came.
+    Datagram(Bytes),
     /// It has closed, with the code that the other side gave if it gave one.
     Closed {
         code: Option<u16>,
@@ -59,6 +61,24 @@ impl Socket {
             Self::WebSocket(socket) => socket.send(message),
             #[cfg(feature = "quic")]
             Self::Quic(socket) => socket.send(message),
+        }
+    }
+
+    /// Longest datagram in bytes that can be sent now; none where there are no datagrams.
+    pub(crate) fn datagram_bytes_max(&self) -> Option<usize> {
+        match self {
+            Self::WebSocket(_) => None,
+            #[cfg(feature = "quic")]
+            Self::Quic(socket) => socket.datagram_bytes_max(),
+        }
+    }
+
+    /// Sends a datagram at once, or drops it.
+    pub(crate) fn send_datagram(&mut self, datagram: Vec<u8>) {
+        match self {
+            Self::WebSocket(_) => drop(datagram),
+            #[cfg(feature = "quic")]
+            Self::Quic(socket) => socket.send_datagram(datagram),
         }
     }
 

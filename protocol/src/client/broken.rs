@@ -92,7 +92,7 @@ impl ClientConnection {
     /// Forgets what belonged to the connection that is gone.
     pub(super) fn detach(&mut self) {
         self.messages.clear();
-        self.ticks.clear();
+        self.play.disconnected();
         self.streams.disconnected();
         self.sign_in.disconnected();
         for ticket in self.calls.disconnected() {

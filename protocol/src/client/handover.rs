@@ -314,6 +314,8 @@ impl ClientConnection {
     fn become_present(&mut self, stage: Stage) {
         if let Some(handover) = &mut self.handover {
             std::mem::swap(&mut self.messages, &mut handover.messages);
+            // The driver says what this connection can.
+            self.play.datagram_bytes_max = None;
             handover.stage = stage;
             self.outputs.push_back(Output::TakeOver);
         }

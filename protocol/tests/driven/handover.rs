@@ -207,7 +207,10 @@ fn the_connection_before_brings_entries_until_the_next_one_does_and_nothing_is_t
             other => format!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, ["event 1", "event 16", "event 16", "CloseOther(1000)"]);
+    assert_eq!(
+        told,
+        ["event 1", "event 16", "event 16", "CloseOther(1000)"]
+    );
     assert_eq!(driven.machine.connection(), Connection::Online);
 }
 

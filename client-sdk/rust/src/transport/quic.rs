@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{FuturesUnordered, unfold};
+use futures_util::{Stream, StreamExt as _};
 use pitturu_protocol::ALPN;
 use pitturu_protocol::framing::{MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
@@ -24,6 +24,15 @@ use super::{CLOSE_WITHIN, Incoming, Server, UNSENT_BYTES_MAX};
 
 /// Silence of one address after which the next one is tried as well.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// Bytes of datagrams that wait for the application; the oldest are dropped.
+const DATAGRAMS_RECEIVED_BYTES: usize = 64 * 1024;
+
+/// Bytes of datagrams that wait for the network; the oldest are dropped.
+const DATAGRAMS_SENT_BYTES: usize = 8 * 1024;
+
+/// What is said to be the longest datagram can be sent only as long as the path stays as it is.
+const DATAGRAM_MARGIN_BYTES: usize = 1;
 
 /// Makes connections to one server.
 #[derive(Clone)]
@@ -44,7 +53,9 @@ impl Connector {
             // The heartbeat of the protocol finds out who is gone.
             .max_idle_timeout(None)
             // Packets that leave in bursts are lost on mobile networks.
-            .enable_segmentation_offload(false);
+            .enable_segmentation_offload(false)
+            .datagram_receive_buffer_size(Some(DATAGRAMS_RECEIVED_BYTES))
+            .datagram_send_buffer_size(DATAGRAMS_SENT_BYTES);
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport));
         Self { server, config }
@@ -91,17 +102,21 @@ impl Connector {
             .map_err(|error| error.to_string())?;
         Ok(Socket {
             endpoint,
-            connection,
             sender,
             receiver,
             reader: MessageReader::default(),
             unread: Bytes::new(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
+            datagrams: datagrams_of(&connection),
+            is_datagrams_turn: false,
+            connection,
             lost: None,
         })
     }
 }
+
+type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// An open connection with its control stream.
 pub(crate) struct Socket {
@@ -113,6 +128,10 @@ pub(crate) struct Socket {
     unread: Bytes,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
+    /// Holds the place in the line of those who wait for datagrams, from one poll to the next.
+    datagrams: Datagrams,
+    /// Messages and datagrams are asked for first by turns, so that neither keeps the other waiting.
+    is_datagrams_turn: bool,
     /// The control stream has ended. Waits for the code of the close, which comes behind it.
     lost: Option<Pin<Box<dyn Future<Output = Incoming> + Send>>>,
 }
@@ -139,8 +158,14 @@ impl Socket {
                 self.unsent.clear();
                 self.unsent_bytes = 0;
             }
+            self.is_datagrams_turn = !self.is_datagrams_turn;
+            let is_asked = self.is_datagrams_turn;
+            if is_asked && let Poll::Ready(datagram) = self.poll_datagram(cx) {
+                return Poll::Ready(Incoming::Datagram(datagram));
+            }
             match self.poll_message(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if is_asked => return Poll::Pending,
+                Poll::Pending => return self.poll_datagram(cx).map(Incoming::Datagram),
                 Poll::Ready(Some(message)) => return Poll::Ready(Incoming::Message(message)),
                 Poll::Ready(None) => {
                     let connection = self.connection.clone();
@@ -151,6 +176,31 @@ impl Socket {
         match &mut self.lost {
             Some(lost) => lost.as_mut().poll(cx),
             None => Poll::Pending,
+        }
+    }
+
+    /// Longest datagram in bytes that can be sent now.
+    pub(crate) fn datagram_bytes_max(&self) -> Option<usize> {
+        let bytes = self.connection.max_datagram_size()?;
+        Some(bytes.saturating_sub(DATAGRAM_MARGIN_BYTES))
+    }
+
+    /// Sends a datagram at once, or drops it.
+    pub(crate) fn send_datagram(&mut self, datagram: Vec<u8>) {
+        if let Err(error) = self.connection.send_datagram(datagram.into()) {
+            tracing::debug!(%error, "a datagram is dropped");
+        }
+    }
+
+    /// Pending for ever once the connection is gone: the control stream tells of that.
+    fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        match self.datagrams.as_mut().poll_next(cx) {
+            Poll::Ready(Some(datagram)) => Poll::Ready(datagram),
+            Poll::Ready(None) => {
+                self.datagrams = Box::pin(futures_util::stream::pending());
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -208,6 +258,13 @@ impl Socket {
             .close(VarInt::from_u32(u32::from(code)), b"");
         drop(tokio::time::timeout(CLOSE_WITHIN, self.endpoint.wait_idle()).await);
     }
+}
+
+fn datagrams_of(connection: &Connection) -> Datagrams {
+    Box::pin(unfold(connection.clone(), |connection| async {
+        let datagram = connection.read_datagram().await.ok()?;
+        Some((datagram, connection))
+    }))
 }
 
 /// Why the connection is over, as soon as that is known.
