@@ -51,7 +51,7 @@ help: ## Show this list
 check: format clippy layout ## Format, lints and layout: before each commit
 
 .PHONY: setup
-setup: $(NODE_STAMPS) ## Install npm and PyPI packages in the project's folders, and Chromium on Debian
+setup: $(NODE_STAMPS) ## Install npm and PyPI packages in the project's folders, and Chromium and iproute2 on Debian
 	@.ci/setup
 
 %/node_modules/.package-lock.json: %/package-lock.json

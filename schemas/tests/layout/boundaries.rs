@@ -61,7 +61,12 @@ const BOUNDARIES: &[Boundary] = &[
     },
     Boundary {
         reason: "locks are parking_lot's: a thread that panics poisons nothing, so nobody has to say what to do then",
-        scope: &["server/", "client-sdk/rust/src/", "loadtest/src/"],
+        scope: &[
+            "server/",
+            "client-sdk/rust/src/",
+            "loadtest/src/",
+            "testing/",
+        ],
         allowed: &[],
         banned: &[
             "std::sync::Mutex",

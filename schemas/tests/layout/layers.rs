@@ -69,6 +69,11 @@ const RINGLESS: &[Ringless] = &[
         deep: true,
     },
     Ringless {
+        sources: "testing/lossy-link/src/",
+        read: rust::read,
+        deep: true,
+    },
+    Ringless {
         sources: "schemas/src/",
         read: rust::read,
         deep: true,

@@ -21,6 +21,7 @@ const TOP_LEVEL: &[&str] = &[
     "rustfmt.toml",
     "schemas",
     "server",
+    "testing",
 ];
 
 /// Names that say nothing about what is inside.

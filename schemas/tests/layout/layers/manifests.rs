@@ -16,7 +16,11 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     // It borrows the server's files, and so has to do without the rest of the server.
     ("server/model", &["protocol"]),
     ("client-sdk/rust", &["protocol"]),
+    ("testing/lossy-link", &[]),
 ];
+
+/// Crates that are for tests only, so that no crate is built with them but its tests and benches.
+const FOR_TESTS: &[&str] = &["testing/lossy-link"];
 
 pub(crate) fn check(sources: &[Source]) -> Vec<Violation> {
     let manifests: Vec<(&Source, Table)> = sources
@@ -37,6 +41,19 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Violation> {
         .and_then(|(_, root)| root.get("workspace")?.get("dependencies")?.as_table());
     let mut violations = Vec::new();
     for (source, manifest) in &manifests {
+        for (key, dependency) in dependencies(manifest) {
+            let name = package(key, dependency, shared);
+            if let Some(target) = ours.get(name).filter(|target| FOR_TESTS.contains(target)) {
+                let message =
+                    format!("depends on {target}, which is for tests: name it in dev-dependencies");
+                violations.push(Violation::new(
+                    "layers",
+                    source,
+                    line_of(source, key),
+                    message,
+                ));
+            }
+        }
         let rule = DEPENDENCIES
             .iter()
             .find(|(folder, _)| folder_of(source) == Some(folder));
@@ -97,9 +114,14 @@ fn violation(
         "{folder} depends on {target}: it may depend on {allowed}, so that it can be understood and tested without \
          the rest; hand in what it needs, or move what both need into what it may depend on"
     );
+    Violation::new("layers", source, line_of(source, key), message)
+}
+
+/// Where the manifest names the dependency; 0 where that can't be seen.
+fn line_of(source: &Source, key: &str) -> usize {
     let mut lines = source.text.lines();
     let line = lines.position(|line| line.trim_start().starts_with(key));
-    Violation::new("layers", source, line.map_or(0, |line| line + 1), message)
+    line.map_or(0, |line| line + 1)
 }
 
 #[cfg(test)]
@@ -131,8 +153,28 @@ mod tests {
             ("server/rules", "pitturu-rules"),
             ("server/store", "pitturu-store"),
             ("client-sdk/rust", "pitturu-client"),
+            ("testing/lossy-link", "pitturu-lossy-link"),
         ];
         found(&all.map(|(place, name)| (place, name, if place == folder { lines } else { "" })))
+    }
+
+    /// As [`with`], for a crate that need not be among those.
+    fn with_one_more(folder: &str, lines: &str) -> Vec<(String, usize)> {
+        let tool = ("testing/lossy-link", "pitturu-lossy-link", "");
+        found(&[tool, (folder, "another", lines)])
+    }
+
+    #[test]
+    fn what_is_for_tests_is_found_in_what_is_not() {
+        for folder in ["server", "loadtest"] {
+            let lines = "[dependencies]\npitturu-lossy-link = \"1\"";
+            let found = with_one_more(folder, lines);
+            assert_eq!(found.len(), 1, "{folder}: {found:?}");
+            assert!(found[0].0.contains("which is for tests"));
+            assert_eq!(found[0].1, 4);
+            let lines = "[dev-dependencies]\npitturu-lossy-link = \"1\"";
+            assert_eq!(with_one_more(folder, lines), [], "{folder}");
+        }
     }
 
     #[test]
