@@ -34,6 +34,9 @@ pub enum Command {
     Floor {
         /// Which.
         floor: Floor,
+        /// What carries the messages.
+        #[arg(long, value_enum, default_value_t)]
+        transport: Transport,
         /// Threads.
         #[arg(long, default_value_t = 1)]
         threads: usize,
@@ -119,7 +122,7 @@ pub struct Options {
     /// Loopback addresses that connections come from. 0: as many as the connections need.
     #[arg(long, default_value_t = 0)]
     pub sources: u8,
-    /// What carries the protocol.
+    /// What carries the protocol. The generator believes any certificate.
     #[arg(long, value_enum, default_value_t)]
     pub transport: Transport,
     /// The server's program.
@@ -131,7 +134,7 @@ pub struct Options {
     /// A setting for the server, as `section.key=value`; may be given several times.
     #[arg(long = "set")]
     pub settings: Vec<String>,
-    /// Address of a server that runs already, instead of starting one.
+    /// Address of a server that runs already, for this transport, instead of starting one.
     #[arg(long)]
     pub address: Option<SocketAddr>,
     /// Operations port of that server, for its processor time and memory.

@@ -1,13 +1,17 @@
 //! Bare programs without features, to compare the server with what this machine can do in this minute.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::link::Transport;
+
 mod echo;
 mod fan_out;
+mod quic;
+mod secure;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -17,9 +21,9 @@ const BACKLOG: i32 = 4096;
 #[serde(rename_all = "snake_case")]
 pub enum Floor {
     /// One thread that waits for sockets and passes each message on to its room with one `send` per member: no
-    /// handshake, no tasks, no checks, no store.
+    /// handshake but that of TLS, no tasks, no checks, no store. Over QUIC, quinn on one thread, with one write to each member's stream.
     FanOut,
-    /// A tokio-tungstenite server that returns each message.
+    /// A tokio-tungstenite server, over TLS with tokio-rustls, or a quinn server, that returns each message.
     Echo,
 }
 
@@ -33,17 +37,25 @@ impl Floor {
     }
 }
 
+/// Where floors listen: at a free port.
+const ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
 /// Serves until the process is stopped. Prints `listening on ADDRESS` first.
-pub fn serve(floor: Floor, threads: usize) -> io::Result<()> {
+pub fn serve(floor: Floor, transport: Transport, threads: usize) -> io::Result<()> {
+    let tls = match transport {
+        Transport::Quic => return quic::serve(floor, threads),
+        Transport::Wss => Some(secure::of_websocket()?),
+        Transport::Ws => None,
+    };
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&SocketAddr::from(ADDRESS).into())?;
     socket.listen(BACKLOG)?;
     let listener: TcpListener = socket.into();
     listener.set_nonblocking(true)?;
     announce(listener.local_addr()?)?;
     match floor {
-        Floor::FanOut => fan_out::serve(&listener),
-        Floor::Echo => echo::serve(listener, threads),
+        Floor::FanOut => fan_out::serve(&listener, tls),
+        Floor::Echo => echo::serve(listener, tls, threads),
     }
 }
 

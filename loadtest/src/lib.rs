@@ -24,8 +24,9 @@
 //! | [`player`], [`probe`] | one player; one look at a process |
 //! | [`link`], [`floor`], [`report`] | a connection, a bare program, the data of a report and how it is shown |
 //! | [`tally`] | what is counted, and under which names |
-//! | [`clock`], [`stamp`], [`server_settings`] | use nothing of the others |
+//! | [`certificate`], [`clock`], [`stamp`], [`server_settings`] | use nothing of the others |
 
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -1,5 +1,5 @@
 //! One connection of the generator: as little work per message as the sockets allow, so that generator and server can share a
-//! machine. Messages go out masked and whole; those that come in are read from one buffer per thread.
+//! machine. Messages go out whole (masked, where WebSocket carries them); those that come in are read from one buffer per thread.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,13 +11,24 @@ use std::task::{Context, Poll, ready};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
 
+mod framing;
 mod handshake;
+mod incoming;
+mod lengths;
+mod quic;
+mod stream;
+mod trust;
 mod websocket;
 
 pub use handshake::HandshakeRefused;
-pub use websocket::{Incoming, Malformed, append_message, read_message};
+pub use incoming::{Incoming, Malformed};
+#[cfg(test)]
+pub(crate) use trust::of_websocket as believing_anybody;
+pub use websocket::{append_message, read_message};
+
+use framing::Framing;
+use stream::Stream;
 
 /// Bytes that a thread reads from one socket at once.
 const READ_BYTES: usize = 128 * 1024;
@@ -29,12 +40,53 @@ pub enum Transport {
     /// WebSocket over TCP.
     #[default]
     Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// QUIC, each player with a UDP socket of its own.
+    Quic,
+}
+
+impl Transport {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Quic => "quic",
+        }
+    }
+}
+
+/// Where a player connects, by what, and from which address.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// What carries the protocol.
+    pub transport: Transport,
+    /// The server.
+    pub address: SocketAddr,
+    /// The player's own address; the system's choice when absent.
+    pub source: Option<IpAddr>,
+    /// Bytes that may be under way to the player before it reads them: the socket's receive buffer, or the window of its QUIC
+    /// connection. The system's or library's choice when absent. Small ones make slow readers felt.
+    pub receive_buffer: Option<u32>,
+}
+
+impl Route {
+    /// To this address, with the system's choices.
+    pub const fn to(transport: Transport, address: SocketAddr) -> Self {
+        Self {
+            transport,
+            address,
+            source: None,
+            receive_buffer: None,
+        }
+    }
 }
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The network's answer.
+    /// The network's answer, or that of TLS or QUIC.
     #[error("network: {0}")]
     Io(#[from] io::Error),
     /// The server's answer to the upgrade.
@@ -51,7 +103,7 @@ pub enum Lost {
     /// The network failed.
     #[error("network: {0}")]
     Io(io::ErrorKind),
-    /// The server sent what is no WebSocket message or no frame.
+    /// The server sent what is no message or no frame.
     #[error("malformed: {0}")]
     Malformed(String),
 }
@@ -69,21 +121,25 @@ impl From<Malformed> for Lost {
 }
 
 /// Messages on their way out of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outgoing {
+    framing: Framing,
     bytes: Vec<u8>,
     written: usize,
 }
 
 impl Outgoing {
-    /// Queues one message.
-    pub fn message(&mut self, payload: &[u8]) {
-        append_message(&mut self.bytes, payload);
+    const fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            bytes: Vec::new(),
+            written: 0,
+        }
     }
 
-    /// Queues the end of the connection.
-    pub fn close(&mut self) {
-        websocket::append_close(&mut self.bytes);
+    /// Queues one message.
+    pub fn message(&mut self, payload: &[u8]) {
+        self.framing.append(&mut self.bytes, payload);
     }
 
     /// Bytes that the socket has not taken.
@@ -120,7 +176,7 @@ pub trait Receiver {
 /// An open connection.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    stream: Stream,
     /// The beginning of a message that has not come whole.
     carry: Vec<u8>,
     /// What is to be sent; [`Self::turn`] sends it.
@@ -134,46 +190,31 @@ thread_local! {
 }
 
 impl Link {
-    /// Connects from this source address, without a handshake.
-    pub async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Self> {
-        Self::open_with(address, source, None).await
+    /// Connects without a handshake of PittuRu; one of TLS or QUIC there is.
+    pub async fn open(route: Route) -> io::Result<Self> {
+        Ok(Self::over(Stream::open(route).await?))
     }
 
-    /// Connects with the WebSocket handshake of PittuRu.
-    pub async fn connect(
-        address: SocketAddr,
-        source: Option<IpAddr>,
-        receive_buffer: Option<u32>,
-    ) -> Result<Self, ConnectError> {
-        let mut link = Self::open_with(address, source, receive_buffer).await?;
-        let after = handshake::upgrade(&mut link.stream, address).await?;
+    /// Connects as the protocol wants it: over WebSocket, with its handshake.
+    pub async fn connect(route: Route) -> Result<Self, ConnectError> {
+        let mut stream = Stream::open(route).await?;
+        let after = match stream.framing() {
+            Framing::WebSocket => handshake::upgrade(&mut stream, route.address).await?,
+            Framing::Lengths => Vec::new(),
+        };
+        let mut link = Self::over(stream);
         link.carry = after;
         Ok(link)
     }
 
-    async fn open_with(
-        address: SocketAddr,
-        source: Option<IpAddr>,
-        receive_buffer: Option<u32>,
-    ) -> io::Result<Self> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if let Some(source) = source {
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
+    const fn over(stream: Stream) -> Self {
+        let out = Outgoing::new(stream.framing());
+        Self {
             stream,
             carry: Vec::new(),
-            out: Outgoing::default(),
+            out,
             read_bytes: READ_BYTES,
-        })
+        }
     }
 
     /// Takes at most this many bytes from the socket in one turn: a slow reader.
@@ -223,6 +264,8 @@ impl Link {
             receiver.written(count);
             self.out.took(count);
         }
+        // TLS keeps what the socket has not taken; the others have nothing to do.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         Poll::Ready(Ok(()))
     }
 
@@ -233,10 +276,10 @@ impl Link {
     ) -> Poll<Result<(), Lost>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(&mut buffer[..self.read_bytes]);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
             let came = read.filled();
-            if came.is_empty() {
-                return Poll::Ready(Err(Lost::Closed(None)));
+            if outcome.is_err() || came.is_empty() {
+                return Poll::Ready(Err(self.stream.why_ended(outcome.err())));
             }
             let length = came.len();
             let messages = if self.carry.is_empty() {
@@ -256,10 +299,25 @@ impl Link {
         })
     }
 
-    /// Cuts the connection off without a word, as a lost network would; the server gets a reset.
+    /// Says goodbye, and waits for the server's answer. The caller bounds the time.
+    pub async fn close(&mut self, receiver: &mut impl Receiver) {
+        match self.out.framing {
+            Framing::WebSocket => {
+                websocket::append_close(&mut self.out.bytes);
+                while self.turn(receiver).await.is_ok() {}
+            }
+            Framing::Lengths => {
+                // Whoever has gone already hears nothing.
+                drop(self.flush(receiver).await);
+                self.stream.finish().await;
+            }
+        }
+    }
+
+    /// Cuts the connection off without a word, as a lost network would. The server gets a reset, or what of it QUIC has: a close
+    /// that says nothing.
     pub fn cut(self) {
-        let socket = socket2::SockRef::from(&self.stream);
-        drop(socket.set_linger(Some(std::time::Duration::ZERO)));
+        self.stream.cut();
     }
 }
 
@@ -270,7 +328,7 @@ fn hand_over<'a>(
     out: &mut Outgoing,
 ) -> Result<(usize, &'a [u8]), Lost> {
     let mut messages = 0;
-    while let Some((incoming, rest)) = read_message(bytes)? {
+    while let Some((incoming, rest)) = out.framing.read(bytes)? {
         bytes = rest;
         match incoming {
             Incoming::Binary(payload) => {

@@ -11,8 +11,12 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run(&run),
         Command::Capacity(capacity) => commands::capacity(&capacity),
         Command::Compare(compare) => commands::compare(&compare),
-        Command::Floor { floor, threads } => probe::end_with_parent()
-            .and_then(|()| floor::serve(floor, threads))
+        Command::Floor {
+            floor,
+            transport,
+            threads,
+        } => probe::end_with_parent()
+            .and_then(|()| floor::serve(floor, transport, threads))
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
         Command::Worker => probe::end_with_parent()

@@ -164,7 +164,7 @@ impl Outcome {
                 "bytes",
             );
             let messages = self.measured.count(count::MESSAGES_IN) as f64;
-            let title = "WebSocket messages per delivery";
+            let title = "messages of the transport per delivery";
             add("messages_per_delivery", title, messages / delivered, "");
         }
         if let Some(server) = &self.server {

@@ -7,8 +7,7 @@ use pitturu_protocol::ids::RoomId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::SECOND;
-use crate::link::Transport;
-use crate::player::Route;
+use crate::link::{Route, Transport};
 use crate::report::Subject;
 
 /// One generator process's part of a run.
@@ -54,7 +53,7 @@ impl Plan {
         });
         Route {
             source,
-            ..Route::to(self.address)
+            ..Route::to(self.transport, self.address)
         }
     }
 }

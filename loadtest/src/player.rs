@@ -11,7 +11,7 @@ use pitturu_protocol::types::chat::{SendEphemeral, SendMessage};
 use pitturu_protocol::types::system::{Hello, Welcome};
 
 use crate::clock;
-use crate::link::{ConnectError, Link, Lost};
+use crate::link::{ConnectError, Link, Lost, Route, Transport};
 use crate::stamp;
 use crate::tally::{DISCONNECTED, Op, TIMED_OUT, Tally, count};
 
@@ -66,28 +66,6 @@ impl Failed {
     }
 }
 
-/// Where a player connects, and from which address.
-#[derive(Clone, Copy, Debug)]
-pub struct Route {
-    /// The server.
-    pub address: std::net::SocketAddr,
-    /// The player's own address; the system's choice when absent.
-    pub source: Option<std::net::IpAddr>,
-    /// Size of the socket's receive buffer; the system's choice when absent. Small ones make slow readers felt.
-    pub receive_buffer: Option<u32>,
-}
-
-impl Route {
-    /// To this address, with the system's choices.
-    pub const fn to(address: std::net::SocketAddr) -> Self {
-        Self {
-            address,
-            source: None,
-            receive_buffer: None,
-        }
-    }
-}
-
 /// What a message is sent as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -136,7 +114,7 @@ impl Player {
     }
 
     async fn greet(route: Route, token: Option<String>, tally: Tally) -> Result<Self, Failed> {
-        let link = Link::connect(route.address, route.source, route.receive_buffer).await?;
+        let link = Link::connect(route).await?;
         let mut player = Self {
             link,
             inbox: Inbox::new(tally),
@@ -157,9 +135,7 @@ impl Player {
 
     /// A connection to the bare fan-out server, in this room.
     pub async fn bare(route: Route, room: u64, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::open(route.address, route.source)
-            .await
-            .map_err(ConnectError::Io)?;
+        let link = Link::open(route).await.map_err(ConnectError::Io)?;
         let mut player = Self {
             link,
             inbox: Inbox::new(tally.clone()),
@@ -173,14 +149,20 @@ impl Player {
 
     /// A connection to the bare echo server.
     pub async fn bare_echo(route: Route, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::connect(route.address, route.source, route.receive_buffer).await?;
+        let link = Link::connect(route).await?;
         let mut inbox = Inbox::new(tally.clone());
         inbox.side = Side::EchoFloor;
-        Ok(Self {
+        let mut player = Self {
             link,
             inbox,
             last_call: 0,
-        })
+        };
+        if route.transport == Transport::Quic {
+            // A stream is there once something has come on it.
+            player.link.out.message(&[]);
+            player.turn().await?;
+        }
+        Ok(player)
     }
 
     /// Has the bare fan-out server tell the room what the server would tell it.
@@ -366,8 +348,7 @@ impl Player {
         for expected in self.inbox.expected.drain(..) {
             self.inbox.tally.failed(expected.op, TIMED_OUT);
         }
-        self.link.out.close();
-        let answered = async { while self.turn().await.is_ok() {} };
+        let answered = self.link.close(&mut self.inbox);
         // Whether the server answers makes no difference to a game that is closed.
         drop(tokio::time::timeout(GOODBYE, answered).await);
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::fleet::{self, FleetError, Gathered, Watched};
-use crate::link::Transport;
+use crate::link::{Route, Transport};
 use crate::outcome::Outcome;
 use crate::plan::{Plan, Share};
 use crate::player::Failed;
@@ -83,7 +83,8 @@ impl Setting {
     pub fn install(&self, scenario: &Scenario) -> Result<Installation, StartError> {
         let settings = self.server_settings(scenario);
         let program = self.program.clone();
-        Installation::new(program, self.data.as_deref(), settings, scenario.game())
+        let data = self.data.as_deref();
+        Installation::new(program, self.transport, data, settings, scenario.game())
     }
 
     /// The subject, started if it is not running.
@@ -91,7 +92,7 @@ impl Setting {
         match (subject, self.running) {
             (Subject::Floor, _) => {
                 let floor = scenario.floor().ok_or(RunError::NoFloor(scenario.name()))?;
-                let target = Target::floor(floor, probe::cores())?;
+                let target = Target::floor(floor, self.transport, probe::cores())?;
                 Ok(Started {
                     target,
                     _installation: None,
@@ -123,7 +124,8 @@ impl Setting {
         let seed = self.seed.wrapping_add(u64::from(repetition) << 40);
         let rooms = match target.subject {
             Subject::Server => {
-                setup_rooms::make_all(target.address, seed, scenario.rooms()).await?
+                let route = Route::to(self.transport, target.address);
+                setup_rooms::make_all(route, seed, scenario.rooms()).await?
             }
             Subject::Floor => Vec::new(),
         };
@@ -141,7 +143,7 @@ impl Setting {
         };
         let gathered = fleet::run(scenario, &plan, self.processes, target.probe, watch).await?;
         let outcome = self.outcome(scenario, &plan, target, before, &gathered);
-        let mut run = assemble::run(scenario, &outcome, &gathered, repetition);
+        let mut run = assemble::run(scenario, self.transport, &outcome, &gathered, repetition);
         if target.subject == Subject::Server {
             run.settings = self.server_settings(scenario);
         }

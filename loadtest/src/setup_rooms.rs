@@ -1,13 +1,12 @@
 //! What is made before the players come: the rooms that they will be in.
 
-use std::net::SocketAddr;
-
 use futures_util::{StreamExt, TryStreamExt};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{CreateRoom, RoomKind};
 
+use crate::link::Route;
 use crate::plan::Share;
-use crate::player::{Failed, Player, Route};
+use crate::player::{Failed, Player};
 use crate::tally::Tally;
 
 /// Players who make rooms at the same time.
@@ -20,7 +19,7 @@ const ROOMS_EACH: u64 = 50;
 const MAKERS_FROM: u64 = 900_000_000_000;
 
 /// Makes this many public rooms.
-pub async fn make_all(address: SocketAddr, seed: u64, count: u64) -> Result<Vec<RoomId>, Failed> {
+pub async fn make_all(route: Route, seed: u64, count: u64) -> Result<Vec<RoomId>, Failed> {
     let makers = count.div_ceil(ROOMS_EACH);
     futures_util::stream::iter(0..makers)
         .map(|maker| async move {
@@ -28,20 +27,15 @@ pub async fn make_all(address: SocketAddr, seed: u64, count: u64) -> Result<Vec<
                 index: maker,
                 of: makers,
             };
-            make(address, seed, maker, share.range(count).count()).await
+            make(route, seed, maker, share.range(count).count()).await
         })
         .buffered(usize::try_from(MAKERS).expect("few"))
         .try_concat()
         .await
 }
 
-async fn make(
-    address: SocketAddr,
-    seed: u64,
-    maker: u64,
-    count: usize,
-) -> Result<Vec<RoomId>, Failed> {
-    let mut player = Player::connect(Route::to(address), None, &Tally::default()).await?;
+async fn make(route: Route, seed: u64, maker: u64, count: usize) -> Result<Vec<RoomId>, Failed> {
+    let mut player = Player::connect(route, None, &Tally::default()).await?;
     player.sign_in(seed, MAKERS_FROM + maker).await?;
     let mut rooms = Vec::with_capacity(count);
     for number in 0..count {

@@ -258,7 +258,7 @@ pub struct Unreadable;
 pub struct Traffic {
     /// Messages that reached a player.
     pub delivered: u64,
-    /// WebSocket messages received.
+    /// Messages of the transport received.
     pub messages_in: u64,
     /// Frames received.
     pub frames_in: u64,

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::certificate;
 use crate::floor::{Floor, LISTENING};
+use crate::link::Transport;
 use crate::probe::Probe;
 use crate::report::Subject;
 
@@ -41,6 +43,9 @@ pub enum StartError {
     /// No folder for the data.
     #[error("a folder for the server's data: {0}")]
     Folder(io::Error),
+    /// No certificate for TLS and QUIC.
+    #[error("a certificate for the server: {0}")]
+    Certificate(#[from] rcgen::Error),
 }
 
 /// What is measured.
@@ -80,19 +85,24 @@ impl Drop for Process {
 /// The game's file, in the folder in which the server runs.
 pub const GAME_FILE: &str = "game.toml";
 
+/// The files of the server's certificate and its key, there as well.
+const CERTIFICATE_FILES: (&str, &str) = ("cert.pem", "key.pem");
+
 /// A server's program, data and settings.
 #[derive(Debug)]
 pub struct Installation {
     program: PathBuf,
     folder: TempDir,
     settings: Vec<String>,
+    transport: Transport,
 }
 
 impl Installation {
-    /// A server with a new folder for its data, below `data` or the system's place for temporary files. What its game has is put into
-    /// [`GAME_FILE`] there.
+    /// A server for this transport, with a new folder for its data, below `data` or the system's place for temporary files. What its
+    /// game has is put into [`GAME_FILE`] there.
     pub fn new(
         program: PathBuf,
+        transport: Transport,
         data: Option<&Path>,
         settings: Vec<String>,
         game: Option<String>,
@@ -107,10 +117,21 @@ impl Installation {
         if let Some(game) = game {
             std::fs::write(folder.path().join(GAME_FILE), game).map_err(StartError::Folder)?;
         }
+        if listens_secretly(transport) {
+            let made = certificate::make()?;
+            let (certificate, key) = CERTIFICATE_FILES;
+            for (file, pem) in [
+                (certificate, made.cert.pem()),
+                (key, made.signing_key.serialize_pem()),
+            ] {
+                std::fs::write(folder.path().join(file), pem).map_err(StartError::Folder)?;
+            }
+        }
         Ok(Self {
             program,
             folder,
             settings,
+            transport,
         })
     }
 
@@ -129,6 +150,13 @@ impl Installation {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        if listens_secretly(self.transport) {
+            let (certificate, key) = CERTIFICATE_FILES;
+            let listens = listener(self.transport);
+            command.args(["--set", &format!("listen.{listens}=127.0.0.1:0")]);
+            command.args(["--set", &format!("listen.cert={certificate}")]);
+            command.args(["--set", &format!("listen.key={key}")]);
+        }
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -136,7 +164,10 @@ impl Installation {
         let mut child = spawn(command, &self.program)?;
         let lines = child.stderr.take().expect("it is piped");
         let process = Process(child);
-        let address = wait_for(&self.program, BufReader::new(lines), address_of_server)?;
+        let listens = listener(self.transport);
+        let address = wait_for(&self.program, BufReader::new(lines), |line| {
+            address_of_server(line, listens)
+        })?;
         Ok(Target {
             subject: Subject::Server,
             address,
@@ -149,11 +180,12 @@ impl Installation {
 
 impl Target {
     /// Starts a floor: this program under another command.
-    pub fn floor(floor: Floor, threads: usize) -> Result<Self, StartError> {
+    pub fn floor(floor: Floor, transport: Transport, threads: usize) -> Result<Self, StartError> {
         let program = std::env::current_exe().map_err(StartError::Folder)?;
         let mut command = Command::new(&program);
         command
-            .args(["floor", floor.name(), "--threads", &threads.to_string()])
+            .args(["floor", floor.name(), "--transport", transport.name()])
+            .args(["--threads", &threads.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = spawn(command, &program)?;
@@ -228,9 +260,23 @@ fn wait_for(
     }
 }
 
-fn address_of_server(line: &str) -> Option<SocketAddr> {
+/// What the server's listener for a transport is called, in its configuration and in what it says when it is ready.
+const fn listener(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Ws => "ws",
+        Transport::Wss => "tls",
+        Transport::Quic => "quic",
+    }
+}
+
+/// Whether a transport needs a certificate, and a listener beside the one that is always there.
+fn listens_secretly(transport: Transport) -> bool {
+    transport != Transport::Ws
+}
+
+fn address_of_server(line: &str, listener: &str) -> Option<SocketAddr> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
     (value.get("message")?.as_str()? == "ready")
-        .then(|| value.get("ws")?.as_str()?.parse().ok())
+        .then(|| value.get(listener)?.as_str()?.parse().ok())
         .flatten()
 }

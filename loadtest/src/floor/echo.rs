@@ -2,9 +2,13 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use pitturu_protocol::SUBPROTOCOL;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -14,7 +18,12 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 /// Bytes of each connection's read buffer; the least that costs no throughput with small messages.
 const READ_BUFFER_BYTES: usize = 1024;
 
-pub(super) fn serve(listener: TcpListener, threads: usize) -> io::Result<()> {
+pub(super) fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    threads: usize,
+) -> io::Result<()> {
+    let tls = tls.map(TlsAcceptor::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .enable_all()
@@ -24,15 +33,23 @@ pub(super) fn serve(listener: TcpListener, threads: usize) -> io::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            let tls = tls.clone();
             tokio::spawn(async move {
                 // A connection that breaks off concerns nobody else.
-                drop(echo(stream).await);
+                match tls {
+                    None => drop(echo(stream).await),
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            drop(echo(stream).await);
+                        }
+                    }
+                }
             });
         }
     })
 }
 
-async fn echo(stream: tokio::net::TcpStream) -> Result<(), Error> {
+async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Error> {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
     // The shape of the callback is the library's.
     #[allow(clippy::result_large_err)]

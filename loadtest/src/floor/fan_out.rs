@@ -5,12 +5,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::TcpListener;
+use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustls::ServerConfig;
+
+mod socket;
+
+use socket::Socket;
 
 /// Bytes read from one socket at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -22,22 +26,23 @@ const EVENTS_MAX: usize = 1024;
 const LISTENER: u64 = u64::MAX;
 
 struct Member {
-    stream: TcpStream,
+    socket: Socket,
     room: Option<u64>,
     /// The beginning of a message that has not come whole.
     carry: Vec<u8>,
-    /// What the socket would not take.
-    unsent: Vec<u8>,
+    /// Waits for the socket to take more.
+    is_waiting: bool,
 }
 
 struct Server {
     epoll: rustix::fd::OwnedFd,
+    tls: Option<Arc<ServerConfig>>,
     /// By number; numbers are not used again.
     members: Vec<Option<Member>>,
     rooms: HashMap<u64, Vec<usize>>,
 }
 
-pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
+pub(super) fn serve(listener: &TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(
         &epoll,
@@ -47,6 +52,7 @@ pub(super) fn serve(listener: &TcpListener) -> io::Result<()> {
     )?;
     let mut server = Server {
         epoll,
+        tls,
         members: Vec::new(),
         rooms: HashMap::new(),
     };
@@ -85,10 +91,10 @@ impl Server {
             let data = EventData::new_u64(self.members.len() as u64);
             epoll::add(&self.epoll, &stream, data, EventFlags::IN)?;
             let member = Member {
-                stream,
+                socket: Socket::new(stream, self.tls.as_ref())?,
                 room: None,
                 carry: Vec::new(),
-                unsent: Vec::new(),
+                is_waiting: false,
             };
             self.members.push(Some(member));
         }
@@ -108,17 +114,20 @@ impl Server {
     }
 
     fn read(&mut self, number: usize, buffer: &mut [u8]) {
-        let Some(member) = self.member(number) else {
+        let Some(member) = self.members.get_mut(number).and_then(Option::as_mut) else {
             return;
         };
-        let count = match recv(member.stream.as_fd(), &mut *buffer, RecvFlags::empty()) {
-            Ok((0, _)) => return self.remove(number),
-            Ok((count, _)) => count,
-            Err(Errno::AGAIN | Errno::INTR) => return,
-            Err(_) => return self.remove(number),
-        };
         let mut bytes = std::mem::take(&mut member.carry);
-        bytes.extend_from_slice(&buffer[..count]);
+        let read = member.socket.read(buffer, &mut bytes);
+        // Of TLS, what has come may want an answer.
+        let written = member.socket.flush();
+        match (read, written) {
+            (Ok(false), Ok(())) => {}
+            (Ok(false), Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait(&self.epoll, number, member);
+            }
+            _ => return self.remove(number),
+        }
         let mut at = 0;
         while let Some((payload, used)) = unmask(&bytes[at..]) {
             at += used;
@@ -147,14 +156,11 @@ impl Server {
             let Some(member) = self.members[other].as_mut() else {
                 continue;
             };
-            if !member.unsent.is_empty() {
-                member.unsent.extend_from_slice(&message);
-                continue;
-            }
-            match send(member.stream.as_fd(), &message, SendFlags::NOSIGNAL) {
-                Ok(count) if count == message.len() => {}
-                Ok(count) => wait(&self.epoll, other, member, &message[count..]),
-                Err(Errno::AGAIN) => wait(&self.epoll, other, member, &message),
+            match member.socket.send(&message, member.is_waiting) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait(&self.epoll, other, member);
+                }
                 Err(_) => gone.push(other),
             }
         }
@@ -164,20 +170,19 @@ impl Server {
     }
 
     fn send_rest(&mut self, number: usize) {
-        let Some(member) = self.member(number) else {
+        let Some(member) = self.members.get_mut(number).and_then(Option::as_mut) else {
             return;
         };
-        match send(member.stream.as_fd(), &member.unsent, SendFlags::NOSIGNAL) {
-            Ok(count) => drop(member.unsent.drain(..count)),
-            Err(Errno::AGAIN) => {}
-            Err(_) => return self.remove(number),
-        }
-        if member.unsent.is_empty()
-            && let Some(member) = self.members[number].as_ref()
-        {
-            let data = EventData::new_u64(number as u64);
-            // A socket that can't be changed is closed, and says so by its next event.
-            let _ = epoll::modify(&self.epoll, &member.stream, data, EventFlags::IN);
+        match member.socket.flush() {
+            Ok(()) => {
+                member.is_waiting = false;
+                let data = EventData::new_u64(number as u64);
+                // A socket that can't be changed is closed, and says so by its next event.
+                let stream = member.socket.stream();
+                let _ = epoll::modify(&self.epoll, stream, data, EventFlags::IN);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.remove(number),
         }
     }
 
@@ -191,15 +196,16 @@ impl Server {
     }
 }
 
-fn wait(epoll: &rustix::fd::OwnedFd, number: usize, member: &mut Member, rest: &[u8]) {
-    member.unsent.extend_from_slice(rest);
+/// Has the member's socket say when it takes more.
+fn wait(epoll: &rustix::fd::OwnedFd, number: usize, member: &mut Member) {
+    if member.is_waiting {
+        return;
+    }
+    member.is_waiting = true;
     let flags = EventFlags::IN | EventFlags::OUT;
-    let _ = epoll::modify(
-        epoll,
-        &member.stream,
-        EventData::new_u64(number as u64),
-        flags,
-    );
+    let data = EventData::new_u64(number as u64);
+    // A socket that can't be changed is closed, and says so by its next event.
+    let _ = epoll::modify(epoll, member.socket.stream(), data, flags);
 }
 
 /// The first whole message of a client: its payload, and how many bytes it took.

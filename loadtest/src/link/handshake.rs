@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::ConnectError;
+use super::stream::Stream;
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -22,7 +22,7 @@ pub struct HandshakeRefused(pub String);
 
 /// Upgrades the stream; returns what came after the answer.
 pub(super) async fn upgrade(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     address: SocketAddr,
 ) -> Result<Vec<u8>, ConnectError> {
     let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
@@ -32,6 +32,7 @@ pub(super) async fn upgrade(
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::with_capacity(512);
     let end = loop {
         if let Some(end) = answer.windows(4).position(|part| part == b"\r\n\r\n") {

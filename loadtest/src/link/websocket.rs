@@ -1,5 +1,7 @@
 //! WebSocket messages as this client writes and reads them: each whole in one frame.
 
+use super::incoming::{Incoming, Malformed, PAYLOAD_BYTES_MAX};
+
 /// FIN and the opcode of a binary message.
 const BINARY: u8 = 0x82;
 
@@ -14,39 +16,6 @@ const CLOSE: u8 = 0x88;
 
 /// The client is done.
 const NORMAL: u16 = 1000;
-
-/// Longest payload accepted, far above the protocol's limit.
-const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// A message that came whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incoming<'a> {
-    /// A binary message.
-    Binary(&'a [u8]),
-    /// A close frame with its code.
-    Closed(Option<u16>),
-    /// A ping of the transport.
-    Ping(&'a [u8]),
-    /// A pong of the transport.
-    Pong,
-}
-
-/// What no server of ours sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// A part of a message.
-    #[error("a fragmented message")]
-    Fragment,
-    /// A masked message.
-    #[error("a masked message from a server")]
-    Masked,
-    /// An opcode other than binary, close, ping, pong.
-    #[error("opcode {0}")]
-    Opcode(u8),
-    /// A length beyond all limits.
-    #[error("a message of {0} bytes")]
-    TooLong(u64),
-}
 
 /// Appends one masked binary message.
 pub fn append_message(out: &mut Vec<u8>, payload: &[u8]) {

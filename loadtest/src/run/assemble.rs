@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::is_limit;
 use crate::fleet::Gathered;
+use crate::link::Transport;
 use crate::outcome::Outcome;
 use crate::probe::ResourceSample;
 use crate::report::{Instant, Latency, Operation, Run, Second, Subject, Usage};
@@ -24,6 +25,7 @@ const LATE_MS: f64 = 5.0;
 /// One run, as the report shows it.
 pub(super) fn run(
     scenario: &Scenario,
+    transport: Transport,
     outcome: &Outcome,
     gathered: &Gathered,
     repetition: u32,
@@ -36,11 +38,14 @@ pub(super) fn run(
     let mut figures = outcome.figures();
     figures.extend(scenario.figures(outcome));
     let checks = scenario.checks(outcome);
+    // First of all, so that nobody takes one transport for another, neither a reader nor a comparison.
+    let mut parameters = vec![("transport".to_owned(), transport.name().to_owned())];
+    parameters.extend(scenario.parameters());
     let mut run = Run {
         scenario: scenario.name().to_owned(),
         subject: outcome.subject,
         repetition,
-        parameters: scenario.parameters(),
+        parameters,
         settings: Vec::new(),
         seconds: outcome.seconds,
         connections: scenario.connections(),

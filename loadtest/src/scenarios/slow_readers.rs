@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Play, is_chosen, whole};
 use crate::clock;
-use crate::link::Lost;
+use crate::link::{Lost, Route};
 use crate::outcome::Outcome;
 use crate::plan::Window;
-use crate::player::{Delivery, Failed, Pace, Player, Route};
+use crate::player::{Delivery, Failed, Pace, Player};
 use crate::report::{Better, Check, Figure};
 use crate::tally::Op;
 use crate::thread_players::ThreadPlayers;

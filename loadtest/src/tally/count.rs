@@ -6,7 +6,7 @@ pub const ACCEPTED: &str = "accepted";
 pub const PERSISTED: &str = "persisted";
 /// Messages that reached a player.
 pub const DELIVERED: &str = "delivered";
-/// WebSocket messages received; each holds one or more frames.
+/// Messages of the transport received, of WebSocket or of a QUIC stream; each holds one or more frames.
 pub const MESSAGES_IN: &str = "messages_in";
 /// Frames received.
 pub const FRAMES_IN: &str = "frames_in";

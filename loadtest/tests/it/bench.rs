@@ -15,6 +15,7 @@ const SECONDS: &str = "2";
 pub struct Bench {
     server: PathBuf,
     floor: bool,
+    transport: &'static str,
 }
 
 /// What a run of the program said.
@@ -43,6 +44,7 @@ impl Bench {
         Self {
             server,
             floor: false,
+            transport: "ws",
         }
     }
 
@@ -51,6 +53,16 @@ impl Bench {
         Self {
             server: PathBuf::from("/there/is/no/server"),
             floor: false,
+            transport: "ws",
+        }
+    }
+
+    /// Over this transport, with or without a floor.
+    pub fn over(transport: &'static str, floor: bool) -> Self {
+        Self {
+            floor,
+            transport,
+            ..Self::server()
         }
     }
 
@@ -102,6 +114,7 @@ impl Bench {
     fn output(&self, scenario: &[&str], json: &Path) -> Output {
         let mut command = Command::new(PROGRAM);
         command.args(["run", "--seconds", SECONDS, "--warm-up", "0", "--seed", "7"]);
+        command.args(["--transport", self.transport]);
         command.arg("--server").arg(&self.server);
         command.arg("--json").arg(json);
         if self.floor {
@@ -112,7 +125,7 @@ impl Bench {
 }
 
 impl Measured {
-    fn that_held(self) -> Self {
+    pub fn that_held(self) -> Self {
         for (title, held) in &self.checks {
             assert!(held, "broken: {title}");
         }

@@ -45,7 +45,13 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "the generator's players speak through link, and only floors are served by the libraries compared with",
         scope: &["loadtest/src/"],
         allowed: &["loadtest/src/link", "loadtest/src/floor"],
-        banned: &["tokio_tungstenite", "tungstenite"],
+        banned: &[
+            "tokio_tungstenite",
+            "tungstenite",
+            "quinn",
+            "rustls",
+            "tokio_rustls",
+        ],
     },
     Boundary {
         reason: "only store knows its drivers",
@@ -379,12 +385,17 @@ mod tests {
 
     #[test]
     fn the_generator_knows_the_wire_in_one_place() {
-        let text = "use tokio_tungstenite::tungstenite;";
-        for place in ["link", "link/handshake", "floor", "floor/echo"] {
-            assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 0);
-        }
-        for place in ["player", "player/inbox", "scenarios/echo", "links"] {
-            assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 1);
+        for text in [
+            "use tokio_tungstenite::tungstenite;",
+            "use quinn::Endpoint;",
+            "use tokio_rustls::TlsConnector;",
+        ] {
+            for place in ["link", "link/handshake", "floor", "floor/echo"] {
+                assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 0);
+            }
+            for place in ["player", "player/inbox", "scenarios/echo", "links"] {
+                assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 1);
+            }
         }
     }
 

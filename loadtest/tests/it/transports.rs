@@ -1,0 +1,121 @@
+//! The same scenarios over the other transports: all that they check must hold there as well.
+
+use crate::bench::{Bench, Measured};
+use pitturu_loadtest::report::Subject;
+
+/// Plays a scenario with or without its floor.
+fn play(transport: &'static str, floor: bool, arguments: &str) -> Measured {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let measured = Bench::over(transport, floor).run(&arguments).that_held();
+    let subjects: Vec<Subject> = measured.all().map(|run| run.subject).collect();
+    assert_eq!(subjects.contains(&Subject::Floor), floor);
+    for run in measured.all() {
+        assert_eq!(run.parameter("transport"), transport);
+        let errors: u64 = run
+            .operations
+            .iter()
+            .flat_map(|operation| operation.errors.values())
+            .sum();
+        assert_eq!(errors, 0, "{:?}", run.operations);
+    }
+    measured
+}
+
+/// How many were delivered, by the server and by the floor, for each message that was sent.
+fn deliveries(measured: &Measured) -> [u64; 2] {
+    let server = measured.of(Subject::Server);
+    let sent = server.total("persisted") + server.total("accepted");
+    let floor = measured.of(Subject::Floor);
+    assert!(sent > 0 && floor.done("late") > 0);
+    [
+        server.total("delivered") / sent,
+        floor.total("delivered") / floor.done("late"),
+    ]
+}
+
+/// Connects, echoes and passes on, at the server and at its floor.
+fn with_floors(transport: &'static str) {
+    let [idle, paced, deep, room, crowded] = at_once(
+        [
+            "idle --connections 12 --members 4",
+            "echo --connections 4 --rate 40",
+            "echo --connections 2 --depth 8 --size 2000",
+            "room --members 6 --rate 30",
+            "room --members 40 --rate 200 --size 1000 --ephemeral",
+        ]
+        .map(|arguments| (transport, true, arguments)),
+    );
+    assert_eq!(idle.of(Subject::Server).ready("connect"), 12);
+    for run in idle.both() {
+        assert_eq!(run.connections, 12);
+        assert!(run.figure("memory_per_connection") > 0.0);
+    }
+    for run in paced.both() {
+        // Four connections, each with 10 calls per second for two seconds.
+        assert_eq!(run.done("echo"), 80);
+    }
+    for run in deep.both() {
+        assert!(run.done("echo") > 0);
+    }
+    assert_eq!(deliveries(&room), [6, 6]);
+    assert_eq!(deliveries(&crowded), [40, 40]);
+}
+
+/// Plays all of these at the same time: they wait more than they work.
+fn at_once<const N: usize>(plays: [(&'static str, bool, &'static str); N]) -> [Measured; N] {
+    std::thread::scope(|scope| {
+        plays
+            .map(|(transport, floor, arguments)| {
+                scope.spawn(move || play(transport, floor, arguments))
+            })
+            .map(|played| played.join().unwrap())
+    })
+}
+
+#[test]
+fn floors_over_wss() {
+    with_floors("wss");
+}
+
+#[test]
+fn floors_over_quic() {
+    with_floors("quic");
+}
+
+/// Plays these over QUIC, which shares least with WebSocket, and some over TLS as well.
+macro_rules! scenarios {
+    ($($name:ident: $($transport:literal)+, $floor:literal, $arguments:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                at_once([$(($transport, $floor, $arguments)),+]);
+            }
+        )*
+    };
+}
+
+scenarios! {
+    rooms: "wss" "quic", true, "rooms --rooms 3 --members 4 --rate 60";
+    durable: "quic", true, "durable --rooms 3 --members 4 --rate 60";
+    burst: "wss" "quic", true, "burst --members 6 --every 1";
+    join_storm: "quic", false, "join-storm --members 20";
+    slow_readers: "wss" "quic", false, "slow-readers --members 8 --slow 2 --slow-bytes 1000 --rate 60";
+    reconnect_storm: "wss" "quic", false,
+        "reconnect-storm --connections 18 --members 5 --rooms-active 2 --rate 40 --within 0.5";
+    connect_storm: "wss" "quic", false, "connect-storm --rate 10 --stay 0.2 --sign-in";
+    evening: "quic", false, "evening --arrivals 5 --stay 2 --rooms 3 --chat 3";
+    ledger: "quic", false, "ledger --connections 12 --depth 3";
+    scores: "quic", false, "scores --connections 16 --boards 2";
+    cold_rooms: "quic", false, "cold-rooms --rooms 60 --active 10 --rooms-each 25 --rate 40";
+}
+
+/// Where wrong passwords are a part of the scenario, so are errors.
+#[test]
+fn sign_in_storm() {
+    let arguments = "sign-in-storm --rate 3 --accounts 2 --members 4 --chat 10";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let measured = Bench::over("quic", false).run(&arguments).that_held();
+    let server = measured.of(Subject::Server);
+    assert_eq!(server.done("sign_in") + server.errors("sign_in"), 6);
+    assert_eq!(server.total("delivered"), server.total("persisted") * 4);
+}
