@@ -22,10 +22,15 @@ pub struct Namespace(Arc<File>);
 impl Namespace {
     /// A new one, in which nothing but a loopback device is, and that is down.
     pub(crate) fn new() -> io::Result<Self> {
-        on_new_thread(|| {
+        let made = || {
             unshare(CloneFlags::CLONE_NEWNET)?;
             Self::of_this_thread()
-        })
+        };
+        // A thread that moves into it and ends, so that this one stays where it is.
+        match thread::spawn(made).join() {
+            Ok(made) => made,
+            Err(panicked) => resume_unwind(panicked),
+        }
     }
 
     /// The one in which this thread is.
@@ -40,12 +45,15 @@ impl Namespace {
         Ok(())
     }
 
-    /// Does something in it, on a thread of its own, and waits for that. Sockets that are opened there stay there, whoever uses them.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-        on_new_thread(|| {
-            self.enter()?;
-            work()
-        })
+    /// Does something in it: this thread is there meanwhile, and back afterwards. Sockets that are opened there stay there, whoever uses
+    /// them.
+    ///
+    /// # Panics
+    /// The thread can't come back.
+    pub fn run<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let _back = ComeBack(Self::of_this_thread()?);
+        self.enter()?;
+        work()
     }
 
     /// Starts a program in it.
@@ -63,9 +71,13 @@ impl Namespace {
     }
 }
 
-fn on_new_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    thread::scope(|scope| match scope.spawn(work).join() {
-        Ok(done) => done,
-        Err(panicked) => resume_unwind(panicked),
-    })
+/// Brings the thread back to this namespace when it is dropped.
+struct ComeBack(Namespace);
+
+impl Drop for ComeBack {
+    fn drop(&mut self) {
+        self.0
+            .enter()
+            .expect("a thread may go back to where it came from");
+    }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -330,6 +331,33 @@ fn two_links_and_the_machine_do_not_see_each_other() {
         connect(&one, address).unwrap_err().kind(),
         ErrorKind::ConnectionRefused
     );
+}
+
+#[test]
+fn a_thread_comes_back_from_a_namespace() {
+    let Some(link) = open_or_leave_out(Conditions::default()) else {
+        return;
+    };
+    let here = || std::fs::read_link("/proc/thread-self/ns/net");
+    let before = here().unwrap();
+    let there = link.client().run(here).unwrap();
+    assert_ne!(before, there);
+    assert_eq!(before, here().unwrap());
+    let failed = link.server().run(|| Err::<(), _>(ErrorKind::Other.into()));
+    assert!(failed.is_err());
+    let panics = || {
+        link.server()
+            .run(|| -> io::Result<()> { panic!("on purpose") })
+    };
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(panics));
+    assert!(panicked.is_err());
+    assert_eq!(before, here().unwrap());
+    let client = link.client().clone();
+    let entered = thread::spawn(move || {
+        client.enter().unwrap();
+        here().unwrap()
+    });
+    assert_eq!(entered.join().unwrap(), there);
 }
 
 #[test]
