@@ -30,13 +30,16 @@ pub enum Command {
     Capacity(Capacity),
     /// Compare two JSON reports; fails when the second is worse beyond a budget.
     Compare(Compare),
-    /// Serve as a floor, a bare program to compare with. Started by `run --floor`.
+    /// Serve as a floor, a bare program to compare with. Started by `run`, and by hand to be somewhere else.
     Floor {
         /// Which.
         floor: Floor,
         /// What carries the messages.
         #[arg(long, value_enum, default_value_t)]
         transport: Transport,
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
         /// Threads.
         #[arg(long, default_value_t = 1)]
         threads: usize,

@@ -43,7 +43,7 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     let mut runs = Vec::new();
     for repetition in 1..=options.repeat.max(1) {
-        if options.floor {
+        if options.floor && options.scenario.has_server() {
             let subject = Subject::Floor;
             runs.push(runtime.block_on(one(&setting, &options.scenario, subject, repetition))?);
         }
@@ -94,7 +94,8 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// What the server does under a scenario: one run, more where the scenario has several parts.
+/// What the server does under a scenario, or its floor where the server can't play it: one run, more where the scenario has
+/// several parts.
 async fn of_server(
     setting: &Setting,
     scenario: &Scenario,
@@ -103,7 +104,12 @@ async fn of_server(
     if let Some(stages) = cold_rooms::Stages::of(scenario) {
         return stages.run(setting, repetition).await;
     }
-    let run = one(setting, scenario, Subject::Server, repetition).await?;
+    let subject = if scenario.has_server() {
+        Subject::Server
+    } else {
+        Subject::Floor
+    };
+    let run = one(setting, scenario, subject, repetition).await?;
     Ok(vec![run])
 }
 

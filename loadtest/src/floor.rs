@@ -1,7 +1,7 @@
 //! Bare programs without features, to compare the server with what this machine can do in this minute.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ mod echo;
 mod fan_out;
 mod quic;
 mod secure;
+mod states;
+
+pub use states::StatesOrder;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -25,6 +28,8 @@ pub enum Floor {
     FanOut,
     /// A tokio-tungstenite server, over TLS with tokio-rustls, or a quinn server, that returns each message.
     Echo,
+    /// Sends each connection the state of a game at the rate that it orders: on the stream, or over QUIC as datagrams.
+    States,
 }
 
 impl Floor {
@@ -33,22 +38,26 @@ impl Floor {
         match self {
             Self::FanOut => "fan-out",
             Self::Echo => "echo",
+            Self::States => "states",
         }
     }
 }
 
-/// Where floors listen: at a free port.
-const ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
-
-/// Serves until the process is stopped. Prints `listening on ADDRESS` first.
-pub fn serve(floor: Floor, transport: Transport, threads: usize) -> io::Result<()> {
+/// Serves at this address until the process is stopped. Prints `listening on ADDRESS` first.
+pub fn serve(
+    floor: Floor,
+    transport: Transport,
+    listen: SocketAddr,
+    threads: usize,
+) -> io::Result<()> {
     let tls = match transport {
-        Transport::Quic => return quic::serve(floor, threads),
+        Transport::Quic => return quic::serve(floor, listen, threads),
         Transport::Wss => Some(secure::of_websocket()?),
         Transport::Ws => None,
     };
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(ADDRESS).into())?;
+    let domain = socket2::Domain::for_address(listen);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.bind(&listen.into())?;
     socket.listen(BACKLOG)?;
     let listener: TcpListener = socket.into();
     listener.set_nonblocking(true)?;
@@ -56,6 +65,7 @@ pub fn serve(floor: Floor, transport: Transport, threads: usize) -> io::Result<(
     match floor {
         Floor::FanOut => fan_out::serve(&listener, tls),
         Floor::Echo => echo::serve(listener, tls, threads),
+        Floor::States => states::serve(listener, tls),
     }
 }
 

@@ -217,6 +217,11 @@ impl Link {
         }
     }
 
+    /// From here on takes datagrams as well, each as one message.
+    pub fn receive_datagrams(&mut self) -> io::Result<()> {
+        self.stream.receive_datagrams()
+    }
+
     /// Takes at most this many bytes from the socket in one turn: a slow reader.
     pub fn read_at_most(&mut self, bytes: usize) {
         self.read_bytes = bytes.clamp(1, READ_BYTES);
@@ -274,6 +279,11 @@ impl Link {
         cx: &mut Context<'_>,
         receiver: &mut impl Receiver,
     ) -> Poll<Result<(), Lost>> {
+        if let Poll::Ready(datagram) = self.stream.poll_datagram(cx) {
+            receiver.message(&datagram, &mut self.out)?;
+            receiver.received(datagram.len(), 1);
+            return Poll::Ready(Ok(()));
+        }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(&mut buffer[..self.read_bytes]);
             let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));

@@ -14,9 +14,10 @@ fn main() -> ExitCode {
         Command::Floor {
             floor,
             transport,
+            listen,
             threads,
         } => probe::end_with_parent()
-            .and_then(|()| floor::serve(floor, transport, threads))
+            .and_then(|()| floor::serve(floor, transport, listen, threads))
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
         Command::Worker => probe::end_with_parent()

@@ -11,6 +11,7 @@ use pitturu_protocol::types::chat::{SendEphemeral, SendMessage};
 use pitturu_protocol::types::system::{Hello, Welcome};
 
 use crate::clock;
+use crate::floor::StatesOrder;
 use crate::link::{ConnectError, Link, Lost, Route, Transport};
 use crate::stamp;
 use crate::tally::{DISCONNECTED, Op, TIMED_OUT, Tally, count};
@@ -20,6 +21,7 @@ mod calls;
 mod followed;
 mod inbox;
 mod pace;
+mod states;
 
 pub use followed::Place;
 pub use pace::{Pace, exponential, nanoseconds};
@@ -163,6 +165,27 @@ impl Player {
             player.turn().await?;
         }
         Ok(player)
+    }
+
+    /// A connection to the bare sender of states, which waits for an order.
+    pub async fn bare_states(route: Route, tally: &Tally) -> Result<Self, Failed> {
+        let link = Link::open(route).await.map_err(ConnectError::Io)?;
+        let mut player = Self {
+            link,
+            inbox: Inbox::new(tally.clone()),
+            last_call: 0,
+        };
+        player.inbox.side = Side::StatesFloor;
+        Ok(player)
+    }
+
+    /// Orders states with the next turn.
+    pub fn order_states(&mut self, order: StatesOrder) -> Result<(), Failed> {
+        if order.datagrams {
+            self.link.receive_datagrams().map_err(ConnectError::Io)?;
+        }
+        self.link.out.message(&order.encode());
+        Ok(())
     }
 
     /// Has the bare fan-out server tell the room what the server would tell it.

@@ -90,6 +90,10 @@ impl Setting {
     /// The subject, started if it is not running.
     pub fn target(&self, scenario: &Scenario, subject: Subject) -> Result<Started, RunError> {
         match (subject, self.running) {
+            (Subject::Floor, Some((address, probe))) if !scenario.has_server() => Ok(Started {
+                target: Target::running(subject, address, probe),
+                _installation: None,
+            }),
             (Subject::Floor, _) => {
                 let floor = scenario.floor().ok_or(RunError::NoFloor(scenario.name()))?;
                 let target = Target::floor(floor, self.transport, probe::cores())?;
@@ -99,7 +103,7 @@ impl Setting {
                 })
             }
             (Subject::Server, Some((address, probe))) => Ok(Started {
-                target: Target::running(address, probe),
+                target: Target::running(subject, address, probe),
                 _installation: None,
             }),
             (Subject::Server, None) => {

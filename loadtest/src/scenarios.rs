@@ -26,6 +26,7 @@ mod reconnect_storm;
 mod scores;
 mod sign_in_storm;
 mod slow_readers;
+mod states;
 
 pub use cold_rooms::{Options as ColdRooms, Stage};
 
@@ -42,6 +43,11 @@ pub(crate) trait Play: Clone {
     /// The bare program to compare with, if there is one for this.
     fn floor(&self) -> Option<Floor> {
         None
+    }
+
+    /// Whether the server can play it, too; else it is for floors alone.
+    fn has_server(&self) -> bool {
+        true
     }
 
     /// How many operations per second are meant to begin, of each paced kind.
@@ -109,6 +115,11 @@ macro_rules! scenarios {
             /// The bare program to compare with, if there is one.
             pub fn floor(&self) -> Option<Floor> {
                 match self { $(Self::$variant(options) => options.floor(),)* }
+            }
+
+            /// Whether the server can play it, too; else it is for floors alone.
+            pub fn has_server(&self) -> bool {
+                match self { $(Self::$variant(options) => options.has_server(),)* }
             }
 
             /// How many operations per second are meant to begin, of each paced kind.
@@ -191,6 +202,8 @@ scenarios! {
     JoinStorm(join_storm::Options) = "join-storm";
     /// Some members of a busy room read slowly.
     SlowReaders(slow_readers::Options) = "slow-readers";
+    /// A game's state at its tick: how old is what a player has of it? Of a bare sender; the server has no games yet.
+    States(states::Options) = "states";
     /// All connections are lost at once and come back.
     ReconnectStorm(reconnect_storm::Options) = "reconnect-storm";
     /// Sign-ins with passwords at a steady rate, beside players who chat.

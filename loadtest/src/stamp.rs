@@ -25,6 +25,18 @@ pub fn read(text: &str) -> Option<u64> {
     u64::from_str_radix(stamp, 16).ok()
 }
 
+/// State of a game, of `bytes` bytes, at least eight, that says when it was made.
+pub fn state(made: u64, bytes: usize) -> Vec<u8> {
+    let mut state = made.to_be_bytes().to_vec();
+    state.resize(bytes.max(state.len()), 0x5c);
+    state
+}
+
+/// When the state was made; none when it does not say so.
+pub fn read_state(state: &[u8]) -> Option<u64> {
+    state.first_chunk().map(|made| u64::from_be_bytes(*made))
+}
+
 /// What the generator needs of a `MessageSent` event, without copying it.
 #[derive(Debug, Deserialize)]
 pub struct SentEvent<'a> {

@@ -42,6 +42,8 @@ pub enum Op {
     Deliver,
     /// As `Deliver`, at players who read slowly or were away.
     DeliverLate,
+    /// How old the newest state of a game is that a player has: a sample for each millisecond.
+    Age,
     /// A call that comes back.
     Echo,
     /// A movement of points.
@@ -60,13 +62,14 @@ pub enum Op {
 }
 
 /// All operations, in the order of reports.
-pub const OPS: [Op; 13] = [
+pub const OPS: [Op; 14] = [
     Op::Connect,
     Op::SignIn,
     Op::Open,
     Op::Send,
     Op::Deliver,
     Op::DeliverLate,
+    Op::Age,
     Op::Echo,
     Op::Move,
     Op::Submit,
@@ -86,6 +89,7 @@ impl Op {
             Self::Send => "send",
             Self::Deliver => "deliver",
             Self::DeliverLate => "deliver_late",
+            Self::Age => "age",
             Self::Echo => "echo",
             Self::Move => "move",
             Self::Submit => "submit",

@@ -203,10 +203,10 @@ impl Target {
         })
     }
 
-    /// A server that runs already.
-    pub const fn running(address: SocketAddr, probe: Option<Probe>) -> Self {
+    /// A server or floor that runs already.
+    pub const fn running(subject: Subject, address: SocketAddr, probe: Option<Probe>) -> Self {
         Self {
-            subject: Subject::Server,
+            subject,
             address,
             probe,
             started_in: None,

@@ -209,7 +209,7 @@ fn wait(epoll: &rustix::fd::OwnedFd, number: usize, member: &mut Member) {
 }
 
 /// The first whole message of a client: its payload, and how many bytes it took.
-fn unmask(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+pub(super) fn unmask(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (&second, rest) = bytes.get(1..)?.split_first()?;
     let (length, rest) = match second & 0x7f {
         126 => {
@@ -233,7 +233,7 @@ fn unmask(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 }
 
 /// A message as a server sends it.
-fn unmasked(payload: &[u8]) -> Vec<u8> {
+pub(super) fn unmasked(payload: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(payload.len() + 10);
     message.push(0x82);
     if let Ok(short) = u8::try_from(payload.len())

@@ -1,5 +1,6 @@
 //! The same over QUIC: quinn with the windows and buffers that the server has by default, and nothing else.
 
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use pitturu_protocol::framing::{MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
+    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{ADDRESS, Floor, announce, secure};
+use super::states::{States, StatesOrder};
+use super::{Floor, announce, secure};
 
 mod fan_out;
 
@@ -28,19 +30,21 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes of datagrams of one connection that may wait to be read, and to be sent.
 const DATAGRAM_BYTES: (usize, usize) = (16 * 1024, 8 * 1024);
 
-pub(super) fn serve(floor: Floor, threads: usize) -> io::Result<()> {
+pub(super) fn serve(floor: Floor, listen: SocketAddr, threads: usize) -> io::Result<()> {
+    let one_thread = || Builder::new_current_thread().enable_all().build();
     match floor {
         Floor::Echo => {
             let mut runtime = Builder::new_multi_thread();
             runtime.worker_threads(threads.max(1));
-            serve_echo(&runtime.enable_all().build()?)
+            serve_each(&runtime.enable_all().build()?, listen, echo)
         }
-        Floor::FanOut => fan_out::serve(&Builder::new_current_thread().enable_all().build()?),
+        Floor::FanOut => fan_out::serve(&one_thread()?, listen),
+        Floor::States => serve_each(&one_thread()?, listen, send_states),
     }
 }
 
 /// An endpoint that listens; its tasks run where this is called.
-fn endpoint() -> io::Result<Endpoint> {
+fn endpoint(listen: SocketAddr) -> io::Result<Endpoint> {
     let tls = secure::config(&[&rustls::version::TLS13], ALPN)?;
     let crypto = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut transport = TransportConfig::default();
@@ -57,7 +61,7 @@ fn endpoint() -> io::Result<Endpoint> {
         .enable_segmentation_offload(false);
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport));
-    let socket = UdpSocket::bind(SocketAddr::from(ADDRESS))?;
+    let socket = UdpSocket::bind(listen)?;
     let held = socket2::SockRef::from(&socket);
     // The kernel keeps its own size where it does not allow this one.
     drop(held.set_recv_buffer_size(KERNEL_BYTES));
@@ -67,16 +71,21 @@ fn endpoint() -> io::Result<Endpoint> {
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
 }
 
-fn serve_echo(runtime: &Runtime) -> io::Result<()> {
+/// Does this with each connection and its stream.
+fn serve_each<F, S>(runtime: &Runtime, listen: SocketAddr, serve: F) -> io::Result<()>
+where
+    F: Fn(Connection, SendStream, Messages) -> S + Copy + Send + 'static,
+    S: Future<Output = ()> + Send,
+{
     runtime.block_on(async {
-        let endpoint = endpoint()?;
+        let endpoint = endpoint(listen)?;
         while let Some(incoming) = endpoint.accept().await {
             tokio::spawn(async move {
                 // A connection that breaks off concerns nobody else.
                 if let Ok(connection) = incoming.await
                     && let Ok((sender, receiver)) = connection.accept_bi().await
                 {
-                    echo(sender, receiver).await;
+                    serve(connection, sender, Messages::of(receiver)).await;
                 }
             });
         }
@@ -84,13 +93,31 @@ fn serve_echo(runtime: &Runtime) -> io::Result<()> {
     })
 }
 
-async fn echo(mut sender: SendStream, receiver: RecvStream) {
-    let mut messages = Messages::of(receiver);
+async fn echo(_connection: Connection, mut sender: SendStream, mut messages: Messages) {
     while let Some(message) = messages.next().await {
         let mut out = vec![with_length(&message)];
         // What has come together goes back together.
         out.extend(messages.come().map(|message| with_length(&message)));
         if sender.write_all_chunks(&mut out).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send_states(connection: Connection, mut sender: SendStream, mut messages: Messages) {
+    let order = messages.next().await;
+    let Some(Ok(order)) = order.map(|order| StatesOrder::decode(&order)) else {
+        return;
+    };
+    let mut states = States::of(order);
+    while connection.close_reason().is_none() {
+        let state = states.next().await;
+        let is_sent = if order.datagrams {
+            connection.send_datagram(state.into()).is_ok()
+        } else {
+            sender.write_chunk(with_length(&state)).await.is_ok()
+        };
+        if !is_sent {
             return;
         }
     }

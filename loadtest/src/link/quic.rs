@@ -1,12 +1,16 @@
 //! A QUIC connection and its control stream.
 
 use std::cell::{OnceCell, RefCell};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::unfold;
 use pitturu_protocol::ALPN;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
@@ -29,14 +33,25 @@ thread_local! {
     static IDLE: RefCell<Vec<(Option<IpAddr>, Endpoint)>> = const { RefCell::new(Vec::new()) };
 }
 
+type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
 /// An open connection. Dropped, it ends without a goodbye.
-#[derive(Debug)]
 pub(super) struct QuicStream {
     endpoint: Endpoint,
     source: Option<IpAddr>,
     connection: Connection,
     sender: SendStream,
     receiver: RecvStream,
+    /// Keeps the place of this reader from one poll to the next.
+    datagrams: Option<Datagrams>,
+}
+
+impl fmt::Debug for QuicStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicStream")
+            .field("remote", &self.connection.remote_address())
+            .finish_non_exhaustive()
+    }
 }
 
 impl QuicStream {
@@ -55,7 +70,33 @@ impl QuicStream {
             connection,
             sender,
             receiver,
+            datagrams: None,
         })
+    }
+
+    /// From here on [`Self::poll_datagram`] gives some.
+    pub(super) fn receive_datagrams(&mut self) {
+        let datagrams = unfold(self.connection.clone(), |connection| async {
+            // The stream tells why the connection is gone.
+            let datagram = connection.read_datagram().await.ok()?;
+            Some((datagram, connection))
+        });
+        self.datagrams = Some(Box::pin(datagrams));
+    }
+
+    /// The next datagram.
+    pub(super) fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let Some(datagrams) = &mut self.datagrams else {
+            return Poll::Pending;
+        };
+        match datagrams.as_mut().poll_next(cx) {
+            Poll::Ready(Some(datagram)) => Poll::Ready(datagram),
+            Poll::Ready(None) => {
+                self.datagrams = None;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Why nothing more comes.

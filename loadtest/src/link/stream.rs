@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -43,6 +44,28 @@ impl Stream {
         match self {
             Self::Tcp(_) | Self::Tls(_) => Framing::WebSocket,
             Self::Quic(_) => Framing::Lengths,
+        }
+    }
+
+    /// From here on [`Self::poll_datagram`] gives some.
+    pub(super) fn receive_datagrams(&mut self) -> io::Result<()> {
+        match self {
+            Self::Quic(quic) => {
+                quic.receive_datagrams();
+                Ok(())
+            }
+            Self::Tcp(_) | Self::Tls(_) => {
+                let why = "there are no datagrams over TCP: --transport quic has them";
+                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+            }
+        }
+    }
+
+    /// The next datagram.
+    pub(super) fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        match self {
+            Self::Quic(quic) => quic.poll_datagram(cx),
+            Self::Tcp(_) | Self::Tls(_) => Poll::Pending,
         }
     }
 

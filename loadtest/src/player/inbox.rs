@@ -11,6 +11,7 @@ use pitturu_protocol::types::system::{StreamPosition, Welcome};
 
 use super::Queue;
 use super::followed::{Followed, Met};
+use super::states::States;
 use crate::clock;
 use crate::link::{Lost, Outgoing, Receiver};
 use crate::stamp::{self, EphemeralEvent, SentEvent};
@@ -34,6 +35,7 @@ pub(super) enum Side {
     Server,
     FanOutFloor,
     EchoFloor,
+    StatesFloor,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub(super) struct Inbox {
     /// Calls with good answers that the scenario wants to know of.
     pub(super) watched: Vec<CallId>,
     pub(super) followed: Followed,
+    states: States,
     /// What a delivery is counted as.
     pub(super) deliver: Op,
     /// Who is at the other end.
@@ -64,6 +67,7 @@ impl Inbox {
             expected: Queue::new(),
             watched: Vec::new(),
             followed: Followed::default(),
+            states: States::default(),
             deliver: Op::Deliver,
             side: Side::Server,
             now: 0,
@@ -121,6 +125,20 @@ impl Inbox {
         self.tally.traffic(|traffic| traffic.delivered += 1);
         if let Some(intended) = stamp::read(text) {
             self.tally.done(self.deliver, intended, self.now);
+        }
+    }
+
+    fn state(&mut self, tick: u64, data: &[u8]) {
+        let Some(made) = stamp::read_state(data) else {
+            return;
+        };
+        self.tally.done(self.deliver, made, self.now);
+        let Some(looks) = self.states.came(tick, made, self.now) else {
+            return self.tally.count(count::STATES_OLD, 1);
+        };
+        self.tally.count(count::STATES, 1);
+        for moment in looks.moments {
+            self.tally.done(Op::Age, looks.made, moment);
         }
     }
 
@@ -192,7 +210,8 @@ impl Receiver for Inbox {
                     self.tally.count(count::MISSING, to - from + 1);
                     self.followed.gap(&room.to_string(), to);
                 }
-                ServerFrame::Gap { .. } | ServerFrame::State { .. } | ServerFrame::Goaway(_) => {}
+                ServerFrame::State { tick, data, .. } => self.state(tick, data),
+                ServerFrame::Gap { .. } | ServerFrame::Goaway(_) => {}
             }
         }
         self.tally.traffic(|traffic| traffic.frames_in += frames);

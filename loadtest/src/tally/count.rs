@@ -14,6 +14,10 @@ pub const FRAMES_IN: &str = "frames_in";
 pub const BYTES_IN: &str = "bytes_in";
 /// Bytes written to sockets.
 pub const BYTES_OUT: &str = "bytes_out";
+/// States of a game that were newer than what the player had.
+pub const STATES: &str = "states";
+/// States of a game that came behind newer ones, or twice.
+pub const STATES_OLD: &str = "states_old";
 /// Messages that a player received a second time.
 pub const DUPLICATES: &str = "duplicates";
 /// Messages that a player was passed over for.

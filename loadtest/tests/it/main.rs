@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
 mod bench;
+mod lossy;
 mod transports;
 
 use bench::{Bench, Measured};

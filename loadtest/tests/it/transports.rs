@@ -109,6 +109,31 @@ scenarios! {
     cold_rooms: "quic", false, "cold-rooms --rooms 60 --active 10 --rooms-each 25 --rate 40";
 }
 
+/// The sender is a floor; there is no server to play it.
+#[test]
+fn states() {
+    for (transport, arguments) in [
+        ("ws", "states --players 4"),
+        ("wss", "states --players 4"),
+        ("quic", "states --players 4"),
+        ("quic", "states --players 4 --datagrams"),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let measured = Bench::over(transport, false).run(&arguments).that_held();
+        assert_eq!(measured.all().count(), 1);
+        let floor = measured.of(Subject::Floor);
+        // Four players, each with 30 states per second for two seconds, or a few less on a busy machine.
+        let states = floor.total("states");
+        assert!((60..=248).contains(&states), "{transport}: {states}");
+        assert_eq!(floor.done("deliver"), states + floor.total("states_old"));
+        // A look for each millisecond.
+        let looks = floor.done("age");
+        assert!((4_000..=8_400).contains(&looks), "{transport}: {looks}");
+    }
+    let arguments = ["states", "--datagrams", "--players", "1"];
+    assert_eq!(Bench::over("wss", false).code(&arguments), Some(2));
+}
+
 /// Where wrong passwords are a part of the scenario, so are errors.
 #[test]
 fn sign_in_storm() {

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -27,9 +28,9 @@ struct Member {
 
 type Rooms = Rc<RefCell<HashMap<u64, Vec<Rc<Member>>>>>;
 
-pub(super) fn serve(runtime: &Runtime) -> io::Result<()> {
+pub(super) fn serve(runtime: &Runtime, listen: SocketAddr) -> io::Result<()> {
     LocalSet::new().block_on(runtime, async {
-        let endpoint = endpoint()?;
+        let endpoint = endpoint(listen)?;
         let rooms = Rooms::default();
         while let Some(incoming) = endpoint.accept().await {
             spawn_local(member(incoming, Rc::clone(&rooms)));
