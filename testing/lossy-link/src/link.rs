@@ -143,10 +143,10 @@ fn open_device(namespace: &Namespace, address: Ipv4Addr) -> Result<SyncDevice, O
             .build_sync()
     });
     let device = device.map_err(OpenError::Tun)?;
-    // Without an IPv6 address, a device sends nothing by itself that a test has not sent.
-    let lines = format!(
-        "link set {DEVICE} txqueuelen {DEVICE_QUEUE} addrgenmode none\nlink set {DEVICE} up\n"
-    );
+    // Without an IPv6 address, a device sends nothing by itself that a test has not sent. A kernel without IPv6 knows no such mode, and
+    // needs none.
+    let _ = ip(namespace, &format!("link set {DEVICE} addrgenmode none\n"));
+    let lines = format!("link set {DEVICE} txqueuelen {DEVICE_QUEUE}\nlink set {DEVICE} up\n");
     ip(namespace, &lines).map_err(OpenError::Ip)?;
     Ok(device)
 }

@@ -59,7 +59,8 @@ fn packets_take_the_delay_of_each_way() {
         let took = round_trip(&link);
         println!("{there} + {back} ms: {took:?}, without them {undelayed:?}");
         assert!(took >= ms(there + back));
-        assert!(took < undelayed + ms(there + back) + ms(40));
+        // Whatever else this machine does, one of twenty trips is not held up for long.
+        assert!(took < undelayed + 3 * ms(there + back));
     }
 }
 
@@ -389,8 +390,13 @@ fn a_link_that_is_dropped_leaves_nobody_waiting() {
     };
     let (client, _server) = sockets(&link);
     drop(link);
-    // The devices went with it, and the way to the other side with them.
-    assert!(client.send(b"nobody").is_err());
+    // The devices go with it, and the way to the other side with them: at once, or when the program has begun that another test is starting
+    // and that has copies of all files until then.
+    let dropped = Instant::now();
+    while client.send(b"nobody").is_ok() {
+        assert!(dropped.elapsed() < PATIENCE, "the device is still there");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Exit code and words of the program, started by another one or by itself.
