@@ -96,10 +96,14 @@ impl Links {
         self.other.as_mut().map(|opened| &mut *opened.socket)
     }
 
-    /// The present connection, which the client gives up.
-    pub(crate) fn take_present(&mut self) -> Option<Box<Socket>> {
+    /// The present connection, which the client closes: by its own will, or because it is of no use.
+    pub(crate) fn take_present(&mut self, is_own_will: bool) -> Option<Box<Socket>> {
         self.beside = None;
-        self.ways.lost(Instant::now());
+        if is_own_will {
+            self.ways.left();
+        } else {
+            self.ways.lost(Instant::now());
+        }
         match std::mem::replace(&mut self.present, Present::None) {
             Present::Open(opened) => Some(opened.socket),
             _ => None,
@@ -264,7 +268,7 @@ impl Links {
 
     fn closed(&mut self, code: Option<u16>, why: String) -> Heard {
         self.silent_since = None;
-        let socket = self.take_present().filter(|_| code.is_some());
+        let socket = self.take_present(false).filter(|_| code.is_some());
         Heard::Closed { code, why, socket }
     }
 }

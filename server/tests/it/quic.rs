@@ -2,6 +2,7 @@
 
 mod admission;
 mod hostile;
+mod lossy;
 mod moves;
 mod players;
 mod raw;

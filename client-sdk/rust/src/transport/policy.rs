@@ -127,6 +127,11 @@ impl Policy {
         self.memory.failed(now);
     }
 
+    /// The client has closed the present connection: that says nothing of its way.
+    pub(super) fn left(&mut self) {
+        self.open = None;
+    }
+
     /// The present connection is gone, not by the client's own will.
     pub(super) fn lost(&mut self, now: Instant) {
         let Some((Transport::Quic, since)) = self.open.take() else {
@@ -226,6 +231,13 @@ mod tests {
         policy.opened(Transport::Quic, now + LASTS);
         policy.lost(now + LASTS + LASTS / 2);
         assert!(!policy.tries_quic(now + 2 * LASTS));
+        // Neither is what the client closes itself.
+        policy.memory = Memory::default();
+        for _ in 0..3 {
+            policy.opened(Transport::Quic, now);
+            policy.left();
+            assert!(policy.transport().is_none() && policy.tries_quic(now));
+        }
         // Nothing was open.
         policy.lost(now + 2 * LASTS);
     }

@@ -224,6 +224,11 @@ impl Ways {
         self.remember();
     }
 
+    /// The client has closed the present connection by its own will.
+    pub(crate) fn left(&mut self) {
+        self.policy.left();
+    }
+
     /// The present connection is gone.
     pub(crate) fn lost(&mut self, now: Instant) {
         self.policy.lost(now);

@@ -26,16 +26,16 @@ const BACK_OFF: BackOff = BackOff {
 };
 
 /// A server with TLS and QUIC on one port, and the certificate in PEM.
-fn one_port(folder: &Path, more: &[&str]) -> (Server, SocketAddr, String) {
-    let names = vec!["127.0.0.1".to_owned(), "127.0.0.2".to_owned()];
+pub(super) fn one_port(folder: &Path, at: &str, more: &[&str]) -> (Server, SocketAddr, String) {
+    let names = [at, "127.0.0.2"].map(str::to_owned).to_vec();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let port = free_port();
     let settings = [
-        format!("listen.tls=127.0.0.1:{port}"),
-        format!("listen.quic=127.0.0.1:{port}"),
+        format!("listen.tls={at}:{port}"),
+        format!("listen.quic={at}:{port}"),
         format!("listen.cert={}", cert.display()),
         format!("listen.key={}", key.display()),
     ];
@@ -65,7 +65,7 @@ fn free_port() -> u16 {
     panic!("no port is free for TCP and UDP");
 }
 
-async fn signed_in(options: ClientOptions, name: &str) -> Client {
+pub(super) async fn signed_in(options: ClientOptions, name: &str) -> Client {
     let client = Client::connect(options.back_off(BACK_OFF)).unwrap();
     let secret = new_guest_secret().unwrap();
     client.login_guest(&secret, Some(name)).await.unwrap();
@@ -73,7 +73,7 @@ async fn signed_in(options: ClientOptions, name: &str) -> Client {
     client
 }
 
-async fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is: impl FnMut() -> bool) {
     let waiting = async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -85,16 +85,16 @@ async fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// What an application hears of a client: everything but what it should not.
-struct Heard {
-    messages: Arc<Mutex<Vec<String>>>,
-    moments: Arc<Mutex<Vec<String>>>,
+pub(super) struct Heard {
+    pub(super) messages: Arc<Mutex<Vec<String>>>,
+    pub(super) moments: Arc<Mutex<Vec<String>>>,
     /// States of the connection, and what else is no chat.
     other: Arc<Mutex<Vec<String>>>,
     _guard: Subscription,
 }
 
 impl Heard {
-    fn by(client: &Client) -> Self {
+    pub(super) fn by(client: &Client) -> Self {
         let (messages, moments, other) = (Arc::default(), Arc::default(), Arc::default());
         let guard = client.on_any({
             let (messages, moments, other) = (
@@ -130,7 +130,7 @@ impl Heard {
 
 impl Heard {
     /// What came before somebody listened is handed to the first who does, which ends with the client online.
-    async fn forget_the_past(&self) {
+    pub(super) async fn forget_the_past(&self) {
         let is_over = || {
             self.other
                 .lock()
@@ -143,7 +143,12 @@ impl Heard {
 }
 
 /// Sends, says for the moment and reads without a pause until it is told to stop. Returns how much was sent.
-async fn chatter(client: Client, room: RoomId, name: &'static str, stop: Arc<AtomicBool>) -> u32 {
+pub(super) async fn chatter(
+    client: Client,
+    room: RoomId,
+    name: &'static str,
+    stop: Arc<AtomicBool>,
+) -> u32 {
     let mut sent = 0;
     while !stop.load(Ordering::SeqCst) {
         let room = client.room(room);
@@ -166,14 +171,15 @@ async fn chatter(client: Client, room: RoomId, name: &'static str, stop: Arc<Ato
 }
 
 /// Fast enough for [`chatter`].
-const NO_LIMITS: [&str; 4] = [
+pub(super) const NO_LIMITS: [&str; 4] = [
     "limits.chat_per_second=1000",
     "limits.chat_burst=1000",
     "limits.read_per_second=1000",
     "limits.read_burst=1000",
 ];
 
-fn check_moved(heard: &Heard, sent: [(&str, u32); 2]) {
+/// Everything that was said was heard, once, and messages in order.
+pub(super) fn check_moved(heard: &Heard, sent: [(&str, u32); 2]) {
     let messages = heard.messages.lock();
     for (name, sent) in sent {
         let of: Vec<&String> = messages
@@ -252,7 +258,7 @@ async fn a_client_of_websocket_finds_quic_and_nobody_notices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flips_under_chat_and_calls_lose_nothing_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address, pem) = one_port(folder.path(), &NO_LIMITS);
+    let (_server, address, pem) = one_port(folder.path(), "127.0.0.1", &NO_LIMITS);
     let options = || ClientOptions::new(format!("wss://{address}")).trust_pem(pem.clone());
     let flips = signed_in(options(), "flips").await;
     let stays = signed_in(options().transport(TransportPreference::WebSocket), "stays").await;
@@ -302,7 +308,7 @@ async fn flips_under_chat_and_calls_lose_nothing_and_double_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_way_that_is_cut_without_a_goodbye_is_left_for_the_other_one() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, address, pem) = one_port(folder.path(), &NO_LIMITS);
+    let (server, address, pem) = one_port(folder.path(), "127.0.0.1", &NO_LIMITS);
     let relay = Relay::to(address).await;
     let options = ClientOptions::new(format!("wss://{}", relay.address)).trust_pem(pem);
     let client = signed_in(options, "cut").await;
@@ -345,7 +351,7 @@ async fn a_way_that_is_cut_without_a_goodbye_is_left_for_the_other_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_udp_is_blocked_websocket_serves_and_that_is_remembered() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address, pem) = one_port(folder.path(), &[]);
+    let (_server, address, pem) = one_port(folder.path(), "127.0.0.1", &[]);
     let relay = Relay::to(address).await;
     relay.drop_udp(true);
     let options = || ClientOptions::new(format!("wss://{}", relay.address)).trust_pem(pem.clone());
@@ -372,7 +378,7 @@ async fn where_udp_is_blocked_websocket_serves_and_that_is_remembered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_tcp_is_blocked_quic_serves() {
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address, pem) = one_port(folder.path(), &[]);
+    let (_server, address, pem) = one_port(folder.path(), "127.0.0.1", &[]);
     let relay = Relay::to(address).await;
     relay.drop_tcp(true);
     let options = ClientOptions::new(format!("wss://{}", relay.address)).trust_pem(pem);
