@@ -20,7 +20,8 @@ use crate::options::{ClientOptions, InvalidOptions};
 use crate::shared::Shared;
 use crate::subscribers::{Events, Subscription, notify};
 use crate::task::Task;
-use crate::transport::{Transport, TransportPreference, TransportStats, Ways};
+use crate::transport::{TransportStats, Ways};
+use crate::transport_choice::{Transport, TransportPreference};
 
 /// A client of one server. Cloning gives another handle to the same client; when the last is dropped, the client ends.
 #[derive(Clone)]

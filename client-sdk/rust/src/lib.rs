@@ -67,6 +67,7 @@ mod task;
 mod text;
 mod tokens;
 mod transport;
+mod transport_choice;
 
 pub use call::Call;
 pub use client::Client;
@@ -83,7 +84,8 @@ pub use text::one_line;
 pub use tokens::{
     FileTokens, MemoryTokens, TOKEN_STORE_WITHIN, TokenStore, TokenStoreError, Tokens,
 };
-pub use transport::{Transport, TransportPreference, TransportStats};
+pub use transport::TransportStats;
+pub use transport_choice::{Transport, TransportPreference};
 
 pub use pitturu_protocol::backoff::BackOff;
 pub use pitturu_protocol::client::{CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX, Refused, Stats};

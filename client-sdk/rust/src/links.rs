@@ -5,10 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use pitturu_protocol::types::system::QuicAddress;
 
-use crate::transport::{
-    Attempt, Attempted, Incoming, Opened, Socket, Transport, TransportPreference, TransportStats,
-    Ways, until,
-};
+use crate::transport::{Attempt, Attempted, Incoming, Opened, Socket, TransportStats, Ways, until};
+use crate::transport_choice::{Transport, TransportPreference};
 
 /// What the sockets have to say.
 pub(crate) enum Heard {

@@ -7,7 +7,7 @@ use pitturu_protocol::backoff::BackOff;
 use pitturu_protocol::types::system::Resume;
 
 use crate::tokens::TokenStore;
-use crate::transport::TransportPreference;
+use crate::transport_choice::TransportPreference;
 
 /// Calls without a deadline of their own end after this long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -17,7 +17,8 @@ use crate::error::CallError;
 use crate::event::ConnectionState;
 use crate::foreign::guarded;
 use crate::subscribers::{Subscribers, lock, notify};
-use crate::transport::{Socket, Transport, TransportPreference, TransportStats};
+use crate::transport::{Socket, TransportStats};
+use crate::transport_choice::{Transport, TransportPreference};
 
 pub(crate) type Answer = Result<Bytes, Fault>;
 

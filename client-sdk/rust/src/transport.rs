@@ -12,7 +12,6 @@ mod tls;
 mod ways;
 mod websocket;
 
-pub use policy::{Transport, TransportPreference};
 pub use ways::TransportStats;
 pub(crate) use ways::{Attempt, Attempted, Opened, Ways, until};
 

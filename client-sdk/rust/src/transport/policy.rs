@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::transport_choice::{Transport, TransportPreference};
+
 /// How long QUIC is ahead of WebSocket when both are tried: with a round trip of 80 ms it is open before WebSocket begins. Where UDP
 /// is blocked, it is what a client is online later than by WebSocket alone.
 pub(super) const HEAD_START: Duration = Duration::from_millis(200);
@@ -30,28 +32,6 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 /// Least time between two doubts of that kind: a server that is slow shall not get twice the connections.
 const DOUBTS_EVERY: Duration = Duration::from_secs(30);
-
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// WebSocket, over TLS or plain.
-    WebSocket,
-    /// QUIC.
-    Quic,
-}
-
-/// Which transport a client is to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TransportPreference {
-    /// QUIC where the server and the network take it, otherwise WebSocket: the client finds out, moves over while it is connected,
-    /// and back when the way is lost.
-    #[default]
-    Auto,
-    /// WebSocket alone.
-    WebSocket,
-    /// QUIC also where it has failed a moment ago, and WebSocket only while it can't be had.
-    Quic,
-}
 
 /// What is known of QUIC to one server.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,8 +12,9 @@ use pitturu_protocol::types::system::QuicAddress;
 #[cfg(feature = "quic")]
 use super::policy::OPENS_WITHIN;
 use super::policy::{HEAD_START, Memory, Policy};
-use super::{Server, Socket, Transport, TransportPreference, tls, websocket};
+use super::{Server, Socket, tls, websocket};
 use crate::options::{ClientOptions, InvalidOptions};
+use crate::transport_choice::{Transport, TransportPreference};
 
 /// Servers that a program remembers.
 const SERVERS_MAX: usize = 256;
