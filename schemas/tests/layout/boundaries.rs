@@ -39,7 +39,13 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "only transport knows the wire's libraries",
         scope: &["server/src/"],
         allowed: &["server/src/transport"],
-        banned: &["tokio_tungstenite", "tungstenite", "quinn", "quinn_proto"],
+        banned: &[
+            "tokio_tungstenite",
+            "tungstenite",
+            "quinn",
+            "quinn_proto",
+            "web_transport_proto",
+        ],
     },
     Boundary {
         reason: "the generator's players speak through link, and only floors are served by the libraries compared with",
@@ -106,7 +112,7 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "only transport/quic speaks QUIC: what it shares with WebSocket lies beside both",
         scope: &["server/src/transport"],
         allowed: &["server/src/transport/quic"],
-        banned: &["quinn", "quinn_proto"],
+        banned: &["quinn", "quinn_proto", "web_transport_proto"],
     },
     Boundary {
         reason: "the SDK knows its ways to a server in one place each",

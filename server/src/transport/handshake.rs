@@ -3,7 +3,7 @@
 
 use std::io;
 
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::Error;
@@ -15,7 +15,7 @@ use crate::transport::socket::Socket;
 use crate::transport::ws::WebSocketLink;
 
 /// Longest request head in bytes.
-const HEAD_BYTES_MAX: usize = 8 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// First allocation for a request head; browsers send about this much.
 const HEAD_BYTES_USUAL: usize = 1024;
@@ -62,7 +62,8 @@ pub enum HandshakeError {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, label: &'static str, text: impl Into<String>) -> Self {
+    /// The request is wrong.
+    pub(super) fn new(status: StatusCode, label: &'static str, text: impl Into<String>) -> Self {
         Self {
             status,
             text: text.into(),
@@ -120,7 +121,8 @@ impl Refusal {
         }
     }
 
-    fn head_too_large() -> Self {
+    /// The head of the request is longer than [`HEAD_BYTES_MAX`].
+    pub(super) fn head_too_large() -> Self {
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "head_too_large",
@@ -219,8 +221,10 @@ async fn read_request(socket: &mut Socket) -> io::Result<Result<(Request, Vec<u8
 /// The bytes of the upgrade, if the request deserves it.
 fn accept(request: &Request, origins: &Origins) -> Result<Vec<u8>, Refusal> {
     let mut response = create_response(request).map_err(|error| Refusal::of(&error))?;
-    check_path(request.uri())?;
-    check_origin(request.headers(), origins)?;
+    check_path(request.uri().path())?;
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    check_origin(request.headers().get(header::ORIGIN), host, origins)?;
     if !offers_subprotocol(request.headers()) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -230,15 +234,16 @@ fn accept(request: &Request, origins: &Origins) -> Result<Vec<u8>, Refusal> {
     }
     response.headers_mut().insert(
         header::SEC_WEBSOCKET_PROTOCOL,
-        header::HeaderValue::from_static(SUBPROTOCOL),
+        HeaderValue::from_static(SUBPROTOCOL),
     );
     let mut bytes = Vec::with_capacity(256);
     write_response(&mut bytes, &response).map_err(|error| Refusal::of(&error))?;
     Ok(bytes)
 }
 
-fn check_path(uri: &Uri) -> Result<(), Refusal> {
-    match uri.path() {
+/// Whether there is something at this path.
+pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
+    match path {
         "/" | "/ws" => Ok(()),
         _ => Err(Refusal::new(
             StatusCode::NOT_FOUND,
@@ -248,21 +253,23 @@ fn check_path(uri: &Uri) -> Result<(), Refusal> {
     }
 }
 
-fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
+/// Whether a page of this origin may connect to this host.
+pub(super) fn check_origin(
+    origin: Option<&HeaderValue>,
+    host: Option<&str>,
+    origins: &Origins,
+) -> Result<(), Refusal> {
+    let Some(origin) = origin else {
         return Ok(());
     };
     let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
     let allowed = match origins {
         Origins::Any => true,
         Origins::Listed(listed) => listed.contains(&origin),
-        Origins::SameHost => headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .is_some_and(|host| {
-                let origin_host = origin.split_once("://").map(|(_, host)| host);
-                origin_host == Some(host.to_ascii_lowercase().as_str())
-            }),
+        Origins::SameHost => host.is_some_and(|host| {
+            let origin_host = origin.split_once("://").map(|(_, host)| host);
+            origin_host == Some(host.to_ascii_lowercase().as_str())
+        }),
     };
     if allowed {
         return Ok(());

@@ -1,6 +1,12 @@
-//! QUIC: [`endpoint`] has the socket, admits connections and shakes hands; [`link`] is what a session drives.
+//! QUIC: [`endpoint`] has the socket, admits connections and shakes hands; [`link`] is what a session drives. [`webtransport`] is
+//! what browsers put between the two.
 //!
 //! Nothing outside this folder names quinn.
 
+mod closing;
 pub mod endpoint;
 pub mod link;
+mod webtransport;
+
+/// What native QUIC calls itself.
+const LABEL: &str = "quic";

@@ -136,22 +136,22 @@ impl Certificate {
     /// # Errors
     /// [`TlsError::Unusable`].
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
-        let config = self.config(rustls::DEFAULT_VERSIONS, b"http/1.1")?;
+        let config = self.config(rustls::DEFAULT_VERSIONS, &[b"http/1.1"])?;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// What these versions of TLS need to serve one application protocol. No early data: it can be replayed.
+    /// What these versions of TLS need to serve these application protocols. No early data: it can be replayed.
     pub(super) fn config(
         &self,
         versions: &[&'static SupportedProtocolVersion],
-        alpn: &[u8],
+        alpn: &[&[u8]],
     ) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_single_cert(self.chain.clone(), self.key.clone_key())?;
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 }
@@ -208,6 +208,6 @@ mod tests {
         let made = [(); 2].map(|()| Certificate::short_lived().unwrap());
         assert_ne!(made[0].hash(), made[1].hash());
         assert_eq!(made[0].hash(), made[0].hash());
-        made[0].config(&[&rustls::version::TLS13], b"x").unwrap();
+        made[0].config(&[&rustls::version::TLS13], &[b"x"]).unwrap();
     }
 }

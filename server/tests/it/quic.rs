@@ -7,6 +7,9 @@ mod moves;
 mod players;
 mod raw;
 mod relay;
+mod web;
+mod webtransport;
+mod webtransport_hostile;
 
 use crate::launch::Server;
 use crate::player::{Came, Player, hello};

@@ -11,8 +11,8 @@ use pitturu_protocol::ALPN;
 use pitturu_protocol::codes::CloseCode;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hkdf;
@@ -22,15 +22,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::link::{QuicLink, close};
+use super::LABEL;
+use super::closing::close;
+use super::link::QuicLink;
+use super::webtransport::{self, Refused};
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::transport::connection_limiter::{ConnectionPermit, Full};
 use crate::transport::listener::{AcceptContext, count_refused};
 use crate::transport::tls::{Certificate, TlsError};
-
-/// What the transport calls itself.
-const LABEL: &str = "quic";
 
 /// Bytes that the kernel keeps for each direction of the one socket, or as many as it allows.
 const KERNEL_BYTES: usize = 4 * 1024 * 1024;
@@ -223,17 +223,17 @@ impl QuicEndpoint {
         let until = Instant::now() + self.handshake_timeout;
         let handshake = Box::pin(shake_hands(incoming, place, slot, context, until));
         match handshake.await {
-            Ok(link) => {
+            Ok((link, transport)) => {
                 let peer = Peer {
                     address,
-                    transport: LABEL,
+                    transport,
                     secure: true,
                 };
                 tokio::spawn(session(link, peer));
             }
-            Err(reason) => {
-                count_refused(LABEL, reason);
-                debug!(%address, reason, "handshake refused");
+            Err((transport, reason)) => {
+                count_refused(transport, reason);
+                debug!(%address, transport, reason, "handshake refused");
             }
         }
     }
@@ -263,43 +263,65 @@ fn turn_away<T>(incoming: Incoming, full: Full) -> Option<T> {
     None
 }
 
-/// The link, or the label of what went wrong.
+/// The link and what its transport calls itself, or that and the label of what went wrong.
 async fn shake_hands(
     incoming: Incoming,
     place: Place,
     slot: ThreadSlot,
     context: Arc<AcceptContext>,
     until: Instant,
-) -> Result<QuicLink, &'static str> {
+) -> Result<(QuicLink, &'static str), (&'static str, &'static str)> {
     let address = incoming.remote_address().ip();
     let connection = timeout_at(until, async { incoming.accept()?.await }).await;
     let connection = connection
-        .map_err(|_elapsed| "timeout")?
-        .map_err(|error| label(&error))?;
-    if protocol(&connection).as_deref() != Some(ALPN) {
-        close(
-            &connection,
-            CloseReason::Protocol(CloseCode::VersionUnsupported),
-        );
-        return Err("protocol");
-    }
-    let permit = match place.validated(address, &context) {
-        Ok(permit) => permit,
-        Err(full) => {
-            close(&connection, CloseReason::Protocol(CloseCode::Overloaded));
-            return Err(full.label());
+        .map_err(|_elapsed| (LABEL, "timeout"))?
+        .map_err(|error| (LABEL, label(&error)))?;
+    let is_webtransport = match protocol(&connection).as_deref() {
+        Some(webtransport::ALPN) => true,
+        Some(ALPN) => false,
+        _ => {
+            let reason = CloseReason::Protocol(CloseCode::VersionUnsupported);
+            close(&connection, reason, false);
+            return Err((LABEL, "protocol"));
         }
     };
-    match timeout_at(until, connection.accept_bi()).await {
-        Ok(Ok(control)) => Ok(QuicLink::new(connection, control, (permit, slot))),
-        Ok(Err(error)) => Err(label(&error)),
-        Err(_elapsed) => {
-            close(
-                &connection,
-                CloseReason::Protocol(CloseCode::HandshakeTimeout),
-            );
-            Err("timeout")
+    let transport = if is_webtransport {
+        webtransport::LABEL
+    } else {
+        LABEL
+    };
+    let linked = async {
+        let permit = place.validated(address, &context).map_err(|full| {
+            let reason = CloseReason::Protocol(CloseCode::Overloaded);
+            Refused::Close(full.label(), reason)
+        })?;
+        let places = (permit, slot);
+        if is_webtransport {
+            let accepted = webtransport::accept(&connection, &context.origins, until).await?;
+            Ok(QuicLink::webtransport(connection.clone(), accepted, places))
+        } else {
+            let control = control_stream(&connection, until).await?;
+            Ok(QuicLink::native(connection.clone(), control, places))
         }
+    };
+    match linked.await {
+        Ok(link) => Ok((link, transport)),
+        Err(Refused::Told(reason)) => Err((transport, reason)),
+        Err(Refused::Close(reason, why)) => {
+            close(&connection, why, is_webtransport);
+            Err((transport, reason))
+        }
+    }
+}
+
+async fn control_stream(
+    connection: &Connection,
+    until: Instant,
+) -> Result<(SendStream, RecvStream), Refused> {
+    match timeout_at(until, connection.accept_bi()).await {
+        Ok(Ok(control)) => Ok(control),
+        Ok(Err(error)) => Err(Refused::Told(label(&error))),
+        Err(_elapsed) => Err(Refused::late()),
     }
 }
 
@@ -339,7 +361,7 @@ fn server_config(
     certificate: &Certificate,
     settings: &QuicSettings,
 ) -> Result<ServerConfig, TlsError> {
-    let tls = certificate.config(&[&rustls::version::TLS13], ALPN)?;
+    let tls = certificate.config(&[&rustls::version::TLS13], &[ALPN, webtransport::ALPN])?;
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|error| TlsError::Unusable(rustls::Error::General(error.to_string())))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
@@ -359,9 +381,10 @@ fn transport_config(settings: &QuicSettings) -> TransportConfig {
     let idle_ms = u32::try_from((3 * settings.ping).as_millis()).unwrap_or(u32::MAX);
     let mut config = TransportConfig::default();
     config
-        // The control stream, and nothing else.
+        // The control stream or a request.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // What HTTP/3 has: this is said before it is known whether the client speaks it.
+        .max_concurrent_uni_streams(VarInt::from_u32(3))
         .max_idle_timeout(Some(VarInt::from_u32(idle_ms).into()))
         .keep_alive_interval((settings.ping > KEEP_ALIVE).then_some(KEEP_ALIVE))
         .stream_receive_window(VarInt::from_u32(settings.receive_window))

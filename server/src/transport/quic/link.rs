@@ -1,8 +1,7 @@
-//! The QUIC link of a session: messages on the control stream, and datagrams.
+//! The link of a session over QUIC, native or under WebTransport: messages on the control stream, and datagrams.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,14 +13,14 @@ use metrics::counter;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::framing::{LENGTH_BYTES, MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
-use quinn::{
-    Connection, ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt,
-    WriteError,
-};
+use quinn::{Connection, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 
 use crate::connections::link::{CloseReason, InlineWriter, Link, LinkError, Received};
 use crate::io_threads::ThreadSlot;
 use crate::transport::connection_limiter::ConnectionPermit;
+use crate::transport::quic::LABEL;
+use crate::transport::quic::closing::{self, another_stream, close, explain, violation};
+use crate::transport::quic::webtransport::{self, Accepted, Beside, Session};
 
 /// With this much waiting for the stream there is no room for another message.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
@@ -38,9 +37,16 @@ const NOTHING_TO_SAY: VarInt = VarInt::from_u32(0);
 
 type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
+/// A future that a link holds until it is done.
+type Held<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// A QUIC connection whose client has opened the control stream.
 pub struct QuicLink {
     connection: Connection,
+    /// None: native QUIC. Taken when the client is told that it is over.
+    session: Option<Session>,
+    is_webtransport: bool,
+    beside: Beside,
     sender: SendStream,
     receiver: RecvStream,
     /// Holds the place in the line of those who wait for datagrams, from one poll to the next.
@@ -66,7 +72,16 @@ enum Closing {
     /// The client is to confirm all that was sent: what is on its way when a connection closes is lost.
     Confirm {
         reason: CloseReason,
-        confirmed: Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send>>,
+        confirmed: Held<Result<Option<VarInt>, StoppedError>>,
+    },
+    /// A browser drops what its page has not read when the session closes. So the page is to end its half first.
+    Answer {
+        reason: CloseReason,
+    },
+    /// The client is to confirm that the session is over.
+    Tell {
+        reason: CloseReason,
+        told: Held<()>,
     },
     Done,
 }
@@ -82,8 +97,33 @@ impl fmt::Debug for QuicLink {
 
 impl QuicLink {
     /// Speaks as the server on a connection and its control stream.
-    pub(super) fn new(
+    pub(super) fn native(
         connection: Connection,
+        control: (SendStream, RecvStream),
+        places: (ConnectionPermit, ThreadSlot),
+    ) -> Self {
+        let beside = Beside::of(Box::pin(no_other_stream(connection.clone())));
+        Self::new(connection, None, beside, control, places)
+    }
+
+    /// The same in a session of WebTransport.
+    pub(super) fn webtransport(
+        connection: Connection,
+        accepted: Accepted,
+        places: (ConnectionPermit, ThreadSlot),
+    ) -> Self {
+        let Accepted {
+            session,
+            control,
+            beside,
+        } = accepted;
+        Self::new(connection, Some(session), beside, control, places)
+    }
+
+    fn new(
+        connection: Connection,
+        session: Option<Session>,
+        beside: Beside,
         (sender, receiver): (SendStream, RecvStream),
         places: (ConnectionPermit, ThreadSlot),
     ) -> Self {
@@ -94,6 +134,9 @@ impl QuicLink {
         });
         Self {
             connection,
+            is_webtransport: session.is_some(),
+            session,
+            beside,
             sender,
             receiver,
             datagrams: Box::pin(datagrams),
@@ -114,15 +157,33 @@ impl QuicLink {
         Poll::Ready(Err(error))
     }
 
-    fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Option<Received> {
-        match self.datagrams.as_mut().poll_next(cx) {
-            Poll::Ready(Some(datagram)) => Some(Received::Datagram(datagram)),
-            Poll::Ready(None) => {
-                self.datagrams = Box::pin(futures_util::stream::pending());
-                None
+    fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Option<Result<Bytes, LinkError>> {
+        loop {
+            match self.datagrams.as_mut().poll_next(cx) {
+                Poll::Ready(Some(mut datagram)) => match &self.session {
+                    None => return Some(Ok(datagram)),
+                    Some(session) => match session.own(&mut datagram) {
+                        Ok(true) => return Some(Ok(datagram)),
+                        Ok(false) => self.count_dropped(),
+                        Err(error) => return Some(Err(error)),
+                    },
+                },
+                Poll::Ready(None) => {
+                    self.datagrams = Box::pin(futures_util::stream::pending());
+                    return None;
+                }
+                Poll::Pending => return None,
             }
-            Poll::Pending => None,
         }
+    }
+
+    fn count_dropped(&self) {
+        let label = if self.is_webtransport {
+            webtransport::LABEL
+        } else {
+            LABEL
+        };
+        counter!("pitturu_datagrams_dropped_total", "transport" => label).increment(1);
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>> {
@@ -132,7 +193,7 @@ impl QuicLink {
                 Ok(None) => {}
                 Err(_) => {
                     let reason = "a message is longer than the limit";
-                    return Poll::Ready(Err(violation(reason, CloseCode::MessageTooBig)));
+                    return Poll::Ready(Err(violation(reason, CloseCode::MessageTooBig.number())));
                 }
             }
             let chunk = ready!(pin!(self.receiver.read_chunk(MESSAGE_BYTES_MAX, true)).poll(cx));
@@ -140,15 +201,25 @@ impl QuicLink {
                 Ok(Some(chunk)) => self.unread = chunk.bytes,
                 Ok(None) if self.reader.is_within_message() => {
                     let reason = "the control stream ended within a message";
-                    return Poll::Ready(Err(violation(reason, CloseCode::ProtocolError)));
+                    return Poll::Ready(Err(violation(reason, CloseCode::ProtocolError.number())));
                 }
                 Ok(None) => return Poll::Ready(Err(LinkError::Closed(None))),
                 Err(ReadError::ConnectionLost(error)) => {
-                    return Poll::Ready(Err(explain(&error)));
+                    return Poll::Ready(Err(explain(&error, self.is_webtransport)));
+                }
+                // A browser that closes its session resets the streams as well, in any order.
+                Err(ReadError::Reset(code))
+                    if self.is_webtransport && closing::is_session_gone(code.into_inner()) =>
+                {
+                    let gone = self.beside.poll_end(cx);
+                    return Poll::Ready(Err(match gone {
+                        Poll::Ready(error) => error,
+                        Poll::Pending => LinkError::Closed(None),
+                    }));
                 }
                 Err(_) => {
                     let reason = "the control stream was reset";
-                    return Poll::Ready(Err(violation(reason, CloseCode::ProtocolError)));
+                    return Poll::Ready(Err(violation(reason, CloseCode::ProtocolError.number())));
                 }
             }
         }
@@ -167,11 +238,11 @@ impl QuicLink {
                 Err(WriteError::Stopped(_)) => {
                     self.stop();
                     let reason = "the control stream was stopped";
-                    return self.fail(violation(reason, CloseCode::ProtocolError));
+                    return self.fail(violation(reason, CloseCode::ProtocolError.number()));
                 }
                 Err(WriteError::ConnectionLost(error)) => {
                     self.stop();
-                    return self.fail(explain(&error));
+                    return self.fail(explain(&error, self.is_webtransport));
                 }
                 Err(WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
                     self.stop();
@@ -190,14 +261,44 @@ impl QuicLink {
     }
 
     fn begin_close(&mut self, reason: CloseReason) -> Closing {
+        if self.is_webtransport && closing::is_http3(reason.number()) {
+            return self.close_now(reason);
+        }
         // A stream that was stopped or finished before has nothing to be confirmed.
         if self.is_stopped || self.sender.finish().is_err() {
-            close(&self.connection, reason);
-            return Closing::Done;
+            return self.tell(reason);
         }
         Closing::Confirm {
             reason,
             confirmed: Box::pin(self.sender.stopped()),
+        }
+    }
+
+    /// Closes the session where there is one, else the connection.
+    fn tell(&mut self, reason: CloseReason) -> Closing {
+        match self.session.take() {
+            Some(session) => Closing::Tell {
+                reason,
+                told: Box::pin(session.tell(reason)),
+            },
+            None => self.close_now(reason),
+        }
+    }
+
+    fn close_now(&self, reason: CloseReason) -> Closing {
+        close(&self.connection, reason, self.is_webtransport);
+        Closing::Done
+    }
+
+    /// Reads and drops what still comes, until the client has ended its half.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let chunk = pin!(self.receiver.read_chunk(MESSAGE_BYTES_MAX, true)).poll(cx);
+            match chunk {
+                Poll::Ready(Ok(Some(_))) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.beside.poll_end(cx).map(drop),
+            }
         }
     }
 }
@@ -209,16 +310,21 @@ impl Link for QuicLink {
         }
         self.is_datagrams_turn = !self.is_datagrams_turn;
         let is_asked = self.is_datagrams_turn;
-        if is_asked && let Some(datagram) = self.poll_datagram(cx) {
-            return Poll::Ready(Ok(datagram));
+        let mut datagram = is_asked.then(|| self.poll_datagram(cx)).flatten();
+        if datagram.is_none() {
+            match self.poll_message(cx) {
+                Poll::Ready(Ok(message)) => return Poll::Ready(Ok(Received::Message(message))),
+                Poll::Ready(Err(error)) => return self.fail(error),
+                Poll::Pending if is_asked => {}
+                Poll::Pending => datagram = self.poll_datagram(cx),
+            }
         }
-        match self.poll_message(cx) {
-            Poll::Ready(Ok(message)) => Poll::Ready(Ok(Received::Message(message))),
-            Poll::Ready(Err(error)) => self.fail(error),
-            Poll::Pending if is_asked => Poll::Pending,
-            Poll::Pending => match self.poll_datagram(cx) {
-                Some(datagram) => Poll::Ready(Ok(datagram)),
-                None => Poll::Pending,
+        match datagram {
+            Some(Ok(datagram)) => Poll::Ready(Ok(Received::Datagram(datagram))),
+            Some(Err(error)) => self.fail(error),
+            None => match self.beside.poll_end(cx) {
+                Poll::Ready(error) => self.fail(error),
+                Poll::Pending => Poll::Pending,
             },
         }
     }
@@ -271,71 +377,82 @@ impl Link for QuicLink {
 
     fn datagram_bytes_max(&self) -> Option<usize> {
         let bytes = self.connection.max_datagram_size()?;
-        Some(bytes.saturating_sub(DATAGRAM_MARGIN_BYTES))
+        let prefix = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.datagram_prefix().len());
+        Some(bytes.saturating_sub(DATAGRAM_MARGIN_BYTES + prefix))
     }
 
     fn send_datagram(&mut self, datagram: Bytes) {
         let fits = Some(datagram.len()) <= self.datagram_bytes_max();
+        let datagram = match &self.session {
+            Some(session) => [session.datagram_prefix(), &datagram[..]].concat().into(),
+            None => datagram,
+        };
         if !fits || self.connection.send_datagram(datagram).is_err() {
-            counter!("pitturu_datagrams_dropped_total", "transport" => "quic").increment(1);
+            self.count_dropped();
         }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
-        if matches!(self.closing, Closing::No) {
-            self.closing = self.begin_close(reason);
+        loop {
+            self.closing = match &mut self.closing {
+                Closing::No => self.begin_close(reason),
+                Closing::Confirm { reason, confirmed } => {
+                    let reason = *reason;
+                    // Confirmed, stopped or lost: there is nothing more to wait for.
+                    let _outcome = ready!(confirmed.as_mut().poll(cx));
+                    match self.is_webtransport {
+                        true => Closing::Answer { reason },
+                        false => self.close_now(reason),
+                    }
+                }
+                Closing::Answer { reason } => {
+                    let reason = *reason;
+                    ready!(self.poll_ended(cx));
+                    self.tell(reason)
+                }
+                Closing::Tell { told, .. } => {
+                    ready!(told.as_mut().poll(cx));
+                    self.connection
+                        .close(VarInt::from_u32(u32::from(closing::NO_ERROR)), b"");
+                    Closing::Done
+                }
+                Closing::Done => return Poll::Ready(()),
+            };
         }
-        if let Closing::Confirm { reason, confirmed } = &mut self.closing {
-            // Confirmed, stopped or lost: there is nothing more to wait for.
-            let _outcome = ready!(confirmed.as_mut().poll(cx));
-            close(&self.connection, *reason);
-            self.closing = Closing::Done;
-        }
-        Poll::Ready(())
     }
 }
 
 impl Drop for QuicLink {
     fn drop(&mut self) {
         match self.closing {
+            Closing::No if self.is_webtransport => {
+                close(
+                    &self.connection,
+                    CloseReason::Transport(closing::NO_ERROR),
+                    true,
+                );
+            }
             Closing::No => self.connection.close(NOTHING_TO_SAY, b""),
             // The client took too long to confirm, and still hears why.
-            Closing::Confirm { reason, .. } => close(&self.connection, reason),
+            Closing::Confirm { reason, .. }
+            | Closing::Answer { reason }
+            | Closing::Tell { reason, .. } => {
+                close(&self.connection, reason, self.is_webtransport);
+            }
             Closing::Done => {}
         }
     }
 }
 
-/// Closes at once. What the client has not confirmed may be lost.
-pub(super) fn close(connection: &Connection, reason: CloseReason) {
-    let text = match reason {
-        CloseReason::Protocol(code) => code.name(),
-        CloseReason::Transport(_) => "",
-    };
-    let code = VarInt::from_u32(u32::from(reason.number()));
-    connection.close(code, text.as_bytes());
-}
-
-const fn violation(reason: &'static str, close: CloseCode) -> LinkError {
-    LinkError::Violation {
-        reason,
-        close: close.number(),
+/// QUIC lets every client open the streams that HTTP/3 has. Without HTTP/3 none may be.
+async fn no_other_stream(connection: Connection) -> LinkError {
+    match connection.accept_uni().await {
+        Ok(_) => another_stream(),
+        Err(error) => explain(&error, false),
     }
-}
-
-fn explain(error: &ConnectionError) -> LinkError {
-    LinkError::Io(match error {
-        ConnectionError::ApplicationClosed(closed) => {
-            return LinkError::Closed(u16::try_from(closed.error_code.into_inner()).ok());
-        }
-        ConnectionError::LocallyClosed => return LinkError::Closed(None),
-        ConnectionError::TimedOut => ErrorKind::TimedOut,
-        ConnectionError::Reset | ConnectionError::ConnectionClosed(_) => ErrorKind::ConnectionReset,
-        ConnectionError::TransportError(_) | ConnectionError::VersionMismatch => {
-            ErrorKind::InvalidData
-        }
-        ConnectionError::CidsExhausted => ErrorKind::OutOfMemory,
-    })
 }
 
 #[cfg(test)]

@@ -138,7 +138,16 @@ impl RawQuic {
 
     /// Opens the control stream of a connection.
     pub(super) async fn on(endpoint: Endpoint, connection: Connection) -> Self {
-        let (sender, receiver) = connection.open_bi().await.unwrap();
+        let control = connection.open_bi().await.unwrap();
+        Self::with(endpoint, connection, control)
+    }
+
+    /// On a control stream that is there.
+    pub(super) fn with(
+        endpoint: Endpoint,
+        connection: Connection,
+        (sender, receiver): (SendStream, RecvStream),
+    ) -> Self {
         Self {
             endpoint,
             connection,
@@ -235,6 +244,12 @@ impl RawQuic {
 
     /// Reads until the end: the code that the server closed the connection with, if it was the server.
     pub(super) async fn farewell(&mut self) -> Option<u64> {
+        self.last_words().await;
+        self.close_code().await
+    }
+
+    /// Reads until the end of the control stream.
+    pub(super) async fn last_words(&mut self) {
         while let Some(message) = self.message().await {
             let mut rest = &message[..];
             while !rest.is_empty() {
@@ -247,7 +262,6 @@ impl RawQuic {
                 }
             }
         }
-        self.close_code().await
     }
 
     /// The code that the server closes the connection with, if it is the server.

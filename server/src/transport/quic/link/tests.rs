@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pitturu_protocol::ALPN;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint};
+use quinn::{ClientConfig, ConnectionError, Endpoint};
 use rustls::RootCertStore;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
