@@ -3,7 +3,7 @@
 
 use crate::ids::ID_CHARS;
 use crate::limits::{
-    ADDRESS_BYTES_MAX, BOARD_TOP, CERTIFICATE_HASH_BYTES, DATA_BYTES_MAX, DEVICE_BYTES_MAX,
+    ADDRESS_BYTES_MAX, BOARD_TOP, CERTIFICATE_HASHES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX,
     ECHO_BYTES_MAX, EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
     FAULT_TEXT_BYTES_MAX, GAME_NAME_BYTES_MAX, KEY_BYTES_MAX, LANGUAGE_BYTES_MAX, NAME_BYTES_MAX,
     NOTE_BYTES_MAX, PLACES_MAX, POINTS_ACCOUNTS, POSITION_BYTES_MAX, PRESENCE_NAMED_MAX,
@@ -100,8 +100,8 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Fault", "rule", Bound::Bytes(RULE_BYTES_MAX)),
     (
         "QuicAddress",
-        "certificate_hash",
-        Bound::Bytes(CERTIFICATE_HASH_BYTES),
+        "certificate_hashes",
+        Bound::Items(CERTIFICATE_HASHES_MAX),
     ),
     ("Profiles", "profiles", Bound::Page),
     ("Friends", "friends", Bound::Page),

@@ -182,6 +182,9 @@ limits! {
     /// Longest message of a fault, and longest name of its field, in bytes.
     pub const FAULT_TEXT_BYTES_MAX: usize = 512;
 
+    /// Most hashes of certificates that a welcome tells.
+    pub const CERTIFICATE_HASHES_MAX: usize = 2;
+
     /// Length of the hash of a certificate in hexadecimal digits: SHA-256.
     pub const CERTIFICATE_HASH_BYTES: usize = 64;
 

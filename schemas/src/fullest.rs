@@ -139,6 +139,7 @@ fn text(owner: &str, schema: &Value, field: &str) -> Value {
         (_, Some(Bound::Bytes(bytes))) => bytes,
         // A list of them.
         ("Reactor", _) => pitturu_protocol::limits::EMOJI_BYTES_MAX,
+        ("QuicAddress", _) => pitturu_protocol::limits::CERTIFICATE_HASH_BYTES,
         (_, other) => panic!("{owner}.{field} is a text bounded by {other:?}"),
     };
     if schema.get("x-msgpack").is_some() {

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::config::table::Listen;
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
 use crate::ops::health::{Health, Latch};
@@ -24,10 +23,12 @@ use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::{self, AcceptContext};
 use crate::transport::quic::endpoint::QuicEndpoint;
-use crate::transport::tls::{Certificate, TlsAcceptor, TlsError};
+use crate::transport::tls::{ServedCertificate, TlsAcceptor, TlsError};
 
+mod certificates;
 mod quic;
 
+use certificates::Certificates;
 use quic::BoundQuic;
 
 /// Open files beside those of connections: the store, listeners, logs.
@@ -107,7 +108,12 @@ impl StartError {
 pub async fn run<S, F>(config: Config, start: F) -> Result<(), StartError>
 where
     S: Sessions,
-    F: AsyncFnOnce(&Config, &IoThreads, &Health, Option<QuicAddress>) -> Result<S, StartError>,
+    F: AsyncFnOnce(
+        &Config,
+        &IoThreads,
+        &Health,
+        watch::Receiver<Option<QuicAddress>>,
+    ) -> Result<S, StartError>,
 {
     let signals = Signals::listen().map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
@@ -117,8 +123,12 @@ where
 
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
-    let quic = BoundQuic::bind(&config)?;
-    let told = quic.as_ref().map(BoundQuic::told);
+    let certificates = Certificates::load(&config)?;
+    let quic = BoundQuic::bind(&config, &certificates)?;
+    let (tell, told) = watch::channel(quic.as_ref().map(|bound| QuicAddress {
+        port: bound.address().port(),
+        certificate_hashes: certificates.hashes(),
+    }));
     let sessions = start(&config, &io_threads, &health, told.clone()).await?;
     let context = Arc::new(accept_context(&config, io_threads));
     let connections = context.connections.clone();
@@ -126,7 +136,7 @@ where
 
     let (stop_ops, ops_stopped) = watch::channel(false);
     let (stop_accepting, accepting) = watch::channel(false);
-    let listeners = Listeners::open(&config).await?;
+    let listeners = Listeners::open(&config, certificates.for_websocket()).await?;
     let addresses = Addresses {
         quic: quic.as_ref().map(BoundQuic::address),
         ..listeners.addresses
@@ -134,17 +144,8 @@ where
     tokio::spawn(metrics.clone().maintain());
     let ops = Arc::new(Ops { health, metrics });
     tokio::spawn(ops::serve(listeners.ops, ops, ops_stopped));
-    for (tcp, acceptor) in listeners.players {
-        let sessions = sessions.clone();
-        let session = move |link, peer| sessions.clone().serve(link, peer);
-        let context = Arc::clone(&context);
-        tokio::spawn(listener::serve(
-            tcp,
-            acceptor,
-            context,
-            session,
-            accepting.clone(),
-        ));
+    for listener in listeners.players {
+        serve_websockets(listener, &sessions, &context, accepting.clone());
     }
     let quic = quic
         .map(|bound| bound.open(&config, &context))
@@ -156,9 +157,10 @@ where
         context.io_threads.of_task(0).spawn(serving);
     }
     listening.ready();
-    announce(&config, &addresses, told.as_ref());
+    tokio::spawn(certificates.clone().renew(tell));
+    announce(&config, &addresses, told.borrow().as_ref());
 
-    signals.wait_then_watch().await;
+    signals.wait_then_watch(&certificates).await;
     let ways_in = WaysIn {
         connections: &context.connections,
         quic: quic.as_ref(),
@@ -168,6 +170,18 @@ where
     stop_ops.send_replace(true);
     info!("stopped");
     Ok(())
+}
+
+fn serve_websockets<S: Sessions>(
+    (tcp, acceptor): (TcpListener, Option<TlsAcceptor>),
+    sessions: &S,
+    context: &Arc<AcceptContext>,
+    accepting: watch::Receiver<bool>,
+) {
+    let sessions = sessions.clone();
+    let session = move |link, peer| sessions.clone().serve(link, peer);
+    let context = Arc::clone(context);
+    tokio::spawn(listener::serve(tcp, acceptor, context, session, accepting));
 }
 
 /// What lets connections in and knows who is there.
@@ -241,7 +255,10 @@ struct Addresses {
 }
 
 impl Listeners {
-    async fn open(config: &Config) -> Result<Self, StartError> {
+    async fn open(
+        config: &Config,
+        certificate: Option<&Arc<ServedCertificate>>,
+    ) -> Result<Self, StartError> {
         let refused = |key, address| {
             move |source| StartError::Listen {
                 key,
@@ -250,7 +267,7 @@ impl Listeners {
             }
         };
         let listen = &config.listen;
-        let acceptor = acceptor(config, listen)?;
+        let acceptor = certificate.map(ServedCertificate::acceptor).transpose()?;
         let ops_address = config.ops.listen;
         let ops = ops::bind(ops_address)
             .await
@@ -274,18 +291,6 @@ impl Listeners {
             players,
             addresses,
         })
-    }
-}
-
-fn acceptor(config: &Config, listen: &Listen) -> Result<Option<TlsAcceptor>, TlsError> {
-    match (listen.tls, &listen.cert, &listen.key) {
-        (None, ..) => Ok(None),
-        (Some(_), Some(cert), Some(key)) => {
-            Certificate::from_files(cert, key)?.acceptor().map(Some)
-        }
-        (Some(_), ..) => Certificate::made_up(&config.store.dir)?
-            .acceptor()
-            .map(Some),
     }
 }
 
@@ -314,7 +319,7 @@ fn banner(config: &Config, addresses: &Addresses, quic: Option<&QuicAddress>) ->
         .quic
         .zip(quic)
         .map_or(String::new(), |(at, told)| {
-            let hash = told.certificate_hash.as_deref();
+            let hash = told.certificate_hashes.first();
             let trust = hash.map_or(String::new(), |hash| format!(" (certificate {hash})"));
             format!("  quic     quic://{at}{trust}\n")
         });
@@ -361,10 +366,11 @@ fn part(part: &'static str, error: &dyn std::error::Error) -> StartError {
     }
 }
 
-/// The signals that ask for the end.
+/// The signals that ask for the end, or for certificates to be read again.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -372,21 +378,27 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for one that asks for the end.
+    async fn next(&mut self, certificates: &Certificates) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => certificates.reload(),
+            }
         }
     }
 
-    /// Returns at the first signal. The second ends the process.
-    async fn wait_then_watch(mut self) {
-        self.next().await;
+    /// Returns at the first signal that asks for the end. The second ends the process.
+    async fn wait_then_watch(mut self, certificates: &Certificates) {
+        self.next(certificates).await;
+        let certificates = certificates.clone();
         tokio::spawn(async move {
-            self.next().await;
+            self.next(&certificates).await;
             std::process::exit(IMPATIENT);
         });
     }

@@ -19,6 +19,7 @@ use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 use pitturu_store::master_keys::MasterKeys;
+use tokio::sync::watch;
 
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
@@ -88,7 +89,7 @@ pub async fn start(
     config: &Config,
     io_threads: &IoThreads,
     health: &Health,
-    quic: Option<QuicAddress>,
+    quic: watch::Receiver<Option<QuicAddress>>,
 ) -> Result<Running, StartError> {
     let store = open_store(config, health).await?;
     let services = ServicesConfig {

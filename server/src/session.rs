@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::system::QuicAddress;
+use tokio::sync::watch;
 
 use self::rates::Rates;
 use crate::services::Services;
@@ -32,7 +33,7 @@ pub struct SessionContext {
     /// Bounds of one connection.
     pub config: SessionConfig,
     /// Where else clients may connect, as each of them is told.
-    pub quic: Option<QuicAddress>,
+    pub quic: watch::Receiver<Option<QuicAddress>>,
 }
 
 /// Bounds of one connection.

@@ -3,6 +3,12 @@
 //! ```sh
 //! cargo run -p pitturu-client --example hello -- ws://localhost:7350 lobby Mina
 //! ```
+//!
+//! Over QUIC a server in development mode has a certificate of its own making, whose hash it prints when it starts:
+//!
+//! ```sh
+//! cargo run -p pitturu-client --example hello -- quic://localhost:7350 lobby Mina HASH
+//! ```
 
 #![allow(clippy::print_stdout, reason = "it is a chat on standard output")]
 
@@ -20,7 +26,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let room_name = arguments.next().unwrap_or("lobby".into());
     let name = arguments.next().unwrap_or("guest".into());
 
-    let client = Client::connect(ClientOptions::new(url))?;
+    let mut options = ClientOptions::new(url);
+    if let Some(digits) = arguments.next() {
+        options = options.trust_certificate_hash(hash_of(&digits)?);
+    }
+    let client = Client::connect(options)?;
     let mut events = client.events();
     client
         .login_guest(&new_guest_secret()?, Some(&name))
@@ -58,4 +68,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             },
         }
     }
+}
+
+/// SHA-256 from 64 hexadecimal digits.
+fn hash_of(digits: &str) -> Result<[u8; 32], Box<dyn Error>> {
+    let mut hash = [0; 32];
+    if digits.len() != 64 {
+        return Err("a hash has 64 hexadecimal digits".into());
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        let pair = digits.get(2 * at..2 * at + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(pair, 16)?;
+    }
+    Ok(hash)
 }

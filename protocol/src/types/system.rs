@@ -58,10 +58,10 @@ pub struct Welcome {
 pub struct QuicAddress {
     /// UDP port.
     pub port: u16,
-    /// SHA-256 of the certificate to trust, 64 hexadecimal digits in lower case. Absent where the certificate is that of a public or
-    /// known authority; in development mode the server makes one up at each start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_hash: Option<String>,
+    /// SHA-256 of the certificates to trust, each 64 hexadecimal digits in lower case: the one in use, and the one that comes after
+    /// it. Absent where the certificate is that of a public or known authority; in development mode the server makes them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_hashes: Vec<String>,
 }
 
 /// Bounds that a server enforces on one connection.

@@ -1,34 +1,32 @@
 //! The UDP socket of QUIC, from the configuration to an open endpoint.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use pitturu_protocol::types::system::QuicAddress;
-
+use super::certificates::Certificates;
 use super::{StartError, part};
 use crate::config::Config;
 use crate::config::values::ByteSize;
 use crate::transport::listener::AcceptContext;
 use crate::transport::quic::endpoint::{OpenError, QuicEndpoint, QuicSettings, bind};
-use crate::transport::tls::Certificate;
+use crate::transport::tls::ServedCertificate;
 
 /// A socket that has its address, and answers nobody yet. Sessions have to know the address before they begin.
 pub(super) struct BoundQuic {
     socket: UdpSocket,
     address: SocketAddr,
-    certificate: Certificate,
-    is_made_up: bool,
+    certificate: Arc<ServedCertificate>,
 }
 
 impl BoundQuic {
     /// None: the configuration asks for no QUIC.
-    pub(super) fn bind(config: &Config) -> Result<Option<Self>, StartError> {
+    pub(super) fn bind(
+        config: &Config,
+        certificates: &Certificates,
+    ) -> Result<Option<Self>, StartError> {
         let listen = &config.listen;
-        let Some(address) = listen.quic else {
+        let Some((address, certificate)) = listen.quic.zip(certificates.for_quic()) else {
             return Ok(None);
-        };
-        let (certificate, is_made_up) = match (&listen.cert, &listen.key) {
-            (Some(cert), Some(key)) => (Certificate::from_files(cert, key)?, false),
-            _ => (Certificate::short_lived()?, true),
         };
         let socket = bind(address).map_err(|source| StartError::Listen {
             key: "listen.quic",
@@ -38,23 +36,13 @@ impl BoundQuic {
         Ok(Some(Self {
             address: socket.local_addr().unwrap_or(address),
             socket,
-            certificate,
-            is_made_up,
+            certificate: Arc::clone(certificate),
         }))
     }
 
     /// Where it is; a configured port 0 has become a free one.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// What clients are told.
-    pub(super) fn told(&self) -> QuicAddress {
-        let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        QuicAddress {
-            port: self.address.port(),
-            certificate_hash: self.is_made_up.then(|| hex(self.certificate.hash())),
-        }
     }
 
     pub(super) fn open(

@@ -53,7 +53,7 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
             identity,
             refused,
             limits: LIMITS,
-            quic: context.quic.clone(),
+            quic: context.quic.borrow().clone(),
         };
         let frame = ServerFrame::Welcome(welcome).encode();
         connection.outbox.welcome(frame.into());

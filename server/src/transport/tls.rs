@@ -3,14 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::sign::CertifiedKey;
 pub use tokio_rustls::TlsAcceptor;
+
+mod served;
+
+pub use served::{ServedCertificate, ShortLived};
 
 /// Life of a certificate that is trusted by its hash. Browsers take at most 14 days.
 pub const SHORT_LIFE: Duration = Duration::from_hours(10 * 24);
@@ -96,15 +99,14 @@ impl Certificate {
     }
 
     /// Makes up a certificate for `localhost` that clients trust by its [hash](Self::hash): ECDSA with P-256, as browsers want it
-    /// for that, and good for [`SHORT_LIFE`]. It is kept in memory only.
+    /// for that, and good for [`SHORT_LIFE`] from some time before `from` on. It is kept in memory only.
     ///
     /// # Errors
     /// [`TlsError::MakeUp`].
-    pub fn short_lived() -> Result<Self, TlsError> {
-        let now = SystemTime::now();
+    pub fn short_lived(from: SystemTime) -> Result<Self, TlsError> {
         let mut params = rcgen::CertificateParams::new(local_names())?;
-        params.not_before = (now - CLOCK_MARGIN).into();
-        params.not_after = (now - CLOCK_MARGIN + SHORT_LIFE).into();
+        params.not_before = (from - CLOCK_MARGIN).into();
+        params.not_after = (from - CLOCK_MARGIN + SHORT_LIFE).into();
         let signing_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let cert = params.self_signed(&signing_key)?;
         Ok(Self::of(rcgen::CertifiedKey { cert, signing_key }))
@@ -131,28 +133,11 @@ impl Certificate {
         &self.chain[0]
     }
 
-    /// Accepts TLS for WebSockets.
-    ///
-    /// # Errors
-    /// [`TlsError::Unusable`].
-    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
-        let config = self.config(rustls::DEFAULT_VERSIONS, &[b"http/1.1"])?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
-    }
-
-    /// What these versions of TLS need to serve these application protocols. No early data: it can be replayed.
-    pub(super) fn config(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        alpn: &[&[u8]],
-    ) -> Result<ServerConfig, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        Ok(config)
+    /// The key that signs handshakes.
+    fn certified(&self) -> Result<CertifiedKey, TlsError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let (chain, key) = (self.chain.clone(), self.key.clone_key());
+        Ok(CertifiedKey::from_der(chain, key, &provider)?)
     }
 }
 
@@ -170,7 +155,7 @@ mod tests {
     fn a_made_up_certificate_can_be_used() {
         let folder = tempfile::tempdir().unwrap();
         let made = Certificate::made_up(folder.path()).unwrap();
-        made.acceptor().unwrap();
+        ServedCertificate::new(&made).unwrap().acceptor().unwrap();
         assert!(folder.path().join("dev-cert.pem").exists());
     }
 
@@ -199,15 +184,7 @@ mod tests {
         fs::write(&cert, one.cert.pem()).unwrap();
         fs::write(&key, other.signing_key.serialize_pem()).unwrap();
         let read = Certificate::from_files(&cert, &key).unwrap();
-        let error = read.acceptor().err().unwrap();
+        let error = ServedCertificate::new(&read).err().unwrap();
         assert!(error.to_string().contains("belongs"), "{error}");
-    }
-
-    #[test]
-    fn a_certificate_to_trust_by_its_hash_is_another_one_each_time() {
-        let made = [(); 2].map(|()| Certificate::short_lived().unwrap());
-        assert_ne!(made[0].hash(), made[1].hash());
-        assert_eq!(made[0].hash(), made[0].hash());
-        made[0].config(&[&rustls::version::TLS13], &[b"x"]).unwrap();
     }
 }

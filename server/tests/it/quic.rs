@@ -1,6 +1,7 @@
 //! QUIC on real sockets: players of the SDK beside those of WebSocket, and clients that do wrong.
 
 mod admission;
+mod certificates;
 mod hostile;
 mod lossy;
 mod moves;
@@ -25,7 +26,12 @@ fn told_hash(server: &Server) -> [u8; 32] {
     };
     let told = welcome.quic.unwrap();
     assert_eq!(told.port, server.quic.unwrap().port());
-    let hash = told.certificate_hash.unwrap();
+    assert_eq!(
+        told.certificate_hashes.len(),
+        2,
+        "this one and the next one"
+    );
+    let hash = &told.certificate_hashes[0];
     assert_eq!(hash.len(), 64);
     std::array::from_fn(|at| u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).unwrap())
 }

@@ -119,7 +119,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   Profile: { user: 'id', username: 'text?', name: 'text', avatar: 'text?', bio: 'text?', language: 'text?', created_at: 'u53' },
   Profiles: { profiles: 'Profile[]', next: 'u32?' },
   Purchased: { change: 'ItemChange', points: 'u53', balance: 'i53' },
-  QuicAddress: { port: 'u16', certificate_hash: 'text?' },
+  QuicAddress: { port: 'u16', certificate_hashes: 'text[]?' },
   RankChanged: { standing: 'BoardStanding' },
   React: { room: 'id', seq: 'u53', emoji: 'text', on: 'bool' },
   Reacted: { rev: 'u53?', count: 'u32' },

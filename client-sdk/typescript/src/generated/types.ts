@@ -1360,8 +1360,8 @@ export interface Purchased {
 export interface QuicAddress {
   /** UDP port. */
   port: number;
-  /** SHA-256 of the certificate to trust, 64 hexadecimal digits in lower case. Absent where the certificate is that of a public or known authority; in development mode the server makes one up at each start. */
-  certificate_hash?: string | undefined;
+  /** SHA-256 of the certificates to trust, each 64 hexadecimal digits in lower case: the one in use, and the one that comes after it. Absent where the certificate is that of a public or known authority; in development mode the server makes them up. */
+  certificate_hashes?: string[] | undefined;
 }
 
 /** Something has changed on a followed leaderboard: its season, how many are on it, the best ten, or the player's own place. Comes at most four times a second. */

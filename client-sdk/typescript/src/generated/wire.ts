@@ -144,6 +144,8 @@ export const LIMITS = {
   PRESENCE_NAMED_MAX: 64,
   /** Longest message of a fault, and longest name of its field, in bytes. */
   FAULT_TEXT_BYTES_MAX: 512,
+  /** Most hashes of certificates that a welcome tells. */
+  CERTIFICATE_HASHES_MAX: 2,
   /** Length of the hash of a certificate in hexadecimal digits: SHA-256. */
   CERTIFICATE_HASH_BYTES: 64,
   /** Longest name of a rule for text, in bytes. */

@@ -154,7 +154,7 @@ impl World {
         let services = Services::start(ports, &io_threads, services, clock::now_ms()).await;
         Self {
             context: Arc::new(SessionContext {
-                quic: None,
+                quic: tokio::sync::watch::channel(None).1,
                 services: services.expect("the accounts open"),
                 rates: Rates::new(&Allowances {
                     chat: Allowance::new(100_000, 100_000),

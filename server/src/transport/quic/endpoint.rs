@@ -30,7 +30,7 @@ use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::transport::connection_limiter::{ConnectionPermit, Full};
 use crate::transport::listener::{AcceptContext, count_refused};
-use crate::transport::tls::{Certificate, TlsError};
+use crate::transport::tls::{ServedCertificate, TlsError};
 
 /// Bytes that the kernel keeps for each direction of the one socket, or as many as it allows.
 const KERNEL_BYTES: usize = 4 * 1024 * 1024;
@@ -128,7 +128,7 @@ impl QuicEndpoint {
     /// See [`OpenError`].
     pub fn open(
         socket: UdpSocket,
-        certificate: &Certificate,
+        certificate: &Arc<ServedCertificate>,
         settings: &QuicSettings,
         io_threads: &IoThreads,
     ) -> Result<Self, OpenError> {
@@ -358,7 +358,7 @@ fn endpoint_config(settings: &QuicSettings) -> EndpointConfig {
 }
 
 fn server_config(
-    certificate: &Certificate,
+    certificate: &Arc<ServedCertificate>,
     settings: &QuicSettings,
 ) -> Result<ServerConfig, TlsError> {
     let tls = certificate.config(&[&rustls::version::TLS13], &[ALPN, webtransport::ALPN])?;

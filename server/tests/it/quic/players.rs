@@ -17,7 +17,7 @@ const BACK_OFF: BackOff = BackOff {
     cap_ms: 200,
 };
 
-async fn signed_in(options: ClientOptions, name: &str) -> Client {
+pub(super) async fn signed_in(options: ClientOptions, name: &str) -> Client {
     let client = Client::connect(options.back_off(BACK_OFF)).unwrap();
     let secret = new_guest_secret().unwrap();
     client.login_guest(&secret, Some(name)).await.unwrap();
@@ -25,7 +25,7 @@ async fn signed_in(options: ClientOptions, name: &str) -> Client {
 }
 
 /// Texts of the room as they come, until there are so many.
-async fn texts(events: &mut Events, count: usize) -> Vec<String> {
+pub(super) async fn texts(events: &mut Events, count: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < count {
         let event = timeout(PATIENCE, events.next()).await.unwrap().unwrap();

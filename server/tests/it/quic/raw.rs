@@ -80,8 +80,8 @@ impl ServerCertVerifier for Credulous {
     }
 }
 
-/// An endpoint that offers these protocols.
-pub(super) fn endpoint(alpn: &[&[u8]]) -> Endpoint {
+/// TLS that offers these protocols and believes everybody.
+pub(super) fn credulous(alpn: &[&[u8]]) -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -90,7 +90,12 @@ pub(super) fn endpoint(alpn: &[&[u8]]) -> Endpoint {
         .with_custom_certificate_verifier(Arc::new(Credulous))
         .with_no_client_auth();
     tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let crypto = QuicClientConfig::try_from(tls).unwrap();
+    tls
+}
+
+/// An endpoint that offers these protocols.
+pub(super) fn endpoint(alpn: &[&[u8]]) -> Endpoint {
+    let crypto = QuicClientConfig::try_from(credulous(alpn)).unwrap();
     let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
     endpoint

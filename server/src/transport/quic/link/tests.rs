@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pitturu_protocol::ALPN;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -17,7 +17,7 @@ use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::AcceptContext;
 use crate::transport::quic::endpoint::{QuicEndpoint, QuicSettings, bind};
-use crate::transport::tls::Certificate;
+use crate::transport::tls::{Certificate, ServedCertificate};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,7 +35,8 @@ struct Pair {
 
 async fn pair() -> Pair {
     let (io_threads, threads) = IoThreads::start(2).unwrap();
-    let certificate = Certificate::short_lived().unwrap();
+    let certificate = Certificate::short_lived(SystemTime::now()).unwrap();
+    let served = ServedCertificate::new(&certificate).unwrap();
     let settings = QuicSettings {
         unvalidated_max: 64,
         handshake_timeout: PATIENCE,
@@ -47,7 +48,7 @@ async fn pair() -> Pair {
     };
     let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
-    let server = QuicEndpoint::open(socket, &certificate, &settings, &io_threads).unwrap();
+    let server = QuicEndpoint::open(socket, &served, &settings, &io_threads).unwrap();
     let connections = ConnectionLimiter::new(10, 10);
     let context = AcceptContext::new(connections.clone(), io_threads, Origins::Any, PATIENCE);
     let (links_to, mut links) = mpsc::unbounded_channel();

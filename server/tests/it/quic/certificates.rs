@@ -1,0 +1,117 @@
+//! Certificates that are read again while the server runs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pitturu_client::ClientOptions;
+use pitturu_protocol::ALPN;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::QUIC;
+use super::players::{signed_in, texts};
+use super::raw::{PATIENCE, RawQuic, credulous, dial, endpoint};
+use crate::launch::Server;
+
+/// Writes a certificate for `localhost` and its key, and gives it in both forms.
+fn write_certificate(folder: &Path) -> (String, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    (made.cert.pem(), made.cert.der().to_vec())
+}
+
+/// What a new handshake over TCP is shown.
+async fn shown_by_tls(server: &Server) -> Vec<u8> {
+    let tcp = TcpStream::connect(server.tls.unwrap()).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(credulous(&[b"http/1.1"])));
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = connector.connect(name, tcp).await.unwrap();
+    tls.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// What a new handshake of QUIC is shown.
+async fn shown_by_quic(server: &Server) -> Vec<u8> {
+    let endpoint = endpoint(&[ALPN]);
+    let connection = dial(&endpoint, server.quic.unwrap()).await.unwrap();
+    let identity = connection.peer_identity().unwrap();
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().unwrap();
+    chain[0].to_vec()
+}
+
+async fn wait_until_log_has(server: &Server, text: &str) {
+    let until = Instant::now() + PATIENCE;
+    while !server.log().contains(text) {
+        assert!(Instant::now() < until, "{text}\n{}", server.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_read_again_and_connections_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, first) = write_certificate(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let settings = [
+        format!("listen.cert={}", file("cert.pem")),
+        format!("listen.key={}", file("key.pem")),
+    ];
+    let server = Server::start(&[QUIC, "listen.tls=127.0.0.1:0", &settings[0], &settings[1]]);
+    let (tls, quic) = (server.tls.unwrap().port(), server.quic.unwrap().port());
+    let options = |url: String| ClientOptions::new(url).trust_pem(pem.clone());
+    let one = signed_in(options(format!("wss://localhost:{tls}")), "wss").await;
+    let other = signed_in(options(format!("quic://localhost:{quic}")), "quic").await;
+    let mut events = [one.events(), other.events()];
+    let room = one.enter_room("lobby").await.unwrap().info.room;
+    other.enter_room("lobby").await.unwrap();
+    assert_eq!(shown_by_tls(&server).await, first);
+    assert_eq!(shown_by_quic(&server).await, first);
+
+    let (_, second) = write_certificate(folder.path());
+    assert_eq!(
+        shown_by_tls(&server).await,
+        first,
+        "nobody has asked for it"
+    );
+    server.signal("HUP");
+    wait_until_log_has(&server, "certificate read again").await;
+    assert_eq!(shown_by_tls(&server).await, second);
+    assert_eq!(shown_by_quic(&server).await, second);
+
+    for wrong in [
+        "",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        std::fs::write(folder.path().join("cert.pem"), wrong).unwrap();
+        server.signal("HUP");
+        wait_until_log_has(&server, "was not read again").await;
+    }
+    // A key that belongs to another certificate.
+    let third = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("cert.pem"), third.cert.pem()).unwrap();
+    server.signal("HUP");
+    wait_until_log_has(&server, "belongs to the first certificate").await;
+    assert_eq!(shown_by_tls(&server).await, second);
+    assert_eq!(shown_by_quic(&server).await, second);
+
+    // Those who were there have noticed nothing.
+    one.room(room).send("from wss").await.unwrap();
+    other.room(room).send("from quic").await.unwrap();
+    for events in &mut events {
+        assert_eq!(texts(events, 2).await, ["from wss", "from quic"]);
+    }
+    assert_eq!((one.stats().welcomes, other.stats().welcomes), (1, 1));
+}
+
+#[tokio::test]
+async fn a_server_without_files_goes_on() {
+    let server = Server::start(&[QUIC]);
+    let mut client = RawQuic::connect(&server).await;
+    let before = shown_by_quic(&server).await;
+    server.signal("HUP");
+    wait_until_log_has(&server, "no certificate comes from a file").await;
+    client.echo().await;
+    assert_eq!(shown_by_quic(&server).await, before);
+}
