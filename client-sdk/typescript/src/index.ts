@@ -19,6 +19,16 @@ export type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
 export { oneLine } from './text.js';
 export type { TokenStore } from './token-keeper.js';
 export type { Link, Transport, TransportEvents } from './transport/transport.js';
+export type {
+  DatagramsLike,
+  Reader,
+  StreamLike,
+  WebTransportConstructor,
+  WebTransportLike,
+  Writer,
+} from './transport/platform.js';
+export type { WebTransportOptions } from './transport/web-transport.js';
+export { hasWebTransport, webTransport } from './transport/web-transport.js';
 export type { WebSocketConstructor, WebSocketLike } from './transport/web-socket.js';
 export { webSocketTransport } from './transport/web-socket.js';
 export { PACKAGE_VERSION } from './version.js';

@@ -8,7 +8,7 @@ import { checkShape, Misfit } from './wire/shape.js';
 
 /** What a client begins with. */
 export interface ClientOptions {
-  /** Address of the server: `ws://127.0.0.1:7350`. */
+  /** Address of the server: `ws://127.0.0.1:7350`; for another transport also one of `https://`. */
   url: string;
   /** Where tokens are kept. Without it the player signs in on each run. */
   tokens?: TokenStore | undefined;
@@ -98,7 +98,8 @@ export function checkOptions(options: ClientOptions): void {
   const { url, handshakeMs, deadlineMs, resume, tokens, transport, webSocket, randomBytes } = options;
   // Callers in JavaScript may give anything.
   const address: unknown = url;
-  if (typeof address !== 'string' || !/^wss?:\/\/[^/]/.test(address)) {
+  const isOther = transport !== undefined && /^https:\/\/[^/]/.test(String(address));
+  if (typeof address !== 'string' || !(isOther || /^wss?:\/\/[^/]/.test(address))) {
     throw new TypeError(`the address has to begin with ws:// or wss://, not ${String(address)}`);
   }
   backOffOf(options);

@@ -4,6 +4,8 @@ export interface TransportEvents {
   opened(): void;
   /** A whole message came. */
   received(message: Uint8Array): void;
+  /** A datagram came, where the link has them. It may have come before, and overtake others and messages. */
+  receivedDatagram?(datagram: Uint8Array): void;
   /** The link is gone, or could not be opened; with the server's close code if there was one, and why, for people to read. */
   closed(code: number | undefined, why?: string): void;
 }
@@ -12,6 +14,12 @@ export interface TransportEvents {
 export interface Link {
   /** Sends a whole message. Called only between `opened` and `closed`. */
   send(message: Uint8Array): void;
+  /**
+   * Sends a datagram, which may get lost; one for which there is no room now is dropped. False: the link carries none, or none of
+   * this length, and it has to go as a message. A transport without datagrams does not have this. Called only between `opened` and
+   * `closed`.
+   */
+  sendDatagram?(datagram: Uint8Array): boolean;
   /** Closes the link, or stops opening it. `closed` need not follow. */
   close(code: number): void;
 }
