@@ -21,12 +21,16 @@ const FAST = ['chat', 'write', 'read', 'free'].flatMap((name) => [
   `limits.${name}_burst=100000`,
 ]);
 
-function program(): string {
-  const named = process.env['PITTURU_SERVER_BIN'];
+/** A program that `make build` has built. */
+export function programOf(name: string): string {
   const target = process.env['CARGO_TARGET_DIR'] ?? fileURLToPath(new URL('target', ROOT));
-  const path = named ?? join(target, 'debug', 'pitturu');
+  const path = join(target, 'debug', name);
   if (existsSync(path)) return path;
-  throw new Error(`there is no server at ${path}: build it, or name its program in PITTURU_SERVER_BIN`);
+  throw new Error(`there is no program at ${path}: make build`);
+}
+
+function program(): string {
+  return process.env['PITTURU_SERVER_BIN'] ?? programOf('pitturu');
 }
 
 /** How often a server is started on other ports because those were taken. */
@@ -95,6 +99,12 @@ export class RealServer {
       }
       await sleep(20);
     }
+  }
+
+  /** A page of the operations port. */
+  async page(path: string): Promise<string> {
+    const page = await fetch(`http://127.0.0.1:${String(this.opsPort)}${path}`);
+    return page.text();
   }
 
   async #isHealthy(): Promise<boolean> {
