@@ -5,6 +5,7 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -14,6 +15,7 @@ use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::framing::{LENGTH_BYTES, MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
 use quinn::{Connection, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use tokio::time::timeout;
 
 use crate::connections::link::{CloseReason, InlineWriter, Link, LinkError, Received};
 use crate::io_threads::ThreadSlot;
@@ -35,6 +37,9 @@ const DATAGRAM_MARGIN_BYTES: usize = 1;
 /// Code of a connection that ends without anything to say.
 const NOTHING_TO_SAY: VarInt = VarInt::from_u32(0);
 
+/// How long a client whose session is over has for closing the connection.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
 type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// A future that a link holds until it is done.
@@ -43,9 +48,8 @@ type Held<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A QUIC connection whose client has opened the control stream.
 pub struct QuicLink {
     connection: Connection,
-    /// None: native QUIC. Taken when the client is told that it is over.
+    /// None: native QUIC.
     session: Option<Session>,
-    is_webtransport: bool,
     beside: Beside,
     sender: SendStream,
     receiver: RecvStream,
@@ -82,6 +86,10 @@ enum Closing {
     Tell {
         reason: CloseReason,
         told: Held<()>,
+    },
+    /// The client is to leave.
+    Leave {
+        gone: Held<()>,
     },
     Done,
 }
@@ -134,7 +142,6 @@ impl QuicLink {
         });
         Self {
             connection,
-            is_webtransport: session.is_some(),
             session,
             beside,
             sender,
@@ -150,6 +157,10 @@ impl QuicLink {
             closing: Closing::No,
             _places: places,
         }
+    }
+
+    const fn is_webtransport(&self) -> bool {
+        self.session.is_some()
     }
 
     fn fail<T>(&mut self, error: LinkError) -> Poll<Result<T, LinkError>> {
@@ -178,7 +189,7 @@ impl QuicLink {
     }
 
     fn count_dropped(&self) {
-        let label = if self.is_webtransport {
+        let label = if self.is_webtransport() {
             webtransport::LABEL
         } else {
             LABEL
@@ -205,11 +216,11 @@ impl QuicLink {
                 }
                 Ok(None) => return Poll::Ready(Err(LinkError::Closed(None))),
                 Err(ReadError::ConnectionLost(error)) => {
-                    return Poll::Ready(Err(explain(&error, self.is_webtransport)));
+                    return Poll::Ready(Err(explain(&error, self.is_webtransport())));
                 }
                 // A browser that closes its session resets the streams as well, in any order.
                 Err(ReadError::Reset(code))
-                    if self.is_webtransport && closing::is_session_gone(code.into_inner()) =>
+                    if self.is_webtransport() && closing::is_session_gone(code.into_inner()) =>
                 {
                     let gone = self.beside.poll_end(cx);
                     return Poll::Ready(Err(match gone {
@@ -242,7 +253,7 @@ impl QuicLink {
                 }
                 Err(WriteError::ConnectionLost(error)) => {
                     self.stop();
-                    return self.fail(explain(&error, self.is_webtransport));
+                    return self.fail(explain(&error, self.is_webtransport()));
                 }
                 Err(WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
                     self.stop();
@@ -261,7 +272,7 @@ impl QuicLink {
     }
 
     fn begin_close(&mut self, reason: CloseReason) -> Closing {
-        if self.is_webtransport && closing::is_http3(reason.number()) {
+        if self.is_webtransport() && closing::is_http3(reason.number()) {
             return self.close_now(reason);
         }
         // A stream that was stopped or finished before has nothing to be confirmed.
@@ -276,7 +287,7 @@ impl QuicLink {
 
     /// Closes the session where there is one, else the connection.
     fn tell(&mut self, reason: CloseReason) -> Closing {
-        match self.session.take() {
+        match &mut self.session {
             Some(session) => Closing::Tell {
                 reason,
                 told: Box::pin(session.tell(reason)),
@@ -286,7 +297,7 @@ impl QuicLink {
     }
 
     fn close_now(&self, reason: CloseReason) -> Closing {
-        close(&self.connection, reason, self.is_webtransport);
+        close(&self.connection, reason, self.is_webtransport());
         Closing::Done
     }
 
@@ -380,14 +391,14 @@ impl Link for QuicLink {
         let prefix = self
             .session
             .as_ref()
-            .map_or(0, |session| session.datagram_prefix().len());
+            .map_or(0, |session| session.datagram_prefix.len());
         Some(bytes.saturating_sub(DATAGRAM_MARGIN_BYTES + prefix))
     }
 
     fn send_datagram(&mut self, datagram: Bytes) {
         let fits = Some(datagram.len()) <= self.datagram_bytes_max();
         let datagram = match &self.session {
-            Some(session) => [session.datagram_prefix(), &datagram[..]].concat().into(),
+            Some(session) => [&session.datagram_prefix, &datagram[..]].concat().into(),
             None => datagram,
         };
         if !fits || self.connection.send_datagram(datagram).is_err() {
@@ -403,7 +414,7 @@ impl Link for QuicLink {
                     let reason = *reason;
                     // Confirmed, stopped or lost: there is nothing more to wait for.
                     let _outcome = ready!(confirmed.as_mut().poll(cx));
-                    match self.is_webtransport {
+                    match self.is_webtransport() {
                         true => Closing::Answer { reason },
                         false => self.close_now(reason),
                     }
@@ -415,9 +426,13 @@ impl Link for QuicLink {
                 }
                 Closing::Tell { told, .. } => {
                     ready!(told.as_mut().poll(cx));
-                    self.connection
-                        .close(VarInt::from_u32(u32::from(closing::NO_ERROR)), b"");
-                    Closing::Done
+                    Closing::Leave {
+                        gone: Box::pin(gone(self.connection.clone())),
+                    }
+                }
+                Closing::Leave { gone } => {
+                    ready!(gone.as_mut().poll(cx));
+                    self.close_now(CloseReason::Transport(closing::NO_ERROR))
                 }
                 Closing::Done => return Poll::Ready(()),
             };
@@ -428,23 +443,29 @@ impl Link for QuicLink {
 impl Drop for QuicLink {
     fn drop(&mut self) {
         match self.closing {
-            Closing::No if self.is_webtransport => {
+            Closing::No | Closing::Leave { .. } if self.is_webtransport() => {
                 close(
                     &self.connection,
                     CloseReason::Transport(closing::NO_ERROR),
                     true,
                 );
             }
-            Closing::No => self.connection.close(NOTHING_TO_SAY, b""),
+            Closing::No | Closing::Leave { .. } => self.connection.close(NOTHING_TO_SAY, b""),
             // The client took too long to confirm, and still hears why.
             Closing::Confirm { reason, .. }
             | Closing::Answer { reason }
             | Closing::Tell { reason, .. } => {
-                close(&self.connection, reason, self.is_webtransport);
+                close(&self.connection, reason, self.is_webtransport());
             }
             Closing::Done => {}
         }
     }
+}
+
+/// Lets the client close the connection: a page whose browser finds it closed may hear of that, and of no code. Chromium does not
+/// close it, but its page has the code by then.
+async fn gone(connection: Connection) {
+    drop(timeout(LEAVE_WITHIN, connection.closed()).await);
 }
 
 /// QUIC lets every client open the streams that HTTP/3 has. Without HTTP/3 none may be.

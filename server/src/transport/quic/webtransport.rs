@@ -38,7 +38,7 @@ const UNIDIRECTIONAL_MAX: u32 = 6;
 /// Longest settings of a client in bytes. Browsers send about 40.
 const SETTINGS_BYTES_MAX: usize = 2 * 1024;
 
-/// How long a session that has no control stream is told so.
+/// How long a session that has no control stream is told so, and then has for leaving.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Settings that the library does not know: WebTransport of Safari from 26.4 on, and of later drafts.
@@ -47,10 +47,13 @@ const LATER_SETTINGS: [u32; 2] = [0x14e9_cd29, 0x2c7c_f000];
 /// The session's side of a link.
 #[derive(Debug)]
 pub(super) struct Session {
-    connect: SendStream,
-    /// Has to stay open.
+    /// The request's stream, until the client is told that the session is over.
+    connect: Option<SendStream>,
+    /// Has to stay open as long as the connection: a browser takes its end for a violation.
     _settings: SendStream,
-    datagram_prefix: Bytes,
+    /// What stands before each datagram.
+    pub(super) datagram_prefix: Bytes,
+    quarter: u64,
 }
 
 /// A session whose client has opened the control stream.
@@ -91,20 +94,16 @@ impl From<LinkError> for Refused {
 }
 
 impl Session {
-    /// What stands before each datagram.
-    pub(super) const fn datagram_prefix(&self) -> &Bytes {
-        &self.datagram_prefix
-    }
-
     /// Takes the number of its session from a datagram, and says whether it is this one.
     pub(super) fn own(&self, datagram: &mut Bytes) -> Result<bool, LinkError> {
         let number = web_transport_proto::VarInt::decode(datagram)
             .map_err(|_| violation("a datagram without a session", closing::DATAGRAM_ERROR))?;
-        Ok(number.into_inner() == quarter(&self.connect))
+        Ok(number.into_inner() == self.quarter)
     }
 
-    /// Tells the client that the session is over, and waits until it has confirmed that.
-    pub(super) async fn tell(mut self, reason: CloseReason) {
+    /// Tells the client that the session is over, and waits until it has confirmed that. The second time there is nothing to tell.
+    pub(super) fn tell(&mut self, reason: CloseReason) -> impl Future<Output = ()> + Send + use<> {
+        let connect = self.connect.take();
         let capsule = Capsule::CloseWebTransportSession {
             code: u32::from(reason.number()),
             reason: name(reason).to_owned(),
@@ -112,8 +111,13 @@ impl Session {
         let mut bytes = BytesMut::new();
         capsule.encode(&mut bytes);
         let frame = data_frame(&bytes);
-        if self.connect.write_all(&frame).await.is_ok() && self.connect.finish().is_ok() {
-            let _outcome = self.connect.stopped().await;
+        async move {
+            let Some(mut connect) = connect else {
+                return;
+            };
+            if connect.write_all(&frame).await.is_ok() && connect.finish().is_ok() {
+                let _outcome = connect.stopped().await;
+            }
         }
     }
 }
@@ -125,7 +129,7 @@ pub(super) async fn accept(
     until: Instant,
 ) -> Result<Accepted, Refused> {
     let begun = timeout_at(until, begin(connection, origins)).await;
-    let (session, beside, control) = begun.map_err(|_elapsed| Refused::late())??;
+    let (mut session, beside, control) = begun.map_err(|_elapsed| Refused::late())??;
     let mut beside = Box::pin(beside);
     let came = timeout_at(until, async {
         select! {
@@ -143,6 +147,7 @@ pub(super) async fn accept(
         Err(_elapsed) => {
             let reason = CloseReason::Protocol(CloseCode::HandshakeTimeout);
             drop(timeout(LAST_WORDS, session.tell(reason)).await);
+            drop(timeout(LAST_WORDS, connection.closed()).await);
             Err(Refused::late())
         }
     }
@@ -183,15 +188,18 @@ async fn begin(
         .write_all(&answer)
         .await
         .map_err(|_| Refused::Told("io"))?;
+    // Requests come on every fourth stream, and datagrams have their numbers so.
+    let number = VarInt::from(sender.id()).into_inner();
     let session = Session {
-        datagram_prefix: integer(quarter(&sender)),
-        connect: sender,
+        connect: Some(sender),
         _settings: settings,
+        datagram_prefix: integer(number / 4),
+        quarter: number / 4,
     };
     let (control_to, control) = oneshot::channel();
     let others = Others {
         connection: connection.clone(),
-        session: number(&session.connect),
+        session: number,
         connect: receiver,
         streams,
         control_to,
@@ -309,14 +317,4 @@ fn integer(value: u64) -> Bytes {
         .unwrap_or(web_transport_proto::VarInt::MAX)
         .encode(&mut bytes);
     bytes.freeze()
-}
-
-/// The number of the session whose request came on this stream.
-fn number(connect: &SendStream) -> u64 {
-    VarInt::from(connect.id()).into_inner()
-}
-
-/// The number as datagrams have it: requests come on every fourth stream.
-fn quarter(connect: &SendStream) -> u64 {
-    number(connect) / 4
 }
