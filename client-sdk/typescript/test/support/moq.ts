@@ -1,6 +1,6 @@
 // WebTransport in Node: the package @moq/web-transport, whose native part wants a newer C library than Debian 12 has.
 
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,20 +58,23 @@ function withOlderFunctions(file: Buffer): Buffer {
   return file;
 }
 
-function prepare(): void {
+/** Where the copy lies, if there has to be one. */
+function prepare(): string | undefined {
   const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
   const [major, minor] = (header.glibcVersionRuntime ?? '9').split('.').map(Number);
-  if ((major ?? 0) > 2 || (minor ?? 0) >= 38) return;
+  if ((major ?? 0) > 2 || (minor ?? 0) >= 38) return undefined;
   const require = createRequire(import.meta.url);
   const native = require.resolve(`@moq/web-transport-linux-${process.arch}-gnu`);
-  const copy = join(mkdtempSync(join(tmpdir(), 'pitturu-moq-')), 'web-transport.node');
+  const folder = mkdtempSync(join(tmpdir(), 'pitturu-moq-'));
+  const copy = join(folder, 'web-transport.node');
   writeFileSync(copy, withOlderFunctions(readFileSync(native)));
   process.env['NAPI_RS_NATIVE_LIBRARY_PATH'] = copy;
+  return folder;
 }
 
 /** Its WebTransport. The package is TypeScript for a newer Node than the oldest that the SDK runs on; vitest compiles it. */
 export async function moqWebTransport(): Promise<WebTransportConstructor> {
-  prepare();
+  const folder = prepare();
   (Promise as { withResolvers?: unknown }).withResolvers ??= <T>() => {
     let settle: ((value: T) => void)[] = [];
     const promise = new Promise<T>((resolve, reject) => {
@@ -84,5 +87,7 @@ export async function moqWebTransport(): Promise<WebTransportConstructor> {
   const { default: Session } = (await import(/* @vite-ignore */ name)) as {
     default: WebTransportConstructor;
   };
+  // It is in memory now.
+  if (folder !== undefined) rmSync(folder, { recursive: true });
   return Session;
 }
