@@ -140,7 +140,7 @@ impl Ways {
         self.told = address.cloned();
         let Some(QuicAddress {
             port,
-            certificate_hash,
+            certificate_hashes,
         }) = address
         else {
             return;
@@ -152,7 +152,7 @@ impl Ways {
         let mut options = self.options.clone();
         options
             .certificate_hashes
-            .extend(certificate_hash.as_deref().and_then(hash));
+            .extend(certificate_hashes.iter().flat_map(|digits| hash(digits)));
         // What could not be used before can't be used now; nothing is lost without it.
         self.quic = quic_to(&server, &options).ok();
     }
