@@ -250,8 +250,8 @@ impl ClientConnection {
                 self.abandon_next(now, CloseCode::HandshakeTimeout.number());
             }
             Some(Stage::Settling { .. }) if is_settled => self.take_over(now),
-            Some(Stage::Settling { since, .. }) if since.saturating_add(SETTLE_MS_MAX) <= now => {
-                self.abandon_next(now, 1000);
+            Some(&Stage::Settling { since, .. }) if since.saturating_add(SETTLE_MS_MAX) <= now => {
+                self.end_settling(now, since);
             }
             Some(&Stage::Leaving { since, last }) => {
                 if last == Last::NotAsked && !self.streams.any_served_before() {
@@ -265,6 +265,17 @@ impl ClientConnection {
             _ => {}
         }
         self.echoes_due(now);
+    }
+
+    /// What keeps the next connection waiting has taken too long. When nothing at all has come over the present one meanwhile, that is
+    /// taken for lost: it may be what the handover is for.
+    fn end_settling(&mut self, now: u64, since: u64) {
+        if self.heard_at >= since {
+            return self.abandon_next(now, 1000);
+        }
+        let code = CloseCode::HeartbeatMissed.number();
+        self.outputs.push_back(Output::Close(code));
+        self.rescued(now, Reconnect::BackOff);
     }
 
     /// When [`Self::handover_due`] has something to do though nothing has come.

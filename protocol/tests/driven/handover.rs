@@ -379,7 +379,9 @@ fn a_next_connection_that_is_slow_is_given_up() {
     // So is one that an unanswered call keeps waiting.
     driven.call(&JoinRoom { room: ROOM }, Some("join"));
     driven.handed_over();
-    driven.pass(4_999);
+    driven.pass(1_000);
+    driven.receive(&ServerFrame::Ping { nonce: 1, now: 0 }.encode());
+    driven.pass(3_999);
     assert_eq!(driven.outputs(), []);
     driven.pass(1);
     assert_eq!(driven.outputs(), [Output::CloseOther(1000)]);
@@ -387,6 +389,28 @@ fn a_next_connection_that_is_slow_is_given_up() {
     driven.other(&welcome(Some(identity(1))));
     driven.machine.other_disconnected(driven.now);
     assert_eq!(driven.outputs(), []);
+    assert_eq!(driven.machine.connection(), Connection::Online);
+}
+
+#[test]
+fn a_present_connection_that_is_silent_meanwhile_is_taken_for_lost() {
+    let mut driven = in_room(5);
+    let join = driven.call(&JoinRoom { room: ROOM }, Some("join"));
+    driven.said();
+    driven.pass(3_000);
+    driven.handed_over();
+    driven.pass(4_999);
+    assert_eq!(driven.outputs(), []);
+    driven.pass(1);
+    let missed = CloseCode::HeartbeatMissed.number();
+    assert_eq!(
+        driven.outputs()[..2],
+        [Output::Close(missed), Output::TakeOver]
+    );
+    let calls = driven.said().calls;
+    driven.receive(&resumed(calls[0].call, 5));
+    driven.fault(calls[1].call, Fault::of(Code::NotFound));
+    assert_eq!(driven.answers(), [(join, Err(Code::NotFound))]);
     assert_eq!(driven.machine.connection(), Connection::Online);
 }
 
