@@ -6,7 +6,7 @@ import { METHODS } from '../src/generated/tables.js';
 import { LIMITS } from '../src/generated/wire.js';
 import type { MethodName } from '../src/machine/pending.js';
 import { CALLS_HELD_MAX, Refused } from '../src/machine/calls.js';
-import { reconnectAfter } from '../src/machine/machine.js';
+import { reconnectAfter } from '../src/machine/lost.js';
 import { refreshKey } from '../src/machine/sign-in.js';
 import { backOffMs } from '../src/machine/types.js';
 import { encode } from '../src/wire/writer.js';

@@ -60,6 +60,8 @@ export class Calls {
   readonly #timed = new Set<Pending>();
   /** Refused calls of each ordering key. Later calls with the key stay behind them. */
   readonly #refusedInOrder = new Map<string, Set<Ticket>>();
+  /** How many calls of each ordering key the connection before a handover has yet to answer. Others with the key stay behind them. */
+  readonly #beforeInOrder = new Map<string, number>();
   /** How many of the application's wait, and how many of the machine's own, which go before them. */
   readonly #waiting = { app: 0, own: 0 };
   /** How many of them sign in. */
@@ -67,6 +69,8 @@ export class Calls {
   #bytes = 0;
   #lastTicket = 0;
   #lastCall = 0;
+  /** The newest call that the connection before a handover was asked. */
+  #lastBefore = 0;
 
   /** Takes a call of the application's. `head` gives the newest sequence that is known of a room. */
   take(call: Request, head: (room: string) => number | undefined): Ticket {
@@ -168,22 +172,23 @@ export class Calls {
 
   /**
    * The next call for the wire, as a frame. `signIn`: number of the sign-in, if the server knows the player or will by the
-   * time it reads this.
+   * time it reads this; `settling`: whether what changes the connection waits, because another one is about to take over.
    */
-  nextFrame(limit: number, signIn: number | undefined): Uint8Array | undefined {
+  nextFrame(limit: number, signIn: number | undefined, settling: boolean): Uint8Array | undefined {
     const most = Math.min(Math.max(limit, RESERVED + 1), LIMITS.CALLS_IN_FLIGHT_MAX);
     const free = most - this.#onWire.size - 1;
     if (free < 0) return undefined;
-    const pending = this.#next('own', signIn) ?? (free >= RESERVED ? this.#next('app', signIn) : undefined);
+    const own = settling ? undefined : this.#next('own', signIn, false);
+    const pending = own ?? (free >= RESERVED ? this.#next('app', signIn, settling) : undefined);
     if (pending === undefined) return undefined;
-    this.#lastCall += 1;
-    this.#move(pending, { in: 'wire', call: this.#lastCall });
+    const call = this.newNumber();
+    this.#move(pending, { in: 'wire', call });
     pending.signIn = signIn ?? 0;
     const head = pending.firstHead;
     pending.firstHead = undefined;
     return encodeClientFrame({
       kind: 'call',
-      call: this.#lastCall,
+      call,
       method: METHODS[pending.method].number,
       body: pending.body,
       key: pending.key,
@@ -191,13 +196,20 @@ export class Calls {
     });
   }
 
-  #next(side: 'app' | 'own', signIn: number | undefined): Pending | undefined {
+  /** A number that no call has. */
+  newNumber(): number {
+    this.#lastCall += 1;
+    return this.#lastCall;
+  }
+
+  #next(side: 'app' | 'own', signIn: number | undefined, settling: boolean): Pending | undefined {
     if (this.#waiting[side] === 0) return undefined;
     for (const pending of this.#pending.values()) {
       if (
         pending.state.in === 'waiting' &&
         sideOf(pending) === side &&
         (signIn !== undefined || METHODS[pending.method].access === 'anyone') &&
+        !(settling && changesConnection(pending)) &&
         !this.#isBehind(pending)
       ) {
         return pending;
@@ -208,6 +220,7 @@ export class Calls {
 
   #isBehind(pending: Pending): boolean {
     if (pending.orderingKey === undefined) return false;
+    if (this.#beforeInOrder.has(pending.orderingKey)) return true;
     for (const ticket of this.#refusedInOrder.get(pending.orderingKey) ?? [])
       if (ticket < pending.ticket) return true;
     return false;
@@ -247,7 +260,15 @@ export class Calls {
   #takeOffWire(call: number): Pending | undefined {
     const pending = this.#onWire.get(call);
     this.#onWire.delete(call);
+    const key = this.isBefore(call) ? pending?.orderingKey : undefined;
+    if (key !== undefined) this.#countBefore(key, -1);
     return pending !== undefined && this.#pending.has(pending.ticket) ? pending : undefined;
+  }
+
+  #countBefore(orderingKey: string, by: number): void {
+    const count = (this.#beforeInOrder.get(orderingKey) ?? 0) + by;
+    if (count > 0) this.#beforeInOrder.set(orderingKey, count);
+    else this.#beforeInOrder.delete(orderingKey);
   }
 
   #holdBack(pending: Pending): void {
@@ -256,8 +277,8 @@ export class Calls {
     this.#refusedInOrder.set(pending.orderingKey, refused.add(pending.ticket));
   }
 
-  /** Gives a call up. Returns the frame that tells the server, when there is something to tell. */
-  cancel(ticket: Ticket): Uint8Array | undefined {
+  /** Gives a call up. Returns its number on the wire, when the server is to be told. */
+  cancel(ticket: Ticket): number | undefined {
     const pending = this.#pending.get(ticket);
     if (pending?.owner !== 'app') return undefined;
     const call = pending.state.in === 'wire' ? pending.state.call : undefined;
@@ -268,7 +289,7 @@ export class Calls {
       return undefined;
     }
     this.#remove(pending);
-    return call === undefined ? undefined : encodeClientFrame({ kind: 'cancel', call });
+    return call;
   }
 
   /** Returns calls to waiting whose time to be repeated has come. */
@@ -302,26 +323,81 @@ export class Calls {
    */
   disconnected(): Ticket[] {
     this.#onWire.clear();
+    this.#beforeInOrder.clear();
     this.#lastCall = 0;
-    const ended: Ticket[] = [];
-    for (const pending of [...this.#pending.values()]) {
-      const { owner, state, key, method } = pending;
-      if (owner !== 'app' && owner !== 'refresh') {
-        this.#remove(pending);
-      } else if (METHODS[method].momentary === true) {
-        this.#remove(pending);
-        ended.push(pending.ticket);
-      } else if (state.in === 'wire') {
-        if (owner === 'app' && key === undefined && METHODS[method].effect === 'writes') {
-          this.#remove(pending);
-          ended.push(pending.ticket);
-        } else {
-          pending.repeated = true;
-          this.#move(pending, { in: 'waiting' });
-        }
-      }
+    this.#lastBefore = 0;
+    const lost = [...this.#pending.values()].filter(
+      (pending) =>
+        pending.state.in === 'wire' || METHODS[pending.method].momentary === true || isBound(pending),
+    );
+    return this.#loseAll(lost);
+  }
+
+  /** The connection before a handover is gone: the same for the calls that it has not answered. */
+  lostBefore(): Ticket[] {
+    this.#beforeInOrder.clear();
+    const lost: Pending[] = [];
+    for (const [call, pending] of this.#onWire) {
+      if (!this.isBefore(call)) continue;
+      this.#onWire.delete(call);
+      if (this.#pending.has(pending.ticket)) lost.push(pending);
     }
-    return ended;
+    return this.#loseAll(lost.sort((left, right) => left.ticket - right.ticket));
+  }
+
+  #loseAll(lost: readonly Pending[]): Ticket[] {
+    return lost.filter((pending) => this.#lose(pending)).map(({ ticket }) => ticket);
+  }
+
+  /** The connection of a call is gone. The call waits for another one, or is over; true: which is to be told. */
+  #lose(pending: Pending): boolean {
+    const { owner, state, key, method } = pending;
+    const { momentary, effect } = METHODS[method];
+    if (isBound(pending)) {
+      this.#remove(pending);
+      return false;
+    }
+    if (owner === 'app' && (momentary === true || (key === undefined && effect === 'writes'))) {
+      this.#remove(pending);
+      return true;
+    }
+    if (state.in === 'wire') {
+      pending.repeated = true;
+      this.#move(pending, { in: 'waiting' });
+    }
+    return false;
+  }
+
+  /** Whether no call on the wire changes its connection. */
+  get changeNothingOnWire(): boolean {
+    for (const pending of this.#onWire.values()) {
+      if (this.#pending.has(pending.ticket) && changesConnection(pending)) return false;
+    }
+    return true;
+  }
+
+  /** Another connection takes over, for all calls but those that are on the wire. */
+  handedOver(): void {
+    this.#lastBefore = this.#lastCall;
+    for (const { orderingKey } of this.#onWire.values()) {
+      if (orderingKey !== undefined) this.#countBefore(orderingKey, 1);
+    }
+  }
+
+  /** Whether it was the connection before that was asked this. */
+  isBefore(call: number): boolean {
+    return call <= this.#lastBefore;
+  }
+
+  /** Whether the connection before has yet to answer anything. */
+  get awaitsBefore(): boolean {
+    for (const call of this.#onWire.keys()) if (this.isBefore(call)) return true;
+    return false;
+  }
+
+  /** Whether any call on the wire has no answer yet. */
+  get awaitsAny(): boolean {
+    return this.#onWire.size > 0;
   }
 
   /** Ends the application's calls that `which` picks, and returns them in order. */
@@ -386,6 +462,16 @@ export class Calls {
 
 function signsIn({ owner, consequence: { kind } }: Pending): boolean {
   return owner === 'refresh' || owner === 'renew' || kind === 'signs_in' || kind === 'authenticates';
+}
+
+/** Whether its answer says what the connection is from then on, which another connection would not know. */
+function changesConnection({ owner, consequence }: Pending): boolean {
+  return owner !== 'app' || consequence.kind !== 'none';
+}
+
+/** Whether it is about what one connection is, and means nothing on another. */
+function isBound({ owner }: Pending): boolean {
+  return owner !== 'app' && owner !== 'refresh';
 }
 
 /** Whose turn a waiting call has. A detached call was the application's, and never waits again. */

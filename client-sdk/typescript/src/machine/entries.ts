@@ -5,6 +5,7 @@ import type { Missing, Stream } from '../wire/frame.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { isId } from '../wire/shape.js';
+import type { Way } from './echoes.js';
 import type { Consequence } from './pending.js';
 import type { State } from './state.js';
 import type { Place, Verdict } from './streams.js';
@@ -66,20 +67,58 @@ function numberIn(value: Value | undefined): number | undefined {
   return Number.isSafeInteger(value) ? (value as number) : undefined;
 }
 
-/** An event came: what belongs to a stream is checked against its cursor before it is handed up. */
-export function happened(state: State, event: number, body: Body): void {
+/** Where an event belongs that can be read; nothing when it is no entry of a stream. */
+function entryOf(event: number, body: Body): { stream: Stream; place: Place } | undefined {
+  return firstOf({ kind: 'event', event, body });
+}
+
+/** An event came, in a frame of these bytes: what belongs to a stream is checked against its cursor before it is handed up. */
+export function happened(state: State, event: number, body: Body, bytes: Uint8Array): void {
   const name = EVENT_NAMES.get(event);
-  const entry = name && placeOf(name, body);
-  if (entry?.stream !== undefined && entry.number !== undefined) {
-    if (!takesEntry(state, entry.stream, { in: entry.in, number: entry.number })) return;
+  const entry = entryOf(event, body);
+  if (entry !== undefined) {
+    if (!takesEntry(state, entry.stream, entry.place)) return;
+  } else if (name !== 'StreamPosition' && !state.isNews(state.present, { event, body, bytes })) {
+    return;
   }
   if (name === 'StreamPosition') positioned(state, body as unknown as StreamPosition);
-  if (name === 'RoomLost') {
-    state.streams.forget(body['room'] as string);
-    // The answer of a call that had opened it before may still be on its way.
-    state.calls.distrustOpeners();
-  }
+  toldOfRoom(state, event, body);
   state.out({ kind: 'event', event, body });
+}
+
+/** An event came over the connection before a handover. What the present one brings as well is left to it. */
+export function happenedBefore(state: State, event: number, body: Body, bytes: Uint8Array): void {
+  const entry = entryOf(event, body);
+  if (entry === undefined) return happenedElsewhere(state, state.present - 1, { event, body, bytes });
+  if (state.paused || !state.streams.entryBefore(entry.stream, entry.place)) return;
+  state.out({ kind: 'event', event, body });
+}
+
+/** An event came over the next connection of a handover, before it has taken over: no stream is followed there. */
+export function happenedAhead(state: State, event: number, body: Body, bytes: Uint8Array): void {
+  if (entryOf(event, body) === undefined) {
+    happenedElsewhere(state, state.present + 1, { event, body, bytes });
+  }
+}
+
+/** An event that is no entry came over the connection that is not the present one. */
+function happenedElsewhere(
+  state: State,
+  way: Way,
+  told: { event: number; body: Body; bytes: Uint8Array },
+): void {
+  const { event, body } = told;
+  if (EVENT_NAMES.get(event) === 'StreamPosition' || !state.isNews(way, told)) return;
+  toldOfRoom(state, event, body);
+  state.out({ kind: 'event', event, body });
+}
+
+/** What events say of a room that are no entries of it. */
+function toldOfRoom(state: State, event: number, body: Body): void {
+  if (EVENT_NAMES.get(event) !== 'RoomLost') return;
+  state.streams.forget(body['room'] as string);
+  // The answer of a call that had opened it before may still be on its way.
+  state.calls.distrustOpeners();
 }
 
 /**

@@ -1,6 +1,5 @@
 import { faultOf } from '../errors.js';
-import type { Reconnect } from '../generated/codes.js';
-import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
+import { CLOSE_CODES } from '../generated/codes.js';
 import { METHODS } from '../generated/tables.js';
 import type { Identity, Resume, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
@@ -14,12 +13,21 @@ import { Refused } from './calls.js';
 import { State } from './state.js';
 import { firstOf, happened, happenedUnreadably, missed, reopen, staysOpen } from './entries.js';
 import {
-  accessRefused,
-  begin,
+  abandonNext,
+  beginHandover,
+  handoverDue,
+  handoverTimeout,
+  mayHandOver,
+  otherDisconnected,
+  otherReceived,
+  toldState,
+} from './handover.js';
+import { giveUp, halt, lost, reconnectAfter } from './lost.js';
+import {
+  greeted,
+  helloFrame,
   otherPlayerFault,
-  presenceToRestore,
   refresh,
-  sendResume,
   signedOut,
   tokensFound,
   welcomed,
@@ -28,26 +36,14 @@ import type { Place } from './streams.js';
 import type { Found, Ticket } from './types.js';
 import { Broken } from './types.js';
 
-/** Shortest interval between pings that is taken from a server. */
-const PING_MS_MIN = 100;
-
-/** Longest time over which a server can spread the return of its clients. */
-const GOAWAY_MS_MAX = 600_000;
-
-/** What a close code asks of the client. */
-export function reconnectAfter(code: number | undefined): Reconnect {
-  if (code === undefined) return 'back_off';
-  const range = RECONNECT_RANGES.find(([first, last]) => first <= code && code <= last);
-  return range === undefined ? 'back_off' : range[2];
-}
-
 /**
  * The client's side without I/O: one machine for the whole life of a client, across all its connections. It has the rules of
  * `protocol/src/client.rs`.
  *
  * A driver opens sockets and keeps time: it calls `start`, then `connected`, `received`, `disconnected` and, when
  * `nextTimeout` has come, `tick`; after each of them it takes every `poll` and sends every `transmit`. Time is a number of
- * milliseconds that never goes back.
+ * milliseconds that never goes back. When another socket is open, over which the client is to go on, the driver calls `handOver`, and
+ * then the methods with `other` in their name as well; `take_over` makes the two sockets change their roles.
  *
  * - Every call that was taken ends in exactly one answer, unless it is cancelled.
  * - Calls on the wire when a connection goes away are sent again on the next one, under the same key, except those that
@@ -62,6 +58,7 @@ export function reconnectAfter(code: number | undefined): Reconnect {
  * - What a server says that is newer, older or wrong is told by `mismatch`, and nothing is repeated over it without a word: a room
  *   that it does not open again is told by `stream_lost`, what it leaves out for good by a gap, and the waits between connections that end
  *   over it grow however long each has lasted.
+ * - A handover changes nothing of this, and nothing of what the application sees.
  * - Everything that it holds is bounded: calls by CALLS_HELD_MAX and CALLS_HELD_BYTES_MAX, streams by ROOMS_OPEN_MAX.
  */
 export class Machine extends State {
@@ -148,7 +145,7 @@ export class Machine extends State {
     this.streams.rewind(this.#untold());
     this.outputs = this.outputs.filter((output) => firstOf(output) === undefined);
     if (this.phase.is === 'connecting' || this.isConnected()) this.out({ kind: 'close', code: 1000 });
-    this.#halt(undefined);
+    halt(this, undefined);
     this.tell();
   }
 
@@ -165,7 +162,8 @@ export class Machine extends State {
     this.phase = { is: 'handshaking', since: now };
     this.heardAt = now;
     this.callsMax = LIMITS.CALLS_IN_FLIGHT_MAX;
-    this.#hello();
+    this.send(helloFrame(this));
+    greeted(this);
     this.dispatch();
     this.tell();
   }
@@ -175,8 +173,8 @@ export class Machine extends State {
    * the driver knows.
    */
   disconnected(now: number, code: number | undefined, why?: string): void {
-    this.#lost(now, reconnectAfter(code), code, why ?? this.#whyLost(code));
-    this.tell();
+    lost(this, now, reconnectAfter(code), code, why ?? this.#whyLost(code));
+    this.#goOn(now);
   }
 
   /** A WebSocket message came: one or more frames. */
@@ -203,9 +201,51 @@ export class Machine extends State {
       if (error instanceof Broken && !usable) this.mismatch(error.message);
       // When the next one would end in the same way, this does not count as one that has lasted.
       if (this.phase.is === 'open') this.phase = { is: 'open', since: now };
-      this.out({ kind: 'close', code: usable ? 1000 : CLOSE_CODES.protocol_error });
-      this.#lost(now, 'back_off', undefined, error.message);
+      giveUp(this, now, usable ? 1000 : CLOSE_CODES.protocol_error, error.message);
     }
+    this.#goOn(now);
+  }
+
+  /**
+   * Another socket is open, over which the client shall go on: the machine greets the server there, and takes that connection for
+   * the present one by `take_over` when it can without losing anything. False: this is not the time for it, and the socket is to be
+   * closed. There has to be an open connection, with nobody being signed in, and no other handover.
+   */
+  handOver(now: number): boolean {
+    const began = beginHandover(this, now);
+    if (began) this.#goOn(now);
+    return began;
+  }
+
+  /** Whether there is another connection, being welcomed or being left. */
+  get isHandingOver(): boolean {
+    return this.handover !== undefined;
+  }
+
+  /** Whether `handOver` would begin a handover now. */
+  get mayHandOver(): boolean {
+    return mayHandOver(this);
+  }
+
+  /** A message came over the other connection. */
+  otherReceived(now: number, message: Uint8Array): void {
+    otherReceived(this, now, message);
+    this.#goOn(now);
+  }
+
+  /** The other connection has closed. */
+  otherDisconnected(now: number): void {
+    otherDisconnected(this, now);
+    this.#goOn(now);
+  }
+
+  /** Whether the server owes an answer: when nothing comes, the connection may be gone. */
+  get awaitsAnswers(): boolean {
+    return this.calls.awaitsAny;
+  }
+
+  #goOn(now: number): void {
+    handoverDue(this, now);
     this.dispatch();
     this.tell();
   }
@@ -221,10 +261,10 @@ export class Machine extends State {
       phase.since + this.config.handshakeMs <= now
     ) {
       const why = `the server has not welcomed this client within ${String(this.config.handshakeMs)} ms`;
-      this.#giveUp(now, CLOSE_CODES.handshake_timeout, why);
+      giveUp(this, now, CLOSE_CODES.handshake_timeout, why);
     } else if (phase.is === 'open' && this.#deadAt <= now) {
       const why = `the server was silent for ${String(2 * this.pingMs)} ms`;
-      this.#giveUp(now, CLOSE_CODES.heartbeat_missed, why);
+      giveUp(this, now, CLOSE_CODES.heartbeat_missed, why);
     }
     if (this.phase.is === 'open' && (this.signIn.refreshAt ?? Infinity) <= now) refresh(this);
     this.calls.repeatDue(now);
@@ -232,14 +272,13 @@ export class Machine extends State {
       this.#drop(ticket);
       this.answer(ticket, { fault: faultOf('deadline', this.#whyLate()) });
     }
-    this.dispatch();
-    this.tell();
+    this.#goOn(now);
   }
 
   /** When `tick` must be called next, if nothing else happens before. */
   get nextTimeout(): number | undefined {
     const { phase } = this;
-    let next = this.calls.nextTimeout() ?? Infinity;
+    let next = Math.min(this.calls.nextTimeout() ?? Infinity, handoverTimeout(this));
     if (phase.is === 'waiting') next = Math.min(next, phase.at);
     if (phase.is === 'connecting' || phase.is === 'handshaking') {
       next = Math.min(next, phase.since + this.config.handshakeMs);
@@ -303,7 +342,7 @@ export class Machine extends State {
       this.#stepOver(now, rest, error.message);
       return rest.next;
     }
-    this.#frame(now, read.frame);
+    this.#frame(now, read.frame, message.subarray(at, read.next));
     return read.next;
   }
 
@@ -329,7 +368,7 @@ export class Machine extends State {
     return this.heardAt + 2 * this.pingMs;
   }
 
-  #frame(now: number, frame: ServerFrame): void {
+  #frame(now: number, frame: ServerFrame, bytes: Uint8Array): void {
     switch (frame.kind) {
       case 'welcome':
         return this.#welcome(now, frame.body);
@@ -337,6 +376,8 @@ export class Machine extends State {
         return this.send(encodeClientFrame({ kind: 'pong', nonce: frame.nonce }));
       case 'goaway':
         this.goaway = frame.body;
+        // The next connection would be sent away as well.
+        if (!this.isLeaving) abandonNext(this, now, 1000);
         return;
       case 'fault':
         if (frame.call === 0) {
@@ -353,11 +394,11 @@ export class Machine extends State {
       case 'fault':
         return faulted(this, now, frame.call, frame.fault);
       case 'event':
-        return happened(this, frame.event, frame.body);
+        return happened(this, frame.event, frame.body, bytes);
       case 'gap':
         return missed(this, frame.stream, frame.missing, frame.from, frame.to);
       case 'state':
-        this.out(frame);
+        toldState(this, frame);
     }
   }
 
@@ -368,16 +409,9 @@ export class Machine extends State {
       throw new Broken('protocol', `the server speaks ${versions}`);
     }
     this.phase = { is: 'open', since: now };
-    this.stats.welcomes += 1;
     this.failing = false;
-    this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
-    this.callsMax = welcome.limits.calls;
+    this.takeTerms(welcome);
     welcomed(this, now, welcome);
-  }
-
-  #giveUp(now: number, code: number, why: string): void {
-    this.out({ kind: 'close', code });
-    this.#lost(now, 'back_off', undefined, why);
   }
 
   /** Why the connection is gone, when the driver does not know more. */
@@ -394,69 +428,10 @@ export class Machine extends State {
     return `No answer came in time; ${standing}: ${reason}`;
   }
 
-  /** The connection is gone: decides when to come back, and makes what was on the wire wait for it. */
-  #lost(now: number, after: Reconnect, code: number | undefined, why: string): void {
-    if (this.phase.is !== 'connecting' && !this.isConnected()) return;
-    this.why = this.blame ?? why;
-    this.blame = undefined;
-    const lasted = this.phase.is === 'open' && now - this.phase.since >= this.config.stableMs;
-    const { goaway } = this;
-    this.goaway = undefined;
-    if (after === 'never' || goaway?.reconnect === false) return this.#halt(code);
-    this.#noteFailure();
-    if (lasted) this.attempts = 0;
-    let wait: number;
-    if (goaway !== undefined) wait = this.upTo(Math.min(goaway.within_ms, GOAWAY_MS_MAX));
-    else if (after === 'now' && lasted) wait = 0;
-    else wait = this.wait(this.attempts);
-    this.attempts += 1;
-    this.phase = { is: 'waiting', at: now + wait };
-    this.#detach();
-    if (after === 'after_sign_in') accessRefused(this, faultOf('unauthenticated'));
-  }
-
-  /** Whoever waits for a first connection should hear why there is none: once, and not of each attempt. */
-  #noteFailure(): void {
-    if (this.phase.is === 'open' || this.failing) return;
-    this.failing = true;
-    this.out({ kind: 'unreachable', why: this.why ?? '' });
-  }
-
-  #halt(code: number | undefined): void {
-    this.phase = { is: 'stopped', code };
-    this.#detach();
-    this.calls.endOwned((owner) => owner !== 'app');
-    this.endAnswered(
-      this.calls.end(() => true),
-      faultOf('disconnected'),
-    );
-  }
-
-  /** Forgets what belonged to the connection that is gone. */
-  #detach(): void {
-    this.messages = [];
-    this.streams.disconnected();
-    this.signIn.standing = 'out';
-    this.signIn.refreshAt = undefined;
-    this.signIn.reading = false;
-    this.entryLost = false;
-    this.endAnswered(this.calls.disconnected(), faultOf('disconnected'));
-  }
-
-  #hello(): void {
-    const token = this.signIn.tokens.access;
-    const presence = presenceToRestore(this);
-    const body = { v: VERSION, sdk: this.config.sdk, token, presence };
-    this.send(encodeClientFrame({ kind: 'hello', body }));
-    if (token === undefined) return refresh(this);
-    begin(this, 'assumed');
-    sendResume(this);
-  }
-
   #drop(ticket: Ticket): void {
     const consequence = this.calls.consequenceOf(ticket);
-    const frame = this.calls.cancel(ticket);
-    if (frame !== undefined) this.send(frame);
+    const call = this.calls.cancel(ticket);
+    if (call !== undefined) this.sendCancel(call);
     staysOpen(this, consequence);
   }
 }

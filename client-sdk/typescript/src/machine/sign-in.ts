@@ -1,7 +1,8 @@
 import { faultOf, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
 import type { Fault, Identity, SetPresence, SignedIn, Status, Welcome } from '../generated/types.js';
-import { LIMITS } from '../generated/wire.js';
+import { LIMITS, VERSION } from '../generated/wire.js';
+import { encodeClientFrame } from '../wire/frame.js';
 import { toUtf8 } from '../wire/utf8.js';
 import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
@@ -12,6 +13,21 @@ const REFRESH_MS_MIN = 1_000;
 
 /** Longest wait that a timer takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** The first frame on each connection. */
+export function helloFrame(state: State): Uint8Array {
+  const { access } = state.signIn.tokens;
+  const presence = presenceToRestore(state);
+  const body = { v: VERSION, sdk: state.config.sdk, token: access, presence };
+  return encodeClientFrame({ kind: 'hello', body });
+}
+
+/** The hello is on its way: what rests on it may follow. */
+export function greeted(state: State): void {
+  if (state.signIn.tokens.access === undefined) return refresh(state);
+  begin(state, 'assumed');
+  sendResume(state);
+}
 
 /** The server's answer to hello. */
 export function welcomed(state: State, now: number, welcome: Welcome): void {
@@ -43,6 +59,28 @@ export function signedIn(state: State, now: number, identity: Identity): void {
   planRefresh(state, now, identity.expires_at);
   state.out({ kind: 'signed_in', identity });
   if (wasOut || otherPlayer) sendResume(state);
+}
+
+/** The next connection of a handover knows the player. The application hears of it where it is news. */
+export function goesOnSignedIn(state: State, now: number, identity: Identity): void {
+  const before = state.signIn.identity;
+  begin(state, 'in');
+  planRefresh(state, now, identity.expires_at);
+  state.signIn.identity = identity;
+  const isNews =
+    before?.user !== identity.user ||
+    before.session !== identity.session ||
+    before.role !== identity.role ||
+    before.guest !== identity.guest;
+  if (isNews) state.out({ kind: 'signed_in', identity });
+}
+
+/** The token in the hello has signed in the next connection of a handover: refusals on the one before say nothing of it. */
+export function beginAnew(state: State): void {
+  const { standing } = state.signIn;
+  if (standing === 'out') return begin(state, 'in');
+  state.signIn.standing = 'out';
+  begin(state, standing);
 }
 
 /** The connection is signed in, or will be by the token in the hello. */

@@ -1,9 +1,12 @@
 import { faultOf } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
-import type { Fault, Goaway, Identity, SetPresence } from '../generated/types.js';
+import type { Fault, Goaway, Identity, QuicAddress, SetPresence, Welcome } from '../generated/types.js';
 import { LIMITS } from '../generated/wire.js';
-import { joined } from '../wire/writer.js';
+import { encodeClientFrame } from '../wire/frame.js';
 import { Calls } from './calls.js';
+import type { Echoes, Told, Way } from './echoes.js';
+
+import { Outbox } from './outbox.js';
 import { Streams } from './streams.js';
 import type { Config, Connection, Output, Result, Stats, Ticket, Tokens } from './types.js';
 import { backOffMs, upTo } from './types.js';
@@ -31,15 +34,38 @@ export interface SignIn {
   reading: boolean;
 }
 
+/** Shortest interval between pings that is taken from a server. */
+const PING_MS_MIN = 100;
+
+/** The other connection of a handover. */
+export interface Handover {
+  stage: HandoverStage;
+  readonly outbox: Outbox;
+}
+
+/** How far a handover has come: see `handover.ts`. */
+export type HandoverStage =
+  /** `access`: the token in its hello. */
+  | { is: 'handshaking'; since: number; access: string | undefined }
+  | { is: 'settling'; since: number; welcome: Welcome }
+  | Leaving;
+
+/** The connection before is being left. `last`: the call whose answer is the last that is awaited from it. */
+export interface Leaving {
+  is: 'leaving';
+  since: number;
+  last: number | undefined;
+}
+
 /**
- * The machine's state, shared by its rules: the functions of `answers.ts`, `entries.ts` and `sign-in.ts` read and change it,
- * and hand on by it what is to be sent or known.
+ * The machine's state, shared by its rules: the functions of `answers.ts`, `entries.ts`, `sign-in.ts`, `handover.ts` and `lost.ts`
+ * read and change it, and hand on by it what is to be sent or known.
  */
 export class State {
   readonly config: Config;
   readonly calls = new Calls();
   readonly streams = new Streams();
-  readonly stats: Stats = { welcomes: 0, holes: 0, cuts: 0 };
+  readonly stats: Stats = { welcomes: 0, handovers: 0, holes: 0, cuts: 0 };
   signIn: SignIn;
   phase: Phase = { is: 'idle' };
   attempts = 0;
@@ -60,9 +86,15 @@ export class State {
   presence: { ticket: Ticket; request: SetPresence } | undefined;
   /** A gap could not be read, or an entry, and not which of its stream it was: a hole in some stream is to be expected. */
   entryLost = false;
+  handover: Handover | undefined;
+  echoes: Echoes | undefined;
+  /** The newest tick of each room's match that was handed up on this connection. */
+  readonly ticks = new Map<string, number>();
+  /** Where the server takes QUIC, as its last welcome says. */
+  quic: QuicAddress | undefined;
+  /** What is to be sent over the present connection. */
+  outbox = new Outbox();
   protected outputs: Output[] = [];
-  /** Frames of each message that waits to be sent, and their bytes together. */
-  protected messages: { frames: Uint8Array[]; bytes: number }[] = [];
   #told: Connection = { state: 'offline' };
 
   constructor(config: Config) {
@@ -116,10 +148,49 @@ export class State {
   }
 
   get #isCatchingUp(): boolean {
-    const signingIn = this.signIn.standing !== 'in' && this.hasTokens;
-    return (
-      signingIn || (this.signInNumber !== undefined && (!this.streams.allLive() || this.calls.has('resume')))
-    );
+    if (this.signIn.standing !== 'in' && this.hasTokens) return true;
+    if (this.signInNumber === undefined) return false;
+    return !this.streams.allLive() || (this.calls.has('resume') && !this.isLeaving);
+  }
+
+  /** The number of the present connection. */
+  get present(): Way {
+    return this.stats.handovers;
+  }
+
+  /** Whether calls that change a connection wait until the next one has taken over. */
+  get isSettling(): boolean {
+    return this.handover?.stage.is === 'settling';
+  }
+
+  /** Whether the connection before is being left, and brings what this one does not yet. */
+  get isLeaving(): boolean {
+    return this.handover?.stage.is === 'leaving';
+  }
+
+  /** Whether an event that is no entry of a stream is handed up, which the other connection of a handover may have brought before. */
+  isNews(way: Way, told: Told): boolean {
+    return this.echoes?.isNew(way, told) ?? true;
+  }
+
+  /** What the server says of itself in its welcome. */
+  takeTerms(welcome: Welcome): void {
+    this.stats.welcomes += 1;
+    this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
+    this.callsMax = welcome.limits.calls;
+    this.quic = welcome.quic;
+  }
+
+  /** Forgets what belonged to the connection that is gone. */
+  detach(): void {
+    this.outbox.clear();
+    this.ticks.clear();
+    this.streams.disconnected();
+    this.signIn.standing = 'out';
+    this.signIn.refreshAt = undefined;
+    this.signIn.reading = false;
+    this.entryLost = false;
+    this.endAnswered(this.calls.disconnected(), faultOf('disconnected'));
   }
 
   out(output: Output): void {
@@ -135,15 +206,16 @@ export class State {
     this.out({ kind: 'answer', ticket, result });
   }
 
-  /** Adds a frame to the message that is to be sent. */
+  /** Adds a frame to what is to be sent over the present connection. */
   send(frame: Uint8Array): void {
-    const last = this.messages.at(-1);
-    if (last !== undefined && last.bytes + frame.byteLength <= LIMITS.MESSAGE_BYTES_MAX) {
-      last.frames.push(frame);
-      last.bytes += frame.byteLength;
-    } else {
-      this.messages.push({ frames: [frame], bytes: frame.byteLength });
-    }
+    this.outbox.push(frame);
+  }
+
+  /** Takes a call back from the connection that was asked it. */
+  sendCancel(call: number): void {
+    const isBefore = this.isLeaving && this.calls.isBefore(call);
+    const outbox = isBefore ? this.handover?.outbox : undefined;
+    (outbox ?? this.outbox).push(encodeClientFrame({ kind: 'cancel', call }));
   }
 
   /** What the machine wants done or known next. */
@@ -156,19 +228,21 @@ export class State {
    * says that they were taken.
    */
   transmit(): Uint8Array | undefined {
-    const message = this.messages.shift();
-    return message && joined(message.frames);
+    return this.outbox.shift();
+  }
+
+  /** The next message to send over the other connection. As with `transmit`, take the outputs first. */
+  transmitOther(): Uint8Array | undefined {
+    return this.handover?.outbox.shift();
   }
 
   /** Puts calls on the wire while there are places for them. */
   dispatch(): void {
     this.#endHopeless();
     if (!this.isConnected()) return;
-    let frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
-    while (frame !== undefined) {
-      this.send(frame);
-      frame = this.calls.nextFrame(this.callsMax, this.signInNumber);
-    }
+    const next = (): Uint8Array | undefined =>
+      this.calls.nextFrame(this.callsMax, this.signInNumber, this.isSettling);
+    for (let frame = next(); frame !== undefined; frame = next()) this.send(frame);
   }
 
   /** Whether somebody is signed in, or may yet be without the application doing anything more. */

@@ -39,10 +39,17 @@ interface Followed {
   reopenedFrom: Cursor | undefined;
   /** The server has left something out for good, so a hole need not end another connection. */
   leftOut: boolean;
+  /** After a handover the connection before brings the entries, until the present one has opened the stream. */
+  servedBefore: boolean;
+  /**
+   * The cursor may be beyond the answer to the resume that is under way, because the connection before brought more since it was
+   * asked.
+   */
+  broughtMore: boolean;
 }
 
 function shut(cursor: Cursor, head?: number, leftOut = false): Followed {
-  const states = { open: false, live: false, cut: false };
+  const states = { open: false, live: false, cut: false, servedBefore: false, broughtMore: false };
   return { cursor: { ...cursor }, head, ...states, reopenedFrom: undefined, leftOut };
 }
 
@@ -153,6 +160,52 @@ export class Streams {
     for (const stream of this.#followed.keys()) this.shut(stream);
   }
 
+  /** Another connection has taken over. The one before goes on bringing what is live. */
+  handedOver(): void {
+    for (const [stream, followed] of this.#followed) {
+      if (followed.open && followed.live) {
+        followed.servedBefore = true;
+        followed.broughtMore = true;
+      } else {
+        this.shut(stream);
+      }
+    }
+  }
+
+  /** Whether the connection before still brings the entries of any stream. */
+  get anyServedBefore(): boolean {
+    for (const { servedBefore } of this.#followed.values()) if (servedBefore) return true;
+    return false;
+  }
+
+  /** The connection before is gone. What it brought waits for the present one. */
+  servedByPresentOnly(): void {
+    for (const [stream, { servedBefore }] of this.#followed) if (servedBefore) this.#servedNoMore(stream);
+  }
+
+  /** The connection before serves the stream no more, and the present one does not yet. */
+  #servedNoMore(stream: Stream): void {
+    this.shut(stream);
+    const followed = this.#followed.get(stream);
+    if (followed !== undefined) followed.broughtMore = true;
+  }
+
+  /** An entry came over the connection before. False: it is not the next one, or the present connection brings it. */
+  entryBefore(stream: Stream, place: Place): boolean {
+    const followed = this.#followed.get(stream);
+    const last = followed?.cursor[place.in] ?? 0;
+    if (followed?.servedBefore !== true || place.number <= last) return false;
+    if (place.number > last + 1) {
+      // The rest is for the present connection to bring.
+      this.#servedNoMore(stream);
+      return false;
+    }
+    if (place.in === 'seq') followed.head = Math.max(followed.head ?? 0, place.number);
+    followed.cursor[place.in] = place.number;
+    followed.reopenedFrom = undefined;
+    return true;
+  }
+
   /**
    * A call of the application's opened a room. `asked` is where it asked to begin. A room that was open before keeps its
    * cursor unless the call gave one. False: that is not where the server goes on from, which begins at its newest then.
@@ -187,8 +240,18 @@ export class Streams {
   reopened(stream: Stream, newest: Cursor): Rewound[] {
     const followed = this.#followed.get(stream);
     if (followed === undefined) return [];
-    const rewound: Rewound[] = [];
     const { seq, rev } = followed.cursor;
+    const { servedBefore, broughtMore } = followed;
+    followed.servedBefore = false;
+    followed.broughtMore = false;
+    if (broughtMore) {
+      followed.head = Math.max(followed.head ?? 0, newest.seq);
+      followed.open = true;
+      followed.cut = false;
+      followed.live = servedBefore || (seq >= newest.seq && rev >= newest.rev);
+      return [];
+    }
+    const rewound: Rewound[] = [];
     if (seq > newest.seq) rewound.push({ missing: 'messages', from: newest.seq + 1, to: seq });
     if (rev > newest.rev) rewound.push({ missing: 'changes', from: newest.rev + 1, to: rev });
     followed.cursor = { seq: Math.min(seq, newest.seq), rev: Math.min(rev, newest.rev) };

@@ -88,6 +88,13 @@ export type Output =
   | { kind: 'connect' }
   /** Close the socket, or stop opening it. The machine already counts it as gone. */
   | { kind: 'close'; code: number }
+  /**
+   * The other connection, which `handOver` has begun, is the present one from here on, and the present one, if it is still there,
+   * the other: the driver's sockets change their roles before anything more is sent.
+   */
+  | { kind: 'take_over' }
+  /** Close the other socket of a handover. The machine already counts it as gone. */
+  | { kind: 'close_other'; code: number }
   /** Where the client stands has changed. */
   | { kind: 'connection'; connection: Connection }
   /** A call has ended. */
@@ -135,6 +142,8 @@ export interface Unreadable {
 export interface Stats {
   /** Connections that were welcomed. */
   welcomes: number;
+  /** Those of them that have taken over from another one. */
+  handovers: number;
   /** Times that something was missing from a stream without a gap frame. */
   holes: number;
   /** Times that a stream was cut because the application did not keep up. */

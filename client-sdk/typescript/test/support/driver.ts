@@ -38,6 +38,8 @@ export class Pair {
   readonly outputs: Output[] = [];
   readonly answers = new Map<Ticket, Result>();
   connection: ModelConnection | undefined;
+  /** The other one of a handover. */
+  other: ModelConnection | undefined;
   /** Whether `connect` opens a connection. */
   reachable = true;
   /** What the driver knows of it when it does not. */
@@ -111,6 +113,28 @@ export class Pair {
     this.pump();
   }
 
+  otherReceive(message: Uint8Array): void {
+    this.machine.otherReceived(this.now, message);
+    this.pump();
+  }
+
+  /** The other connection breaks. */
+  cutOther(): void {
+    this.other?.end();
+    this.other = undefined;
+    this.machine.otherDisconnected(this.now);
+    this.pump();
+  }
+
+  /** Opens another connection, whose answers may wait, and hands the client over to it. */
+  handOver(held = false): boolean {
+    if (!this.machine.handOver(this.now)) return false;
+    this.other = this.#connect();
+    this.other.held = held;
+    this.pump();
+    return true;
+  }
+
   pump(): void {
     for (;;) {
       const output = this.machine.poll();
@@ -119,8 +143,13 @@ export class Pair {
         continue;
       }
       const message = this.machine.transmit();
-      if (message === undefined) return;
-      if (this.delivers) this.connection?.receive(message);
+      if (message !== undefined) {
+        if (this.delivers) this.connection?.receive(message);
+        continue;
+      }
+      const other = this.machine.transmitOther();
+      if (other === undefined) return;
+      if (this.delivers) this.other?.receive(other);
     }
   }
 
@@ -132,22 +161,35 @@ export class Pair {
       this.connection?.end();
       this.connection = undefined;
     }
+    if (output.kind === 'close_other') {
+      this.other?.end();
+      this.other = undefined;
+    }
+    if (output.kind === 'take_over') {
+      [this.connection, this.other] = [this.other, this.connection];
+    }
     if (output.kind !== 'connect') return;
     if (!this.reachable) {
       this.machine.disconnected(this.now, undefined, this.why);
       return;
     }
+    this.connection = this.#connect();
+    this.machine.connected(this.now);
+  }
+
+  #connect(): ModelConnection {
     const connection = new ModelConnection(
       this.world,
       (message) => {
         if (this.connection === connection) this.receive(message);
+        else if (this.other === connection) this.otherReceive(message);
       },
       (code) => {
         if (this.connection === connection) this.cut(code);
+        else if (this.other === connection) this.cutOther();
       },
     );
-    this.connection = connection;
-    this.machine.connected(this.now);
+    return connection;
   }
 
   /** Texts of the messages handed up, in order. */

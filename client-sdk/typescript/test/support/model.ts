@@ -145,6 +145,11 @@ export class World {
     return room.rev;
   }
 
+  /** Says something for the moment to every connection that has the room open. */
+  say(room: Room, text: string): void {
+    for (const connection of this.connections) connection.tellForTheMoment(room, text);
+  }
+
   /** Retention: removes messages before `first`. */
   retain(room: Room, first: number): void {
     room.first = first;
@@ -282,6 +287,25 @@ export class ModelConnection {
     follow.live = false;
     this.#page(room, follow);
     this.flush();
+  }
+
+  tellForTheMoment(room: Room, text: string): void {
+    if (!this.#follows.has(room.id)) return;
+    this.event('EphemeralSent', {
+      room: room.id,
+      from: idOf(1),
+      name: 'somebody',
+      text,
+      at: this.#world.now(),
+    });
+    this.flush();
+  }
+
+  /** Sends the client away, as a server does that is about to stop. Nothing more comes, but for the close. */
+  sendAway(): void {
+    this.frame('goaway', { reason: 'drain', reconnect: true, within_ms: 300 });
+    this.flush();
+    this.end();
   }
 
   pushLive(room: Room): void {

@@ -10,7 +10,7 @@ import { idOf } from './model.js';
 export type Body = Record<string, unknown>;
 
 export function frame(kind: keyof typeof KIND, ...fields: unknown[]): Uint8Array {
-  return pack([KIND[kind], ...fields]);
+  return pack([KIND[kind], ...fields], { ignoreUndefined: true });
 }
 
 export function welcome(pair: Pair, fields: Body = {}): Uint8Array {
