@@ -6,7 +6,7 @@ import { CLOSE_CODES, CODES } from '../src/generated/codes.js';
 import { EVENTS } from '../src/generated/tables.js';
 import type { Output } from '../src/machine/types.js';
 import { Pair } from './support/driver.js';
-import { idOf } from './support/model.js';
+import { idOf, Refusal } from './support/model.js';
 import { frame, welcome } from './support/scripted.js';
 
 const SECRET = 'a secret of sixteen';
@@ -188,6 +188,23 @@ describe('a handover', () => {
     expect(pair.kinds()).toContain('take_over');
     for (const ticket of [closing, opening, echo]) pair.reply(ticket);
     expect(pair.machine.cursors.rooms).toHaveLength(1);
+  });
+
+  test('asks for all streams once, whatever was going to be asked again', () => {
+    const { pair, room } = inRoom();
+    pair.world.before = (method) => {
+      if (method === 'OpenRoom') throw new Refusal('overloaded', { retry_after_ms: 5_000 });
+    };
+    pair.cut();
+    pair.advance(30_000);
+    pair.connection?.end();
+    pair.world.calls.length = 0;
+    pair.world.before = () => undefined;
+    pair.handOver();
+    pair.advance(30_000);
+    expect(pair.world.calls).toStrictEqual(['Resume', 'Echo']);
+    expect(pair.machine.cursors.rooms?.map((cursor) => cursor.room)).toStrictEqual([room]);
+    expect(pair.machine.connection.state).toBe('online');
   });
 
   test('gives the next connection up after five seconds of that', () => {
@@ -425,6 +442,26 @@ describe('the connection before', () => {
     expect(pair.texts).toStrictEqual(['one', 'two']);
     expect(pair.machine.connection.state).toBe('online');
     expect(told(pair)).toStrictEqual([]);
+  });
+
+  test('has made a stream live, which it stays while the present one catches up with it', () => {
+    const { pair, room } = inRoom();
+    pair.handOver(true);
+    pair.otherReceive(welcome(pair));
+    for (const text of ['one', 'two']) pair.world.post(pair.world.room(room), text);
+    expect(pair.texts).toStrictEqual(['one', 'two']);
+    // The present one begins before them, and says so page by page.
+    const opened = pair.world.view(pair.world.room(room));
+    pair.receive(frame('reply', 2, { inbox: 0, rooms: [{ room, view: opened }] }));
+    for (const seq of [1, 2]) {
+      const position = { stream: room, seq, rev: 0, head: 2, live: false };
+      pair.receive(frame('event', EVENTS.StreamPosition.number, position));
+    }
+    expect(told(pair)).toStrictEqual([]);
+    const live = { stream: room, seq: 2, rev: 0, head: 2, live: true };
+    pair.receive(frame('event', EVENTS.StreamPosition.number, live));
+    pair.receive(frame('event', EVENTS.StreamPosition.number, { ...live, live: false }));
+    expect(pair.machine.connection.state, 'once it is that far, it counts').toBe('catching_up');
   });
 
   test('is left to the present one where it leaves something out', () => {

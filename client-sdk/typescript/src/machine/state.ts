@@ -5,7 +5,6 @@ import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import { Calls } from './calls.js';
 import type { Echoes, Told, Way } from './echoes.js';
-
 import { Outbox } from './outbox.js';
 import { Streams } from './streams.js';
 import type { Config, Connection, Output, Result, Stats, Ticket, Tokens } from './types.js';

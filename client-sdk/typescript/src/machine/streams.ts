@@ -46,10 +46,19 @@ interface Followed {
    * asked.
    */
   broughtMore: boolean;
+  /** It was live when the present connection took over, and counts as live until that one has caught up with it. */
+  moved: boolean;
 }
 
 function shut(cursor: Cursor, head?: number, leftOut = false): Followed {
-  const states = { open: false, live: false, cut: false, servedBefore: false, broughtMore: false };
+  const states = {
+    open: false,
+    live: false,
+    cut: false,
+    servedBefore: false,
+    broughtMore: false,
+    moved: false,
+  };
   return { cursor: { ...cursor }, head, ...states, reopenedFrom: undefined, leftOut };
 }
 
@@ -60,6 +69,7 @@ function equal(left: Cursor, right: Cursor): boolean {
 function hole(followed: Followed): Verdict {
   followed.open = false;
   followed.live = false;
+  followed.moved = false;
   if (followed.reopenedFrom !== undefined && equal(followed.reopenedFrom, followed.cursor)) {
     return 'broken';
   }
@@ -166,6 +176,7 @@ export class Streams {
       if (followed.open && followed.live) {
         followed.servedBefore = true;
         followed.broughtMore = true;
+        followed.moved = true;
       } else {
         this.shut(stream);
       }
@@ -268,6 +279,7 @@ export class Streams {
     if (followed?.open !== true) return false;
     followed.open = false;
     followed.live = false;
+    followed.moved = false;
     followed.cut = true;
     return true;
   }
@@ -323,7 +335,8 @@ export class Streams {
     const followed = this.#followed.get(position.stream);
     if (followed?.open !== true) return 'drop';
     if (position.seq > followed.cursor.seq || position.rev > followed.cursor.rev) return hole(followed);
-    followed.live = position.live;
+    if (position.live) followed.moved = false;
+    followed.live = position.live || followed.moved;
     return 'next';
   }
 }
