@@ -11,17 +11,17 @@ import type { MethodName, Request } from './machine/pending.js';
 import { Machine } from './machine/machine.js';
 import type { Connection, Output, Result, Ticket } from './machine/types.js';
 import { attempt } from './foreign.js';
-import type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
+import type { AbortSignalLike, CallOptions, ClientOptions, TransportStats } from './options.js';
 import { checkNames, hintOf } from './names.js';
-import { after, backOffOf, CALL_OPTIONS, checkOptions, isTime } from './options.js';
+import { after, backOffOf, CALL_OPTIONS, checkOptions, checkPreference, isTime } from './options.js';
 import { shortLine } from './problems.js';
 import { asCallError, checkRequest } from './refusals.js';
 import { now, Runner } from './runner.js';
 import { Signal } from './signal.js';
 import { TokenKeeper } from './token-keeper.js';
-import type { Transport } from './transport/transport.js';
-import type { WebSocketConstructor } from './transport/web-socket.js';
-import { webSocketTransport } from './transport/web-socket.js';
+import type { Transports } from './transport/transports.js';
+import { transportsOf } from './transport/transports.js';
+import type { Preference, Way } from './transport/ways.js';
 import { PACKAGE_VERSION } from './version.js';
 import { isBytes, isId } from './wire/shape.js';
 
@@ -41,16 +41,6 @@ const KEY_BYTES = 16;
 const DEADLINE_MS = 30_000;
 
 const HANDSHAKE_MS = 10_000;
-
-function defaultTransport(webSocket: WebSocketConstructor | undefined): Transport {
-  return webSocketTransport(() => {
-    const constructor = webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-    if (constructor === undefined) {
-      throw new Error('there is no global WebSocket here: pass one as the option `webSocket`');
-    }
-    return constructor;
-  });
-}
 
 function systemRandomBytes(length: number): Uint8Array {
   const crypto = globalThis.crypto as Crypto | undefined;
@@ -103,16 +93,20 @@ export class Client {
     this.retryNow();
   };
 
-  /** Throws TypeError for options that no client can begin with, such as an address that is not one of a WebSocket. */
-  constructor(options: ClientOptions) {
+  /**
+   * Throws TypeError for options that no client can begin with, such as an address that is not one of a WebSocket. `transports`: what
+   * there is to connect with, where that is not what the options and the platform say.
+   */
+  constructor(options: ClientOptions, transports?: Transports) {
     checkOptions(options);
     this.#options = { ...options };
     this.#machine = machineOf(options);
     const problem = this.#listeners.problem.bind(this.#listeners);
     const keeper =
       options.tokens && new TokenKeeper(options.tokens, `pitturu tokens ${options.url}`, problem);
-    const transport = options.transport ?? defaultTransport(options.webSocket);
-    this.#runner = new Runner(this.#machine, options.url, transport, keeper, {
+    const preference = options.transports ?? 'auto';
+    const ways = transports ?? transportsOf(options);
+    this.#runner = new Runner(this.#machine, options.url, ways, preference, keeper, {
       told: (output) => {
         this.#told(output);
       },
@@ -131,6 +125,28 @@ export class Client {
   /** Where the client stands. */
   get connection(): Connection {
     return this.#machine.connection;
+  }
+
+  /** What carries the present connection; absent without one, and where the option `transport` is given. */
+  get transport(): Way | undefined {
+    return this.#options.transport === undefined ? this.#runner.way : undefined;
+  }
+
+  /** Counts since the client was made, for diagnosis. With the option `transport` only handovers are counted, and there are none. */
+  get transportStats(): Readonly<TransportStats> {
+    const none = { webtransportOpened: 0, websocketOpened: 0, webtransportFailed: 0 };
+    const counts = this.#options.transport === undefined ? this.#runner.counts : none;
+    return { ...counts, handovers: this.#machine.stats.handovers };
+  }
+
+  /**
+   * Chooses what carries the connection, from now on: the best that works (`auto`), or one of them as long as it works. A live client
+   * is moved over, without a word to anybody. For tests and settings; where there is nothing to choose from it does nothing. Throws
+   * TypeError for what is none.
+   */
+  preferTransport(preference: Preference): void {
+    checkPreference(preference);
+    if (this.life !== 'closed') this.#runner.prefer(preference);
   }
 
   /** Who is or was last signed in; absent when signed out or not yet known. */

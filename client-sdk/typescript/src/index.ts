@@ -15,7 +15,7 @@ export { UNHEARD_MAX } from './listeners.js';
 export type { MethodName } from './machine/pending.js';
 export { CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX } from './machine/calls.js';
 export type { BackOff, Connection, Tokens, Unreadable } from './machine/types.js';
-export type { AbortSignalLike, CallOptions, ClientOptions } from './options.js';
+export type { AbortSignalLike, CallOptions, ClientOptions, TransportStats } from './options.js';
 export { oneLine } from './text.js';
 export type { TokenStore } from './token-keeper.js';
 export type { Link, Transport, TransportEvents } from './transport/transport.js';
@@ -29,6 +29,8 @@ export type {
 } from './transport/platform.js';
 export type { WebTransportOptions } from './transport/web-transport.js';
 export { hasWebTransport, webTransport } from './transport/web-transport.js';
+export type { Transports } from './transport/transports.js';
+export type { Preference, Way } from './transport/ways.js';
 export type { WebSocketConstructor, WebSocketLike } from './transport/web-socket.js';
 export { webSocketTransport } from './transport/web-socket.js';
 export { PACKAGE_VERSION } from './version.js';

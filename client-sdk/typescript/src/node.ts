@@ -3,9 +3,9 @@
 import { Client as AnyClient } from './client.js';
 import type { ClientOptions } from './options.js';
 import { checkOptions } from './options.js';
-import type { Transport } from './transport/transport.js';
+import type { Transports } from './transport/transports.js';
+import { transportsOf } from './transport/transports.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
-import { webSocketTransport } from './transport/web-socket.js';
 
 export * from './index.js';
 
@@ -28,14 +28,10 @@ async function load(): Promise<WebSocketConstructor> {
   }
 }
 
-function nodeTransport({ transport, webSocket }: ClientOptions): Transport {
-  return transport ?? webSocketTransport(() => webSocket ?? load());
-}
-
 /** A player's client. See the class of the same name for browsers; this one also finds the package `ws`. */
 export class Client extends AnyClient {
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions, transports?: Transports) {
     checkOptions(options);
-    super({ ...options, transport: nodeTransport(options) });
+    super(options, transports ?? transportsOf(options, load));
   }
 }

@@ -3,6 +3,7 @@ import type { BackOff } from './machine/types.js';
 import { checkNames, isObject } from './names.js';
 import type { TokenStore } from './token-keeper.js';
 import type { Transport } from './transport/transport.js';
+import type { Preference, WayCounts } from './transport/ways.js';
 import type { WebSocketConstructor } from './transport/web-socket.js';
 import { checkShape, Misfit } from './wire/shape.js';
 
@@ -19,9 +20,14 @@ export interface ClientOptions {
    * from the cursor in `resume`, otherwise from the oldest entry that the server keeps.
    */
   inbox?: boolean | undefined;
-  /** WebSocket to use instead of the global one. */
+  /**
+   * What may carry the connection: the best that works here (`auto`, unless given), which is WebTransport where the browser, the
+   * server and the network have it and WebSocket elsewhere; or WebSocket alone.
+   */
+  transports?: 'auto' | 'websocket' | undefined;
+  /** WebSocket to use instead of the global one, and the only thing to connect with then. */
   webSocket?: WebSocketConstructor | undefined;
-  /** Transport to use instead of WebSocket. */
+  /** Transport to use instead of all others. */
   transport?: Transport | undefined;
   /**
    * Waits between attempts to connect; 250 ms at first and 20 s at most unless given. The first is at least 1 ms, the longest no
@@ -34,6 +40,12 @@ export interface ClientOptions {
   deadlineMs?: number | undefined;
   /** Random bytes for idempotency keys, where there is no `crypto.getRandomValues`. */
   randomBytes?: ((length: number) => Uint8Array) | undefined;
+}
+
+/** Counts of what has carried a client's connections. */
+export interface TransportStats extends WayCounts {
+  /** Times that the live client was moved from one connection to another. */
+  handovers: number;
 }
 
 /** What is used of an AbortSignal. */
@@ -74,6 +86,7 @@ const CLIENT_OPTIONS: Readonly<Record<keyof ClientOptions, true>> = {
   tokens: true,
   resume: true,
   inbox: true,
+  transports: true,
   webSocket: true,
   transport: true,
   backOff: true,
@@ -114,11 +127,25 @@ export function checkOptions(options: ClientOptions): void {
   if (transport !== undefined && typeof transport.open !== 'function') {
     throw new TypeError('transport has to have a function open');
   }
+  if (options.transports !== undefined) checkTransports(options.transports);
   for (const [name, given] of Object.entries({ webSocket, randomBytes })) {
     if (given !== undefined && typeof given !== 'function')
       throw new TypeError(`${name} has to be a function`);
   }
   if (resume !== undefined) checkResume(resume);
+}
+
+/** Throws TypeError for what the option `transports` can not be. */
+function checkTransports(transports: unknown): void {
+  if (transports === 'auto' || transports === 'websocket') return;
+  throw new TypeError(`transports has to be auto or websocket, not ${String(transports)}`);
+}
+
+/** Throws TypeError for what no preference is. */
+export function checkPreference(preference: Preference): void {
+  const known: readonly unknown[] = ['auto', 'websocket', 'webtransport'];
+  if (known.includes(preference)) return;
+  throw new TypeError(`the transport has to be auto, websocket or webtransport, not ${preference as string}`);
 }
 
 /** The waits of a client that is made with these options: it neither storms its server nor stays away for good. */

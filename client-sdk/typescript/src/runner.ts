@@ -1,13 +1,15 @@
+import { CLOSE_CODES } from './generated/codes.js';
 import type { Life } from './life.js';
 import { lifeOf } from './life.js';
+import { Links } from './links.js';
 import type { Machine } from './machine/machine.js';
 import type { Found, Output, Tokens } from './machine/types.js';
 import type { Problem } from './events.js';
-import { attempt as attempted } from './foreign.js';
-import { reasonOf, shortLine } from './problems.js';
 import type { TokenKeeper } from './token-keeper.js';
-import type { Link, Transport } from './transport/transport.js';
-import { isBytes } from './wire/shape.js';
+import type { Transports } from './transport/transports.js';
+import { memoryOf } from './transport/way-memory.js';
+import type { Action, Preference, Way, WayCounts } from './transport/ways.js';
+import { hostOf, Ways } from './transport/ways.js';
 
 /** Longest wait that a timer takes: it would be over at once beyond it. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -25,20 +27,21 @@ export interface RunnerEvents {
   problem(problem: Problem): void;
 }
 
-/** A link that is being opened or is open. */
-interface Attempt {
-  link: Link | undefined;
-  open: boolean;
-}
+/** Codes with which the machine closes a connection that has fallen silent, which may be its way's fault. */
+const SILENT_CODES: readonly number[] = [CLOSE_CODES.handshake_timeout, CLOSE_CODES.heartbeat_missed];
 
 /** Runs a machine: opens links, keeps time, reads and saves tokens. All that is foreign to the machine is called from here. */
 export class Runner {
   readonly #machine: Machine;
-  readonly #url: string;
-  readonly #transport: Transport;
+  readonly #transports: Transports;
+  readonly #ways: Ways;
+  readonly #links: Links;
   readonly #keeper: TokenKeeper | undefined;
   readonly #events: RunnerEvents;
-  #attempt: Attempt | undefined;
+  /** The search for a connection, while tokens are read for it. */
+  #search: object | undefined;
+  /** How many of the server's welcomes have been looked at. */
+  #welcomes = 0;
   #timer: { at: number; handle: ReturnType<typeof setTimeout> } | undefined;
   #releaseLock: (() => void) | undefined;
   /** Whether tokens were looked for. */
@@ -51,13 +54,16 @@ export class Runner {
   constructor(
     machine: Machine,
     url: string,
-    transport: Transport,
+    transports: Transports,
+    preference: Preference,
     keeper: TokenKeeper | undefined,
     events: RunnerEvents,
   ) {
     this.#machine = machine;
-    this.#url = url;
-    this.#transport = transport;
+    this.#transports = transports;
+    const hasBetter = transports.webTransport !== undefined;
+    this.#ways = new Ways(url, hasBetter, memoryOf(hostOf(url)), preference);
+    this.#links = this.#newLinks();
     this.#keeper = keeper;
     this.#events = events;
   }
@@ -72,6 +78,23 @@ export class Runner {
     return this.#closed ? 'closed' : lifeOf(this.#machine.phase, this.#starting);
   }
 
+  /** The way of the present connection, if there is one. */
+  get way(): Way | undefined {
+    return this.#ways.present;
+  }
+
+  /** What has been counted of the ways. */
+  get counts(): Readonly<WayCounts> {
+    return this.#ways.counts;
+  }
+
+  /** Moves the client to this way, where that is possible, and keeps it there. */
+  prefer(preference: Preference): void {
+    this.run(() => {
+      this.#ways.prefer(now(), preference);
+    });
+  }
+
   /** Begins to connect. Throws what the transport says when it never can. */
   async start(readyMs: number): Promise<void> {
     this.#starting = true;
@@ -79,7 +102,7 @@ export class Runner {
       this.#machine.prepare();
     });
     try {
-      if (this.#transport.ready !== undefined) await this.#ready(readyMs);
+      if (this.#transports.webSocket.ready !== undefined) await this.#ready(readyMs);
     } finally {
       this.#starting = false;
     }
@@ -118,9 +141,7 @@ export class Runner {
           this.#handle(output);
           continue;
         }
-        const message = this.#machine.transmit();
-        if (message === undefined) break;
-        this.#send(message);
+        if (!this.#transmit() && !this.#goOn()) break;
       }
     } finally {
       this.#pumping = false;
@@ -144,7 +165,7 @@ export class Runner {
       }, ms);
     });
     try {
-      await Promise.race([this.#transport.ready?.(), closed, late]);
+      await Promise.race([this.#transports.webSocket.ready?.(), closed, late]);
     } finally {
       clearTimeout(timer);
       this.#stopReady = undefined;
@@ -156,12 +177,19 @@ export class Runner {
       case 'connect':
         this.#connect();
         return;
-      case 'close': {
-        const attempt = this.#attempt;
-        this.#attempt = undefined;
-        this.#closeLink(attempt, output.code);
+      case 'close':
+        this.#search = undefined;
+        this.#links.close('present', output.code);
+        this.#ways.lost(now(), SILENT_CODES.includes(output.code) ? undefined : output.code);
         return;
-      }
+      case 'take_over':
+        this.#links.swap();
+        this.#ways.tookOver(now());
+        return;
+      case 'close_other':
+        this.#links.close('other', output.code);
+        this.#ways.otherEnded(now(), false);
+        return;
       case 'read_tokens':
         void this.#renew();
         return;
@@ -173,24 +201,107 @@ export class Runner {
     this.#events.told(output);
   }
 
-  /** Opens a link, after looking for tokens where there may be some. */
+  /** Sends the next message over its link. False: there is none. */
+  #transmit(): boolean {
+    const message = this.#machine.transmit();
+    if (message !== undefined) this.#links.send('present', message);
+    const other = this.#machine.transmitOther();
+    if (other !== undefined) this.#links.send('other', other);
+    return message !== undefined || other !== undefined;
+  }
+
+  /** Does the next thing about the ways. False: there is none. */
+  #goOn(): boolean {
+    const { stats, quic, connection, mayHandOver, awaitsAnswers } = this.#machine;
+    if (stats.welcomes !== this.#welcomes) {
+      this.#welcomes = stats.welcomes;
+      this.#ways.welcomed(quic);
+    }
+    this.#ways.run(now(), { online: connection.state === 'online', mayHandOver, awaitsAnswers });
+    const action = this.#ways.poll();
+    if (action !== undefined) this.#act(action);
+    return action !== undefined;
+  }
+
+  #act(action: Action): void {
+    switch (action.do) {
+      case 'open':
+        return this.#open(action);
+      case 'close':
+        return this.#links.close({ candidate: action.id }, 1000);
+      case 'use':
+        this.#links.use(action.id);
+        return this.#machine.connected(now());
+      case 'hand_over':
+        if (this.#machine.handOver(now())) return this.#links.useAsOther(action.id);
+        this.#links.close({ candidate: action.id }, 1000);
+        return this.#ways.otherEnded(now(), false);
+      case 'fail':
+        return this.#machine.disconnected(now(), action.code, action.why);
+    }
+  }
+
+  #open({ id, way, url, hashes }: Action & { do: 'open' }): void {
+    const { webSocket, webTransport } = this.#transports;
+    this.#links.open(id, (events) => {
+      const transport = way === 'webtransport' ? webTransport?.(hashes) : webSocket;
+      return (transport ?? webSocket).open(url, events);
+    });
+  }
+
+  #newLinks(): Links {
+    return new Links({
+      opened: (id) => {
+        this.run(() => {
+          this.#ways.opened(now(), id);
+        });
+      },
+      received: (role, message) => {
+        this.run(() => {
+          this.#ways.heard();
+          if (role === 'present') this.#machine.received(now(), message);
+          else if (role === 'other') this.#machine.otherReceived(now(), message);
+        });
+      },
+      closed: (id, role, code, why) => {
+        this.run(() => {
+          if (role === 'candidate') return this.#ways.closed(now(), id, code, why);
+          if (role === 'present') {
+            this.#ways.lost(now(), code);
+            return this.#machine.disconnected(now(), code, why);
+          }
+          this.#ways.otherEnded(now(), true);
+          this.#machine.otherDisconnected(now());
+        });
+      },
+      failed: (error) => {
+        this.#events.problem({ kind: 'transport', error });
+      },
+    });
+  }
+
+  /** Looks for a connection, after looking for tokens where there may be some. */
   #connect(): void {
-    const attempt: Attempt = { link: undefined, open: false };
-    this.#attempt = attempt;
-    if (this.#keeper === undefined) return this.#open(attempt);
+    if (this.#keeper === undefined) return this.#ways.connect(now());
+    const search = {};
+    this.#search = search;
     void this.#look(this.#keeper).then((found) => {
-      if (this.#attempt !== attempt) return;
+      if (this.#search !== search) return;
       this.#looked = true;
       this.run(() => {
         this.#machine.useTokens(found);
       });
-      // What the machine told meanwhile may have ended the attempt.
-      if (this.#isCurrent(attempt)) this.#open(attempt);
+      // What the machine told meanwhile may have ended the search.
+      if (!this.#isCurrent(search)) return;
+      this.#search = undefined;
+      this.run(() => {
+        this.#ways.connect(now());
+      });
     });
   }
 
-  #isCurrent(attempt: Attempt): boolean {
-    return this.#attempt === attempt;
+  #isCurrent(search: object): boolean {
+    return this.#search === search;
   }
 
   /** One look serves whoever asks before it is over: a store may take longer than an attempt to connect. */
@@ -203,68 +314,6 @@ export class Runner {
 
   get #ownTokens(): Tokens {
     return { ...this.#machine.signIn.tokens };
-  }
-
-  #open(attempt: Attempt): void {
-    const ifCurrent = (step: () => void): void => {
-      if (this.#attempt === attempt) this.run(step);
-    };
-    try {
-      attempt.link = this.#transport.open(this.#url, {
-        opened: () => {
-          if (attempt.open) return;
-          attempt.open = true;
-          ifCurrent(() => {
-            this.#machine.connected(now());
-          });
-        },
-        received: (message) => {
-          if (attempted(() => isBytes(message)) !== true) {
-            const error = new TypeError('the transport gave something that is no bytes');
-            return this.#broke(attempt, error);
-          }
-          ifCurrent(() => {
-            this.#machine.received(now(), message);
-          });
-        },
-        closed: (code, why) => {
-          ifCurrent(() => {
-            this.#attempt = undefined;
-            this.#machine.disconnected(now(), closeCode(code), reasonText(why));
-          });
-        },
-      });
-    } catch (error) {
-      this.#broke(attempt, error);
-    }
-  }
-
-  #send(message: Uint8Array): void {
-    const attempt = this.#attempt;
-    try {
-      attempt?.link?.send(message);
-    } catch (error) {
-      if (attempt !== undefined) this.#broke(attempt, error);
-    }
-  }
-
-  /** The transport threw, so nothing more is to be expected of this link. */
-  #broke(attempt: Attempt, error: unknown): void {
-    this.#events.problem({ kind: 'transport', error });
-    if (!this.#isCurrent(attempt)) return;
-    this.#attempt = undefined;
-    this.#closeLink(attempt, 1000);
-    this.run(() => {
-      this.#machine.disconnected(now(), undefined, reasonOf(error));
-    });
-  }
-
-  #closeLink(attempt: Attempt | undefined, code: number): void {
-    try {
-      attempt?.link?.close(code);
-    } catch (error) {
-      this.#events.problem({ kind: 'transport', error });
-    }
   }
 
   /** Looks whether another client has renewed the tokens; holds others that share them back until ours are renewed. */
@@ -303,7 +352,8 @@ export class Runner {
   }
 
   #setTimer(): void {
-    const at = this.#closed ? undefined : this.#machine.nextTimeout;
+    const next = Math.min(this.#machine.nextTimeout ?? Infinity, this.#ways.nextTimeout ?? Infinity);
+    const at = this.#closed || next === Infinity ? undefined : next;
     if (at === this.#timer?.at) return;
     clearTimeout(this.#timer?.handle);
     this.#timer = undefined;
@@ -317,16 +367,6 @@ export class Runner {
     const wait = Math.min(Math.max(0, at - now()), TIMER_MS_MAX);
     this.#timer = { at, handle: setTimeout(due, wait) };
   }
-}
-
-/** What a transport gave as a close code, if it is one. */
-function closeCode(code: unknown): number | undefined {
-  return Number.isInteger(code) ? (code as number) : undefined;
-}
-
-/** What a transport gave as a reason, if it is a text. */
-function reasonText(why: unknown): string | undefined {
-  return typeof why === 'string' ? shortLine(why) : undefined;
 }
 
 /** A clock that never goes back. */

@@ -10,6 +10,7 @@ import type {
   Hello,
   Identity,
   Message,
+  QuicAddress,
   RoomView,
   SetPresence,
   SignedIn,
@@ -74,6 +75,8 @@ export class World {
   /** Entries in a page of a back-fill. */
   page = 3;
   pingMs = 1_000;
+  /** Where the server says that it takes QUIC. */
+  quic: QuicAddress | undefined;
   now = (): number => 1_000_000;
   /** How long access tokens last. */
   tokenMs = 3_600_000;
@@ -327,7 +330,8 @@ export class ModelConnection {
       case KIND.ack: {
         const [stream, seq, rev] = fields as [string, number, number];
         const follow = this.#follows.get(stream);
-        if (follow?.awaitsAck !== true || follow.seq !== seq || follow.rev !== rev) return;
+        // As the real server does, it takes a cursor beyond the page's.
+        if (follow?.awaitsAck !== true || seq < follow.seq || rev < follow.rev) return;
         return this.#page(stream, follow);
       }
       case KIND.pong:
@@ -354,6 +358,7 @@ export class ModelConnection {
       now: this.#world.now(),
       ping_ms: this.#world.pingMs,
       limits: { frame_bytes: 65536, message_bytes: 262144, calls: 64, rooms: 256 },
+      quic: this.#world.quic,
     };
     if (token !== undefined) {
       this.user = this.#world.userOf(token);
