@@ -212,12 +212,29 @@ describe('a handover', () => {
     if (pair.connection !== undefined) pair.connection.held = true;
     pair.call('CloseRoom', { room });
     pair.handOver();
-    pair.advance(4_999);
+    pair.advance(3_000);
+    pair.receive(frame('ping', 1));
+    pair.advance(1_999);
     expect(closes(pair)).toStrictEqual([]);
     pair.advance(1);
     expect(closes(pair)).toStrictEqual([{ kind: 'close_other', code: 1000 }]);
     expect(pair.machine.isHandingOver).toBe(false);
     expect(pair.machine.connection.state).toBe('online');
+  });
+
+  test('takes the present connection for lost when nothing has come over it in that time', () => {
+    const { pair, room } = inRoom();
+    if (pair.connection !== undefined) pair.connection.held = true;
+    const closing = pair.call('CloseRoom', { room });
+    pair.advance(3_000);
+    pair.handOver();
+    const next = pair.other;
+    pair.advance(5_000);
+    expect(closes(pair)).toStrictEqual([{ kind: 'close', code: CLOSE_CODES.heartbeat_missed }]);
+    expect(pair.connection).toBe(next);
+    pair.reply(closing);
+    expect(pair.machine.connection.state).toBe('online');
+    expect(pair.kinds()).not.toContain('connect');
   });
 });
 

@@ -202,7 +202,7 @@ export function handoverDue(state: State, now: number): void {
       break;
     case 'settling':
       if (state.calls.changeNothingOnWire) takeOver(state, now, stage.welcome);
-      else if (at <= now) abandonNext(state, now, 1000);
+      else if (at <= now) endSettling(state, now, stage.since);
       break;
     case 'leaving':
       if (at <= now) letGo(state, now);
@@ -212,6 +212,16 @@ export function handoverDue(state: State, now: number): void {
   }
   state.echoes?.passed(now);
   if ((state.echoes?.endsAt ?? Infinity) <= now) state.echoes = undefined;
+}
+
+/**
+ * What keeps the next connection waiting has taken too long. When nothing at all has come over the present one meanwhile, it is taken
+ * for lost: it may be what the handover is for.
+ */
+function endSettling(state: State, now: number, since: number): void {
+  if (state.heardAt >= since) return abandonNext(state, now, 1000);
+  state.out({ kind: 'close', code: CLOSE_CODES.heartbeat_missed });
+  rescued(state, now, 'back_off');
 }
 
 /** The answer to this is the last that is awaited from the connection before. */
