@@ -258,7 +258,7 @@ export class Runner {
       },
       received: (role, message) => {
         this.run(() => {
-          this.#ways.heard();
+          if (role !== 'candidate') this.#ways.heard();
           if (role === 'present') this.#machine.received(now(), message);
           else if (role === 'other') this.#machine.otherReceived(now(), message);
         });

@@ -268,6 +268,20 @@ describe('moving', () => {
     client.close();
   });
 
+  test('may begin again as soon as the other link has broken', async () => {
+    const net = new FakeNet();
+    net.roads.webtransport.opens = 1_500;
+    const { client } = clientOf(net);
+    await playing(net, client);
+    await pass(505);
+    net.open('webtransport')[0]?.end();
+    net.roads.webtransport.opens = 30;
+    client.preferTransport('webtransport');
+    await pass(200);
+    expect(client.transport).toBe('webtransport');
+    client.close();
+  });
+
   test('is given up when the other link throws, which is told', async () => {
     const net = new FakeNet();
     net.roads.webtransport.opens = 1_500;
