@@ -1,4 +1,4 @@
-//! QUIC: [`endpoint`] has the socket, admits connections and shakes hands; [`link`] is what a session drives. [`webtransport`] is
+//! QUIC: [`endpoint`] has the socket, admits connections and shakes hands; [`link`] is what a session drives. `webtransport` is
 //! what browsers put between the two.
 //!
 //! Nothing outside this folder names quinn.
