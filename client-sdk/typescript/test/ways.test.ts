@@ -329,7 +329,7 @@ describe('on ws:', () => {
   test('the better way begins one second after the client is online, trusting what the welcome tells', () => {
     const bench = local();
     expect(bench.done()).toStrictEqual(['open websocket']);
-    bench.opened('websocket').welcomed({ port: 7351, certificate_hash: HASH });
+    bench.opened('websocket').welcomed({ port: 7351, certificate_hashes: [HASH] });
     bench.done();
     bench.pass(999);
     expect(bench.done()).toStrictEqual([]);
@@ -351,7 +351,9 @@ describe('on ws:', () => {
   });
 
   test('each connection begins with WebSocket, whatever is known', () => {
-    const bench = local().opened('websocket').welcomed({ port: 7351, certificate_hash: HASH });
+    const bench = local()
+      .opened('websocket')
+      .welcomed({ port: 7351, certificate_hashes: [HASH] });
     bench.pass(1_000).opened('webtransport').tookOver().pass(MINUTE).lost();
     bench.done();
     bench.connect();
@@ -359,10 +361,12 @@ describe('on ws:', () => {
   });
 
   test('another certificate is tried though the one before has failed', () => {
-    const bench = local().opened('websocket').welcomed({ port: 7351, certificate_hash: HASH });
+    const bench = local()
+      .opened('websocket')
+      .welcomed({ port: 7351, certificate_hashes: [HASH] });
     bench.pass(1_000).refused('webtransport').pass(30_000).lost().connect().opened('websocket');
     bench.done();
-    bench.welcomed({ port: 7351, certificate_hash: 'cd'.repeat(32) }).pass(1_000);
+    bench.welcomed({ port: 7351, certificate_hashes: ['cd'.repeat(32)] }).pass(1_000);
     expect(bench.done()).toStrictEqual(['open webtransport']);
     expect(bench.hashes.at(-1)).toStrictEqual(['cd'.repeat(32)]);
   });

@@ -65,7 +65,7 @@ export class WayMemory {
 /** What the welcome's `quic` means for a client that has WebTransport. */
 function targetOf(quic: QuicAddress | undefined): Target | 'none' {
   if (quic === undefined) return 'none';
-  return { port: quic.port, hashes: quic.certificate_hash === undefined ? [] : [quic.certificate_hash] };
+  return { port: quic.port, hashes: quic.certificate_hashes ?? [] };
 }
 
 const memories = new Map<string, WayMemory>();
