@@ -2,6 +2,7 @@ import { property } from '../foreign.js';
 import type { Transport } from './transport.js';
 import type { WebSocketConstructor } from './web-socket.js';
 import { webSocketTransport } from './web-socket.js';
+import { hasWebTransport, webTransport } from './web-transport.js';
 
 /** What a client connects with. */
 export interface Transports {
@@ -32,7 +33,7 @@ export function transportsOf(
 
 /** WebTransport, where the platform has it. */
 function platformWebTransport(): Transports['webTransport'] {
-  return undefined;
+  return hasWebTransport() ? (certificateHashes) => webTransport({ certificateHashes }) : undefined;
 }
 
 function globalWebSocket(): WebSocketConstructor {

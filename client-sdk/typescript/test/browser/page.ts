@@ -36,6 +36,11 @@ globalThis.player = {
   async join(room) {
     await connected().call('JoinRoom', { room });
   },
+  transport: () => client?.transport,
+  moves: () => client?.transportStats.handovers ?? 0,
+  prefer(way) {
+    connected().preferTransport(way);
+  },
   async send(room, text) {
     const { seq } = await connected().call('SendMessage', { room, text });
     return seq;

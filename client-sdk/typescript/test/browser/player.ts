@@ -10,4 +10,9 @@ export interface BrowserPlayer {
   create(name: string): Promise<string>;
   join(room: string): Promise<void>;
   send(room: string, text: string): Promise<number>;
+  /** What carries the connection. */
+  transport(): string | undefined;
+  /** How often the client was moved. */
+  moves(): number;
+  prefer(way: 'auto' | 'websocket' | 'webtransport'): void;
 }
