@@ -267,15 +267,13 @@ export class Client {
     return this.call('Logout', {});
   }
 
-  /** Sends game input for a match, if there is a connection. It is lost otherwise. Throws TypeError for what cannot travel. */
+  /** Sends game input for a match, if there is a connection, by a datagram where it has them. It is lost otherwise. Throws TypeError for what cannot travel. */
   input(room: string, seq: number, data: Uint8Array): void {
     if (!isId(room)) throw new TypeError('room has to be an id');
     if (!Number.isSafeInteger(seq) || seq < 0) throw new TypeError('seq has to be a whole number below 2^53');
     if (!isBytes(data)) throw new TypeError('data has to be bytes');
     if (LIFE[this.life].input === 'nothing') return;
-    this.#runner.run(() => {
-      this.#machine.input(room, seq, data);
-    });
+    this.#runner.input(room, seq, data);
   }
 
   /**

@@ -12,6 +12,8 @@ export interface LinkEvents {
   opened(id: number): void;
   /** A message came. */
   received(role: Role, message: Uint8Array): void;
+  /** A datagram came. */
+  receivedDatagram(role: Role, datagram: Uint8Array): void;
   /** A link is gone, or could not be opened. */
   closed(id: number, role: Role, code: number | undefined, why: string | undefined): void;
   /** A transport threw. */
@@ -53,6 +55,11 @@ export class Links {
           const role = this.#roleOf(open);
           if (role !== undefined) this.#events.received(role, message);
         },
+        receivedDatagram: (datagram) => {
+          const role = this.#roleOf(open);
+          if (role === undefined || attempted(() => isBytes(datagram)) !== true) return;
+          this.#events.receivedDatagram(role, datagram);
+        },
         closed: (code, why) => {
           this.#ended(open, closeCode(code), reasonText(why));
         },
@@ -85,6 +92,17 @@ export class Links {
       open?.link?.send(message);
     } catch (error) {
       if (open !== undefined) this.#broke(open, error);
+    }
+  }
+
+  /** Sends a datagram over the present link. False: it carries none, or none of this length. */
+  sendDatagram(datagram: Uint8Array): boolean {
+    const open = this.#present;
+    try {
+      return open?.link?.sendDatagram?.(datagram) === true;
+    } catch (error) {
+      if (open !== undefined) this.#broke(open, error);
+      return false;
     }
   }
 

@@ -10,6 +10,7 @@ import type { Transports } from './transport/transports.js';
 import { memoryOf } from './transport/way-memory.js';
 import type { Action, Preference, Way, WayCounts } from './transport/ways.js';
 import { hostOf, Ways } from './transport/ways.js';
+import { encodeClientFrame } from './wire/frame.js';
 
 /** Longest wait that a timer takes: it would be over at once beyond it. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -92,6 +93,15 @@ export class Runner {
   prefer(preference: Preference): void {
     this.run(() => {
       this.#ways.prefer(now(), preference);
+    });
+  }
+
+  /** Sends game input: by a datagram, where the connection has them. */
+  input(room: string, seq: number, data: Uint8Array): void {
+    const frame = encodeClientFrame({ kind: 'input', room, seq, data });
+    this.run(() => {
+      const isOpen = this.#machine.phase.is === 'open';
+      if (!isOpen || !this.#links.sendDatagram(frame)) this.#machine.input(room, seq, data);
     });
   }
 
@@ -261,6 +271,13 @@ export class Runner {
           if (role !== 'candidate') this.#ways.heard();
           if (role === 'present') this.#machine.received(now(), message);
           else if (role === 'other') this.#machine.otherReceived(now(), message);
+        });
+      },
+      receivedDatagram: (role, datagram) => {
+        if (role === 'candidate') return;
+        this.run(() => {
+          this.#ways.heard();
+          this.#machine.receivedDatagram(datagram);
         });
       },
       closed: (id, role, code, why) => {

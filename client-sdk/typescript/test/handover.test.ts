@@ -435,6 +435,21 @@ describe('what both connections tell', () => {
     expect(ticks).toStrictEqual([5, 7]);
   });
 
+  test('may come by datagrams, of which those are dropped that are no state', () => {
+    const { pair, room } = leaving();
+    const state = (tick: number): Uint8Array => frame('state', room, tick, Uint8Array.of(tick));
+    const two = new Uint8Array([...state(8), ...state(9)]);
+    for (const datagram of [state(5), state(4), two, ephemeral(room, 'x'), Uint8Array.of(0xc1), state(6)]) {
+      pair.machine.receivedDatagram(datagram);
+    }
+    pair.machine.receivedDatagram(new Uint8Array(70_000));
+    pair.pump();
+    const ticks = pair.outputs.flatMap((output) => (output.kind === 'state' ? [output.tick] : []));
+    expect(ticks).toStrictEqual([5, 6]);
+    expect(heard(pair, 'EphemeralSent')).toStrictEqual([]);
+    expect(pair.machine.connection.state).toBe('online');
+  });
+
   test('is a room that was lost, once', () => {
     const { pair, room } = leaving();
     const lost = frame('event', EVENTS.RoomLost.number, { room, reason: 'kicked' });

@@ -14,6 +14,7 @@ class Bench {
   readonly links = new Links({
     opened: (id) => this.told.push(['opened', id]),
     received: (role) => this.told.push(['received', role]),
+    receivedDatagram: (role) => this.told.push(['datagram', role]),
     closed: (id, role, code, why) => this.told.push(['closed', id, role, code, why]),
     failed: (error) => this.told.push(['failed', (error as Error).message]),
   });
@@ -84,6 +85,37 @@ describe('a link', () => {
     bench.links.close('present', 1000);
     expect(bench.told).toStrictEqual([['closed', 1, 'present', 4001, expect.any(String)]]);
     expect(bench.did).toStrictEqual([]);
+  });
+
+  test('carries datagrams where it has them', () => {
+    const bench = new Bench();
+    expect(bench.links.sendDatagram(MESSAGE), 'there is none').toBe(false);
+    bench.open(1);
+    bench.links.use(1);
+    expect(bench.links.sendDatagram(MESSAGE), 'it has none').toBe(false);
+    let takes = true;
+    const events = bench.open(2, { sendDatagram: () => takes });
+    bench.links.use(2);
+    expect(bench.links.sendDatagram(MESSAGE)).toBe(true);
+    takes = false;
+    expect(bench.links.sendDatagram(MESSAGE), 'it is too long').toBe(false);
+    events.receivedDatagram?.(MESSAGE);
+    events.receivedDatagram?.('text' as never);
+    bench.links.close('present', 1000);
+    events.receivedDatagram?.(MESSAGE);
+    expect(bench.told).toStrictEqual([['datagram', 'present']]);
+  });
+
+  test('is lost when it throws over a datagram', () => {
+    const bench = new Bench();
+    bench.open(1, {
+      sendDatagram: () => {
+        throw new Error('no');
+      },
+    });
+    bench.links.use(1);
+    expect(bench.links.sendDatagram(MESSAGE)).toBe(false);
+    expect(bench.told.at(-1)).toStrictEqual(['closed', 1, 'present', undefined, 'no']);
   });
 
   test('opens once', () => {

@@ -6,6 +6,7 @@ import { Client } from '../src/client.js';
 import type { Problem } from '../src/events.js';
 import type { ClientOptions } from '../src/options.js';
 import type { Preference } from '../src/transport/ways.js';
+import { encodeClientFrame } from '../src/wire/frame.js';
 import { randomOf } from './support/driver.js';
 import { FakeNet } from './support/fake-net.js';
 
@@ -283,6 +284,30 @@ describe('moving', () => {
     client.preferTransport('webtransport');
     await pass(200);
     expect(client.transport).toBe('webtransport');
+    client.close();
+  });
+
+  test('takes input to datagrams, and back to messages', async () => {
+    const net = new FakeNet();
+    const { client } = clientOf(net);
+    const room = await playing(net, client);
+    client.input(room, 1, Uint8Array.of(1));
+    client.preferTransport('websocket');
+    await pass(1_000);
+    const [better, webSocket] = net.made;
+    expect(client.transport).toBe('websocket');
+    const received: Uint8Array[] = [];
+    const { connection } = webSocket ?? {};
+    if (connection === undefined) throw new Error('there is no WebSocket');
+    vi.spyOn(connection, 'receive').mockImplementation((message) => {
+      received.push(message);
+    });
+    client.input(room, 2, Uint8Array.of(2));
+    await pass(100);
+    const input = (seq: number): Uint8Array =>
+      encodeClientFrame({ kind: 'input', room, seq, data: Uint8Array.of(seq) });
+    expect(better?.datagrams).toStrictEqual([input(1)]);
+    expect(received).toStrictEqual([input(2)]);
     client.close();
   });
 

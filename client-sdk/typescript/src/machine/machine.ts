@@ -233,6 +233,17 @@ export class Machine extends State {
     this.#goOn(now);
   }
 
+  /** A datagram came over either connection. One that is no state of a match is dropped, as if it had been lost. */
+  receivedDatagram(datagram: Uint8Array): void {
+    if (this.phase.is !== 'open' || datagram.byteLength > LIMITS.FRAME_BYTES_MAX) return;
+    try {
+      const { frame, next } = readServerFrame(datagram);
+      if (frame.kind === 'state' && next === datagram.byteLength) toldState(this, frame);
+    } catch (error) {
+      if (!(error instanceof InvalidFrame)) throw error;
+    }
+  }
+
   /** The other connection has closed. */
   otherDisconnected(now: number): void {
     otherDisconnected(this, now);

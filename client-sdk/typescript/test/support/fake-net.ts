@@ -22,6 +22,7 @@ export class FakeLink implements Link {
   connection: ModelConnection | undefined;
   /** Nothing passes any more, and nobody is told. */
   silent = false;
+  readonly datagrams: Uint8Array[] = [];
   /** What is thrown by the next message. */
   throws: Error | undefined;
   #ended = false;
@@ -62,6 +63,12 @@ export class FakeLink implements Link {
     this.#passes(() => {
       this.connection?.receive(message);
     });
+  }
+
+  sendDatagram(datagram: Uint8Array): boolean {
+    if (this.way === 'websocket') return false;
+    this.datagrams.push(datagram);
+    return true;
   }
 
   close(code: number): void {
