@@ -213,7 +213,7 @@ describe('a handover', () => {
     pair.call('CloseRoom', { room });
     pair.handOver();
     pair.advance(3_000);
-    pair.receive(frame('ping', 1));
+    pair.receive(frame('ping', 1, 0));
     pair.advance(1_999);
     expect(closes(pair)).toStrictEqual([]);
     pair.advance(1);

@@ -166,7 +166,7 @@ describe('the first connection', () => {
   test('trusts the certificate that the welcome tells, on ws:', async () => {
     const net = new FakeNet();
     const hash = 'ab'.repeat(32);
-    net.world.quic = { port: 7351, certificate_hash: hash };
+    net.world.quic = { port: 7351, certificate_hashes: [hash] };
     const { client } = clientOf(net, { url: `ws://127.0.0.1:${String(20_000 + hosts)}` });
     void client.connect();
     await pass(1_000);
