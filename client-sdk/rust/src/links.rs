@@ -48,6 +48,8 @@ pub(crate) struct Links {
     present: Present,
     other: Option<Opened>,
     beside: Option<Beside>,
+    /// The other connection is the one before the present one, and not the next one.
+    has_taken_over: bool,
     /// The handover that is under way leaves a connection that had fallen silent.
     leaves_in_doubt: bool,
     /// Nothing has come since then over the present connection, though the server owes an answer.
@@ -61,6 +63,7 @@ impl Links {
             present: Present::None,
             other: None,
             beside: None,
+            has_taken_over: false,
             leaves_in_doubt: false,
             silent_since: None,
         }
@@ -108,8 +111,14 @@ impl Links {
         }
     }
 
+    /// The other connection, which is of no use any more.
     pub(crate) fn take_other(&mut self) -> Option<Box<Socket>> {
-        self.other.take().map(|opened| opened.socket)
+        let is_next = !std::mem::take(&mut self.has_taken_over);
+        let other = self.other.take()?;
+        if is_next {
+            self.ways.moved_nowhere(Instant::now());
+        }
+        Some(other.socket)
     }
 
     /// The two connections change their roles.
@@ -123,6 +132,7 @@ impl Links {
         }
         self.ways.opened(next.transport, now);
         self.silent_since = None;
+        self.has_taken_over = true;
         if let Present::Open(before) = std::mem::replace(&mut self.present, Present::Open(next)) {
             self.other = Some(before);
         }
@@ -131,9 +141,11 @@ impl Links {
     /// An opened connection was offered for a handover. Returns it, if it is not taken.
     pub(crate) fn offered(&mut self, opened: Opened, is_taken: bool) -> Option<Box<Socket>> {
         if !is_taken {
+            self.ways.moved_nowhere(Instant::now());
             return Some(opened.socket);
         }
         self.other = Some(opened);
+        self.has_taken_over = false;
         None
     }
 
@@ -177,7 +189,7 @@ impl Links {
             incoming = next_of_other(&mut self.other) => {
                 match incoming {
                     Incoming::Datagram(datagram) => return Heard::Datagram(datagram),
-                    Incoming::Closed { .. } => self.other = None,
+                    Incoming::Closed { .. } => drop(self.take_other()),
                     Incoming::Message(_) => {}
                 }
                 Heard::Other(incoming)
@@ -222,7 +234,8 @@ impl Links {
             has_quic_failed,
             still,
         } = attempted;
-        if has_quic_failed {
+        // Where nothing opens it is the server that is gone, and no way.
+        if has_quic_failed && result.is_ok() {
             self.ways.quic_failed(now);
         }
         self.beside = still.map(|attempt| Beside {
@@ -266,7 +279,8 @@ impl Links {
 
     fn closed(&mut self, code: Option<u16>, why: String) -> Heard {
         self.silent_since = None;
-        let socket = self.take_present(false).filter(|_| code.is_some());
+        // What the server closes says nothing of the way.
+        let socket = self.take_present(code.is_some()).filter(|_| code.is_some());
         Heard::Closed { code, why, socket }
     }
 }

@@ -50,9 +50,19 @@ enum Last {
 
 #[derive(Debug)]
 enum Stage {
-    Handshaking { since: u64 },
-    Settling { since: u64, welcome: Box<Welcome> },
-    Leaving { since: u64, last: Last },
+    Handshaking {
+        since: u64,
+        /// The token of its hello.
+        access: Option<String>,
+    },
+    Settling {
+        since: u64,
+        welcome: Box<Welcome>,
+    },
+    Leaving {
+        since: u64,
+        last: Last,
+    },
 }
 
 impl ClientConnection {
@@ -65,7 +75,10 @@ impl ClientConnection {
             return false;
         }
         let mut handover = Handover {
-            stage: Stage::Handshaking { since: now },
+            stage: Stage::Handshaking {
+                since: now,
+                access: self.sign_in.tokens.access.clone(),
+            },
             messages: VecDeque::new(),
         };
         push(&mut handover.messages, &self.hello_frame());
@@ -246,7 +259,7 @@ impl ClientConnection {
         let is_settled = self.calls.change_nothing_on_wire();
         let timeout = self.config.handshake_ms;
         match self.handover.as_ref().map(|handover| &handover.stage) {
-            Some(Stage::Handshaking { since }) if since.saturating_add(timeout) <= now => {
+            Some(Stage::Handshaking { since, .. }) if since.saturating_add(timeout) <= now => {
                 self.abandon_next(now, CloseCode::HandshakeTimeout.number());
             }
             Some(Stage::Settling { .. }) if is_settled => self.take_over(now),
@@ -282,7 +295,7 @@ impl ClientConnection {
     pub(super) fn handover_timeout(&self) -> Option<u64> {
         let stage = self.handover.as_ref().map(|handover| &handover.stage);
         let stage = stage.map(|stage| match stage {
-            Stage::Handshaking { since } => since.saturating_add(self.config.handshake_ms),
+            Stage::Handshaking { since, .. } => since.saturating_add(self.config.handshake_ms),
             Stage::Settling { since, .. } => since.saturating_add(SETTLE_MS_MAX),
             Stage::Leaving { since, .. } => since.saturating_add(LEAVE_MS_MAX),
         });
@@ -300,10 +313,10 @@ impl ClientConnection {
         }
         self.calls.handed_over();
         self.streams.handed_over();
-        self.become_present(Stage::Leaving {
+        self.become_present(Some(Stage::Leaving {
             since: now,
             last: Last::NotAsked,
-        });
+        }));
         self.begin_on_next(now, *welcome);
     }
 
@@ -321,15 +334,16 @@ impl ClientConnection {
         welcome.identity.as_ref().map(whom) == here && welcome.refused.is_none()
     }
 
-    /// Swaps the two connections.
-    fn become_present(&mut self, stage: Stage) {
-        if let Some(handover) = &mut self.handover {
-            std::mem::swap(&mut self.messages, &mut handover.messages);
-            // The driver says what this connection can.
-            self.play.datagram_bytes_max = None;
-            handover.stage = stage;
-            self.outputs.push_back(Output::TakeOver);
-        }
+    /// The next connection becomes the present one; the present one the other, at this stage, or nothing where it is lost.
+    fn become_present(&mut self, stage: Option<Stage>) {
+        let Some(mut handover) = self.handover.take() else {
+            return;
+        };
+        std::mem::swap(&mut self.messages, &mut handover.messages);
+        // The driver says what this connection can.
+        self.play.datagram_bytes_max = None;
+        self.outputs.push_back(Output::TakeOver);
+        self.handover = stage.map(|stage| Handover { stage, ..handover });
     }
 
     /// The next connection has been welcomed, and is the present one.
@@ -414,10 +428,14 @@ impl ClientConnection {
         let stage = self.handover.as_ref().map(|handover| &handover.stage);
         let is_next = may_go_on && matches!(self.phase, Phase::Open { .. });
         match stage {
-            Some(&Stage::Handshaking { since }) if is_next => {
+            // A hello with a token that counts no more may sign in somebody else.
+            Some(Stage::Handshaking { since, access })
+                if is_next && *access == self.sign_in.tokens.access =>
+            {
+                let since = *since;
                 self.detach();
-                self.become_present(Stage::Handshaking { since });
-                self.handover = None;
+                self.become_present(None);
+                self.echoes_end(now);
                 self.phase = Phase::Handshaking { since };
                 self.heard_at = now;
                 self.calls_max = CALLS_IN_FLIGHT_MAX;
@@ -427,8 +445,8 @@ impl ClientConnection {
             Some(Stage::Settling { welcome, .. }) if is_next && self.is_of_this_player(welcome) => {
                 let welcome = welcome.clone();
                 self.detach();
-                self.become_present(Stage::Handshaking { since: now });
-                self.handover = None;
+                self.become_present(None);
+                self.echoes_end(now);
                 self.begin_on_next(now, *welcome);
                 true
             }

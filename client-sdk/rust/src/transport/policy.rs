@@ -30,6 +30,9 @@ const LEFT_ALONE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Silence, while the server owes an answer, after which the connection may be gone.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// How long after a move that came to nothing the next one is tried.
+const MOVES_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 /// Least time between two doubts of that kind: a server that is slow shall not get twice the connections.
 const DOUBTS_EVERY: Duration = Duration::from_secs(30);
 
@@ -63,6 +66,8 @@ pub(super) struct Policy {
     /// When the present connection opened, and over what.
     open: Option<(Transport, Instant)>,
     doubted_at: Option<Instant>,
+    /// No other connection is opened beside the present one before, unless that is doubted.
+    not_before: Option<Instant>,
 }
 
 impl Policy {
@@ -72,12 +77,19 @@ impl Policy {
             memory,
             open: None,
             doubted_at: None,
+            not_before: None,
         }
+    }
+
+    /// A connection beside the present one was opened, and nothing came of it.
+    pub(super) fn moved_nowhere(&mut self, now: Instant) {
+        self.not_before = Some(now + MOVES_AGAIN_AFTER);
     }
 
     /// The application wants this from now on.
     pub(super) fn prefer(&mut self, preference: TransportPreference) {
         self.preference = preference;
+        self.not_before = None;
         if preference == TransportPreference::Quic {
             self.memory.left_alone_until = None;
         }
@@ -130,6 +142,19 @@ impl Policy {
     /// When another way is to be opened beside the present one, and which: one that is better, or one that was asked for.
     pub(super) fn moves(&self, now: Instant) -> Option<(Instant, Transport)> {
         let (transport, since) = self.open?;
+        let (at, to) = self.wants(transport, since, now)?;
+        Some((
+            self.not_before.map_or(at, |not_before| not_before.max(at)),
+            to,
+        ))
+    }
+
+    fn wants(
+        &self,
+        transport: Transport,
+        since: Instant,
+        now: Instant,
+    ) -> Option<(Instant, Transport)> {
         match (transport, self.preference) {
             (Transport::WebSocket, TransportPreference::Auto) => {
                 let at = (since + LOOKS_AFTER).max(self.memory.due(now));
@@ -248,6 +273,20 @@ mod tests {
             policy.moves(now),
             Some((now + 2 * LEFT_ALONE, Transport::Quic))
         );
+    }
+
+    #[test]
+    fn a_move_that_came_to_nothing_is_tried_again_after_half_a_minute() {
+        let (mut policy, now) = policy(TransportPreference::Auto);
+        policy.opened(Transport::WebSocket, now);
+        policy.moved_nowhere(now + LOOKS_AFTER);
+        let again = now + LOOKS_AFTER + MOVES_AGAIN_AFTER;
+        assert_eq!(policy.moves(now), Some((again, Transport::Quic)));
+        policy.quic_failed(now);
+        assert_eq!(policy.moves(now), Some((now + LEFT_ALONE, Transport::Quic)));
+        // Whoever asks for it does not wait.
+        policy.prefer(TransportPreference::Quic);
+        assert_eq!(policy.moves(now), Some((now, Transport::Quic)));
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Ways {
     #[cfg(feature = "quic")]
     pub(crate) fn told(&mut self, address: Option<&QuicAddress>) {
         let is_alone = self.websocket.is_none();
-        if is_alone || address.is_none() || self.told.as_ref() == address {
+        if is_alone || address.is_some() && self.told.as_ref() == address {
             return;
         }
         if self.told.is_some() {
@@ -143,6 +143,7 @@ impl Ways {
             certificate_hashes,
         }) = address
         else {
+            self.quic = None;
             return;
         };
         let server = Server {
@@ -223,6 +224,11 @@ impl Ways {
         self.stats.quic_failed += 1;
         self.policy.quic_failed(now);
         self.remember();
+    }
+
+    /// A connection beside the present one was opened, and nothing came of it.
+    pub(crate) fn moved_nowhere(&mut self, now: Instant) {
+        self.policy.moved_nowhere(now);
     }
 
     /// The client has closed the present connection by its own will.

@@ -10,7 +10,7 @@ use pitturu_client::types::chat::{
     MemberRole, Membership, Message as ChatMessage, MessageSent, Retention, RoomInfo, RoomKind,
     RoomView,
 };
-use pitturu_client::types::system::{Limits, Welcome};
+use pitturu_client::types::system::{Echo, Echoed, Limits, Welcome};
 use pitturu_client::{Code, ConnectionId, Cursor, Fault, RoomId, SessionId, UserId};
 use pitturu_protocol::codec;
 use pitturu_protocol::frame::{self, CallId, ClientFrame, ServerFrame};
@@ -107,6 +107,7 @@ pub(crate) enum Said {
 pub(crate) struct Peer {
     socket: WebSocketStream<Box<dyn Stream>>,
     said: VecDeque<Said>,
+    asked_time: Vec<CallId>,
 }
 
 /// A connection with or without TLS.
@@ -126,6 +127,11 @@ pub(crate) fn certified() -> (TlsAcceptor, String) {
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
     (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
+/// What the client asks to know the clock. Applications send something along.
+fn time_asked() -> Vec<u8> {
+    codec::encode(&Echo { data: Vec::new() })
 }
 
 impl Peer {
@@ -149,6 +155,7 @@ impl Peer {
         Some(Self {
             socket: greeting.await.ok()?,
             said: VecDeque::new(),
+            asked_time: Vec::new(),
         })
     }
 
@@ -168,11 +175,25 @@ impl Peer {
                 let message = self.socket.next().await.expect("still open").unwrap();
                 if let Message::Binary(bytes) = message {
                     self.read(&bytes);
+                    self.tell_time().await;
                 }
             }
         })
         .await
         .expect("the client says something")
+    }
+
+    /// Answers the questions after the clock.
+    async fn tell_time(&mut self) {
+        for call in std::mem::take(&mut self.asked_time) {
+            let answer = Echoed {
+                data: Vec::new(),
+                now: 0,
+            };
+            // The client may be gone already.
+            let message = Message::Binary(frame::reply(call, &answer).into());
+            self.socket.send(message).await.ok();
+        }
     }
 
     fn read(&mut self, bytes: &[u8]) {
@@ -181,6 +202,12 @@ impl Peer {
             let (frame, after) = ClientFrame::read(rest).unwrap();
             rest = after;
             self.said.push_back(match frame {
+                ClientFrame::Call {
+                    call, method, body, ..
+                } if method == Echo::NUMBER && body == time_asked() => {
+                    self.asked_time.push(call);
+                    continue;
+                }
                 ClientFrame::Hello(hello) => Said::Hello(hello.token),
                 ClientFrame::Call {
                     call,

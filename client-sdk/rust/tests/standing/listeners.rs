@@ -32,7 +32,7 @@ async fn next_message(events: &mut Events) -> u64 {
 
 /// Waits until the client has taken everything that was said before.
 async fn taken(client: &Client, peer: &mut Peer) {
-    let echo = client.call(Echo { data: Vec::new() }).send();
+    let echo = client.call(Echo { data: vec![1] }).send();
     let (call, _, _) = peer.call::<Echo>().await;
     let reply = Echoed {
         data: Vec::new(),
