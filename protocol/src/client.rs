@@ -7,7 +7,7 @@
 //! | at the beginning | [`ClientConnection::start`] |
 //! | [`Output::Connect`] came and the socket is open | [`ClientConnection::connected`] |
 //! | the socket is closed, or could not be opened | [`ClientConnection::disconnected`] |
-//! | a WebSocket message came | [`ClientConnection::received`] |
+//! | a message came | [`ClientConnection::received`] |
 //! | [`ClientConnection::next_timeout`] has come | [`ClientConnection::tick`] |
 //! | the application wants something | [`ClientConnection::call`], [`ClientConnection::cancel`] |
 //! | a datagram came | [`ClientConnection::datagram_received`] |
@@ -232,7 +232,7 @@ impl ClientConnection {
         self.tell();
     }
 
-    /// A WebSocket message came: one or more frames.
+    /// A message came: one or more frames.
     pub fn received(&mut self, now: u64, message: &Bytes) {
         if !self.is_connected() {
             return;
@@ -389,7 +389,7 @@ impl ClientConnection {
         self.outputs.pop_front()
     }
 
-    /// The next WebSocket message to send, of at most [`MESSAGE_BYTES_MAX`] bytes. Take the outputs first: an
+    /// The next message to send, of at most [`MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX) bytes. Take the outputs first: an
     /// acknowledgement says that they were taken.
     pub fn transmit(&mut self) -> Option<Vec<u8>> {
         self.messages.pop_front()

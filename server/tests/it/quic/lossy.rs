@@ -146,31 +146,27 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
             (heard, came, guard)
         }
     });
-    let near_chatter = near.spawn(chatter(stays.clone(), room, "stays", Arc::clone(&stop)));
-    let far_sent = on(&far, {
-        let flips = flips.clone();
-        async move {
-            let far_chatter =
-                tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop)));
-            let mut rounds_of = Vec::new();
-            for _ in 0..rounds {
-                let began = Instant::now();
-                flip(&flips).await;
-                tokio::time::sleep(every.saturating_sub(began.elapsed())).await;
-                rounds_of.push((began, Instant::now()));
-            }
-            stop.store(true, Ordering::SeqCst);
-            let sent = far_chatter.await.unwrap();
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let stats = flips.stats();
-            assert_eq!(stats.handovers, u64::try_from(rounds).unwrap());
-            assert_eq!(stats.holes + stats.unreadable, 0);
-            println!(
-                "{rounds} flips at {loss} loss: {}",
-                told(&came.lock(), &rounds_of)
-            );
-            sent
+    let near_chatter = near.spawn(chatter(stays, room, "stays", Arc::clone(&stop)));
+    let far_sent = on(&far, async move {
+        let far_chatter = tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop)));
+        let mut rounds_of = Vec::new();
+        for _ in 0..rounds {
+            let began = Instant::now();
+            flip(&flips).await;
+            tokio::time::sleep(every.saturating_sub(began.elapsed())).await;
+            rounds_of.push((began, Instant::now()));
         }
+        stop.store(true, Ordering::SeqCst);
+        let sent = far_chatter.await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let stats = flips.stats();
+        assert_eq!(stats.handovers, u64::try_from(rounds).unwrap());
+        assert_eq!(stats.holes + stats.unreadable, 0);
+        println!(
+            "{rounds} flips at {loss} loss: {}",
+            told(&came.lock(), &rounds_of)
+        );
+        sent
     });
     let near_sent = on(&near, async move { near_chatter.await.unwrap() });
     check_moved(&heard, [("flips", far_sent), ("stays", near_sent)]);
