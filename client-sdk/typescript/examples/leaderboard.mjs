@@ -69,11 +69,6 @@ function fail(error) {
 }
 
 async function follow() {
-  // This comes with each connection. A new one follows nothing, however often the board was followed before. If the connection is lost
-  // again meanwhile, the call waits for the next one.
-  client.on('signedIn', () =>
-    client.call('FollowBoard', { board }, { deadlineMs: Infinity }).then(draw, fail),
-  );
   client.on('RankChanged', ({ standing }) => draw(standing));
   client.on('connection', ({ state }) => {
     if (state === 'offline' && client.life !== 'closed') console.log('(no connection; trying again)');
@@ -81,6 +76,8 @@ async function follow() {
   await client.connect();
   const { identity } = await client.loginGuest({ secret: secret(), name });
   console.log(`you are ${identity.user}`);
+  // From here on the client follows it on each connection. If this one is lost meanwhile, the call waits for the next.
+  draw(await client.call('FollowBoard', { board }, { deadlineMs: Infinity }));
 }
 
 async function guest(name) {

@@ -7,6 +7,7 @@ import type { Value } from '../wire/reader.js';
 import { checkShape, Misfit } from '../wire/shape.js';
 import type { Pending } from './pending.js';
 import type { State } from './state.js';
+import { followsBoardAgain, forgetBoard } from './boards.js';
 import { openFromCursor, reopen, staysOpen } from './entries.js';
 import { accessRefused, askForTokens, resumeRooms, signedOut, takeAccess, takeTokens } from './sign-in.js';
 import { newestOf } from './streams.js';
@@ -41,6 +42,8 @@ export function replied(state: State, now: number, call: number, body: Body): vo
       return renewed(state, now, body as unknown as Identity);
     case 'refresh':
       return takeTokens(state, now, body as unknown as SignedIn, 'renewal');
+    case 'follow':
+      return followsBoardAgain(state, pending, body);
     case 'close':
       return;
   }
@@ -77,6 +80,8 @@ function withoutReply(state: State, pending: Pending, reason: string): void {
       return askForTokens(state);
     case 'refresh':
       return signedOut(state, fault);
+    case 'follow':
+      return forgetBoard(state, pending, fault);
     case 'close':
       return;
   }
@@ -92,6 +97,12 @@ function unknownConsequence(state: State, { consequence: then }: Pending, fault:
     case 'signs_in':
     case 'authenticates':
       throw new Broken('unusable', fault.message);
+    case 'follows':
+      state.boards.add(then.board);
+      return;
+    case 'unfollows':
+      state.boards.delete(then.board);
+      return;
     case 'none':
     case 'opens':
     case 'sets_presence':
@@ -126,6 +137,12 @@ function consequence(state: State, now: number, pending: Pending, body: Body): v
     case 'sets_presence':
       if (pending.ticket < (state.presence?.ticket ?? 0)) return;
       state.presence = { ticket: pending.ticket, request: then.request };
+      return;
+    case 'follows':
+      state.boards.add(then.board);
+      return;
+    case 'unfollows':
+      state.boards.delete(then.board);
   }
 }
 
@@ -184,6 +201,8 @@ function ended(state: State, pending: Pending, fault: Fault): void {
       return;
     case 'refresh':
       return signedOut(state, fault);
+    case 'follow':
+      return forgetBoard(state, pending, fault);
   }
 }
 

@@ -17,6 +17,7 @@ export function repeats(pending: Pending, fault: Fault): boolean {
     case 'reopen':
     case 'renew':
     case 'refresh':
+    case 'follow':
       return mayRetryLater(fault);
   }
 }
@@ -59,6 +60,8 @@ export function orderingKeyOf({ method, request }: Request): string | undefined 
 
 /** What the machine does when the call succeeds. */
 export function consequenceOf({ method, request }: Request): Consequence {
+  if (method === 'FollowBoard') return { kind: 'follows', board: textOf(request['board']) };
+  if (method === 'UnfollowBoard') return { kind: 'unfollows', board: textOf(request['board']) };
   switch (METHODS[method].changes ?? 'nothing') {
     case 'opens':
       return { kind: 'opens', seq: numberOf(request['seq']), rev: numberOf(request['rev']) };

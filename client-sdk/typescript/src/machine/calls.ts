@@ -48,6 +48,7 @@ export interface Own {
   key?: string;
   rooms?: readonly string[];
   inbox?: boolean;
+  consequence?: Consequence;
 }
 
 /** The calls that have no answer yet: waiting, on the wire, or refused and waiting to be repeated. */
@@ -113,7 +114,7 @@ export class Calls {
       deadline: undefined,
       rooms: own.rooms ?? [],
       inbox: own.inbox ?? false,
-      consequence: { kind: 'none' },
+      consequence: own.consequence ?? { kind: 'none' },
       room: undefined,
       firstHead: undefined,
       orderingKey: undefined,

@@ -5,7 +5,7 @@
 // |---|---|---|
 // | handshaking | serves | hello is sent, the welcome is awaited |
 // | settling | serves, but calls that change a connection wait | welcomed; takes over once no such call is on the wire |
-// | leaving | the next one: calls go out on it, streams are resumed on it | the one before: answers what it was asked, and serves each stream until the present one does |
+// | leaving | the next one: calls go out on it, streams are resumed and leaderboards followed on it | the one before: answers what it was asked, and serves each stream until the present one does |
 //
 // Calls are numbered on across both, so a number says which connection answers. Entries of streams are dense and held against the
 // cursor, so it does not matter which connection brings them first. Other events are told by both, and counted: what one has brought
@@ -25,6 +25,7 @@ import { salvage } from '../wire/salvage.js';
 import { encode } from '../wire/writer.js';
 import { faulted, replied, repliedUnreadably } from './answers.js';
 import { Echoes } from './echoes.js';
+import { followBoards } from './boards.js';
 import { happenedAhead, happenedBefore } from './entries.js';
 import { Outbox } from './outbox.js';
 import { beginAnew, goesOnSignedIn, greeted, helloFrame, sendResume } from './sign-in.js';
@@ -286,9 +287,10 @@ function beginOnNext(state: State, now: number, welcome: Welcome): void {
   beginAnew(state);
   state.signIn.clockOffset = welcome.now - now;
   goesOnSignedIn(state, now, welcome.identity);
-  // All streams are resumed.
-  state.calls.endOwned((owner) => owner === 'resume' || owner === 'reopen' || owner === 'close');
+  // All of it is asked for anew.
+  state.calls.endOwned((owner) => ['resume', 'reopen', 'close', 'follow'].includes(owner));
   sendResume(state);
+  followBoards(state);
 }
 
 /** The connection before is not awaited any longer. */

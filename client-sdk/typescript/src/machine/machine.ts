@@ -51,6 +51,8 @@ import { Broken } from './types.js';
  * - Sends to one room, and what else METHODS puts in order, go out in the order in which they were taken. Once one was
  *   refused for being too fast, those behind it stay back until it has been answered.
  * - What others see of the player is the same on each connection from its beginning.
+ * - Leaderboards that are followed stay so on each later connection of the same player, as rooms stay open; how one stands then comes
+ *   as `RankChanged`.
  * - Entries of a followed stream come up in order, none twice, none left out: a hole is told by `mismatch`, and the stream opened
  *   again from the cursor; what no longer exists is told by a gap.
  * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an

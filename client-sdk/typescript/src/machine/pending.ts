@@ -23,7 +23,7 @@ export interface Request {
 }
 
 /** Who waits for the answer. Nobody waits for a detached call, but the machine must hear what became of it. */
-export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'renew' | 'refresh';
+export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'renew' | 'refresh' | 'follow';
 
 /** What the machine does when a call succeeds. */
 export type Consequence =
@@ -33,7 +33,10 @@ export type Consequence =
   | { kind: 'signs_in' }
   | { kind: 'authenticates'; access: string }
   | { kind: 'signs_out' }
-  | { kind: 'sets_presence'; request: SetPresence };
+  | { kind: 'sets_presence'; request: SetPresence }
+  /** News of a leaderboard come over the connection from then on. */
+  | { kind: 'follows'; board: string }
+  | { kind: 'unfollows'; board: string };
 
 /** Where a call is. */
 export type CallState = { in: 'waiting' } | { in: 'wire'; call: number } | { in: 'repeat'; at: number };

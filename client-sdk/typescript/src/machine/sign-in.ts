@@ -4,6 +4,7 @@ import type { Fault, Identity, SetPresence, SignedIn, Status, Welcome } from '..
 import { LIMITS, VERSION } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import { toUtf8 } from '../wire/utf8.js';
+import { followBoards } from './boards.js';
 import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
 import { Broken } from './types.js';
@@ -27,6 +28,7 @@ export function greeted(state: State): void {
   if (state.signIn.tokens.access === undefined) return refresh(state);
   begin(state, 'assumed');
   sendResume(state);
+  followBoards(state);
 }
 
 /** The server's answer to hello. */
@@ -49,6 +51,7 @@ export function signedIn(state: State, now: number, identity: Identity): void {
   const otherPlayer = before !== undefined && isNew;
   if (otherPlayer) {
     state.streams.forgetAll();
+    state.boards.clear();
     state.presence = undefined;
   }
   // Of the same player, an inbox that is not followed was lost.
@@ -58,7 +61,9 @@ export function signedIn(state: State, now: number, identity: Identity): void {
   state.signIn.identity = identity;
   planRefresh(state, now, identity.expires_at);
   state.out({ kind: 'signed_in', identity });
-  if (wasOut || otherPlayer) sendResume(state);
+  if (!wasOut && !otherPlayer) return;
+  sendResume(state);
+  followBoards(state);
 }
 
 /** The next connection of a handover knows the player. The application hears of it where it is news. */
@@ -177,6 +182,7 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   const wasOut = !state.hasTokens && state.signIn.identity === undefined;
   state.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
   state.streams.forgetAll();
+  state.boards.clear();
   state.presence = undefined;
   state.signIn = {
     tokens: {},

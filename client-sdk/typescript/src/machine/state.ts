@@ -87,6 +87,8 @@ export class State {
   entryLost = false;
   handover: Handover | undefined;
   echoes: Echoes | undefined;
+  /** The leaderboards that are followed. */
+  readonly boards = new Set<string>();
   /** The newest tick of each room's match that was handed up on this connection. */
   readonly ticks = new Map<string, number>();
   /** Where the server takes QUIC, as its last welcome says. */

@@ -80,6 +80,8 @@ export class World {
   now = (): number => 1_000_000;
   /** How long access tokens last. */
   tokenMs = 3_600_000;
+  /** How many players the leaderboards have. */
+  players = 1;
   /** How many rooms one reply to a resume holds. */
   resumedAtOnce = Infinity;
   /** Consulted before each call: may throw a Refusal. */
@@ -225,6 +227,8 @@ export class ModelConnection {
   welcomed = false;
   pongs = 0;
   readonly cancelled: number[] = [];
+  /** The leaderboards that it follows. */
+  readonly boards = new Set<string>();
   /** Frames that wait for the end of the present message. */
   #out: Uint8Array[] = [];
   /** Whether answers wait until `release`. */
@@ -451,6 +455,14 @@ export class ModelConnection {
         return {};
       case 'Resume':
         return this.#resume(body, after);
+      case 'FollowBoard': {
+        const board = body['board'] as string;
+        this.boards.add(board);
+        return { board, season: 0, count: world.players, top: [] };
+      }
+      case 'UnfollowBoard':
+        this.boards.delete(body['board'] as string);
+        return {};
       case 'SendMessage': {
         const { seq, at } = world.post(
           world.room(body['room'] as string),
