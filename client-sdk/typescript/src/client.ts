@@ -17,6 +17,8 @@ import { after, backOffOf, CALL_OPTIONS, checkOptions, checkPreference, isTime }
 import { shortLine } from './problems.js';
 import { asCallError, checkRequest } from './refusals.js';
 import { now, Runner } from './runner.js';
+import type { ServerClock } from './server-clock.js';
+import { serverClockOf } from './server-clock.js';
 import { Signal } from './signal.js';
 import { TokenKeeper } from './token-keeper.js';
 import type { Transports } from './transport/transports.js';
@@ -71,6 +73,7 @@ function machineOf(options: ClientOptions): Machine {
     backOff: backOffOf(options),
     handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
     stableMs: 5_000,
+    measuresClock: true,
     random: Math.random,
   });
 }
@@ -137,6 +140,12 @@ export class Client {
     const none = { webtransportOpened: 0, websocketOpened: 0, webtransportFailed: 0 };
     const counts = this.#options.transport === undefined ? this.#runner.counts : none;
     return { ...counts, handovers: this.#machine.stats.handovers };
+  }
+
+  /** The server's clock, as far as it is known: from soon after the first welcome on, measured anew with each ping and connection. */
+  get clock(): ServerClock | undefined {
+    const { estimate } = this.#machine.clock;
+    return estimate && serverClockOf(estimate, now);
   }
 
   /**

@@ -16,6 +16,7 @@ export type { MethodName } from './machine/pending.js';
 export { CALLS_HELD_BYTES_MAX, CALLS_HELD_MAX } from './machine/calls.js';
 export type { BackOff, Connection, Tokens, Unreadable } from './machine/types.js';
 export type { AbortSignalLike, CallOptions, ClientOptions, TransportStats } from './options.js';
+export type { ServerClock } from './server-clock.js';
 export { oneLine } from './text.js';
 export type { TokenStore } from './token-keeper.js';
 export type { Link, Transport, TransportEvents } from './transport/transport.js';

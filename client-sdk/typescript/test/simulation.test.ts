@@ -74,7 +74,9 @@ class Player {
     this.#world = world;
     this.#random = random;
     const backOff = { baseMs: 50, capMs: 2_000 };
-    this.machine = new Machine(config({ random, stableMs: 500, handshakeMs: 2_000, backOff }));
+    this.machine = new Machine(
+      config({ random, stableMs: 500, handshakeMs: 2_000, measuresClock: random() < 0.5, backOff }),
+    );
   }
 
   get troubled(): boolean {

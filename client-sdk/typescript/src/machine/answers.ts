@@ -1,6 +1,15 @@
 import { faultOf, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
-import type { Fault, History, Identity, Resumed, RoomView, Sent, SignedIn } from '../generated/types.js';
+import type {
+  Echoed,
+  Fault,
+  History,
+  Identity,
+  Resumed,
+  RoomView,
+  Sent,
+  SignedIn,
+} from '../generated/types.js';
 import { LIMITS } from '../generated/wire.js';
 import type { Cursor, Stream } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
@@ -44,6 +53,8 @@ export function replied(state: State, now: number, call: number, body: Body): vo
       return takeTokens(state, now, body as unknown as SignedIn, 'renewal');
     case 'follow':
       return followsBoardAgain(state, pending, body);
+    case 'clock':
+      return state.clock.answered(now, pending.ticket, (body as unknown as Echoed).now);
     case 'close':
       return;
   }
@@ -82,6 +93,8 @@ function withoutReply(state: State, pending: Pending, reason: string): void {
       return signedOut(state, fault);
     case 'follow':
       return forgetBoard(state, pending, fault);
+    case 'clock':
+      return state.clock.unanswered(pending.ticket);
     case 'close':
       return;
   }
@@ -203,6 +216,8 @@ function ended(state: State, pending: Pending, fault: Fault): void {
       return signedOut(state, fault);
     case 'follow':
       return forgetBoard(state, pending, fault);
+    case 'clock':
+      return state.clock.unanswered(pending.ticket);
   }
 }
 

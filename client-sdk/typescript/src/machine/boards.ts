@@ -27,7 +27,8 @@ export function followsBoardAgain(
   const { board } = consequence;
   if (!state.boards.has(board)) {
     // Ended while this was under way.
-    return state.calls.add({ owner: 'close', method: 'UnfollowBoard', request: { board } });
+    state.calls.add({ owner: 'close', method: 'UnfollowBoard', request: { board } });
+    return;
   }
   const event = EVENTS.RankChanged.number;
   const body = { standing };

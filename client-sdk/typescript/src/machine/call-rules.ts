@@ -12,6 +12,7 @@ export function repeats(pending: Pending, fault: Fault): boolean {
       return isSafeToRepeat(pending) && ['rate_limited', 'overloaded'].includes(codeName(fault.code));
     case 'detached':
     case 'close':
+    case 'clock':
       return false;
     case 'resume':
     case 'reopen':

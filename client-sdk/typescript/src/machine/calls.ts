@@ -105,7 +105,7 @@ export class Calls {
   }
 
   /** Adds a call of the machine's own, which goes out before the application's: now, or at a later time. */
-  add(own: Own, at?: number): void {
+  add(own: Own, at?: number): Ticket {
     const ticket = this.#insert({
       owner: own.owner,
       method: own.method,
@@ -121,6 +121,7 @@ export class Calls {
     });
     const pending = this.#pending.get(ticket);
     if (at !== undefined && pending !== undefined) this.#move(pending, { in: 'repeat', at });
+    return ticket;
   }
 
   /** Whether a call of this owner has no answer yet. */
@@ -179,7 +180,7 @@ export class Calls {
     const most = Math.min(Math.max(limit, RESERVED + 1), LIMITS.CALLS_IN_FLIGHT_MAX);
     const free = most - this.#onWire.size - 1;
     if (free < 0) return undefined;
-    const own = settling ? undefined : this.#next('own', signIn, false);
+    const own = this.#next('own', signIn, settling);
     const pending = own ?? (free >= RESERVED ? this.#next('app', signIn, settling) : undefined);
     if (pending === undefined) return undefined;
     const call = this.newNumber();
@@ -467,7 +468,7 @@ function signsIn({ owner, consequence: { kind } }: Pending): boolean {
 
 /** Whether its answer says what the connection is from then on, which another connection would not know. */
 function changesConnection({ owner, consequence }: Pending): boolean {
-  return owner !== 'app' || consequence.kind !== 'none';
+  return !['app', 'clock'].includes(owner) || consequence.kind !== 'none';
 }
 
 /** Whether it is about what one connection is, and means nothing on another. */

@@ -283,6 +283,7 @@ function beginOnNext(state: State, now: number, welcome: Welcome): void {
   state.heardAt = now;
   state.stats.handovers += 1;
   state.takeTerms(welcome);
+  state.clock.begin(now);
   if (welcome.identity === undefined) return;
   beginAnew(state);
   state.signIn.clockOffset = welcome.now - now;

@@ -386,7 +386,9 @@ export class Machine extends State {
       case 'welcome':
         return this.#welcome(now, frame.body);
       case 'ping':
-        return this.send(encodeClientFrame({ kind: 'pong', nonce: frame.nonce }));
+        this.send(encodeClientFrame({ kind: 'pong', nonce: frame.nonce }));
+        if (this.phase.is === 'open') this.clock.ask(now);
+        return;
       case 'goaway':
         this.goaway = frame.body;
         // The next connection would be sent away as well.
@@ -424,6 +426,7 @@ export class Machine extends State {
     this.phase = { is: 'open', since: now };
     this.failing = false;
     this.takeTerms(welcome);
+    this.clock.begin(now);
     welcomed(this, now, welcome);
   }
 

@@ -23,7 +23,8 @@ export interface Request {
 }
 
 /** Who waits for the answer. Nobody waits for a detached call, but the machine must hear what became of it. */
-export type Owner = 'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'renew' | 'refresh' | 'follow';
+export type Owner =
+  'app' | 'detached' | 'resume' | 'reopen' | 'close' | 'renew' | 'refresh' | 'follow' | 'clock';
 
 /** What the machine does when a call succeeds. */
 export type Consequence =

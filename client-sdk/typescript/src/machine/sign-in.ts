@@ -180,7 +180,8 @@ export function askForTokens(state: State): void {
 /** Nobody is signed in any more. Calls that need a player end. */
 export function signedOut(state: State, fault: Fault | undefined): void {
   const wasOut = !state.hasTokens && state.signIn.identity === undefined;
-  state.calls.endOwned((owner) => owner !== 'app' && owner !== 'detached');
+  // The server's clock is nobody's.
+  state.calls.endOwned((owner) => !['app', 'detached', 'clock'].includes(owner));
   state.streams.forgetAll();
   state.boards.clear();
   state.presence = undefined;

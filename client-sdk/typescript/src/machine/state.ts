@@ -4,6 +4,7 @@ import type { Fault, Goaway, Identity, QuicAddress, SetPresence, Welcome } from 
 import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import { Calls } from './calls.js';
+import { Clock } from './clock.js';
 import type { Echoes, Told, Way } from './echoes.js';
 import { Outbox } from './outbox.js';
 import { Streams } from './streams.js';
@@ -64,6 +65,7 @@ export class State {
   readonly config: Config;
   readonly calls = new Calls();
   readonly streams = new Streams();
+  readonly clock: Clock;
   readonly stats: Stats = { welcomes: 0, handovers: 0, holes: 0, cuts: 0 };
   signIn: SignIn;
   phase: Phase = { is: 'idle' };
@@ -100,6 +102,7 @@ export class State {
 
   constructor(config: Config) {
     this.config = config;
+    this.clock = new Clock(config.measuresClock, this.calls);
     this.signIn = {
       tokens: { ...config.tokens },
       refreshAt: undefined,

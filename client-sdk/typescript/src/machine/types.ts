@@ -59,6 +59,8 @@ export interface Config {
   handshakeMs: number;
   /** A connection that has lasted this long makes the waits begin at the shortest again. */
   stableMs: number;
+  /** Whether the server's clock is measured, by a few calls of `Echo` at the beginning of each connection and one after each ping. */
+  measuresClock: boolean;
   /** Random numbers from 0 up to 1, for spreading load. */
   random: () => number;
 }

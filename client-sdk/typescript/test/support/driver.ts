@@ -25,6 +25,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     backOff: { baseMs: 250, capMs: 20_000 },
     handshakeMs: 10_000,
     stableMs: 5_000,
+    measuresClock: false,
     random: randomOf(1),
     ...overrides,
   };
@@ -37,6 +38,8 @@ export class Pair {
   readonly machine: Machine;
   readonly outputs: Output[] = [];
   readonly answers = new Map<Ticket, Result>();
+  /** What the machine has sent, over any connection. */
+  readonly sent: Uint8Array[] = [];
   connection: ModelConnection | undefined;
   /** The other one of a handover. */
   other: ModelConnection | undefined;
@@ -144,11 +147,13 @@ export class Pair {
       }
       const message = this.machine.transmit();
       if (message !== undefined) {
+        this.sent.push(message);
         if (this.delivers) this.connection?.receive(message);
         continue;
       }
       const other = this.machine.transmitOther();
       if (other === undefined) return;
+      this.sent.push(other);
       if (this.delivers) this.other?.receive(other);
     }
   }
