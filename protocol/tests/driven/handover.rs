@@ -16,21 +16,9 @@ use pitturu_protocol::types::system::{
 };
 use serde::Serialize;
 
-use crate::machine::{Driven, ROOM, identity, player, welcome};
+use crate::machine::{Driven, ROOM, View, identity, player, view_of, welcome};
 
 /// A room view, as far as the machine reads it.
-#[derive(Serialize)]
-struct View {
-    info: Info,
-    rev: u64,
-}
-
-#[derive(Serialize)]
-struct Info {
-    room: RoomId,
-    head: u64,
-}
-
 fn in_room(head: u64) -> Driven {
     let config = Config {
         resume: Resume {
@@ -65,10 +53,7 @@ fn resumed(call: u32, head: u64) -> Vec<u8> {
         inbox: u64,
         rooms: Vec<Outcome>,
     }
-    let view = View {
-        info: Info { room: ROOM, head },
-        rev: 0,
-    };
+    let view = view_of(ROOM, head, 0);
     let answer = Answer {
         inbox: 0,
         rooms: vec![Outcome { room: ROOM, view }],
@@ -310,14 +295,7 @@ fn a_call_that_opens_a_room_is_not_split_between_two_connections() {
             .collect::<Vec<_>>(),
         [SendMessage::NUMBER]
     );
-    let view = View {
-        info: Info {
-            room: ROOM,
-            head: 5,
-        },
-        rev: 0,
-    };
-    let body = pitturu_protocol::codec::encode(&view);
+    let body = pitturu_protocol::codec::encode(&view_of(ROOM, 5, 0));
     driven.receive(&ServerFrame::Reply { call, body: &body }.encode());
     let outputs = driven.outputs();
     assert!(outputs.contains(&Output::TakeOver));

@@ -138,6 +138,24 @@ impl Driven {
     }
 }
 
+/// What the machine reads of a `RoomView`; the rest of one may be anything.
+#[derive(Serialize)]
+pub(crate) struct View {
+    info: Info,
+    rev: u64,
+}
+
+#[derive(Serialize)]
+struct Info {
+    room: RoomId,
+    head: u64,
+}
+
+pub(crate) fn view_of(room: RoomId, head: u64, rev: u64) -> View {
+    let info = Info { room, head };
+    View { info, rev }
+}
+
 /// A call of any method, with each field that the client reads of a request.
 pub(crate) fn any_call(method: &MethodInfo, key: Option<&str>) -> Request {
     #[derive(Serialize)]

@@ -11,7 +11,7 @@ use pitturu_protocol::types::chat::{MessageDeleted, OpenRoom};
 use pitturu_protocol::types::system::{Limits, Resume, RoomCursor, Welcome};
 use serde::Serialize;
 
-use crate::machine::{Driven, ROOM, Said, identity, player, welcome};
+use crate::machine::{Driven, ROOM, Said, View, identity, player, view_of, welcome};
 
 const OTHER: RoomId = RoomId::from_bytes([8; 10]);
 
@@ -29,23 +29,8 @@ struct Outcome {
     fault: Option<Fault>,
 }
 
-#[derive(Serialize)]
-struct View {
-    info: Info,
-    rev: u64,
-}
-
-#[derive(Serialize)]
-struct Info {
-    room: RoomId,
-    head: u64,
-}
-
 fn view(room: RoomId, rev: u64) -> View {
-    View {
-        info: Info { room, head: 0 },
-        rev,
-    }
+    view_of(room, 0, rev)
 }
 
 fn opened(room: RoomId, of: RoomId) -> Outcome {

@@ -13,29 +13,10 @@ use pitturu_protocol::types::chat::{
 use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
 use serde::Serialize;
 
-use crate::machine::{Driven, ROOM, identity, player, signed_in, welcome};
-
-/// What the machine reads of a `RoomView`.
-#[derive(Serialize)]
-struct View {
-    info: Info,
-    rev: u64,
-}
-
-#[derive(Serialize)]
-struct Info {
-    room: RoomId,
-    head: u64,
-}
+use crate::machine::{Driven, ROOM, View, identity, player, signed_in, view_of, welcome};
 
 fn view(rev: u64) -> View {
-    View {
-        info: Info {
-            room: ROOM,
-            head: 0,
-        },
-        rev,
-    }
+    view_of(ROOM, 0, rev)
 }
 
 #[derive(Serialize)]
