@@ -146,6 +146,24 @@ test('a handover waits for the answer of whoever follows, and holds those back w
   expect(followed(pair)).toStrictEqual(['weekly', 'monthly', 'yearly']);
 });
 
+test('what is to be followed again waits while a handover settles', () => {
+  const pair = following();
+  refuse(pair, new Refusal('overloaded', { retry_after_ms: 1_000 }));
+  pair.cut();
+  pair.advance(300);
+  expect(pair.world.calls).toStrictEqual(['FollowBoard']);
+  pair.world.before = () => undefined;
+  const present = pair.connection;
+  if (present !== undefined) present.held = true;
+  pair.call('FollowBoard', { board: 'monthly' });
+  pair.handOver();
+  pair.advance(2_000);
+  expect(pair.world.calls).toStrictEqual(['FollowBoard', 'FollowBoard']);
+  if (present !== undefined) present.held = false;
+  present?.flush();
+  expect(followed(pair)).toStrictEqual(['weekly', 'monthly']);
+});
+
 test('what both connections of a handover bring is told once, and what the one before brings late is not', () => {
   const pair = following();
   const present = pair.connection;

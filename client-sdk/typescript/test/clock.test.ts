@@ -81,6 +81,16 @@ describe('a machine', () => {
     question(pair);
   });
 
+  test('asks nothing before the welcome', () => {
+    const pair = new Pair({ measuresClock: true });
+    pair.delivers = false;
+    pair.start();
+    ping(pair);
+    expect(asked(pair)).toStrictEqual([]);
+    pair.receive(welcome(pair, NOBODY));
+    question(pair);
+  });
+
   test('counts the newest sixteen', () => {
     const pair = measuring();
     for (let fast = 0; fast < 4; fast += 1) answer(pair, question(pair), 1, 1);
