@@ -42,6 +42,14 @@ async function history(client: Client, room: string): Promise<Message[]> {
   }
 }
 
+test('the clock of a server on this machine is that of this machine', async () => {
+  const mina = await player('Mina');
+  await until('it is known', () => mina.clock !== undefined);
+  const { clock } = mina;
+  const apart = Math.abs((clock?.now() ?? 0) - Date.now());
+  expect(apart).toBeLessThanOrEqual((clock?.roundTripMs ?? 0) + 100);
+});
+
 describe('two players', () => {
   test('chat: the same messages in the same order, live and in the history', async () => {
     const [mina, jun] = [await player('Mina'), await player('Jun')];
