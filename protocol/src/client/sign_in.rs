@@ -283,7 +283,7 @@ impl ClientConnection {
     pub(super) fn signed_out(&mut self, fault: Option<Fault>) {
         let told = !self.sign_in.has_tokens() && self.sign_in.identity.is_none();
         self.calls
-            .end_owned(|owner| !matches!(owner, Owner::App | Owner::Detached));
+            .end_owned(|owner| !matches!(owner, Owner::App | Owner::Detached | Owner::Clock));
         self.streams.forget_all();
         self.boards.clear();
         self.sign_in = SignIn {

@@ -326,7 +326,7 @@ pub struct RemoveScore {
 }
 
 /// Has the connection hear of a leaderboard's changes by [`RankChanged`], until it closes, the player signs out, or [`UnfollowBoard`]. After a reconnect it
-/// has to be asked for again. At most 16 leaderboards on one connection.
+/// has to be asked for again, which the SDKs do by themselves. At most 16 leaderboards on one connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FollowBoard {

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use pitturu_protocol::client::{ClockEstimate, Config};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{self, CallId, ServerFrame};
-use pitturu_protocol::types::system::{Echo, Echoed};
+use pitturu_protocol::types::accounts::Logout;
+use pitturu_protocol::types::system::{Done, Echo, Echoed};
 
 use crate::machine::{Driven, identity, player, welcome};
 
@@ -108,6 +109,18 @@ fn another_connection_is_measured_anew_and_what_the_one_before_answers_is_not_co
     let call = driven.called::<Echo>();
     answer(&mut driven, call, 90, 90);
     assert_eq!(driven.machine.clock(), estimate(AHEAD, 180));
+}
+
+#[test]
+fn it_goes_on_when_the_player_signs_out() {
+    let mut driven = measuring();
+    let call = driven.called::<Echo>();
+    driven.call(&Logout {}, Some("logout"));
+    let logout = driven.called::<Logout>();
+    driven.receive(&frame::reply(logout, &Done {}));
+    answer(&mut driven, call, 5, 5);
+    assert_eq!(driven.machine.clock(), estimate(AHEAD, 10));
+    driven.called::<Echo>();
 }
 
 #[test]

@@ -164,7 +164,7 @@ export interface Methods {
   SubmitScore: { request: types.SubmitScore; reply: types.ScoreSubmitted };
   /** Takes a player's score off a leaderboard. Refused with `not_found` if the player has none. */
   RemoveScore: { request: types.RemoveScore; reply: types.Done };
-  /** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again. At most 16 leaderboards on one connection. */
+  /** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again, which the SDKs do by themselves. At most 16 leaderboards on one connection. */
   FollowBoard: { request: types.FollowBoard; reply: types.BoardStanding };
   /** Ends what `FollowBoard` began. */
   UnfollowBoard: { request: types.UnfollowBoard; reply: types.Done };

@@ -331,7 +331,7 @@ export interface FindPlayer {
   username: string;
 }
 
-/** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again. At most 16 leaderboards on one connection. */
+/** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again, which the SDKs do by themselves. At most 16 leaderboards on one connection. */
 export interface FollowBoard {
   /** The leaderboard. */
   board: string;
