@@ -39,6 +39,7 @@ enum Present {
 /// An attempt to open a connection beside the present one.
 struct Beside {
     attempt: Attempt,
+    transport: Transport,
     /// Because the present one has fallen silent.
     is_doubt: bool,
 }
@@ -163,6 +164,9 @@ impl Links {
 
     /// A message came over the present connection. `awaits`: whether the server owes answers still.
     pub(crate) fn has_heard(&mut self, awaits: bool) {
+        // The way is not lost. Where the other one is better, it goes on.
+        self.beside
+            .take_if(|beside| beside.is_doubt && beside.transport == Transport::WebSocket);
         self.silent_since = awaits.then(Instant::now);
     }
 
@@ -223,7 +227,11 @@ impl Links {
             self.ways.doubted(Instant::now());
         }
         let attempt = self.ways.open(transport);
-        self.beside = attempt.map(|attempt| Beside { attempt, is_doubt });
+        self.beside = attempt.map(|attempt| Beside {
+            attempt,
+            transport,
+            is_doubt,
+        });
     }
 
     /// An attempt to open the present connection has ended.
@@ -240,6 +248,7 @@ impl Links {
         }
         self.beside = still.map(|attempt| Beside {
             attempt,
+            transport: Transport::Quic,
             is_doubt: false,
         });
         match result {
@@ -307,7 +316,9 @@ async fn next_of_other(other: &mut Option<Opened>) -> Incoming {
 
 async fn next_of_beside(beside: &mut Option<Beside>) -> (Attempted, bool) {
     match beside {
-        Some(Beside { attempt, is_doubt }) => (attempt.await, *is_doubt),
+        Some(Beside {
+            attempt, is_doubt, ..
+        }) => (attempt.await, *is_doubt),
         None => std::future::pending().await,
     }
 }
