@@ -123,13 +123,14 @@ where
 
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
-    let certificates = Certificates::load(&config)?;
+    let mut certificates = Certificates::load(&config)?;
     let quic = BoundQuic::bind(&config, &certificates)?;
     let (tell, told) = watch::channel(quic.as_ref().map(|bound| QuicAddress {
         port: bound.address().port(),
         certificate_hashes: certificates.hashes(),
     }));
     let sessions = start(&config, &io_threads, &health, told.clone()).await?;
+    certificates.make_up(&config)?;
     let context = Arc::new(accept_context(&config, io_threads));
     let connections = context.connections.clone();
     health.count("connections", move || connections.count() as u64);

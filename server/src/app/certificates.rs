@@ -35,7 +35,7 @@ struct Files {
 }
 
 impl Certificates {
-    /// Those that the configuration asks for.
+    /// Those that the configuration asks for, but for what [`Self::make_up`] makes.
     pub(super) fn load(config: &Config) -> Result<Self, TlsError> {
         let Listen {
             tls,
@@ -61,15 +61,21 @@ impl Certificates {
             });
             return Ok(certificates);
         }
-        if tls.is_some() {
-            let made = Certificate::made_up(&config.store.dir)?;
-            certificates.saved = Some(ServedCertificate::new(&made)?);
-        }
         if quic.is_some() {
             let made = ShortLived::new(SystemTime::now())?;
             certificates.short_lived = Some(Arc::new(made));
         }
         Ok(certificates)
+    }
+
+    /// Makes one up for WebSocket where that needs one and no file has it. It is kept beside the data, so the store has to be open: a
+    /// store begins in no folder that holds files of others.
+    pub(super) fn make_up(&mut self, config: &Config) -> Result<(), TlsError> {
+        if config.listen.tls.is_some() && self.files.is_none() {
+            let made = Certificate::made_up(&config.store.dir)?;
+            self.saved = Some(ServedCertificate::new(&made)?);
+        }
+        Ok(())
     }
 
     /// What WebSocket serves.

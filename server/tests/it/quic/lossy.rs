@@ -147,7 +147,8 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
         }
     });
     let near_chatter = near.spawn(chatter(stays, room, "stays", Arc::clone(&stop)));
-    let far_sent = on(&far, async move {
+    // The client is closed with its last handle, which it would tell.
+    let (far_sent, _flips) = on(&far, async move {
         let far_chatter = tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop)));
         let mut rounds_of = Vec::new();
         for _ in 0..rounds {
@@ -166,7 +167,7 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
             "{rounds} flips at {loss} loss: {}",
             told(&came.lock(), &rounds_of)
         );
-        sent
+        (sent, flips)
     });
     let near_sent = on(&near, async move { near_chatter.await.unwrap() });
     check_moved(&heard, [("flips", far_sent), ("stays", near_sent)]);
