@@ -147,7 +147,8 @@ impl Client {
     }
 }
 
-fn client() -> impl Strategy<Value = Client> {
+/// In a box: without optimisation, two of them at once fill the stack of a test.
+fn client() -> BoxedStrategy<Client> {
     let key = option::of(("[a-z0-9]{1,64}", option::of(integer())));
     prop_oneof![
         (text(), option::of(text())).prop_map(|(sdk, token)| Client::Hello(sdk, token)),
@@ -160,6 +161,7 @@ fn client() -> impl Strategy<Value = Client> {
         (room(), integer(), vec(any::<u8>(), 0..300))
             .prop_map(|(room, seq, data)| Client::Input(room, seq, data)),
     ]
+    .boxed()
 }
 
 #[derive(Clone, Debug)]
@@ -254,7 +256,8 @@ impl Server {
     }
 }
 
-fn server() -> impl Strategy<Value = Server> {
+/// In a box: without optimisation, two of them at once fill the stack of a test.
+fn server() -> BoxedStrategy<Server> {
     prop_oneof![
         (integer(), option::of(integer()), option::of(text()))
             .prop_map(|(now, expires, refused)| Server::Welcome(now, expires, refused)),
@@ -269,6 +272,7 @@ fn server() -> impl Strategy<Value = Server> {
         (stream(), any::<bool>(), integer(), integer())
             .prop_map(|(stream, messages, from, to)| Server::Gap(stream, messages, from, to)),
     ]
+    .boxed()
 }
 
 /// Reads everything in `bytes` as both sides would; errors are fine, panics are not.
