@@ -98,13 +98,13 @@ impl Links {
         self.other.as_mut().map(|opened| &mut *opened.socket)
     }
 
-    /// The present connection, which the client closes: by its own will, or because it is of no use.
-    pub(crate) fn take_present(&mut self, is_own_will: bool) -> Option<Box<Socket>> {
+    /// The present connection, which is over. `is_lost`: whether that speaks against its way.
+    pub(crate) fn take_present(&mut self, is_lost: bool) -> Option<Box<Socket>> {
         self.beside = None;
-        if is_own_will {
-            self.ways.left();
-        } else {
+        if is_lost {
             self.ways.lost(Instant::now());
+        } else {
+            self.ways.left();
         }
         match std::mem::replace(&mut self.present, Present::None) {
             Present::Open(opened) => Some(opened.socket),
@@ -281,6 +281,7 @@ impl Links {
             }
             Err(why) => {
                 tracing::debug!(why, "no other connection");
+                self.ways.moved_nowhere(Instant::now());
                 Heard::Nothing
             }
         }
@@ -289,7 +290,7 @@ impl Links {
     fn closed(&mut self, code: Option<u16>, why: String) -> Heard {
         self.silent_since = None;
         // What the server closes says nothing of the way.
-        let socket = self.take_present(code.is_some()).filter(|_| code.is_some());
+        let socket = self.take_present(code.is_none()).filter(|_| code.is_some());
         Heard::Closed { code, why, socket }
     }
 }

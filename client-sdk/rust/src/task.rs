@@ -239,7 +239,7 @@ impl Task {
                     }
                 }
                 Output::Close(code) => {
-                    if let Some(socket) = self.links.take_present(code == 1000) {
+                    if let Some(socket) = self.links.take_present(code != 1000) {
                         self.chores.spawn(socket.close(code));
                     }
                     match mismatch.take() {

@@ -70,14 +70,16 @@ impl Echoes {
                 *newest = way;
             }
         }
-        let key = (event, body.clone());
-        if !self.brought.contains_key(&key) {
-            if self.brought.len() >= ECHOES_MAX || self.bytes + body.len() > ECHO_BYTES_MAX {
-                return true;
-            }
-            self.bytes += body.len();
+        if let Some(brought) = self.brought.get_mut(&(event, body.clone())) {
+            return brought.again(way, self.now);
         }
-        self.brought.entry(key).or_default().again(way, self.now)
+        if self.brought.len() < ECHOES_MAX && self.bytes + body.len() <= ECHO_BYTES_MAX {
+            self.bytes += body.len();
+            // A copy: a part of a message would keep all of it.
+            let key = (event, Bytes::copy_from_slice(body));
+            self.brought.entry(key).or_default().again(way, self.now);
+        }
+        true
     }
 
     /// When it can be forgotten; absent while there are two connections.
@@ -90,6 +92,8 @@ impl Echoes {
         let oldest = self.now.saturating_sub(2 * ECHO_MS_MAX);
         self.brought.retain(|_, brought| brought.at >= oldest);
         self.bytes = self.brought.keys().map(|(_, body)| body.len()).sum();
+        // What was told by connections that are gone stands before nothing that could still come.
+        self.told.clear();
     }
 }
 

@@ -256,13 +256,15 @@ impl ClientConnection {
 
     /// Goes on with a handover as far as that is possible now.
     pub(super) fn handover_due(&mut self, now: u64) {
-        let is_settled = self.calls.change_nothing_on_wire();
         let timeout = self.config.handshake_ms;
         match self.handover.as_ref().map(|handover| &handover.stage) {
             Some(Stage::Handshaking { since, .. }) if since.saturating_add(timeout) <= now => {
                 self.abandon_next(now, CloseCode::HandshakeTimeout.number());
             }
-            Some(Stage::Settling { .. }) if is_settled => self.take_over(now),
+            Some(Stage::Settling { welcome, .. }) if self.calls.change_nothing_on_wire() => {
+                let welcome = welcome.clone();
+                self.take_over(now, *welcome);
+            }
             Some(&Stage::Settling { since, .. }) if since.saturating_add(SETTLE_MS_MAX) <= now => {
                 self.end_settling(now, since);
             }
@@ -304,10 +306,7 @@ impl ClientConnection {
     }
 
     /// The next connection becomes the present one, and the present one that before.
-    fn take_over(&mut self, now: u64) {
-        let Some(welcome) = self.take_welcome() else {
-            return;
-        };
+    fn take_over(&mut self, now: u64, welcome: Welcome) {
         if !self.is_of_this_player(&welcome) {
             return self.abandon_next(now, 1000);
         }
@@ -317,15 +316,7 @@ impl ClientConnection {
             since: now,
             last: Last::NotAsked,
         }));
-        self.begin_on_next(now, *welcome);
-    }
-
-    /// The welcome of the next connection, once; its stage is left for the caller to change.
-    fn take_welcome(&mut self) -> Option<Box<Welcome>> {
-        match &self.handover.as_ref()?.stage {
-            Stage::Settling { welcome, .. } => Some(welcome.clone()),
-            _ => None,
-        }
+        self.begin_on_next(now, welcome);
     }
 
     fn is_of_this_player(&self, welcome: &Welcome) -> bool {

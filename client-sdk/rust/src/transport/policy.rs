@@ -8,8 +8,7 @@ use crate::transport_choice::{Transport, TransportPreference};
 /// is blocked, it is what a client is online later than by WebSocket alone.
 pub(super) const HEAD_START: Duration = Duration::from_millis(200);
 
-/// How long QUIC may take to open where there is another way.
-#[cfg(feature = "quic")]
+/// How long a connection may take to open where there is another one.
 pub(super) const OPENS_WITHIN: Duration = Duration::from_secs(3);
 
 /// After so long on WebSocket the better way is looked for, so that it does not make the beginning slower.

@@ -9,9 +9,7 @@ use http::Uri;
 use parking_lot::Mutex;
 use pitturu_protocol::types::system::QuicAddress;
 
-#[cfg(feature = "quic")]
-use super::policy::OPENS_WITHIN;
-use super::policy::{HEAD_START, Memory, Policy};
+use super::policy::{HEAD_START, Memory, OPENS_WITHIN, Policy};
 use super::{Server, Socket, tls, websocket};
 use crate::options::{ClientOptions, InvalidOptions};
 use crate::transport_choice::{Transport, TransportPreference};
@@ -204,7 +202,7 @@ impl Ways {
     /// Begins to open a connection over this transport.
     pub(crate) fn open(&self, transport: Transport) -> Option<Attempt> {
         match transport {
-            Transport::WebSocket => self.websocket(),
+            Transport::WebSocket => self.websocket().map(bounded),
             Transport::Quic => self.quic(true),
         }
     }
@@ -330,29 +328,33 @@ fn hash(digits: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-/// QUIC first, WebSocket as well when that takes too long. The first that is open is used.
-async fn race(mut quic: Attempt, websocket: Attempt) -> Attempted {
-    let mut has_quic_failed = false;
-    match tokio::time::timeout(HEAD_START, &mut quic).await {
-        Ok(attempted) if attempted.result.is_ok() => return attempted,
-        Ok(_) => has_quic_failed = true,
-        Err(_elapsed) => {}
-    }
-    if has_quic_failed {
-        let attempted = websocket.await;
-        return Attempted {
-            has_quic_failed,
-            ..attempted
-        };
-    }
-    first_open(quic, websocket).await
+/// Gives an attempt up where it does not end soon: while it is under way, there is no other one.
+fn bounded(attempt: Attempt) -> Attempt {
+    Box::pin(async move {
+        let ended = tokio::time::timeout(OPENS_WITHIN, attempt).await;
+        ended.unwrap_or_else(|_elapsed| Attempted {
+            result: Err("no answer".into()),
+            has_quic_failed: false,
+            still: None,
+        })
+    })
 }
 
-async fn first_open(mut quic: Attempt, mut websocket: Attempt) -> Attempted {
+/// QUIC first, WebSocket as well when that takes too long. The first that is open is used.
+async fn race(mut quic: Attempt, mut websocket: Attempt) -> Attempted {
+    let without_quic = |attempted| Attempted {
+        has_quic_failed: true,
+        ..attempted
+    };
+    match tokio::time::timeout(HEAD_START, &mut quic).await {
+        Ok(attempted) if attempted.result.is_ok() => return attempted,
+        Ok(_) => return without_quic(websocket.await),
+        Err(_elapsed) => {}
+    }
     tokio::select! {
         attempted = &mut quic => match attempted.result {
             Ok(_) => attempted,
-            Err(_) => Attempted { has_quic_failed: true, ..websocket.await },
+            Err(_) => without_quic(websocket.await),
         },
         attempted = &mut websocket => match attempted.result {
             Ok(_) => Attempted { still: Some(quic), ..attempted },

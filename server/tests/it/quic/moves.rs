@@ -384,9 +384,16 @@ async fn where_tcp_is_blocked_quic_serves() {
     let options = ClientOptions::new(format!("wss://{}", relay.address)).trust_pem(pem);
     let client = signed_in(options, "quic").await;
     assert_eq!(client.transport(), Some(Transport::Quic));
-    // What does not open is no loss.
+    // What does not open is no loss, and is not tried again at once.
+    relay.refuse_tcp();
+    let before = relay.tcp_connections();
     client.prefer_transport(TransportPreference::WebSocket);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("WebSocket is not tried", || {
+        relay.tcp_connections() > before
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(relay.tcp_connections(), before + 1);
     client.call(GetAccount {}).await.unwrap();
     assert_eq!(client.transport(), Some(Transport::Quic));
 }

@@ -24,6 +24,9 @@ struct Shared {
     /// Nothing passes in either direction, and nobody is told.
     drops_udp: AtomicBool,
     drops_tcp: AtomicBool,
+    /// TCP connections are closed as soon as they are there.
+    refuses_tcp: AtomicBool,
+    tcp_connections: AtomicU64,
     /// Datagrams of clients.
     udp_packets: AtomicU64,
 }
@@ -62,6 +65,15 @@ impl Relay {
         self.shared.drops_tcp.store(drops, Ordering::SeqCst);
     }
 
+    pub(crate) fn refuse_tcp(&self) {
+        self.shared.refuses_tcp.store(true, Ordering::SeqCst);
+    }
+
+    /// TCP connections of clients so far.
+    pub(crate) fn tcp_connections(&self) -> u64 {
+        self.shared.tcp_connections.load(Ordering::SeqCst)
+    }
+
     /// Datagrams that clients have sent so far.
     pub(crate) fn udp_packets(&self) -> u64 {
         self.shared.udp_packets.load(Ordering::SeqCst)
@@ -70,6 +82,10 @@ impl Relay {
 
 async fn accept(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
+        shared.tcp_connections.fetch_add(1, Ordering::SeqCst);
+        if shared.refuses_tcp.load(Ordering::SeqCst) {
+            continue;
+        }
         let Ok(server) = TcpStream::connect(server).await else {
             return;
         };
