@@ -20,8 +20,8 @@ const ECHOES_MAX: usize = 4_096;
 /// Bytes of them.
 const ECHO_BYTES_MAX: usize = 256 * 1024;
 
-/// Which of the connections that a client has been handed over between has brought something: they are numbered as they took over.
-pub(super) type Way = u64;
+/// Names one of the connections that a client has been handed over between, as they took over.
+pub(super) type ConnectionNumber = u64;
 
 /// What the connections of handovers have brought that is no entry of a stream, each as often as the one that brought it most often.
 #[derive(Debug, Default)]
@@ -29,26 +29,26 @@ pub(super) struct Echoes {
     brought: HashMap<(u16, Bytes), Brought>,
     bytes: usize,
     /// The newest connection that has told of something: older states of it, that one before brings late, are not handed up any more.
-    told: HashMap<About, Way>,
+    told: HashMap<About, ConnectionNumber>,
     now: u64,
     ends_at: Option<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Brought {
-    times: Vec<(Way, u32)>,
+    times: Vec<(ConnectionNumber, u32)>,
     at: u64,
 }
 
 impl Brought {
     /// Counts one more. Whether no other connection has brought it as often.
-    fn again(&mut self, way: Way, now: u64) -> bool {
+    fn again(&mut self, by: ConnectionNumber, now: u64) -> bool {
         self.at = now;
-        let others = self.times.iter().filter(|(other, _)| *other != way);
+        let others = self.times.iter().filter(|(other, _)| *other != by);
         let most = others.map(|(_, times)| *times).max().unwrap_or(0);
-        let own = match self.times.iter_mut().find(|(other, _)| *other == way) {
+        let own = match self.times.iter_mut().find(|(other, _)| *other == by) {
             Some((_, times)) => times,
-            None => &mut self.times.push_mut((way, 0)).1,
+            None => &mut self.times.push_mut((by, 0)).1,
         };
         *own += 1;
         *own > most
@@ -57,27 +57,27 @@ impl Brought {
 
 impl Echoes {
     /// Whether the event is to be handed up.
-    fn is_new(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
+    fn is_new(&mut self, by: ConnectionNumber, event: u16, body: &Bytes) -> bool {
         let is_state = EventInfo::of(event).is_some_and(|info| info.delivery == Delivery::Latest);
         if is_state {
             let about = About::of(event, body);
             let is_known = self.told.contains_key(&about);
             if is_known || self.told.len() < ECHOES_MAX {
-                let newest = self.told.entry(about).or_insert(way);
-                if *newest > way {
+                let newest = self.told.entry(about).or_insert(by);
+                if *newest > by {
                     return false;
                 }
-                *newest = way;
+                *newest = by;
             }
         }
         if let Some(brought) = self.brought.get_mut(&(event, body.clone())) {
-            return brought.again(way, self.now);
+            return brought.again(by, self.now);
         }
         if self.brought.len() < ECHOES_MAX && self.bytes + body.len() <= ECHO_BYTES_MAX {
             self.bytes += body.len();
             // A copy: a part of a message would keep all of it.
             let key = (event, Bytes::copy_from_slice(body));
-            self.brought.entry(key).or_default().again(way, self.now);
+            self.brought.entry(key).or_default().again(by, self.now);
         }
         true
     }
@@ -145,14 +145,14 @@ impl ClientConnection {
     }
 
     /// Whether an event that is no entry of a stream is handed up, which the other connection of a handover may have brought before.
-    pub(super) fn is_news(&mut self, way: Way, event: u16, body: &Bytes) -> bool {
+    pub(super) fn is_news(&mut self, by: ConnectionNumber, event: u16, body: &Bytes) -> bool {
         self.echoes
             .as_mut()
-            .is_none_or(|echoes| echoes.is_new(way, event, body))
+            .is_none_or(|echoes| echoes.is_new(by, event, body))
     }
 
     /// The number of the present connection.
-    pub(super) const fn present(&self) -> Way {
+    pub(super) const fn present(&self) -> ConnectionNumber {
         self.stats.handovers
     }
 

@@ -23,7 +23,7 @@ use crate::limits::{CALLS_IN_FLIGHT_MAX, MESSAGE_BYTES_MAX};
 use crate::methods::Method;
 use crate::types::system::{Echo, StreamPosition, Welcome};
 
-use super::echoes::{Echoes, Way};
+use super::echoes::{ConnectionNumber, Echoes};
 use super::{ClientConnection, Output, Phase};
 
 /// How long calls that change a connection may keep the next one waiting.
@@ -224,8 +224,8 @@ impl ClientConnection {
     }
 
     /// An event that is no entry came over the connection that is not the present one.
-    fn told_of_other(&mut self, way: Way, event: u16, body: Bytes) {
-        if self.is_news(way, event, &body)
+    fn told_of_other(&mut self, by: ConnectionNumber, event: u16, body: Bytes) {
+        if self.is_news(by, event, &body)
             && let Ok(Ok(())) = self.told_of_stream(event, &body)
         {
             self.outputs.push_back(Output::Event { event, body });
@@ -453,6 +453,14 @@ impl ClientConnection {
         self.echoes = None;
         if self.handover.take().is_some() {
             self.outputs.push_back(Output::CloseOther(1000));
+        }
+    }
+
+    /// Whoever was signed in is no more: what the other connection says is not for whoever comes.
+    pub(super) fn drop_other_player(&mut self) {
+        self.drop_other();
+        for ticket in self.calls.lost_before() {
+            self.answer(ticket, Err(Fault::of(Code::Disconnected)));
         }
     }
 

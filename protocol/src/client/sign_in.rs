@@ -150,6 +150,7 @@ impl ClientConnection {
         let before = self.sign_in.identity.as_ref().map(|before| before.user);
         let other_player = before.is_some_and(|before| before != identity.user);
         if other_player {
+            self.drop_other_player();
             self.streams.forget_all();
             self.boards.clear();
             self.sign_in.presence = None;
@@ -284,6 +285,7 @@ impl ClientConnection {
         let told = !self.sign_in.has_tokens() && self.sign_in.identity.is_none();
         self.calls
             .end_owned(|owner| !matches!(owner, Owner::App | Owner::Detached | Owner::Clock));
+        self.drop_other_player();
         self.streams.forget_all();
         self.boards.clear();
         self.sign_in = SignIn {

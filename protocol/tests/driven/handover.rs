@@ -6,7 +6,7 @@ use pitturu_protocol::codes::{CloseCode, Code, Fault};
 use pitturu_protocol::frame::{self, ServerFrame};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::Method;
-use pitturu_protocol::types::accounts::GetAccount;
+use pitturu_protocol::types::accounts::{GetAccount, Logout};
 use pitturu_protocol::types::chat::{
     EphemeralSent, JoinRoom, Message, MessageSent, SendMessage, Sent, Typing,
 };
@@ -449,6 +449,33 @@ fn a_server_that_sends_its_clients_away_gets_no_handover() {
     assert_eq!(driven.outputs()[0], Output::CloseOther(1000));
     driven.machine.stop();
     assert!(!driven.machine.hand_over(driven.now));
+}
+
+#[test]
+fn the_connection_before_says_nothing_to_another_player() {
+    let mut driven = in_room(5);
+    // An answer is owed by the connection before, to whoever it was that asked.
+    let asked = driven.call(&Echo { data: vec![1] }, None);
+    driven.said();
+    driven.handed_over();
+    driven.said();
+    driven.outputs();
+    driven.call(&Logout {}, Some("logout"));
+    let call = driven.called::<Logout>();
+    driven.receive(&frame::reply(call, &Done {}));
+    let outputs = driven.outputs();
+    assert!(outputs.contains(&Output::CloseOther(1000)), "{outputs:?}");
+    assert!(outputs.contains(&Output::SignedOut(None)));
+    driven.other(&said("late"));
+    assert_eq!(driven.outputs(), []);
+    // Whoever may ask without a player is answered on the connection that there is.
+    let again = driven.called::<Echo>();
+    let answer = Echoed {
+        data: vec![1],
+        now: 0,
+    };
+    driven.receive(&frame::reply(again, &answer));
+    assert_eq!(driven.answers(), [(asked, Ok(()))]);
 }
 
 #[test]
