@@ -382,6 +382,14 @@ describe('what both connections tell', () => {
     expect(heard(pair, 'EphemeralSent')).toHaveLength(1);
   });
 
+  test('is not heard from the one before by another player', () => {
+    const { pair, room } = leaving();
+    pair.reply(pair.call('Logout', {}, 'logout'));
+    expect(closes(pair)).toStrictEqual([{ kind: 'close_other', code: 1000 }]);
+    pair.otherReceive(ephemeral(room, 'late'));
+    expect(heard(pair, 'EphemeralSent')).toStrictEqual([]);
+  });
+
   test('counts again from nothing when the echoes are over', () => {
     const { pair, room } = leaving();
     pair.otherReceive(ephemeral(room, 'a'));

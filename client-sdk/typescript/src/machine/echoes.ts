@@ -15,7 +15,7 @@ const ECHO_BYTES_MAX = 256 * 1024;
 const TEXT_BYTES = 4_096;
 
 /** Which of the connections that a client has been handed over between has brought something: they are numbered as they took over. */
-export type Way = number;
+export type ConnectionNumber = number;
 
 /** An event that is no entry of a stream, and its frame's bytes. */
 export interface Told {
@@ -25,7 +25,7 @@ export interface Told {
 }
 
 interface Brought {
-  times: Map<Way, number>;
+  times: Map<ConnectionNumber, number>;
   at: number;
 }
 
@@ -34,7 +34,7 @@ export class Echoes {
   readonly #brought = new Map<string, Brought>();
   #bytes = 0;
   /** The newest connection that has told of something: older states of it, that one before brings late, are not handed up any more. */
-  readonly #told = new Map<string, Way>();
+  readonly #told = new Map<string, ConnectionNumber>();
   #now: number;
   /** When there is nothing more to be expected. Absent during a handover. */
   endsAt: number | undefined;
@@ -65,23 +65,23 @@ export class Echoes {
   }
 
   /** Whether the event is to be handed up. */
-  isNew(way: Way, told: Told): boolean {
-    return !this.#isOlder(way, told) && this.#isMore(way, textOf(told.bytes));
+  isNew(by: ConnectionNumber, told: Told): boolean {
+    return !this.#isOlder(by, told) && this.#isMore(by, textOf(told.bytes));
   }
 
   /** Whether it is a state of something that a newer connection has told of. */
-  #isOlder(way: Way, { event, body }: Told): boolean {
+  #isOlder(by: ConnectionNumber, { event, body }: Told): boolean {
     const name = EVENT_NAMES.get(event);
     if (name === undefined || EVENTS[name].delivery !== 'latest') return false;
     const about = `${String(event)} ${aboutOf(body)}`;
     const newest = this.#told.get(about);
-    if (newest !== undefined && newest > way) return true;
-    if (newest !== undefined || this.#told.size < ECHOES_MAX) this.#told.set(about, way);
+    if (newest !== undefined && newest > by) return true;
+    if (newest !== undefined || this.#told.size < ECHOES_MAX) this.#told.set(about, by);
     return false;
   }
 
   /** Counts one more. Whether no other connection has brought it as often. */
-  #isMore(way: Way, key: string): boolean {
+  #isMore(by: ConnectionNumber, key: string): boolean {
     let brought = this.#brought.get(key);
     if (brought === undefined) {
       const isFull = this.#brought.size >= ECHOES_MAX || this.#bytes + key.length > ECHO_BYTES_MAX;
@@ -91,10 +91,10 @@ export class Echoes {
       this.#brought.set(key, brought);
     }
     brought.at = this.#now;
-    const own = (brought.times.get(way) ?? 0) + 1;
-    brought.times.set(way, own);
+    const own = (brought.times.get(by) ?? 0) + 1;
+    brought.times.set(by, own);
     let most = 0;
-    for (const [other, times] of brought.times) if (other !== way) most = Math.max(most, times);
+    for (const [other, times] of brought.times) if (other !== by) most = Math.max(most, times);
     return own > most;
   }
 }

@@ -5,7 +5,7 @@ import type { Missing, Stream } from '../wire/frame.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import type { Value } from '../wire/reader.js';
 import { isId } from '../wire/shape.js';
-import type { Way } from './echoes.js';
+import type { ConnectionNumber } from './echoes.js';
 import type { Consequence } from './pending.js';
 import type { State } from './state.js';
 import type { Place, Verdict } from './streams.js';
@@ -104,11 +104,11 @@ export function happenedAhead(state: State, event: number, body: Body, bytes: Ui
 /** An event that is no entry came over the connection that is not the present one. */
 function happenedElsewhere(
   state: State,
-  way: Way,
+  by: ConnectionNumber,
   told: { event: number; body: Body; bytes: Uint8Array },
 ): void {
   const { event, body } = told;
-  if (EVENT_NAMES.get(event) === 'StreamPosition' || !state.isNews(way, told)) return;
+  if (EVENT_NAMES.get(event) === 'StreamPosition' || !state.isNews(by, told)) return;
   toldOfRoom(state, event, body);
   state.out({ kind: 'event', event, body });
 }

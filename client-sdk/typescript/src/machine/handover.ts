@@ -339,14 +339,6 @@ export function rescued(state: State, now: number, after: Reconnect): boolean {
       return true;
     }
   }
-  dropOther(state);
+  state.dropOther();
   return false;
-}
-
-/** Nothing goes on: whatever other connection there is goes as well. */
-export function dropOther(state: State): void {
-  state.echoes = undefined;
-  if (state.handover === undefined) return;
-  state.handover = undefined;
-  state.out({ kind: 'close_other', code: 1000 });
 }

@@ -3,7 +3,7 @@
 import { faultOf } from '../errors.js';
 import type { Reconnect } from '../generated/codes.js';
 import { RECONNECT_RANGES } from '../generated/codes.js';
-import { dropOther, rescued } from './handover.js';
+import { rescued } from './handover.js';
 import { accessRefused } from './sign-in.js';
 import type { State } from './state.js';
 
@@ -63,7 +63,7 @@ function noteFailure(state: State): void {
 
 /** There is no connection any more, and none is to come. */
 export function halt(state: State, code: number | undefined): void {
-  dropOther(state);
+  state.dropOther();
   state.phase = { is: 'stopped', code };
   state.detach();
   state.calls.endOwned((owner) => owner !== 'app');

@@ -50,6 +50,7 @@ export function signedIn(state: State, now: number, identity: Identity): void {
   const isNew = before?.user !== identity.user;
   const otherPlayer = before !== undefined && isNew;
   if (otherPlayer) {
+    state.dropOtherPlayer();
     state.streams.forgetAll();
     state.boards.clear();
     state.presence = undefined;
@@ -182,6 +183,7 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   const wasOut = !state.hasTokens && state.signIn.identity === undefined;
   // The server's clock is nobody's.
   state.calls.endOwned((owner) => !['app', 'detached', 'clock'].includes(owner));
+  state.dropOtherPlayer();
   state.streams.forgetAll();
   state.boards.clear();
   state.presence = undefined;

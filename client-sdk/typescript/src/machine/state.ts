@@ -5,7 +5,7 @@ import { LIMITS } from '../generated/wire.js';
 import { encodeClientFrame } from '../wire/frame.js';
 import { Calls } from './calls.js';
 import { Clock } from './clock.js';
-import type { Echoes, Told, Way } from './echoes.js';
+import type { Echoes, Told, ConnectionNumber } from './echoes.js';
 import { Outbox } from './outbox.js';
 import { Streams } from './streams.js';
 import type { Config, Connection, Output, Result, Stats, Ticket, Tokens } from './types.js';
@@ -158,7 +158,7 @@ export class State {
   }
 
   /** The number of the present connection. */
-  get present(): Way {
+  get present(): ConnectionNumber {
     return this.stats.handovers;
   }
 
@@ -173,8 +173,8 @@ export class State {
   }
 
   /** Whether an event that is no entry of a stream is handed up, which the other connection of a handover may have brought before. */
-  isNews(way: Way, told: Told): boolean {
-    return this.echoes?.isNew(way, told) ?? true;
+  isNews(by: ConnectionNumber, told: Told): boolean {
+    return this.echoes?.isNew(by, told) ?? true;
   }
 
   /** What the server says of itself in its welcome. */
@@ -183,6 +183,20 @@ export class State {
     this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
     this.callsMax = welcome.limits.calls;
     this.quic = welcome.quic;
+  }
+
+  /** Nothing goes on: whatever other connection there is goes as well. */
+  dropOther(): void {
+    this.echoes = undefined;
+    if (this.handover === undefined) return;
+    this.handover = undefined;
+    this.out({ kind: 'close_other', code: 1000 });
+  }
+
+  /** Whoever was signed in is no more: what the other connection says is not for whoever comes. */
+  dropOtherPlayer(): void {
+    this.dropOther();
+    this.endAnswered(this.calls.lostBefore(), faultOf('disconnected'));
   }
 
   /** Forgets what belonged to the connection that is gone. */
