@@ -130,7 +130,11 @@ impl ClientConnection {
         let mut rest: &[u8] = message;
         while !rest.is_empty() {
             let Ok((frame, after)) = ServerFrame::read(rest) else {
-                return self.abandon_next(now, CloseCode::ProtocolError.number());
+                match self.unreadable_ahead(rest) {
+                    Some(after) => rest = after,
+                    None => return self.abandon_next(now, CloseCode::ProtocolError.number()),
+                }
+                continue;
             };
             rest = after;
             let Some(handover) = &mut self.handover else {
@@ -169,15 +173,22 @@ impl ClientConnection {
     fn before_received(&mut self, now: u64, message: &Bytes) {
         let mut rest: &[u8] = message;
         while !rest.is_empty() {
-            let Ok((frame, after)) = ServerFrame::read(rest) else {
-                return self.let_go(now);
+            let (frame, after) = match ServerFrame::read(rest) {
+                Ok(read) => read,
+                Err(why) => {
+                    match self.unreadable_before(now, rest, message, &why) {
+                        Some(after) => rest = after,
+                        None => return self.let_go(now),
+                    }
+                    continue;
+                }
             };
             rest = after;
             match frame {
                 ServerFrame::Reply { call, .. } | ServerFrame::Fault { call, .. }
                     if self.is_last(call) =>
                 {
-                    self.set_last(Last::Answered);
+                    self.last_answered();
                 }
                 ServerFrame::Reply { call, body } if self.calls.is_before(call) => {
                     let outcome = self.replied(now, call, message.slice_ref(body));
@@ -208,7 +219,7 @@ impl ClientConnection {
         }
     }
 
-    fn event_before(&mut self, event: u16, body: Bytes) {
+    pub(super) fn event_before(&mut self, event: u16, body: Bytes) {
         match super::entries::place(event, &body) {
             Ok(Some((stream, place))) => {
                 if !self.paused && self.streams.entry_before(stream, place) {
@@ -233,25 +244,15 @@ impl ClientConnection {
     }
 
     /// Whether calls that change a connection wait until the next one has taken over.
-    pub(super) const fn is_settling(&self) -> bool {
-        matches!(
-            &self.handover,
-            Some(Handover {
-                stage: Stage::Settling { .. },
-                ..
-            })
-        )
+    pub(super) fn is_settling(&self) -> bool {
+        let stage = self.handover.as_ref().map(|handover| &handover.stage);
+        matches!(stage, Some(Stage::Settling { .. }))
     }
 
     /// Whether the connection before is being left, and brings what this one does not yet.
-    pub(super) const fn is_leaving(&self) -> bool {
-        matches!(
-            &self.handover,
-            Some(Handover {
-                stage: Stage::Leaving { .. },
-                ..
-            })
-        )
+    pub(super) fn is_leaving(&self) -> bool {
+        let stage = self.handover.as_ref().map(|handover| &handover.stage);
+        matches!(stage, Some(Stage::Leaving { .. }))
     }
 
     /// Goes on with a handover as far as that is possible now.
@@ -371,6 +372,11 @@ impl ClientConnection {
         self.set_last(Last::Asked(call));
     }
 
+    /// The connection before has answered what it was asked last.
+    pub(super) fn last_answered(&mut self) {
+        self.set_last(Last::Answered);
+    }
+
     fn set_last(&mut self, to: Last) {
         if let Some(Handover {
             stage: Stage::Leaving { last, .. },
@@ -381,7 +387,7 @@ impl ClientConnection {
         }
     }
 
-    fn is_last(&self, call: CallId) -> bool {
+    pub(super) fn is_last(&self, call: CallId) -> bool {
         matches!(
             &self.handover,
             Some(Handover { stage: Stage::Leaving { last: Last::Asked(asked), .. }, .. }) if *asked == call

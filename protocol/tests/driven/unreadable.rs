@@ -1,14 +1,15 @@
 //! The client machine steps over what it can't read: no connection is lost over it, and none again and again.
 
-use pitturu_protocol::client::{Config, Connection, Output};
+use bytes::Bytes;
+use pitturu_protocol::client::{Config, Connection, Output, Ticket};
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::events::{EVENTS, Entry, EventInfo};
 use pitturu_protocol::frame::{self, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::methods::{METHODS, Method};
-use pitturu_protocol::types::accounts::RefreshTokens;
-use pitturu_protocol::types::chat::OpenRoom;
+use pitturu_protocol::types::accounts::{GetAccount, RefreshTokens};
+use pitturu_protocol::types::chat::{JoinRoom, OpenRoom};
 use pitturu_protocol::types::system::{Resume, RoomCursor, StreamPosition};
 use serde::Serialize;
 
@@ -540,5 +541,80 @@ fn only_what_a_connection_can_not_do_without_ends_it_and_that_is_told() {
             )
         };
         assert!(outputs.iter().any(again), "{name}: it tries again");
+    }
+}
+
+/// A client whose other connection has taken over, and the call that the connection before has yet to answer.
+fn moving() -> (Driven, Ticket, u8) {
+    let mut test = following();
+    let ticket = test.call(&GetAccount {}, None);
+    let call = u8::try_from(test.called::<GetAccount>()).unwrap();
+    assert!(test.machine.hand_over(test.now));
+    let other = Bytes::from(welcome(Some(identity(1))));
+    test.machine.other_received(test.now, &other);
+    assert_eq!(test.outputs(), [Output::TakeOver]);
+    (test, ticket, call)
+}
+
+fn answers(outputs: &[Output]) -> Vec<Ticket> {
+    let answered = outputs.iter().filter_map(|output| match output {
+        Output::Answer { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    answered.collect()
+}
+
+#[test]
+fn what_can_not_be_read_of_a_connection_before_ends_its_call_and_not_the_connection() {
+    let room = codec::encode(&ROOM);
+    for bad in &forbidden() {
+        let (mut test, ticket, call) = moving();
+        let frames = [
+            frame_of(&[&[12], bad, &[1], &[0xc4, 0]]),
+            frame_of(&[&[12], &room, bad, &[0xc4, 0]]),
+            frame_of(&[&[13], bad]),
+            frame_of(&[&[14], bad]),
+            frame_of(&[&[15], bad, &[0], &[1], &[2]]),
+            raw(1, bad),
+            frame_of(&[&[9], &[call + 1], bad]),
+            frame_of(&[&[10], &[call + 1], bad]),
+        ];
+        for frame in frames {
+            test.machine.other_received(test.now, &frame.into());
+        }
+        assert_eq!(test.outputs(), [], "{bad:02x?}");
+        // The call has an answer, if not the one that was meant.
+        for kind in [9, 10] {
+            let (mut test, ticket, call) = moving();
+            let frame = frame_of(&[&[kind], &[call], bad]);
+            test.machine.other_received(test.now, &frame.into());
+            assert_eq!(answers(&test.outputs()), [ticket], "{kind} {bad:02x?}");
+        }
+        let frame = frame_of(&[&[9], &[call], &codec::encode(&Nothing {})]);
+        test.machine.other_received(test.now, &frame.into());
+        assert_eq!(answers(&test.outputs()), [ticket], "{bad:02x?}");
+    }
+}
+
+#[test]
+fn an_event_of_the_next_connection_that_can_not_be_read_does_not_give_it_up() {
+    for bad in &forbidden() {
+        let mut test = following();
+        // A call that opens a room keeps the next connection waiting once it is welcome.
+        test.call(&JoinRoom { room: ROOM }, Some("join"));
+        test.called::<JoinRoom>();
+        assert!(test.machine.hand_over(test.now));
+        for (frame, goes_on) in [
+            (welcome(Some(identity(1))), true),
+            (raw(1, bad), true),
+            (frame_of(&[&[13], bad]), false),
+        ] {
+            test.machine.other_received(test.now, &frame.into());
+            let given_up = test
+                .outputs()
+                .iter()
+                .any(|output| matches!(output, Output::CloseOther(_)));
+            assert_eq!(!given_up, goes_on, "{bad:02x?}");
+        }
     }
 }

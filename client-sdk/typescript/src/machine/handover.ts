@@ -173,6 +173,9 @@ function beforeReceived(state: State, now: number, { frame, bytes }: Read): bool
 
 function isLast({ handover }: State, frame: Read['frame']): boolean {
   const last = handover?.stage.is === 'leaving' ? handover.stage.last : undefined;
+  if (frame.kind === 'unreadable') {
+    return (frame.rest.kind === 'reply' || frame.rest.kind === 'fault') && frame.rest.number === last;
+  }
   return (frame.kind === 'reply' || frame.kind === 'fault') && frame.call === last;
 }
 
