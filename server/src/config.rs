@@ -307,7 +307,29 @@ mod tests {
         let collected = sources::collect(&flags, std::iter::empty()).unwrap();
         let config = parse(&collected, true).unwrap();
         assert!(config.listen.ws.ip().is_loopback());
+        assert_eq!(config.listen.quic, Some(config.listen.ws));
         let production = load_from("", &[], &[]).unwrap();
         assert!(production.listen.ws.ip().is_unspecified());
+        assert_eq!(production.listen.quic, None);
+    }
+
+    #[test]
+    fn an_address_to_listen_at_is_that_of_quic_too_in_development_mode() {
+        let at: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        for (dev, sets, quic) in [
+            (true, &[][..], Some(at)),
+            (true, &["listen.quic="][..], None),
+            (false, &[][..], None),
+        ] {
+            let flags = Flags {
+                dev,
+                listen: Some(at.to_string()),
+                sets: sets.iter().map(ToString::to_string).collect(),
+                ..Flags::default()
+            };
+            let collected = sources::collect(&flags, std::iter::empty()).unwrap();
+            let config = parse(&collected, dev).unwrap();
+            assert_eq!((config.listen.ws, config.listen.quic), (at, quic));
+        }
     }
 }

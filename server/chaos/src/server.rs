@@ -119,6 +119,8 @@ impl Installation {
         command
             .args(["--listen", "127.0.0.1:0"])
             .args(["--set", "ops.listen=127.0.0.1:0"])
+            // Its clients have WebSocket alone.
+            .args(["--set", "listen.quic="])
             .args(["--set", &format!("accounts.admins={ADMIN}")])
             .args(["--set", "log.format=json"])
             .env("CHAOS_UNDO", self.undone.join(","))

@@ -16,7 +16,8 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// Address for WebSocket connections; short for --set listen.ws=ADDRESS.
+    /// Address for WebSocket connections, in development mode also for QUIC; short for --set listen.ws=ADDRESS (and --set
+    /// listen.quic=ADDRESS).
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub listen: Option<String>,
 

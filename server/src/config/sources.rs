@@ -148,8 +148,10 @@ fn meant_two_underscores(rest: &str) -> Option<String> {
 }
 
 fn read_flags(flags: &Flags, collected: &mut Collected, mistakes: &mut Vec<String>) {
+    let quic = flags.listen.clone().filter(|_| flags.dev);
     for (flag, name, text) in [
         ("--listen", "listen.ws", &flags.listen),
+        ("--listen", "listen.quic", &quic),
         ("--data", "store.dir", &flags.data),
     ] {
         if let Some(text) = text {

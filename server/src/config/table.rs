@@ -159,7 +159,7 @@ settings! {
         /// Address for WebSocket connections with TLS. Not set: no TLS here.
         tls: Option<SocketAddr> = "",
         /// Address for QUIC and WebTransport connections, over UDP. Not set: none of them here.
-        quic: Option<SocketAddr> = "",
+        quic: Option<SocketAddr> = "" dev "127.0.0.1:7350",
         /// PEM file with the certificate chain, the server's own first, for TLS and QUIC. It is read again, with its key, on the signal SIGHUP, for new connections. Development mode makes up one for each when it is not set.
         cert: Option<PathBuf> = "",
         /// PEM file with the private key of the certificate.

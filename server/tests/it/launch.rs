@@ -43,7 +43,8 @@ pub(crate) fn program() -> Command {
 }
 
 impl Server {
-    /// Starts in development mode with these settings (`section.key=value`) on top.
+    /// Starts in development mode with these settings (`section.key=value`) on top. There is no QUIC unless they say so: clients
+    /// of the SDK would move there while a test looks at their WebSocket.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         Self::start_in(folder, settings)
@@ -63,6 +64,8 @@ impl Server {
             .args([
                 "--set",
                 "ops.listen=127.0.0.1:0",
+                "--set",
+                "listen.quic=",
                 "--set",
                 "log.format=json",
             ])

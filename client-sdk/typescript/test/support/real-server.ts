@@ -75,7 +75,8 @@ export class RealServer {
 
   /** Starts the process and waits until it is healthy. */
   async run(): Promise<void> {
-    const settings = [`ops.listen=127.0.0.1:${String(this.opsPort)}`, ...this.settings];
+    // Without QUIC unless a test asks for it: clients would move there while it looks at their WebSocket.
+    const settings = ['listen.quic=', `ops.listen=127.0.0.1:${String(this.opsPort)}`, ...this.settings];
     const child = spawn(
       program(),
       [
