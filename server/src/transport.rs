@@ -18,4 +18,5 @@ pub mod ws;
 #[repr(usize)]
 enum FramingSlot {
     WebSocket,
+    Quic,
 }

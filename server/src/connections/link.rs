@@ -72,7 +72,7 @@ pub trait Link: Send + Unpin + 'static {
     /// Sends one message, after [`Self::poll_ready`] said so. It may stay in the link's buffer until flushed.
     fn send(&mut self, message: Bytes) -> Result<(), LinkError>;
 
-    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave a [`InlineWriter`] gets one.
+    /// Sends the rest of a message whose beginning went past the driver. Only a link that gave an [`InlineWriter`] gets one.
     fn send_rest(&mut self, rest: Bytes);
 
     /// Hands everything to the socket.
@@ -105,7 +105,7 @@ pub trait Link: Send + Unpin + 'static {
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.
 /// Whoever calls makes sure that the driver rests and that nothing waits before the message.
 pub trait InlineWriter: fmt::Debug + Send + Sync {
-    /// Sends one message if the socket takes it now. Never waits.
+    /// Sends one message if there is room for it now. Never waits for room.
     fn try_send(&self, message: &Broadcast) -> InlineWrite;
 }
 
@@ -159,9 +159,10 @@ impl Broadcast {
 /// What became of a message sent past the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InlineWrite {
-    /// The socket has it.
+    /// It is on its way.
     Sent,
-    /// The socket has the beginning. The driver must hand this rest to [`Link::send_rest`] before anything else.
+    /// The link has the beginning, and may keep some of it. The driver must hand this rest, empty if the link has all, to
+    /// [`Link::send_rest`] and flush before anything else.
     Partly(Bytes),
     /// Nothing of it was taken: it must be queued.
     Refused,

@@ -19,7 +19,7 @@ use crate::connections::link::Peer;
 use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Full};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
-use crate::transport::socket::{CountedTcp, PlainTcp, Socket};
+use crate::transport::socket::{PlainTcp, Socket, TlsTcp};
 use crate::transport::ws::WebSocketLink;
 
 /// Connections that wait for the accept loop in the kernel.
@@ -220,8 +220,8 @@ async fn secure(arrival: Arrival) -> io::Result<Socket> {
     match arrival.tls {
         None => Ok(Socket::Plain(PlainTcp::new(tcp))),
         Some(acceptor) => {
-            let tls = acceptor.accept(CountedTcp::new(tcp)).await?;
-            Ok(Socket::Tls(Box::new(tls)))
+            let (tcp, tls) = acceptor.accept(tcp).await?.into_inner();
+            Ok(Socket::Tls(TlsTcp::new(tcp, tls)))
         }
     }
 }

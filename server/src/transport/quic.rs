@@ -6,6 +6,7 @@
 mod closing;
 pub mod endpoint;
 pub mod link;
+mod sender;
 mod webtransport;
 
 /// What native QUIC calls itself.

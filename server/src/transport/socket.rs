@@ -9,10 +9,13 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use crate::transport::wire::FRAMING;
+
+mod tls;
+
+pub use tls::TlsTcp;
 
 /// What carries a WebSocket.
 #[derive(Debug)]
@@ -20,21 +23,7 @@ pub enum Socket {
     /// As it is.
     Plain(PlainTcp),
     /// Under TLS.
-    Tls(Box<TlsStream<CountedTcp>>),
-}
-
-/// A TCP stream that counts what it receives.
-#[derive(Debug)]
-pub struct CountedTcp {
-    tcp: TcpStream,
-    read: u64,
-}
-
-impl CountedTcp {
-    /// Counts from zero.
-    pub const fn new(tcp: TcpStream) -> Self {
-        Self { tcp, read: 0 }
-    }
+    Tls(TlsTcp),
 }
 
 /// A TCP stream that others may write to as well. Writes borrow the stream, so both do, each whole messages under the
@@ -78,62 +67,50 @@ impl PlainTcp {
             read: 0,
         }
     }
+}
 
-    fn poll_write_with(
-        &self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let tcp = &self.tcp.0;
-        loop {
-            ready!(tcp.poll_write_ready(cx))?;
-            match write(tcp) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
-    }
-
-    /// Receives what has come. When it does not fill `into` there is no more, and the kernel is not asked to say so: the
-    /// runtime hears of what comes later.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let tcp = &self.tcp.0;
-        loop {
-            ready!(tcp.poll_read_ready(cx))?;
-            let mut came = 0;
-            let outcome = tcp.try_io(Interest::READABLE, || {
-                let (count, _) = recv(tcp, &mut *into, RecvFlags::empty())?;
-                came = count;
-                if count > 0 && count < into.len() {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(())
-            });
-            match outcome {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && came == 0 => {}
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                _ => {
-                    self.read += came as u64;
-                    return Poll::Ready(Ok(came));
-                }
-            }
+/// Writes as soon as the socket takes something.
+fn poll_write_with<T>(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    mut write: impl FnMut(&TcpStream) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(tcp.poll_write_ready(cx))?;
+        match write(tcp) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
         }
     }
 }
 
-/// Reads, and adds to `count` how many bytes came.
-fn poll_counted(
-    stream: &mut (impl AsyncRead + Unpin),
-    count: &mut u64,
-    cx: &mut Context<'_>,
-    buf: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    let before = buf.filled().len();
-    let result = Pin::new(stream).poll_read(cx, buf);
-    *count += (buf.filled().len() - before) as u64;
-    result
+/// Receives what has come. When it does not fill `into` there is no more, and the kernel is not asked to say so: the
+/// runtime hears of what comes later.
+fn poll_receive(tcp: &TcpStream, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(tcp.poll_read_ready(cx))?;
+        let mut came = 0;
+        let outcome = tcp.try_io(Interest::READABLE, || {
+            let (count, _) = recv(tcp, &mut *into, RecvFlags::empty())?;
+            came = count;
+            if count > 0 && count < into.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && came == 0 => {}
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
+            }
+            _ => return Poll::Ready(Ok(came)),
+        }
+    }
+}
+
+/// Closes a socket for writing.
+fn shut_down(tcp: &TcpStream) -> io::Result<()> {
+    SockRef::from(tcp).shutdown(std::net::Shutdown::Write)
 }
 
 impl AsyncRead for PlainTcp {
@@ -142,7 +119,8 @@ impl AsyncRead for PlainTcp {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = ready!(self.poll_receive(cx, buf.initialize_unfilled()))?;
+        let count = ready!(poll_receive(&self.tcp.0, cx, buf.initialize_unfilled()))?;
+        self.read += count as u64;
         buf.advance(count);
         Poll::Ready(Ok(()))
     }
@@ -154,7 +132,7 @@ impl AsyncWrite for PlainTcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |tcp| tcp.try_write(buf))
+        poll_write_with(&self.tcp.0, cx, |tcp| tcp.try_write(buf))
     }
 
     fn poll_write_vectored(
@@ -162,7 +140,7 @@ impl AsyncWrite for PlainTcp {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |tcp| tcp.try_write_vectored(bufs))
+        poll_write_with(&self.tcp.0, cx, |tcp| tcp.try_write_vectored(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -174,67 +152,33 @@ impl AsyncWrite for PlainTcp {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let tcp = &self.tcp.0;
-        Poll::Ready(SockRef::from(tcp).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(shut_down(&self.tcp.0))
     }
 }
 
 impl Socket {
-    /// A plain socket, for writes from elsewhere.
-    pub fn shared(&self) -> Option<Arc<SharedTcp>> {
+    /// The part for writes from elsewhere.
+    pub fn inline_writer(&self) -> Arc<dyn InlineWriter> {
         match self {
-            Self::Plain(plain) => Some(Arc::clone(&plain.tcp)),
-            Self::Tls(_) => None,
+            Self::Plain(plain) => Arc::<SharedTcp>::clone(&plain.tcp),
+            Self::Tls(tls) => tls.inline_writer(),
         }
     }
 
-    /// Bytes that came from the kernel, those of TLS included.
-    pub fn received(&self) -> u64 {
+    /// Bytes that came from the kernel, those of TLS after its handshake included.
+    pub const fn received(&self) -> u64 {
         match self {
             Self::Plain(tcp) => tcp.read,
-            Self::Tls(tls) => tls.get_ref().0.read,
+            Self::Tls(tls) => tls.received(),
         }
     }
-}
 
-impl AsyncRead for CountedTcp {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self { tcp, read, .. } = &mut *self;
-        poll_counted(tcp, read, cx, buf)
-    }
-}
-
-impl AsyncWrite for CountedTcp {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    /// Whether something that was taken still waits for the kernel.
+    pub fn has_unsent(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.has_unsent(),
+        }
     }
 }
 
@@ -246,7 +190,7 @@ macro_rules! either {
                 $call
             }
             Self::Tls(stream) => {
-                let $stream = Pin::new(stream.as_mut());
+                let $stream = Pin::new(stream);
                 $call
             }
         }

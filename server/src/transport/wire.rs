@@ -322,7 +322,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
+    use crate::connections::link::{Broadcast, InlineWrite};
     use crate::transport::socket::{PlainTcp, Socket};
     use tokio::net::TcpStream;
 
@@ -377,7 +377,7 @@ mod tests {
         let (accepted, reading) = tokio::join!(listener.accept(), reading);
         let reading = reading.unwrap();
         let accepted = PlainTcp::new(accepted.unwrap().0);
-        let sender = Socket::Plain(accepted).shared().unwrap();
+        let sender = Socket::Plain(accepted).inline_writer();
         let message = Broadcast::new(Bytes::from(vec![7; 60_000]));
         let mut sent = 0;
         let rest = loop {

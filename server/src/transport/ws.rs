@@ -309,7 +309,9 @@ impl Link for WebSocketLink {
     }
 
     fn send_rest(&mut self, rest: Bytes) {
-        self.wire.push_rest(rest);
+        if !rest.is_empty() {
+            self.wire.push_rest(rest);
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -323,11 +325,11 @@ impl Link for WebSocketLink {
     }
 
     fn has_unsent(&self) -> bool {
-        self.wire.has_unsent()
+        self.wire.has_unsent() || self.socket().has_unsent()
     }
 
     fn take_inline_writer(&mut self) -> Option<Arc<dyn InlineWriter>> {
-        Some(self.socket().shared()?)
+        Some(self.socket().inline_writer())
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {

@@ -14,7 +14,7 @@ use metrics::counter;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::framing::{LENGTH_BYTES, MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
-use quinn::{Connection, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::time::timeout;
 
 use crate::connections::link::{CloseReason, InlineWriter, Link, LinkError, Received};
@@ -22,6 +22,7 @@ use crate::io_threads::ThreadSlot;
 use crate::transport::connection_limiter::ConnectionPermit;
 use crate::transport::quic::LABEL;
 use crate::transport::quic::closing::{self, another_stream, close, explain, violation};
+use crate::transport::quic::sender::{Confirmed, ControlSender, framed};
 use crate::transport::quic::webtransport::{self, Accepted, Beside, Session};
 
 /// With this much waiting for the stream there is no room for another message.
@@ -42,8 +43,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// A future that a link holds until it is done.
-type Held<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// Something that a link waits for.
+type Awaited = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A QUIC connection whose client has opened the control stream.
 pub struct QuicLink {
@@ -51,7 +52,7 @@ pub struct QuicLink {
     /// None: native QUIC.
     session: Option<Session>,
     beside: Beside,
-    sender: SendStream,
+    sender: Arc<ControlSender>,
     receiver: RecvStream,
     /// Holds the place in the line of those who wait for datagrams, from one poll to the next.
     datagrams: Datagrams,
@@ -76,7 +77,7 @@ enum Closing {
     /// The client is to confirm all that was sent: what is on its way when a connection closes is lost.
     Confirm {
         reason: CloseReason,
-        confirmed: Held<Result<Option<VarInt>, StoppedError>>,
+        confirmed: Confirmed,
     },
     /// A browser drops what its page has not read when the session closes. So the page is to end its half first.
     Answer {
@@ -85,11 +86,11 @@ enum Closing {
     /// The client is to confirm that the session is over.
     Tell {
         reason: CloseReason,
-        told: Held<()>,
+        told: Awaited,
     },
     /// The client is to leave.
     Leave {
-        gone: Held<()>,
+        gone: Awaited,
     },
     Done,
 }
@@ -144,7 +145,7 @@ impl QuicLink {
             connection,
             session,
             beside,
-            sender,
+            sender: Arc::new(ControlSender::new(sender)),
             receiver,
             datagrams: Box::pin(datagrams),
             reader: MessageReader::default(),
@@ -240,7 +241,7 @@ impl QuicLink {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         while !self.is_stopped && !self.unsent.is_empty() {
             let pieces = self.unsent.make_contiguous();
-            let written = ready!(pin!(self.sender.write_chunks(pieces)).poll(cx));
+            let written = ready!(self.sender.poll_write(cx, pieces));
             match written {
                 Ok(written) => {
                     self.unsent.drain(..written.chunks);
@@ -276,12 +277,12 @@ impl QuicLink {
             return self.close_now(reason);
         }
         // A stream that was stopped or finished before has nothing to be confirmed.
-        if self.is_stopped || self.sender.finish().is_err() {
+        if self.is_stopped {
             return self.tell(reason);
         }
-        Closing::Confirm {
-            reason,
-            confirmed: Box::pin(self.sender.stopped()),
+        match self.sender.finish() {
+            Some(confirmed) => Closing::Confirm { reason, confirmed },
+            None => self.tell(reason),
         }
     }
 
@@ -361,8 +362,7 @@ impl Link for QuicLink {
         let length = length(message.len());
         self.unsent_bytes += LENGTH_BYTES + message.len();
         if message.len() <= COPIED_BYTES_MAX {
-            self.unsent
-                .push_back([&length[..], &message[..]].concat().into());
+            self.unsent.push_back(framed(&message));
         } else {
             self.unsent.push_back(Bytes::copy_from_slice(&length));
             self.unsent.push_back(message);
@@ -371,7 +371,10 @@ impl Link for QuicLink {
     }
 
     fn send_rest(&mut self, rest: Bytes) {
-        debug_assert!(rest.is_empty(), "this link has no inline writer");
+        if !self.is_stopped && !rest.is_empty() {
+            self.unsent_bytes += rest.len();
+            self.unsent.push_back(rest);
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -383,7 +386,7 @@ impl Link for QuicLink {
     }
 
     fn take_inline_writer(&mut self) -> Option<Arc<dyn InlineWriter>> {
-        None
+        Some(Arc::<ControlSender>::clone(&self.sender))
     }
 
     fn datagram_bytes_max(&self) -> Option<usize> {

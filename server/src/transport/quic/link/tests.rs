@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
+use crate::connections::link::{Broadcast, InlineWrite};
 use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
@@ -198,4 +199,48 @@ async fn a_reader_that_does_not_read_is_waited_for() {
         receive(&mut pair.link).await,
         Err(LinkError::Closed(Some(1000)))
     );
+}
+
+#[tokio::test]
+async fn what_is_written_from_elsewhere_and_by_the_driver_comes_in_order() {
+    // Each with more than the window takes.
+    for (size, count) in [(100, 3_000), (9_000, 100), (250_000, 3)] {
+        let mut pair = pair().await;
+        let writer = pair.link.take_inline_writer().unwrap();
+        assert!(!pair.link.has_unsent());
+        let mut expected = Vec::new();
+        let mut messages = (0..count).map(|number: u32| {
+            let message = Bytes::from(vec![number.to_be_bytes()[3]; size]);
+            expected.extend_from_slice(&length(size));
+            expected.extend_from_slice(&message);
+            message
+        });
+        let mut refused = None;
+        for message in messages.by_ref() {
+            match writer.try_send(&Broadcast::new(message.clone())) {
+                InlineWrite::Sent => {}
+                InlineWrite::Partly(rest) => {
+                    pair.link.send_rest(rest);
+                    break;
+                }
+                InlineWrite::Refused => {
+                    refused = Some(message);
+                    break;
+                }
+            }
+        }
+        for message in refused.into_iter().chain(messages) {
+            pair.link.send(message).unwrap();
+        }
+        assert!(pair.link.has_unsent(), "{size}");
+        let read = tokio::spawn(async move {
+            let mut read = vec![0; expected.len()];
+            pair.receiver.read_exact(&mut read).await.unwrap();
+            (read == expected, pair.client)
+        });
+        let flushed = timeout(PATIENCE, poll_fn(|cx| pair.link.poll_flush(cx)));
+        flushed.await.unwrap().unwrap();
+        let (is_same, _client) = timeout(PATIENCE, read).await.unwrap().unwrap();
+        assert!(is_same, "{size}");
+    }
 }
