@@ -34,7 +34,7 @@ pub enum Command {
     Floor {
         /// Which.
         floor: Floor,
-        /// What carries the messages.
+        /// What carries the messages. In place of WebTransport that is QUIC: a floor has no HTTP/3.
         #[arg(long, value_enum, default_value_t)]
         transport: Transport,
         /// Where it listens.
@@ -125,7 +125,7 @@ pub struct Options {
     /// Loopback addresses that connections come from. 0: as many as the connections need.
     #[arg(long, default_value_t = 0)]
     pub sources: u8,
-    /// What carries the protocol. The generator believes any certificate.
+    /// What carries the protocol. The generator believes any certificate. The floor of `webtransport` is that of `quic`, without HTTP/3.
     #[arg(long, value_enum, default_value_t)]
     pub transport: Transport,
     /// The server's program.

@@ -43,7 +43,7 @@ impl Floor {
     }
 }
 
-/// Serves at this address until the process is stopped. Prints `listening on ADDRESS` first.
+/// Serves at this address until the process is stopped; for WebTransport, QUIC without HTTP/3. Prints `listening on ADDRESS` first.
 pub fn serve(
     floor: Floor,
     transport: Transport,
@@ -51,7 +51,7 @@ pub fn serve(
     threads: usize,
 ) -> io::Result<()> {
     let tls = match transport {
-        Transport::Quic => return quic::serve(floor, listen, threads),
+        Transport::Quic | Transport::WebTransport => return quic::serve(floor, listen, threads),
         Transport::Wss => Some(secure::of_websocket()?),
         Transport::Ws => None,
     };

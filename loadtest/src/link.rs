@@ -20,6 +20,7 @@ mod quic;
 mod stream;
 mod trust;
 mod websocket;
+mod webtransport;
 
 pub use handshake::HandshakeRefused;
 pub use incoming::{Incoming, Malformed};
@@ -44,6 +45,10 @@ pub enum Transport {
     Wss,
     /// QUIC, each player with a UDP socket of its own.
     Quic,
+    /// The same under HTTP/3, as browsers have it. Compared with the floor of `quic`, which has no HTTP/3.
+    #[serde(rename = "webtransport")]
+    #[value(name = "webtransport")]
+    WebTransport,
 }
 
 impl Transport {
@@ -53,6 +58,16 @@ impl Transport {
             Self::Ws => "ws",
             Self::Wss => "wss",
             Self::Quic => "quic",
+            Self::WebTransport => "webtransport",
+        }
+    }
+
+    /// What the bare programs to compare with speak in its place. They have no HTTP/3.
+    #[must_use]
+    pub const fn of_floor(self) -> Self {
+        match self {
+            Self::WebTransport => Self::Quic,
+            other => other,
         }
     }
 }
@@ -89,7 +104,7 @@ pub enum ConnectError {
     /// The network's answer, or that of TLS or QUIC.
     #[error("network: {0}")]
     Io(#[from] io::Error),
-    /// The server's answer to the upgrade.
+    /// The server's answer to the upgrade, or to the request for a session.
     #[error(transparent)]
     Refused(#[from] HandshakeRefused),
 }
@@ -191,7 +206,7 @@ thread_local! {
 
 impl Link {
     /// Connects without a handshake of PittuRu; one of TLS or QUIC there is.
-    pub async fn open(route: Route) -> io::Result<Self> {
+    pub async fn open(route: Route) -> Result<Self, ConnectError> {
         Ok(Self::over(Stream::open(route).await?))
     }
 

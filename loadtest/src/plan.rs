@@ -51,9 +51,13 @@ impl Plan {
             let last = u8::try_from(last).expect("below a number of eight bits");
             IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + last % 250))
         });
+        let transport = match self.subject {
+            Subject::Server => self.transport,
+            Subject::Floor => self.transport.of_floor(),
+        };
         Route {
             source,
-            ..Route::to(self.transport, self.address)
+            ..Route::to(transport, self.address)
         }
     }
 }

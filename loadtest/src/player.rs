@@ -137,7 +137,7 @@ impl Player {
 
     /// A connection to the bare fan-out server, in this room.
     pub async fn bare(route: Route, room: u64, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::open(route).await.map_err(ConnectError::Io)?;
+        let link = Link::open(route).await?;
         let mut player = Self {
             link,
             inbox: Inbox::new(tally.clone()),
@@ -169,7 +169,7 @@ impl Player {
 
     /// A connection to the bare sender of states, which waits for an order.
     pub async fn bare_states(route: Route, tally: &Tally) -> Result<Self, Failed> {
-        let link = Link::open(route).await.map_err(ConnectError::Io)?;
+        let link = Link::open(route).await?;
         let mut player = Self {
             link,
             inbox: Inbox::new(tally.clone()),

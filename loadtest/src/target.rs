@@ -265,7 +265,7 @@ const fn listener(transport: Transport) -> &'static str {
     match transport {
         Transport::Ws => "ws",
         Transport::Wss => "tls",
-        Transport::Quic => "quic",
+        Transport::Quic | Transport::WebTransport => "quic",
     }
 }
 

@@ -1,4 +1,4 @@
-//! A QUIC connection and its control stream.
+//! A QUIC connection and its control stream, native or in a session of WebTransport.
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -19,16 +19,18 @@ use quinn::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Lost, Route, trust};
+use super::webtransport::{self, Session};
+use super::{ConnectError, Lost, Route, Transport, trust};
 
 /// What a player says who leaves.
-const NORMAL: VarInt = VarInt::from_u32(1000);
+const NORMAL: u16 = 1000;
 
 /// What says nothing.
 const NOTHING: VarInt = VarInt::from_u32(0);
 
 thread_local! {
-    static CRYPTO: OnceCell<Arc<QuicClientConfig>> = const { OnceCell::new() };
+    static NATIVE: OnceCell<Arc<QuicClientConfig>> = const { OnceCell::new() };
+    static HTTP3: OnceCell<Arc<QuicClientConfig>> = const { OnceCell::new() };
     /// Sockets whose connections are over. Each has a large buffer, so those who come and go take over from each other.
     static IDLE: RefCell<Vec<(Option<IpAddr>, Endpoint)>> = const { RefCell::new(Vec::new()) };
 }
@@ -40,7 +42,11 @@ pub(super) struct QuicStream {
     endpoint: Endpoint,
     source: Option<IpAddr>,
     connection: Connection,
+    /// None: native QUIC.
+    session: Option<Session>,
     sender: SendStream,
+    /// The server has nothing more to say, and takes nothing more.
+    is_over: bool,
     receiver: RecvStream,
     /// Keeps the place of this reader from one poll to the next.
     datagrams: Option<Datagrams>,
@@ -56,19 +62,28 @@ impl fmt::Debug for QuicStream {
 
 impl QuicStream {
     /// Connects by a socket that no other connection of this thread uses, and opens the control stream, which the server sees with the
-    /// first message.
-    pub(super) async fn open(route: Route) -> io::Result<Self> {
+    /// first message, in WebTransport at once.
+    pub(super) async fn open(route: Route) -> Result<Self, ConnectError> {
         let endpoint = endpoint(route)?;
         let connection = endpoint
-            .connect_with(config(route.receive_buffer), route.address, "localhost")
+            .connect_with(config(route), route.address, "localhost")
             .map_err(io::Error::other)?
-            .await?;
-        let (sender, receiver) = connection.open_bi().await?;
+            .await
+            .map_err(io::Error::from)?;
+        let (session, (sender, receiver)) = if route.transport == Transport::WebTransport {
+            let (session, control) = Session::open(&connection, route.address).await?;
+            (Some(session), control)
+        } else {
+            let control = connection.open_bi().await;
+            (None, control.map_err(io::Error::from)?)
+        };
         Ok(Self {
             endpoint,
             source: route.source,
             connection,
+            session,
             sender,
+            is_over: false,
             receiver,
             datagrams: None,
         })
@@ -86,24 +101,33 @@ impl QuicStream {
 
     /// The next datagram.
     pub(super) fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let Some(datagrams) = &mut self.datagrams else {
-            return Poll::Pending;
-        };
-        match datagrams.as_mut().poll_next(cx) {
-            Poll::Ready(Some(datagram)) => Poll::Ready(datagram),
-            Poll::Ready(None) => {
-                self.datagrams = None;
-                Poll::Pending
+        while let Some(datagrams) = &mut self.datagrams {
+            match (ready!(datagrams.as_mut().poll_next(cx)), &self.session) {
+                (Some(datagram), None) => return Poll::Ready(datagram),
+                (Some(datagram), Some(session)) => {
+                    if let Some(datagram) = session.own(datagram) {
+                        return Poll::Ready(datagram);
+                    }
+                }
+                (None, _) => self.datagrams = None,
             }
-            Poll::Pending => Poll::Pending,
         }
+        Poll::Pending
     }
 
     /// Why nothing more comes.
     pub(super) fn why_ended(&self, error: Option<io::Error>) -> Lost {
+        let session = self.session.as_ref();
+        if let Some(code) = session.and_then(Session::code) {
+            return Lost::Closed(Some(code));
+        }
         match (self.connection.close_reason(), error) {
             (Some(ConnectionError::ApplicationClosed(closed)), _) => {
-                Lost::Closed(u16::try_from(closed.error_code.into_inner()).ok())
+                let code = closed.error_code.into_inner();
+                Lost::Closed(match session {
+                    Some(_) => webtransport::of_connection(code),
+                    None => u16::try_from(code).ok(),
+                })
             }
             (_, Some(error)) => error.into(),
             (_, None) => Lost::Closed(None),
@@ -116,13 +140,34 @@ impl QuicStream {
             // Whatever comes of it: there is nothing more to wait for.
             drop(self.sender.stopped().await);
         }
-        self.connection.close(NORMAL, b"");
+        match &mut self.session {
+            Some(session) => session.end(&self.connection, NORMAL).await,
+            None => self.connection.close(VarInt::from(NORMAL), b""),
+        }
+    }
+
+    /// The server's half of the control stream has come to its end, or to no end. A session says why on another stream, once the client
+    /// has ended its half, too.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(session) = &mut self.session else {
+            return Poll::Ready(());
+        };
+        if !self.is_over {
+            self.is_over = true;
+            // It may be over already.
+            let _ended = self.sender.finish();
+        }
+        session.poll_ended(cx)
     }
 }
 
 impl Drop for QuicStream {
     fn drop(&mut self) {
-        self.connection.close(NOTHING, b"");
+        let nothing = match self.session {
+            Some(_) => webtransport::NO_ERROR,
+            None => NOTHING,
+        };
+        self.connection.close(nothing, b"");
         let idle = (self.source, self.endpoint.clone());
         // At the end of a thread there may be no list any more.
         let _ = IDLE.try_with(|list| list.borrow_mut().push(idle));
@@ -146,24 +191,28 @@ fn endpoint(route: Route) -> io::Result<Endpoint> {
     Endpoint::client(SocketAddr::new(route.source.unwrap_or(any), 0))
 }
 
-fn config(receive_buffer: Option<u32>) -> ClientConfig {
-    let crypto = CRYPTO.with(|crypto| {
+fn config(route: Route) -> ClientConfig {
+    // The server opens no streams but those of HTTP/3.
+    let (crypto, alpn, streams) = match route.transport {
+        Transport::WebTransport => (&HTTP3, webtransport::ALPN, webtransport::UNIDIRECTIONAL_MAX),
+        _ => (&NATIVE, ALPN, 0),
+    };
+    let crypto = crypto.with(|crypto| {
         let made = || {
-            let tls = trust::config_for(ALPN);
+            let tls = trust::config_for(alpn);
             Arc::new(QuicClientConfig::try_from(tls).expect("ring has the suite that begins QUIC"))
         };
         Arc::clone(crypto.get_or_init(made))
     });
     let mut transport = TransportConfig::default();
     transport
-        // The server opens no streams.
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(streams))
         // The heartbeat of the protocol finds out who is gone.
         .max_idle_timeout(None)
         // As the SDK does.
         .enable_segmentation_offload(false);
-    if let Some(bytes) = receive_buffer {
+    if let Some(bytes) = route.receive_buffer {
         transport
             .stream_receive_window(VarInt::from_u32(bytes))
             .receive_window(VarInt::from_u32(bytes));
@@ -179,7 +228,20 @@ impl AsyncRead for QuicStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.receiver), cx, buf)
+        let before = buf.filled().len();
+        let read = AsyncRead::poll_read(Pin::new(&mut self.receiver), cx, buf);
+        match read {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => read,
+            Poll::Ready(ended) => {
+                ready!(self.poll_told(cx));
+                Poll::Ready(ended)
+            }
+            // A session may end without its streams.
+            Poll::Pending => match &mut self.session {
+                Some(session) => session.poll_ended(cx).map(Ok),
+                None => Poll::Pending,
+            },
+        }
     }
 }
 
@@ -189,6 +251,9 @@ impl AsyncWrite for QuicStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_over {
+            return Poll::Ready(Ok(buf.len()));
+        }
         AsyncWrite::poll_write(Pin::new(&mut self.sender), cx, buf)
     }
 

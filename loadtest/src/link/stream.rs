@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::framing::Framing;
 use super::quic::QuicStream;
-use super::{Lost, Route, Transport, trust};
+use super::{ConnectError, Lost, Route, Transport, trust};
 
 /// An open connection.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Stream {
 
 impl Stream {
     /// Connects, and shakes hands where that is encrypted.
-    pub(super) async fn open(route: Route) -> io::Result<Self> {
+    pub(super) async fn open(route: Route) -> Result<Self, ConnectError> {
         Ok(match route.transport {
             Transport::Ws => Self::Tcp(tcp(route).await?),
             Transport::Wss => {
@@ -36,7 +36,9 @@ impl Stream {
                 let stream = connector.connect(name, tcp(route).await?).await?;
                 Self::Tls(Box::new(stream))
             }
-            Transport::Quic => Self::Quic(Box::new(QuicStream::open(route).await?)),
+            Transport::Quic | Transport::WebTransport => {
+                Self::Quic(Box::new(QuicStream::open(route).await?))
+            }
         })
     }
 
@@ -55,7 +57,8 @@ impl Stream {
                 Ok(())
             }
             Self::Tcp(_) | Self::Tls(_) => {
-                let why = "there are no datagrams over TCP: --transport quic has them";
+                let why =
+                    "there are no datagrams over TCP: --transport quic and webtransport have them";
                 Err(io::Error::new(io::ErrorKind::Unsupported, why))
             }
         }

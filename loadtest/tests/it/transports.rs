@@ -82,7 +82,12 @@ fn floors_over_quic() {
     with_floors("quic");
 }
 
-/// Plays these over QUIC, which shares least with WebSocket, and some over TLS as well.
+#[test]
+fn floors_over_webtransport() {
+    with_floors("webtransport");
+}
+
+/// Plays these over QUIC, which shares least with WebSocket, native and under WebTransport, and some over TLS as well.
 macro_rules! scenarios {
     ($($name:ident: $($transport:literal)+, $floor:literal, $arguments:literal;)*) => {
         $(
@@ -95,18 +100,18 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    rooms: "wss" "quic", true, "rooms --rooms 3 --members 4 --rate 60";
-    durable: "quic", true, "durable --rooms 3 --members 4 --rate 60";
-    burst: "wss" "quic", true, "burst --members 6 --every 1";
-    join_storm: "quic", false, "join-storm --members 20";
-    slow_readers: "wss" "quic", false, "slow-readers --members 8 --slow 2 --slow-bytes 1000 --rate 60";
-    reconnect_storm: "wss" "quic", false,
+    rooms: "wss" "quic" "webtransport", true, "rooms --rooms 3 --members 4 --rate 60";
+    durable: "quic" "webtransport", true, "durable --rooms 3 --members 4 --rate 60";
+    burst: "wss" "quic" "webtransport", true, "burst --members 6 --every 1";
+    join_storm: "quic" "webtransport", false, "join-storm --members 20";
+    slow_readers: "wss" "quic" "webtransport", false, "slow-readers --members 8 --slow 2 --slow-bytes 1000 --rate 60";
+    reconnect_storm: "wss" "quic" "webtransport", false,
         "reconnect-storm --connections 18 --members 5 --rooms-active 2 --rate 40 --within 0.5";
-    connect_storm: "wss" "quic", false, "connect-storm --rate 10 --stay 0.2 --sign-in";
-    evening: "quic", false, "evening --arrivals 5 --stay 2 --rooms 3 --chat 3";
-    ledger: "quic", false, "ledger --connections 12 --depth 3";
-    scores: "quic", false, "scores --connections 16 --boards 2";
-    cold_rooms: "quic", false, "cold-rooms --rooms 60 --active 10 --rooms-each 25 --rate 40";
+    connect_storm: "wss" "quic" "webtransport", false, "connect-storm --rate 10 --stay 0.2 --sign-in";
+    evening: "quic" "webtransport", false, "evening --arrivals 5 --stay 2 --rooms 3 --chat 3";
+    ledger: "quic" "webtransport", false, "ledger --connections 12 --depth 3";
+    scores: "quic" "webtransport", false, "scores --connections 16 --boards 2";
+    cold_rooms: "quic" "webtransport", false, "cold-rooms --rooms 60 --active 10 --rooms-each 25 --rate 40";
 }
 
 /// The sender is a floor; there is no server to play it.
@@ -117,6 +122,7 @@ fn states() {
         ("wss", "states --players 4"),
         ("quic", "states --players 4"),
         ("quic", "states --players 4 --datagrams"),
+        ("webtransport", "states --players 4 --datagrams"),
     ] {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let measured = Bench::over(transport, false).run(&arguments).that_held();
@@ -139,8 +145,10 @@ fn states() {
 fn sign_in_storm() {
     let arguments = "sign-in-storm --rate 3 --accounts 2 --members 4 --chat 10";
     let arguments: Vec<&str> = arguments.split(' ').collect();
-    let measured = Bench::over("quic", false).run(&arguments).that_held();
-    let server = measured.of(Subject::Server);
-    assert_eq!(server.done("sign_in") + server.errors("sign_in"), 6);
-    assert_eq!(server.total("delivered"), server.total("persisted") * 4);
+    for transport in ["quic", "webtransport"] {
+        let measured = Bench::over(transport, false).run(&arguments).that_held();
+        let server = measured.of(Subject::Server);
+        assert_eq!(server.done("sign_in") + server.errors("sign_in"), 6);
+        assert_eq!(server.total("delivered"), server.total("persisted") * 4);
+    }
 }

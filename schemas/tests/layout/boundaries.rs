@@ -57,6 +57,7 @@ const BOUNDARIES: &[Boundary] = &[
             "quinn",
             "rustls",
             "tokio_rustls",
+            "web_transport_proto",
         ],
     },
     Boundary {
@@ -395,6 +396,7 @@ mod tests {
             "use tokio_tungstenite::tungstenite;",
             "use quinn::Endpoint;",
             "use tokio_rustls::TlsConnector;",
+            "use web_transport_proto::Capsule;",
         ] {
             for place in ["link", "link/handshake", "floor", "floor/echo"] {
                 assert_eq!(found(&format!("loadtest/src/{place}.rs"), text), 0);
