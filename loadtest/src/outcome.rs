@@ -64,9 +64,12 @@ impl Outcome {
         OPS.into_iter().filter(|&op| self.slice_of(op).is_some())
     }
 
-    /// That no connection ended without being asked to.
+    /// That no connection ended without being asked to, from the first that was ready.
     pub fn nobody_was_disconnected(&self) -> Check {
-        let lost = self.whole.count(count::DISCONNECTS);
+        let lost = [&self.preparation, &self.whole]
+            .iter()
+            .map(|slice| slice.count(count::DISCONNECTS))
+            .sum::<u64>();
         Check {
             title: "nobody was disconnected".to_owned(),
             held: lost == 0,

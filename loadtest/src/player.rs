@@ -83,9 +83,20 @@ pub struct Player {
     link: Link,
     inbox: Inbox,
     last_call: CallId,
+    /// The loss of the connection is counted.
+    is_lost: bool,
 }
 
 impl Player {
+    const fn over(link: Link, inbox: Inbox) -> Self {
+        Self {
+            link,
+            inbox,
+            last_call: 0,
+            is_lost: false,
+        }
+    }
+
     /// Connects, says hello, and waits for the welcome.
     pub async fn connect(
         route: Route,
@@ -117,11 +128,7 @@ impl Player {
 
     async fn greet(route: Route, token: Option<String>, tally: Tally) -> Result<Self, Failed> {
         let link = Link::connect(route).await?;
-        let mut player = Self {
-            link,
-            inbox: Inbox::new(tally),
-            last_call: 0,
-        };
+        let mut player = Self::over(link, Inbox::new(tally));
         let hello = Hello {
             v: VERSION,
             sdk: concat!("loadtest/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -138,11 +145,7 @@ impl Player {
     /// A connection to the bare fan-out server, in this room.
     pub async fn bare(route: Route, room: u64, tally: &Tally) -> Result<Self, Failed> {
         let link = Link::open(route).await?;
-        let mut player = Self {
-            link,
-            inbox: Inbox::new(tally.clone()),
-            last_call: 0,
-        };
+        let mut player = Self::over(link, Inbox::new(tally.clone()));
         player.inbox.side = Side::FanOutFloor;
         player.link.out.message(&room.to_be_bytes());
         player.link.flush(&mut player.inbox).await?;
@@ -154,11 +157,7 @@ impl Player {
         let link = Link::connect(route).await?;
         let mut inbox = Inbox::new(tally.clone());
         inbox.side = Side::EchoFloor;
-        let mut player = Self {
-            link,
-            inbox,
-            last_call: 0,
-        };
+        let mut player = Self::over(link, inbox);
         if route.transport == Transport::Quic {
             // A stream is there once something has come on it.
             player.link.out.message(&[]);
@@ -170,11 +169,7 @@ impl Player {
     /// A connection to the bare sender of states, which waits for an order.
     pub async fn bare_states(route: Route, tally: &Tally) -> Result<Self, Failed> {
         let link = Link::open(route).await?;
-        let mut player = Self {
-            link,
-            inbox: Inbox::new(tally.clone()),
-            last_call: 0,
-        };
+        let mut player = Self::over(link, Inbox::new(tally.clone()));
         player.inbox.side = Side::StatesFloor;
         Ok(player)
     }
@@ -337,6 +332,16 @@ impl Player {
         }
     }
 
+    /// Takes what comes while something else is done, so that the server's heartbeat is answered. Counts the loss of the connection.
+    pub async fn listen_while<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        tokio::select! {
+            biased;
+            done = &mut other => done,
+            () = self.listen() => other.await,
+        }
+    }
+
     /// Listens until everything sent has been answered and the room is live, at most until the time comes.
     pub async fn settle(&mut self, until: u64) -> Result<(), Lost> {
         while !self.inbox.expected.is_empty() && clock::now() < until {
@@ -349,9 +354,11 @@ impl Player {
         Ok(())
     }
 
-    /// Counts the loss of the connection and of the answers that will not come.
+    /// Counts the loss of the connection, once, and of the answers that will not come.
     fn lost(&mut self, lost: Lost) -> Lost {
-        self.inbox.tally.count(count::DISCONNECTS, 1);
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.inbox.tally.count(count::DISCONNECTS, 1);
+        }
         for expected in self.inbox.expected.drain(..) {
             self.inbox.tally.failed(expected.op, DISCONNECTED);
         }

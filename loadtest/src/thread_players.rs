@@ -15,6 +15,11 @@ use crate::plan::{Plan, Window};
 use crate::player::{Failed, Player};
 use crate::tally::{Slice, Tally};
 
+mod waiting;
+
+use waiting::listen_until;
+pub use waiting::{Waiting, Waits};
+
 /// Players of one thread that get ready at the same time.
 const CONCURRENCY: usize = 32;
 
@@ -105,9 +110,10 @@ impl ThreadPlayers {
         Ok(player)
     }
 
-    /// Gets all players ready, some at a time, in the order of their numbers.
-    pub async fn gather<T, F>(&self, one: impl Fn(u64) -> F) -> Result<Vec<T>, Failed>
+    /// Gets all players ready, some at a time, in the order of their numbers. Who is ready listens from then on.
+    pub async fn gather<T, F>(&self, one: impl Fn(u64) -> F) -> Result<Waiting<T>, Failed>
     where
+        T: Waits,
         F: Future<Output = Result<T, Failed>>,
     {
         self.gather_concurrently(CONCURRENCY, one).await
@@ -118,23 +124,30 @@ impl ThreadPlayers {
         &self,
         concurrency: usize,
         one: impl Fn(u64) -> F,
-    ) -> Result<Vec<T>, Failed>
+    ) -> Result<Waiting<T>, Failed>
     where
+        T: Waits,
         F: Future<Output = Result<T, Failed>>,
     {
-        let mut ready = Vec::new();
+        let mut waiting = Waiting::nobody();
+        let listening = |number| {
+            let getting_ready = one(number);
+            let go = self.go.clone();
+            async move { Ok::<_, Failed>(listen_until(go, getting_ready.await?)) }
+        };
         let mut getting_ready = futures_util::stream::iter(self.players.clone())
-            .map(one)
+            .map(listening)
             .buffered(concurrency);
-        while let Some(player) = getting_ready.next().await {
-            ready.push(player?);
+        while let Some(ready) = getting_ready.next().await {
+            waiting.add(ready?);
             self.tell(WorkerEvent::Progress(1));
         }
-        Ok(ready)
+        Ok(waiting)
     }
 
-    /// Says that all players of this thread are ready, and waits until those of all threads are.
-    pub async fn ready(self: &Rc<Self>) -> Window {
+    /// Says that all players of this thread are ready, and waits until those of all threads are. Gives the players, in their order, and
+    /// the times of the load, which begins now.
+    pub async fn ready<T: Waits>(self: &Rc<Self>, waiting: Waiting<T>) -> (Window, Vec<T>) {
         self.tell(WorkerEvent::Slice(None, Box::new(self.tally.take())));
         self.tell(WorkerEvent::Ready);
         let mut go = self.go.clone();
@@ -143,11 +156,14 @@ impl ThreadPlayers {
             // The process is going down.
             Err(_) => std::future::pending().await,
         };
+        let players = waiting.all().await;
+        // What has come while they waited belongs to their getting ready.
+        self.tell(WorkerEvent::Slice(None, Box::new(self.tally.take())));
         let window = Window::new(start, self.plan.warm_up, self.plan.seconds);
         self.window.set(Some(window));
         tokio::task::spawn_local(Rc::clone(self).watch_over(window));
         clock::sleep_until(start).await;
-        window
+        (window, players)
     }
 
     /// Hands on what was counted, second by second, and ends the run when nothing comes any more.

@@ -53,13 +53,13 @@ impl Play for Options {
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let chat = self.chat();
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move { chat.enter(&thread, number).await }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         thread
             .each(players, |player| {
                 self.member(Rc::clone(&thread), window, player)

@@ -92,13 +92,13 @@ impl Chat {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move { Ok((number, self.enter(&thread, number).await?)) }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         thread
             .each(players, |(number, player)| {
                 self.member(Rc::clone(&thread), window, number, player)

@@ -168,7 +168,7 @@ impl Options {
 
     async fn build(self: Rc<Self>, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let began = clock::now();
-        thread
+        let gone = thread
             .gather_concurrently(MAKERS_CONCURRENCY, |owner| {
                 Rc::clone(&self).make_rooms(Rc::clone(&thread), owner)
             })
@@ -182,7 +182,7 @@ impl Options {
         thread
             .tally
             .count(count::ROOMS_MADE_PER_SECOND, whole(made as f64 / seconds));
-        thread.ready().await;
+        thread.ready(gone).await;
         thread.over().await;
         Ok(())
     }
@@ -211,13 +211,13 @@ impl Options {
     }
 
     async fn make_use(self: Rc<Self>, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let owners = thread
+        let waiting = thread
             .gather(|owner| Rc::clone(&self).find_rooms(Rc::clone(&thread), owner))
             .await?;
-        let window = thread.ready().await;
+        let (window, owners) = thread.ready(waiting).await;
         let per_room = self.rate / self.active_rooms() as f64;
         thread
-            .each(owners, |(player, rooms)| {
+            .each(owners, |(rooms, player)| {
                 Rc::clone(&self).write(Rc::clone(&thread), window, player, rooms, per_room)
             })
             .await;
@@ -229,7 +229,7 @@ impl Options {
         self: Rc<Self>,
         thread: Rc<ThreadPlayers>,
         owner: u64,
-    ) -> Result<(Player, Vec<RoomId>), Failed> {
+    ) -> Result<(Vec<RoomId>, Player), Failed> {
         let mut player = thread.player(owner).await?;
         let mut rooms = Vec::new();
         loop {
@@ -249,7 +249,7 @@ impl Options {
         for &room in &rooms {
             player.open(room).await?;
         }
-        Ok((player, rooms))
+        Ok((rooms, player))
     }
 
     async fn write(

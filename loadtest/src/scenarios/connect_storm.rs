@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::player::{Failed, Pace, Player, nanoseconds};
 use crate::report::Check;
 use crate::tally::{Op, count};
-use crate::thread_players::{Hold, ThreadPlayers};
+use crate::thread_players::{Hold, ThreadPlayers, Waiting};
 use crate::{clock, plan::Window};
 
 /// Parameters.
@@ -49,7 +49,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let window = thread.ready().await;
+        let (window, _) = thread.ready(Waiting::<()>::nobody()).await;
         let players = thread.players.clone().collect();
         let options = Rc::new(self);
         thread

@@ -50,7 +50,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move {
@@ -62,7 +62,7 @@ impl Play for Options {
                 }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         let options = Rc::new(self);
         thread
             .each(players, |player| {

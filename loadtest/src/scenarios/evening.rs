@@ -16,7 +16,7 @@ use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, exponential, nanoseconds};
 use crate::report::{Check, Figure};
 use crate::tally::{Op, count};
-use crate::thread_players::{Hold, ThreadPlayers};
+use crate::thread_players::{Hold, ThreadPlayers, Waits};
 
 /// Echoes per second of one player.
 const ECHOES: f64 = 0.05;
@@ -70,6 +70,12 @@ struct Guest {
     room: RoomId,
 }
 
+impl Waits for Guest {
+    fn player(&mut self) -> Option<&mut Player> {
+        Some(&mut self.player)
+    }
+}
+
 impl Play for Options {
     /// Those who are there at any moment.
     fn players(&self) -> u64 {
@@ -87,13 +93,13 @@ impl Play for Options {
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
-        let guests = thread
+        let waiting = thread
             .gather(|number| {
                 let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));
                 async move { options.arrive(&thread, number, clock::now()).await }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, guests) = thread.ready(waiting).await;
         let mut staying = JoinSet::new();
         for guest in guests {
             let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));

@@ -37,7 +37,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move {
@@ -53,7 +53,7 @@ impl Play for Options {
                 }
             })
             .await?;
-        thread.ready().await;
+        let (_, players) = thread.ready(waiting).await;
         thread
             .each(players, |mut player| {
                 let thread = Rc::clone(&thread);

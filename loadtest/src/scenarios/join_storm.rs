@@ -34,13 +34,13 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 async move { thread.player(number).await }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         thread
             .each(players, |player| {
                 join(Rc::clone(&thread), thread.hold(), window, player)

@@ -19,7 +19,7 @@ use crate::plan::Window;
 use crate::player::{Failed, Pace, Player};
 use crate::report::Check;
 use crate::tally::{Op, count};
-use crate::thread_players::ThreadPlayers;
+use crate::thread_players::{ThreadPlayers, Waits};
 
 /// Name of the admin, who is listed in `accounts.admins`.
 const ADMIN: &str = "ledger-admin";
@@ -84,6 +84,12 @@ struct Hand {
     under_way: HashMap<CallId, Deed>,
 }
 
+impl Waits for Hand {
+    fn player(&mut self) -> Option<&mut Player> {
+        Some(&mut self.player)
+    }
+}
+
 /// What the connections of one thread share.
 #[derive(Default)]
 struct Books {
@@ -130,15 +136,14 @@ impl Play for Options {
         let options = Rc::new(self);
         let books = SharedBooks::default();
         let (mut admin, token) = admin::sign_in(&thread, ADMIN).await?;
-        let hands = thread
-            .gather(|number| {
-                let (thread, books) = (Rc::clone(&thread), Rc::clone(&books));
-                Rc::clone(&options).enter(thread, books, token.clone(), number)
-            })
-            .await?;
+        let getting_ready = thread.gather(|number| {
+            let (thread, books) = (Rc::clone(&thread), Rc::clone(&books));
+            Rc::clone(&options).enter(thread, books, token.clone(), number)
+        });
+        let waiting = admin.listen_while(getting_ready).await?;
         grant_first(&mut admin, &books).await?;
         admin.close().await;
-        let window = thread.ready().await;
+        let (window, hands) = thread.ready(waiting).await;
         thread
             .each(hands, |hand| {
                 let (options, books) = (Rc::clone(&options), Rc::clone(&books));

@@ -14,7 +14,7 @@ use crate::plan::Window;
 use crate::player::{Delivery, Failed, Pace, Player, nanoseconds};
 use crate::report::{Better, Check, Figure};
 use crate::tally::{Op, count};
-use crate::thread_players::{Hold, ThreadPlayers};
+use crate::thread_players::{Hold, ThreadPlayers, Waits};
 
 /// From the beginning of the measured part to the loss of the connections.
 const CUT_AFTER: u64 = SECOND;
@@ -58,6 +58,12 @@ struct Ready {
     access: String,
 }
 
+impl Waits for Ready {
+    fn player(&mut self) -> Option<&mut Player> {
+        Some(&mut self.player)
+    }
+}
+
 impl Play for Options {
     fn players(&self) -> u64 {
         self.lost() + self.active()
@@ -72,7 +78,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 let room = thread.plan.room(self.room_of(number));
@@ -89,7 +95,7 @@ impl Play for Options {
                 }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         let options = Rc::new(self);
         thread
             .each(players, |ready| {

@@ -22,7 +22,7 @@ use crate::plan::Window;
 use crate::player::{Failed, Pace, Player};
 use crate::report::{Better, Check, Figure};
 use crate::tally::{Op, count};
-use crate::thread_players::ThreadPlayers;
+use crate::thread_players::{ThreadPlayers, Waits};
 
 mod books;
 
@@ -86,6 +86,12 @@ struct Hand {
     under_way: HashMap<CallId, (usize, UserId, i64)>,
 }
 
+impl Waits for Hand {
+    fn player(&mut self) -> Option<&mut Player> {
+        Some(&mut self.player)
+    }
+}
+
 type SharedBooks = Rc<RefCell<Books>>;
 
 impl Play for Options {
@@ -118,18 +124,17 @@ impl Play for Options {
         let (mut service, token) = admin::sign_in(&thread, SERVICE).await?;
         let books = Books::of(&mut service, options.names()).await?;
         let books = Rc::new(RefCell::new(books));
-        let hands = thread
-            .gather(|number| {
-                let (thread, books) = (Rc::clone(&thread), Rc::clone(&books));
-                Rc::clone(&options).enter(thread, books, token.clone(), number)
-            })
-            .await?;
+        let getting_ready = thread.gather(|number| {
+            let (thread, books) = (Rc::clone(&thread), Rc::clone(&books));
+            Rc::clone(&options).enter(thread, books, token.clone(), number)
+        });
+        let waiting = service.listen_while(getting_ready).await?;
         let mut held = books.take();
         held.begin(&mut service).await?;
         submit_first(&mut service, &mut held).await?;
         books.replace(held);
         service.close().await;
-        let window = thread.ready().await;
+        let (window, hands) = thread.ready(waiting).await;
         thread
             .each(hands, |hand| {
                 let (options, books) = (Rc::clone(&options), Rc::clone(&books));

@@ -16,7 +16,7 @@ use crate::plan::{Share, Window};
 use crate::player::{Delivery, Failed, Pace, Player, nanoseconds};
 use crate::report::Check;
 use crate::tally::Op;
-use crate::thread_players::{Hold, ThreadPlayers};
+use crate::thread_players::{Hold, ThreadPlayers, Waits};
 
 /// Password of all accounts.
 const PASSWORD: &str = "a password for tests";
@@ -52,6 +52,15 @@ enum Part {
     Comer(u64),
 }
 
+impl Waits for Part {
+    fn player(&mut self) -> Option<&mut Player> {
+        match self {
+            Self::Neighbour(_, player) => Some(player),
+            Self::Comer(_) => None,
+        }
+    }
+}
+
 impl Play for Options {
     fn players(&self) -> u64 {
         self.members + self.comers()
@@ -84,10 +93,10 @@ impl Play for Options {
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let options = Rc::new(self);
-        let parts = thread
+        let waiting = thread
             .gather(|number| Rc::clone(&options).get_ready(Rc::clone(&thread), number))
             .await?;
-        let window = thread.ready().await;
+        let (window, parts) = thread.ready(waiting).await;
         thread
             .each(parts, |part| {
                 let (options, thread) = (Rc::clone(&options), Rc::clone(&thread));

@@ -63,7 +63,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let players = thread
+        let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);
                 let slow = self.is_slow(number);
@@ -79,7 +79,7 @@ impl Play for Options {
                 }
             })
             .await?;
-        let window = thread.ready().await;
+        let (window, players) = thread.ready(waiting).await;
         let options = Rc::new(self);
         thread
             .each(players, |(number, player)| {

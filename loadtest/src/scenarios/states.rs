@@ -48,7 +48,7 @@ impl Play for Options {
     }
 
     async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
-        let mut players = thread
+        let waiting = thread
             .gather(|number| {
                 let route = thread.plan.route(number);
                 let thread = Rc::clone(&thread);
@@ -56,7 +56,7 @@ impl Play for Options {
             })
             .await?;
         // Ordered once somebody reads them, or the first ones would grow old in a queue of this program.
-        let window = thread.ready().await;
+        let (window, mut players) = thread.ready(waiting).await;
         for player in &mut players {
             player.order_states(self.order())?;
         }
