@@ -37,6 +37,8 @@ pub enum Pass {
     NoUdp,
     /// Everything but UDP, which is answered at once by "port unreachable", as a firewall near the sender does.
     RefusedUdp,
+    /// Everything but TCP, which vanishes.
+    NoTcp,
     /// Nothing, and nobody is told: what is under way is lost as well.
     Nothing,
 }

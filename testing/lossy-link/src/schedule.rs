@@ -109,7 +109,7 @@ impl Schedule {
         let kind = packet::kind(&packet);
         let fate = self.fate(kind);
         match (self.conditions.pass, kind) {
-            (Pass::Nothing, _) | (Pass::NoUdp, Kind::Udp) => {
+            (Pass::Nothing, _) | (Pass::NoUdp, Kind::Udp) | (Pass::NoTcp, Kind::Tcp) => {
                 self.counts.blocked += 1;
                 return Taken::Dropped;
             }

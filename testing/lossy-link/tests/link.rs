@@ -229,19 +229,43 @@ fn udp_is_refused_dropped_and_let_through_again() {
     assert_eq!((counts.refused, counts.blocked), (1, 1));
 }
 
+/// Answers with what comes, four bytes at a time.
+fn repeat(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 4];
+    while stream.read_exact(&mut buffer).is_ok() {
+        stream.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tcp_vanishes_comes_back_and_udp_does_not_mind() {
+    let Some(link) = open_or_leave_out(Conditions::default()) else {
+        return;
+    };
+    let (client, server) = sockets(&link);
+    let mut stream = connect(&link, listen(&link, repeat)).unwrap();
+    link.change_both(|conditions| conditions.pass = Pass::NoTcp);
+    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.write_all(b"lost").unwrap();
+    let mut buffer = [0; 4];
+    let error = stream.read(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    client.send(b"udp!").unwrap();
+    assert_eq!(server.recv(&mut buffer).unwrap(), 4);
+    assert_eq!(&buffer, b"udp!");
+    link.change_both(|conditions| conditions.pass = Pass::Everything);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"lost");
+}
+
 #[test]
 fn a_cut_says_no_goodbye() {
     let Some(link) = open_or_leave_out(Conditions::default()) else {
         return;
     };
-    let address = listen(&link, |mut stream| {
-        let mut buffer = [0; 4];
-        while stream.read_exact(&mut buffer).is_ok() {
-            stream.write_all(&buffer)?;
-        }
-        Ok(())
-    });
-    let mut stream = connect(&link, address).unwrap();
+    let mut stream = connect(&link, listen(&link, repeat)).unwrap();
     let mut buffer = [0; 4];
     stream.write_all(b"ping").unwrap();
     stream.read_exact(&mut buffer).unwrap();

@@ -222,7 +222,7 @@ fn packets_wait_for_each_other_and_the_queue_is_bounded() {
 }
 
 #[test]
-fn udp_vanishes_is_refused_or_passes_and_tcp_with_it_unless_nothing_passes() {
+fn what_may_not_pass_vanishes_or_is_refused_and_the_rest_passes() {
     for (pass, udp_taken, tcp_taken) in [
         (Pass::Everything, Taken::Held, Taken::Held),
         (Pass::NoUdp, Taken::Dropped, Taken::Held),
@@ -231,6 +231,7 @@ fn udp_vanishes_is_refused_or_passes_and_tcp_with_it_unless_nothing_passes() {
             Taken::Refused(packet::port_unreachable(&udp(1)).unwrap()),
             Taken::Held,
         ),
+        (Pass::NoTcp, Taken::Held, Taken::Dropped),
         (Pass::Nothing, Taken::Dropped, Taken::Dropped),
     ] {
         let mut schedule = Schedule::new(Conditions::default(), 0);
