@@ -10,7 +10,12 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: {
         projectService: {
-          allowDefaultProject: ['eslint.config.js', 'examples/*.mjs', 'examples/browser/*.js'],
+          allowDefaultProject: [
+            'eslint.config.js',
+            'examples/*.mjs',
+            'examples/browser/*.js',
+            'test/lossy/*.mjs',
+          ],
         },
         tsconfigRootDir: import.meta.dirname,
       },

@@ -1,6 +1,6 @@
 //! Players in one Node process, which use the built TypeScript SDK. Driven by JSON lines.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -15,12 +15,15 @@ use crate::sdk_rust::Report;
 /// Longest time until Node answers, sending included.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The process.
-pub struct NodePlayers {
+/// A process that takes commands as JSON lines, and answers each with one.
+pub struct NodeProcess {
     child: Child,
     commands: ChildStdin,
     answers: Receiver<String>,
 }
+
+/// The process.
+pub struct NodePlayers(NodeProcess);
 
 /// Where its players stand.
 pub struct Counts {
@@ -41,16 +44,20 @@ pub fn has_node_sdk() -> bool {
         )
 }
 
-impl NodePlayers {
-    /// Starts the process, without players.
-    pub fn start() -> Self {
-        let mut child = Command::new("node")
-            .arg("sdk_chat.mjs")
-            .current_dir(interop())
+impl NodeProcess {
+    /// Runs this script, which `spawn` starts, in this folder.
+    pub fn start(
+        folder: &Path,
+        script: &str,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Self {
+        let mut command = Command::new("node");
+        command
+            .arg(script)
+            .current_dir(folder)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        let mut child = spawn(&mut command).unwrap();
         let commands = child.stdin.take().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (answer, answers) = mpsc::channel();
@@ -79,14 +86,22 @@ impl NodePlayers {
         }
     }
 
-    fn ask(&mut self, command: &Value) -> Value {
+    pub fn ask(&mut self, command: &Value) -> Value {
         self.tell(command);
         self.answer()
+    }
+}
+
+impl NodePlayers {
+    /// Starts the process, without players.
+    pub fn start() -> Self {
+        let process = NodeProcess::start(&interop(), "sdk_chat.mjs", Command::spawn);
+        Self(process)
     }
 
     /// Adds a player who is signed in as a new guest.
     pub fn connect(&mut self, url: &str, name: &str, back_off: BackOff) -> u64 {
-        let answer = self.ask(&json!({
+        let answer = self.0.ask(&json!({
             "do": "connect",
             "url": url,
             "name": name,
@@ -97,32 +112,36 @@ impl NodePlayers {
     }
 
     pub fn join(&mut self, player: u64, room: RoomId) {
-        let answer = self.ask(&json!({ "do": "join", "player": player, "room": room.to_string() }));
+        let answer = self
+            .0
+            .ask(&json!({ "do": "join", "player": player, "room": room.to_string() }));
         assert!(answer["head"].is_u64(), "{answer}");
     }
 
     /// Begins to send these, at most `most` at a time.
     pub fn send(&mut self, player: u64, texts: &[String], most: usize) {
-        self.tell(&json!({ "do": "send", "player": player, "texts": texts, "most": most }));
+        self.0
+            .tell(&json!({ "do": "send", "player": player, "texts": texts, "most": most }));
     }
 
     /// Waits until all that [`Self::send`] got has been answered.
     pub fn sent(&mut self) {
-        self.answer();
+        self.0.answer();
     }
 
     /// Begins to send `prefix 1`, `prefix 2`, … until [`Self::finish`].
     pub fn begin(&mut self, player: u64, prefix: &str, most: usize) {
-        self.ask(&json!({ "do": "begin", "player": player, "prefix": prefix, "most": most }));
+        self.0
+            .ask(&json!({ "do": "begin", "player": player, "prefix": prefix, "most": most }));
     }
 
     /// Stops sending, and waits for the answers.
     pub fn finish(&mut self) {
-        self.ask(&json!({ "do": "finish" }));
+        self.0.ask(&json!({ "do": "finish" }));
     }
 
     pub fn counts(&mut self) -> Counts {
-        let answer = self.ask(&json!({ "do": "counts" }));
+        let answer = self.0.ask(&json!({ "do": "counts" }));
         let heads = answer["heads"].as_array().unwrap();
         Counts {
             heads: heads.iter().map(|head| head.as_u64().unwrap()).collect(),
@@ -133,7 +152,7 @@ impl NodePlayers {
 
     /// What a player has seen and done, and the digest of what it saw as Node computes it.
     pub fn report(&mut self, player: u64, name: &str) -> (Report, String) {
-        let answer = self.ask(&json!({ "do": "report", "player": player }));
+        let answer = self.0.ask(&json!({ "do": "report", "player": player }));
         let messages = |what: &str| serde_json::from_value(answer[what].clone()).unwrap();
         let lines = |what: &str| {
             let lines = answer[what].as_array().unwrap();
@@ -151,7 +170,7 @@ impl NodePlayers {
     }
 }
 
-impl Drop for NodePlayers {
+impl Drop for NodeProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

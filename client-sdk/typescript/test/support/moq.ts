@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import type { WebTransportConstructor } from '../../src/node.js';
 
@@ -82,8 +83,8 @@ export async function moqWebTransport(): Promise<WebTransportConstructor> {
     });
     return { promise, resolve: settle[0], reject: settle[1] };
   };
-  // A variable: the package is not checked together with this one.
-  const name = '@moq/web-transport';
+  // A variable: the package is not checked together with this one. By its file, which vite compiles outside of vitest as well.
+  const name = pathToFileURL(createRequire(import.meta.url).resolve('@moq/web-transport')).href;
   const { default: Session } = (await import(/* @vite-ignore */ name)) as {
     default: WebTransportConstructor;
   };

@@ -1,5 +1,7 @@
 //! Racing and moving over a bad network: the server at one end of a link that delays and loses packets, its players at both.
 
+mod typescript;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,12 +27,7 @@ struct Scene {
 
 impl Scene {
     fn new(loss: f64, seed: u64) -> Option<Self> {
-        let link = open_or_leave_out(Conditions {
-            delay: Duration::from_millis(40),
-            loss,
-            seed,
-            ..Conditions::default()
-        })?;
+        let link = bad_link(loss, seed)?;
         let folder = TempDir::new().unwrap();
         let at = SERVER.to_string();
         let started = link
@@ -53,6 +50,16 @@ impl Scene {
     }
 }
 
+/// A link with a round trip of 80 ms.
+fn bad_link(loss: f64, seed: u64) -> Option<LossyLink> {
+    open_or_leave_out(Conditions {
+        delay: Duration::from_millis(40),
+        loss,
+        seed,
+        ..Conditions::default()
+    })
+}
+
 /// A runtime all of whose sockets are in this namespace.
 fn runtime(namespace: &Namespace) -> Runtime {
     let namespace = namespace.clone();
@@ -73,14 +80,17 @@ fn percentile(sorted: &[Duration], part: usize) -> u128 {
     sorted[(sorted.len() - 1) * part / 100].as_millis()
 }
 
-/// How long it took from one message to the next.
-fn gaps(client: &Client) -> (Arc<Mutex<Vec<Instant>>>, pitturu_client::Subscription) {
-    let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
+/// When messages came, from here on.
+fn arrivals(
+    client: &Client,
+    began: Instant,
+) -> (Arc<Mutex<Vec<Duration>>>, pitturu_client::Subscription) {
+    let came: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let guard = client.on_any({
         let came = Arc::clone(&came);
         move |event| {
             if let ServerEvent::MessageSent(_) = event {
-                came.lock().push(Instant::now());
+                came.lock().push(began.elapsed());
             }
         }
     });
@@ -98,7 +108,7 @@ async fn flip(client: &Client) {
 }
 
 /// The silences between messages, all of them and the longest one of each round.
-fn told(came: &[Instant], rounds: &[(Instant, Instant)]) -> String {
+fn told(came: &[Duration], rounds: &[(Duration, Duration)]) -> String {
     let mut between: Vec<Duration> = came.windows(2).map(|two| two[1] - two[0]).collect();
     between.sort();
     let longest = rounds.iter().filter_map(|(began, ended)| {
@@ -135,6 +145,7 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
         let stays = stays.clone();
         async move { stays.enter_room("lobby").await.unwrap().info.room }
     });
+    let start = Instant::now();
     let (heard, came, _guard) = on(&far, {
         let flips = flips.clone();
         async move {
@@ -142,7 +153,7 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
             flips.online().await.unwrap();
             let heard = Heard::by(&flips);
             heard.forget_the_past().await;
-            let (came, guard) = gaps(&flips);
+            let (came, guard) = arrivals(&flips, start);
             (heard, came, guard)
         }
     });
@@ -152,10 +163,10 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
         let far_chatter = tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop)));
         let mut rounds_of = Vec::new();
         for _ in 0..rounds {
-            let began = Instant::now();
+            let began = start.elapsed();
             flip(&flips).await;
-            tokio::time::sleep(every.saturating_sub(began.elapsed())).await;
-            rounds_of.push((began, Instant::now()));
+            tokio::time::sleep((began + every).saturating_sub(start.elapsed())).await;
+            rounds_of.push((began, start.elapsed()));
         }
         stop.store(true, Ordering::SeqCst);
         let sent = far_chatter.await.unwrap();
@@ -173,15 +184,20 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
     check_moved(&heard, [("flips", far_sent), ("stays", near_sent)]);
 }
 
-/// Rounds of the tests, or of a longer measurement: `PITTURU_FLIPS=24 PITTURU_FLIP_SECONDS=5`.
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+/// Rounds of the tests and how long each takes, or those of a longer measurement: `PITTURU_FLIPS=24 PITTURU_FLIP_SECONDS=5`.
+fn rounds_or(rounds: u64, seconds: u64) -> (usize, Duration) {
+    let setting = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |value| value.parse().unwrap())
+    };
+    (
+        usize::try_from(setting("PITTURU_FLIPS", rounds)).unwrap(),
+        Duration::from_secs(setting("PITTURU_FLIP_SECONDS", seconds)),
+    )
 }
 
 #[test]
 fn flips_over_a_link_that_loses_packets_lose_nothing_and_double_nothing() {
-    let rounds = usize::try_from(setting("PITTURU_FLIPS", 6)).unwrap();
-    let every = Duration::from_secs(setting("PITTURU_FLIP_SECONDS", 2));
+    let (rounds, every) = rounds_or(6, 2);
     for (loss, seed) in [(0.0, 3), (0.05, 4)] {
         flips(loss, seed, rounds, every);
     }

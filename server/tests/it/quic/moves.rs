@@ -89,7 +89,7 @@ pub(super) struct Heard {
     pub(super) messages: Arc<Mutex<Vec<String>>>,
     pub(super) moments: Arc<Mutex<Vec<String>>>,
     /// States of the connection, and what else is no chat.
-    other: Arc<Mutex<Vec<String>>>,
+    pub(super) other: Arc<Mutex<Vec<String>>>,
     _guard: Subscription,
 }
 
