@@ -521,6 +521,27 @@ describe('a preference', () => {
     expect(bench.ways.present).toBe('webtransport');
   });
 
+  test('moves a client that never catches up, off a way that was just tried in place of a silent one', () => {
+    const bench = new Bench().connect().opened('webtransport').welcomed().pass(MINUTE).owes();
+    bench.pass(3_000).opened('websocket').tookOver();
+    bench.standing = { ...bench.standing, online: false };
+    bench.done();
+    bench.pass(1_000).prefer('webtransport');
+    expect(bench.done()).toStrictEqual(['open webtransport']);
+    bench.opened('webtransport').tookOver();
+    expect(bench.done()).toStrictEqual(['hand_over webtransport']);
+    // Once it has been moved, it is searched as before.
+    bench.pass(20_000);
+    expect(bench.done()).toStrictEqual([]);
+  });
+
+  test('waits for a connection that the server has not welcomed yet', () => {
+    const bench = new Bench().connect().opened('webtransport').prefer('websocket').pass(5_000);
+    bench.done();
+    bench.welcomed();
+    expect(bench.done()).toStrictEqual(['open websocket']);
+  });
+
   test('ends what is being opened the other way', () => {
     const bench = new Bench().connect().opened('webtransport').welcomed().prefer('websocket');
     bench.done();

@@ -111,6 +111,8 @@ export class Ways {
   #searchFrom = 0;
   /** When it may try to move. */
   #moveFrom = 0;
+  /** Whether the application has asked for another way, and the client has not been moved since: that waits for nothing. */
+  #isAsked = false;
 
   /** `hasBetter`: whether the platform has WebTransport, and the application lets it be used. */
   constructor(url: string, hasBetter: boolean, memory: WayMemory, preference: Preference) {
@@ -179,6 +181,7 @@ export class Ways {
     this.#closeAttempts();
     this.#race = undefined;
     this.#present = undefined;
+    this.#isAsked = false;
     this.#onlineSince = undefined;
     this.#owedSince = undefined;
   }
@@ -189,6 +192,7 @@ export class Ways {
     this.#present = this.#other;
     this.#other = before;
     this.#owedSince = undefined;
+    this.#isAsked = false;
     if (before === undefined || this.#present?.isRescue !== true) return;
     // What was silent may be so again.
     this.#moveFrom = now + SEARCH_MS_MIN;
@@ -226,7 +230,7 @@ export class Ways {
     this.#preference = preference;
     if (preference === 'webtransport') this.#memory.forget();
     this.#moveFrom = now;
-    if (this.#onlineSince !== undefined) this.#onlineSince = now - SETTLED_MS;
+    this.#isAsked = true;
     if (this.#race === undefined && this.#present !== undefined) this.#closeAttempts();
   }
 
@@ -322,8 +326,11 @@ export class Ways {
 
   /** When the client is to be moved to the way that it should have; never, when it has that one. */
   #moveAt(): number {
-    if (this.#present === undefined || this.#onlineSince === undefined) return Infinity;
-    const at = Math.max(this.#onlineSince + SETTLED_MS, this.#moveFrom);
+    if (this.#present === undefined) return Infinity;
+    // A connection that was lost without a word may never have caught up.
+    const isAsked = this.#isAsked && this.#present.welcomed;
+    const since = isAsked ? -Infinity : (this.#onlineSince ?? Infinity);
+    const at = Math.max(since + SETTLED_MS, this.#moveFrom);
     if (this.#present.way === 'webtransport') return this.#preference === 'websocket' ? at : Infinity;
     return this.#target === undefined ? Infinity : Math.max(at, this.#memory.notBefore);
   }
