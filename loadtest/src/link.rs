@@ -22,7 +22,6 @@ mod trust;
 mod websocket;
 mod webtransport;
 
-pub use handshake::HandshakeRefused;
 pub use incoming::{Incoming, Malformed};
 #[cfg(test)]
 pub(crate) use trust::of_websocket as believing_anybody;
@@ -108,6 +107,11 @@ pub enum ConnectError {
     #[error(transparent)]
     Refused(#[from] HandshakeRefused),
 }
+
+/// The server refused the upgrade to WebSocket, or the session of WebTransport.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server answers the handshake with: {0}")]
+pub struct HandshakeRefused(pub String);
 
 /// Why a connection is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,16 +9,11 @@ use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::ConnectError;
 use super::stream::Stream;
+use super::{ConnectError, HandshakeRefused};
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 4096;
-
-/// The server did not become a WebSocket.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server answers the upgrade with: {0}")]
-pub struct HandshakeRefused(pub String);
 
 /// Upgrades the stream; returns what came after the answer.
 pub(super) async fn upgrade(
