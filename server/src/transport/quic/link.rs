@@ -359,12 +359,12 @@ impl Link for QuicLink {
         if self.is_stopped {
             return Ok(());
         }
-        let length = length(message.len());
         self.unsent_bytes += LENGTH_BYTES + message.len();
         if message.len() <= COPIED_BYTES_MAX {
             self.unsent.push_back(framed(&message));
         } else {
-            self.unsent.push_back(Bytes::copy_from_slice(&length));
+            self.unsent
+                .push_back(Bytes::copy_from_slice(&length(message.len())));
             self.unsent.push_back(message);
         }
         Ok(())
