@@ -167,6 +167,12 @@ impl Registry {
         }
     }
 
+    /// The connection with this name.
+    #[cfg(test)]
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.connections.get(&id).map(|held| Arc::clone(&held))
+    }
+
     /// Number of players signed in.
     pub fn player_count(&self) -> usize {
         self.players.len()

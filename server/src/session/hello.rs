@@ -13,6 +13,7 @@ use super::SessionContext;
 use super::calls::Work;
 use super::sign_in::{Restores, sign_in};
 use crate::connections::connection::Connection;
+use crate::services::presence::PresenceService;
 
 /// What this server enforces on every connection.
 const LIMITS: Limits = Limits {
@@ -33,7 +34,8 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
     Box::pin(async move {
         let now = now_ms();
         let (mut identity, mut refused) = (None, None);
-        connection.restore_presence(hello.presence);
+        // It is kept until somebody signs in, who may never come: so no more of it than may be kept.
+        connection.restore_presence(hello.presence.map(PresenceService::restored));
         if let Some(token) = &hello.token {
             let outcome = async {
                 let found = context.services.accounts.identify(token, now).await?;

@@ -10,7 +10,6 @@ use pitturu_protocol::types::accounts::{
 use super::handlers::{Call, Handle};
 use crate::connections::connection::{Connection, Player};
 use crate::services::Services;
-use crate::services::presence::PresenceService;
 
 /// Calls that sign the connection in by their reply.
 macro_rules! signs_in {
@@ -72,8 +71,7 @@ pub async fn sign_in(
     let player = Player::new(identity.clone(), name.unwrap_or_else(|| Arc::from("")));
     let restored = connection
         .take_restored_presence()
-        .filter(|_| restores == Restores::Yes)
-        .map(PresenceService::restored);
+        .filter(|_| restores == Restores::Yes);
     services.registry.sign_in(connection, player, restored);
     // What ended the session before the connection was listed did not reach it.
     match services.accounts.confirm(identity.clone()).await {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pitturu_protocol::codec;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::limits::NOTE_BYTES_MAX;
 use pitturu_protocol::types::accounts::{RefreshTokens, SignedIn};
 use pitturu_protocol::types::chat::{
     JoinRoom, KickMember, LeaveRoom, ListMembers, Member, OpenRoom, RoomLost,
@@ -319,6 +320,27 @@ async fn a_hello_can_not_restore_what_nobody_may_set() {
     assert!(welcome.identity.is_some());
     let shown = registry.presence(user);
     assert_eq!((shown.status, shown.note), (Status::Online, None));
+}
+
+/// What a connection keeps of a hello before anybody has signed in there is bounded, whatever its token.
+#[tokio::test]
+async fn nothing_is_kept_of_a_presence_that_nobody_may_set() {
+    let world = World::new().await;
+    for token in [None, Some("not.a.token")] {
+        for (length, kept) in [(100, Some(100)), (NOTE_BYTES_MAX + 1, None), (60_000, None)] {
+            let mut client = world.connect(Options::default());
+            let presence = SetPresence {
+                status: Status::Away,
+                note: Some("n".repeat(length)),
+            };
+            let welcome = client.hello_with(token, Some(presence)).await;
+            let registry = &world.context.services.registry;
+            let connection = registry.connection(welcome.conn).unwrap();
+            let held = connection.take_restored_presence().unwrap();
+            assert_eq!(held.status, Status::Away);
+            assert_eq!(held.note.map(|note| note.len()), kept, "{token:?} {length}");
+        }
+    }
 }
 
 /// Presence is told by a tick. What is as it was before the tick was not for whoever looked in between.
