@@ -33,7 +33,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::attempts::Attempts;
-use self::following::Following;
+use self::following::{Following, Unanswered};
 use self::known::KnownSeasons;
 use super::friends::FriendService;
 use super::players_access::PlayersAccess;
@@ -316,24 +316,28 @@ impl BoardService {
         Ok(season)
     }
 
-    /// [`FollowBoard`].
+    /// [`FollowBoard`]. The connection hears of changes when what comes with the answer is dropped.
     pub async fn follow(
         &self,
         caller: &Caller,
         connection: &Arc<Connection>,
         request: FollowBoard,
-    ) -> Result<BoardStanding, Fault> {
+    ) -> Result<(BoardStanding, Unanswered), Fault> {
         let user = caller.user()?;
         if self.parts.definitions.get(&request.board).is_none() {
             return Err(Fault::of(Code::BoardNotFound));
         }
         // Before it looks: what changes meanwhile is told.
-        let is_new = self.parts.following.add(&request.board, connection, user)?;
-        let standing = self.standing(caller, &request.board, user).await;
-        if standing.is_err() && is_new {
-            self.parts.following.remove(&request.board, connection.id);
+        let unanswered = self.parts.following.add(&request.board, connection, user)?;
+        match self.standing(caller, &request.board, user).await {
+            Ok(standing) => Ok((standing, unanswered)),
+            Err(fault) => {
+                if unanswered.is_new {
+                    self.parts.following.remove(&request.board, connection.id);
+                }
+                Err(fault)
+            }
         }
-        standing
     }
 
     async fn standing(

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -102,6 +102,7 @@ pub fn begin(
             key,
         },
         connection: Arc::clone(connection),
+        until_answered: OnceLock::new(),
     };
     match request::decode(incoming.method, incoming.body) {
         Some(decoded) => room_call(context, call, incoming.call, decoded?),

@@ -1,6 +1,7 @@
 //! Which service answers which call. A method without a handler here does not compile.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pitturu_protocol::codes::{Code, Fault};
@@ -53,6 +54,8 @@ pub struct Call {
     pub caller: Caller,
     /// Where it came from.
     pub connection: Arc<Connection>,
+    /// What ends once the answer is on its way.
+    pub until_answered: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Call {
@@ -136,9 +139,11 @@ served_by!(boards:
 
 impl Handle<FollowBoard> for Services {
     async fn handle(&self, call: &Call, request: FollowBoard) -> Result<BoardStanding, Fault> {
-        self.boards
-            .follow(&call.caller, &call.connection, request)
-            .await
+        let following = self.boards.follow(&call.caller, &call.connection, request);
+        let (standing, unanswered) = following.await?;
+        // One handler answers a call, so there is nothing in its place.
+        let _is_first = call.until_answered.set(Box::new(unanswered));
+        Ok(standing)
     }
 }
 

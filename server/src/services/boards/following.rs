@@ -20,7 +20,7 @@ use pitturu_protocol::{codec, frame};
 use pitturu_rules::boards::board_key;
 use pitturu_store::clock::now_ms;
 
-use super::{BoardService, Parts};
+use super::BoardService;
 use crate::boards::BoardNotifier;
 use crate::boards::command::{Look, Seen, Wish};
 use crate::connections::connection::Connection;
@@ -40,23 +40,76 @@ const TOLD_AT_ONCE: usize = 2_000;
 const TOLD_BOARDS_AT_ONCE: usize = 32;
 
 /// A connection that follows a leaderboard.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Follower {
     connection: Arc<Connection>,
     user: UserId,
-    /// What it was told last, as a hash.
+    telling: Mutex<Telling>,
+}
+
+/// What a follower knows, and from whom it hears next. The answer to a call that follows is a state as well, and no event may come
+/// between the moment it is of and itself: that would be newer. Nor may one come behind it that was looked at before.
+#[derive(Debug, Default)]
+struct Telling {
+    /// What the last event said, as a hash. None: there was none since the last answer.
     told: Option<u64>,
+    /// Calls to follow so far.
+    calls: u64,
+    /// How many of them are not answered yet.
+    unanswered: u32,
+    /// An event was left out for it, and something may be new.
+    has_missed: bool,
 }
 
 impl Follower {
     fn is_there(&self) -> bool {
         !self.connection.is_gone() && self.connection.user() == Some(self.user)
     }
+
+    /// How many calls were answered before what is looked at from now on. None: an answer is on its way.
+    fn calls_before_look(&self) -> Option<u64> {
+        let mut telling = self.telling.lock();
+        telling.has_missed |= telling.unanswered > 0;
+        (telling.unanswered == 0).then_some(telling.calls)
+    }
+}
+
+/// A follower to be told of what is looked at from now on.
+#[derive(Debug)]
+struct Told {
+    follower: Arc<Follower>,
+    /// Its calls so far, all answered.
+    calls: u64,
+}
+
+/// A call to follow that is not answered yet. To be dropped when its answer is on its way.
+#[derive(Debug)]
+pub struct Unanswered {
+    following: Arc<Following>,
+    follower: Arc<Follower>,
+    board: String,
+    /// Whether the connection did not follow before.
+    pub is_new: bool,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let mut telling = self.follower.telling.lock();
+        telling.unanswered -= 1;
+        if telling.unanswered > 0 {
+            return;
+        }
+        let has_missed = std::mem::take(&mut telling.has_missed);
+        drop(telling);
+        if has_missed {
+            self.following.changed(&self.board);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct OfBoard {
-    followers: Vec<Follower>,
+    followers: Vec<Arc<Follower>>,
     has_changed: bool,
     /// The next follower to be told, while a round is under way.
     next: Option<usize>,
@@ -66,7 +119,7 @@ struct OfBoard {
 
 impl OfBoard {
     /// The next followers to be told; none if there is nothing to tell.
-    fn turn(&mut self) -> Vec<Follower> {
+    fn turn(&mut self) -> Vec<Told> {
         if self.next.is_none() && self.has_changed {
             self.has_changed = false;
             self.next = Some(0);
@@ -75,10 +128,15 @@ impl OfBoard {
             return Vec::new();
         };
         let turn = self.followers.iter().skip(from).take(TOLD_AT_ONCE);
-        let turn: Vec<_> = turn.cloned().collect();
         let to = from + turn.len();
         self.next = (to < self.followers.len()).then_some(to);
-        turn
+        turn.filter_map(|follower| {
+            Some(Told {
+                follower: Arc::clone(follower),
+                calls: follower.calls_before_look()?,
+            })
+        })
+        .collect()
     }
 }
 
@@ -104,7 +162,9 @@ impl Followed {
         if let Some(of_board) = self.boards.get_mut(board) {
             let mut followers = of_board.followers.iter();
             if let Some(at) = followers.position(|it| it.connection.id == connection) {
-                of_board.followers.remove(at);
+                let follower = of_board.followers.remove(at);
+                // What is about to be sent to it is not.
+                follower.telling.lock().calls += 1;
             }
         }
     }
@@ -124,16 +184,16 @@ impl Followed {
 pub struct Following(Mutex<Followed>);
 
 impl Following {
-    /// A connection follows a leaderboard from now on. Whether it did not before.
+    /// A connection follows a leaderboard from now on, and hears of it once the call is answered.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
     pub fn add(
-        &self,
+        self: &Arc<Self>,
         board: &str,
         connection: &Arc<Connection>,
         user: UserId,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Unanswered, Fault> {
         let mut followed = self.0.lock();
         followed.leave_to(user, connection.id);
         let Followed {
@@ -147,20 +207,32 @@ impl Following {
             let text = format!("at most {BOARDS_FOLLOWED_MAX} leaderboards on one connection");
             return Err(Fault::new(Code::LimitReached, text));
         }
-        let of_board = boards.entry(board.to_owned()).or_default();
-        if names.insert(board.to_owned()) {
-            of_board.followers.push(Follower {
+        names.insert(board.to_owned());
+        let followers = &mut boards.entry(board.to_owned()).or_default().followers;
+        let known = followers
+            .iter()
+            .find(|it| it.connection.id == connection.id);
+        let is_new = known.is_none();
+        let follower = known.cloned().unwrap_or_else(|| {
+            let follower = Arc::new(Follower {
                 connection: Arc::clone(connection),
                 user,
-                told: None,
+                telling: Mutex::default(),
             });
-            return Ok(true);
-        }
-        let mut followers = of_board.followers.iter_mut();
-        if let Some(follower) = followers.find(|it| it.connection.id == connection.id) {
-            follower.told = None;
-        }
-        Ok(false)
+            followers.push(Arc::clone(&follower));
+            follower
+        });
+        let mut telling = follower.telling.lock();
+        telling.told = None;
+        telling.calls += 1;
+        telling.unanswered += 1;
+        drop(telling);
+        Ok(Unanswered {
+            following: Arc::clone(self),
+            follower,
+            board: board.to_owned(),
+            is_new,
+        })
     }
 
     /// A connection follows a leaderboard no longer.
@@ -203,7 +275,7 @@ impl Following {
     }
 
     /// The next followers to be told of this leaderboard, whose running season is this one.
-    fn turn(&self, board: &str, season: u64) -> Vec<Follower> {
+    fn turn(&self, board: &str, season: u64) -> Vec<Told> {
         let mut followed = self.0.lock();
         let Some(of_board) = followed.boards.get_mut(board) else {
             return Vec::new();
@@ -211,17 +283,6 @@ impl Following {
         let before = of_board.season.replace(season);
         of_board.has_changed |= before.is_some_and(|before| before != season);
         of_board.turn()
-    }
-
-    /// Notes what followers were told.
-    fn told(&self, board: &str, told: &HashMap<ConnectionId, u64>) {
-        let mut followed = self.0.lock();
-        let followers = followed.boards.get_mut(board).into_iter();
-        for follower in followers.flat_map(|it| &mut it.followers) {
-            if let Some(told) = told.get(&follower.connection.id) {
-                follower.told = Some(*told);
-            }
-        }
     }
 }
 
@@ -268,7 +329,7 @@ impl BoardService {
         if followers.is_empty() {
             return Ok(());
         }
-        let users = followers.iter().map(|follower| follower.user).collect();
+        let users = followers.iter().map(|told| told.follower.user).collect();
         let look = Wish::Look(Look::Glance(users));
         let seen: Seen = self.parts.ask(&of, look, None, now).await?;
         let standing = BoardStanding {
@@ -281,28 +342,30 @@ impl BoardService {
         let own = self.named(seen.own).await?;
         let own: HashMap<UserId, ScoreEntry> =
             own.into_iter().map(|entry| (entry.user, entry)).collect();
-        let told = Parts::send(&followers, &standing, &own);
-        self.parts.following.told(board, &told);
+        self.parts.following.send(&followers, &standing, &own);
         Ok(())
     }
 }
 
-impl Parts {
-    /// Sends each follower what is new to it. What they were told, as hashes.
-    fn send(
-        followers: &[Follower],
-        standing: &BoardStanding,
-        own: &HashMap<UserId, ScoreEntry>,
-    ) -> HashMap<ConnectionId, u64> {
+impl Following {
+    /// Sends each follower what is new to it.
+    fn send(&self, to: &[Told], standing: &BoardStanding, own: &HashMap<UserId, ScoreEntry>) {
         let key = LatestKey::of::<RankChanged>(board_key(&standing.board));
         let common = codec::encode(standing);
-        let mut told = HashMap::new();
-        for follower in followers {
+        let (mut count, mut has_missed) = (0, false);
+        for Told { follower, calls } in to {
             let own = own.get(&follower.user);
             let mut hasher = DefaultHasher::new();
             (&common, own.map(codec::encode)).hash(&mut hasher);
             let hash = hasher.finish();
-            if follower.told == Some(hash) {
+            // Held while it is sent: no call that follows begins meanwhile and is answered before it.
+            let mut telling = follower.telling.lock();
+            if telling.calls != *calls {
+                telling.has_missed |= telling.unanswered > 0;
+                has_missed |= telling.unanswered == 0;
+                continue;
+            }
+            if telling.told.replace(hash) == Some(hash) {
                 continue;
             }
             let event = RankChanged {
@@ -315,10 +378,12 @@ impl Parts {
             follower.connection.while_signed_in(follower.user, || {
                 follower.connection.outbox.latest(key, &state);
             });
-            told.insert(follower.connection.id, hash);
+            count += 1;
         }
-        counter!("pitturu_rank_events_total").increment(told.len() as u64);
-        told
+        counter!("pitturu_rank_events_total").increment(count);
+        if has_missed {
+            self.changed(&standing.board);
+        }
     }
 }
 
@@ -327,9 +392,25 @@ mod tests {
     use super::*;
     use crate::chat::tests::connection_of;
 
+    fn standing(count: u32) -> BoardStanding {
+        BoardStanding {
+            board: "b".to_owned(),
+            season: 1,
+            count,
+            top: Vec::new(),
+            own: None,
+        }
+    }
+
+    /// Whether the connection is sent what the followers of this turn are told.
+    fn hears(following: &Following, turn: &[Told], count: u32, connection: &Connection) -> bool {
+        following.send(turn, &standing(count), &HashMap::new());
+        connection.outbox.take_batch().is_some()
+    }
+
     #[test]
     fn a_round_reaches_all_and_a_change_in_between_begins_another() {
-        let following = Following::default();
+        let following = Arc::new(Following::default());
         let user = UserId::from_bytes([1; 10]);
         for number in 0..TOLD_AT_ONCE + 5 {
             let connection = connection_of(user, number);
@@ -347,13 +428,59 @@ mod tests {
     }
 
     #[test]
+    fn no_event_overtakes_an_answer_and_none_is_missed_for_it() {
+        let following = Arc::new(Following::default());
+        let user = UserId::from_bytes([1; 10]);
+        let connection = connection_of(user, 1);
+        let follow = || following.add("b", &connection, user).unwrap();
+        let (first, second) = (follow(), follow());
+        following.changed("b");
+        assert!(following.turn("b", 1).is_empty(), "the answer comes first");
+        drop(first);
+        assert!(following.turn("b", 1).is_empty(), "both answers");
+        drop(second);
+        let turn = following.turn("b", 1);
+        assert!(hears(&following, &turn, 1, &connection), "what was missed");
+
+        // It follows again while a look is under way: with the answer it knows what is newer.
+        following.changed("b");
+        let turn = following.turn("b", 1);
+        let again = follow();
+        assert!(!hears(&following, &turn, 2, &connection));
+        drop(again);
+        assert!(
+            !hears(&following, &turn, 2, &connection),
+            "not later either"
+        );
+        let turn = following.turn("b", 1);
+        assert!(hears(&following, &turn, 3, &connection));
+        let turn = following.turn("b", 1);
+        assert!(turn.is_empty(), "nothing was missed");
+
+        // Answered before the event that was under way is sent: that one is older than the answer.
+        following.changed("b");
+        let turn = following.turn("b", 1);
+        drop(follow());
+        assert!(!hears(&following, &turn, 4, &connection));
+        assert_eq!(following.turn("b", 1).len(), 1, "what is new comes next");
+
+        following.changed("b");
+        let turn = following.turn("b", 1);
+        following.remove("b", connection.id);
+        assert!(!hears(&following, &turn, 5, &connection), "it has left");
+    }
+
+    #[test]
     fn a_connection_follows_so_many_and_is_forgotten_when_its_player_goes() {
-        let following = Following::default();
+        let following = Arc::new(Following::default());
         let user = UserId::from_bytes([1; 10]);
         let connection = connection_of(user, 1);
         for number in 0..BOARDS_FOLLOWED_MAX {
             let add = || following.add(&number.to_string(), &connection, user);
-            assert_eq!((add().unwrap(), add().unwrap()), (true, false));
+            assert_eq!(
+                (add().unwrap().is_new, add().unwrap().is_new),
+                (true, false)
+            );
         }
         let refused = following.add("more", &connection, user);
         assert_eq!(refused.unwrap_err().code, Code::LimitReached);
