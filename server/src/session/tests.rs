@@ -20,6 +20,7 @@ mod pages;
 mod points;
 mod presence;
 mod reasons;
+mod resume;
 mod rights;
 mod roles;
 mod sign_in;

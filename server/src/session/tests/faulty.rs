@@ -30,6 +30,8 @@ pub(super) struct FaultyEntities {
     /// The entity whose commits that apply signals fail.
     failing_applying: Mutex<Option<EntityId>>,
     loads: Mutex<HashMap<EntityId, usize>>,
+    asked: AtomicUsize,
+    changed: AtomicUsize,
     commits: AtomicUsize,
     /// Commits that pass before one is spoilt.
     before_spoilt: Mutex<Option<usize>>,
@@ -65,6 +67,8 @@ impl FaultyEntities {
             failing: Mutex::new(None),
             failing_applying: Mutex::new(None),
             loads: Mutex::default(),
+            asked: AtomicUsize::new(0),
+            changed: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
             before_spoilt: Mutex::new(None),
             recalls_held: watch::Sender::new(false),
@@ -188,6 +192,29 @@ impl FaultyEntities {
         }
     }
 
+    /// How often anything was asked of the store. Not counted is what the server asks by itself, now and then: upkeep, the delivery
+    /// of signals, lists.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked to change anything.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.load(Ordering::SeqCst)
+    }
+
+    /// The real ones, for a read.
+    fn asking(&self) -> &dyn Entities {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        &*self.entities
+    }
+
+    /// The real ones, for a change.
+    fn changing(&self) -> &dyn Entities {
+        self.changed.fetch_add(1, Ordering::SeqCst);
+        self.asking()
+    }
+
     /// How often an entity was loaded, or was to be.
     pub(super) fn loads(&self, entity: EntityId) -> usize {
         self.loads.lock().get(&entity).copied().unwrap_or_default()
@@ -265,7 +292,7 @@ impl Entities for FaultyEntities {
                 Some(held) => held.push(Box::new(move || done(outcome))),
                 None => done(outcome),
             });
-            return self.entities.commit(reservation, commit, done);
+            return self.changing().commit(reservation, commit, done);
         }
         let listener = self.listener.lock().clone();
         std::thread::spawn(move || {
@@ -288,14 +315,14 @@ impl Entities for FaultyEntities {
         if self.fails(entity, |failing| &mut failing.loads) {
             return async { Err(broken()) }.boxed();
         }
-        self.entities.load(entity, parts)
+        self.asking().load(entity, parts)
     }
 
     fn glances(&self, entities: Vec<EntityId>, rows: Vec<RowKey>) -> Reading<Vec<Option<Glance>>> {
         if !rows.is_empty() && self.fails_point_read() {
             return async { Err(broken()) }.boxed();
         }
-        let reading = self.entities.glances(entities.clone(), rows);
+        let reading = self.asking().glances(entities.clone(), rows);
         let is_held = move |held: &Option<[EntityId; 2]>| {
             held.is_some_and(|of| {
                 of.len() == entities.len() && of.iter().all(|of| entities.contains(of))
@@ -308,11 +335,11 @@ impl Entities for FaultyEntities {
         if self.fails_point_read() {
             return async { Err(broken()) }.boxed();
         }
-        self.entities.rows_of(wanted)
+        self.asking().rows_of(wanted)
     }
 
     fn rows(&self, entity: EntityId, range: RowRange, bounds: Bounds) -> Reading<Vec<Row>> {
-        let reading = self.entities.rows(entity, range, bounds);
+        let reading = self.asking().rows(entity, range, bounds);
         later(&self.rows_held, move |held| *held == Some(entity), reading)
     }
 
@@ -323,13 +350,14 @@ impl Entities for FaultyEntities {
         span: Span,
         bounds: Bounds,
     ) -> Reading<Vec<Numbered>> {
-        self.entities.entries(entity, stream, span, bounds)
+        self.asking().entries(entity, stream, span, bounds)
     }
 
     fn recall(&self, entity: EntityId, user: UserId, key: &str) -> Reading<Option<KeyedResult>> {
         if !*self.recalls_held.borrow() {
-            return self.entities.recall(entity, user, key);
+            return self.asking().recall(entity, user, key);
         }
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let mut held = self.recalls_held.subscribe();
         let (entities, key) = (Arc::clone(&self.entities), key.to_owned());
         async move {
@@ -350,19 +378,19 @@ impl Entities for FaultyEntities {
         entity: EntityId,
         instead_of: Option<EntityId>,
     ) -> Reading<Claimed> {
-        self.entities.claim(space, key, entity, instead_of)
+        self.changing().claim(space, key, entity, instead_of)
     }
 
     fn claimed(&self, space: Space, key: &[u8]) -> Reading<Option<EntityId>> {
-        self.entities.claimed(space, key)
+        self.asking().claimed(space, key)
     }
 
     fn release(&self, space: Space, key: RowKey, entity: EntityId) -> Reading<()> {
-        self.entities.release(space, key, entity)
+        self.changing().release(space, key, entity)
     }
 
     fn remove(&self, entity: EntityId, range: RowRange) -> Reading<()> {
-        self.entities.remove(entity, range)
+        self.changing().remove(entity, range)
     }
 
     fn trim(&self, entity: EntityId) -> Reading<()> {
@@ -374,7 +402,7 @@ impl Entities for FaultyEntities {
     }
 
     fn applied(&self, target: EntityId, from: EntityId) -> Reading<Option<Applied>> {
-        self.entities.applied(target, from)
+        self.asking().applied(target, from)
     }
 
     fn undelivered(
