@@ -13,7 +13,7 @@ use pitturu_lossy_link::{Conditions, LossyLink, Namespace, Pass, SERVER, open_or
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::moves::{Heard, NO_LIMITS, chatter, check_moved, one_port, signed_in, until};
+use super::moves::{Heard, Moments, NO_LIMITS, chatter, check_moved, one_port, signed_in, until};
 use crate::launch::Server;
 
 /// A server behind a link with a round trip of 80 ms.
@@ -41,6 +41,10 @@ impl Scene {
             pem,
             _folder: folder,
         })
+    }
+
+    fn pass(&self, pass: Pass) {
+        self.link.change_both(|conditions| conditions.pass = pass);
     }
 
     fn options(&self, preference: TransportPreference) -> ClientOptions {
@@ -97,8 +101,18 @@ fn arrivals(
     (came, guard)
 }
 
+/// When the way is cut that the client leaves, without a goodbye: its packets are lost until the next round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    Never,
+    /// Before the flip.
+    Before,
+    /// When the client speaks on the other way, and awaits answers on this one.
+    After,
+}
+
 /// Moves the client to the transport that it does not use.
-async fn flip(client: &Client) {
+async fn flip(client: Client) {
     let (to, preference) = match client.transport() {
         Some(Transport::Quic) => (Transport::WebSocket, TransportPreference::WebSocket),
         _ => (Transport::Quic, TransportPreference::Quic),
@@ -130,7 +144,7 @@ fn told(came: &[Duration], rounds: &[(Duration, Duration)]) -> String {
 }
 
 /// Flips every `every` for `rounds`, under chat, what is said for the moment and calls from both ends.
-fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
+fn flips(loss: f64, seed: u64, cut: Cut, (rounds, every): (usize, Duration)) {
     let Some(scene) = Scene::new(loss, seed) else {
         return;
     };
@@ -157,31 +171,42 @@ fn flips(loss: f64, seed: u64, rounds: usize, every: Duration) {
             (heard, came, guard)
         }
     });
-    let near_chatter = near.spawn(chatter(stays, room, "stays", Arc::clone(&stop)));
-    // The client is closed with its last handle, which it would tell.
-    let (far_sent, _flips) = on(&far, async move {
-        let far_chatter = tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop)));
-        let mut rounds_of = Vec::new();
-        for _ in 0..rounds {
-            let began = start.elapsed();
-            flip(&flips).await;
-            tokio::time::sleep((began + every).saturating_sub(start.elapsed())).await;
-            rounds_of.push((began, start.elapsed()));
+    let moments = match cut {
+        Cut::Never => Moments::Arrive,
+        Cut::Before | Cut::After => Moments::MayBeLost,
+    };
+    let near_chatter = near.spawn(chatter(stays, room, "stays", Moments::Arrive, stop.clone()));
+    let far_chatter = far.spawn(chatter(flips.clone(), room, "flips", moments, stop.clone()));
+    let mut rounds_of = Vec::new();
+    for _ in 0..rounds {
+        let began = start.elapsed();
+        let old = match flips.transport() {
+            Some(Transport::Quic) => Pass::NoUdp,
+            _ => Pass::NoTcp,
+        };
+        scene.pass(match cut {
+            Cut::Before => old,
+            Cut::Never | Cut::After => Pass::Everything,
+        });
+        on(&far, flip(flips.clone()));
+        if cut == Cut::After {
+            scene.pass(old);
         }
-        stop.store(true, Ordering::SeqCst);
-        let sent = far_chatter.await.unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let stats = flips.stats();
-        assert_eq!(stats.handovers, u64::try_from(rounds).unwrap());
-        assert_eq!(stats.holes + stats.unreadable, 0);
-        println!(
-            "{rounds} flips at {loss} loss: {}",
-            told(&came.lock(), &rounds_of)
-        );
-        (sent, flips)
-    });
+        std::thread::sleep((began + every).saturating_sub(start.elapsed()));
+        rounds_of.push((began, start.elapsed()));
+    }
+    stop.store(true, Ordering::SeqCst);
+    let far_sent = on(&far, async move { far_chatter.await.unwrap() });
     let near_sent = on(&near, async move { near_chatter.await.unwrap() });
-    check_moved(&heard, [("flips", far_sent), ("stays", near_sent)]);
+    std::thread::sleep(Duration::from_secs(2));
+    let stats = flips.stats();
+    assert_eq!(stats.handovers, u64::try_from(rounds).unwrap());
+    assert_eq!(stats.holes + stats.unreadable, 0);
+    println!(
+        "{rounds} flips at {loss} loss, cut {cut:?}: {}",
+        told(&came.lock(), &rounds_of)
+    );
+    check_moved(&heard, [("flips", far_sent), ("stays", near_sent)], moments);
 }
 
 /// Rounds of the tests and how long each takes, or those of a longer measurement: `PITTURU_FLIPS=24 PITTURU_FLIP_SECONDS=5`.
@@ -197,9 +222,17 @@ fn rounds_or(rounds: u64, seconds: u64) -> (usize, Duration) {
 
 #[test]
 fn flips_over_a_link_that_loses_packets_lose_nothing_and_double_nothing() {
-    let (rounds, every) = rounds_or(6, 2);
     for (loss, seed) in [(0.0, 3), (0.05, 4)] {
-        flips(loss, seed, rounds, every);
+        flips(loss, seed, Cut::Never, rounds_or(6, 2));
+    }
+}
+
+#[test]
+fn flips_from_ways_that_are_cut_without_a_goodbye_lose_nothing_and_double_nothing() {
+    for (loss, seed) in [(0.0, 6), (0.05, 7)] {
+        for cut in [Cut::Before, Cut::After] {
+            flips(loss, seed, cut, rounds_or(4, 3));
+        }
     }
 }
 
@@ -231,11 +264,9 @@ fn a_race_makes_no_player_wait() {
             (2, Pass::NoUdp),
             (3, Pass::RefusedUdp),
         ] {
-            scene.link.change_both(|conditions| conditions.pass = pass);
+            scene.pass(pass);
             took[of].push(online_after(&scene, &far, TransportPreference::Auto));
-            scene
-                .link
-                .change_both(|conditions| conditions.pass = Pass::Everything);
+            scene.pass(Pass::Everything);
         }
     }
     let [websocket, open, dropped, refused] = took.map(|mut took| {

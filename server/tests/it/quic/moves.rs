@@ -142,11 +142,21 @@ impl Heard {
     }
 }
 
+/// What may become of what is said for the moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Moments {
+    /// It arrives.
+    Arrive,
+    /// It is lost with a way that is cut, or its answer is: nobody repeats it.
+    MayBeLost,
+}
+
 /// Sends, says for the moment and reads without a pause until it is told to stop. Returns how much was sent.
 pub(super) async fn chatter(
     client: Client,
     room: RoomId,
     name: &'static str,
+    moments: Moments,
     stop: Arc<AtomicBool>,
 ) -> u32 {
     let mut sent = 0;
@@ -162,7 +172,7 @@ pub(super) async fn chatter(
             tokio::join!(first, second, said, client.call(GetAccount {}));
         first.unwrap();
         second.unwrap();
-        said.unwrap();
+        assert!(moments == Moments::MayBeLost || said.is_ok(), "{said:?}");
         account.unwrap();
         sent += 2;
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -179,7 +189,7 @@ pub(super) const NO_LIMITS: [&str; 4] = [
 ];
 
 /// Everything that was said was heard, once, and messages in order.
-pub(super) fn check_moved(heard: &Heard, sent: [(&str, u32); 2]) {
+pub(super) fn check_moved(heard: &Heard, sent: [(&str, u32); 2], moments: Moments) {
     let messages = heard.messages.lock();
     for (name, sent) in sent {
         let of: Vec<&String> = messages
@@ -191,14 +201,17 @@ pub(super) fn check_moved(heard: &Heard, sent: [(&str, u32); 2]) {
             of.len() == expected.len() && of.iter().zip(&expected).all(|(a, b)| **a == *b),
             "{name}: {of:?}"
         );
-        let moments = heard.moments.lock();
-        let mut of: Vec<&String> = moments
+        let said_for_the_moment = heard.moments.lock();
+        let mut of: Vec<&String> = said_for_the_moment
             .iter()
             .filter(|text| text.starts_with(name))
             .collect();
         of.sort();
         let mut said: Vec<&String> = expected.iter().step_by(2).collect();
         said.sort();
+        if moments == Moments::MayBeLost {
+            said.retain(|text| of.contains(text));
+        }
         assert!(
             of == said,
             "{name}, for the moment: {:?} missing of {sent}, {} heard",
@@ -272,10 +285,15 @@ async fn flips_under_chat_and_calls_lose_nothing_and_double_nothing() {
         heard.forget_the_past().await;
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let chatters = [
-        tokio::spawn(chatter(flips.clone(), room, "flips", Arc::clone(&stop))),
-        tokio::spawn(chatter(stays.clone(), room, "stays", Arc::clone(&stop))),
-    ];
+    let chatters = [(flips.clone(), "flips"), (stays.clone(), "stays")].map(|(client, name)| {
+        tokio::spawn(chatter(
+            client,
+            room,
+            name,
+            Moments::Arrive,
+            Arc::clone(&stop),
+        ))
+    });
     for flip in 0..12 {
         let (to, preference) = match flip % 2 {
             0 => (Transport::WebSocket, TransportPreference::WebSocket),
@@ -299,7 +317,7 @@ async fn flips_under_chat_and_calls_lose_nothing_and_double_nothing() {
         .await;
         // What is for the moment was on its way before the answers.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        check_moved(heard, sent);
+        check_moved(heard, sent, Moments::Arrive);
     }
     assert_eq!(flips.stats().handovers, 12);
     assert_eq!(flips.stats().holes + flips.stats().unreadable, 0);

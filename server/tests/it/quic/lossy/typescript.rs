@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::super::moves::{Heard, NO_LIMITS, chatter, signed_in};
-use super::{bad_link, on, percentile, rounds_or, runtime, told};
+use super::super::moves::{Heard, Moments, NO_LIMITS, chatter, signed_in};
+use super::{Cut, bad_link, on, percentile, rounds_or, runtime, told};
 use crate::conformance::{has_node, has_or_says_how};
 use crate::launch::Server;
 use crate::sdk_node::NodeProcess;
@@ -31,16 +31,6 @@ const SECOND_TIME: Duration = Duration::from_secs(1);
 /// A way that is left is given up after two seconds, with what was said there for the moment. Where an answer takes so long, that
 /// may happen to one that was not cut.
 const LATE: Duration = Duration::from_millis(1_500);
-
-/// When the way is cut that the client leaves, without a goodbye: its packets are lost until the next round.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Cut {
-    Never,
-    /// Before the flip.
-    Before,
-    /// When the client speaks on the other way, and awaits answers on this one.
-    After,
-}
 
 /// What the player in Node has heard and done.
 #[derive(Deserialize)]
@@ -162,8 +152,9 @@ impl Scene {
 
     fn begin(&mut self, stop: &Arc<AtomicBool>) -> JoinHandle<u32> {
         done(&mut self.node, &json!({ "do": "begin" }));
-        let talk = chatter(self.stays.clone(), self.room, "stays", Arc::clone(stop));
-        self.near.spawn(talk)
+        let (stays, stop) = (self.stays.clone(), Arc::clone(stop));
+        self.near
+            .spawn(chatter(stays, self.room, "stays", Moments::Arrive, stop))
     }
 
     /// Waits until everything has come, and what else comes. Of what is said for the moment, this many.
