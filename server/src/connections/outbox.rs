@@ -4,7 +4,7 @@
 //! |---|---|
 //! | answers | always taken: the driver stops reading calls while the outbox is above its high-water mark |
 //! | durable | refused when full; the room then cuts the stream here and the driver back-fills it later |
-//! | latest | goes first, but not before the welcome; replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
+//! | latest | goes first, but not before the welcome, nor before an answer that was queued earlier, which may show an older state; replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
 //! | volatile | dropped above a quarter of the limit |
 //!
 //! # States
@@ -146,6 +146,10 @@ struct DriverState {
 struct Waiting {
     driver_state: DriverState,
     queue: Line,
+    /// Frames that have left the queue since the beginning.
+    left: u64,
+    /// How many will have left it with the last answer.
+    left_with_answers: u64,
     /// The rest of a message that went past the driver only in part.
     partial_write: Option<Bytes>,
     /// Seldom any, so it takes no room in an idle connection.
@@ -163,8 +167,16 @@ struct Waiting {
 /// States that replace each other. Never empty.
 #[derive(Debug, Default)]
 struct Latest {
-    states: Vec<(LatestKey, Bytes)>,
+    states: Vec<State>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    key: LatestKey,
+    frame: Bytes,
+    /// Goes when so many frames have left the queue: all answers that were queued before it.
+    behind: u64,
 }
 
 impl Waiting {
@@ -182,36 +194,43 @@ impl Waiting {
         self.latest.is_some() && self.driver_state.greeting == Greeting::Sent
     }
 
+    /// Queues an answer, or several in one piece.
+    fn push_answer(&mut self, frame: Bytes) {
+        self.queue.push(frame);
+        self.left_with_answers = self.left + self.queue.len() as u64;
+    }
+
     /// Takes what is queued up to so many bytes, but so many frames at least.
     fn take_queued(&mut self, bytes_max: usize, frames_min: usize) -> Line {
         let line = self.queue.take(bytes_max, frames_min);
+        self.left += line.len() as u64;
         if self.driver_state.greeting == Greeting::Queued && self.queue.is_empty() {
             self.driver_state.greeting = Greeting::Sent;
         }
         line
     }
 
-    /// Takes the oldest states that fit into a batch, one of them however long it is, and says how many bytes they are.
-    fn take_latest(&mut self) -> (Vec<(LatestKey, Bytes)>, usize) {
-        if !self.has_states() {
-            return (Vec::new(), 0);
-        }
-        let Some(mut latest) = self.latest.take() else {
+    /// Takes the oldest states that may go and fit into a batch, one of them however long it is, and says how many bytes they are.
+    fn take_latest(&mut self) -> (Vec<State>, usize) {
+        let (may_go, left) = (self.has_states(), self.left);
+        let Some(latest) = self.latest.as_mut().filter(|_| may_go) else {
             return (Vec::new(), 0);
         };
-        let mut states = std::mem::take(&mut latest.states);
-        let (mut count, mut bytes) = (0, 0);
-        for (_, frame) in &states {
-            if count > 0 && bytes + frame.len() > BATCH_BYTES {
-                break;
+        let (mut bytes, mut is_full) = (0, false);
+        let goes = latest.states.extract_if(.., |state| {
+            if is_full || state.behind > left {
+                return false;
             }
-            bytes += frame.len();
-            count += 1;
-        }
-        if count < states.len() {
-            latest.states = states.split_off(count);
-            latest.bytes -= bytes;
-            self.latest = Some(latest);
+            is_full = bytes > 0 && bytes + state.frame.len() > BATCH_BYTES;
+            if !is_full {
+                bytes += state.frame.len();
+            }
+            !is_full
+        });
+        let states: Vec<State> = goes.collect();
+        latest.bytes -= bytes;
+        if latest.states.is_empty() {
+            self.latest = None;
         }
         (states, bytes)
     }
@@ -298,7 +317,8 @@ impl Outbox {
             return false;
         }
         waiting.answered.push(call);
-        self.enqueue(waiting, frame);
+        waiting.push_answer(frame);
+        self.notify(waiting);
         true
     }
 
@@ -360,11 +380,15 @@ impl Outbox {
             return;
         }
         let frame = state.message().clone();
+        let behind = waiting.left_with_answers;
         let latest = waiting.latest.get_or_insert_default();
         latest.bytes += frame.len();
-        match latest.states.iter_mut().find(|(held, _)| *held == key) {
-            Some((_, held)) => latest.bytes -= std::mem::replace(held, frame).len(),
-            None => latest.states.push((key, frame)),
+        match latest.states.iter_mut().find(|held| held.key == key) {
+            Some(held) => {
+                latest.bytes -= std::mem::replace(&mut held.frame, frame).len();
+                held.behind = behind;
+            }
+            None => latest.states.push(State { key, frame, behind }),
         }
         self.notify(waiting);
     }
@@ -404,7 +428,7 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// The next message to send: what waits, up to [`BATCH_BYTES`], states first. One frame is passed on as it is, several
+    /// The next message to send: what waits, up to [`BATCH_BYTES`], states first that may go. One frame is passed on as it is, several
     /// are put back to back.
     pub fn take_batch(&self) -> Option<Bytes> {
         let mut waiting = self.lock();
@@ -414,7 +438,7 @@ impl Outbox {
         drop(waiting);
         let count = states.len() + queued.len();
         let bytes = states_bytes + queued.bytes;
-        let states = states.into_iter().map(|(_, frame)| frame);
+        let states = states.into_iter().map(|state| state.frame);
         let mut frames = states.chain(queued.first).chain(queued.rest);
         if count <= 1 {
             return frames.next();
@@ -511,6 +535,35 @@ mod tests {
         outbox.latest(presence(1), &broadcast(3, 1));
         assert_eq!(&outbox.take_batch().expect("three wait")[..], [3, 2, 9]);
         assert_eq!(outbox.take_batch(), None);
+    }
+
+    /// An answer may show what is older than a state behind it: with it last, the caller would be left with that.
+    #[test]
+    fn no_state_overtakes_an_answer_that_was_queued_before_it() {
+        let outbox = Outbox::new(1 << 20);
+        let next = || outbox.take_batch().map(|batch| batch.to_vec());
+        outbox.latest(presence(1), &broadcast(1, 1));
+        outbox.latest(presence(2), &broadcast(2, 1));
+        outbox.control(frame(9, 1));
+        outbox.answer(1, frame(8, 1));
+        outbox.control(frame(7, 1));
+        outbox.latest(presence(1), &broadcast(3, 1));
+        assert_eq!(next(), Some(vec![2, 9, 8, 7]));
+        outbox.control(frame(6, 1));
+        assert_eq!(next(), Some(vec![3, 6]), "the answer has gone");
+        assert_eq!(next(), None);
+
+        // What the driver has answered by itself; and an answer that goes with a later batch.
+        outbox.control(frame(9, BATCH_BYTES));
+        outbox.snapshot(frame(8, 1));
+        outbox.latest(presence(1), &broadcast(3, 1));
+        assert_eq!(next().expect("it waits").len(), BATCH_BYTES);
+        outbox.latest(presence(2), &broadcast(4, 1));
+        assert_eq!(next(), Some(vec![8]));
+        let (message, _) = outbox.take_batch_of_some();
+        assert_eq!(message.as_deref(), Some(&[3, 4][..]));
+        assert_eq!(next(), None);
+        assert!(outbox.lock().latest.is_none());
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Outbox {
         let mut waiting = self.lock();
         waiting.driver_state.notified = false;
         if !replies.is_empty() {
-            waiting.queue.push(replies);
+            waiting.push_answer(replies);
         }
         DriverView {
             answered: std::mem::take(&mut waiting.answered),

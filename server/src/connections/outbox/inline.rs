@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::frame::CallId;
 
-use super::{DriverState, Greeting, Line, Outbox, Waiting, is_revoked};
+use super::{DriverState, Greeting, Outbox, Waiting, is_revoked};
 use crate::connections::link::{Broadcast, InlineWrite, InlineWriter};
 use crate::sync::MutexGuard;
 
@@ -23,9 +23,10 @@ impl Outbox {
         if driver_state.idle && driver_state.inline_writer.is_some() && !driver_state.hears_answers
         {
             driver_state.corked = true;
-            waiting.queue.push(frame);
+            waiting.push_answer(frame);
         } else {
-            self.enqueue(waiting, frame);
+            waiting.push_answer(frame);
+            self.notify(waiting);
         }
         true
     }
@@ -95,12 +96,12 @@ impl Outbox {
         };
         let sent = writer.try_send(&Broadcast::new(message));
         if sent == InlineWrite::Sent {
-            waiting.queue = Line::default();
+            waiting.take_queued(usize::MAX, 0);
             return true;
         }
         waiting.driver_state.idle = false;
         let begun = if let InlineWrite::Partly(rest) = sent {
-            waiting.queue = Line::default();
+            waiting.take_queued(usize::MAX, 0);
             waiting.partial_write = Some(rest);
             true
         } else {
