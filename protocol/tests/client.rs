@@ -509,6 +509,47 @@ fn tokens_are_renewed_at_four_fifths_of_their_life_and_once() {
     assert_eq!(test.calls(), [], "streams and calls were never interrupted");
 }
 
+/// Each of these servers believes that the token is as good as new: its clock says 0.
+#[test]
+fn no_later_connection_puts_the_renewal_off() {
+    let mut test = Test::online(player());
+    let due = 10_000 + 800_000;
+    while test.now < due - 100_000 {
+        test.now += 60_000;
+        test.machine.disconnected(test.now, None);
+        test.reconnect();
+        test.receive(&welcome(true, None));
+        assert_eq!(test.calls(), [], "at {}", test.now);
+    }
+    while test.now < due {
+        test.pass(999.min(due - test.now));
+        test.receive(&ServerFrame::Ping { nonce: 1, now: 0 }.encode());
+    }
+    let renewals = test.calls();
+    assert_eq!(renewals.len(), 1);
+    assert_eq!(renewals[0].1, RefreshTokens::NUMBER);
+}
+
+/// Tokens that are over when they come, because a clock is wrong: the server is not asked without pause.
+#[test]
+fn tokens_that_never_last_are_renewed_once_a_second() {
+    let mut test = Test::online(player());
+    let (from, mut renewals) = (test.now, 0);
+    test.machine.disconnected(test.now, Some(4201));
+    test.reconnect();
+    test.receive(&welcome(false, Some(Code::TokenExpired)));
+    while test.now < from + 20_000 {
+        for (call, method) in test.calls().iter().map(|call| (call.0, call.1)) {
+            assert_eq!(method, RefreshTokens::NUMBER);
+            renewals += 1;
+            test.receive(&frame::reply(call, &signed_in(1, renewals, 0)));
+        }
+        test.pass(100);
+        test.receive(&ServerFrame::Ping { nonce: 1, now: 0 }.encode());
+    }
+    assert!((15..=23).contains(&renewals), "{renewals}");
+}
+
 #[test]
 fn logging_out_forgets_tokens_streams_and_waiting_calls() {
     let mut test = Test::with_room(cursor(3, 0));

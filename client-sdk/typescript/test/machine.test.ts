@@ -539,6 +539,21 @@ describe('signing in', () => {
     expect(tokens).toHaveLength(2);
   });
 
+  test.each(['reconnects', 'is handed over'])('renews them no later when it often %s', (how) => {
+    const pair = new Pair();
+    pair.world.tokenMs = 100_000;
+    pair.world.pingMs = 1_000_000;
+    signedIn(pair);
+    for (let at = 0; at < 75_000; at += 5_000) {
+      if (how === 'reconnects') pair.cut();
+      else pair.handOver();
+      pair.advance(5_000);
+      expect(pair.world.calls).not.toContain('RefreshTokens');
+    }
+    pair.advance(10_000);
+    expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
+  });
+
   test('gets new tokens when the server does not take the access token, and nothing is lost', () => {
     const { pair, room } = inRoom();
     for (const user of pair.world.users.values()) user.access.clear();

@@ -44,6 +44,10 @@ enum Standing {
 pub(super) struct SignIn {
     pub(super) tokens: Tokens,
     pub(super) refresh_at: Option<u64>,
+    /// When the tokens are renewed that expire at the first of these times.
+    plan: Option<(u64, u64)>,
+    /// When it was last due.
+    refreshed_at: Option<u64>,
     identity: Option<Identity>,
     standing: Standing,
     begun: u32,
@@ -63,6 +67,8 @@ impl SignIn {
         Self {
             tokens,
             refresh_at: None,
+            plan: None,
+            refreshed_at: None,
             identity: None,
             standing: Standing::Out,
             begun: 0,
@@ -119,12 +125,20 @@ impl SignIn {
         self.tokens != Tokens::default()
     }
 
-    /// Tokens are renewed when four fifths of their time are over.
+    /// Tokens are renewed when four fifths of the time are over that they had when they were first used. No later connection puts
+    /// that off.
     fn plan_refresh(&mut self, now: u64, expires_at: u64) {
-        let left = i128::from(expires_at) - (i128::from(now) + self.clock_offset);
-        let left = u64::try_from(left).unwrap_or(0);
-        let wait = (left / 5).saturating_mul(4).max(REFRESH_MS_MIN);
-        self.refresh_at = Some(now.saturating_add(wait));
+        let at = match self.plan {
+            Some((of, at)) if of == expires_at => at,
+            _ => {
+                let left = i128::from(expires_at) - (i128::from(now) + self.clock_offset);
+                let left = u64::try_from(left).unwrap_or(0);
+                now.saturating_add((left / 5).saturating_mul(4))
+            }
+        };
+        self.plan = Some((expires_at, at));
+        let earliest = self.refreshed_at.map_or(0, |last| last + REFRESH_MS_MIN);
+        self.refresh_at = Some(at.max(earliest));
     }
 }
 
@@ -276,6 +290,7 @@ impl ClientConnection {
 
     pub(super) fn refresh_due(&mut self, now: u64) {
         if self.sign_in.refresh_at.is_some_and(|at| at <= now) {
+            self.sign_in.refreshed_at = Some(now);
             self.refresh();
         }
     }

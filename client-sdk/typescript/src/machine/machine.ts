@@ -27,7 +27,7 @@ import {
   greeted,
   helloFrame,
   otherPlayerFault,
-  refresh,
+  refreshDue,
   signedOut,
   tokensFound,
   welcomed,
@@ -279,7 +279,7 @@ export class Machine extends State {
       const why = `the server was silent for ${String(2 * this.pingMs)} ms`;
       giveUp(this, now, CLOSE_CODES.heartbeat_missed, why);
     }
-    if (this.phase.is === 'open' && (this.signIn.refreshAt ?? Infinity) <= now) refresh(this);
+    if (this.phase.is === 'open') refreshDue(this, now);
     this.calls.repeatDue(now);
     for (const ticket of this.calls.overdue(now)) {
       this.#drop(ticket);

@@ -95,11 +95,25 @@ export function begin(state: State, standing: 'assumed' | 'in'): void {
   state.signIn.standing = standing;
 }
 
-/** Tokens are renewed when four fifths of their time are over. */
+/**
+ * Tokens are renewed when four fifths of the time are over that they had when they were first used. No later connection puts that
+ * off.
+ */
 function planRefresh(state: State, now: number, expiresAt: number): void {
-  const left = Math.max(0, expiresAt - (now + state.signIn.clockOffset));
-  const wait = Math.min(Math.max(Math.floor((left / 5) * 4), REFRESH_MS_MIN), TIMER_MS_MAX);
-  state.signIn.refreshAt = now + wait;
+  const { signIn } = state;
+  if (signIn.plan?.expiresAt !== expiresAt) {
+    const left = Math.max(0, expiresAt - (now + signIn.clockOffset));
+    signIn.plan = { expiresAt, at: now + Math.floor((left / 5) * 4) };
+  }
+  const at = Math.max(signIn.plan.at, (signIn.refreshedAt ?? -Infinity) + REFRESH_MS_MIN);
+  signIn.refreshAt = Math.min(at, now + TIMER_MS_MAX);
+}
+
+/** Renews the tokens, if it is time. */
+export function refreshDue(state: State, now: number): void {
+  if ((state.signIn.refreshAt ?? Infinity) > now) return;
+  state.signIn.refreshedAt = now;
+  refresh(state);
 }
 
 /** New tokens came. */
@@ -190,6 +204,8 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   state.signIn = {
     tokens: {},
     refreshAt: undefined,
+    plan: undefined,
+    refreshedAt: undefined,
     identity: undefined,
     standing: 'out',
     begun: state.signIn.begun,

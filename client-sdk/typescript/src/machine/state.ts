@@ -24,6 +24,10 @@ export type Phase =
 export interface SignIn {
   tokens: Tokens;
   refreshAt: number | undefined;
+  /** When the tokens are renewed that expire then. */
+  plan: { expiresAt: number; at: number } | undefined;
+  /** When it was last due. */
+  refreshedAt: number | undefined;
   identity: Identity | undefined;
   standing: 'out' | 'assumed' | 'in';
   /** Counts the times that a sign-in began on a connection. */
@@ -106,6 +110,8 @@ export class State {
     this.signIn = {
       tokens: { ...config.tokens },
       refreshAt: undefined,
+      plan: undefined,
+      refreshedAt: undefined,
       identity: undefined,
       standing: 'out',
       begun: 0,

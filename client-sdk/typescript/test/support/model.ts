@@ -97,6 +97,8 @@ export class World {
   /** Heads of the first attempts that have not taken effect. */
   readonly #firstHeads = new Map<string, number>();
   #ids = 1;
+  /** When each access token expires. */
+  readonly #expiries = new Map<string, number>();
   #tokens = 0;
 
   newId(): string {
@@ -169,9 +171,10 @@ export class World {
     this.#tokens += 1;
     const access = `access-${String(this.#tokens)}`;
     user.access.add(access);
+    this.#expiries.set(access, this.now() + this.tokenMs);
     user.refresh = `refresh-${String(this.#tokens)}`;
     return {
-      identity: this.identityOf(user.user),
+      identity: this.identityOf(user.user, access),
       access,
       refresh: user.refresh,
       refresh_expires_at: this.now() + 86_400_000,
@@ -179,8 +182,10 @@ export class World {
     };
   }
 
-  identityOf(user: string): Identity {
-    return { user, session: idOf(7), role: 'player', guest: true, expires_at: this.now() + this.tokenMs };
+  /** What a token says, or one that is new. */
+  identityOf(user: string, access?: string): Identity {
+    const expires_at = this.#expiries.get(access ?? '') ?? this.now() + this.tokenMs;
+    return { user, session: idOf(7), role: 'player', guest: true, expires_at };
   }
 
   userOf(access: string): User | undefined {
@@ -367,7 +372,7 @@ export class ModelConnection {
     if (token !== undefined) {
       this.user = this.#world.userOf(token);
       if (this.user !== undefined) {
-        welcome.identity = this.#world.identityOf(this.user.user);
+        welcome.identity = this.#world.identityOf(this.user.user, token);
         this.#appears(true);
       } else welcome.refused = { code: CODES.token_invalid.number, message: 'unknown token' };
     }
@@ -433,7 +438,7 @@ export class ModelConnection {
         if (user === undefined) throw new Refusal('token_expired');
         if (this.user === undefined) this.#appears(false);
         this.user = user;
-        return { ...world.identityOf(user.user) };
+        return { ...world.identityOf(user.user, body['access'] as string) };
       }
       case 'GetAccount':
         return { user: this.user?.user, role: 'player', guest: true, created_at: 1 };
