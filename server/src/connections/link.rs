@@ -100,6 +100,12 @@ pub trait Link: Send + Unpin + 'static {
 
     /// Says why and closes. The caller bounds the time; dropping the link closes it at once.
     fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()>;
+
+    /// Closes without waiting for anything, for a peer that did not take in time what came before the goodbye. Says why where the
+    /// transport can say it past what waits.
+    fn close_now(&mut self, reason: CloseReason) {
+        let _nothing_passes = reason;
+    }
 }
 
 /// Sends messages past the driver: a broadcast then costs a connection the write and nothing else, no task to wake.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | answers | always taken: the driver stops reading calls while the outbox is above its high-water mark |
 //! | durable | refused when full; the room then cuts the stream here and the driver back-fills it later |
-//! | latest | goes first, but not before the welcome, nor before an answer that was queued earlier, which may show an older state; replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
+//! | latest | goes before all that waits but the welcome and answers that were queued earlier, which may show an older state; replaces what waits under the same key; counts as waiting like the others, so it keeps their bounds. There are as many keys as rooms are open and friends are there |
 //! | volatile | dropped above a quarter of the limit |
 //!
 //! # States
@@ -200,9 +200,15 @@ impl Waiting {
         self.left_with_answers = self.left + self.queue.len() as u64;
     }
 
-    /// Takes what is queued up to so many bytes, but so many frames at least.
+    /// Takes what is queued up to so many bytes, but so many frames at least. What was queued behind a state does not pass it: the
+    /// loss of a room ends what is told of it.
     fn take_queued(&mut self, bytes_max: usize, frames_min: usize) -> Line {
-        let line = self.queue.take(bytes_max, frames_min);
+        let states = self.latest.iter().filter(|_| self.has_states());
+        let next = states.flat_map(|latest| latest.states.iter().map(|state| state.behind));
+        let frames_max = next.min().map_or(usize::MAX, |behind| {
+            usize::try_from(behind.saturating_sub(self.left)).unwrap_or(usize::MAX)
+        });
+        let line = self.queue.take(bytes_max, frames_min..=frames_max);
         self.left += line.len() as u64;
         if self.driver_state.greeting == Greeting::Queued && self.queue.is_empty() {
             self.driver_state.greeting = Greeting::Sent;
@@ -548,9 +554,9 @@ mod tests {
         outbox.answer(1, frame(8, 1));
         outbox.control(frame(7, 1));
         outbox.latest(presence(1), &broadcast(3, 1));
-        assert_eq!(next(), Some(vec![2, 9, 8, 7]));
         outbox.control(frame(6, 1));
-        assert_eq!(next(), Some(vec![3, 6]), "the answer has gone");
+        assert_eq!(next(), Some(vec![2, 9, 8]));
+        assert_eq!(next(), Some(vec![3, 7, 6]), "at once behind the answer");
         assert_eq!(next(), None);
 
         // What the driver has answered by itself; and an answer that goes with a later batch.

@@ -1,6 +1,7 @@
 //! What waits in line.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -32,15 +33,15 @@ impl Line {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    /// Takes the frames that fit into `bytes_max`, but `frames_min` of them however long they are. When it takes all, it
-    /// takes the memory that they wait in, too.
-    pub(super) fn take(&mut self, bytes_max: usize, frames_min: usize) -> Self {
-        if self.bytes <= bytes_max {
+    /// Takes as many of the frames as `frames` says, those that fit into `bytes_max`, but the least number of them however long they
+    /// are. When it takes all, it takes the memory that they wait in, too.
+    pub(super) fn take(&mut self, bytes_max: usize, frames: RangeInclusive<usize>) -> Self {
+        if self.bytes <= bytes_max && self.len() <= *frames.end() {
             return std::mem::take(self);
         }
         let (mut count, mut bytes) = (0, 0);
-        for frame in self.first.iter().chain(&self.rest) {
-            if count >= frames_min && bytes + frame.len() > bytes_max {
+        for frame in self.first.iter().chain(&self.rest).take(*frames.end()) {
+            if count >= *frames.start() && bytes + frame.len() > bytes_max {
                 break;
             }
             bytes += frame.len();
