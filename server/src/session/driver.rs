@@ -375,13 +375,17 @@ impl<L: Link> Driver<L> {
         counter!("pitturu_closes_total", "code" => reason.number().to_string()).increment(1);
         let within = self.context.config.close_timeout;
         let goodbye = async {
-            let flushed = poll_fn(|cx| self.poll_last_write(cx)).await;
-            if flushed.is_ok() {
-                poll_fn(|cx| self.link.poll_close(cx, reason)).await;
+            match poll_fn(|cx| self.poll_last_write(cx)).await {
+                Err(LinkError::Closed(_) | LinkError::Io(_)) => {}
+                // Whoever takes no more messages may still hear why.
+                Ok(()) | Err(LinkError::Violation { .. }) => {
+                    poll_fn(|cx| self.link.poll_close(cx, reason)).await;
+                }
             }
         };
-        // Whoever takes longer is cut off.
-        drop(tokio::time::timeout(within, goodbye).await);
+        if tokio::time::timeout(within, goodbye).await.is_err() {
+            self.link.close_now(reason);
+        }
     }
 
     fn poll_last_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

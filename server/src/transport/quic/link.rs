@@ -44,7 +44,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 type Datagrams = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// Something that a link waits for.
-type Awaited = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Awaited<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A QUIC connection whose client has opened the control stream.
 pub struct QuicLink {
@@ -86,11 +86,11 @@ enum Closing {
     /// The client is to confirm that the session is over.
     Tell {
         reason: CloseReason,
-        told: Awaited,
+        told: Awaited<bool>,
     },
     /// The client is to leave.
     Leave {
-        gone: Awaited,
+        gone: Awaited<()>,
     },
     Done,
 }
@@ -274,7 +274,7 @@ impl QuicLink {
 
     fn begin_close(&mut self, reason: CloseReason) -> Closing {
         if self.is_webtransport() && closing::is_http3(reason.number()) {
-            return self.close_now(reason);
+            return self.close_connection(reason);
         }
         // A stream that was stopped or finished before has nothing to be confirmed.
         if self.is_stopped {
@@ -293,11 +293,11 @@ impl QuicLink {
                 reason,
                 told: Box::pin(session.tell(reason)),
             },
-            None => self.close_now(reason),
+            None => self.close_connection(reason),
         }
     }
 
-    fn close_now(&self, reason: CloseReason) -> Closing {
+    fn close_connection(&self, reason: CloseReason) -> Closing {
         close(&self.connection, reason, self.is_webtransport());
         Closing::Done
     }
@@ -419,7 +419,7 @@ impl Link for QuicLink {
                     let _outcome = ready!(confirmed.as_mut().poll(cx));
                     match self.is_webtransport() {
                         true => Closing::Answer { reason },
-                        false => self.close_now(reason),
+                        false => self.close_connection(reason),
                     }
                 }
                 Closing::Answer { reason } => {
@@ -427,18 +427,29 @@ impl Link for QuicLink {
                     ready!(self.poll_ended(cx));
                     self.tell(reason)
                 }
-                Closing::Tell { told, .. } => {
-                    ready!(told.as_mut().poll(cx));
-                    Closing::Leave {
-                        gone: Box::pin(gone(self.connection.clone())),
+                Closing::Tell { reason, told } => {
+                    let reason = *reason;
+                    match ready!(told.as_mut().poll(cx)) {
+                        true => Closing::Leave {
+                            gone: Box::pin(gone(self.connection.clone())),
+                        },
+                        // The connection's own code is what is left.
+                        false => self.close_connection(reason),
                     }
                 }
                 Closing::Leave { gone } => {
                     ready!(gone.as_mut().poll(cx));
-                    self.close_now(CloseReason::Transport(closing::NO_ERROR))
+                    self.close_connection(CloseReason::Transport(closing::NO_ERROR))
                 }
                 Closing::Done => return Poll::Ready(()),
             };
+        }
+    }
+
+    /// By the code of the connection, which waits for no window.
+    fn close_now(&mut self, reason: CloseReason) {
+        if !matches!(self.closing, Closing::Leave { .. } | Closing::Done) {
+            self.closing = self.close_connection(reason);
         }
     }
 }
@@ -454,7 +465,7 @@ impl Drop for QuicLink {
                 );
             }
             Closing::No | Closing::Leave { .. } => self.connection.close(NOTHING_TO_SAY, b""),
-            // The client took too long to confirm, and still hears why.
+            // Dropped in the middle of its goodbye, and still says why.
             Closing::Confirm { reason, .. }
             | Closing::Answer { reason }
             | Closing::Tell { reason, .. } => {

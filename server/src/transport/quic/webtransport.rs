@@ -101,8 +101,12 @@ impl Session {
         Ok(number.into_inner() == self.quarter)
     }
 
-    /// Tells the client that the session is over, and waits until it has confirmed that. The second time there is nothing to tell.
-    pub(super) fn tell(&mut self, reason: CloseReason) -> impl Future<Output = ()> + Send + use<> {
+    /// Tells the client that the session is over, and waits until it has confirmed that. False: it does not hear of it so, or was
+    /// told before.
+    pub(super) fn tell(
+        &mut self,
+        reason: CloseReason,
+    ) -> impl Future<Output = bool> + Send + use<> {
         let connect = self.connect.take();
         let capsule = Capsule::CloseWebTransportSession {
             code: u32::from(reason.number()),
@@ -113,11 +117,11 @@ impl Session {
         let frame = data_frame(&bytes);
         async move {
             let Some(mut connect) = connect else {
-                return;
+                return false;
             };
-            if connect.write_all(&frame).await.is_ok() && connect.finish().is_ok() {
-                let _outcome = connect.stopped().await;
-            }
+            connect.write_all(&frame).await.is_ok()
+                && connect.finish().is_ok()
+                && matches!(connect.stopped().await, Ok(None))
         }
     }
 }

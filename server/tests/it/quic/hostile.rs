@@ -6,8 +6,10 @@ use std::time::Duration;
 use pitturu_protocol::ALPN;
 use pitturu_protocol::codes::{CloseCode, Code};
 use pitturu_protocol::frame::ClientFrame;
+use pitturu_protocol::framing::length;
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
+use pitturu_protocol::types::system::Hello;
 use quinn::{ConnectionError, VarInt};
 use tokio::time::timeout;
 
@@ -23,7 +25,7 @@ fn number(code: CloseCode) -> Option<u64> {
     Some(u64::from(code.number()))
 }
 
-fn input(seq: u64) -> Vec<u8> {
+pub(super) fn input(seq: u64) -> Vec<u8> {
     ClientFrame::Input {
         room: RoomId::from_bytes([9; 10]),
         seq,
@@ -96,6 +98,47 @@ async fn there_is_one_stream_and_its_end_is_the_end() {
         }
     }
     assert_eq!(client.close_code().await, number(CloseCode::ProtocolError));
+}
+
+/// What would explain it waits for a client that takes nothing. The code of the connection waits for nobody.
+#[tokio::test]
+async fn whoever_takes_no_message_still_hears_why() {
+    let server = Server::start(&[QUIC, "heartbeat.close_timeout=100ms"]);
+    let framed = |message: &[u8]| [&length(message.len())[..], message].concat();
+    let wrong = framed(&[0xc1]);
+    let later = ClientFrame::Hello(Hello {
+        v: pitturu_protocol::VERSION + 1,
+        sdk: "test/0".to_owned(),
+        token: None,
+        presence: None,
+    });
+    for (sent, code) in [
+        (wrong.clone(), CloseCode::ProtocolError),
+        (u32::MAX.to_be_bytes().to_vec(), CloseCode::MessageTooBig),
+        (framed(&later.encode()), CloseCode::VersionUnsupported),
+    ] {
+        let mut client = RawQuic::shut(&server).await;
+        client.sender.write_all(&sent).await.unwrap();
+        assert_eq!(client.close_code().await, number(code), "{sent:x?}");
+    }
+
+    // It is welcome, as far as it knows, and is wrong then.
+    let mut client = RawQuic::shut(&server).await;
+    client.send(&hello()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.sender.write_all(&wrong).await.unwrap();
+    assert_eq!(client.close_code().await, number(CloseCode::ProtocolError));
+
+    let mut client = RawQuic::connect(&server).await;
+    client.receiver.stop(VarInt::from_u32(7)).unwrap();
+    client.sender.write_all(&wrong).await.unwrap();
+    assert_eq!(client.close_code().await, number(CloseCode::ProtocolError));
+
+    let mut client = RawQuic::shut(&server).await;
+    client.send(&hello()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("TERM");
+    assert_eq!(client.close_code().await, number(CloseCode::ShuttingDown));
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::system::{Echo, Goaway};
 use pitturu_protocol::{ALPN, codec};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -137,6 +140,21 @@ impl RawQuic {
     /// Connects and sends nothing.
     pub(super) async fn silent(server: &Server) -> Self {
         let endpoint = endpoint(&[ALPN]);
+        let connection = dial(&endpoint, server.quic.unwrap()).await.unwrap();
+        Self::on(endpoint, connection).await
+    }
+
+    /// Connects as [`Self::silent`], and takes no more than one byte of any stream: it reads nothing.
+    pub(super) async fn shut(server: &Server) -> Self {
+        let mut endpoint = endpoint(&[ALPN]);
+        let crypto = QuicClientConfig::try_from(credulous(&[ALPN])).unwrap();
+        let mut transport = TransportConfig::default();
+        transport
+            .stream_receive_window(VarInt::from_u32(1))
+            .receive_window(VarInt::from_u32(1));
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport));
+        endpoint.set_default_client_config(config);
         let connection = dial(&endpoint, server.quic.unwrap()).await.unwrap();
         Self::on(endpoint, connection).await
     }
