@@ -4,6 +4,7 @@
 //! A connection carries one session. What HTTP/3 has beside is answered in order, and bounded.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use pitturu_protocol::codes::CloseCode;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::select;
@@ -17,7 +18,7 @@ use crate::transport::handshake::{Origins, Refusal};
 use request::Asked;
 use source::Broken;
 pub(super) use watch::Beside;
-use watch::{Others, watch};
+use watch::{Kinds, Others, kind_of, watch};
 
 mod request;
 mod source;
@@ -176,7 +177,7 @@ async fn begin(
         let (sender, receiver) = connection.accept_bi().await.map_err(|error| lost(&error))?;
         request::read(sender, receiver).await
     };
-    let (streams, asked) = tokio::try_join!(client_settings(connection), asked)?;
+    let ((streams, kinds), asked) = tokio::try_join!(client_settings(connection), asked)?;
     let Asked {
         mut sender,
         receiver,
@@ -206,6 +207,7 @@ async fn begin(
         session: number,
         connect: receiver,
         streams,
+        kinds,
         control_to,
     };
     Ok((session, watch(others), control))
@@ -232,17 +234,21 @@ async fn send_settings(connection: &Connection) -> Result<SendStream, Refused> {
     Ok(stream)
 }
 
-/// Waits for the client's settings. Gives the streams that came up to then, each with its kind.
-async fn client_settings(connection: &Connection) -> Result<Vec<(u64, RecvStream)>, Refused> {
-    let mut streams = Vec::new();
+/// Waits for the client's settings. Gives the streams that came up to then: those that have said their kind, and the others.
+async fn client_settings(
+    connection: &Connection,
+) -> Result<(Vec<(u64, RecvStream)>, Kinds), Refused> {
+    let (mut streams, mut kinds) = (Vec::new(), Kinds::new());
     loop {
-        let mut stream = connection
-            .accept_uni()
-            .await
-            .map_err(|error| lost(&error))?;
-        let kind = source::integer(&mut stream).await;
-        let Some(kind) = kind.map_err(|broken| broken.or(closing::STREAM_CREATION_ERROR))? else {
-            continue;
+        let (kind, mut stream) = select! {
+            stream = connection.accept_uni() => {
+                kinds.push(kind_of(stream.map_err(|error| lost(&error))?));
+                continue;
+            }
+            Some(kind) = kinds.next() => match kind? {
+                Some(known) => known,
+                None => continue,
+            },
         };
         let is_control = kind == u64::from(web_transport_proto::StreamUni::CONTROL.0);
         if is_control {
@@ -250,7 +256,7 @@ async fn client_settings(connection: &Connection) -> Result<Vec<(u64, RecvStream
         }
         streams.push((kind, stream));
         if is_control {
-            return Ok(streams);
+            return Ok((streams, kinds));
         }
         if streams.len() > UNIDIRECTIONAL_MAX as usize {
             return Err(violation("streams before the settings", closing::EXCESSIVE_LOAD).into());

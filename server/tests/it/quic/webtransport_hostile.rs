@@ -9,7 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use super::QUIC;
 use super::raw::{PATIENCE, RawQuic};
-use super::web::{OF_SESSION, Web, code, frame, h3, open_bi, open_uni, request, settings};
+use super::web::{
+    OF_SESSION, Web, code, frame, h3, hidden_code, open_bi, open_uni, request, settings, status,
+};
 use crate::launch::Server;
 
 const DATAGRAM_ERROR: u64 = 0x33;
@@ -47,8 +49,6 @@ async fn settings_that_are_wrong_end_the_connection() {
         (&long, false, EXCESSIVE_LOAD),
         (&[0], true, CLOSED_CRITICAL_STREAM),
         (&[0, 4, 5, 0x33], true, CLOSED_CRITICAL_STREAM),
-        // Half the kind of a stream.
-        (&[0x40], true, STREAM_CREATION_ERROR),
     ] {
         let (_endpoint, connection) = h3(&server).await;
         let _request = open_bi(&connection, &request("/", None)).await;
@@ -58,6 +58,57 @@ async fn settings_that_are_wrong_end_the_connection() {
         }
         assert_eq!(code(&connection).await, expected, "{bytes:x?}");
     }
+}
+
+/// Packets may be lost, and streams are independent of each other. One that ends before it has a kind is nothing.
+#[tokio::test]
+async fn streams_that_say_nothing_keep_no_settings_waiting() {
+    let server = Server::start(&[QUIC]);
+    let (endpoint, connection) = h3(&server).await;
+    // Numbers of streams are opened with all those below them.
+    let silent = [
+        connection.open_uni().await.unwrap(),
+        connection.open_uni().await.unwrap(),
+    ];
+    let mut half = open_uni(&connection, &[0x40]).await;
+    half.finish().unwrap();
+    let _half = open_uni(&connection, &[0x40]).await;
+    let settings = open_uni(&connection, &settings()).await;
+    let (request, mut answer) = open_bi(&connection, &request("/", None)).await;
+    assert_eq!(status(&mut answer).await, 200);
+    let control = open_bi(&connection, OF_SESSION).await;
+    let mut web = Web {
+        client: RawQuic::with(endpoint, connection, control),
+        settings,
+        request,
+        answer,
+    };
+    web.greet().await;
+    // What they are they may say later.
+    for mut stream in silent {
+        stream.write_all(&[0x21]).await.unwrap();
+    }
+    web.client.echo().await;
+}
+
+/// The other way is left, of the control stream, the request's and the connection's code.
+#[tokio::test]
+async fn whoever_stops_a_stream_still_hears_why() {
+    let server = Server::start(&[QUIC, "heartbeat.close_timeout=500ms"]);
+    let wrong = CloseCode::ProtocolError;
+    let mut web = Web::connect(&server).await;
+    web.client.receiver.stop(VarInt::from_u32(7)).unwrap();
+    web.client.send(&[0xc1]).await;
+    assert_eq!(web.farewell().await.0, u32::from(wrong.number()));
+
+    let mut web = Web::connect(&server).await;
+    web.answer.stop(VarInt::from_u32(0x10c)).unwrap();
+    sleep(Duration::from_millis(100)).await;
+    web.client.send(&[0xc1]).await;
+    web.client.last_words().await;
+    let _ended = web.client.sender.finish();
+    let told = hidden_code(&web.client.connection).await;
+    assert_eq!(told, Some(u32::from(wrong.number())));
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub(super) struct Others {
     pub(super) connect: RecvStream,
     /// Streams that came during the handshake, with their kinds.
     pub(super) streams: Vec<(u64, RecvStream)>,
+    /// Those that have not said theirs yet.
+    pub(super) kinds: Kinds,
     /// Where the first stream of the session goes.
     pub(super) control_to: oneshot::Sender<(SendStream, RecvStream)>,
 }
@@ -79,6 +81,10 @@ enum Outcome {
 
 type Stream = BoxFuture<'static, Result<Outcome, LinkError>>;
 
+/// Streams that have not said their kind: none of them keeps the others waiting.
+pub(super) type Kinds =
+    FuturesUnordered<BoxFuture<'static, Result<Option<(u64, RecvStream)>, LinkError>>>;
+
 /// Watches until something ends the connection.
 pub(super) async fn watch(others: Others) -> LinkError {
     let Others {
@@ -86,6 +92,7 @@ pub(super) async fn watch(others: Others) -> LinkError {
         session,
         connect,
         streams: early,
+        mut kinds,
         control_to,
     } = others;
     let mut control_to = Some(control_to);
@@ -99,7 +106,6 @@ pub(super) async fn watch(others: Others) -> LinkError {
             Err(error) => return error,
         }
     }
-    let mut kinds = FuturesUnordered::new();
     loop {
         let outcome = select! {
             Some(outcome) = streams.next() => outcome,
@@ -165,12 +171,17 @@ async fn goodbye(connect: RecvStream) -> Result<Outcome, LinkError> {
     Err(LinkError::Closed(None))
 }
 
-async fn kind_of(mut stream: RecvStream) -> Result<Option<(u64, RecvStream)>, LinkError> {
-    match integer(&mut stream).await {
-        Ok(kind) => Ok(kind.map(|kind| (kind, stream))),
-        Err(Broken::Ended) => Ok(None),
-        Err(broken) => Err(broken.or(closing::STREAM_CREATION_ERROR)),
-    }
+/// Waits for the kind of a stream; none if it ends before.
+pub(super) fn kind_of(
+    mut stream: RecvStream,
+) -> BoxFuture<'static, Result<Option<(u64, RecvStream)>, LinkError>> {
+    Box::pin(async move {
+        match integer(&mut stream).await {
+            Ok(kind) => Ok(kind.map(|kind| (kind, stream))),
+            Err(Broken::Ended) => Ok(None),
+            Err(broken) => Err(broken.or(closing::STREAM_CREATION_ERROR)),
+        }
+    })
 }
 
 /// Reads and drops a stream of this kind.
