@@ -158,13 +158,13 @@ settings! {
         ws: SocketAddr = "0.0.0.0:7350" dev "127.0.0.1:7350",
         /// Address for WebSocket connections with TLS. Not set: no TLS here.
         tls: Option<SocketAddr> = "",
-        /// Address for QUIC and WebTransport connections, over UDP. Not set: none of them here.
+        /// Address for QUIC and WebTransport connections, over UDP. Not set: none of them here. The port number of `listen.tls` is the best: clients of a `wss` address try QUIC there before they know better.
         quic: Option<SocketAddr> = "" dev "127.0.0.1:7350",
         /// PEM file with the certificate chain, the server's own first, for TLS and QUIC. It is read again, with its key, on the signal SIGHUP, for new connections. Development mode makes up one for each when it is not set.
         cert: Option<PathBuf> = "",
         /// PEM file with the private key of the certificate.
         key: Option<PathBuf> = "",
-        /// Web pages that may connect, as `https://host`. Empty: pages of the server's own host; in development mode any page. Programs that send no `Origin` always may.
+        /// Web pages that may connect, as `https://host` or `https://host:port`. Empty: pages of the host and port that they connect to; in development mode any page. Programs that send no `Origin` always may.
         origins: Vec<String> = "",
         /// Most connections at once. The limit of open files must be a few hundred higher.
         connections_max: usize = "50000" dev "15000" in "1" to "10000000",
