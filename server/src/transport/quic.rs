@@ -5,6 +5,7 @@
 
 mod closing;
 pub mod endpoint;
+mod guarded_socket;
 pub mod link;
 mod sender;
 mod webtransport;

@@ -11,8 +11,8 @@ use pitturu_protocol::ALPN;
 use pitturu_protocol::codes::CloseCode;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, RecvStream, Runtime as _,
+    SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hkdf;
@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::LABEL;
 use super::closing::close;
+use super::guarded_socket::GuardedSocket;
 use super::link::QuicLink;
 use super::webtransport::{self, Refused};
 use crate::connections::link::{CloseReason, Peer};
@@ -136,7 +137,9 @@ impl QuicEndpoint {
         let endpoint = endpoint_config(settings);
         // What the library starts by itself runs where it is asked to: the endpoint here, each connection on its I/O thread.
         let _entered = io_threads.of_task(0).enter();
-        let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))?;
+        let runtime = Arc::new(TokioRuntime);
+        let socket = Arc::new(GuardedSocket::new(runtime.wrap_udp_socket(socket)?));
+        let endpoint = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
         Ok(Self {
             endpoint,
             unvalidated: Arc::new(Semaphore::new(settings.unvalidated_max)),
