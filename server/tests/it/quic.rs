@@ -8,6 +8,7 @@ mod moves;
 mod players;
 mod raw;
 mod relay;
+mod storms;
 mod web;
 mod webtransport;
 mod webtransport_hostile;
