@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::flood::Flood;
 use crate::floor::Floor;
 use crate::link::Transport;
 use crate::objective::Objective;
@@ -43,6 +44,15 @@ pub enum Command {
         /// Threads.
         #[arg(long, default_value_t = 1)]
         threads: usize,
+    },
+    /// Flood this address. Started by `run`.
+    #[command(hide = true)]
+    Flooder {
+        /// Which.
+        to: SocketAddr,
+        /// What is sent.
+        #[command(flatten)]
+        flood: Flood,
     },
     /// Serve as a generator process. Started by `run`.
     #[command(hide = true)]

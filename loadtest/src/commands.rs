@@ -18,8 +18,10 @@ use crate::target::Target;
 
 mod capacity;
 mod cold_rooms;
+mod flood;
 
 pub use capacity::{InvalidBounds, SearchError};
+pub use flood::FloodError;
 
 /// Exit code when a check was broken, an objective never held, or a comparison shows a regression.
 const FAILED: u8 = 1;
@@ -29,6 +31,17 @@ const UNABLE: u8 = 2;
 
 /// Why a command could not do its work.
 pub type Error = Box<dyn std::error::Error>;
+
+/// Why a scenario was not measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// The run itself.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What was to load the server beside it.
+    #[error(transparent)]
+    Flood(#[from] FloodError),
+}
 
 /// Says why.
 pub fn fail(error: &Error) -> ExitCode {
@@ -100,9 +113,9 @@ async fn of_server(
     setting: &Setting,
     scenario: &Scenario,
     repetition: u32,
-) -> Result<Vec<Run>, RunError> {
+) -> Result<Vec<Run>, MeasureError> {
     if let Some(stages) = cold_rooms::Stages::of(scenario) {
-        return stages.run(setting, repetition).await;
+        return Ok(stages.run(setting, repetition).await?);
     }
     let subject = if scenario.has_server() {
         Subject::Server
@@ -119,17 +132,21 @@ async fn one(
     scenario: &Scenario,
     subject: Subject,
     repetition: u32,
-) -> Result<Run, RunError> {
+) -> Result<Run, MeasureError> {
+    if let Some(flooded) = flood::Flooded::of(scenario) {
+        return flooded.run(setting, subject, repetition).await;
+    }
     let started = setting.target(scenario, subject)?;
-    watched(setting, scenario, &started.target, repetition).await
+    Ok(watched(setting, scenario, &started.target, repetition, || {}).await?)
 }
 
-/// Runs a scenario with live progress.
+/// Runs a scenario with live progress. `begin` is called once, when all players are ready.
 async fn watched(
     setting: &Setting,
     scenario: &Scenario,
     target: &Target,
     repetition: u32,
+    begin: impl FnOnce(),
 ) -> Result<Run, RunError> {
     let subject = target.subject.name();
     let title = format!("{} ({subject}, run {repetition})", scenario.name());
@@ -139,9 +156,19 @@ async fn watched(
         progress.follow(op.name(), Some(*rate));
     }
     let mut last: Option<ResourceSample> = None;
+    let mut begin = Some(begin);
+    let mut waiting = scenario.players();
     let run = setting
         .measure(scenario, target, repetition, |watched| match watched {
-            Watched::Ready(count) => progress.inc(count),
+            Watched::Ready(count) => {
+                progress.inc(count);
+                waiting = waiting.saturating_sub(count);
+                if waiting == 0
+                    && let Some(begin) = begin.take()
+                {
+                    begin();
+                }
+            }
             Watched::Second(second, slice, resources) => {
                 let ends = last.as_ref().map(|last| (last, resources));
                 progress.second(&entry(second, slice, ends));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::Transport;
 
+mod discard;
 mod echo;
 mod fan_out;
 mod quic;
@@ -28,6 +29,8 @@ pub enum Floor {
     FanOut,
     /// A tokio-tungstenite server, over TLS with tokio-rustls, or a quinn server, that returns each message.
     Echo,
+    /// A socket that throws away what it receives. Of UDP, so it is there as a floor of QUIC only.
+    Discard,
     /// Sends each connection the state of a game at the rate that it orders: on the stream, or over QUIC as datagrams.
     States,
 }
@@ -38,6 +41,7 @@ impl Floor {
         match self {
             Self::FanOut => "fan-out",
             Self::Echo => "echo",
+            Self::Discard => "discard",
             Self::States => "states",
         }
     }
@@ -66,6 +70,10 @@ pub fn serve(
         Floor::FanOut => fan_out::serve(&listener, tls),
         Floor::Echo => echo::serve(listener, tls, threads),
         Floor::States => states::serve(listener, tls),
+        Floor::Discard => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "what is thrown away comes by QUIC",
+        )),
     }
 }
 

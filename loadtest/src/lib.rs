@@ -17,20 +17,22 @@
 //! | [`cli`] | what may be written on the command line |
 //! | [`run`], [`objective`] | one run from start to report; what a load must hold |
 //! | [`fleet`], [`setup_rooms`], [`target`] | the generator's processes, the rooms, what is measured |
-//! | [`worker`] | one generator process |
+//! | [`worker`], [`flood`] | one generator process; one process that floods |
 //! | [`scenarios`] | what players do, and what must have held |
 //! | [`thread_players`], [`outcome`] | the players of one thread; what all of them counted |
 //! | [`plan`] | what a process is told beside the scenario |
 //! | [`player`], [`probe`] | one player; one look at a process |
 //! | [`link`], [`floor`], [`report`] | a connection, a bare program, the data of a report and how it is shown |
 //! | [`tally`] | what is counted, and under which names |
-//! | [`certificate`], [`clock`], [`stamp`], [`server_settings`] | use nothing of the others |
+//! | [`certificate`], [`clock`], [`cores`], [`stamp`], [`server_settings`] | use nothing of the others |
 
 pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod cores;
 pub mod fleet;
+pub mod flood;
 pub mod floor;
 pub mod link;
 pub mod objective;

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+mod first_flights;
 mod framing;
 mod handshake;
 mod incoming;
@@ -22,6 +23,7 @@ mod trust;
 mod websocket;
 mod webtransport;
 
+pub use first_flights::{Answer, FirstFlights};
 pub use incoming::{Incoming, Malformed};
 #[cfg(test)]
 pub(crate) use trust::of_websocket as believing_anybody;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pitturu_loadtest::cli::{Cli, Command};
-use pitturu_loadtest::{commands, floor, probe, worker};
+use pitturu_loadtest::{commands, flood, floor, probe, worker};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             threads,
         } => probe::end_with_parent()
             .and_then(|()| floor::serve(floor, transport, listen, threads))
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+        Command::Flooder { to, flood } => probe::end_with_parent()
+            .and_then(|()| flood::work(to, &flood))
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
         Command::Worker => probe::end_with_parent()

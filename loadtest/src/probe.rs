@@ -120,6 +120,22 @@ pub fn end_with_parent() -> io::Result<()> {
     Ok(())
 }
 
+/// Packets that found no room in the buffer of this machine's UDP socket with that port, since it was opened.
+pub fn udp_losses(port: u16) -> Option<u64> {
+    losses(&fs::read_to_string("/proc/net/udp").ok()?, port)
+}
+
+fn losses(table: &str, port: u16) -> Option<u64> {
+    let local = format!(":{port:04X}");
+    let line = table.lines().skip(1).find(|line| {
+        let mut fields = line.split_whitespace();
+        fields
+            .nth(1)
+            .is_some_and(|address| address.ends_with(&local))
+    })?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
 /// The machine that this process runs on.
 pub fn host() -> Host {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -162,6 +178,18 @@ mod tests {
         let after = Probe::Process(std::process::id()).sample().unwrap();
         assert!(after.memory_bytes > before.memory_bytes + (32 << 20));
         assert_eq!(Probe::Process(u32::MAX).sample(), None);
+    }
+
+    #[test]
+    fn losses_of_a_socket_are_found_by_its_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n \
+                     98: 0100007F:D431 00000000:0000 07 00000000:00000000 00:00000000 00000000  0 0 42 2 0 0\n \
+                     99: 0100007F:1CB6 0100007F:D431 07 00000000:00000000 00:00000000 00000000  0 0 43 2 0 17\n";
+        assert_eq!(losses(table, 0x1cb6), Some(17));
+        assert_eq!(losses(table, 0xd431), Some(0));
+        assert_eq!(losses(table, 7), None);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(udp_losses(socket.local_addr().unwrap().port()), Some(0));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod cold_rooms;
 mod connect_storm;
 mod echo;
 mod evening;
+mod flood;
 mod idle;
 mod join_storm;
 mod ledger;
@@ -208,6 +209,8 @@ scenarios! {
     ReconnectStorm(reconnect_storm::Options) = "reconnect-storm";
     /// Sign-ins with passwords at a steady rate, beside players who chat.
     SignInStorm(sign_in_storm::Options) = "sign-in-storm";
+    /// Players chat while the server's UDP port is flooded.
+    Flood(flood::Options) = "flood";
     /// Players come, chat, look around and go, as on an evening.
     Evening(evening::Options) = "evening";
     /// Many rooms that exist, of which few are used.

@@ -55,6 +55,8 @@ pub struct Target {
     pub subject: Subject,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for QUIC; absent where it does not, or that is not known.
+    pub quic: Option<SocketAddr>,
     /// Where its process can be seen.
     pub probe: Option<Probe>,
     /// How long it took to start; absent when it ran already.
@@ -117,7 +119,7 @@ impl Installation {
         if let Some(game) = game {
             std::fs::write(folder.path().join(GAME_FILE), game).map_err(StartError::Folder)?;
         }
-        if listens_secretly(transport) {
+        if needs_certificate(transport, &settings) {
             let made = certificate::make()?;
             let (certificate, key) = CERTIFICATE_FILES;
             for (file, pem) in [
@@ -151,9 +153,11 @@ impl Installation {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         if listens_secretly(self.transport) {
-            let (certificate, key) = CERTIFICATE_FILES;
             let listens = listener(self.transport);
             command.args(["--set", &format!("listen.{listens}=127.0.0.1:0")]);
+        }
+        if needs_certificate(self.transport, &self.settings) {
+            let (certificate, key) = CERTIFICATE_FILES;
             command.args(["--set", &format!("listen.cert={certificate}")]);
             command.args(["--set", &format!("listen.key={key}")]);
         }
@@ -165,12 +169,14 @@ impl Installation {
         let lines = child.stderr.take().expect("it is piped");
         let process = Process(child);
         let listens = listener(self.transport);
-        let address = wait_for(&self.program, BufReader::new(lines), |line| {
-            address_of_server(line, listens)
+        let (address, quic) = wait_for(&self.program, BufReader::new(lines), |line| {
+            let quic = address_of_server(line, listener(Transport::Quic));
+            Some((address_of_server(line, listens)?, quic))
         })?;
         Ok(Target {
             subject: Subject::Server,
             address,
+            quic,
             probe: Some(Probe::Process(process.0.id())),
             started_in: Some(began.elapsed()),
             process: Some(process),
@@ -197,6 +203,7 @@ impl Target {
         Ok(Self {
             subject: Subject::Floor,
             address,
+            quic: None,
             probe: Some(Probe::Process(process.0.id())),
             started_in: None,
             process: Some(process),
@@ -208,6 +215,7 @@ impl Target {
         Self {
             subject,
             address,
+            quic: None,
             probe,
             started_in: None,
             process: None,
@@ -228,11 +236,11 @@ fn spawn(mut command: Command, program: &Path) -> Result<Child, StartError> {
 }
 
 /// Reads lines until one says where the program listens, and goes on reading for as long as it writes.
-fn wait_for(
+fn wait_for<T: Send + 'static>(
     program: &Path,
     lines: impl BufRead + Send + 'static,
-    address: impl Fn(&str) -> Option<SocketAddr> + Send + 'static,
-) -> Result<SocketAddr, StartError> {
+    address: impl Fn(&str) -> Option<T> + Send + 'static,
+) -> Result<T, StartError> {
     let (out, found) = mpsc::channel();
     std::thread::spawn(move || {
         for line in lines.lines().map_while(Result::ok) {
@@ -267,6 +275,12 @@ const fn listener(transport: Transport) -> &'static str {
         Transport::Wss => "tls",
         Transport::Quic | Transport::WebTransport => "quic",
     }
+}
+
+/// Whether there is a certificate, for the players' transport or for what a scenario has the server listen for beside it.
+fn needs_certificate(transport: Transport, settings: &[String]) -> bool {
+    let by_quic = |setting: &String| setting.starts_with("listen.quic=");
+    listens_secretly(transport) || settings.iter().any(by_quic)
 }
 
 /// Whether a transport needs a certificate, and a listener beside the one that is always there.

@@ -1,5 +1,6 @@
 //! The highest load at which what is asked for still holds, and what was in the way above it.
 
+use super::MeasureError;
 use crate::cli;
 use crate::objective::Objective;
 use crate::probe;
@@ -38,7 +39,7 @@ pub enum SearchError {
     NotSeen(String),
     /// What no load is to blame for.
     #[error(transparent)]
-    Run(RunError),
+    Run(MeasureError),
 }
 
 /// Searches. The runs are those of the highest load that held and of the lowest that broke.
@@ -60,8 +61,10 @@ pub(super) async fn search(options: &cli::Capacity) -> Result<(Vec<Run>, Capacit
         step += 1;
         let tried = match super::of_server(&setting, &scenario, 1).await {
             Ok(runs) => judge(runs, &scenario, options),
-            Err(RunError::Fleet(error)) => broken(error.to_string()),
-            Err(RunError::Rooms(error)) => broken(format!("making the rooms: {error}")),
+            Err(MeasureError::Run(RunError::Fleet(error))) => broken(error.to_string()),
+            Err(MeasureError::Run(RunError::Rooms(error))) => {
+                broken(format!("making the rooms: {error}"))
+            }
             Err(error) => return Err(SearchError::Run(error)),
         };
         let verdict = if tried.held { "held" } else { "broke" };

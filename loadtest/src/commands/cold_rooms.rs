@@ -50,12 +50,12 @@ impl Stages {
             seconds: 1,
             ..setting.clone()
         };
-        let mut built = watched(&short, &self.build, &server, repetition).await?;
+        let mut built = watched(&short, &self.build, &server, repetition, || {}).await?;
         built.figures.extend(after_building(&built));
         server.stop();
 
         let server = installation.start()?;
-        let mut used = watched(setting, &self.make_use, &server, repetition).await?;
+        let mut used = watched(setting, &self.make_use, &server, repetition, || {}).await?;
         let starts = used.figures.iter_mut();
         for start in starts.filter(|figure| figure.name == "started_in") {
             start.title = format!("time to start with {} rooms", number::count(self.rooms));

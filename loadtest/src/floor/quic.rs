@@ -17,7 +17,7 @@ use quinn::{
 use tokio::runtime::{Builder, Runtime};
 
 use super::states::{States, StatesOrder};
-use super::{Floor, announce, secure};
+use super::{Floor, announce, discard, secure};
 
 mod fan_out;
 
@@ -40,6 +40,7 @@ pub(super) fn serve(floor: Floor, listen: SocketAddr, threads: usize) -> io::Res
         }
         Floor::FanOut => fan_out::serve(&one_thread()?, listen),
         Floor::States => serve_each(&one_thread()?, listen, send_states),
+        Floor::Discard => discard::serve(listen),
     }
 }
 

@@ -191,7 +191,7 @@ fn endpoint(route: Route) -> io::Result<Endpoint> {
     Endpoint::client(SocketAddr::new(route.source.unwrap_or(any), 0))
 }
 
-fn config(route: Route) -> ClientConfig {
+pub(super) fn config(route: Route) -> ClientConfig {
     // The server opens no streams but those of HTTP/3.
     let (crypto, alpn, streams) = match route.transport {
         Transport::WebTransport => (&HTTP3, webtransport::ALPN, webtransport::UNIDIRECTIONAL_MAX),

@@ -91,7 +91,7 @@ impl Chat {
         checks
     }
 
-    async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
+    pub(super) async fn play(self, thread: Rc<ThreadPlayers>) -> Result<(), Failed> {
         let waiting = thread
             .gather(|number| {
                 let thread = Rc::clone(&thread);

@@ -255,6 +255,41 @@ fn evening() {
 }
 
 #[test]
+fn flood() {
+    let measured = Bench::with_floor(&FLOOD);
+    for run in measured.both() {
+        assert_eq!(run.total("delivered"), run.total("accepted") * 6);
+        assert!(run.figure("flood_rate") > 0.0);
+    }
+    // Whoever throws the flood away asks nobody to show anything.
+    assert!(measured.of(Server).figure("flood_shown_rate") > 0.0);
+    let sink = measured.of(Floor);
+    let mut figures = sink.figures.iter();
+    assert!(!figures.any(|figure| figure.name == "flood_shown_rate"));
+}
+
+/// The first 64 handshakes are let in without showing anything.
+const FLOOD: [&str; 11] = [
+    "flood",
+    "--members",
+    "6",
+    "--rate",
+    "30",
+    "--initials",
+    "200",
+    "--handshakes",
+    "50",
+    "--ports",
+    "8",
+];
+
+#[test]
+fn a_server_of_others_is_not_flooded() {
+    let arguments = ["--address", "127.0.0.1:9", "flood"];
+    assert_eq!(Bench::server().code(&arguments), Some(2));
+}
+
+#[test]
 fn cold_rooms() {
     let measured = Bench::alone(&[
         "cold-rooms",
