@@ -69,6 +69,7 @@ fn settings(config: &Config) -> QuicSettings {
     let window = |size: ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
     QuicSettings {
         unvalidated_max: settings.unvalidated_max,
+        first_packets_per_second: settings.first_packets_per_second,
         handshake_timeout: settings.handshake_timeout,
         ping: config.heartbeat.ping,
         receive_window: window(settings.receive_window),

@@ -177,6 +177,8 @@ settings! {
     quic: Quic {
         /// Handshakes at a time whose client has not shown that its address is its own. Above it clients have to show that first, which takes them a round trip. 0: always.
         unvalidated_max: usize = "64" in "0" to "1000000",
+        /// First packets of handshakes that are looked at per second; as many again of clients that show a token of this server. What is above that is dropped as it comes, and a client that means it sends again: a flood then costs those who play little.
+        first_packets_per_second: u32 = "2000" in "10" to "10000000",
         /// Longest time from a client's first packet to its control stream.
         handshake_timeout: Duration = "5s" in "100ms" to "5m",
         /// Most bytes of one connection that are on their way to the server; the client waits with more.

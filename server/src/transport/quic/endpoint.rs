@@ -65,6 +65,8 @@ const LAST_PACKETS: Duration = Duration::from_secs(1);
 pub struct QuicSettings {
     /// Handshakes at a time whose client has not shown that its address is its own. Above it, clients have to show that first.
     pub unvalidated_max: usize,
+    /// First packets of handshakes that are looked at per second, with and without a token.
+    pub first_packets_per_second: u32,
     /// Longest time from the first packet to the control stream.
     pub handshake_timeout: Duration,
     /// Time between two pings of the session. A connection that is silent for three of them is forgotten, should the session not
@@ -138,7 +140,11 @@ impl QuicEndpoint {
         // What the library starts by itself runs where it is asked to: the endpoint here, each connection on its I/O thread.
         let _entered = io_threads.of_task(0).enter();
         let runtime = Arc::new(TokioRuntime);
-        let socket = Arc::new(GuardedSocket::new(runtime.wrap_udp_socket(socket)?));
+        let socket = runtime.wrap_udp_socket(socket)?;
+        let socket = Arc::new(GuardedSocket::new(
+            socket,
+            settings.first_packets_per_second,
+        ));
         let endpoint = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
         Ok(Self {
             endpoint,

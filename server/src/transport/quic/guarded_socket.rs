@@ -20,12 +20,9 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 
 use crate::connections::network::Network;
 
-/// First packets per second that the endpoint gets to see: about as many handshakes as two cores could finish. Those of clients
-/// that show what they were given for their address count apart: no flood from elsewhere takes their places.
-const PER_SECOND: f64 = 2_000.0;
-
-/// As many at once, after a while without. Half of them are kept for networks that have been quiet.
-const BURST: f64 = 1_024.0;
+/// As many first packets as come in half a second are passed on at once, after a while without. Half of them are kept for networks
+/// that have been quiet.
+const BURST_SECONDS: f64 = 0.5;
 
 /// How long a network is not called quiet after one of its packets got a place that was kept.
 const QUIET: Duration = Duration::from_millis(100);
@@ -54,10 +51,12 @@ impl fmt::Debug for GuardedSocket {
 }
 
 impl GuardedSocket {
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Self {
+    /// Passes on so many first packets per second. Those of clients that show what they were given for their address count apart: no
+    /// flood from elsewhere takes their places.
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, per_second: u32) -> Self {
         Self {
             socket,
-            admission: Mutex::new(Admission::new(Instant::now())),
+            admission: Mutex::new(Admission::new(per_second, Instant::now())),
             dropped: counter!("pitturu_quic_first_packets_dropped_total"),
         }
     }
@@ -191,10 +190,10 @@ struct Admission {
 }
 
 impl Admission {
-    fn new(now: Instant) -> Self {
+    fn new(per_second: u32, now: Instant) -> Self {
         Self {
-            with_token: Budget::full(now),
-            without_token: Budget::full(now),
+            with_token: Budget::full(per_second, now),
+            without_token: Budget::full(per_second, now),
             heard: vec![None; NETWORKS].into(),
             hasher: RandomState::new(),
         }
@@ -209,7 +208,7 @@ impl Admission {
         if budget.free < 1.0 {
             return false;
         }
-        if budget.free <= BURST / 2.0 {
+        if budget.free <= budget.burst() / 2.0 {
             let hash = self.hasher.hash_one(Network::of(address));
             let place = usize::try_from(hash % NETWORKS as u64).expect("a number of networks");
             let heard = &mut self.heard[place];
@@ -225,18 +224,30 @@ impl Admission {
 
 /// Places that come back with time.
 struct Budget {
+    per_second: f64,
     free: f64,
     at: Instant,
 }
 
 impl Budget {
-    const fn full(at: Instant) -> Self {
-        Self { free: BURST, at }
+    fn full(per_second: u32, at: Instant) -> Self {
+        let mut budget = Self {
+            per_second: per_second.into(),
+            free: 0.0,
+            at,
+        };
+        budget.free = budget.burst();
+        budget
+    }
+
+    fn burst(&self) -> f64 {
+        // However few they are, some can be kept.
+        (self.per_second * BURST_SECONDS).max(4.0)
     }
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.free = BURST.min(self.free + passed * PER_SECOND);
+        self.free = self.burst().min(self.free + passed * self.per_second);
         self.at = now;
     }
 }

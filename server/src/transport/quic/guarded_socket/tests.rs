@@ -6,6 +6,9 @@ use super::*;
 
 const STEP: Duration = Duration::from_millis(1);
 
+const PER_SECOND: u32 = 2_000;
+const BURST: f64 = 1_000.0;
+
 /// The beginning of an Initial of version 1 with a token of so many bytes, whose length is written in the shortest way.
 fn initial(token_bytes: u16) -> Vec<u8> {
     let mut packet = vec![0xc3, 0, 0, 0, 1, 8];
@@ -66,10 +69,10 @@ fn first_packets_are_known_by_their_header() {
 #[test]
 fn as_many_as_a_burst_and_then_the_rate() {
     let now = Instant::now();
-    let mut admission = Admission::new(now);
+    let mut admission = Admission::new(PER_SECOND, now);
     // Of one network: half of the burst, then what comes back, then a few of the places that are kept.
     let flood = admitted(&mut admission, 100_000, now, Duration::from_secs(2));
-    let expected = BURST / 2.0 + 2.0 * PER_SECOND;
+    let expected = BURST / 2.0 + 2.0 * f64::from(PER_SECOND);
     let kept = 2.0 / QUIET.as_secs_f64() + 1.0;
     assert!(
         (expected - 1.0..=expected + kept).contains(&f64::from(flood)),
@@ -86,7 +89,7 @@ fn as_many_as_a_burst_and_then_the_rate() {
 #[test]
 fn a_flood_from_one_network_leaves_places_for_others() {
     let now = Instant::now();
-    let mut admission = Admission::new(now);
+    let mut admission = Admission::new(PER_SECOND, now);
     let mut quiet = 0;
     for number in 0..20_000 {
         let now = now + STEP / 20 * number;
@@ -103,13 +106,13 @@ fn a_flood_from_one_network_leaves_places_for_others() {
 #[test]
 fn a_flood_from_everywhere_is_bounded() {
     let now = Instant::now();
-    let mut admission = Admission::new(now);
+    let mut admission = Admission::new(PER_SECOND, now);
     let from = |number: u32| IpAddr::from(Ipv4Addr::from(number.wrapping_mul(2_654_435_761)));
     let admit =
         |number| admission.admit(First::WithoutToken, from(number), now + STEP / 50 * number);
     let admitted: u32 = (0..50_000).map(admit).map(u32::from).sum();
     assert!(
-        f64::from(admitted) <= BURST + PER_SECOND + 1.0,
+        f64::from(admitted) <= BURST + f64::from(PER_SECOND) + 1.0,
         "{admitted}"
     );
 }

@@ -40,6 +40,7 @@ async fn pair() -> Pair {
     let served = ServedCertificate::new(&certificate).unwrap();
     let settings = QuicSettings {
         unvalidated_max: 64,
+        first_packets_per_second: 2_000,
         handshake_timeout: PATIENCE,
         ping: PATIENCE,
         receive_window: 64 * 1024,
