@@ -146,10 +146,6 @@ struct DriverState {
 struct Waiting {
     driver_state: DriverState,
     queue: Line,
-    /// Frames that have left the queue since the beginning.
-    left: u64,
-    /// How many will have left it with the last answer.
-    left_with_answers: u64,
     /// The rest of a message that went past the driver only in part.
     partial_write: Option<Bytes>,
     /// Seldom any, so it takes no room in an idle connection.
@@ -157,6 +153,8 @@ struct Waiting {
     answered: CallIds,
     cuts: Vec<Cut>,
     inbox_grew: bool,
+    /// Frames of the queue up to the last answer in it. Here it takes no room: the bytes would be left empty.
+    with_answers: u32,
     /// Seldom any, so it takes no room in an idle connection.
     inbox_from: Option<Box<InboxFollow>>,
     /// Seldom any: a slice takes less room in an idle connection than a list that can grow.
@@ -175,8 +173,8 @@ struct Latest {
 struct State {
     key: LatestKey,
     frame: Bytes,
-    /// Goes when so many frames have left the queue: all answers that were queued before it.
-    behind: u64,
+    /// Frames of the queue that go before it, up to the last answer that was queued before it.
+    behind: u32,
 }
 
 impl Waiting {
@@ -197,7 +195,7 @@ impl Waiting {
     /// Queues an answer, or several in one piece.
     fn push_answer(&mut self, frame: Bytes) {
         self.queue.push(frame);
-        self.left_with_answers = self.left + self.queue.len() as u64;
+        self.with_answers = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
     }
 
     /// Takes what is queued up to so many bytes, but so many frames at least. What was queued behind a state does not pass it: the
@@ -205,11 +203,14 @@ impl Waiting {
     fn take_queued(&mut self, bytes_max: usize, frames_min: usize) -> Line {
         let states = self.latest.iter().filter(|_| self.has_states());
         let next = states.flat_map(|latest| latest.states.iter().map(|state| state.behind));
-        let frames_max = next.min().map_or(usize::MAX, |behind| {
-            usize::try_from(behind.saturating_sub(self.left)).unwrap_or(usize::MAX)
-        });
+        let frames_max = next.min().map_or(usize::MAX, |behind| behind as usize);
         let line = self.queue.take(bytes_max, frames_min..=frames_max);
-        self.left += line.len() as u64;
+        let left = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        self.with_answers = self.with_answers.saturating_sub(left);
+        let states = self.latest.iter_mut();
+        for state in states.flat_map(|latest| &mut latest.states) {
+            state.behind = state.behind.saturating_sub(left);
+        }
         if self.driver_state.greeting == Greeting::Queued && self.queue.is_empty() {
             self.driver_state.greeting = Greeting::Sent;
         }
@@ -218,13 +219,13 @@ impl Waiting {
 
     /// Takes the oldest states that may go and fit into a batch, one of them however long it is, and says how many bytes they are.
     fn take_latest(&mut self) -> (Vec<State>, usize) {
-        let (may_go, left) = (self.has_states(), self.left);
+        let may_go = self.has_states();
         let Some(latest) = self.latest.as_mut().filter(|_| may_go) else {
             return (Vec::new(), 0);
         };
         let (mut bytes, mut is_full) = (0, false);
         let goes = latest.states.extract_if(.., |state| {
-            if is_full || state.behind > left {
+            if is_full || state.behind > 0 {
                 return false;
             }
             is_full = bytes > 0 && bytes + state.frame.len() > BATCH_BYTES;
@@ -386,7 +387,7 @@ impl Outbox {
             return;
         }
         let frame = state.message().clone();
-        let behind = waiting.left_with_answers;
+        let behind = waiting.with_answers;
         let latest = waiting.latest.get_or_insert_default();
         latest.bytes += frame.len();
         match latest.states.iter_mut().find(|held| held.key == key) {
