@@ -226,10 +226,15 @@ fn identity(user: u8, expires_at: u64) -> Identity {
 }
 
 fn welcome(signed_in: bool, refused: Option<Code>) -> Vec<u8> {
+    welcome_at(0, signed_in, refused)
+}
+
+/// The same by a server whose clock says this.
+fn welcome_at(now: u64, signed_in: bool, refused: Option<Code>) -> Vec<u8> {
     ServerFrame::Welcome(Welcome {
         v: 1,
         conn: ConnectionId::from_bytes([0; 10]),
-        now: 0,
+        now,
         ping_ms: PING_MS,
         identity: signed_in.then(|| identity(1, 1_000_000)),
         refused: refused.map(Fault::of),
@@ -528,6 +533,22 @@ fn no_later_connection_puts_the_renewal_off() {
     let renewals = test.calls();
     assert_eq!(renewals.len(), 1);
     assert_eq!(renewals[0].1, RefreshTokens::NUMBER);
+}
+
+/// The client's clock did not go on while the device slept: of 1,000 s it finds 10 left.
+#[test]
+fn a_renewal_comes_in_time_after_a_sleep() {
+    let mut test = Test::online(player());
+    test.machine.disconnected(test.now, None);
+    test.reconnect();
+    let woken = test.now;
+    test.receive(&welcome_at(990_000, true, None));
+    while test.now < woken + 8_000 {
+        assert_eq!(test.calls(), [], "at {}", test.now);
+        test.pass(500);
+        test.receive(&ServerFrame::Ping { nonce: 1, now: 0 }.encode());
+    }
+    assert_eq!(test.calls().len(), 1);
 }
 
 /// Tokens that are over when they come, because a clock is wrong: the server is not asked without pause.

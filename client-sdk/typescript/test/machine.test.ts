@@ -554,6 +554,18 @@ describe('signing in', () => {
     expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
   });
 
+  test('renews them in time when its clock stood still while the device slept', () => {
+    const pair = new Pair();
+    pair.world.tokenMs = 100_000;
+    pair.world.pingMs = 1_000_000;
+    signedIn(pair);
+    pair.cut();
+    const awake = pair.world.now;
+    pair.world.now = () => awake() + 90_000;
+    pair.advance(9_000);
+    expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
+  });
+
   test('gets new tokens when the server does not take the access token, and nothing is lost', () => {
     const { pair, room } = inRoom();
     for (const user of pair.world.users.values()) user.access.clear();

@@ -10,7 +10,7 @@ use crate::types::system::Welcome;
 use super::calls::Owner;
 use super::{Broken, ClientConnection, Output, Phase};
 
-/// Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause.
+/// Shortest time between two renewals of tokens, so that a server with a wrong clock is not asked without pause.
 const REFRESH_MS_MIN: u64 = 1_000;
 
 /// What a client keeps to be signed in again.
@@ -40,13 +40,19 @@ enum Standing {
     In,
 }
 
+/// When the tokens that expire then are renewed.
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    expires_at: u64,
+    at: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct SignIn {
     pub(super) tokens: Tokens,
     pub(super) refresh_at: Option<u64>,
-    /// When the tokens are renewed that expire at the first of these times.
-    plan: Option<(u64, u64)>,
-    /// When it was last due.
+    planned: Option<Renewal>,
+    /// When a renewal was last due.
     refreshed_at: Option<u64>,
     identity: Option<Identity>,
     standing: Standing,
@@ -67,7 +73,7 @@ impl SignIn {
         Self {
             tokens,
             refresh_at: None,
-            plan: None,
+            planned: None,
             refreshed_at: None,
             identity: None,
             standing: Standing::Out,
@@ -126,17 +132,14 @@ impl SignIn {
     }
 
     /// Tokens are renewed when four fifths of the time are over that they had when they were first used. No later connection puts
-    /// that off.
+    /// that off; one that finds less left, because this clock stood still meanwhile, brings it forward.
     fn plan_refresh(&mut self, now: u64, expires_at: u64) {
-        let at = match self.plan {
-            Some((of, at)) if of == expires_at => at,
-            _ => {
-                let left = i128::from(expires_at) - (i128::from(now) + self.clock_offset);
-                let left = u64::try_from(left).unwrap_or(0);
-                now.saturating_add((left / 5).saturating_mul(4))
-            }
-        };
-        self.plan = Some((expires_at, at));
+        let left = i128::from(expires_at) - (i128::from(now) + self.clock_offset);
+        let left = u64::try_from(left).unwrap_or(0);
+        let planned = self.planned.filter(|plan| plan.expires_at == expires_at);
+        let at = now.saturating_add((left / 5).saturating_mul(4));
+        let at = planned.map_or(at, |plan| plan.at.min(at));
+        self.planned = Some(Renewal { expires_at, at });
         let earliest = self.refreshed_at.map_or(0, |last| last + REFRESH_MS_MIN);
         self.refresh_at = Some(at.max(earliest));
     }

@@ -9,7 +9,7 @@ import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
 import { Broken } from './types.js';
 
-/** Shortest time until tokens are renewed, so that a server with a wrong clock is not asked without pause. */
+/** Shortest time between two renewals of tokens, so that a server with a wrong clock is not asked without pause. */
 const REFRESH_MS_MIN = 1_000;
 
 /** Longest wait that a timer takes. */
@@ -97,16 +97,16 @@ export function begin(state: State, standing: 'assumed' | 'in'): void {
 
 /**
  * Tokens are renewed when four fifths of the time are over that they had when they were first used. No later connection puts that
- * off.
+ * off; one that finds less left, because this clock stood still meanwhile, brings it forward.
  */
 function planRefresh(state: State, now: number, expiresAt: number): void {
   const { signIn } = state;
-  if (signIn.plan?.expiresAt !== expiresAt) {
-    const left = Math.max(0, expiresAt - (now + signIn.clockOffset));
-    signIn.plan = { expiresAt, at: now + Math.floor((left / 5) * 4) };
-  }
-  const at = Math.max(signIn.plan.at, (signIn.refreshedAt ?? -Infinity) + REFRESH_MS_MIN);
-  signIn.refreshAt = Math.min(at, now + TIMER_MS_MAX);
+  const left = Math.max(0, expiresAt - (now + signIn.clockOffset));
+  const before = signIn.planned?.expiresAt === expiresAt ? signIn.planned.at : Infinity;
+  const at = Math.min(before, now + Math.floor((left / 5) * 4));
+  signIn.planned = { expiresAt, at };
+  const earliest = (signIn.refreshedAt ?? -Infinity) + REFRESH_MS_MIN;
+  signIn.refreshAt = Math.min(Math.max(at, earliest), now + TIMER_MS_MAX);
 }
 
 /** Renews the tokens, if it is time. */
@@ -204,7 +204,7 @@ export function signedOut(state: State, fault: Fault | undefined): void {
   state.signIn = {
     tokens: {},
     refreshAt: undefined,
-    plan: undefined,
+    planned: undefined,
     refreshedAt: undefined,
     identity: undefined,
     standing: 'out',

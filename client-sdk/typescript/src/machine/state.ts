@@ -24,9 +24,9 @@ export type Phase =
 export interface SignIn {
   tokens: Tokens;
   refreshAt: number | undefined;
-  /** When the tokens are renewed that expire then. */
-  plan: { expiresAt: number; at: number } | undefined;
-  /** When it was last due. */
+  /** When the tokens that expire then are renewed. */
+  planned: { expiresAt: number; at: number } | undefined;
+  /** When a renewal was last due. */
   refreshedAt: number | undefined;
   identity: Identity | undefined;
   standing: 'out' | 'assumed' | 'in';
@@ -110,7 +110,7 @@ export class State {
     this.signIn = {
       tokens: { ...config.tokens },
       refreshAt: undefined,
-      plan: undefined,
+      planned: undefined,
       refreshedAt: undefined,
       identity: undefined,
       standing: 'out',
