@@ -271,9 +271,12 @@ impl Books {
         let is_gift = gift.is_some_and(|line| {
             line.credit == PointsAccount::Transit && line.amount == movement.amount
         });
-        match is_gift && self.returned.insert(of) {
+        if !is_gift {
+            return Err(format!("{gift:?} does not come back by it"));
+        }
+        match self.returned.insert(of) {
             true => Ok(()),
-            false => Err(format!("{gift:?} does not come back by it")),
+            false => Err(format!("{gift:?} came back before")),
         }
     }
 

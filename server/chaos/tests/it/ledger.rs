@@ -48,8 +48,10 @@ fn a_gift_that_arrives_twice_would_be_noticed() {
         "--points",
         "signal.applied,signal.answered,store.reported,owner.reported",
     ]);
-    let found = said.contains("arrived 2 times, and came back 0 times");
-    assert!(found, "no gift arrived twice");
+    // Which of the two arrives twice depends on where the process ends: the gift with its receiver, or what is refused with its giver.
+    let marks = ["arrived 2 times, and came back 0 times", "came back before"];
+    let found = marks.iter().any(|mark| said.contains(mark));
+    assert!(found, "no gift arrived or came back twice");
 }
 
 #[test]
