@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UserId;
+use crate::limits::POINTS_ACCOUNTS;
 
 /// An account of a player's books. What the wallet gains, one of the others gives, and the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +37,20 @@ pub enum PointsAccount {
 }
 
 impl PointsAccount {
+    /// Every account, in the order of the books.
+    pub const ALL: [Self; POINTS_ACCOUNTS] = [
+        Self::Wallet,
+        Self::Issuance,
+        Self::Rewards,
+        Self::PurchasesToss,
+        Self::PurchasesApple,
+        Self::PurchasesGoogle,
+        Self::Spend,
+        Self::Refunds,
+        Self::Breakage,
+        Self::Transit,
+    ];
+
     /// Its name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

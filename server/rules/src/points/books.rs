@@ -7,18 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::refusal::PointsRefusal;
 
 /// All accounts. Their places are part of what is stored and never change.
-pub const ACCOUNTS: [PointsAccount; POINTS_ACCOUNTS] = [
-    PointsAccount::Wallet,
-    PointsAccount::Issuance,
-    PointsAccount::Rewards,
-    PointsAccount::PurchasesToss,
-    PointsAccount::PurchasesApple,
-    PointsAccount::PurchasesGoogle,
-    PointsAccount::Spend,
-    PointsAccount::Refunds,
-    PointsAccount::Breakage,
-    PointsAccount::Transit,
-];
+pub const ACCOUNTS: [PointsAccount; POINTS_ACCOUNTS] = PointsAccount::ALL;
 
 /// What an account has given and got so far, each at most 2^53 − 1 points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
