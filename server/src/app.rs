@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
-use crate::ops::health::{Health, Latch};
+use crate::ops::health::Latch;
 use crate::ops::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::transport::connection_limiter::ConnectionLimiter;
@@ -111,14 +111,14 @@ where
     F: AsyncFnOnce(
         &Config,
         &IoThreads,
-        &Health,
+        &Ops,
         watch::Receiver<Option<QuicAddress>>,
     ) -> Result<S, StartError>,
 {
     let signals = Signals::listen().map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
-    let health = Health::new();
-    let listening = health.latch("listeners");
+    let ops = Arc::new(Ops::new(metrics));
+    let listening = ops.health.latch("listeners");
     raise_open_files(&config);
 
     let (io_threads, _threads) =
@@ -129,11 +129,12 @@ where
         port: bound.address().port(),
         certificate_hashes: certificates.hashes(),
     }));
-    let sessions = start(&config, &io_threads, &health, told.clone()).await?;
+    let sessions = start(&config, &io_threads, &ops, told.clone()).await?;
     certificates.make_up(&config)?;
     let context = Arc::new(accept_context(&config, io_threads));
     let connections = context.connections.clone();
-    health.count("connections", move || connections.count() as u64);
+    ops.health
+        .count("connections", move || connections.count() as u64);
 
     let (stop_ops, ops_stopped) = watch::channel(false);
     let (stop_accepting, accepting) = watch::channel(false);
@@ -142,8 +143,7 @@ where
         quic: quic.as_ref().map(BoundQuic::address),
         ..listeners.addresses
     };
-    tokio::spawn(metrics.clone().maintain());
-    let ops = Arc::new(Ops { health, metrics });
+    tokio::spawn(ops.metrics.clone().maintain());
     tokio::spawn(ops::serve(listeners.ops, ops, ops_stopped));
     for listener in listeners.players {
         serve_websockets(listener, &sessions, &context, accepting.clone());

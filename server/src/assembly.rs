@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitturu_metrics::table;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::server::Timing;
@@ -25,6 +26,7 @@ use crate::app::{Sessions, StartError};
 use crate::config::Config;
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
+use crate::ops::Ops;
 use crate::ops::health::Health;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
@@ -88,10 +90,10 @@ impl Sessions for Running {
 pub async fn start(
     config: &Config,
     io_threads: &IoThreads,
-    health: &Health,
+    ops: &Ops,
     quic: watch::Receiver<Option<QuicAddress>>,
 ) -> Result<Running, StartError> {
-    let store = open_store(config, health).await?;
+    let store = open_store(config, &ops.health).await?;
     let services = ServicesConfig {
         shards: shards(config.chat.shards),
         chat: chat_limits(config)?,
@@ -107,6 +109,7 @@ pub async fn start(
         .await
         .map_err(|error| part("accounts", &error))?;
     let registry = Arc::clone(&services.registry);
+    ops.metrics.sample(sampler(&services, store.clone()));
     let context = Arc::new(SessionContext {
         services,
         rates: Rates::new(&allowances(config)),
@@ -114,8 +117,25 @@ pub async fn start(
         quic,
     });
     tokio::spawn(maintain(Arc::clone(&context)));
-    health.count("players", move || registry.player_count() as u64);
+    ops.health
+        .count("players", move || registry.player_count() as u64);
     Ok(Running { context, store })
+}
+
+/// What is read when somebody looks at the metrics, rather than counted.
+fn sampler(services: &Services, store: Embedded) -> impl Fn() + Send + Sync + 'static {
+    let registry = Arc::clone(&services.registry);
+    let owners = Arc::clone(&services.owners_gauge);
+    move || {
+        table::PLAYERS_SIGNED_IN.count(registry.player_count());
+        owners();
+        let engine = store.engine();
+        let (jobs, bytes) = engine.queue_depth();
+        table::STORE_QUEUE_JOBS.count(jobs);
+        table::STORE_QUEUE_BYTES.count(bytes);
+        let is_writable = matches!(engine.health(), EngineHealth::Ok);
+        table::STORE_WRITABLE.set(f64::from(u8::from(is_writable)));
+    }
 }
 
 async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartError> {

@@ -7,6 +7,7 @@ use clap::Parser;
 use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs;
+use pitturu_server::ops::metrics::report as shown_metrics;
 use pitturu_server::services::points::audit::Audit;
 use pitturu_server::{app, assembly};
 use rustix::fs::Mode;
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(MISCONFIGURED, &error),
     };
     if let Some(Command::Config { markdown }) = flags.command {
-        return print(&loaded, markdown);
+        return print(&shown_config(&loaded, markdown));
+    }
+    if let Some(Command::Metrics) = flags.command {
+        return print(&shown_metrics::markdown());
     }
     // Whatever the server writes holds what players trust it with.
     umask(Mode::from_bits_truncate(0o077));
@@ -56,12 +60,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn print(loaded: &Loaded, markdown: bool) -> ExitCode {
-    let text = if markdown {
+fn shown_config(loaded: &Loaded, markdown: bool) -> String {
+    if markdown {
         shown::markdown()
     } else {
         shown::effective(loaded)
-    };
+    }
+}
+
+fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

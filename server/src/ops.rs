@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pitturu_metrics::table;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
@@ -45,6 +46,18 @@ pub struct Ops {
     pub health: Health,
     /// Counters.
     pub metrics: Metrics,
+}
+
+impl Ops {
+    /// No parts yet; the metrics say whether all are ready.
+    pub fn new(metrics: Metrics) -> Self {
+        let health = Health::new();
+        metrics.sample({
+            let health = health.clone();
+            move || table::READY.set(f64::from(u8::from(health.is_ready())))
+        });
+        Self { health, metrics }
+    }
 }
 
 /// Listens at `address`.
@@ -164,14 +177,11 @@ mod tests {
 
     #[tokio::test]
     async fn health_follows_the_parts_and_metrics_are_shown() {
-        let health = Health::new();
+        let ops = Arc::new(Ops::new(Metrics::for_tests()));
+        let health = ops.health.clone();
         let store = health.latch("store");
         health.probe("disk", || Err("no space left".to_owned()));
         health.count("connections", || 3);
-        let ops = Arc::new(Ops {
-            health: health.clone(),
-            metrics: Metrics::for_tests(),
-        });
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

@@ -23,8 +23,11 @@ pub mod spread;
 use std::fmt;
 use std::sync::Arc;
 
+use pitturu_metrics::table;
+
 use self::entity::{Context, Entity, Item};
 use self::executor::Executor;
+use self::mailbox::Mailbox;
 use self::shard::{Shard, overloaded};
 use self::signals::Routes;
 use crate::io_threads::IoThreads;
@@ -76,12 +79,23 @@ impl<E: Entity> Owners<E> {
 
     /// To be called after outcomes of writes were reported: has the shards look that got some.
     pub fn announcer(&self) -> impl Fn() + Send + Sync + 'static {
-        let mailboxes: Vec<_> = self
-            .shards
-            .iter()
-            .map(|shard| Arc::clone(shard.mailbox()))
-            .collect();
+        let mailboxes = self.mailboxes();
         move || mailboxes.iter().for_each(|mailbox| mailbox.announce())
+    }
+
+    /// To be called when somebody looks: shows how much waits for the owners. It holds each mailbox for a moment, one after the
+    /// other.
+    pub fn gauge(&self) -> impl Fn() + Send + Sync + 'static {
+        let mailboxes = self.mailboxes();
+        move || {
+            let waiting = mailboxes.iter().map(|mailbox| mailbox.depth()).sum();
+            table::OWNERS_WAITING.count_at(E::LABEL, waiting);
+        }
+    }
+
+    fn mailboxes(&self) -> Vec<Arc<Mailbox<Item<E>>>> {
+        let shards = self.shards.iter();
+        shards.map(|shard| Arc::clone(shard.mailbox())).collect()
     }
 
     fn shard(&self, id: E::Id) -> &Arc<Executor<Shard<E>>> {

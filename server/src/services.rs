@@ -84,6 +84,8 @@ pub struct Services {
     pub players: PlayerStore,
     /// Open connections.
     pub registry: Arc<Registry>,
+    /// Shows how much waits for the owners of all kinds.
+    pub owners_gauge: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// What the services are started with.
@@ -130,12 +132,9 @@ impl Services {
             &ids,
             &config.game,
         );
+        let access = owners.access(&player_store);
+        let owners_gauge = owners.gauge();
         let (rooms, registry) = (owners.rooms, owners.registry);
-        let access = PlayersAccess {
-            store: player_store.clone(),
-            owners: owners.players,
-            staff: owners.staff,
-        };
         let (friends, profile) = friends_and_profiles(&access, &registry);
         let accounts = open_accounts(
             &store,
@@ -180,6 +179,7 @@ impl Services {
             room_store,
             players: player_store,
             registry,
+            owners_gauge,
         })
     }
 }
@@ -323,5 +323,29 @@ impl Owned {
             registry,
             pairs,
         }
+    }
+
+    /// What services need to read and ask players.
+    fn access(&self, store: &PlayerStore) -> PlayersAccess {
+        PlayersAccess {
+            store: store.clone(),
+            owners: self.players.clone(),
+            staff: self.staff.clone(),
+        }
+    }
+
+    /// Shows how much waits for the owners of all kinds.
+    fn gauge(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let (rooms, players) = (self.rooms.gauge(), self.players.gauge());
+        let (staff, stocks) = (self.staff.gauge(), self.stocks.gauge());
+        let (totals, boards) = (self.totals.gauge(), self.boards.gauge());
+        Arc::new(move || {
+            rooms();
+            players();
+            staff();
+            stocks();
+            totals();
+            boards();
+        })
     }
 }

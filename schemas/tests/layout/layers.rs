@@ -64,6 +64,11 @@ const RINGLESS: &[Ringless] = &[
         deep: true,
     },
     Ringless {
+        sources: "server/metrics/src/",
+        read: rust::read,
+        deep: true,
+    },
+    Ringless {
         sources: "loadtest/src/",
         read: rust::read,
         deep: true,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use pitturu_server::ops::metrics::Metrics;
 use tempfile::TempDir;
 use tikv_jemallocator::Jemalloc;
 
@@ -69,8 +69,7 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let metrics = PrometheusBuilder::new();
-    let metrics = metrics.install_recorder().expect("the only recorder");
+    let metrics = Metrics::install().expect("the only recorder");
     let ours = TempDir::new_in(&options.dir).expect("a folder");
     let theirs = TempDir::new_in(&options.dir).expect("a folder");
     let owned = Owned::start(ours.path(), &options);
@@ -107,7 +106,7 @@ fn main() {
 /// One turn of one of the two. Prints it.
 fn turn<L: Ledger>(
     ledger: &L,
-    metrics: &PrometheusHandle,
+    metrics: &Metrics,
     options: &Options,
     length: Duration,
     seed: u64,
@@ -158,7 +157,7 @@ struct Written {
 }
 
 impl Written {
-    fn so_far(metrics: &PrometheusHandle) -> Self {
+    fn so_far(metrics: &Metrics) -> Self {
         let text = metrics.render();
         let value = |name: &str| {
             let mut lines = text.lines();

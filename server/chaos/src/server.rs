@@ -330,11 +330,13 @@ impl Server {
 
     /// Whether signals are on their way, by the metrics.
     pub fn signals_wait(&self) -> bool {
-        let metrics = self.ops_page("/metrics").unwrap_or_default();
+        let Some(metrics) = self.ops_page("/metrics") else {
+            return false;
+        };
         let waiting = metrics
             .lines()
             .find_map(|line| line.strip_prefix("pitturu_signals_waiting "));
-        waiting.is_some_and(|waiting| waiting != "0")
+        waiting.expect("it is shown from the start") != "0"
     }
 
     /// How the store is, by the words of the health page.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pitturu_metrics::labels::EntityKind;
+use pitturu_metrics::table;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{BoardId, ID_BYTES, UserId};
@@ -54,8 +56,7 @@ impl Decisions for LiveSeason {
     type Environment = Environment;
 
     const KIND: Kind = BOARD;
-    const LIVE_GAUGE: &'static str = "pitturu_boards_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_board_reloads_total";
+    const LABEL: EntityKind = EntityKind::Boards;
     const COMMIT_BYTES: usize = 1_024;
 
     fn stays_ms(&self) -> u64 {
@@ -218,7 +219,7 @@ impl LiveSeason {
 }
 
 fn dropped(from: EntityId, board: &str, fault: &Fault) {
-    metrics::counter!("pitturu_board_scores_dropped_total").increment(1);
+    table::BOARD_SCORES_DROPPED.increment();
     tracing::warn!(%from, board, %fault, "a score that a signal brought is not taken");
 }
 

@@ -43,6 +43,8 @@ pub enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Prints every metric that the server shows, as a Markdown page.
+    Metrics,
     /// Looks after the ledger of points.
     Ledger {
         /// What to do.

@@ -41,7 +41,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The number, of the protocol or of the transport, for metrics.
+    /// The number, of the protocol or of the transport.
     pub const fn number(self) -> u16 {
         match self {
             Self::Protocol(code) => code.number(),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_to_close_is_counted_by_its_number() {
+    fn a_reason_to_close_has_the_number_of_whoever_gave_it() {
         let reason = CloseReason::Protocol(CloseCode::Flooding);
         assert_eq!(reason.number(), CloseCode::Flooding.number());
         assert_eq!(CloseReason::Transport(7).number(), 7);

@@ -179,11 +179,8 @@ struct State {
 
 impl Waiting {
     /// Bytes of everything that waits, but for what went past the driver in part.
-    const fn bytes(&self) -> usize {
-        let latest = match &self.latest {
-            Some(latest) => latest.bytes,
-            None => 0,
-        };
+    fn bytes(&self) -> usize {
+        let latest = self.latest.as_ref().map_or(0, |latest| latest.bytes);
         self.queue.bytes + latest
     }
 
@@ -400,12 +397,15 @@ impl Outbox {
         self.notify(waiting);
     }
 
-    /// Sends or queues an event that nobody misses.
-    pub fn volatile(&self, frame: &Broadcast) {
+    /// Sends or queues an event that nobody misses. False: it is dropped.
+    pub fn volatile(&self, frame: &Broadcast) -> bool {
         let mut waiting = self.lock();
-        if !self.writes_inline(&mut waiting, frame) && waiting.bytes() <= self.bytes_max / 4 {
+        let is_sent = self.writes_inline(&mut waiting, frame);
+        let has_room = waiting.bytes() <= self.bytes_max / 4;
+        if has_room && !is_sent {
             self.enqueue(waiting, frame.message().clone());
         }
+        is_sent || has_room
     }
 
     /// Marks a room's stream as stopped: the driver reads it on. Of two openings of the room the later counts: what was begun

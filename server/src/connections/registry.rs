@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use metrics::gauge;
+use pitturu_metrics::labels::DeliveryClass;
+use pitturu_metrics::table;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::events::Event;
 use pitturu_protocol::frame::{self, ServerFrame};
@@ -153,7 +154,7 @@ impl Registry {
     /// Adds a connection on which nobody is signed in.
     pub fn add(&self, connection: Arc<Connection>) {
         self.connections.insert(connection.id, connection);
-        gauge!("pitturu_connections").increment(1.0);
+        table::CONNECTIONS.came(1);
     }
 
     /// Forgets a connection, signs it out and takes it out of its rooms.
@@ -163,7 +164,7 @@ impl Registry {
         self.sign_out(connection);
         self.detach(connection, rooms);
         if self.connections.remove(&connection.id).is_some() {
-            gauge!("pitturu_connections").decrement(1.0);
+            table::CONNECTIONS.went(1);
         }
     }
 
@@ -239,6 +240,9 @@ impl Registry {
             return;
         }
         let state = Broadcast::new(frame::event(state).into());
+        table::DELIVERIES
+            .at(DeliveryClass::Latest)
+            .add(connections.len() as u64);
         for connection in connections {
             let key = LatestKey::of::<E>(user);
             connection.outbox.latest(key, &state);

@@ -14,6 +14,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use pitturu_store::StoreError;
@@ -53,10 +54,8 @@ pub trait Decisions: Sized + Debug + Send + 'static {
 
     /// The kind's number in the store.
     const KIND: Kind;
-    /// The gauge of how many there are in memory.
-    const LIVE_GAUGE: &'static str;
-    /// The counter of how often one was loaded again after a failed write.
-    const RELOADS_COUNTER: &'static str;
+    /// What it is called in metrics.
+    const LABEL: EntityKind;
     /// Bytes that a commit takes in the store's queue, about.
     const COMMIT_BYTES: usize;
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::ID_BYTES;
 use pitturu_store::clock::Steady;
@@ -51,10 +52,8 @@ pub trait Entity: Sized + Send + 'static {
 
     /// The kind's number in the store.
     const KIND: Kind;
-    /// The gauge of how many there are in memory.
-    const LIVE_GAUGE: &'static str;
-    /// The counter of how often one was loaded again after a failed write.
-    const RELOADS_COUNTER: &'static str;
+    /// What it is called in metrics.
+    const LABEL: EntityKind;
 
     /// A number that spreads entities evenly over owners.
     fn placement(id: Self::Id) -> u64 {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use metrics::counter;
+use pitturu_metrics::labels::DeliveryClass;
+use pitturu_metrics::table;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_store::fail_points::is_undone;
@@ -238,9 +239,11 @@ impl Followers {
             if follower.connection.outbox.catch_up(&step.frame).is_err() {
                 follower.cut(room, at, until);
                 follower.live = false;
+                table::STREAMS_CUT.increment();
                 return false;
             }
             at = step.cursor;
+            table::DELIVERIES.at(DeliveryClass::Durable).increment();
         }
         follower.live = true;
         true
@@ -296,23 +299,22 @@ impl Followers {
                     delivered.sent += entries.sent;
                     delivered.cut += entries.cut;
                 }
-                Unsent::Volatile(frames, except) => {
-                    let event = Broadcast::new(together(&frames));
-                    self.for_each(|follower| {
-                        if Some(follower.user) != except {
-                            follower.connection.outbox.volatile(&event);
-                        }
-                    });
-                }
+                Unsent::Volatile(frames, except) => self.send_volatile(&frames, except),
                 Unsent::Latest(key, frame) => {
                     let state = Broadcast::new(frame);
-                    self.for_each(|follower| follower.connection.outbox.latest(key, &state));
+                    spread::for_each(&mut self.list, |followers| {
+                        for follower in followers {
+                            follower.connection.outbox.latest(key, &state);
+                        }
+                    });
+                    count_latest(self.list.len());
                 }
                 Unsent::LatestEach(key, states) => {
                     for (follower, state) in self.list.iter().zip(states) {
                         let state = Broadcast::new(state);
                         follower.connection.outbox.latest(key, &state);
                     }
+                    count_latest(self.list.len());
                 }
             }
         }
@@ -321,8 +323,27 @@ impl Followers {
         delivered
     }
 
-    fn for_each(&mut self, act: impl Fn(&Follower) + Sync) {
-        spread::for_each(&mut self.list, |followers| followers.iter().for_each(&act));
+    fn send_volatile(&mut self, frames: &[Bytes], except: Option<UserId>) {
+        let events = frames.len() as u64;
+        let message = Broadcast::new(together(frames));
+        let (sent, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
+        spread::for_each(&mut self.list, |followers| {
+            let (mut here_sent, mut here_dropped) = (0, 0);
+            for follower in followers {
+                if Some(follower.user) == except {
+                    continue;
+                }
+                match follower.connection.outbox.volatile(&message) {
+                    true => here_sent += events,
+                    false => here_dropped += events,
+                }
+            }
+            sent.fetch_add(here_sent, Ordering::Relaxed);
+            dropped.fetch_add(here_dropped, Ordering::Relaxed);
+        });
+        let volatile = table::DELIVERIES.at(DeliveryClass::Volatile);
+        volatile.add(sent.into_inner());
+        table::DELIVERIES_DROPPED.add(dropped.into_inner());
     }
 
     fn send_entries(
@@ -353,10 +374,9 @@ impl Followers {
             sent: sent.into_inner(),
             cut: cut.into_inner(),
         };
-        counter!("pitturu_deliveries_total").increment(delivered.sent);
-        if delivered.cut > 0 {
-            counter!("pitturu_streams_cut_total").increment(delivered.cut);
-        }
+        let durable = table::DELIVERIES.at(DeliveryClass::Durable);
+        durable.add(delivered.sent);
+        table::STREAMS_CUT.add(delivered.cut);
         delivered
     }
 
@@ -379,12 +399,21 @@ impl Followers {
     ) {
         self.flush();
         let state = Broadcast::new(frame.clone());
+        let mut told = 0;
         for follower in &self.list {
             if wanted(&follower.connection, follower.user) {
                 follower.connection.outbox.latest(key, &state);
+                told += 1;
             }
         }
+        count_latest(told);
     }
+}
+
+fn count_latest(connections: usize) {
+    table::DELIVERIES
+        .at(DeliveryClass::Latest)
+        .add(connections as u64);
 }
 
 /// Whether one more frame fits into the message.

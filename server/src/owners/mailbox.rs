@@ -82,6 +82,11 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// How many wait.
+    pub fn depth(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
@@ -42,7 +42,7 @@ pub struct Shard<E: Entity> {
     lives: u64,
     ticks: u64,
     /// Entities that the gauge counts for this shard.
-    counted: usize,
+    counted: i64,
 }
 
 impl<E: Entity> Worker for Shard<E> {
@@ -176,7 +176,7 @@ impl<E: Entity> Shard<E> {
     /// Ends a life that the store failed, and begins the next.
     fn begin_again(&mut self, id: E::Id, error: &StoreError) {
         tracing::warn!(%id, %error, "read again after a failed write");
-        counter!(E::RELOADS_COUNTER).increment(1);
+        table::ENTITY_RELOADS.at(E::LABEL).increment();
         if let Some(Slot::Live(live)) = self.slots.remove(&id) {
             let kept = live.fail(error);
             self.load(id, VecDeque::new(), kept, Duration::ZERO);
@@ -278,8 +278,8 @@ impl<E: Entity> Shard<E> {
         }
         if sweep {
             // All shards of a kind count into one gauge.
-            let live = self.slots.len();
-            gauge!(E::LIVE_GAUGE).increment(live as f64 - self.counted as f64);
+            let live = i64::try_from(self.slots.len()).unwrap_or(i64::MAX);
+            table::ENTITIES_LIVE.add_at(E::LABEL, live - self.counted);
             self.counted = live;
         }
     }

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use pitturu_metrics::table;
 use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::{
@@ -193,9 +193,6 @@ struct Queue {
     retry_at: Steady,
 }
 
-/// The gauge of signals that entities in memory have decided and do not know to be applied.
-const WAITING_GAUGE: &str = "pitturu_signals_waiting";
-
 /// The signals that an entity has decided and does not know to be applied.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -222,7 +219,7 @@ impl Outgoing {
 
     fn put(&mut self, version: u64, index: u16, signal: Signal) {
         let body = signal.body;
-        gauge!(WAITING_GAUGE).increment(1.0);
+        table::SIGNALS_WAITING.came(1);
         let queue = self.queues.entry(signal.to).or_default();
         queue.waiting.push_back(Numbered {
             version,
@@ -279,7 +276,7 @@ impl Outgoing {
         count += of_last.take_while(|signal| signal.version == last).count();
         queue.in_flight = count;
         queue.retry_at = now.after_ms(RETRY_MS);
-        counter!("pitturu_signals_sent_total").increment(count as u64);
+        table::SIGNALS_SENT.add(count as u64);
         pass("signal.sent");
         let batch = Batch {
             to,
@@ -314,7 +311,7 @@ impl Outgoing {
             applied.push((signal.version, signal.index));
         }
         queue.in_flight = 0;
-        gauge!(WAITING_GAUGE).decrement(applied.len() as f64);
+        table::SIGNALS_WAITING.went(applied.len());
         if queue.waiting.is_empty() {
             self.queues.remove(&receipt.by);
             if self.queues.is_empty() {
@@ -333,7 +330,7 @@ impl Drop for Outgoing {
         // Another life, or the next process, counts them again.
         let left: usize = self.queues.values().map(|queue| queue.waiting.len()).sum();
         if left > 0 {
-            gauge!(WAITING_GAUGE).decrement(left as f64);
+            table::SIGNALS_WAITING.went(left);
         }
     }
 }

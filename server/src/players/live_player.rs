@@ -6,6 +6,7 @@ mod items;
 mod lists;
 mod signals;
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, UserId};
@@ -114,8 +115,7 @@ impl Decisions for Player {
     type Environment = Environment;
 
     const KIND: Kind = PLAYER;
-    const LIVE_GAUGE: &'static str = "pitturu_players_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_player_reloads_total";
+    const LABEL: EntityKind = EntityKind::Players;
     const COMMIT_BYTES: usize = 1_024;
 
     fn may_join(ask: &Ask) -> bool {

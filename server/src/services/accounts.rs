@@ -34,6 +34,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitturu_metrics::table;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
@@ -314,6 +315,6 @@ fn instead(fault: Fault, code: Code, other: Code) -> Fault {
 }
 
 fn locked_out(wait_ms: u64) -> Fault {
-    metrics::counter!("pitturu_lockouts_total").increment(1);
+    table::LOCKOUTS.increment();
     Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
 }

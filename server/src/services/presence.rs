@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use pitturu_metrics::labels::DeliveryClass;
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::UserId;
@@ -120,7 +121,9 @@ impl PresenceService {
             presence: presence.clone(),
         };
         let state = Broadcast::new(frame::event(&event).into());
-        counter!("pitturu_presence_events_total").increment(connections.len() as u64);
+        let count = connections.len() as u64;
+        table::PRESENCE_EVENTS.add(count);
+        table::DELIVERIES.at(DeliveryClass::Latest).add(count);
         for connection in connections {
             let key = LatestKey::of::<PlayerPresence>(presence.user);
             connection.outbox.latest(key, &state);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use metrics::counter;
+use pitturu_metrics::table;
 use pitturu_protocol::frame::{self, Cursor, Stream};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_store::StoreError;
@@ -210,7 +210,7 @@ impl Backfill {
         if !sent {
             return;
         }
-        counter!("pitturu_backfilled_total").increment(entries);
+        table::BACKFILLED_ENTRIES.add(entries);
         match (source, fill.complete) {
             (Source::Room(room, opening, _), true) => {
                 let attach = Command::Attach(room, Arc::clone(connection), opening, fill.cursor);

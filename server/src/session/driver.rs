@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::counter;
+use pitturu_metrics::labels::ConnectionEnd;
+use pitturu_metrics::table;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::ids::ConnectionId;
@@ -77,6 +78,10 @@ impl Drop for Leave {
         self.connection.outbox.set_inline_writer(None);
         self.context.services.registry.remove(&self.connection);
     }
+}
+
+fn count_end(end: ConnectionEnd) {
+    table::CONNECTIONS_CLOSED.at(end).increment();
 }
 
 /// Why a connection ended.
@@ -358,7 +363,8 @@ impl<L: Link> Driver<L> {
                 match error {
                     LinkError::Violation { close, .. } => CloseReason::Transport(close),
                     // Nobody is left to be told.
-                    LinkError::Closed(_) | LinkError::Io(_) => return,
+                    LinkError::Closed(_) => return count_end(ConnectionEnd::ByClient),
+                    LinkError::Io(_) => return count_end(ConnectionEnd::Lost),
                 }
             }
             Ended::Close(code) => CloseReason::Protocol(code),
@@ -372,7 +378,7 @@ impl<L: Link> Driver<L> {
                 CloseReason::Protocol(violation.close)
             }
         };
-        counter!("pitturu_closes_total", "code" => reason.number().to_string()).increment(1);
+        count_end(ConnectionEnd::of_number(reason.number()));
         let within = self.context.config.close_timeout;
         let goodbye = async {
             match poll_fn(|cx| self.poll_last_write(cx)).await {

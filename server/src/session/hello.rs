@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pitturu_metrics::labels::SignInWay;
 use pitturu_protocol::frame::ServerFrame;
 use pitturu_protocol::limits::{
     CALLS_IN_FLIGHT_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, ROOMS_OPEN_MAX,
@@ -11,7 +12,7 @@ use pitturu_store::clock::now_ms;
 
 use super::SessionContext;
 use super::calls::Work;
-use super::sign_in::{Restores, sign_in};
+use super::sign_in::{Restores, counted, sign_in};
 use crate::connections::connection::Connection;
 use crate::services::presence::PresenceService;
 
@@ -42,7 +43,7 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
                 sign_in(&context.services, &connection, &found, Restores::Yes).await?;
                 Ok(found)
             };
-            match outcome.await {
+            match counted(SignInWay::Hello, outcome.await) {
                 Ok(found) => identity = Some(found),
                 Err(fault) => refused = Some(fault),
             }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pitturu_metrics::labels::{Outcome, SignInWay};
+use pitturu_metrics::table;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::types::accounts::{
     Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, SignedIn,
@@ -13,14 +15,17 @@ use crate::services::Services;
 
 /// Calls that sign the connection in by their reply.
 macro_rules! signs_in {
-    ($($method:ident $request:ident => $reply:ident, $restores:ident;)*) => {
+    ($($method:ident $request:ident => $reply:ident, $way:ident, $restores:ident;)*) => {
         $(
             impl Handle<$request> for Services {
                 async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
-                    let reply = self.accounts.$method(&call.caller, request).await?;
-                    let restores = Restores::$restores;
-                    sign_in(self, &call.connection, reply.identity(), restores).await?;
-                    Ok(reply)
+                    let signing_in = async {
+                        let reply = self.accounts.$method(&call.caller, request).await?;
+                        let restores = Restores::$restores;
+                        sign_in(self, &call.connection, reply.identity(), restores).await?;
+                        Ok::<_, Fault>(reply)
+                    };
+                    counted(SignInWay::$way, signing_in.await)
                 }
             }
         )*
@@ -44,12 +49,22 @@ impl SignsIn for Identity {
 }
 
 signs_in!(
-    register Register => SignedIn, No;
-    login Login => SignedIn, No;
-    login_guest LoginGuest => SignedIn, No;
-    refresh_tokens RefreshTokens => SignedIn, Yes;
-    authenticate Authenticate => Identity, No;
+    register Register => SignedIn, Register, No;
+    login Login => SignedIn, Password, No;
+    login_guest LoginGuest => SignedIn, Guest, No;
+    refresh_tokens RefreshTokens => SignedIn, Refresh, Yes;
+    authenticate Authenticate => Identity, Access, No;
 );
+
+/// Counts a sign-in by how it ended.
+pub fn counted<T>(way: SignInWay, ended: Result<T, Fault>) -> Result<T, Fault> {
+    let outcome = match &ended {
+        Ok(_) => Outcome::Ok,
+        Err(fault) => Outcome::of(fault.code),
+    };
+    table::SIGN_INS.at((way, outcome)).increment();
+    ended
+}
 
 /// Whether a sign-in takes up an earlier one of the same client, so that others are to see of the player what its hello said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

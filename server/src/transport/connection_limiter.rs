@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use pitturu_metrics::labels::HandshakeRefusal;
 use tokio::sync::Notify;
 
 use crate::connections::network::Network;
@@ -37,10 +38,10 @@ pub enum Full {
 
 impl Full {
     /// Label in metrics.
-    pub const fn label(self) -> &'static str {
+    pub const fn label(self) -> HandshakeRefusal {
         match self {
-            Self::Total => "full",
-            Self::Address => "address_full",
+            Self::Total => HandshakeRefusal::Full,
+            Self::Address => HandshakeRefusal::AddressFull,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use pitturu_metrics::labels::HandshakeRefusal;
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::Error;
@@ -45,7 +46,7 @@ pub struct Refusal {
     /// What is wrong and what to do.
     pub text: String,
     /// Label in metrics.
-    pub label: &'static str,
+    pub label: HandshakeRefusal,
     /// Seconds after which to try again.
     pub retry_after_s: Option<u32>,
 }
@@ -63,7 +64,11 @@ pub enum HandshakeError {
 
 impl Refusal {
     /// The request is wrong.
-    pub(super) fn new(status: StatusCode, label: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        label: HandshakeRefusal,
+        text: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             text: text.into(),
@@ -73,7 +78,7 @@ impl Refusal {
     }
 
     /// The server has no place for the connection.
-    pub fn full(status: StatusCode, label: &'static str, text: impl Into<String>) -> Self {
+    pub fn full(status: StatusCode, label: HandshakeRefusal, text: impl Into<String>) -> Self {
         Self {
             retry_after_s: Some(5),
             ..Self::new(status, label, text)
@@ -84,7 +89,7 @@ impl Refusal {
     pub fn too_slow() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
-            "timeout",
+            HandshakeRefusal::Timeout,
             "the handshake took too long",
         )
     }
@@ -92,7 +97,7 @@ impl Refusal {
     fn upgrade_required() -> Self {
         Self::new(
             StatusCode::UPGRADE_REQUIRED,
-            "not_websocket",
+            HandshakeRefusal::NotWebSocket,
             format!(
                 "this is a PittuRu server: connect by WebSocket with subprotocol {SUBPROTOCOL}"
             ),
@@ -100,11 +105,12 @@ impl Refusal {
     }
 
     fn of(error: &Error) -> Self {
-        let bad = |text: String| Self::new(StatusCode::BAD_REQUEST, "malformed", text);
+        let bad =
+            |text: String| Self::new(StatusCode::BAD_REQUEST, HandshakeRefusal::Malformed, text);
         match error {
             Error::Protocol(ProtocolError::WrongHttpMethod) => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "method",
+                HandshakeRefusal::Method,
                 "a WebSocket begins with GET",
             ),
             Error::Protocol(
@@ -113,7 +119,7 @@ impl Refusal {
             ) => Self::upgrade_required(),
             Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => Self::new(
                 StatusCode::UPGRADE_REQUIRED,
-                "version",
+                HandshakeRefusal::Version,
                 "the header Sec-WebSocket-Version must be 13",
             ),
             Error::Capacity(_) => Self::head_too_large(),
@@ -125,7 +131,7 @@ impl Refusal {
     pub(super) fn head_too_large() -> Self {
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "head_too_large",
+            HandshakeRefusal::HeadTooLarge,
             format!("a request head is at most {HEAD_BYTES_MAX} bytes"),
         )
     }
@@ -228,7 +234,7 @@ fn accept(request: &Request, origins: &Origins) -> Result<Vec<u8>, Refusal> {
     if !offers_subprotocol(request.headers()) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
-            "subprotocol",
+            HandshakeRefusal::Subprotocol,
             format!("the header Sec-WebSocket-Protocol must offer {SUBPROTOCOL}"),
         ));
     }
@@ -247,7 +253,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
         "/" | "/ws" => Ok(()),
         _ => Err(Refusal::new(
             StatusCode::NOT_FOUND,
-            "path",
+            HandshakeRefusal::Path,
             "connect to the path / or /ws",
         )),
     }
@@ -276,7 +282,7 @@ pub(super) fn check_origin(
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
-        "origin",
+        HandshakeRefusal::Origin,
         "pages of this origin may not connect: the operator lists them in listen.origins",
     ))
 }
@@ -373,7 +379,11 @@ mod tests {
 
     #[test]
     fn refusals_are_whole_http_responses() {
-        let refusal = Refusal::full(StatusCode::TOO_MANY_REQUESTS, "full", "too many");
+        let refusal = Refusal::full(
+            StatusCode::TOO_MANY_REQUESTS,
+            HandshakeRefusal::Full,
+            "too many",
+        );
         let text = String::from_utf8(refusal.encode()).unwrap();
         assert_eq!(
             text,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::counter;
+use pitturu_metrics::labels::{HandshakeRefusal, Transport};
+use pitturu_metrics::table;
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +22,9 @@ use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, 
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
 use crate::transport::socket::{PlainTcp, Socket, TlsTcp};
 use crate::transport::ws::WebSocketLink;
+
+/// What is served here, in metrics.
+const TRANSPORT: Transport = Transport::WebSocket;
 
 /// Connections that wait for the accept loop in the kernel.
 const BACKLOG: i32 = 4096;
@@ -129,7 +133,7 @@ pub async fn serve<F, S>(
             },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                counter!("pitturu_accept_errors_total").increment(1);
+                table::ACCEPT_ERRORS.increment();
                 warn!(%error, "can't accept connections for the moment; raise the limit of open files if this repeats");
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -138,9 +142,10 @@ pub async fn serve<F, S>(
 }
 
 /// Counts a handshake that led to no connection.
-pub(super) fn count_refused(transport: &'static str, reason: &'static str) {
-    counter!("pitturu_handshakes_refused_total", "transport" => transport, "reason" => reason)
-        .increment(1);
+pub(super) fn count_refused(transport: Transport, reason: HandshakeRefusal) {
+    table::HANDSHAKES_REFUSED
+        .at((transport, reason))
+        .increment();
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
@@ -187,7 +192,7 @@ async fn admit<F, S>(
     let address = arrival.address.ip().to_canonical();
     let peer = Peer {
         address,
-        transport: "ws",
+        transport: TRANSPORT.name(),
         secure: arrival.tls.is_some(),
     };
     let handshake = Box::pin(async {
@@ -196,19 +201,20 @@ async fn admit<F, S>(
     });
     match timeout(context.handshake_timeout, handshake).await {
         Ok(Ok(mut link)) => {
+            table::CONNECTIONS_OPENED.at(TRANSPORT).increment();
             link.hold(permit, slot);
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
-            count_refused("ws", refusal.label);
-            debug!(%address, reason = refusal.label, "handshake refused");
+            count_refused(TRANSPORT, refusal.label);
+            debug!(%address, reason = refusal.label.name(), "handshake refused");
         }
         Ok(Err(HandshakeError::Io(error))) => {
-            count_refused("ws", "io");
+            count_refused(TRANSPORT, HandshakeRefusal::Io);
             debug!(%address, %error, "handshake broke off");
         }
         Err(_elapsed) => {
-            count_refused("ws", Refusal::too_slow().label);
+            count_refused(TRANSPORT, Refusal::too_slow().label);
             debug!(%address, "handshake took too long");
         }
     }
@@ -240,7 +246,7 @@ fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
             "too many connections from this address: close some, or try again later",
         ),
     };
-    count_refused("ws", refusal.label);
+    count_refused(TRANSPORT, refusal.label);
     let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
         return;
     };

@@ -3,6 +3,8 @@
 //!
 //! Nothing outside this folder names quinn.
 
+use pitturu_metrics::labels::Transport;
+
 mod closing;
 pub mod endpoint;
 mod guarded_socket;
@@ -10,5 +12,5 @@ pub mod link;
 mod sender;
 mod webtransport;
 
-/// What native QUIC calls itself.
-const LABEL: &str = "quic";
+/// What native QUIC is in metrics.
+const TRANSPORT: Transport = Transport::Quic;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use pitturu_metrics::labels::{CallClass, Labels as _};
 use pitturu_protocol::codes::Code;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::methods::{METHODS, Method};
@@ -22,7 +23,7 @@ const NOWHERE: RoomId = RoomId::from_bytes([9; 10]);
 
 const NOBODY: UserId = UserId::from_bytes([9; 10]);
 
-/// What the page says of a line; absent lines count nothing.
+/// What the page says of a line; a method whose calls were never answered so has no times.
 fn value(page: &str, line: &str) -> u64 {
     page.lines()
         .find_map(|text| text.strip_prefix(line)?.trim().parse().ok())
@@ -112,13 +113,14 @@ fn every_refusal_is_counted_where_a_client_hears_it() {
         .map(|method| calls(&page, method.name, "refused"))
         .sum();
     assert_eq!(counted, refusals.len() as u64);
-    let faults: u64 = Code::ALL
+    let faults: u64 = <(CallClass, Code)>::series()
         .iter()
-        .map(|code| {
-            value(
-                &page,
-                &format!("pitturu_faults_total{{code=\"{}\"}}", code.name()),
-            )
+        .map(|labels| {
+            let [class, code] = labels[..] else {
+                panic!("{labels:?}");
+            };
+            let labels = format!("{{class=\"{class}\",code=\"{code}\"}}");
+            value(&page, &format!("pitturu_faults_total{labels}"))
         })
         .sum();
     assert_eq!(faults, refusals.len() as u64);

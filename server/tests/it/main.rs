@@ -21,6 +21,7 @@ mod idle_memory;
 mod kill_nine;
 mod launch;
 mod lifecycle;
+mod metrics;
 mod neighbour;
 mod paused;
 mod player;

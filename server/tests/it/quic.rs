@@ -41,7 +41,7 @@ fn told_hash(server: &Server) -> [u8; 32] {
 fn metric(server: &Server, line: &str) -> f64 {
     let page = server.ops_page("/metrics");
     let found = page.lines().find_map(|text| text.strip_prefix(line));
-    found.map_or(0.0, |value| value.trim().parse().unwrap())
+    found.expect(line).trim().parse().unwrap()
 }
 
 #[test]

@@ -12,7 +12,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("protocol/text", &["protocol"]),
     ("server/rules", &["protocol", "protocol/text"]),
-    ("server/store", &["protocol"]),
+    ("server/metrics", &["protocol"]),
+    ("server/store", &["protocol", "server/metrics"]),
     // It borrows the server's files, and so has to do without the rest of the server.
     ("server/model", &["protocol"]),
     ("client-sdk/rust", &["protocol"]),
@@ -219,7 +220,7 @@ mod tests {
             panic!("one line is wrong");
         };
         assert!(message.starts_with("server/store depends on server: "));
-        assert!(message.contains("only protocol"));
+        assert!(message.contains("only protocol and server/metrics"));
         assert_eq!(*line, 5);
         let alone = with("protocol", "[dependencies]\npitturu-server = \"1\"");
         assert!(alone[0].0.contains("no crate of ours"));

@@ -30,8 +30,8 @@ const QUIET_WITHIN: Duration = Duration::from_secs(120);
 /// What goes up and down with what the server holds in memory.
 const HELD: [&str; 5] = [
     "pitturu_connections",
-    "pitturu_players_live",
-    "pitturu_rooms_live",
+    r#"pitturu_entities_live{kind="players"}"#,
+    r#"pitturu_entities_live{kind="rooms"}"#,
     "pitturu_signals_waiting",
     "pitturu_store_queue_jobs",
 ];
@@ -73,7 +73,7 @@ fn held(server: &Server) -> BTreeMap<&'static str, f64> {
     let value = |name: &'static str| {
         let mut lines = page.lines();
         let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        (name, value.map_or(0.0, |value| value.parse().unwrap()))
+        (name, value.expect(name).parse().unwrap())
     };
     HELD.into_iter().map(value).collect()
 }
@@ -125,8 +125,8 @@ async fn jumps_of_the_clock_disconnect_nobody_and_nothing_stalls_or_grows() {
     // Who is still here: two players in one room.
     let quiet = BTreeMap::from([
         ("pitturu_connections", 2.0),
-        ("pitturu_players_live", 0.0),
-        ("pitturu_rooms_live", 1.0),
+        (r#"pitturu_entities_live{kind="players"}"#, 0.0),
+        (r#"pitturu_entities_live{kind="rooms"}"#, 1.0),
         ("pitturu_signals_waiting", 0.0),
         ("pitturu_store_queue_jobs", 0.0),
     ]);

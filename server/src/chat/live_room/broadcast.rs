@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metrics::counter;
+use pitturu_metrics::labels::{DeliveryClass, Lasting};
+use pitturu_metrics::table;
 use pitturu_protocol::frame;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PRESENCE_NAMED_MAX;
@@ -29,12 +30,16 @@ impl LiveRoom {
     pub(super) fn publish(&mut self, event: RoomEvent, now: Steady) {
         match event {
             RoomEvent::Sent(message) => {
+                table::MESSAGES.at(Lasting::Stored).increment();
                 let before = self.recent.end();
                 let frame = self.recent.push_message(message);
                 let around = (before, self.recent.end());
                 self.followers.deliver(self.id, frame, around);
             }
-            RoomEvent::Said(said) => self.followers.volatile(frame::event(&said).into(), None),
+            RoomEvent::Said(said) => {
+                table::MESSAGES.at(Lasting::Ephemeral).increment();
+                self.followers.volatile(frame::event(&said).into(), None);
+            }
             RoomEvent::Changed(row, message) => {
                 let before = self.recent.end();
                 let frame = self.recent.push_change(&row, &message);
@@ -104,7 +109,7 @@ impl LiveRoom {
     pub(super) fn send_presence(&mut self, now: Steady) {
         self.presence_due_at = None;
         self.presence_sent_at = now;
-        counter!("pitturu_presence_events_total").increment(self.followers.len() as u64);
+        table::PRESENCE_EVENTS.add(self.followers.len() as u64);
         let frame = self.presence_frame();
         self.followers
             .latest(LatestKey::of::<RoomPresence>(self.id), frame);
@@ -115,6 +120,8 @@ impl LiveRoom {
         let state = Broadcast::new(self.presence_frame());
         let key = LatestKey::of::<RoomPresence>(self.id);
         connection.outbox.latest(key, &state);
+        table::PRESENCE_EVENTS.increment();
+        table::DELIVERIES.at(DeliveryClass::Latest).increment();
     }
 
     /// A player here has become hidden, or is so no longer.

@@ -1,5 +1,6 @@
 //! A room as its owner runs it.
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::PAGE_BYTES_MAX;
@@ -48,8 +49,7 @@ impl Entity for LiveRoom {
     type Kept = Kept;
 
     const KIND: Kind = ROOM;
-    const LIVE_GAUGE: &'static str = "pitturu_rooms_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_room_reloads_total";
+    const LABEL: EntityKind = EntityKind::Rooms;
 
     fn id_of(command: &Command) -> RoomId {
         command.room()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
 use pitturu_store::StoreError;
@@ -320,8 +321,7 @@ impl<D: Decisions> Entity for Answering<D> {
     type Kept = Kept;
 
     const KIND: Kind = D::KIND;
-    const LIVE_GAUGE: &'static str = D::LIVE_GAUGE;
-    const RELOADS_COUNTER: &'static str = D::RELOADS_COUNTER;
+    const LABEL: EntityKind = D::LABEL;
 
     fn placement(id: D::Id) -> u64 {
         D::placement(id)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
@@ -34,8 +35,7 @@ impl Decisions for Staff {
     type Environment = Environment;
 
     const KIND: Kind = STAFF;
-    const LIVE_GAUGE: &'static str = "pitturu_staff_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_staff_reloads_total";
+    const LABEL: EntityKind = EntityKind::Staff;
     const COMMIT_BYTES: usize = 512;
 
     fn placement(_: UserId) -> u64 {

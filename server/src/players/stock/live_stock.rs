@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, ItemId, UserId};
@@ -27,8 +28,7 @@ impl Decisions for OwnedStock {
     type Environment = Environment;
 
     const KIND: Kind = STOCKS;
-    const LIVE_GAUGE: &'static str = "pitturu_stocks_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_stock_reloads_total";
+    const LABEL: EntityKind = EntityKind::Stocks;
     const COMMIT_BYTES: usize = 512;
 
     fn id_of(id: [u8; ID_BYTES]) -> ItemId {

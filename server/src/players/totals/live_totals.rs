@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
@@ -26,8 +27,7 @@ impl Decisions for RecordedDays {
     type Environment = Environment;
 
     const KIND: Kind = TOTALS;
-    const LIVE_GAUGE: &'static str = "pitturu_totals_live";
-    const RELOADS_COUNTER: &'static str = "pitturu_totals_reloads_total";
+    const LABEL: EntityKind = EntityKind::Totals;
     const COMMIT_BYTES: usize = 1_024;
 
     fn placement(_: UserId) -> u64 {

@@ -1,5 +1,6 @@
 //! Passwords, reset tokens and roles.
 
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::{
@@ -106,7 +107,7 @@ impl AccountService {
         let old = self.passwords.verify(asker, &request.old, hash);
         if !old.await? {
             attempt.failed(self.ticks.now());
-            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+            table::WRONG_PASSWORDS.increment();
             return Err(Fault::of(Code::WrongCredentials));
         }
         drop(attempt);

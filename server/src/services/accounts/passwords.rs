@@ -6,6 +6,7 @@ mod queue;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::limits::PASSWORD_BYTES_MAX;
 use tokio::sync::oneshot;
@@ -250,7 +251,7 @@ impl Passwords {
         };
         waiting.changed.notify_one();
         if let Some((job, why)) = refused {
-            metrics::counter!("pitturu_passwords_refused_total").increment(1);
+            table::PASSWORDS_REFUSED.increment();
             job.refuse(self.too_many(why, ahead));
         }
     }

@@ -1,5 +1,6 @@
 //! Register, log in, refresh, authenticate.
 
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
@@ -94,7 +95,7 @@ impl AccountService {
         let account = self.check_password(caller, from, &password).await?;
         let Some(account) = account else {
             attempt.failed(self.ticks.now());
-            metrics::counter!("pitturu_wrong_passwords_total").increment(1);
+            table::WRONG_PASSWORDS.increment();
             return Err(Fault::of(Code::WrongCredentials));
         };
         drop(attempt);

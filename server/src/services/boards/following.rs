@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use metrics::counter;
 use parking_lot::Mutex;
+use pitturu_metrics::labels::DeliveryClass;
+use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::limits::BOARDS_FOLLOWED_MAX;
@@ -380,7 +381,8 @@ impl Following {
             });
             count += 1;
         }
-        counter!("pitturu_rank_events_total").increment(count);
+        table::RANK_EVENTS.add(count);
+        table::DELIVERIES.at(DeliveryClass::Latest).add(count);
         if has_missed {
             self.changed(&standing.board);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use metrics::gauge;
+use pitturu_metrics::table;
 use pitturu_protocol::codec;
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::points::{MovementState, PointsAccount};
@@ -289,7 +289,7 @@ pub async fn run(players: PlayerStore) {
         match Audit::of_newest(&players).await {
             Ok(audit) => show(&audit),
             Err(error @ StoreError::Damaged(_)) => {
-                gauge!("pitturu_points_faults").set(1.0);
+                table::POINTS_FAULTS.set(1.0);
                 tracing::error!(%error, "the ledger can't be read");
             }
             Err(error) => tracing::warn!(%error, "the ledger is looked at at the next turn"),
@@ -303,11 +303,10 @@ pub async fn run(players: PlayerStore) {
 )]
 fn show(audit: &Audit) {
     for (account, (debits, credits)) in ACCOUNTS.iter().zip(audit.accounts) {
-        let account = account.name();
-        gauge!("pitturu_points_debits", "account" => account).set(debits as f64);
-        gauge!("pitturu_points_credits", "account" => account).set(credits as f64);
+        table::POINTS_DEBITS.set_at(*account, debits as f64);
+        table::POINTS_CREDITS.set_at(*account, credits as f64);
     }
-    gauge!("pitturu_points_faults").set(audit.faults as f64);
+    table::POINTS_FAULTS.set(audit.faults as f64);
     for what in &audit.told {
         tracing::error!(what, "the ledger does not add up");
     }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use pitturu_metrics::labels::{HandshakeRefusal, Transport};
+use pitturu_metrics::table;
 use pitturu_protocol::ALPN;
 use pitturu_protocol::codes::CloseCode;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
@@ -22,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::LABEL;
+use super::TRANSPORT;
 use super::closing::close;
 use super::guarded_socket::GuardedSocket;
 use super::link::QuicLink;
@@ -207,7 +208,7 @@ impl QuicEndpoint {
         match Arc::clone(&self.unvalidated).try_acquire_owned() {
             Ok(held) => Some((incoming, Place::Unvalidated(held))),
             Err(_) => {
-                counter!("pitturu_quic_retries_total").increment(1);
+                table::QUIC_RETRIES.increment();
                 if let Err(error) = incoming.retry() {
                     error.into_incoming().ignore();
                 }
@@ -233,15 +234,17 @@ impl QuicEndpoint {
         let handshake = Box::pin(shake_hands(incoming, place, slot, context, until));
         match handshake.await {
             Ok((link, transport)) => {
+                table::CONNECTIONS_OPENED.at(transport).increment();
                 let peer = Peer {
                     address,
-                    transport,
+                    transport: transport.name(),
                     secure: true,
                 };
                 tokio::spawn(session(link, peer));
             }
             Err((transport, reason)) => {
                 count_refused(transport, reason);
+                let (transport, reason) = (transport.name(), reason.name());
                 debug!(%address, transport, reason, "handshake refused");
             }
         }
@@ -267,7 +270,7 @@ impl Place {
 }
 
 fn turn_away<T>(incoming: Incoming, full: Full) -> Option<T> {
-    count_refused(LABEL, full.label());
+    count_refused(TRANSPORT, full.label());
     incoming.refuse();
     None
 }
@@ -279,25 +282,25 @@ async fn shake_hands(
     slot: ThreadSlot,
     context: Arc<AcceptContext>,
     until: Instant,
-) -> Result<(QuicLink, &'static str), (&'static str, &'static str)> {
+) -> Result<(QuicLink, Transport), (Transport, HandshakeRefusal)> {
     let address = incoming.remote_address().ip();
     let connection = timeout_at(until, async { incoming.accept()?.await }).await;
     let connection = connection
-        .map_err(|_elapsed| (LABEL, "timeout"))?
-        .map_err(|error| (LABEL, label(&error)))?;
+        .map_err(|_elapsed| (TRANSPORT, HandshakeRefusal::Timeout))?
+        .map_err(|error| (TRANSPORT, label(&error)))?;
     let is_webtransport = match protocol(&connection).as_deref() {
         Some(webtransport::ALPN) => true,
         Some(ALPN) => false,
         _ => {
             let reason = CloseReason::Protocol(CloseCode::VersionUnsupported);
             close(&connection, reason, false);
-            return Err((LABEL, "protocol"));
+            return Err((TRANSPORT, HandshakeRefusal::Protocol));
         }
     };
     let transport = if is_webtransport {
-        webtransport::LABEL
+        webtransport::TRANSPORT
     } else {
-        LABEL
+        TRANSPORT
     };
     let linked = async {
         let permit = place.validated(address, &context).map_err(|full| {
@@ -341,11 +344,13 @@ fn protocol(connection: &Connection) -> Option<Vec<u8>> {
 }
 
 /// Why a handshake broke off, for metrics.
-const fn label(error: &ConnectionError) -> &'static str {
+const fn label(error: &ConnectionError) -> HandshakeRefusal {
     match error {
-        ConnectionError::TransportError(_) | ConnectionError::ConnectionClosed(_) => "tls",
-        ConnectionError::TimedOut => "timeout",
-        _ => "io",
+        ConnectionError::TransportError(_) | ConnectionError::ConnectionClosed(_) => {
+            HandshakeRefusal::Tls
+        }
+        ConnectionError::TimedOut => HandshakeRefusal::Timeout,
+        _ => HandshakeRefusal::Io,
     }
 }
 

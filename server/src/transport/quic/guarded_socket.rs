@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, counter};
 use parking_lot::Mutex;
+use pitturu_metrics::table;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -39,7 +39,6 @@ const VERSION_1: [u8; 4] = [0, 0, 0, 1];
 pub(super) struct GuardedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     admission: Mutex<Admission>,
-    dropped: Counter,
 }
 
 impl fmt::Debug for GuardedSocket {
@@ -57,7 +56,6 @@ impl GuardedSocket {
         Self {
             socket,
             admission: Mutex::new(Admission::new(per_second, Instant::now())),
-            dropped: counter!("pitturu_quic_first_packets_dropped_total"),
         }
     }
 
@@ -80,7 +78,7 @@ impl GuardedSocket {
             });
         }
         if dropped > 0 {
-            self.dropped.increment(dropped);
+            table::QUIC_FIRST_PACKETS_DROPPED.add(dropped);
         }
     }
 }

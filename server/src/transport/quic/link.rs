@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use metrics::counter;
+use pitturu_metrics::table;
 use pitturu_protocol::codes::CloseCode;
 use pitturu_protocol::framing::{LENGTH_BYTES, MessageReader, length};
 use pitturu_protocol::limits::MESSAGE_BYTES_MAX;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::connections::link::{CloseReason, InlineWriter, Link, LinkError, Received};
 use crate::io_threads::ThreadSlot;
 use crate::transport::connection_limiter::ConnectionPermit;
-use crate::transport::quic::LABEL;
+use crate::transport::quic::TRANSPORT;
 use crate::transport::quic::closing::{self, another_stream, close, explain, violation};
 use crate::transport::quic::sender::{Confirmed, ControlSender, framed};
 use crate::transport::quic::webtransport::{self, Accepted, Beside, Session};
@@ -190,12 +190,12 @@ impl QuicLink {
     }
 
     fn count_dropped(&self) {
-        let label = if self.is_webtransport() {
-            webtransport::LABEL
+        let transport = if self.is_webtransport() {
+            webtransport::TRANSPORT
         } else {
-            LABEL
+            TRANSPORT
         };
-        counter!("pitturu_datagrams_dropped_total", "transport" => label).increment(1);
+        table::DATAGRAMS_DROPPED.at(transport).increment();
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, LinkError>> {

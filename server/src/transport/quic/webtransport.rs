@@ -5,6 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use pitturu_metrics::labels::{HandshakeRefusal, Transport};
 use pitturu_protocol::codes::CloseCode;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::select;
@@ -28,7 +29,7 @@ mod watch;
 pub(super) const ALPN: &[u8] = b"h3";
 
 /// What the transport calls itself.
-pub(super) const LABEL: &str = "webtransport";
+pub(super) const TRANSPORT: Transport = Transport::WebTransport;
 
 /// The request, the control stream, and one to refuse.
 const BIDIRECTIONAL_MAX: u32 = 3;
@@ -70,16 +71,16 @@ pub(super) struct Accepted {
 #[derive(Debug)]
 pub(super) enum Refused {
     /// The client has its answer, or is gone. The label of it in metrics.
-    Told(&'static str),
+    Told(HandshakeRefusal),
     /// It is to be told this.
-    Close(&'static str, CloseReason),
+    Close(HandshakeRefusal, CloseReason),
 }
 
 impl Refused {
     /// There was no control stream in time.
     pub(super) const fn late() -> Self {
         let reason = CloseReason::Protocol(CloseCode::HandshakeTimeout);
-        Self::Close("timeout", reason)
+        Self::Close(HandshakeRefusal::Timeout, reason)
     }
 }
 
@@ -87,9 +88,9 @@ impl From<LinkError> for Refused {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Violation { close, .. } => {
-                Self::Close("malformed", CloseReason::Transport(close))
+                Self::Close(HandshakeRefusal::Malformed, CloseReason::Transport(close))
             }
-            LinkError::Closed(_) | LinkError::Io(_) => Self::Told("io"),
+            LinkError::Closed(_) | LinkError::Io(_) => Self::Told(HandshakeRefusal::Io),
         }
     }
 }
@@ -192,7 +193,7 @@ async fn begin(
     sender
         .write_all(&answer)
         .await
-        .map_err(|_| Refused::Told("io"))?;
+        .map_err(|_| Refused::Told(HandshakeRefusal::Io))?;
     // Requests come on every fourth stream, and datagrams have their numbers so.
     let number = VarInt::from(sender.id()).into_inner();
     let session = Session {
@@ -230,7 +231,7 @@ async fn send_settings(connection: &Connection) -> Result<SendStream, Refused> {
     stream
         .write_all(&bytes)
         .await
-        .map_err(|_| Refused::Told("io"))?;
+        .map_err(|_| Refused::Told(HandshakeRefusal::Io))?;
     Ok(stream)
 }
 

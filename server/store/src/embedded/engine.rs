@@ -33,6 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use pitturu_metrics::table;
 use tokio::sync::oneshot;
 
 use self::queue::{Call, Queue, Queued, Submission};
@@ -350,7 +351,7 @@ impl Engine {
             is_marker: false,
         };
         if let Err((_, error)) = self.handle.shared.queue.push(queued) {
-            metrics::counter!("pitturu_store_refused_total").increment(1);
+            table::STORE_REFUSED.increment();
             return Err(error.into());
         }
         reply
@@ -387,7 +388,7 @@ impl Engine {
             false => shared.queue.reserve(bytes),
         };
         reserved.inspect_err(|_| {
-            metrics::counter!("pitturu_store_refused_total").increment(1);
+            table::STORE_REFUSED.increment();
         })?;
         Ok(Reservation::new(
             Arc::clone(shared) as Arc<dyn Reserved>,
@@ -427,6 +428,11 @@ impl Engine {
     /// Whether the engine can write now.
     pub fn health(&self) -> EngineHealth {
         self.handle.shared.health()
+    }
+
+    /// Writes that wait for a commit, and the memory that they hold in bytes.
+    pub fn queue_depth(&self) -> (usize, usize) {
+        self.handle.shared.queue.depth()
     }
 
     /// Names the one listener that hears, on the writer thread, that the outcomes of a group were reported. It must not

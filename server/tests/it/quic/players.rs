@@ -62,6 +62,11 @@ async fn players_of_both_transports_share_a_room() {
     }
     let history = one.room(room).history(None, Some(20)).await.unwrap();
     assert_eq!(history.messages.len(), 16, "a page of 48 KiB");
+    let page = server.ops_page("/metrics");
+    for transport in ["ws", "quic"] {
+        let opened = format!("pitturu_connections_opened_total{{transport=\"{transport}\"}} 1\n");
+        assert!(page.contains(&opened), "{transport}");
+    }
 }
 
 /// A certificate for `localhost` in files, so that a server that is started again has the same.

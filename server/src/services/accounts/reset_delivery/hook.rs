@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitturu_metrics::table;
 use pitturu_rules::accounts::Hidden;
 use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
@@ -86,7 +87,7 @@ impl ResetDelivery for HookDelivery {
     fn deliver(&self, delivery: ResetMessage) {
         let user = delivery.user;
         if self.queue.try_send(delivery).is_err() {
-            metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
+            table::RESET_TOKENS_DROPPED.increment();
             tracing::warn!(%user, "the queue of reset tokens is full, one was dropped");
         }
     }
@@ -137,7 +138,7 @@ impl Hook {
                 Err(error) => error.without_url().to_string(),
             };
             let Some(pause) = pauses.next() else {
-                metrics::counter!("pitturu_reset_tokens_dropped_total").increment(1);
+                table::RESET_TOKENS_DROPPED.increment();
                 tracing::warn!(user = %delivery.user, problem, "a reset token was not delivered");
                 return;
             };

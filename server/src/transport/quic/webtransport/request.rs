@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use http::{StatusCode, header};
+use pitturu_metrics::labels::HandshakeRefusal;
 use quinn::{RecvStream, SendStream};
 use web_transport_proto::{ConnectError, ConnectRequest, Frame};
 
@@ -98,18 +99,18 @@ fn refusal(error: &ConnectError) -> Refusal {
     match error {
         ConnectError::WrongMethod(_) => Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "method",
+            HandshakeRefusal::Method,
             "this is a PittuRu server: connect by WebTransport",
         ),
         ConnectError::WrongProtocol(_) => Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
-            "protocol",
+            HandshakeRefusal::Protocol,
             "the :protocol of a CONNECT must be webtransport",
         ),
         ConnectError::FieldSectionTooLarge => Refusal::head_too_large(),
         other => Refusal::new(
             StatusCode::BAD_REQUEST,
-            "malformed",
+            HandshakeRefusal::Malformed,
             format!("not a request for WebTransport: {other}"),
         ),
     }

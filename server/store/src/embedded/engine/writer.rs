@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, PersistMode};
+use pitturu_metrics::table;
 
 use self::recovery::{Failure, InDoubt, NotCommitted, free_bytes, judge};
 use super::folder;
@@ -207,12 +208,6 @@ impl Writer {
             }
             Err(NotCommitted::InDoubt(failure, overlay)) => self.doubt(&failure, group, *overlay),
         }
-        let (jobs, bytes) = self.shared.queue.depth();
-        #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
-        {
-            metrics::gauge!("pitturu_store_queue_jobs").set(jobs as f64);
-            metrics::gauge!("pitturu_store_queue_bytes").set(bytes as f64);
-        }
     }
 
     /// Commits the changes and syncs them. Without changes there is nothing to wait for.
@@ -235,12 +230,12 @@ impl Writer {
         let started = Instant::now();
         pass("store.commit");
         let result = apply(database, &overlay);
-        metrics::histogram!("pitturu_store_commit_seconds").record(started.elapsed());
+        table::STORE_COMMIT_SECONDS.took(started.elapsed());
         match result {
             Ok(rows) => {
                 self.committed(&overlay);
                 #[expect(clippy::cast_precision_loss, reason = "histograms are approximate")]
-                metrics::histogram!("pitturu_store_commit_rows").record(rows as f64);
+                table::STORE_COMMIT_ROWS.record(rows as f64);
                 Ok(())
             }
             Err(error) => Err(NotCommitted::InDoubt(judge(&error), Box::new(overlay))),
@@ -266,7 +261,7 @@ impl Writer {
             return Ok(());
         };
         #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
-        metrics::gauge!("pitturu_store_free_bytes").set(free as f64);
+        table::STORE_FREE_BYTES.set(free as f64);
         let needed = self.shared.options.free_bytes_min;
         if free < needed {
             return Err(Failure {
@@ -408,7 +403,7 @@ fn apply(database: &OpenDatabase, overlay: &Overlay) -> Result<usize, fjall::Err
     let synced = database.broken.fail("store.sync", &database.db);
     batch.commit()?;
     synced?;
-    metrics::counter!("pitturu_store_committed_bytes_total").increment(bytes as u64);
+    table::STORE_COMMITTED_BYTES.add(bytes as u64);
     Ok(rows)
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
+use pitturu_metrics::table;
 
 use super::super::EngineHealth;
 use super::super::error::io_cause;
@@ -83,7 +84,7 @@ impl Writer {
         let dir = self.shared.dir.display();
         let reason = format!("writing to {dir} went wrong: {}", failure.reason);
         tracing::error!(recovers = failure.recovers, "{reason}");
-        metrics::counter!("pitturu_store_failures_total").increment(1);
+        table::STORE_FAILURES.increment();
         self.shared.set_health(EngineHealth::Failing {
             reason: reason.into(),
             recovers: failure.recovers,
