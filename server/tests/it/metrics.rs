@@ -1,6 +1,9 @@
-//! The page for Prometheus against the table that it is written from.
+//! The page for Prometheus against the table that it is written from, and against Prometheus' own rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use pitturu_metrics::description::{Begins, Description, Kind, Metric};
@@ -13,6 +16,7 @@ use pitturu_protocol::types::chat::{JoinRoom, RoomKind, SendEphemeral};
 use pitturu_protocol::types::presence::RoomPresence;
 
 use crate::chat::{again, create, say};
+use crate::conformance::has_or_says_how;
 use crate::launch::Server;
 use crate::player::Player;
 use crate::raw::PATIENCE;
@@ -286,4 +290,46 @@ fn what_happens_is_counted_where_the_table_says() {
     assert_eq!(closed, 5.0, "each connection ends for one reason");
     let latest = page.value("pitturu_deliveries_total", &["latest"]);
     assert!(latest > Some(0.0), "{latest:?}");
+}
+
+fn promtool() -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let found = Command::new(root.join(".ci/promtool")).output().unwrap();
+    let program = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let is_there = found.status.success();
+    has_or_says_how("promtool", is_there, "make setup installs it").then_some(program)
+}
+
+/// What promtool says of a page; nothing if all is well.
+fn linted(promtool: &str, page: &str) -> String {
+    let mut lint = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    lint.stdin
+        .take()
+        .unwrap()
+        .write_all(page.as_bytes())
+        .unwrap();
+    let output = lint.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_a_page() {
+    let Some(promtool) = promtool() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    assert_eq!(linted(&promtool, &body(&server)), "");
+    use_a_bit(&server);
+    assert_eq!(linted(&promtool, &body(&server)), "");
+    let abbreviated = "# HELP pitturu_ms Time.\n# TYPE pitturu_ms counter\npitturu_ms 1\n";
+    assert_ne!(linted(&promtool, abbreviated), "");
 }
