@@ -2,7 +2,7 @@
 //!
 //! Times and allocations are those of one iteration; the throughput in items is for each member, frame or answer.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -135,7 +135,7 @@ impl Rooms {
 
 fn connection(number: u32) -> Connection {
     let peer = Peer {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        address: Ipv4Addr::LOCALHOST.into(),
         transport: "ws",
         secure: false,
     };

@@ -8,15 +8,16 @@ use pitturu_protocol::SUBPROTOCOL;
 use pitturu_protocol::types::system::QuicAddress;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Loaded};
+use crate::connections::address;
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
 use crate::ops::health::Latch;
+use crate::ops::logs::LogControl;
 use crate::ops::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::transport::connection_limiter::ConnectionLimiter;
@@ -27,24 +28,37 @@ use crate::transport::tls::{ServedCertificate, TlsAcceptor, TlsError};
 
 mod certificates;
 mod quic;
+mod reload;
+mod signals;
 
 use certificates::Certificates;
 use quic::BoundQuic;
+use reload::Reloading;
+use signals::Signals;
 
 /// Open files beside those of connections: the store, listeners, logs.
 const OTHER_FILES: u64 = 512;
 
-/// Exit code of a process that a second signal ended before its shutdown was over.
-const IMPATIENT: i32 = 130;
-
 /// What drives connections, with everything behind it.
 pub trait Sessions: Clone + Send + Sync + 'static {
+    /// What is taken over of a configuration that was read again.
+    type Reloaded;
+
     /// Drives one connection until it is closed.
     fn serve<L: Link>(
         self,
         link: L,
         peer: Peer,
     ) -> impl Future<Output = ()> + Send + use<Self, L> + 'static;
+
+    /// Reads what the configuration names now. Nothing has changed yet.
+    ///
+    /// # Errors
+    /// What the configuration names can't be followed.
+    fn read_again(&self, config: &Config) -> Result<Self::Reloaded, StartError>;
+
+    /// Goes on with what was read.
+    fn take_over(&self, reloaded: Self::Reloaded);
 
     /// Asks every client to leave and to come back within `spread_ms`; sends what is queued and closes.
     fn go_away(&self, spread_ms: u64);
@@ -104,8 +118,18 @@ impl StartError {
     }
 }
 
+/// What a server is started with.
+pub struct Setup {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Reads the configuration again, from where it came from.
+    pub again: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    /// Levels of logs.
+    pub logs: LogControl,
+}
+
 /// Serves until a signal asks for the end, then shuts down in order. `start` builds what is behind the connections.
-pub async fn run<S, F>(config: Config, start: F) -> Result<(), StartError>
+pub async fn run<S, F>(setup: Setup, start: F) -> Result<(), StartError>
 where
     S: Sessions,
     F: AsyncFnOnce(
@@ -115,6 +139,9 @@ where
         watch::Receiver<Option<QuicAddress>>,
     ) -> Result<S, StartError>,
 {
+    let config = setup.loaded.config.clone();
+    address::show(config.log.addresses);
+    warn_of(&setup.loaded);
     let signals = Signals::listen().map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
     let ops = Arc::new(Ops::new(metrics));
@@ -152,16 +179,14 @@ where
         .map(|bound| bound.open(&config, &context))
         .transpose()?;
     if let Some(quic) = quic.clone() {
-        let sessions = sessions.clone();
-        let session = move |link, peer| sessions.clone().serve(link, peer);
-        let serving = quic.serve(Arc::clone(&context), session, accepting);
-        context.io_threads.of_task(0).spawn(serving);
+        serve_quic(quic, &sessions, &context, accepting);
     }
     listening.ready();
     tokio::spawn(certificates.clone().renew(tell));
     announce(&config, &addresses, told.borrow().as_ref());
 
-    signals.wait_then_watch(&certificates).await;
+    let reloading = Reloading::new(setup, certificates, &context, &sessions);
+    signals.wait_then_watch(reloading).await;
     let ways_in = WaysIn {
         connections: &context.connections,
         quic: quic.as_ref(),
@@ -183,6 +208,18 @@ fn serve_websockets<S: Sessions>(
     let session = move |link, peer| sessions.clone().serve(link, peer);
     let context = Arc::clone(context);
     tokio::spawn(listener::serve(tcp, acceptor, context, session, accepting));
+}
+
+fn serve_quic<S: Sessions>(
+    quic: QuicEndpoint,
+    sessions: &S,
+    context: &Arc<AcceptContext>,
+    accepting: watch::Receiver<bool>,
+) {
+    let sessions = sessions.clone();
+    let session = move |link, peer| sessions.clone().serve(link, peer);
+    let serving = quic.serve(Arc::clone(context), session, accepting);
+    context.io_threads.of_task(0).spawn(serving);
 }
 
 /// What lets connections in and knows who is there.
@@ -226,17 +263,31 @@ fn accept_context(config: &Config, io_threads: IoThreads) -> AcceptContext {
     let listen = &config.listen;
     let connections =
         ConnectionLimiter::new(listen.connections_max, listen.connections_per_address_max);
-    let origins = match listen.origins.as_slice() {
+    AcceptContext::new(
+        connections,
+        io_threads,
+        origins(config),
+        listen.handshake_timeout,
+    )
+}
+
+fn origins(config: &Config) -> Origins {
+    match config.listen.origins.as_slice() {
         [] if config.dev => Origins::Any,
         [] => Origins::SameHost,
         listed => Origins::Listed(
             listed
                 .iter()
-                .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
+                .map(|origin| origin.as_str().to_owned())
                 .collect(),
         ),
-    };
-    AcceptContext::new(connections, io_threads, origins, listen.handshake_timeout)
+    }
+}
+
+fn warn_of(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
 }
 
 /// The listening sockets.
@@ -364,43 +415,5 @@ fn part(part: &'static str, error: &dyn std::error::Error) -> StartError {
     StartError::Part {
         part,
         reason: error.to_string(),
-    }
-}
-
-/// The signals that ask for the end, or for certificates to be read again.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one that asks for the end.
-    async fn next(&mut self, certificates: &Certificates) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => certificates.reload(),
-            }
-        }
-    }
-
-    /// Returns at the first signal that asks for the end. The second ends the process.
-    async fn wait_then_watch(mut self, certificates: &Certificates) {
-        self.next(certificates).await;
-        let certificates = certificates.clone();
-        tokio::spawn(async move {
-            self.next(&certificates).await;
-            std::process::exit(IMPATIENT);
-        });
     }
 }

@@ -1,13 +1,11 @@
 //! The services over one store: what [`crate::app`] runs behind its connections.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pitturu_metrics::table;
 use pitturu_protocol::codes::CloseCode;
-use pitturu_protocol::ranges::Ranged as _;
 use pitturu_protocol::server::Timing;
 use pitturu_protocol::types::chat::Retention;
 use pitturu_protocol::types::system::{Goaway, GoawayReason, QuicAddress};
@@ -30,6 +28,7 @@ use crate::ops::Ops;
 use crate::ops::health::Health;
 use crate::players::store::PlayerStore;
 use crate::random::random_bytes;
+use crate::replaceable::Replaceable;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::lockout::LockoutConfig;
 use crate::services::accounts::masters::Masters;
@@ -43,6 +42,10 @@ use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
 
+mod words;
+
+use words::Words;
+
 /// How often what has run out is cleaned up.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 
@@ -54,9 +57,38 @@ const NAME_TOTAL: u32 = 20;
 pub struct Running {
     context: Arc<SessionContext>,
     store: Embedded,
+    words: Words,
+}
+
+/// What sessions take over of a configuration that was read again.
+pub struct Reloaded {
+    words: WordList,
+    allowances: Allowances,
+    session: SessionConfig,
 }
 
 impl Sessions for Running {
+    type Reloaded = Reloaded;
+
+    fn read_again(&self, config: &Config) -> Result<Reloaded, StartError> {
+        let in_use = self.context.config.get();
+        Ok(Reloaded {
+            words: words::read(config)?,
+            allowances: allowances(config),
+            session: SessionConfig {
+                timing: in_use.timing,
+                close_timeout: in_use.close_timeout,
+                ..session_config(config)
+            },
+        })
+    }
+
+    fn take_over(&self, reloaded: Reloaded) {
+        self.words.replace(reloaded.words);
+        self.context.rates.replace(&reloaded.allowances);
+        self.context.config.replace(reloaded.session);
+    }
+
     fn serve<L: Link>(
         self,
         link: L,
@@ -94,9 +126,10 @@ pub async fn start(
     quic: watch::Receiver<Option<QuicAddress>>,
 ) -> Result<Running, StartError> {
     let store = open_store(config, &ops.health).await?;
+    let words = Words::open(config)?;
     let services = ServicesConfig {
         shards: shards(config.chat.shards),
-        chat: chat_limits(config)?,
+        chat: chat_limits(config, &words),
         rooms_per_player_max: config.chat.rooms_per_player_max as usize,
         accounts: accounts_config(config),
         masters: masters(config).await?,
@@ -113,13 +146,17 @@ pub async fn start(
     let context = Arc::new(SessionContext {
         services,
         rates: Rates::new(&allowances(config)),
-        config: session_config(config),
+        config: Replaceable::new(session_config(config)),
         quic,
     });
     tokio::spawn(maintain(Arc::clone(&context)));
     ops.health
         .count("players", move || registry.player_count() as u64);
-    Ok(Running { context, store })
+    Ok(Running {
+        context,
+        store,
+        words,
+    })
 }
 
 /// What is read when somebody looks at the metrics, rather than counted.
@@ -151,7 +188,7 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         key_generation: settings.keys_kept,
         commit_every: settings.commit_every,
     };
-    let dir = settings.dir.clone();
+    let dir = settings.dir.to_path_buf();
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options))
         .await
         .map_err(|error| part("the store", &error))?;
@@ -229,9 +266,10 @@ fn accounts_config(config: &Config) -> AccountsConfig {
 fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, StartError> {
     match &config.accounts.reset_hook {
         Some(url) => {
-            let bearer = config.accounts.reset_hook_token.clone().map(Hidden);
+            let bearer = config.accounts.reset_hook_token.as_ref();
+            let bearer = bearer.map(|bearer| Hidden(bearer.reveal().to_owned()));
             let hook = HookConfig {
-                url: Hidden(url.clone()),
+                url: Hidden(url.reveal().to_owned()),
                 bearer,
             };
             let (reset_delivery, posting) =
@@ -247,29 +285,16 @@ fn reset_delivery(config: &Config) -> Result<Option<Arc<dyn ResetDelivery>>, Sta
     }
 }
 
-fn chat_limits(config: &Config) -> Result<ChatLimits, StartError> {
-    let filter = match &config.chat.word_filter {
-        Some(path) => Some(Arc::new(read_words(path)?) as _),
-        None => None,
-    };
-    let mut retention = Retention {
+fn chat_limits(config: &Config, words: &Words) -> ChatLimits {
+    let retention = Retention {
         age_ms: config.chat.retention_age.map(milliseconds),
         messages: config.chat.retention_messages,
     };
-    retention.clamp();
-    Ok(ChatLimits {
+    ChatLimits {
         members_max: config.chat.members_max,
         retention,
-        filter,
-    })
-}
-
-fn read_words(path: &Path) -> Result<WordList, StartError> {
-    let text = std::fs::read_to_string(path).map_err(|error| StartError::Misconfigured {
-        key: "chat.word_filter",
-        reason: format!("{}: {error}", path.display()),
-    })?;
-    Ok(WordList::new(text.lines()))
+        filter: Some(Arc::new(words.clone())),
+    }
 }
 
 fn game(config: &Config) -> Result<Game, StartError> {
@@ -280,7 +305,7 @@ fn game(config: &Config) -> Result<Game, StartError> {
         key: "game.file",
         reason: format!("{}: {reason}", path.display()),
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read_to_string(&**path).map_err(|error| wrong(error.to_string()))?;
     let data: GameData = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     Game::of(data).map_err(|mistakes| {
         let mistakes = mistakes.iter().map(ToString::to_string);

@@ -6,6 +6,7 @@
 //!
 //! To add a key: add a row to the table, then run `pitturu config --markdown > docs/configuration.md`.
 
+mod checks;
 pub mod collected;
 pub mod flags;
 pub mod key;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use table::Config;
+use table::KEYS;
 
 use crate::config::collected::Collected;
 use crate::config::flags::Flags;
@@ -53,7 +55,7 @@ impl Config {
     /// The file of master keys: beside the store's folder, unless it is set. A copy of the folder has it not.
     pub fn master_file(&self) -> PathBuf {
         match &self.accounts.master_file {
-            Some(path) => path.clone(),
+            Some(path) => path.to_path_buf(),
             None => {
                 let mut path = plain(&self.store.dir).into_os_string();
                 path.push(".master");
@@ -81,73 +83,59 @@ pub struct Loaded {
     pub config: Config,
     /// The texts that they were parsed from.
     pub collected: Collected,
+    /// What is allowed and still not meant, each in one line with its keys.
+    pub warnings: Vec<String>,
+}
+
+/// What differs between the configuration in effect and one that was read later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Keys that are taken over.
+    pub taken_over: Vec<&'static str>,
+    /// Keys that stay as they are until a restart.
+    pub need_restart: Vec<&'static str>,
+}
+
+impl Differences {
+    /// Between the texts of what is in effect and those that were read later.
+    pub fn between(in_effect: &Collected, later: &Collected) -> Self {
+        let mut differences = Self::default();
+        for key in KEYS {
+            if in_effect.of(key).0 != later.of(key).0 {
+                match key.reloads {
+                    true => differences.taken_over.push(key.name),
+                    false => differences.need_restart.push(key.name),
+                }
+            }
+        }
+        differences
+    }
 }
 
 /// Reads all sources and checks the result.
+///
+/// # Errors
+/// Every mistake at once.
 pub fn load(flags: &Flags) -> Result<Loaded, ConfigError> {
     let collected = sources::collect(flags, std::env::vars_os())?;
     let config = parse(&collected, flags.dev)?;
-    Ok(Loaded { config, collected })
+    let warnings = checks::without_effect(&config, &collected);
+    Ok(Loaded {
+        config,
+        collected,
+        warnings,
+    })
 }
 
 fn parse(collected: &Collected, dev: bool) -> Result<Config, ConfigError> {
     let mut mistakes = Vec::new();
     let config = Config::parse(collected, dev, &mut mistakes);
     if let Some(config) = &config {
-        check_together(config, &mut mistakes);
+        checks::check_together(config, &mut mistakes);
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(config),
         _ => Err(ConfigError(mistakes)),
-    }
-}
-
-/// Shortest secret of QUIC.
-const QUIC_KEY_BYTES_MIN: usize = 32;
-
-/// What no single key can check.
-fn check_together(config: &Config, mistakes: &mut Vec<String>) {
-    let listen = &config.listen;
-    if listen.cert.is_some() != listen.key.is_some() {
-        mistakes.push("listen.cert and listen.key belong together: set both or none".to_owned());
-    }
-    for (key, address) in [("listen.tls", listen.tls), ("listen.quic", listen.quic)] {
-        if address.is_some() && listen.cert.is_none() && !config.dev {
-            mistakes.push(format!(
-                "{key} needs listen.cert and listen.key; only development mode makes up a certificate"
-            ));
-        }
-    }
-    if listen.tls.is_none() && listen.quic.is_none() && listen.cert.is_some() {
-        mistakes.push("listen.cert has no use without listen.tls or listen.quic".to_owned());
-    }
-    for (key, secret) in [
-        ("quic.reset_key", &config.quic.reset_key),
-        ("quic.token_key", &config.quic.token_key),
-    ] {
-        if secret
-            .as_ref()
-            .is_some_and(|secret| secret.len() < QUIC_KEY_BYTES_MIN)
-        {
-            mistakes.push(format!(
-                "{key} is too short: a secret has at least {QUIC_KEY_BYTES_MIN} characters"
-            ));
-        }
-    }
-    if plain(&config.master_file()).starts_with(plain(&config.store.dir)) {
-        mistakes.push(
-            "accounts.master_file must not lie in store.dir, or a copy of the store has the keys to it"
-                .to_owned(),
-        );
-    }
-    if config.accounts.access_life >= config.accounts.refresh_life {
-        mistakes.push("accounts.refresh_life must be longer than accounts.access_life".to_owned());
-    }
-    if config.accounts.lockout_delay_first > config.accounts.lockout_delay_max {
-        mistakes.push(
-            "accounts.lockout_delay_first must not be longer than accounts.lockout_delay_max"
-                .to_owned(),
-        );
     }
 }
 
@@ -181,7 +169,7 @@ mod tests {
 
     #[test]
     fn later_sources_win() {
-        let file = "[listen]\nws = \"10.0.0.1:1\"\nconnections_max = 7\n[accounts]\nadmins = [\"ann\", \"bob\"]\n";
+        let file = "[listen]\nplain = true\nws = \"10.0.0.1:1\"\nconnections_max = 7\n[accounts]\nadmins = [\"ann\", \"bob\"]\n";
         let environment = [
             ("PITTURU_LISTEN__WS", "10.0.0.2:2"),
             ("PITTURU_HEARTBEAT__PING", "7s"),
@@ -194,7 +182,12 @@ mod tests {
         );
         assert_eq!(config.listen.connections_max, 7);
         assert_eq!(config.heartbeat.ping, Duration::from_secs(7));
-        assert_eq!(config.accounts.admins, ["ann", "bob"]);
+        let admins = config
+            .accounts
+            .admins
+            .iter()
+            .map(|name| name.shown.as_str());
+        assert_eq!(admins.collect::<Vec<_>>(), ["ann", "bob"]);
         let config = load_from(file, &environment, &[]).unwrap();
         assert_eq!(
             config.listen.ws,
@@ -275,8 +268,15 @@ mod tests {
                 &["listen.cert=a.pem", "listen.key=b.pem"][..],
                 "listen.quic",
             ),
-            (&["quic.reset_key=short"][..], "quic.reset_key"),
-            (&["quic.token_key=short"][..], "quic.token_key"),
+            (
+                &[
+                    "listen.cert=a.pem",
+                    "listen.key=b.pem",
+                    "listen.tls=127.0.0.1:7350",
+                ][..],
+                "listen.ws",
+            ),
+            (&["ops.listen=127.0.0.1:7350"][..], "ops.listen"),
             (&["accounts.refresh_life=1m"][..], "accounts.refresh_life"),
             (
                 &["store.dir=a/b/", "accounts.master_file=./a/b/c/keys"][..],
@@ -285,6 +285,37 @@ mod tests {
         ] {
             let error = load_from("", &[], sets).unwrap_err();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_tls_stays_on_the_machine_unless_it_is_asked_for() {
+        for (ws, stays) in [
+            ("127.0.0.1:7350", true),
+            ("127.1.2.3:7350", true),
+            ("[::1]:7350", true),
+            ("[::ffff:127.0.0.1]:7350", true),
+            ("0.0.0.0:7350", false),
+            ("[::]:7350", false),
+            ("192.168.0.1:7350", false),
+            ("[::ffff:192.168.0.1]:7350", false),
+        ] {
+            let set = format!("listen.ws={ws}");
+            let outcome = load_from("", &[], &[&set]);
+            assert_eq!(outcome.is_ok(), stays, "{ws}");
+            if let Err(said) = outcome {
+                for part in ["listen.ws", ws, "listen.tls", "listen.plain"] {
+                    assert!(said.contains(part), "{part} is missing in: {said}");
+                }
+            }
+            assert!(load_from("", &[], &[&set, "listen.plain=true"]).is_ok());
+            let flags = Flags {
+                dev: true,
+                sets: vec![set],
+                ..Flags::default()
+            };
+            let collected = sources::collect(&flags, std::iter::empty()).unwrap();
+            assert!(parse(&collected, true).is_ok(), "{ws}");
         }
     }
 
@@ -309,7 +340,7 @@ mod tests {
         assert!(config.listen.ws.ip().is_loopback());
         assert_eq!(config.listen.quic, Some(config.listen.ws));
         let production = load_from("", &[], &[]).unwrap();
-        assert!(production.listen.ws.ip().is_unspecified());
+        assert!(production.listen.ws.ip().is_loopback());
         assert_eq!(production.listen.quic, None);
     }
 

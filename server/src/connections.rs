@@ -3,10 +3,11 @@
 //! - [`link`]: what a transport gives; [`connection`]: what everybody may know of a connection; [`open_rooms`]: the rooms that are
 //!   open on it; [`opening`]: one opening of a room, or of the inbox;
 //! - [`outbox`]: what waits to be sent on one; [`recipient`]: whoever is answered, here or on another node;
-//! - [`network`]: whom an address stands for; [`registry`]: all connections of this process, by player;
+//! - [`address`]: where players connect from, and what the log shows of it; [`network`]: whom an address stands for; [`registry`]: all connections of this process, by player;
 //! - [`caller`]: who calls; [`call`]: a call without an answer; [`call_metrics`]: what is counted of calls;
 //! - [`session_notifier`]: what is told to the connections of a player.
 
+pub mod address;
 pub mod call;
 pub mod call_metrics;
 pub mod caller;

@@ -7,7 +7,7 @@
 //! - [`connections`]: who is connected, and what waits to be sent to them;
 //! - [`boards`]: leaderboards; [`chat`]: rooms; [`players`]: what players keep; [`owners`]: who owns all of these;
 //! - [`services`]: the product's rules;
-//! - [`ops`]: health, metrics, logs.
+//! - [`ops`]: health, metrics, logs; [`log_lines`]: kinds of lines that clients can cause without end; [`replaceable`]: what may become another one while the server runs.
 
 pub mod app;
 pub mod assembly;
@@ -16,10 +16,12 @@ pub mod chat;
 pub mod config;
 pub mod connections;
 pub mod io_threads;
+pub mod log_lines;
 pub mod ops;
 pub mod owners;
 pub mod players;
 pub mod random;
+pub mod replaceable;
 pub mod services;
 pub mod session;
 pub mod sync;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use pitturu_server::app::Setup;
 use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs;
@@ -36,9 +37,10 @@ fn main() -> ExitCode {
     // Whatever the server writes holds what players trust it with.
     umask(Mode::from_bits_truncate(0o077));
     let log = &loaded.config.log;
-    if let Err(error) = logs::start(log.level.as_str(), log.format) {
-        return fail(MISCONFIGURED, &error);
-    }
+    let logs = match logs::start(log.level.as_str(), log.format) {
+        Ok(logs) => logs,
+        Err(error) => return fail(MISCONFIGURED, &error),
+    };
     let is_verifying = matches!(flags.command, Some(Command::Ledger { .. }));
     // Connections have threads of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -54,7 +56,12 @@ fn main() -> ExitCode {
             Err(error) => fail(error.exit_code(), &error),
         };
     }
-    match runtime.block_on(Box::pin(app::run(loaded.config, assembly::start))) {
+    let setup = Setup {
+        loaded,
+        again: Box::new(move || config::load(&flags)),
+        logs,
+    };
+    match runtime.block_on(Box::pin(app::run(setup, assembly::start))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }

@@ -22,6 +22,7 @@ use pitturu_protocol::types::system::QuicAddress;
 use tokio::sync::watch;
 
 use self::rates::Rates;
+use crate::replaceable::Replaceable;
 use crate::services::Services;
 
 /// What all connections work with.
@@ -30,8 +31,8 @@ pub struct SessionContext {
     pub services: Services,
     /// How much each caller may call.
     pub rates: Rates,
-    /// Bounds of one connection.
-    pub config: SessionConfig,
+    /// Bounds of each connection that comes now.
+    pub config: Replaceable<SessionConfig>,
     /// Where else clients may connect, as each of them is told.
     pub quic: watch::Receiver<Option<QuicAddress>>,
 }

@@ -1,6 +1,6 @@
 //! What the hot path allocates, counted: a program of its own, since the counting allocator is the program's.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -46,7 +46,7 @@ impl Room {
             let mut id = [0; 10];
             id[..4].copy_from_slice(&number.to_be_bytes());
             let peer = Peer {
-                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                address: Ipv4Addr::LOCALHOST.into(),
                 transport: "ws",
                 secure: false,
             };

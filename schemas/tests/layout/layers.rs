@@ -43,7 +43,7 @@ const SERVER: Layered = Layered {
         &["owners"],
         &["connections"],
         &["io_threads"],
-        &["random", "sync"],
+        &["log_lines", "random", "replaceable", "sync"],
     ],
 };
 

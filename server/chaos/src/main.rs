@@ -9,9 +9,10 @@ use clap::Parser as _;
 use pitturu_chaos::cli::{Arguments, Other};
 use pitturu_chaos::ledger;
 use pitturu_chaos::run::run;
+use pitturu_server::app::{self, Setup};
 use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::ops::logs;
-use pitturu_server::{app, assembly, config};
+use pitturu_server::{assembly, config};
 use rustix::process::Signal;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
 fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let loaded = config::load(flags)?;
     let log = &loaded.config.log;
-    logs::start(log.level.as_str(), log.format)?;
+    let logs = logs::start(log.level.as_str(), log.format)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     if matches!(flags.command, Some(Command::Ledger { .. })) {
         let audit = runtime.block_on(assembly::verify_ledger(&loaded.config))?;
@@ -49,7 +50,13 @@ fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
     // A write beyond the limit of a file's size is an error then, and not the end of the process.
     let beyond_limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
     let _handled = runtime.block_on(async { signal(beyond_limit) })?;
-    runtime.block_on(Box::pin(app::run(loaded.config, assembly::start)))?;
+    let flags = flags.clone();
+    let setup = Setup {
+        loaded,
+        again: Box::new(move || config::load(&flags)),
+        logs,
+    };
+    runtime.block_on(Box::pin(app::run(setup, assembly::start)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,6 +19,7 @@ pub mod sync;
 /// What of the server's `connections` the outbox needs.
 #[path = "../../src/connections"]
 pub mod connections {
+    pub mod address;
     pub mod link;
     pub mod opening;
     pub mod outbox;

@@ -1,14 +1,15 @@
 //! The certificates of all listeners: where they come from, and when they become others.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pitturu_protocol::types::system::QuicAddress;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::StartError;
 use crate::config::Config;
 use crate::config::table::Listen;
 use crate::transport::tls::{Certificate, ServedCertificate, ShortLived, TlsError};
@@ -20,23 +21,54 @@ const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug)]
 pub(super) struct Certificates {
     /// From files, for WebSocket and QUIC.
-    files: Option<Files>,
+    files: Option<Arc<ServedCertificate>>,
     /// Made up for WebSocket.
     saved: Option<Arc<ServedCertificate>>,
     /// Made up for QUIC, where clients trust it by its hash.
     short_lived: Option<Arc<ShortLived>>,
 }
 
-#[derive(Clone, Debug)]
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
+/// A certificate that was read again and is not served yet.
+#[derive(Debug)]
+pub(super) struct ReadAgain {
     served: Arc<ServedCertificate>,
+    certificate: Certificate,
+}
+
+impl ReadAgain {
+    /// Has new handshakes get it.
+    pub(super) fn take_over(self) -> Result<(), StartError> {
+        self.served.replace(&self.certificate).map_err(unusable)
+    }
+}
+
+/// Reads a certificate and its key, and warns when clients will refuse it for its time.
+fn read(certificate: &Path, key: &Path) -> Result<Certificate, StartError> {
+    let read = Certificate::from_files(certificate, key).map_err(unusable)?;
+    if let Some(problem) = read.out_of_time(SystemTime::now()) {
+        warn!(file = %certificate.display(), "listen.cert: {problem}");
+    }
+    Ok(read)
+}
+
+/// The key of the configuration that a certificate can't be used for.
+pub(super) fn unusable(error: TlsError) -> StartError {
+    let key = match &error {
+        TlsError::Certificate { .. } => "listen.cert",
+        TlsError::Key { .. } => "listen.key",
+        TlsError::Unusable(_) | TlsError::MakeUp(_) | TlsError::Save { .. } => {
+            return StartError::Tls(error);
+        }
+    };
+    StartError::Misconfigured {
+        key,
+        reason: error.to_string(),
+    }
 }
 
 impl Certificates {
     /// Those that the configuration asks for, but for what [`Self::make_up`] makes.
-    pub(super) fn load(config: &Config) -> Result<Self, TlsError> {
+    pub(super) fn load(config: &Config) -> Result<Self, StartError> {
         let Listen {
             tls,
             quic,
@@ -53,16 +85,12 @@ impl Certificates {
             return Ok(certificates);
         }
         if let (Some(certificate), Some(key)) = (cert, key) {
-            let read = Certificate::from_files(certificate, key)?;
-            certificates.files = Some(Files {
-                certificate: certificate.clone(),
-                key: key.clone(),
-                served: ServedCertificate::new(&read)?,
-            });
+            let read = read(certificate, key)?;
+            certificates.files = Some(ServedCertificate::new(&read).map_err(unusable)?);
             return Ok(certificates);
         }
         if quic.is_some() {
-            let made = ShortLived::new(SystemTime::now())?;
+            let made = ShortLived::new(SystemTime::now()).map_err(unusable)?;
             certificates.short_lived = Some(Arc::new(made));
         }
         Ok(certificates)
@@ -80,13 +108,12 @@ impl Certificates {
 
     /// What WebSocket serves.
     pub(super) fn for_websocket(&self) -> Option<&Arc<ServedCertificate>> {
-        let files = self.files.as_ref().map(|files| &files.served);
-        files.or(self.saved.as_ref())
+        self.files.as_ref().or(self.saved.as_ref())
     }
 
     /// What QUIC serves.
     pub(super) fn for_quic(&self) -> Option<&Arc<ServedCertificate>> {
-        let files = self.files.as_ref().map(|files| &files.served);
+        let files = self.files.as_ref();
         files.or(self.short_lived.as_ref().map(|made| made.served()))
     }
 
@@ -97,20 +124,26 @@ impl Certificates {
         hashes.iter().flatten().map(hex).collect()
     }
 
-    /// Reads the files again. New handshakes get what is in them; when that is not good, the certificate of before stays, and the
-    /// log says why.
-    pub(super) fn reload(&self) {
-        let Some(files) = &self.files else {
-            info!("no certificate comes from a file; nothing is read again");
-            return;
+    /// Whether the certificate comes from files, which can be read again.
+    pub(super) const fn are_files(&self) -> bool {
+        self.files.is_some()
+    }
+
+    /// Reads what the configuration names now, which may be other files. None: nothing here comes from files.
+    pub(super) fn read_again(&self, config: &Config) -> Result<Option<ReadAgain>, StartError> {
+        let named = config
+            .listen
+            .cert
+            .as_deref()
+            .zip(config.listen.key.as_deref());
+        let Some((served, (certificate, key))) = self.files.as_ref().zip(named) else {
+            return Ok(None);
         };
-        let read = Certificate::from_files(&files.certificate, &files.key);
-        match read.and_then(|read| files.served.replace(&read)) {
-            Ok(()) => info!(file = %files.certificate.display(), "certificate read again"),
-            Err(error) => {
-                error!(%error, "the certificate was not read again; the one of before stays")
-            }
-        }
+        let certificate = read(certificate, key)?;
+        Ok(Some(ReadAgain {
+            served: Arc::clone(served),
+            certificate,
+        }))
     }
 
     /// Makes the made-up certificates anew in time, and tells it to new connections.

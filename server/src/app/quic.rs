@@ -3,10 +3,10 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, unusable};
 use super::{StartError, part};
 use crate::config::Config;
-use crate::config::values::ByteSize;
+use crate::config::values::{ByteSize, Secret};
 use crate::transport::listener::AcceptContext;
 use crate::transport::quic::endpoint::{OpenError, QuicEndpoint, QuicSettings, bind};
 use crate::transport::tls::ServedCertificate;
@@ -58,7 +58,7 @@ impl BoundQuic {
             &context.io_threads,
         )
         .map_err(|error| match error {
-            OpenError::Tls(error) => error.into(),
+            OpenError::Tls(error) => unusable(error),
             OpenError::Socket(error) => part("QUIC", &error),
         })
     }
@@ -66,6 +66,7 @@ impl BoundQuic {
 
 fn settings(config: &Config) -> QuicSettings {
     let settings = &config.quic;
+    let secret = |set: &Option<Secret>| set.as_ref().map(|secret| secret.reveal().to_owned());
     let window = |size: ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
     QuicSettings {
         unvalidated_max: settings.unvalidated_max,
@@ -74,7 +75,7 @@ fn settings(config: &Config) -> QuicSettings {
         ping: config.heartbeat.ping,
         receive_window: window(settings.receive_window),
         send_window: window(settings.send_window),
-        reset_key: settings.reset_key.clone(),
-        token_key: settings.token_key.clone(),
+        reset_key: secret(&settings.reset_key),
+        token_key: secret(&settings.token_key),
     }
 }

@@ -1,6 +1,6 @@
 pub(crate) mod signals;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
     let mut id = [0; 10];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let peer = Peer {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        address: Ipv4Addr::LOCALHOST.into(),
         transport: "ws",
         secure: false,
     };

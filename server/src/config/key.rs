@@ -15,6 +15,8 @@ pub struct Key {
     pub range: Option<(&'static str, &'static str)>,
     /// Whether its value is masked when it is shown.
     pub secret: bool,
+    /// Whether it is taken over on SIGHUP; every other key needs a restart.
+    pub reloads: bool,
     /// What it means.
     pub meaning: &'static str,
 }

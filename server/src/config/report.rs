@@ -38,21 +38,27 @@ pub fn markdown() -> String {
          (`--set section.key=value`, `--listen`, `--data`). `--dev` selects the defaults of development mode. A key or \
          value that is not allowed, or a file named here that can't be followed, stops the start with exit code 2; a \
          store or master keys that can't be opened with 3, an address that can't be listened at with 4, anything else \
-         with 1. `pitturu config` prints what is in effect and where each value comes \
+         with 1. On the signal SIGHUP all of it is read again, and what the column says is taken over \
+         ([operations](operations.md#reload)). `pitturu config` prints what is in effect and where each value comes \
          from.\n",
     );
     for (section, about) in SECTIONS {
         let _ = write!(
             out,
-            "\n## {section}\n{}\n\n| key | default | meaning |\n|---|---|---|\n",
+            "\n## {section}\n{}\n\n| key | default | on SIGHUP | meaning |\n|---|---|---|---|\n",
             about.trim()
         );
         for key in keys_of(section) {
             let _ = writeln!(
                 out,
-                "| `{}` | {} | {} Written as {}. |",
+                "| `{}` | {} | {} | {} Written as {}. |",
                 key.name,
                 default(key),
+                if key.reloads {
+                    "taken over"
+                } else {
+                    "needs a restart"
+                },
                 key.meaning.trim(),
                 allowed(key)
             );
@@ -98,7 +104,11 @@ mod tests {
 
     fn loaded(collected: Collected) -> Loaded {
         let config = Config::parse(&collected, false, &mut Vec::new()).unwrap();
-        Loaded { config, collected }
+        Loaded {
+            config,
+            collected,
+            warnings: Vec::new(),
+        }
     }
 
     #[test]
@@ -160,7 +170,8 @@ mod tests {
     fn secrets_are_masked() {
         for key in KEYS.iter().filter(|key| key.secret) {
             let mut collected = defaults(false);
-            collected.set(key, "hunter2".to_owned(), Source::Flag("--set"));
+            let secret = "https://hunter2.example/0123456789abcdef";
+            collected.set(key, secret.to_owned(), Source::Flag("--set"));
             let text = effective(&loaded(collected));
             assert!(!text.contains("hunter2"), "{}", key.name);
         }

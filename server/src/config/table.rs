@@ -1,12 +1,16 @@
 //! The one table of configuration keys.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use pitturu_text::username::Username;
 
 use crate::config::collected::Collected;
 use crate::config::key::Key;
-use crate::config::values::{ByteSize, Value};
+use crate::config::values::{
+    Bearer, ByteSize, FilePath, FolderPath, HookUrl, LogLevels, Origin, Secret, Value,
+};
+use crate::connections::address::Shown;
 use crate::ops::logs::LogFormat;
 
 impl Key {
@@ -38,6 +42,10 @@ fn read_within<T: Value + PartialOrd>(
     mistakes: &mut Vec<String>,
 ) -> Option<T> {
     let value: T = read(key, collected, mistakes)?;
+    if collected.of(key).0.is_empty() {
+        // Not set, where that is allowed.
+        return Some(value);
+    }
     let (least, greatest) = key.range.expect("the table calls this for ranges only");
     let bound = |text| T::parse(text).expect("the table's ranges are values; a test reads them");
     if value < bound(least) || value > bound(greatest) {
@@ -74,11 +82,20 @@ macro_rules! optional {
 }
 
 macro_rules! is_secret {
-    () => {
-        false
-    };
     (secret) => {
         true
+    };
+    ($($other:ident)?) => {
+        false
+    };
+}
+
+macro_rules! reloads {
+    (reloads) => {
+        true
+    };
+    ($($other:ident)?) => {
+        false
     };
 }
 
@@ -89,7 +106,7 @@ macro_rules! settings {
             $(
                 #[doc = $meaning:literal]
                 $key:ident: $type:ty = $default:literal $(dev $dev:literal)?
-                $(in $least:literal to $greatest:literal)? $(; $secret:ident)?,
+                $(in $least:literal to $greatest:literal)? $(; $mark:ident)?,
             )*
         }
     )*) => {
@@ -116,7 +133,8 @@ macro_rules! settings {
             default: $default,
             dev: optional!($($dev)?),
             range: range!($($least, $greatest)?),
-            secret: is_secret!($($secret)?),
+            secret: is_secret!($($mark)?),
+            reloads: reloads!($($mark)?),
             meaning: $meaning,
         },)*)*];
 
@@ -154,22 +172,24 @@ macro_rules! settings {
 settings! {
     /// Where players connect.
     listen: Listen {
-        /// Address for WebSocket connections without TLS.
-        ws: SocketAddr = "0.0.0.0:7350" dev "127.0.0.1:7350",
+        /// Address for WebSocket connections without TLS. Beyond this machine only with `listen.plain`, or in development mode.
+        ws: SocketAddr = "127.0.0.1:7350",
+        /// Lets `listen.ws` be an address that others reach, where passwords and tokens come without TLS: for a proxy in front that does TLS, on a network that is its own.
+        plain: bool = "false",
         /// Address for WebSocket connections with TLS. Not set: no TLS here.
         tls: Option<SocketAddr> = "",
         /// Address for QUIC and WebTransport connections, over UDP. Not set: none of them here. The port number of `listen.tls` is the best: clients of a `wss` address try QUIC there before they know better.
         quic: Option<SocketAddr> = "" dev "127.0.0.1:7350",
-        /// PEM file with the certificate chain, the server's own first, for TLS and QUIC. It is read again, with its key, on the signal SIGHUP, for new connections. Development mode makes up one for each when it is not set.
-        cert: Option<PathBuf> = "",
+        /// PEM file with the certificate chain, the server's own first, for TLS and QUIC. Development mode makes up one for each when it is not set.
+        cert: Option<FilePath> = ""; reloads,
         /// PEM file with the private key of the certificate.
-        key: Option<PathBuf> = "",
+        key: Option<FilePath> = ""; reloads,
         /// Web pages that may connect, as `https://host` or `https://host:port`. Empty: pages of the host and port that they connect to; in development mode any page. Programs that send no `Origin` always may.
-        origins: Vec<String> = "",
+        origins: Vec<Origin> = ""; reloads,
         /// Most connections at once. The limit of open files must be a few hundred higher.
-        connections_max: usize = "50000" dev "15000" in "1" to "10000000",
+        connections_max: usize = "50000" dev "15000" in "1" to "10000000"; reloads,
         /// Most connections from one address (IPv6: one /64 network) at once.
-        connections_per_address_max: usize = "512" dev "15000" in "1" to "10000000",
+        connections_per_address_max: usize = "512" dev "15000" in "1" to "10000000"; reloads,
         /// Longest time for TLS and the HTTP upgrade.
         handshake_timeout: Duration = "5s" in "100ms" to "5m",
     }
@@ -185,10 +205,10 @@ settings! {
         receive_window: ByteSize = "64KiB" in "16KiB" to "16MiB",
         /// Most bytes of one connection that the client has not confirmed; the rest waits in its outbox.
         send_window: ByteSize = "64KiB" in "16KiB" to "16MiB",
-        /// Secret of at least 32 characters by which clients of a server that was restarted learn at once that their connection is gone. The same for all servers behind one address. Not set: drawn at each start, and they learn it by the silence.
-        reset_key: Option<String> = ""; secret,
-        /// Secret of at least 32 characters that signs what clients show for their address. The same for all servers behind one address. Not set: drawn at each start.
-        token_key: Option<String> = ""; secret,
+        /// Secret by which clients of a server that was restarted learn at once that their connection is gone. The same for all servers behind one address. Not set: drawn at each start, and they learn it by the silence.
+        reset_key: Option<Secret> = ""; secret,
+        /// Secret that signs what clients show for their address. The same for all servers behind one address. Not set: drawn at each start.
+        token_key: Option<Secret> = ""; secret,
     }
     /// The operations port: health and metrics. Keep it away from players.
     ops: Ops {
@@ -207,7 +227,7 @@ settings! {
     /// The embedded store.
     store: Store {
         /// Folder of the data. One process uses it at a time.
-        dir: PathBuf = "/var/lib/pitturu" dev "./var/dev",
+        dir: FolderPath = "/var/lib/pitturu" dev "./var/dev",
         /// Memory for blocks of data that are read often.
         cache: ByteSize = "32MiB" in "1MiB" to "1024GiB",
         /// Memory in which one table gathers writes before it writes a file. Fixed when the folder is created.
@@ -238,15 +258,15 @@ settings! {
         /// Threads that hash passwords, apart from those that serve. 0: half of the cores.
         bcrypt_threads: usize = "0" in "0" to "64",
         /// User names that get the role admin when they sign in, unless an admin has set their role since.
-        admins: Vec<String> = "",
-        /// Address of the operator's that password reset tokens are posted to as JSON, `https://…`. Not set: only admins can issue resets; in development mode they are written to the log.
-        reset_hook: Option<String> = ""; secret,
+        admins: Vec<Username> = "",
+        /// Address of the operator's that password reset tokens are posted to as JSON. Not set: only admins can issue resets; in development mode they are written to the log.
+        reset_hook: Option<HookUrl> = ""; secret,
         /// Sent to the hook as `Authorization: Bearer …`.
-        reset_hook_token: Option<String> = ""; secret,
+        reset_hook_token: Option<Bearer> = ""; secret,
         /// Life of a password reset token.
         reset_life: Duration = "30m" in "1m" to "7d",
         /// File of the master keys, without which nothing in the store can sign or make a token. Keep it out of backups of the store. Not set: beside `store.dir`, with `.master` added to its name.
-        master_file: Option<PathBuf> = "",
+        master_file: Option<FilePath> = "",
         /// Age at which the key that signs access tokens and the master key are replaced.
         key_age_max: Duration = "30d" in "1h" to "3650d",
         /// Replaces both at the start, whatever their age. Tokens made before stay good for their time.
@@ -267,49 +287,49 @@ settings! {
         /// Most rooms that one player is a member of.
         rooms_per_player_max: u32 = "500" in "1" to "100000",
         /// Age at which messages are removed, unless the room says otherwise. Not set: never.
-        retention_age: Option<Duration> = "",
+        retention_age: Option<Duration> = "" in "1s" to "36500d",
         /// Messages that a room keeps, unless the room says otherwise. Not set: all.
-        retention_messages: Option<u64> = "",
+        retention_messages: Option<u64> = "" in "1" to "1000000000",
         /// File with words that messages and the notes of gifts may not contain, one per line. Not set: no filter.
-        word_filter: Option<PathBuf> = "",
+        word_filter: Option<FilePath> = ""; reloads,
         /// Shards that rooms are spread over, and as many for players. 0: two per core.
         shards: usize = "0" in "0" to "4096",
     }
     /// The game that runs here.
     game: Game {
         /// File with what the game's team writes about its game, in TOML: leaderboards, items and rewards. Not set: none.
-        file: Option<PathBuf> = "",
+        file: Option<FilePath> = "",
     }
     /// What one connection or player may use.
     limits: Limits {
         /// Bytes that wait for one slow reader before its streams are cut and back-filled later.
-        outbox: ByteSize = "256KiB" in "64KiB" to "64MiB",
+        outbox: ByteSize = "256KiB" in "64KiB" to "64MiB"; reloads,
         /// Chat messages, stored or ephemeral, edits and reactions of one player per second.
-        chat_per_second: u32 = "10" in "1" to "1000000",
+        chat_per_second: u32 = "10" in "1" to "1000000"; reloads,
         /// Chat messages at once after a pause.
-        chat_burst: u32 = "30" in "1" to "1000000",
+        chat_burst: u32 = "30" in "1" to "1000000"; reloads,
         /// Changes of one player per second.
-        write_per_second: u32 = "10" in "1" to "1000000",
+        write_per_second: u32 = "10" in "1" to "1000000"; reloads,
         /// Changes at once after a pause.
-        write_burst: u32 = "50" in "1" to "1000000",
+        write_burst: u32 = "50" in "1" to "1000000"; reloads,
         /// Reads of one player per second.
-        read_per_second: u32 = "50" in "1" to "1000000",
+        read_per_second: u32 = "50" in "1" to "1000000"; reloads,
         /// Reads at once after a pause.
-        read_burst: u32 = "200" in "1" to "1000000",
+        read_burst: u32 = "200" in "1" to "1000000"; reloads,
         /// Reads and changes of one server of the game, or of one admin, per second.
-        service_per_second: u32 = "2000" in "1" to "1000000",
+        service_per_second: u32 = "2000" in "1" to "1000000"; reloads,
         /// Reads and changes of a server of the game or an admin at once after a pause.
-        service_burst: u32 = "4000" in "1" to "1000000",
+        service_burst: u32 = "4000" in "1" to "1000000"; reloads,
         /// Sign-ins from one address, or of one player, per second.
-        sign_in_per_second: u32 = "5" dev "100" in "1" to "1000000",
+        sign_in_per_second: u32 = "5" dev "100" in "1" to "1000000"; reloads,
         /// Sign-ins at once after a pause.
-        sign_in_burst: u32 = "50" dev "2000" in "1" to "1000000",
+        sign_in_burst: u32 = "50" dev "2000" in "1" to "1000000"; reloads,
         /// Cheap calls of one player per second: echo, typing.
-        free_per_second: u32 = "500" in "1" to "1000000",
+        free_per_second: u32 = "500" in "1" to "1000000"; reloads,
         /// Cheap calls at once after a pause.
-        free_burst: u32 = "1000" in "1" to "1000000",
+        free_burst: u32 = "1000" in "1" to "1000000"; reloads,
         /// Frames of any kind that are read from one connection per second; the rest waits in the network.
-        frames_per_second: u32 = "2000" in "10" to "1000000",
+        frames_per_second: u32 = "2000" in "10" to "1000000"; reloads,
     }
     /// Signs of life.
     heartbeat: Heartbeat {
@@ -322,48 +342,14 @@ settings! {
     }
     /// What is written about the server's work, to standard error.
     log: Log {
-        /// Level, or levels by module as in `info,pitturu_server::store=debug`.
-        level: String = "info,fjall=warn,lsm_tree=warn",
+        /// Level, or levels by module as in `info,pitturu_server::store=debug`. Modules of the store's libraries begin at `warn`.
+        level: LogLevels = "info"; reloads,
         /// Form of the lines.
         format: LogFormat = "json" dev "text",
+        /// What is shown of players' addresses: all, the network (of IPv4 the /24, of IPv6 the /64), or nothing.
+        addresses: Shown = "network" dev "full"; reloads,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::config::Source;
-
-    #[test]
-    fn names_are_unique() {
-        let names: HashSet<&str> = KEYS.iter().map(|key| key.name).collect();
-        assert_eq!(names.len(), KEYS.len());
-    }
-
-    #[test]
-    fn defaults_lie_in_their_ranges() {
-        for dev in [false, true] {
-            let mut mistakes = Vec::new();
-            let config = Config::parse(&crate::config::sources::defaults(dev), dev, &mut mistakes);
-            assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}");
-        }
-    }
-
-    #[test]
-    fn both_ends_of_a_range_are_values_and_allowed() {
-        for key in KEYS {
-            let Some((least, greatest)) = key.range else {
-                continue;
-            };
-            for text in [least, greatest] {
-                let mut collected = crate::config::sources::defaults(false);
-                collected.set(key, text.to_owned(), Source::Flag("--set"));
-                let mut mistakes = Vec::new();
-                Config::parse(&collected, false, &mut mistakes);
-                assert!(mistakes.is_empty(), "{mistakes:?}");
-            }
-        }
-    }
-}
+mod tests;

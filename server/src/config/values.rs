@@ -1,10 +1,19 @@
 //! The types of configuration values and how they are written.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use http::uri::Authority;
+use pitturu_text::username::Username;
+
+use crate::connections::address::Shown;
 use crate::ops::logs::LogFormat;
+
+mod paths;
+mod secrets;
+
+pub use paths::{FilePath, FolderPath};
+pub use secrets::{Bearer, HookUrl, Secret};
 
 /// A type that a key can have.
 pub trait Value: Sized {
@@ -13,6 +22,98 @@ pub trait Value: Sized {
 
     /// Reads the text. None if it is not written like this.
     fn parse(text: &str) -> Option<Self>;
+}
+
+/// Whose pages may connect, as browsers say it: `scheme://host`, and the port where it is not the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(String);
+
+impl Origin {
+    /// In lower case, as a browser's header has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Origin {
+    const WRITTEN: &'static str = "an origin such as `https://example.org` or `https://example.org:8443`, without a path or a `*`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let (scheme, rest) = text.split_once("://")?;
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char));
+        let authority: Authority = rest.strip_suffix('/').unwrap_or(rest).parse().ok()?;
+        let host = authority.host();
+        // Browsers send no name of a user and write other scripts in ASCII. What `*` might mean is not guessed at.
+        let is_host = !host.is_empty() && !authority.as_str().contains(['@', '*']);
+        if !is_scheme || !is_host {
+            return None;
+        }
+        // What the library takes for no port, such as one that is too large, stands there all the same.
+        let port = match authority.as_str().strip_prefix(host)? {
+            "" => None,
+            port => Some(port.strip_prefix(':')?.parse::<u16>().ok()?),
+        };
+        let port = match (scheme, port) {
+            (_, None) | ("http", Some(80)) | ("https", Some(443)) => String::new(),
+            (_, Some(port)) => format!(":{port}"),
+        };
+        Some(Self(format!("{scheme}://{host}{port}")))
+    }
+}
+
+/// How much is logged: a level, and levels of modules that differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLevels(String);
+
+impl LogLevels {
+    /// As a filter of directives.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Levels of logs, from none to all.
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+impl Value for LogLevels {
+    const WRITTEN: &'static str = "`off`, `error`, `warn`, `info`, `debug` or `trace`, or levels by module as in `info,pitturu_server::store=debug`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut of_all = None;
+        let mut of_modules = Vec::new();
+        for item in text.split(',').map(str::trim) {
+            let (module, level) = match item.rsplit_once('=') {
+                Some((module, level)) => (Some(module.trim()), level.trim()),
+                None => (None, item),
+            };
+            let level = level.to_ascii_lowercase();
+            if !LOG_LEVELS.contains(&level.as_str()) {
+                return None;
+            }
+            match module {
+                Some(module) if is_module(module) => of_modules.push(format!("{module}={level}")),
+                None if of_all.is_none() => of_all = Some(level),
+                _ => return None,
+            }
+        }
+        // Who names modules alone wants the others as they are.
+        let of_all = of_all.unwrap_or_else(|| "info".to_owned());
+        Some(Self([vec![of_all], of_modules].concat().join(",")))
+    }
+}
+
+fn is_module(name: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || "_-".contains(char))
+    };
+    name.split("::").all(is_part)
 }
 
 macro_rules! from_str {
@@ -32,37 +133,49 @@ from_str! {
     u32, "a whole number";
     u64, "a whole number";
     usize, "a whole number";
-    SocketAddr, "an address with port, such as `0.0.0.0:7350` or `[::]:7350`";
 }
 
-impl Value for String {
-    const WRITTEN: &'static str = "text";
+impl Value for SocketAddr {
+    const WRITTEN: &'static str =
+        "an address with port, such as `127.0.0.1:7350`, `0.0.0.0:7350` or `[::]:7350`";
 
     fn parse(text: &str) -> Option<Self> {
-        Some(text.to_owned())
+        let address: Self = text.parse().ok()?;
+        let is_of_many = match address.ip().to_canonical() {
+            IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_multicast(),
+        };
+        (!is_of_many).then_some(address)
     }
 }
 
-impl Value for PathBuf {
-    const WRITTEN: &'static str = "a path";
+impl Value for Username {
+    const WRITTEN: &'static str = "a user name of 3 to 32 letters, digits, `_`, `-` or `.`";
 
     fn parse(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.into())
+        Self::parse(text).ok()
     }
 }
 
-impl Value for Vec<String> {
-    const WRITTEN: &'static str = "a list, in TOML `[\"a\", \"b\"]`, elsewhere `a,b`";
+macro_rules! lists {
+    ($($type:ty, $written:literal;)*) => {
+        $(impl Value for Vec<$type> {
+            const WRITTEN: &'static str = concat!($written, ", in TOML `[\"a\", \"b\"]`, elsewhere `a,b`");
 
-    fn parse(text: &str) -> Option<Self> {
-        let items = text.split(',').map(str::trim);
-        Some(
-            items
-                .filter(|item| !item.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        )
-    }
+            fn parse(text: &str) -> Option<Self> {
+                let items = text.split(',').map(str::trim);
+                items
+                    .filter(|item| !item.is_empty())
+                    .map(<$type as Value>::parse)
+                    .collect()
+            }
+        })*
+    };
+}
+
+lists! {
+    Origin, "a list of origins such as `https://example.org` or `https://example.org:8443`, without a path or a `*`";
+    Username, "a list of user names of 3 to 32 letters, digits, `_`, `-` or `.`";
 }
 
 /// Not set is written as empty text.
@@ -127,6 +240,19 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim_start()))
 }
 
+impl Value for Shown {
+    const WRITTEN: &'static str = "`full`, `network` or `none`";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "full" => Some(Self::Full),
+            "network" => Some(Self::Network),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
 impl Value for LogFormat {
     const WRITTEN: &'static str = "`json` or `text`";
 
@@ -179,11 +305,93 @@ mod tests {
 
     #[test]
     fn lists_are_split_at_commas() {
-        assert_eq!(Vec::<String>::parse(""), Some(vec![]));
+        let names = |text| {
+            let list = Vec::<Username>::parse(text)?;
+            Some(list.into_iter().map(|name| name.shown).collect::<Vec<_>>())
+        };
+        assert_eq!(names(""), Some(vec![]));
         assert_eq!(
-            Vec::<String>::parse(" a, b,,c "),
-            Some(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()])
+            names(" ann, bob,,Cid "),
+            Some(vec!["ann".to_owned(), "bob".to_owned(), "Cid".to_owned()])
         );
+        assert_eq!(names("ann,b"), None);
+    }
+
+    #[test]
+    fn origins_are_what_a_browser_sends() {
+        for (text, origin) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTPS://Example.org/", "https://example.org"),
+            ("https://example.org:443", "https://example.org"),
+            ("http://example.org:80", "http://example.org"),
+            ("https://example.org:8443", "https://example.org:8443"),
+            ("https://example.org:80", "https://example.org:80"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+        ] {
+            let parsed = Origin::parse(text);
+            assert_eq!(parsed.as_ref().map(Origin::as_str), Some(origin), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "example.org",
+            "https://",
+            "https://*",
+            "https://*.example.org",
+            "https://example.org/game",
+            "https://example.org?x",
+            "https://user@example.org",
+            "https://example.org:",
+            "https://example.org:x",
+            "https://example.org:99999",
+            "https://m\u{fc}nchen.de",
+            "://example.org",
+            "1s://example.org",
+        ] {
+            assert_eq!(Origin::parse(text), None, "{text}");
+        }
+        let list = Vec::<Origin>::parse("https://a.example, https://b.example,");
+        assert_eq!(list.map(|list| list.len()), Some(2));
+        assert_eq!(Vec::<Origin>::parse("https://a.example,b.example"), None);
+    }
+
+    #[test]
+    fn levels_are_known_words() {
+        for (text, filter) in [
+            ("info", "info"),
+            ("Warn", "warn"),
+            ("off", "off"),
+            (
+                "pitturu_server::store=debug",
+                "info,pitturu_server::store=debug",
+            ),
+            (" fjall=TRACE , error", "error,fjall=trace"),
+        ] {
+            let parsed = LogLevels::parse(text);
+            assert_eq!(
+                parsed.as_ref().map(LogLevels::as_str),
+                Some(filter),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "inof",
+            "verbose",
+            "info,",
+            "info,debug",
+            "=debug",
+            "a=",
+            "a=5",
+            "a b=info",
+            "a:b=info",
+            "a[span]=info",
+            "a=info=debug",
+        ] {
+            assert_eq!(LogLevels::parse(text), None, "{text}");
+        }
     }
 
     #[test]

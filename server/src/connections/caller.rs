@@ -1,13 +1,15 @@
 //! Who calls, as services see it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use pitturu_protocol::codes::Fault;
+use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Identity;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedRequest;
+
+use super::address::Address;
 
 /// The idempotency key of a call that writes, with what tells a repetition from another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +33,12 @@ pub struct IdempotencyKey {
 pub struct Caller {
     /// The connection that the call came on.
     pub conn: ConnectionId,
+    /// The number of the call on it.
+    pub call: CallId,
     /// Who is signed in on it.
     pub identity: Option<Identity>,
     /// Network address of the other end.
-    pub address: IpAddr,
+    pub address: Address,
     /// When the call was read, in milliseconds since 1970.
     pub now: u64,
     /// The same moment on the clock for intervals.

@@ -1,12 +1,13 @@
 //! One connection's messages and datagrams, whatever carries them.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use pitturu_protocol::codes::CloseCode;
+
+use super::address::Address;
 
 #[cfg(test)]
 pub(crate) mod memory;
@@ -178,7 +179,7 @@ pub enum InlineWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Network address, without the port.
-    pub address: IpAddr,
+    pub address: Address,
     /// What the transport calls itself. A label: nothing decides by it.
     pub transport: &'static str,
     /// Whether the transport is encrypted.

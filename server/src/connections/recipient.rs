@@ -31,6 +31,14 @@ pub enum Recipient {
 }
 
 impl Recipient {
+    /// The connection that the call came on.
+    pub fn id(&self) -> ConnectionId {
+        match self {
+            Self::Local(connection) => connection.id,
+            Self::Remote(_, id) => *id,
+        }
+    }
+
     /// Answers a call with an encoded reply.
     pub fn reply(&self, call: PendingCall, frame: Bytes) {
         match self {

@@ -1,10 +1,11 @@
 //! Logs: JSON lines for machines or text for people, to standard error, with secrets masked.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::ops::mask::mask;
 
@@ -17,32 +18,71 @@ pub enum LogFormat {
     Text,
 }
 
+/// What libraries say that write at info what only their authors want to know. Whoever names them hears more.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 /// Why there are no logs.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `log.level` is not a filter.
-    #[error(
-        "log.level: {0:?} is not allowed; it is a level such as info or debug, or levels by module"
-    )]
-    Level(String),
+    /// These are no levels.
+    #[error("log.level: {0:?} is not allowed")]
+    Levels(String),
     /// Something else has installed a subscriber.
     #[error("logs are already set up")]
     Twice,
 }
 
+/// Levels of logs while the process runs.
+pub struct LogControl(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogControl {
+    /// Goes on with these levels.
+    ///
+    /// # Errors
+    /// [`LogError::Levels`]; then those of before stay.
+    pub fn set_levels(&self, levels: &str) -> Result<(), LogError> {
+        (self.0)(filter(levels)?).map_err(|_| LogError::Levels(levels.to_owned()))
+    }
+}
+
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogControl")
+    }
+}
+
 /// Sends the logs of this process to standard error. Once per process.
-pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(level).map_err(|_| LogError::Level(level.to_owned()))?;
+///
+/// # Errors
+/// [`LogError`].
+pub fn start(levels: &str, format: LogFormat) -> Result<LogControl, LogError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(levels)?)
         // At level debug each call is a span; its line comes when it ends, with the time that it took.
         .with_span_events(FmtSpan::CLOSE)
+        // Colours are for terminals, not for files.
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(MaskedWriter(io::stderr));
-    match format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_target(false).try_init(),
-    }
-    .map_err(|_| LogError::Twice)
+    let (control, begun): (LogControl, _) = match format {
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let levels = lines.reload_handle();
+            let control = LogControl(Box::new(move |filter| levels.reload(filter)));
+            (control, lines.try_init())
+        }
+        LogFormat::Text => {
+            let lines = lines.with_target(false).with_filter_reloading();
+            let levels = lines.reload_handle();
+            let control = LogControl(Box::new(move |filter| levels.reload(filter)));
+            (control, lines.try_init())
+        }
+    };
+    begun.map_err(|_| LogError::Twice)?;
+    Ok(control)
+}
+
+fn filter(levels: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(format!("{QUIET},{levels}")).map_err(|_| LogError::Levels(levels.to_owned()))
 }
 
 /// Masks each line on its way. The formatter hands over one whole line at a time.

@@ -47,6 +47,8 @@ use pitturu_store::master_keys::MasterKeysError;
 use pitturu_text::username::Username;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tracing::field::display;
+use tracing::info;
 
 use self::lockout::{Lockout, LockoutConfig};
 use self::masters::Masters;
@@ -56,6 +58,7 @@ use self::signing::{SigningConfig, SigningKeys};
 use self::ticks::Ticks;
 use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::log_lines::PASSWORDS_REFUSED;
 use crate::players::PlayerOwners;
 use crate::players::command::{AccountAsk, Ask};
 use crate::players::staff::StaffOwner;
@@ -87,7 +90,7 @@ pub struct AccountsConfig {
     /// User names that become admins when they register or log in. Register them before the server is open to others:
     /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it, and the
     /// list gives none to a player whose role an admin has changed.
-    pub admins: Vec<String>,
+    pub admins: Vec<Username>,
     /// The clock of delays.
     pub ticks: Ticks,
 }
@@ -118,9 +121,6 @@ pub enum OpenError {
     /// The threads for passwords can't be started.
     #[error("the threads for passwords cannot be started: {0}")]
     Passwords(#[from] std::io::Error),
-    /// A name in [`AccountsConfig::admins`] is none.
-    #[error("{0:?} in the list of admins is not a user name")]
-    Admin(String),
 }
 
 /// Why keys were not replaced.
@@ -221,15 +221,8 @@ impl AccountService {
         config: AccountsConfig,
         now: u64,
     ) -> Result<Self, OpenError> {
-        let admins = config
-            .admins
-            .iter()
-            .map(|name| {
-                Username::parse(name)
-                    .map(|name| name.folded)
-                    .map_err(|_| OpenError::Admin(name.clone()))
-            })
-            .collect::<Result<_, _>>()?;
+        let admins = config.admins.iter().map(|name| name.folded.clone());
+        let admins = admins.collect();
         let masters = keys.masters;
         if config.signing.rotate_at_start {
             masters.rotate(now, config.refresh_life_ms).await?;
@@ -314,7 +307,22 @@ fn instead(fault: Fault, code: Code, other: Code) -> Fault {
     }
 }
 
-fn locked_out(wait_ms: u64) -> Fault {
+/// A password that is not the player's, if there is one of that name.
+fn wrong_password(caller: &Caller, user: Option<UserId>) -> Fault {
+    table::WRONG_PASSWORDS.increment();
+    if PASSWORDS_REFUSED.admit() {
+        let user = user.map(display);
+        info!(conn = %caller.conn, call = caller.call, user, address = %caller.address, "wrong password");
+    }
+    Fault::of(Code::WrongCredentials)
+}
+
+/// Too many wrong passwords for the player, if there is one of that name.
+fn locked_out(caller: &Caller, user: Option<UserId>, wait_ms: u64) -> Fault {
     table::LOCKOUTS.increment();
+    if PASSWORDS_REFUSED.admit() {
+        let user = user.map(display);
+        info!(conn = %caller.conn, call = caller.call, user, address = %caller.address, wait_ms, "locked out");
+    }
     Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
 }

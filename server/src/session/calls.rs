@@ -95,6 +95,7 @@ pub fn begin(
     let call = Call {
         caller: Caller {
             conn: connection.id,
+            call: number,
             identity,
             address: connection.peer.address,
             now: now_ms(),
@@ -136,7 +137,7 @@ fn who(connection: &Connection, identity: Option<&Identity>) -> RateKey {
     match identity {
         Some(identity) if identity.role.gives() => RateKey::Service(identity.user),
         Some(identity) => RateKey::User(identity.user),
-        None => RateKey::Address(Network::of(connection.peer.address)),
+        None => RateKey::Address(Network::of(connection.peer.address.ip())),
     }
 }
 

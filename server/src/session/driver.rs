@@ -1,6 +1,7 @@
 //! The loop of one connection: it reads when there is room to answer, writes when the socket takes it, keeps the heartbeat,
 //! and reads streams on.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,16 +17,18 @@ use pitturu_protocol::ids::ConnectionId;
 use pitturu_protocol::server::{ServerConnection, TimerAction, Violation};
 use pitturu_store::clock::{Steady, now_ms};
 use tokio::time::{Instant, Sleep};
+use tracing::info;
 
 use self::reading::Reading;
-use super::SessionContext;
 use super::backfill::Backfill;
 use super::calls::Work;
 use super::rates::CachedBuckets;
+use super::{SessionConfig, SessionContext};
 use crate::connections::call::PendingCall;
 use crate::connections::connection::Connection;
 use crate::connections::link::{CloseReason, Link, LinkError, Peer};
 use crate::connections::outbox::DriverView;
+use crate::log_lines::{CLOSED, OPENED};
 use crate::random::random_bytes;
 
 mod reading;
@@ -48,22 +51,38 @@ pub fn serve<L: Link>(
     peer: Peer,
     context: Arc<SessionContext>,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let config = context.config.get();
     let connection = Arc::new(Connection::new(
         ConnectionId::from_bytes(random_bytes()),
         peer,
-        context.config.outbox_bytes,
+        config.outbox_bytes,
     ));
     connection.outbox.await_welcome();
+    note_opened(&connection);
     context.services.registry.add(Arc::clone(&connection));
     let guard = Leave {
         connection: Arc::clone(&connection),
         context: Arc::clone(&context),
     };
-    let mut driver = Driver::new(link, connection, context);
+    let mut driver = Driver::new(link, connection, context, config);
     async move {
         let ended = poll_fn(|cx| driver.poll(cx)).await;
         Box::pin(driver.say_goodbye(ended)).await;
         drop(guard);
+    }
+}
+
+/// The line of a connection's begin.
+fn note_opened(connection: &Connection) {
+    let peer = &connection.peer;
+    if OPENED.admit() {
+        info!(
+            conn = %connection.id,
+            transport = peer.transport,
+            encrypted = peer.secure,
+            address = %peer.address,
+            "connection opened"
+        );
     }
 }
 
@@ -104,8 +123,12 @@ struct Window {
 struct Driver<L> {
     link: L,
     machine: ServerConnection,
+    /// When the connection began.
+    since: Steady,
     connection: Arc<Connection>,
     context: Arc<SessionContext>,
+    /// What held when the connection began.
+    config: Arc<SessionConfig>,
     timer: Pin<Box<Sleep>>,
     /// What is left of the message being read.
     unread: Bytes,
@@ -126,15 +149,22 @@ struct Driver<L> {
 }
 
 impl<L: Link> Driver<L> {
-    fn new(link: L, connection: Arc<Connection>, context: Arc<SessionContext>) -> Self {
+    fn new(
+        link: L,
+        connection: Arc<Connection>,
+        context: Arc<SessionContext>,
+        config: Arc<SessionConfig>,
+    ) -> Self {
         let phase = u64::from_be_bytes(random_bytes());
         let now = Steady::now();
-        let machine = ServerConnection::new(context.config.timing, now.as_ms(), phase);
+        let machine = ServerConnection::new(config.timing, now.as_ms(), phase);
         let mut driver = Self {
             link,
             machine,
+            since: now,
             connection,
             context,
+            config,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             unread: Bytes::new(),
             sequential: None,
@@ -359,7 +389,7 @@ impl<L: Link> Driver<L> {
     async fn say_goodbye(&mut self, ended: Ended) {
         let reason = match ended {
             Ended::Link(error) => {
-                tracing::debug!(conn = %self.connection.id, %error, "connection ended");
+                self.note_closed(&error);
                 match error {
                     LinkError::Violation { close, .. } => CloseReason::Transport(close),
                     // Nobody is left to be told.
@@ -367,9 +397,16 @@ impl<L: Link> Driver<L> {
                     LinkError::Io(_) => return count_end(ConnectionEnd::Lost),
                 }
             }
-            Ended::Close(code) => CloseReason::Protocol(code),
+            Ended::Close(code) => {
+                self.note_closed(&code.name());
+                CloseReason::Protocol(code)
+            }
             Ended::Violation(violation) => {
-                tracing::debug!(conn = %self.connection.id, fault = %violation.fault, "protocol violation");
+                self.note_closed(&format_args!(
+                    "{}: {}",
+                    violation.close.name(),
+                    violation.fault
+                ));
                 let frame = ServerFrame::Fault {
                     call: 0,
                     fault: violation.fault,
@@ -379,7 +416,7 @@ impl<L: Link> Driver<L> {
             }
         };
         count_end(ConnectionEnd::of_number(reason.number()));
-        let within = self.context.config.close_timeout;
+        let within = self.config.close_timeout;
         let goodbye = async {
             match poll_fn(|cx| self.poll_last_write(cx)).await {
                 Err(LinkError::Closed(_) | LinkError::Io(_)) => {}
@@ -391,6 +428,25 @@ impl<L: Link> Driver<L> {
         };
         if tokio::time::timeout(within, goodbye).await.is_err() {
             self.link.close_now(reason);
+        }
+    }
+
+    /// The line of a connection's end: of the client's or the network's, or the server's.
+    fn note_closed(&self, reason: &dyn fmt::Display) {
+        let connection = &self.connection;
+        let player = connection.player();
+        let identity = player.as_ref().map(|player| &player.identity);
+        let lasted_ms = Steady::now().as_ms().saturating_sub(self.since.as_ms());
+        if CLOSED.admit() {
+            info!(
+                conn = %connection.id,
+                user = identity.map(|identity| display(identity.user)),
+                session = identity.map(|identity| display(identity.session)),
+                transport = connection.peer.transport,
+                %reason,
+                lasted_s = lasted_ms / 1_000,
+                "connection closed"
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use pitturu_store::clock::now_ms;
 
 use super::SessionContext;
 use super::calls::Work;
-use super::sign_in::{Restores, counted, sign_in};
+use super::sign_in::{Restores, Way, counted, sign_in};
 use crate::connections::connection::Connection;
 use crate::services::presence::PresenceService;
 
@@ -31,7 +31,12 @@ const fn bound(limit: usize) -> u32 {
 }
 
 /// Signs the connection in by its token, if it has a good one, and welcomes it either way.
-pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello: Hello) -> Work {
+pub fn welcome(
+    context: Arc<SessionContext>,
+    connection: Arc<Connection>,
+    hello: Hello,
+    ping_ms: u64,
+) -> Work {
     Box::pin(async move {
         let now = now_ms();
         let (mut identity, mut refused) = (None, None);
@@ -43,7 +48,14 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
                 sign_in(&context.services, &connection, &found, Restores::Yes).await?;
                 Ok(found)
             };
-            match counted(SignInWay::Hello, outcome.await) {
+            let outcome = outcome.await;
+            let way = Way {
+                by: "hello",
+                call: None,
+                before: None,
+            };
+            way.note(&connection, outcome.as_ref());
+            match counted(SignInWay::Hello, outcome) {
                 Ok(found) => identity = Some(found),
                 Err(fault) => refused = Some(fault),
             }
@@ -52,7 +64,7 @@ pub fn welcome(context: Arc<SessionContext>, connection: Arc<Connection>, hello:
             v: pitturu_protocol::VERSION,
             conn: connection.id,
             now,
-            ping_ms: u32::try_from(context.config.timing.ping_ms).unwrap_or(u32::MAX),
+            ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),
             identity,
             refused,
             limits: LIMITS,

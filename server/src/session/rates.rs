@@ -10,6 +10,7 @@ use governor::clock::{Clock, DefaultClock, Reference};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{NotUntil, Quota, RateLimiter};
+use parking_lot::RwLock;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::methods::Rate;
@@ -153,11 +154,94 @@ type Limiter = RateLimiter<Buckets, Place, DefaultClock>;
 
 /// Whom a connection's calls count for at present, so that its next call need not look for their buckets.
 #[derive(Clone, Debug, Default)]
-pub struct CachedBuckets(Option<(RateKey, Buckets)>);
+pub struct CachedBuckets(Option<Held>);
 
-/// The limiters of one process.
+#[derive(Clone, Debug)]
+struct Held {
+    generation: u64,
+    limiters: Arc<Limiters>,
+    who: RateKey,
+    buckets: Buckets,
+}
+
+/// How much each caller may call, which may become another amount while the server runs.
 #[derive(Debug)]
 pub struct Rates {
+    /// Counts the amounts there have been. Calls look here alone, at what is hardly ever written: a lock that each of them takes would be
+    /// where all threads meet.
+    generation: AtomicU64,
+    used: RwLock<Arc<Limiters>>,
+}
+
+impl Rates {
+    /// Limiters that have seen nobody yet.
+    pub fn new(allowances: &Allowances) -> Self {
+        Self::of(Limiters::new(allowances))
+    }
+
+    fn of(limiters: Limiters) -> Self {
+        Self {
+            generation: AtomicU64::new(0),
+            used: RwLock::new(Arc::new(limiters)),
+        }
+    }
+
+    /// Goes on with other allowances. Everybody begins with a full burst of them; the same as before change nothing.
+    pub fn replace(&self, allowances: &Allowances) {
+        let mut used = self.used.write();
+        let limiters = Limiters::new(allowances);
+        if used.allowances != limiters.allowances {
+            *used = Arc::new(limiters);
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
+    pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
+        let held = self.held(cached, who);
+        held.limiters.admit(&held.buckets, class(who, rate))
+    }
+
+    /// Counts what a call takes beyond one, or as much of it as the whole burst.
+    pub fn admit_more(
+        &self,
+        cached: &mut CachedBuckets,
+        who: RateKey,
+        rate: Rate,
+        calls: NonZeroU32,
+    ) -> Result<(), Fault> {
+        let held = self.held(cached, who);
+        held.limiters
+            .admit_more(&held.buckets, class(who, rate), calls)
+    }
+
+    fn held<'a>(&self, cached: &'a mut CachedBuckets, who: RateKey) -> &'a Held {
+        let generation = self.generation.load(Ordering::Acquire);
+        let is_old = |held: &mut Held| held.who != who || held.generation != generation;
+        drop(cached.0.take_if(is_old));
+        cached.0.get_or_insert_with(|| {
+            let used = self.used.read();
+            Held {
+                // Under the lock, so that both are of one time.
+                generation: self.generation.load(Ordering::Acquire),
+                limiters: Arc::clone(&used),
+                who,
+                buckets: used.buckets(who),
+            }
+        })
+    }
+
+    /// Forgets those whose allowance is full again and whom no connection holds. Call every minute, so that memory
+    /// follows the number of active callers.
+    pub fn forget_idle(&self) {
+        let used = Arc::clone(&self.used.read());
+        used.forget_idle();
+    }
+}
+
+/// The limiters of all classes, and what each caller has used up.
+#[derive(Debug)]
+struct Limiters {
     limiters: [Limiter; CLASSES],
     /// What each limiter allows.
     allowances: [Allowance; CLASSES],
@@ -166,9 +250,8 @@ pub struct Rates {
     start: <DefaultClock as Clock>::Instant,
 }
 
-impl Rates {
-    /// Limiters that have seen nobody yet.
-    pub fn new(allowances: &Allowances) -> Self {
+impl Limiters {
+    fn new(allowances: &Allowances) -> Self {
         let clock = DefaultClock::default();
         let start = clock.now();
         // In the order of their classes.
@@ -194,25 +277,13 @@ impl Rates {
         }
     }
 
-    /// Counts one call, or refuses it with the time to wait. `cached` is the connection's own.
-    pub fn admit(&self, cached: &mut CachedBuckets, who: RateKey, rate: Rate) -> Result<(), Fault> {
-        let buckets = self.cached(cached, who);
-        let class = class(who, rate);
+    fn admit(&self, buckets: &Buckets, class: usize) -> Result<(), Fault> {
         self.limiters[class]
             .check_key(buckets)
             .map_err(|refused| self.refusal(buckets, class, &refused))
     }
 
-    /// Counts what a call takes beyond one, or as much of it as the whole burst.
-    pub fn admit_more(
-        &self,
-        cached: &mut CachedBuckets,
-        who: RateKey,
-        rate: Rate,
-        calls: NonZeroU32,
-    ) -> Result<(), Fault> {
-        let buckets = self.cached(cached, who);
-        let class = class(who, rate);
+    fn admit_more(&self, buckets: &Buckets, class: usize, calls: NonZeroU32) -> Result<(), Fault> {
         let calls = calls.min(self.allowances[class].burst);
         match self.limiters[class].check_key_n(buckets, calls) {
             Ok(Ok(())) => Ok(()),
@@ -220,13 +291,6 @@ impl Rates {
             // No burst is that large.
             Err(_) => Err(Fault::of(Code::RateLimited)),
         }
-    }
-
-    fn cached<'a>(&self, cached: &'a mut CachedBuckets, who: RateKey) -> &'a Buckets {
-        let held = cached.0.take_if(|(held, _)| *held != who);
-        drop(held);
-        let (_, buckets) = cached.0.get_or_insert_with(|| (who, self.buckets(who)));
-        buckets
     }
 
     /// Each refused call is told a time of its own, one after the other: if all that wait came at the same time, all but one would be refused
@@ -258,9 +322,7 @@ impl Rates {
         self.buckets.entry(who).or_default().clone()
     }
 
-    /// Forgets those whose allowance is full again and whom no connection holds. Call every minute, so that memory
-    /// follows the number of active callers.
-    pub fn forget_idle(&self) {
+    fn forget_idle(&self) {
         let now: u64 = self.clock.now().duration_since(self.start).into();
         self.buckets.retain(|_, buckets| {
             let is_full = |full_at: &AtomicU64| {
@@ -273,218 +335,4 @@ impl Rates {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(byte: u8) -> RateKey {
-        RateKey::User(UserId::from_bytes([byte; 10]))
-    }
-
-    fn three_at_once() -> Rates {
-        Rates::new(&Allowances {
-            chat: Allowance::new(1, 3),
-            ..Allowances::default()
-        })
-    }
-
-    #[test]
-    fn a_burst_passes_and_then_each_caller_waits_alone() {
-        let rates = three_at_once();
-        let (mut one, mut other) = (CachedBuckets::default(), CachedBuckets::default());
-        for _ in 0..3 {
-            rates
-                .admit(&mut one, user(1), Rate::Chat)
-                .expect("within the burst");
-        }
-        let fault = rates
-            .admit(&mut one, user(1), Rate::Chat)
-            .expect_err("beyond the burst");
-        assert_eq!(fault.code, Code::RateLimited);
-        assert!(
-            fault
-                .retry_after_ms
-                .is_some_and(|wait| wait > 0 && wait <= 1_001)
-        );
-        rates
-            .admit(&mut other, user(2), Rate::Chat)
-            .expect("has its own burst");
-        rates
-            .admit(&mut one, user(1), Rate::Read)
-            .expect("another class");
-    }
-
-    #[test]
-    fn a_player_has_one_allowance_over_all_connections_also_after_they_end() {
-        let rates = three_at_once();
-        let mut connections = [CachedBuckets::default(), CachedBuckets::default()];
-        for connection in [0, 1, 0] {
-            rates
-                .admit(&mut connections[connection], user(1), Rate::Chat)
-                .expect("within the burst");
-        }
-        for connection in &mut connections {
-            rates
-                .admit(connection, user(1), Rate::Chat)
-                .expect_err("the burst was used up by both");
-        }
-        drop(connections);
-        rates.forget_idle();
-        rates
-            .admit(&mut CachedBuckets::default(), user(1), Rate::Chat)
-            .expect_err("a new connection brings no new burst");
-    }
-
-    #[test]
-    fn calls_that_are_refused_together_are_told_to_come_one_after_the_other() {
-        let rates = Rates::new(&Allowances {
-            chat: Allowance::new(10, 3),
-            ..Allowances::default()
-        });
-        let mut connection = CachedBuckets::default();
-        let mut admit = || rates.admit(&mut connection, user(1), Rate::Chat);
-        for _ in 0..3 {
-            admit().expect("within the burst");
-        }
-        let mut told = Vec::new();
-        for _ in 0..200 {
-            let refused = admit().expect_err("nothing has come back yet");
-            told.push(refused.retry_after_ms.expect("it says how long"));
-        }
-        // Ten in a second, as many as will be let through.
-        for (before, after) in told.iter().zip(&told[10..]).take(80) {
-            let apart = after - before;
-            assert!((500..=1_000).contains(&apart), "{told:?}");
-        }
-        let longest = told.iter().max().unwrap();
-        assert!(*longest <= 10_001, "{told:?}");
-    }
-
-    /// One server of a game speaks for all of its players.
-    #[test]
-    fn what_a_service_reads_and_changes_has_an_allowance_of_its_own() {
-        let rates = Rates::new(&Allowances {
-            read: Allowance::new(1, 1),
-            write: Allowance::new(1, 1),
-            chat: Allowance::new(1, 1),
-            service: Allowance::new(1, 4),
-            ..Allowances::default()
-        });
-        let mut connection = CachedBuckets::default();
-        let service = RateKey::Service(UserId::from_bytes([1; 10]));
-        for rate in [Rate::Write, Rate::Read, Rate::Write, Rate::Read] {
-            rates
-                .admit(&mut connection, service, rate)
-                .expect("within its burst");
-        }
-        for rate in [Rate::Write, Rate::Read] {
-            let refused = rates.admit(&mut connection, service, rate);
-            assert_eq!(refused.unwrap_err().code, Code::RateLimited);
-        }
-        let mut chat = || rates.admit(&mut connection, service, Rate::Chat);
-        chat().expect("the first message");
-        chat().expect_err("in rooms it is a player like any other");
-    }
-
-    #[test]
-    fn a_connection_counts_for_whoever_is_signed_in() {
-        let rates = three_at_once();
-        let mut connection = CachedBuckets::default();
-        for who in [user(1), user(2)] {
-            for _ in 0..3 {
-                rates
-                    .admit(&mut connection, who, Rate::Chat)
-                    .expect("within the burst of each");
-            }
-        }
-        rates
-            .admit(&mut connection, user(1), Rate::Chat)
-            .expect_err("the first one's burst was used up");
-    }
-
-    #[test]
-    fn callers_are_forgotten_once_nobody_holds_them_and_they_have_waited() {
-        let rates = three_at_once();
-        let mut connection = CachedBuckets::default();
-        rates
-            .admit(&mut connection, user(1), Rate::Chat)
-            .expect("the first call");
-        let buckets = rates.buckets(user(1));
-        for full_at in buckets.0.iter() {
-            full_at.store(0, Ordering::Release);
-        }
-        drop(buckets);
-        // So long ago that what was used up has come back.
-        let rates = Rates {
-            start: rates.start.saturating_sub(Nanos::from(2 * KEPT_NS)),
-            ..rates
-        };
-        rates.forget_idle();
-        assert_eq!(rates.buckets.len(), 1, "the connection holds it");
-        drop(connection);
-        rates.forget_idle();
-        assert_eq!(rates.buckets.len(), 0);
-    }
-
-    #[test]
-    fn a_call_that_counts_as_several_takes_them_from_the_burst() {
-        let rates = three_at_once();
-        let mut connection = CachedBuckets::default();
-        let two = NonZeroU32::new(2).unwrap();
-        let mut more = |calls| rates.admit_more(&mut connection, user(1), Rate::Chat, calls);
-        more(two).expect("within the burst");
-        let fault = more(two).expect_err("one is left");
-        assert_eq!(fault.code, Code::RateLimited);
-        assert!(fault.retry_after_ms.is_some());
-        more(NonZeroU32::MIN).expect("the last one");
-        let mut other = CachedBuckets::default();
-        let many = NonZeroU32::MAX;
-        rates
-            .admit_more(&mut other, user(2), Rate::Chat, many)
-            .expect("what is more than any burst takes all of it");
-        rates
-            .admit(&mut other, user(2), Rate::Chat)
-            .expect_err("nothing is left");
-    }
-
-    #[test]
-    fn the_addresses_of_one_network_have_one_allowance() {
-        let rates = three_at_once();
-        let admit = |text: &str| {
-            let who = RateKey::Address(Network::of(text.parse().unwrap()));
-            rates.admit(&mut CachedBuckets::default(), who, Rate::Chat)
-        };
-        for host in ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1"] {
-            admit(host).expect("within the burst");
-        }
-        admit("2001:db8::3").expect_err("one customer has them all");
-        admit("2001:db8:0:1::1").expect("another customer");
-        for host in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"] {
-            admit(host).expect("within the burst");
-        }
-        admit("::ffff:192.0.2.1").expect_err("the same address");
-        admit("192.0.2.2").expect("another address");
-    }
-
-    #[test]
-    fn calls_at_the_same_time_are_all_counted() {
-        let rates = Rates::new(&Allowances {
-            chat: Allowance::new(1, 1_000),
-            ..Allowances::default()
-        });
-        let admitted = AtomicU64::new(0);
-        std::thread::scope(|threads| {
-            for _ in 0..4 {
-                threads.spawn(|| {
-                    let mut connection = CachedBuckets::default();
-                    for _ in 0..400 {
-                        let outcome = rates.admit(&mut connection, user(1), Rate::Chat);
-                        admitted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        // A whole second would have to pass for each one above the burst.
-        let admitted = admitted.into_inner();
-        assert!((1_000..1_600).contains(&admitted), "{admitted}");
-    }
-}
+mod tests;

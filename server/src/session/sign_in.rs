@@ -5,12 +5,17 @@ use std::sync::Arc;
 use pitturu_metrics::labels::{Outcome, SignInWay};
 use pitturu_metrics::table;
 use pitturu_protocol::codes::Fault;
+use pitturu_protocol::frame::CallId;
+use pitturu_protocol::ids::SessionId;
+use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
     Authenticate, Identity, Login, LoginGuest, RefreshTokens, Register, SignedIn,
 };
+use tracing::{debug, info};
 
 use super::handlers::{Call, Handle};
 use crate::connections::connection::{Connection, Player};
+use crate::log_lines::{SIGN_INS_REFUSED, SIGNED_IN};
 use crate::services::Services;
 
 /// Calls that sign the connection in by their reply.
@@ -19,17 +24,63 @@ macro_rules! signs_in {
         $(
             impl Handle<$request> for Services {
                 async fn handle(&self, call: &Call, request: $request) -> Result<$reply, Fault> {
-                    let signing_in = async {
+                    let outcome = async {
                         let reply = self.accounts.$method(&call.caller, request).await?;
                         let restores = Restores::$restores;
                         sign_in(self, &call.connection, reply.identity(), restores).await?;
-                        Ok::<_, Fault>(reply)
+                        Ok(reply)
                     };
-                    counted(SignInWay::$way, signing_in.await)
+                    let outcome: Result<$reply, Fault> = outcome.await;
+                    let way = Way {
+                        by: <$request as Method>::NAME,
+                        call: Some(call.caller.call),
+                        before: call.caller.identity.as_ref().map(|identity| identity.session),
+                    };
+                    way.note(&call.connection, outcome.as_ref().map(SignsIn::identity));
+                    counted(SignInWay::$way, outcome)
                 }
             }
         )*
     };
+}
+
+/// How a connection is signed in, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Name of the method, or of the frame.
+    pub by: &'static str,
+    /// Number of the call, if it is one.
+    pub call: Option<CallId>,
+    /// The session that was signed in before.
+    pub before: Option<SessionId>,
+}
+
+impl Way {
+    /// The line of a sign-in or of its refusal. Who goes on with the session that they have is nobody new.
+    pub fn note(&self, connection: &Connection, outcome: Result<&Identity, &Fault>) {
+        let (conn, address) = (connection.id, connection.peer.address);
+        let Self { by, call, before } = *self;
+        match outcome {
+            Ok(identity) if before == Some(identity.session) => {
+                debug!(%conn, call, user = %identity.user, session = %identity.session, by, "sign-in prolonged");
+            }
+            Ok(identity) if SIGNED_IN.admit() => info!(
+                %conn,
+                call,
+                user = %identity.user,
+                session = %identity.session,
+                role = ?identity.role,
+                guest = identity.guest,
+                by,
+                %address,
+                "signed in"
+            ),
+            Err(fault) if SIGN_INS_REFUSED.admit() => {
+                info!(%conn, call, code = fault.code.name(), by, %address, "sign-in refused");
+            }
+            _ => {}
+        }
+    }
 }
 
 trait SignsIn {

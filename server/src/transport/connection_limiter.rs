@@ -18,8 +18,8 @@ pub struct ConnectionLimiter {
 
 #[derive(Debug)]
 struct Shared {
-    total_max: usize,
-    per_address_max: usize,
+    total_max: AtomicUsize,
+    per_address_max: AtomicUsize,
     total: AtomicUsize,
     by_address: DashMap<Network, usize>,
     gone: Notify,
@@ -58,8 +58,8 @@ impl ConnectionLimiter {
     pub fn new(total_max: usize, per_address_max: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
-                total_max,
-                per_address_max,
+                total_max: AtomicUsize::new(total_max),
+                per_address_max: AtomicUsize::new(per_address_max),
                 total: AtomicUsize::new(0),
                 by_address: DashMap::new(),
                 gone: Notify::new(),
@@ -67,19 +67,28 @@ impl ConnectionLimiter {
         }
     }
 
+    /// Goes on with other limits. Connections that there are stay, be they too many now.
+    pub fn set_limits(&self, total_max: usize, per_address_max: usize) {
+        let shared = &self.shared;
+        shared.total_max.store(total_max, Ordering::Release);
+        let of_address = &shared.per_address_max;
+        of_address.store(per_address_max, Ordering::Release);
+    }
+
     /// Takes a place for a connection from `address`.
     pub fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
         let shared = &self.shared;
+        let (total_max, per_address_max) = shared.limits();
         let address = Network::of(address);
         shared
             .total
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
-                (total < shared.total_max).then_some(total + 1)
+                (total < total_max).then_some(total + 1)
             })
             .map_err(|_| Full::Total)?;
         let admitted = {
             let mut count = shared.by_address.entry(address).or_insert(0);
-            let room = *count < shared.per_address_max;
+            let room = *count < per_address_max;
             *count += usize::from(room);
             room
         };
@@ -96,11 +105,12 @@ impl ConnectionLimiter {
     /// Whether [`admit`](Self::admit) would refuse now.
     pub fn check(&self, address: IpAddr) -> Result<(), Full> {
         let shared = &self.shared;
-        if self.count() >= shared.total_max {
+        let (total_max, per_address_max) = shared.limits();
+        if self.count() >= total_max {
             return Err(Full::Total);
         }
         match shared.by_address.get(&Network::of(address)) {
-            Some(count) if *count >= shared.per_address_max => Err(Full::Address),
+            Some(count) if *count >= per_address_max => Err(Full::Address),
             _ => Ok(()),
         }
     }
@@ -123,6 +133,12 @@ impl ConnectionLimiter {
 }
 
 impl Shared {
+    /// In total and per address.
+    fn limits(&self) -> (usize, usize) {
+        let total = self.total_max.load(Ordering::Acquire);
+        (total, self.per_address_max.load(Ordering::Acquire))
+    }
+
     fn leave(&self) {
         if self.total.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.gone.notify_waiters();
@@ -170,6 +186,19 @@ mod tests {
         drop(a1);
         assert_eq!(connections.count(), 2);
         let _a3 = connections.admit(address("10.0.0.1")).unwrap();
+    }
+
+    #[test]
+    fn other_limits_hold_for_those_who_come() {
+        let connections = ConnectionLimiter::new(2, 1);
+        let _a = connections.admit(address("10.0.0.1")).unwrap();
+        connections.set_limits(2, 2);
+        let _b = connections.admit(address("10.0.0.1")).unwrap();
+        connections.set_limits(1, 2);
+        assert_eq!(connections.check(address("10.0.0.2")), Err(Full::Total));
+        assert_eq!(connections.count(), 2, "nobody is sent away");
+        connections.set_limits(3, 2);
+        let _c = connections.admit(address("10.0.0.2")).unwrap();
     }
 
     #[test]

@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pitturu_metrics::labels::HandshakeRefusal;
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::info;
 use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 
+use crate::log_lines::ORIGINS_REFUSED;
 use crate::transport::socket::Socket;
 use crate::transport::ws::WebSocketLink;
 
@@ -279,6 +281,12 @@ pub(super) fn check_origin(
     };
     if allowed {
         return Ok(());
+    }
+    if ORIGINS_REFUSED.admit() {
+        info!(
+            origin,
+            host, "a page of this origin may not connect: listen.origins says which may"
+        );
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,

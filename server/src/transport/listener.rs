@@ -14,10 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+use crate::connections::address::Address;
 use crate::connections::link::Peer;
 use crate::io_threads::{IoThreads, ThreadSlot};
+use crate::log_lines::HANDSHAKES_REFUSED;
+use crate::replaceable::Replaceable;
 use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Full};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
 use crate::transport::socket::{PlainTcp, Socket, TlsTcp};
@@ -55,7 +58,7 @@ pub struct AcceptContext {
     /// Where connections are served.
     pub io_threads: IoThreads,
     /// Which web pages may connect.
-    pub origins: Origins,
+    pub origins: Replaceable<Origins>,
     /// Longest time from the accept to the answer of the handshake.
     pub handshake_timeout: Duration,
     refusals: Arc<Semaphore>,
@@ -72,7 +75,7 @@ impl AcceptContext {
         Self {
             connections,
             io_threads,
-            origins,
+            origins: Replaceable::new(origins),
             handshake_timeout,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         }
@@ -129,7 +132,10 @@ pub async fn serve<F, S>(
                     };
                     receive(arrival, &context, &session);
                 }
-                Err(error) => debug!(%address, %error, "connection broke off"),
+                Err(error) => {
+                    let address = Address::from(address.ip());
+                    debug!(%address, %error, "connection broke off");
+                }
             },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -141,11 +147,15 @@ pub async fn serve<F, S>(
     }
 }
 
-/// Counts a handshake that led to no connection.
-pub(super) fn count_refused(transport: Transport, reason: HandshakeRefusal) {
+/// Counts a handshake that led to no connection, and says so.
+pub(super) fn note_refused(transport: Transport, address: Address, reason: HandshakeRefusal) {
     table::HANDSHAKES_REFUSED
         .at((transport, reason))
         .increment();
+    if HANDSHAKES_REFUSED.admit() {
+        let (transport, reason) = (transport.name(), reason.name());
+        info!(transport, %address, reason, "handshake refused");
+    }
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
@@ -189,7 +199,7 @@ async fn admit<F, S>(
     F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let address = arrival.address.ip().to_canonical();
+    let address = Address::from(arrival.address.ip());
     let peer = Peer {
         address,
         transport: TRANSPORT.name(),
@@ -197,7 +207,7 @@ async fn admit<F, S>(
     };
     let handshake = Box::pin(async {
         let socket = secure(arrival).await?;
-        upgrade(socket, &context.origins).await
+        upgrade(socket, &context.origins.get()).await
     });
     match timeout(context.handshake_timeout, handshake).await {
         Ok(Ok(mut link)) => {
@@ -206,16 +216,14 @@ async fn admit<F, S>(
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
-            count_refused(TRANSPORT, refusal.label);
-            debug!(%address, reason = refusal.label.name(), "handshake refused");
+            note_refused(TRANSPORT, address, refusal.label);
         }
         Ok(Err(HandshakeError::Io(error))) => {
-            count_refused(TRANSPORT, HandshakeRefusal::Io);
+            note_refused(TRANSPORT, address, HandshakeRefusal::Io);
             debug!(%address, %error, "handshake broke off");
         }
         Err(_elapsed) => {
-            count_refused(TRANSPORT, Refusal::too_slow().label);
-            debug!(%address, "handshake took too long");
+            note_refused(TRANSPORT, address, Refusal::too_slow().label);
         }
     }
 }
@@ -246,7 +254,11 @@ fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
             "too many connections from this address: close some, or try again later",
         ),
     };
-    count_refused(TRANSPORT, refusal.label);
+    note_refused(
+        TRANSPORT,
+        Address::from(arrival.address.ip()),
+        refusal.label,
+    );
     let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
         return;
     };

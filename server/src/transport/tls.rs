@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use ring::digest::{SHA256, digest};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 pub use tokio_rustls::TlsAcceptor;
 
+mod files;
 mod served;
+mod x509;
 
 pub use served::{ServedCertificate, ShortLived};
 
@@ -24,20 +25,24 @@ const CLOCK_MARGIN: Duration = Duration::from_hours(12);
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read or holds no PEM of the right kind.
-    #[error("can't read {what} from {}: {reason}", path.display())]
-    File {
-        /// What was looked for.
-        what: &'static str,
+    /// The file of certificates can't be read, or holds none that can be used.
+    #[error("{}: {reason}", path.display())]
+    Certificate {
         /// Where.
         path: PathBuf,
-        /// Why not.
+        /// Why not, and what to do.
         reason: String,
     },
-    /// Certificate and key do not go together.
-    #[error(
-        "the certificate and the key can't be used: {0}; check that the key belongs to the first certificate of the file"
-    )]
+    /// The file of the key can't be read, or its key can't be used with the certificate.
+    #[error("{}: {reason}", path.display())]
+    Key {
+        /// Where.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The library of TLS does not take them.
+    #[error("the certificate and its key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// The made-up certificate could not be made.
     #[error("can't make a certificate for development: {0}")]
@@ -60,29 +65,54 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a chain of certificates, the server's own first, and its key.
+    /// Reads a chain of certificates, the server's own first, and its key, and sees that they belong together.
     ///
     /// # Errors
-    /// [`TlsError::File`].
+    /// [`TlsError::Certificate`] and [`TlsError::Key`].
     pub fn from_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
-        let refused = |what, path: &Path, reason: String| TlsError::File {
-            what,
-            path: path.to_owned(),
+        let chain = files::read_chain(certificates).map_err(|reason| TlsError::Certificate {
+            path: certificates.to_owned(),
             reason,
-        };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificates)
-            .and_then(Iterator::collect)
-            .map_err(|error| refused("a certificate", certificates, error.to_string()))?;
-        if chain.is_empty() {
-            return Err(refused(
-                "a certificate",
-                certificates,
-                "the file has no section BEGIN CERTIFICATE".to_owned(),
-            ));
+        })?;
+        let read = files::read_key(key, &chain[0]).map_err(|reason| TlsError::Key {
+            path: key.to_owned(),
+            reason,
+        })?;
+        let certificate = Self { chain, key: read };
+        match certificate.certified() {
+            Ok(_) => Ok(certificate),
+            Err(TlsError::Unusable(rustls::Error::InconsistentKeys(_))) => Err(TlsError::Key {
+                path: key.to_owned(),
+                reason: format!(
+                    "the key does not belong to the first certificate of {}, which must be the server's own",
+                    certificates.display()
+                ),
+            }),
+            Err(error) => Err(TlsError::Certificate {
+                path: certificates.to_owned(),
+                reason: error.to_string(),
+            }),
         }
-        let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| refused("a private key", key, error.to_string()))?;
-        Ok(Self { chain, key })
+    }
+
+    /// What is wrong with the time in which the server's own certificate is good, for people. None: nothing.
+    pub fn out_of_time(&self, now: SystemTime) -> Option<String> {
+        let validity = x509::validity(&self.chain[0])?;
+        let since = |from: SystemTime, to: SystemTime| {
+            let hours = to.duration_since(from).unwrap_or_default().as_secs() / 3_600;
+            match hours {
+                0..48 => format!("{hours} hours"),
+                hours => format!("{} days", hours / 24),
+            }
+        };
+        if now < validity.from {
+            let wait = since(now, validity.from);
+            return Some(format!("the certificate is not good yet, but in {wait}"));
+        }
+        (now > validity.to).then(|| {
+            let ago = since(validity.to, now);
+            format!("the certificate has run out, {ago} ago: clients refuse it")
+        })
     }
 
     /// Makes up a certificate for `localhost` and saves it as `dev-cert.pem` in `folder`, so that clients can be told to trust it.
@@ -160,31 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("missing.pem");
-        let error = Certificate::from_files(&missing, &missing).err().unwrap();
-        assert!(error.to_string().contains("missing.pem"), "{error}");
-
-        let empty = folder.path().join("empty.pem");
-        fs::write(&empty, "").unwrap();
-        let error = Certificate::from_files(&empty, &missing).err().unwrap();
-        assert!(error.to_string().contains("BEGIN CERTIFICATE"), "{error}");
-    }
-
-    #[test]
-    fn a_foreign_key_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let one = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
-        let other = rcgen::generate_simple_self_signed(vec!["b".to_owned()]).unwrap();
-        let (cert, key) = (
-            folder.path().join("cert.pem"),
-            folder.path().join("key.pem"),
-        );
-        fs::write(&cert, one.cert.pem()).unwrap();
-        fs::write(&key, other.signing_key.serialize_pem()).unwrap();
-        let read = Certificate::from_files(&cert, &key).unwrap();
-        let error = ServedCertificate::new(&read).err().unwrap();
-        assert!(error.to_string().contains("belongs"), "{error}");
+    fn the_time_of_a_certificate_is_read() {
+        let now = SystemTime::now();
+        let day = Duration::from_hours(24);
+        let made = Certificate::short_lived(now).unwrap();
+        assert_eq!(made.out_of_time(now), None);
+        assert_eq!(made.out_of_time(now + 9 * day), None);
+        let late = made.out_of_time(now + 20 * day).unwrap();
+        assert!(late.contains("run out, 10 days ago"), "{late}");
+        let early = made.out_of_time(now - 2 * day - Duration::from_secs(5));
+        let early = early.unwrap();
+        assert!(early.contains("not good yet, but in 36 hours"), "{early}");
     }
 }

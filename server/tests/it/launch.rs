@@ -16,7 +16,7 @@ use crate::raw::http;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Log lines kept for the message of a failed test.
-const LINES_KEPT: usize = 200;
+const LINES_KEPT: usize = 2_000;
 
 /// A running server.
 pub(crate) struct Server {

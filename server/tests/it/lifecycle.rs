@@ -32,6 +32,14 @@ fn a_wrong_configuration_ends_with_code_2_and_the_key() {
             &[],
             "log.level",
         ),
+        (&["--listen", "0.0.0.0:0"], &[], "listen.plain"),
+        (&["--dev", "--set", "log.level=inof"], &[], "log.level"),
+        (&["--set", "listen.origins=*"], &[], "listen.origins"),
+        (
+            &["--set", "listen.origins=https://a.example,b.example"],
+            &[],
+            "listen.origins",
+        ),
     ] {
         let output = run(arguments, environment);
         let text = String::from_utf8_lossy(&output.stderr);
@@ -117,12 +125,79 @@ fn a_file_that_cannot_be_followed_ends_with_code_2_and_its_place() {
         (&unknown, "bards"),
         ("game.file=no-such-game.toml", "game.file"),
         ("chat.word_filter=no-such-list.txt", "chat.word_filter"),
+        ("accounts.admins=no name", "accounts.admins"),
+        ("accounts.reset_hook=mail.example", "accounts.reset_hook"),
     ] {
         let arguments = ["--dev", "--data", &data, "--set", setting];
         let output = run(&arguments, &[]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{setting}: {text}");
         assert!(text.contains(named), "{setting}: {text}");
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_ends_with_code_2_its_key_and_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let made =
+        [(); 2].map(|()| rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap());
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let cert = write("cert.pem", &made[0].cert.pem());
+    let key = write("key.pem", &made[0].signing_key.serialize_pem());
+    let other = write("other.pem", &made[1].signing_key.serialize_pem());
+    let missing = dir.path().join("missing.pem").display().to_string();
+    let folder = dir.path().display().to_string();
+    for (cert, key, named, file, hint) in [
+        (&cert, &other, "listen.key", &other, "does not belong"),
+        (&key, &cert, "listen.cert", &key, "exchanged"),
+        (&cert, &missing, "listen.key", &missing, "No such file"),
+        (&missing, &key, "listen.cert", &missing, "No such file"),
+        (&cert, &folder, "listen.key", &folder, "not of a folder"),
+    ] {
+        let (cert, key) = (format!("listen.cert={cert}"), format!("listen.key={key}"));
+        for listener in ["listen.tls=127.0.0.1:0", "listen.quic=127.0.0.1:0"] {
+            let sets = ["--set", listener, "--set", &cert, "--set", &key];
+            let output = run(&sets, &[]);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{sets:?}: {text}");
+            for part in [named, file, hint] {
+                assert!(text.contains(part), "{part} is missing in: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_allowed_and_not_meant_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let cert = dir.path().join("cert.pem");
+    let key = dir.path().join("key.pem");
+    std::fs::write(&cert, params.self_signed(&signing_key).unwrap().pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let server = Server::start(&[
+        "quic.unvalidated_max=7",
+        "quic.send_window=64KiB",
+        "accounts.reset_hook_token=unused",
+        "listen.tls=127.0.0.1:0",
+        &format!("listen.cert={}", cert.display()),
+        &format!("listen.key={}", key.display()),
+    ]);
+    let log = server.log();
+    for part in [
+        "quic.unvalidated_max, quic.send_window",
+        "listen.quic",
+        "accounts.reset_hook_token",
+        "the certificate has run out",
+    ] {
+        assert!(log.contains(part), "{part} is missing in:\n{log}");
     }
 }
 

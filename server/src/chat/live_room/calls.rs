@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::chat::{ListMembers, Members};
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::pages::{Page, page_items};
@@ -212,8 +213,12 @@ impl LiveRoom {
             }
         };
         let mut effects = Effects::default();
+        let act = act_of_staff(actor, &request);
         match self.outcome(actor, request, target, &mut effects) {
             Ok(outcome) => {
+                if let Some((act, user)) = act {
+                    note_act(self.id, &requester, act, user);
+                }
                 if matches!(outcome, Outcome::Typed(true)) {
                     self.tell_typing(actor);
                 }
@@ -282,6 +287,35 @@ impl LiveRoom {
                 .map(|bans| Outcome::Body(body(&bans))),
         }
     }
+}
+
+/// What somebody of the staff asks of a room that players may complain of, and whom it is about. What owners of rooms do among
+/// themselves is theirs.
+fn act_of_staff(actor: &Actor, request: &DecideRequest) -> Option<(&'static str, Option<UserId>)> {
+    if !actor.role.keeps_order() {
+        return None;
+    }
+    match request {
+        DecideRequest::KickMember(request) => Some(("kick", Some(request.user))),
+        DecideRequest::BanMember(request) => Some(("ban", Some(request.user))),
+        DecideRequest::UnbanMember(request) => Some(("unban", Some(request.user))),
+        DecideRequest::MuteMember(request) => Some(("mute", Some(request.user))),
+        DecideRequest::SetMemberRole(request) => Some(("role in the room", Some(request.user))),
+        DecideRequest::DeleteRoom(_) => Some(("deletion of the room", None)),
+        _ => None,
+    }
+}
+
+fn note_act(room: RoomId, requester: &Requester, act: &'static str, user: Option<UserId>) {
+    tracing::info!(
+        conn = %requester.recipient.id(),
+        call = requester.call.number,
+        by = %requester.user,
+        user = user.map(tracing::field::display),
+        %room,
+        act,
+        "act of staff"
+    );
 }
 
 /// Who gets the answer to a call, who acts, and what is asked.

@@ -218,7 +218,7 @@ pub(super) fn new_session(
     SessionRow {
         session,
         device,
-        address: caller.address.to_canonical().to_string(),
+        address: caller.address.ip().to_string(),
         created_at: caller.now,
         used_at: caller.now,
         number: 0,

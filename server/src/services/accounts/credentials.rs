@@ -1,6 +1,5 @@
 //! Passwords, reset tokens and roles.
 
-use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::{
@@ -16,9 +15,10 @@ use super::passwords::{Asker, Rank};
 use super::reset_delivery::ResetMessage;
 use super::{
     AccountService, Players, Stored, decode, given, instead, key_without_passwords, locked_out,
-    tokens,
+    tokens, wrong_password,
 };
 use crate::connections::caller::{Caller, IdempotencyKey};
+use crate::log_lines::PASSWORDS;
 use crate::players::command::AccountAsk;
 use crate::random::random_bytes;
 
@@ -71,6 +71,7 @@ impl AccountService {
         if upgraded.is_repeated {
             self.password_is(asker, user, &password).await?;
         }
+        note(caller, user, "guest upgraded, other sessions end");
         Ok(account(self.known_account(user).await?))
     }
 
@@ -101,14 +102,15 @@ impl AccountService {
         let device =
             [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
         let now = || self.ticks.now();
-        let attempt = self.lockout.admit_device(&device, caller.address, now);
-        let attempt = attempt.await.map_err(locked_out)?;
+        let attempt = self.lockout.admit_device(&device, caller.address.ip(), now);
+        let attempt = attempt
+            .await
+            .map_err(|wait_ms| locked_out(caller, Some(identity.user), wait_ms))?;
         let hash = Some(login.password.0.as_str());
         let old = self.passwords.verify(asker, &request.old, hash);
         if !old.await? {
             attempt.failed(self.ticks.now());
-            table::WRONG_PASSWORDS.increment();
-            return Err(Fault::of(Code::WrongCredentials));
+            return Err(wrong_password(caller, Some(identity.user)));
         }
         drop(attempt);
         let change = PasswordChange {
@@ -123,6 +125,11 @@ impl AccountService {
         if changed.is_repeated {
             self.password_is(asker, identity.user, &request.new).await?;
         }
+        note(
+            caller,
+            identity.user,
+            "password changed, other sessions end",
+        );
         Ok(Done {})
     }
 
@@ -144,7 +151,7 @@ impl AccountService {
         let counted = name.as_deref().unwrap_or(&request.username);
         let attempt = self
             .reset_requests
-            .admit(counted, caller.address, || self.ticks.now());
+            .admit(counted, caller.address.ip(), || self.ticks.now());
         attempt
             .await
             .map_err(too_many_resets)?
@@ -172,6 +179,7 @@ impl AccountService {
             Err(fault) => return Err(fault),
         };
         if let Some((user, login)) = known.filter(|_| is_new) {
+            note(caller, user, "password reset asked for");
             reset_delivery.deliver(ResetMessage {
                 user,
                 username: login.username,
@@ -230,7 +238,8 @@ impl AccountService {
         if changed.is_repeated {
             self.password_is(asker, user, &password).await?;
         }
-        self.lockout.forgive(&login.folded, caller.address);
+        self.lockout.forgive(&login.folded, caller.address.ip());
+        note(caller, user, "password reset, all sessions end");
         Ok(Done {})
     }
 
@@ -265,7 +274,7 @@ impl AccountService {
             }
         }
         self.staff.admin(caller).await?;
-        tracing::info!(%admin, %user, "issued a password-reset token");
+        tracing::info!(conn = %caller.conn, call = caller.call, by = %admin, %user, "password-reset token issued by staff");
         Ok(PasswordReset {
             token: token.text,
             expires_at,
@@ -285,7 +294,7 @@ impl AccountService {
         let change = RoleChange { by, of, role };
         let set = self.staff.set_role(change, caller.key.clone(), caller.now);
         if set.await? {
-            tracing::info!(admin = %by.user, %user, ?role, "set a role");
+            tracing::info!(conn = %caller.conn, call = caller.call, by = %by.user, %user, ?role, "role set by staff");
         }
         Ok(Done {})
     }
@@ -338,6 +347,13 @@ impl AccountService {
         } else {
             Err(Fault::of(Code::KeyReused))
         }
+    }
+}
+
+/// The line of something that concerns a player's password.
+fn note(caller: &Caller, user: UserId, what: &'static str) {
+    if PASSWORDS.admit() {
+        tracing::info!(conn = %caller.conn, call = caller.call, %user, address = %caller.address, "{what}");
     }
 }
 

@@ -1,15 +1,19 @@
 //! The sessions of an account: one for each signed-in device.
 
 use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::SessionId;
 use pitturu_protocol::types::accounts::{
     Account, GetAccount, ListSessions, Logout, LogoutEverywhere, RevokeSession, Session, Sessions,
 };
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::accounts::AccountRow;
 use serde::de::DeserializeOwned;
+use tracing::field::display;
+use tracing::info;
 
 use super::{AccountService, instead};
 use crate::connections::caller::Caller;
+use crate::log_lines::SIGNED_OUT;
 use crate::players::command::AccountAsk;
 
 impl AccountService {
@@ -23,6 +27,7 @@ impl AccountService {
         let identity = caller.identity()?;
         let ask = AccountAsk::LogOut(identity.session);
         self.ask_own::<()>(caller, ask).await?;
+        note(caller, identity.session, "signed out");
         Ok(Done {})
     }
 
@@ -32,7 +37,9 @@ impl AccountService {
         caller: &Caller,
         _: LogoutEverywhere,
     ) -> Result<Done, Fault> {
+        let session = caller.identity()?.session;
         self.ask_own::<()>(caller, AccountAsk::EndSessions).await?;
+        note(caller, session, "signed out everywhere");
         Ok(Done {})
     }
 
@@ -66,6 +73,7 @@ impl AccountService {
             .ask_own::<()>(caller, AccountAsk::EndSession(request.session))
             .await;
         ended.map_err(|fault| instead(fault, Code::TokenInvalid, Code::NotFound))?;
+        note(caller, request.session, "session revoked by its player");
         Ok(Done {})
     }
 
@@ -79,6 +87,17 @@ impl AccountService {
         let key = caller.key.clone().map(|key| (user, key));
         let answered = self.players.ask(user, caller, ask, key).await?;
         Ok(answered.value)
+    }
+}
+
+/// The line of the end of a session of the caller's.
+fn note(caller: &Caller, session: SessionId, what: &'static str) {
+    let user = caller
+        .identity
+        .as_ref()
+        .map(|identity| display(identity.user));
+    if SIGNED_OUT.admit() {
+        info!(conn = %caller.conn, call = caller.call, user, %session, "{what}");
     }
 }
 

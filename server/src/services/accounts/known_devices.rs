@@ -34,25 +34,30 @@ impl AccountService {
         from: SignInFrom<'_>,
     ) -> Result<Attempt<'_>, Fault> {
         let now = || self.ticks.now();
-        let admitted = self.lockout.admit(from.folded, caller.address, now).await;
+        let admitted = self
+            .lockout
+            .admit(from.folded, caller.address.ip(), now)
+            .await;
         let wait_ms = match admitted {
             Ok(attempt) => return Ok(attempt),
             Err(wait_ms) => wait_ms,
         };
         let account = self.look_up(from.folded, from.is_name).await?;
         // The same look for a name that nobody has: the time of the answer would tell.
-        let user = account.as_ref().map(|account| account.user);
-        let user = user.unwrap_or_else(|| self.tokens.nobody(from.folded));
+        let named = account.as_ref().map(|account| account.user);
+        let user = named.unwrap_or_else(|| self.tokens.nobody(from.folded));
         let known = match account.and_then(|account| self.shown(&account, from.known)) {
             Some(shown) => Some(shown),
             None => self.has_session_here(user, caller, from.device).await?,
         };
         let Some(known) = known else {
-            return Err(locked_out(wait_ms));
+            return Err(locked_out(caller, named, wait_ms));
         };
         let device = [user.as_bytes().as_slice(), known.as_bytes()];
-        let admitted = self.lockout.admit_device(&device, caller.address, now);
-        admitted.await.map_err(locked_out)
+        let admitted = self.lockout.admit_device(&device, caller.address.ip(), now);
+        admitted
+            .await
+            .map_err(|wait_ms| locked_out(caller, named, wait_ms))
     }
 
     /// How soon a password is looked at: that of a device which shows what only the account has given it goes before others. A
@@ -84,7 +89,7 @@ impl AccountService {
         device: Option<&str>,
     ) -> Result<Option<String>, Fault> {
         let sessions = self.players.store.sessions(user).await?;
-        let network = Network::of(caller.address);
+        let network = Network::of(caller.address.ip());
         let is_known = sessions.iter().any(|session| {
             let address = session.address.parse().map(Network::of);
             device.is_some()

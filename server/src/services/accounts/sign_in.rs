@@ -1,6 +1,5 @@
 //! Register, log in, refresh, authenticate.
 
-use pitturu_metrics::table;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
@@ -17,7 +16,9 @@ use super::creation::{Creation, NewAccount, new_session};
 use super::known_devices::SignInFrom;
 use super::passwords::{Asker, Rank};
 use super::tokens::{self, PresentedRefresh, RefreshOf};
-use super::{AccountService, Stored, decode, given, instead, key_without_passwords};
+use super::{
+    AccountService, Stored, decode, given, instead, key_without_passwords, wrong_password,
+};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::players::command::AccountAsk;
 use crate::random::random_bytes;
@@ -92,11 +93,11 @@ impl AccountService {
             known: known.as_deref(),
         };
         let attempt = self.admit(caller, from).await?;
-        let account = self.check_password(caller, from, &password).await?;
-        let Some(account) = account else {
+        let (account, right) = self.check_password(caller, from, &password).await?;
+        let user = account.as_ref().map(|account| account.user);
+        let Some(account) = account.filter(|_| right) else {
             attempt.failed(self.ticks.now());
-            table::WRONG_PASSWORDS.increment();
-            return Err(Fault::of(Code::WrongCredentials));
+            return Err(wrong_password(caller, user));
         };
         drop(attempt);
         self.renew_hash(caller, &account, &password).await;
@@ -191,7 +192,7 @@ impl AccountService {
             genuine,
             nonce,
             next: self.tokens.refresh(next, nonce).hash,
-            address: caller.address.to_canonical().to_string(),
+            address: caller.address.ip().to_string(),
             now: caller.now,
             expires_at: caller.now.saturating_add(self.config.refresh_life_ms),
         };
@@ -207,7 +208,7 @@ impl AccountService {
                 self.granted(grant, caller, None).await
             }
             Rotated::Reused => {
-                tracing::warn!(user = %token.user, session = %token.session, "a refresh token was used twice");
+                tracing::warn!(conn = %caller.conn, call = caller.call, user = %token.user, session = %token.session, "a refresh token was used twice");
                 Err(Fault::of(Code::RefreshReused))
             }
         }
@@ -303,13 +304,13 @@ impl AccountService {
         Ok(self.players.store.account_named(folded).await?)
     }
 
-    /// The account with this name, when the password is its own.
+    /// The account with this name, and whether the password is its own.
     async fn check_password(
         &self,
         caller: &Caller,
         from: SignInFrom<'_>,
         password: &str,
-    ) -> Result<Option<AccountRow>, Fault> {
+    ) -> Result<(Option<AccountRow>, bool), Fault> {
         let account = self.look_up(from.folded, from.is_name).await?;
         let asker = Asker::of(caller, self.rank(account.as_ref(), from));
         let hash = account
@@ -317,7 +318,7 @@ impl AccountService {
             .and_then(|account| account.login.as_ref())
             .map(|login| login.password.0.as_str());
         let right = self.passwords.verify(asker, password, hash).await?;
-        Ok(account.filter(|_| right))
+        Ok((account, right))
     }
 
     /// Hashes a right password again when the cost was changed. Without it the sign-in goes on all the same.

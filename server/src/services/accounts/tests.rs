@@ -10,7 +10,7 @@ mod sign_in;
 mod timing;
 mod turns;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +27,7 @@ use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::{Entities as _, KeyedRequest};
 use pitturu_store::master_keys::MasterKeys;
+use pitturu_text::username::Username;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -144,7 +145,7 @@ pub(crate) fn config() -> AccountsConfig {
             address_failures_free: 1_000,
             ..LockoutConfig::default()
         },
-        admins: vec!["Root".to_owned()],
+        admins: vec![name("Root")],
         ..AccountsConfig::default()
     }
 }
@@ -199,8 +200,9 @@ impl World {
         self.ticks.store(self.now, Ordering::Relaxed);
         Caller {
             conn: ConnectionId::from_bytes([9; 10]),
+            call: 1,
             identity: None,
-            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            address: Ipv4Addr::new(192, 0, 2, 7).into(),
             now: self.now,
             steady: pitturu_store::clock::Steady::at_ms(self.now),
             key: None,
@@ -290,6 +292,11 @@ async fn open(
     .await
     .unwrap();
     (store, players, staff, accounts)
+}
+
+/// A user name.
+pub(crate) fn name(text: &str) -> Username {
+    Username::parse(text).unwrap()
 }
 
 /// The caller with a key for this request, as the dispatcher makes it.

@@ -1,7 +1,7 @@
 //! Leaderboards on a store that crashes at a step of the test's choice: each score counts once, each place is told once.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,8 +140,9 @@ impl Process {
         let by = user(99);
         let caller = Caller {
             conn: ConnectionId::from_bytes([7; 10]),
+            call: 1,
             identity: None,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address: Ipv4Addr::LOCALHOST.into(),
             now,
             steady: Steady::now(),
             key: Some(key(&score.key, 123, 1)),

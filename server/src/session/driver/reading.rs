@@ -91,7 +91,7 @@ impl<L: Link> Driver<L> {
     }
 
     pub(super) fn window_is_full(&self, now: Steady) -> bool {
-        self.window.frames >= self.context.config.frames_per_second
+        self.window.frames >= self.config.frames_per_second
             && self.window.second == now.as_ms() / 1_000
     }
 
@@ -174,7 +174,8 @@ impl<L: Link> Driver<L> {
         match said {
             ClientEvent::Hello(hello) => {
                 let context = Arc::clone(&self.context);
-                let work = hello::welcome(context, Arc::clone(&self.connection), hello);
+                let ping_ms = self.config.timing.ping_ms;
+                let work = hello::welcome(context, Arc::clone(&self.connection), hello, ping_ms);
                 self.begin_sequential(cx, work, now);
                 return Ok(Read::Begun);
             }

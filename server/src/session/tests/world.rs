@@ -22,12 +22,14 @@ use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineOptions, READS_AT_ONCE_MAX};
 use pitturu_store::master_keys::MasterKeys;
 use pitturu_store::{Ports, StoreError, clock};
+use pitturu_text::username::Username;
 use tempfile::TempDir;
 
 use super::faulty::FaultyEntities;
 use crate::connections::link::memory::{self, MemoryPeer, Options};
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, RunningIoThreads};
+use crate::replaceable::Replaceable;
 use crate::services::accounts::AccountsConfig;
 use crate::services::accounts::masters::Masters;
 use crate::services::accounts::passwords::PasswordConfig;
@@ -140,7 +142,7 @@ impl World {
                     cost: 4,
                     threads: 1,
                 },
-                admins: vec!["root".to_owned()],
+                admins: vec![Username::parse("root").unwrap()],
                 ..AccountsConfig::default()
             },
             masters: Masters::new(MasterKeys::in_memory([7; 32])),
@@ -164,7 +166,7 @@ impl World {
                     sign_in: Allowance::new(100_000, 100_000),
                     service: Allowance::new(100_000, 100_000),
                 }),
-                config: session,
+                config: Replaceable::new(session),
             }),
             entities,
             resets,
@@ -186,7 +188,7 @@ impl World {
     pub(super) fn connect_from(&self, address: IpAddr, options: Options) -> Client {
         let (link, peer) = memory::pair(options);
         let from = Peer {
-            address,
+            address: address.into(),
             transport: "memory",
             secure: true,
         };

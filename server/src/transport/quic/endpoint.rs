@@ -28,10 +28,11 @@ use super::closing::close;
 use super::guarded_socket::GuardedSocket;
 use super::link::QuicLink;
 use super::webtransport::{self, Refused};
+use crate::connections::address::Address;
 use crate::connections::link::{CloseReason, Peer};
 use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::transport::connection_limiter::{ConnectionPermit, Full};
-use crate::transport::listener::{AcceptContext, count_refused};
+use crate::transport::listener::{AcceptContext, note_refused};
 use crate::transport::tls::{ServedCertificate, TlsError};
 
 /// Bytes that the kernel keeps for each direction of the one socket, or as many as it allows.
@@ -229,7 +230,7 @@ impl QuicEndpoint {
         F: Fn(QuicLink, Peer) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let address = incoming.remote_address().ip().to_canonical();
+        let address = Address::from(incoming.remote_address().ip());
         let until = Instant::now() + self.handshake_timeout;
         let handshake = Box::pin(shake_hands(incoming, place, slot, context, until));
         match handshake.await {
@@ -243,9 +244,7 @@ impl QuicEndpoint {
                 tokio::spawn(session(link, peer));
             }
             Err((transport, reason)) => {
-                count_refused(transport, reason);
-                let (transport, reason) = (transport.name(), reason.name());
-                debug!(%address, transport, reason, "handshake refused");
+                note_refused(transport, address, reason);
             }
         }
     }
@@ -270,7 +269,8 @@ impl Place {
 }
 
 fn turn_away<T>(incoming: Incoming, full: Full) -> Option<T> {
-    count_refused(TRANSPORT, full.label());
+    let address = Address::from(incoming.remote_address().ip());
+    note_refused(TRANSPORT, address, full.label());
     incoming.refuse();
     None
 }
@@ -309,7 +309,7 @@ async fn shake_hands(
         })?;
         let places = (permit, slot);
         if is_webtransport {
-            let accepted = webtransport::accept(&connection, &context.origins, until).await?;
+            let accepted = webtransport::accept(&connection, &context.origins.get(), until).await?;
             Ok(QuicLink::webtransport(connection.clone(), accepted, places))
         } else {
             let control = control_stream(&connection, until).await?;

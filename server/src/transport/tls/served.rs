@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Certificate, SHORT_LIFE, TlsError};
+use crate::replaceable::Replaceable;
 
 /// How long a certificate that is trusted by its hash is in use.
 const SHORT_USE: Duration = Duration::from_hours(7 * 24);
@@ -18,7 +19,7 @@ const _: () = assert!(SHORT_USE.as_secs() < SHORT_LIFE.as_secs());
 
 /// A certificate that all listeners with it read for each handshake. Connections that there are keep theirs.
 #[derive(Debug)]
-pub struct ServedCertificate(RwLock<Arc<CertifiedKey>>);
+pub struct ServedCertificate(Replaceable<CertifiedKey>);
 
 impl ServedCertificate {
     /// Begins with this one.
@@ -26,8 +27,7 @@ impl ServedCertificate {
     /// # Errors
     /// [`TlsError::Unusable`].
     pub fn new(certificate: &Certificate) -> Result<Arc<Self>, TlsError> {
-        let key = certificate.certified()?;
-        Ok(Arc::new(Self(RwLock::new(Arc::new(key)))))
+        Ok(Arc::new(Self(Replaceable::new(certificate.certified()?))))
     }
 
     /// Goes on with this one.
@@ -35,8 +35,7 @@ impl ServedCertificate {
     /// # Errors
     /// [`TlsError::Unusable`]; then the one before stays.
     pub fn replace(&self, certificate: &Certificate) -> Result<(), TlsError> {
-        let key = Arc::new(certificate.certified()?);
-        *self.0.write() = key;
+        self.0.replace(certificate.certified()?);
         Ok(())
     }
 
@@ -67,7 +66,7 @@ impl ServedCertificate {
 
 impl ResolvesServerCert for ServedCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read()))
+        Some(self.0.get())
     }
 }
 
@@ -161,7 +160,7 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     fn leaf(served: &ServedCertificate) -> Vec<u8> {
-        served.0.read().cert[0].to_vec()
+        served.0.get().cert[0].to_vec()
     }
 
     fn hash(served: &ServedCertificate) -> [u8; 32] {

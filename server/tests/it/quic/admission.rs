@@ -142,8 +142,9 @@ async fn a_server_that_stops_says_goodbye() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_killed_tells_clients_of_before_by_the_shared_key() {
-    for (after, is_told) in [("k", true), ("l", false)] {
-        let keys = ["k", after].map(|key| format!("quic.reset_key={}", key.repeat(32)));
+    const KEY: &str = "0123456789abcdef";
+    for (after, is_told) in [(KEY, true), ("fedcba9876543210", false)] {
+        let keys = [KEY, after].map(|key| format!("quic.reset_key={}", key.repeat(2)));
         let mut server = Server::start(&[QUIC, &keys[0]]);
         let at = format!("listen.quic={}", server.quic.unwrap());
         let mut client = RawQuic::connect(&server).await;

@@ -76,7 +76,7 @@ async fn certificates_are_read_again_and_connections_go_on() {
         "nobody has asked for it"
     );
     server.signal("HUP");
-    wait_until_log_has(&server, "certificate read again").await;
+    wait_until_log_has(&server, "configuration read again").await;
     assert_eq!(shown_by_tls(&server).await, second);
     assert_eq!(shown_by_quic(&server).await, second);
 
@@ -86,13 +86,13 @@ async fn certificates_are_read_again_and_connections_go_on() {
     ] {
         std::fs::write(folder.path().join("cert.pem"), wrong).unwrap();
         server.signal("HUP");
-        wait_until_log_has(&server, "was not read again").await;
+        wait_until_log_has(&server, "nothing was changed: listen.cert").await;
     }
     // A key that belongs to another certificate.
     let third = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(folder.path().join("cert.pem"), third.cert.pem()).unwrap();
     server.signal("HUP");
-    wait_until_log_has(&server, "belongs to the first certificate").await;
+    wait_until_log_has(&server, "does not belong to the first certificate").await;
     assert_eq!(shown_by_tls(&server).await, second);
     assert_eq!(shown_by_quic(&server).await, second);
 
@@ -105,13 +105,46 @@ async fn certificates_are_read_again_and_connections_go_on() {
     assert_eq!((one.stats().welcomes, other.stats().welcomes), (1, 1));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn other_files_of_certificates_are_taken_over() {
+    let server_folder = Arc::new(tempfile::tempdir().unwrap());
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let shown = folders
+        .each_ref()
+        .map(|folder| write_certificate(folder.path()).1);
+    let configure = |cert: &Path, key: &Path| {
+        let (cert, key) = (cert.join("cert.pem"), key.join("key.pem"));
+        let text = format!(
+            "[listen]\ncert = \"{}\"\nkey = \"{}\"\n",
+            cert.display(),
+            key.display()
+        );
+        std::fs::write(server_folder.path().join("pitturu.toml"), text).unwrap();
+    };
+    let [one, other] = folders.each_ref().map(|folder| folder.path());
+    configure(one, one);
+    let settings = [QUIC, "listen.tls=127.0.0.1:0"];
+    let server = Server::start_in(Arc::clone(&server_folder), &settings);
+    assert_eq!(shown_by_tls(&server).await, shown[0]);
+    // Only one of the two.
+    configure(other, one);
+    server.signal("HUP");
+    wait_until_log_has(&server, "nothing was changed: listen.key").await;
+    assert_eq!(shown_by_tls(&server).await, shown[0]);
+    configure(other, other);
+    server.signal("HUP");
+    wait_until_log_has(&server, "listen.cert, listen.key").await;
+    assert_eq!(shown_by_tls(&server).await, shown[1]);
+    assert_eq!(shown_by_quic(&server).await, shown[1]);
+}
+
 #[tokio::test]
 async fn a_server_without_files_goes_on() {
     let server = Server::start(&[QUIC]);
     let mut client = RawQuic::connect(&server).await;
     let before = shown_by_quic(&server).await;
     server.signal("HUP");
-    wait_until_log_has(&server, "no certificate comes from a file").await;
+    wait_until_log_has(&server, "configuration read again").await;
     client.echo().await;
     assert_eq!(shown_by_quic(&server).await, before);
 }

@@ -9,7 +9,7 @@ use pitturu_client::{
 use tokio::time::timeout;
 
 use super::raw::PATIENCE;
-use super::{QUIC, told_hash};
+use super::{QUIC, metric, told_hash};
 use crate::launch::Server;
 
 const BACK_OFF: BackOff = BackOff {
@@ -62,11 +62,12 @@ async fn players_of_both_transports_share_a_room() {
     }
     let history = one.room(room).history(None, Some(20)).await.unwrap();
     assert_eq!(history.messages.len(), 16, "a page of 48 KiB");
-    let page = server.ops_page("/metrics");
-    for transport in ["ws", "quic"] {
-        let opened = format!("pitturu_connections_opened_total{{transport=\"{transport}\"}} 1\n");
-        assert!(page.contains(&opened), "{transport}");
-    }
+    let opened = |transport: &str| {
+        let line = format!("pitturu_connections_opened_total{{transport=\"{transport}\"}}");
+        metric(&server, &line)
+    };
+    // Whoever came by WebSocket may have moved on to QUIC since.
+    assert!(opened("ws") >= 1.0 && opened("quic") >= 1.0);
 }
 
 /// A certificate for `localhost` in files, so that a server that is started again has the same.
@@ -91,8 +92,8 @@ async fn a_player_resumes_where_the_lost_connection_ended() {
         format!("listen.cert={}", cert.display()),
         format!("listen.key={}", key.display()),
         "heartbeat.ping=300ms".to_owned(),
-        format!("quic.reset_key={}", "k".repeat(32)),
-        format!("quic.token_key={}", "t".repeat(32)),
+        format!("quic.reset_key={}", "0123456789abcdef".repeat(2)),
+        format!("quic.token_key={}", "fedcba9876543210".repeat(2)),
     ];
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut server = Server::start(&settings);

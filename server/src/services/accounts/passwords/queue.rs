@@ -37,7 +37,7 @@ impl Asker {
     /// The caller, in this rank.
     pub fn of(caller: &Caller, rank: Rank) -> Self {
         Self {
-            network: Network::of(caller.address),
+            network: Network::of(caller.address.ip()),
             rank,
         }
     }

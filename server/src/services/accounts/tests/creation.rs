@@ -89,6 +89,7 @@ fn name() -> Claim {
 fn caller() -> Caller {
     Caller {
         conn: ConnectionId::from_bytes([9; 10]),
+        call: 1,
         identity: None,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         now: START,

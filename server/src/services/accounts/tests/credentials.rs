@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use futures_util::future::join_all;
 use pitturu_protocol::codes::Code;
@@ -315,7 +315,7 @@ async fn nobody_can_fill_a_mailbox() {
     let mut refused = 0;
     for network in 0..50 {
         let caller = Caller {
-            address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, network)),
+            address: Ipv4Addr::new(203, 0, 113, network).into(),
             ..world.anyone()
         };
         for _ in 0..4 {

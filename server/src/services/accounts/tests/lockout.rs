@@ -7,17 +7,18 @@ use pitturu_protocol::types::accounts::{
 };
 
 use super::{Caller, MINUTE, PASSWORD, World, code, login};
+use crate::connections::address::Address;
 use crate::services::accounts::lockout::LockoutConfig;
 
 const SECRET: &str = "0123456789abcdef";
 
 /// An address in a network of its own.
-fn elsewhere(number: u16) -> IpAddr {
-    Ipv6Addr::new(0x2001, 0xdb8, 0, number, 0, 0, 0, 1).into()
+fn elsewhere(number: u16) -> Address {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, number, 0, 0, 0, 1)).into()
 }
 
 impl World {
-    async fn login_from(&self, address: IpAddr, request: Login) -> Result<SignedIn, Fault> {
+    async fn login_from(&self, address: Address, request: Login) -> Result<SignedIn, Fault> {
         let caller = Caller {
             address,
             ..self.anyone()
@@ -26,7 +27,7 @@ impl World {
     }
 
     /// A stranger's burst.
-    async fn guess(&self, address: IpAddr, username: &str, times: usize) {
+    async fn guess(&self, address: Address, username: &str, times: usize) {
         for _ in 0..times {
             let wrong = login(username, "wrong password");
             self.login_from(address, wrong).await.unwrap_err();
@@ -86,7 +87,7 @@ async fn a_strangers_burst_holds_nobody_up_elsewhere() {
         .login_from(elsewhere(2), request.clone())
         .await
         .unwrap();
-    let near = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9));
+    let near = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9)).into();
     let same_network = world.login_from(near, request).await;
     assert_eq!(
         code(same_network),

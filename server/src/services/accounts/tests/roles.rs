@@ -78,7 +78,7 @@ async fn an_admin_of_the_configuration_is_the_last_one_too() {
     assert_eq!(code(step_down().await), Code::InvalidArgument);
     // The configuration gives the role to one who has a name already.
     let ana = world.register("ana").await;
-    world.config.admins.push("ana".to_owned());
+    world.config.admins.push(super::name("ana"));
     world.restart().await;
     let again = world.login("ana", PASSWORD).await.unwrap();
     assert_eq!(world.identify(&ana).await.unwrap().role, Role::Admin);
@@ -97,9 +97,7 @@ async fn an_admin_of_the_configuration_is_the_last_one_too() {
 #[tokio::test]
 async fn a_demoted_admin_of_the_configuration_stays_demoted() {
     let mut config = super::config();
-    config
-        .admins
-        .extend(["Deputy".to_owned(), "Third".to_owned()]);
+    config.admins.extend(["Deputy", "Third"].map(super::name));
     let mut world = World::with(config).await;
     let root = world.register("root").await;
     let deputy = world.register("deputy").await;

@@ -561,7 +561,7 @@ async fn names_in_the_configuration_are_admins() {
     assert_eq!(root.identity.role, Role::Admin);
     assert_eq!(world.identify(&root).await.unwrap().role, Role::Admin);
     let mut config = super::config();
-    config.admins = vec!["ana".to_owned()];
+    config.admins = vec![super::name("ana")];
     let world = World::with(super::config()).await;
     let ana = world.register("ana").await;
     assert_eq!(ana.identity.role, Role::Player);

@@ -1,7 +1,7 @@
 //! Seasons of leaderboards by a clock of the test's: resets in time zones, a clock that steps, and what happens when one has ended.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
@@ -85,8 +85,9 @@ impl Scene {
     pub(super) fn caller(&self, now: u64, key: Option<&str>) -> Caller {
         Caller {
             conn: ConnectionId::from_bytes([7; 10]),
+            call: 1,
             identity: Some(self.admin.clone()),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address: Ipv4Addr::LOCALHOST.into(),
             now,
             steady: Steady::now(),
             key: key.map(|key| IdempotencyKey {

@@ -3,7 +3,7 @@
 //! who moves nothing else, for whoever has moved points on that day moves none on an earlier one.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -126,8 +126,9 @@ impl Days {
         let key = format!("movement {}", self.keys);
         Caller {
             conn: ConnectionId::from_bytes([7; 10]),
+            call: 1,
             identity: Some(identity),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address: Ipv4Addr::LOCALHOST.into(),
             now,
             steady: Steady::now(),
             key: Some(IdempotencyKey {
