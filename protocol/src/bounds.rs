@@ -114,6 +114,7 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Resume", "rooms", Bound::Items(RESUME_ROOMS_MAX)),
     ("Resumed", "rooms", Bound::Items(RESUME_ROOMS_MAX)),
     ("Sessions", "sessions", Bound::Items(SESSIONS_MAX)),
+    ("PlayerRecord", "sessions", Bound::Items(SESSIONS_MAX)),
     ("Presences", "presences", Bound::Items(USERS_PER_CALL_MAX)),
     ("RoomPresence", "users", Bound::Items(PRESENCE_NAMED_MAX)),
     ("Message", "reactions", Bound::Items(EMOJI_PER_MESSAGE_MAX)),

@@ -101,12 +101,13 @@ codes! {
     37 UsernameTaken "username_taken" Never "Another account has this name.";
     38 NotAGuest "not_a_guest" Never "The account already has a name and password.";
     39 AlreadySignedIn "already_signed_in" Never "This connection is signed in. Sign out first.";
+    40 Suspended "suspended" Never "The player is suspended: the message is what the staff has written for the player, and `retry_after_ms` says when it ends, if it does by itself.";
     48 Blocked "blocked" Never "One of the two players has blocked the other.";
     49 NotFriends "not_friends" Never "There is no such friendship or request.";
     64 RoomNotFound "room_not_found" Never "There is no such room, or it is private and the player was not invited.";
     65 NotAMember "not_a_member" Never "Join the room first.";
     66 Banned "banned" Never "The player is banned from the room.";
-    67 Muted "muted" Later "The player is muted in the room. Wait `retry_after_ms`, if given.";
+    67 Muted "muted" Later "The player is muted, in the room or everywhere. Wait `retry_after_ms`, if given.";
     68 SlowMode "slow_mode" Later "The room is in slow mode. Wait `retry_after_ms`.";
     69 RoomFull "room_full" Never "The room has as many members as it may.";
     70 MessageNotFound "message_not_found" Never "There is no message with that sequence: not sent yet, or removed by retention.";
@@ -161,7 +162,8 @@ impl schemars::JsonSchema for Code {
 pub struct Fault {
     /// Number of the code.
     pub code: Code,
-    /// For developers and logs, in English; at most 512 bytes. Players get text made from the code.
+    /// For developers and logs, in English; at most 512 bytes. Players get text made from the code, but for `suspended`, whose message is
+    /// for them.
     pub message: String,
     /// Wait this long before trying again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -296,6 +298,7 @@ close_codes! {
     4301 VersionUnsupported "version_unsupported" "This server does not speak the client's protocol version.";
     4302 MessageTooBig "message_too_big" "A frame was longer than the limit, or a message over QUIC. A WebSocket message that was longer than its limit is closed with 1009.";
     4303 Flooding "flooding" "The client kept sending far above its limits after being told to wait.";
+    4304 Suspended "suspended" "The player was suspended. The event `PlayerSuspended` before the close says why and until when.";
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ macro_rules! for_each_event {
             21 presence::PlayerPresence, Latest;
             22 points::WalletChanged, Latest;
             23 boards::RankChanged, Latest;
+            24 moderation::PlayerSuspended, Latest;
             30 items::InventoryChanged, Latest;
 
             32 chat::TypingStarted, Volatile;

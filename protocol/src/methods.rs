@@ -341,6 +341,14 @@ macro_rules! for_each_method {
             138 rewards::GetRewards => rewards::Rewards, Player, Caller, Read, Reads;
 
             139 points::ListPointsTotals => points::PointsTotals, Admin, Caller, Read, Reads;
+
+            144 moderation::SuspendPlayer => system::Done, Moderator, Caller, Write, Writes;
+            145 moderation::LiftSuspension => system::Done, Moderator, Caller, Write, Writes;
+            146 moderation::MutePlayer => system::Done, Moderator, Caller, Write, Writes;
+            147 moderation::UnmutePlayer => system::Done, Moderator, Caller, Write, Writes;
+            148 moderation::SignOutPlayer => system::Done, Moderator, Caller, Write, Writes;
+            149 moderation::ResetProfile => profile::Profile, Moderator, Caller, Write, Writes;
+            150 moderation::GetPlayerRecord => moderation::PlayerRecord, Moderator, Caller, Read, Reads;
         }
     };
 }

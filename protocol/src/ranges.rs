@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::methods::Method;
 use crate::types::{
-    accounts, boards, chat, friends, inbox, items, points, profile, rewards, system,
+    accounts, boards, chat, friends, inbox, items, moderation, points, profile, rewards, system,
 };
 
 /// The range of one field.
@@ -190,6 +190,9 @@ ranges! {
     items::GrantItem { count: 1..=ITEM_COUNT_MAX }
     items::TakeItem { count: 1..=ITEM_COUNT_MAX }
 
+    moderation::SuspendPlayer { until: 0..=TIME_MS_MAX }
+    moderation::MutePlayer { until: 0..=TIME_MS_MAX }
+
     boards::ListBoards { limit: 1..=PAGE_ITEMS_MAX }
     boards::ListTopScores { limit: 1..=PAGE_ITEMS_MAX }
     boards::ListScoresAround { before: 0..=SCORES_AROUND_MAX, after: 0..=SCORES_AROUND_MAX }
@@ -229,12 +232,20 @@ ranges! {
     items::OwnedItem { until: 0..=TIME_MS_MAX }
     items::ItemChange { at: 0..=TIME_MS_MAX }
     rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }
+    moderation::Sanction { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
+    moderation::PlayerSuspended { until: 0..=TIME_MS_MAX }
 }
 
 impl Ranged for inbox::InboxEntry {
     fn check(&self) -> Result<(), Fault> {
         match self {
             Self::RoomBanned {
+                until: Some(until), ..
+            }
+            | Self::Suspended {
+                until: Some(until), ..
+            }
+            | Self::Muted {
                 until: Some(until), ..
             }
             | Self::RoomMuted { until, .. } => check("until", Some(*until), 0, TIME_MS_MAX),
@@ -245,6 +256,12 @@ impl Ranged for inbox::InboxEntry {
     fn clamp(&mut self) {
         match self {
             Self::RoomBanned {
+                until: Some(until), ..
+            }
+            | Self::Suspended {
+                until: Some(until), ..
+            }
+            | Self::Muted {
                 until: Some(until), ..
             }
             | Self::RoomMuted { until, .. } => until.within(0, TIME_MS_MAX),

@@ -8,6 +8,7 @@ pub mod chat;
 pub mod friends;
 pub mod inbox;
 pub mod items;
+pub mod moderation;
 pub mod points;
 pub mod presence;
 pub mod profile;

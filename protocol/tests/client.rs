@@ -8,7 +8,7 @@ use pitturu_protocol::client::{
     Request, Ticket, Tokens,
 };
 use pitturu_protocol::codec;
-use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::codes::{CloseCode, Code, Fault};
 use pitturu_protocol::events::{EVENTS, Entry, Event};
 use pitturu_protocol::frame::{self, CallId, ClientFrame, Cursor, Missing, ServerFrame, Stream};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
@@ -232,12 +232,22 @@ fn welcome(signed_in: bool, refused: Option<Code>) -> Vec<u8> {
 /// The same by a server whose clock says this.
 fn welcome_at(now: u64, signed_in: bool, refused: Option<Code>) -> Vec<u8> {
     ServerFrame::Welcome(Welcome {
+        identity: signed_in.then(|| identity(1, 1_000_000)),
+        refused: refused.map(Fault::of),
+        ..welcome_of(now)
+    })
+    .encode()
+}
+
+/// That of a connection on which nobody has tried to sign in.
+fn welcome_of(now: u64) -> Welcome {
+    Welcome {
         v: 1,
         conn: ConnectionId::from_bytes([0; 10]),
         now,
         ping_ms: PING_MS,
-        identity: signed_in.then(|| identity(1, 1_000_000)),
-        refused: refused.map(Fault::of),
+        identity: None,
+        refused: None,
         limits: Limits {
             frame_bytes: 65_536,
             message_bytes: 262_144,
@@ -245,8 +255,7 @@ fn welcome_at(now: u64, signed_in: bool, refused: Option<Code>) -> Vec<u8> {
             rooms: 256,
         },
         quic: None,
-    })
-    .encode()
+    }
 }
 
 fn signed_in(user: u8, generation: u32, expires_at: u64) -> SignedIn {
@@ -485,6 +494,47 @@ fn a_refresh_token_that_is_refused_signs_out_and_ends_the_calls_of_the_player() 
     assert!(outputs.iter().any(|output| matches!(output,
         Output::Answer { ticket: ended, result: Err(_) } if *ended == ticket)));
     assert_eq!(test.machine.connection(), Connection::Online);
+}
+
+/// Whatever sign-in is tried: the client stays away, and keeps the tokens for when the suspension ends.
+#[test]
+fn a_suspended_player_is_told_and_the_tokens_are_kept() {
+    let fault = Fault::new(Code::Suspended, "spam");
+    let suspended = Connection::Stopped {
+        code: Some(CloseCode::Suspended.number()),
+    };
+    let by_hello = |test: &mut Test| {
+        let welcome = Welcome {
+            refused: Some(Fault::new(Code::Suspended, "spam")),
+            ..welcome_of(0)
+        };
+        test.receive(&ServerFrame::Welcome(welcome).encode());
+    };
+    let by_refresh = |test: &mut Test| {
+        test.receive(&welcome(false, Some(Code::TokenExpired)));
+        let refresh = test.calls().pop().unwrap();
+        assert_eq!(refresh.1, RefreshTokens::NUMBER);
+        test.fault(refresh.0, Fault::new(Code::Suspended, "spam"));
+    };
+    for suspends in [&by_hello as &dyn Fn(&mut Test), &by_refresh] {
+        let mut test = Test::new(player());
+        let waiting = test.send("k1");
+        test.machine.start(test.now);
+        test.machine.connected(test.now);
+        suspends(&mut test);
+        let outputs = test.outputs();
+        assert!(
+            outputs.contains(&Output::Fault(fault.clone())),
+            "{outputs:?}"
+        );
+        assert!(outputs.contains(&Output::Close(1000)), "{outputs:?}");
+        let forgets = |output: &Output| matches!(output, Output::Tokens(_) | Output::SignedOut(_));
+        assert!(!outputs.iter().any(forgets), "{outputs:?}");
+        assert!(outputs.iter().any(|output| matches!(output,
+            Output::Answer { ticket, result: Err(_) } if *ticket == waiting)));
+        assert_eq!(test.machine.connection(), suspended);
+        assert_eq!(test.machine.next_timeout(), None);
+    }
 }
 
 #[test]

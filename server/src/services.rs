@@ -4,12 +4,14 @@
 //! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
 //!   [`players_access`]: how all three reach players;
 //! - [`boards`]: who is where on leaderboards;
+//! - [`moderation`]: what moderators and admins decide about players;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod boards;
 pub mod friends;
 pub mod items;
+pub mod moderation;
 pub mod players_access;
 pub mod points;
 pub mod presence;
@@ -31,6 +33,7 @@ use self::boards::following::Following;
 use self::boards::{BoardService, closing};
 use self::friends::FriendService;
 use self::items::ItemsService;
+use self::moderation::ModerationService;
 use self::players_access::PlayersAccess;
 use self::points::totals::DailyTotals;
 use self::points::{PointsService, audit};
@@ -72,6 +75,8 @@ pub struct Services {
     pub stocks: StockOwners,
     /// Leaderboards.
     pub boards: Arc<BoardService>,
+    /// Moderation.
+    pub moderation: ModerationService,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -171,6 +176,7 @@ impl Services {
             points: PointsService::new(access.clone(), filter),
             totals,
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
+            moderation: ModerationService::new(access.clone(), Arc::clone(&registry)),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
             boards,

@@ -61,3 +61,8 @@ export function mayRetryLater(fault: Fault): boolean {
   const name = NAMES.get(fault.code);
   return name !== undefined && CODES[name].retry === 'later';
 }
+
+/** Whether a fault says that the player is suspended. */
+export function isSuspended(fault: Fault): boolean {
+  return fault.code === CODES.suspended.number;
+}

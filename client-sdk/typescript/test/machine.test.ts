@@ -566,6 +566,30 @@ describe('signing in', () => {
     expect(pair.world.calls.filter((name) => name === 'RefreshTokens')).toHaveLength(1);
   });
 
+  test('stays away while the player is suspended, whatever it tried, and keeps the tokens', () => {
+    const byHello = (pair: Pair): void => {
+      pair.world.suspended = 'spam';
+    };
+    const byRefresh = (pair: Pair): void => {
+      for (const user of pair.world.users.values()) user.access.clear();
+      pair.world.before = (method) => {
+        if (method === 'RefreshTokens') throw new Refusal('suspended');
+      };
+    };
+    for (const suspend of [byHello, byRefresh]) {
+      const pair = signedIn();
+      suspend(pair);
+      pair.cut();
+      pair.advance(9_000);
+      expect(pair.machine.connection).toMatchObject({ state: 'stopped', code: CLOSE_CODES.suspended });
+      const told = pair.outputs.flatMap((output) => (output.kind === 'fault' ? [output.fault] : []));
+      expect(told).toMatchObject([{ code: CODES.suspended.number }]);
+      const kinds = pair.outputs.map((output) => output.kind);
+      expect(kinds).not.toContain('signed_out');
+      expect(kinds.filter((kind) => kind === 'tokens')).toHaveLength(1);
+    }
+  });
+
   test('gets new tokens when the server does not take the access token, and nothing is lost', () => {
     const { pair, room } = inRoom();
     for (const user of pair.world.users.values()) user.access.clear();

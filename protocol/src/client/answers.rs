@@ -181,6 +181,11 @@ impl ClientConnection {
             AfterFault::Ended(ticket, pending) if pending.owner == Owner::Clock => {
                 self.clock_answered(now, ticket, None);
             }
+            AfterFault::Ended(_, pending)
+                if pending.owner == Owner::Refresh && fault.code == Code::Suspended =>
+            {
+                self.suspended(now, fault);
+            }
             AfterFault::Ended(ticket, pending) => self.ended(ticket, &pending, fault),
         }
     }

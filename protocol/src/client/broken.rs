@@ -13,6 +13,8 @@ pub(super) enum Broken {
     Unreadable,
     /// It came, but can't be used now.
     Unusable,
+    /// The player whom the tokens sign in is suspended, as this fault says.
+    Suspended(Fault),
 }
 
 impl Broken {
@@ -26,6 +28,7 @@ impl ClientConnection {
     /// that has lasted: the waits grow.
     pub(super) fn broke(&mut self, now: u64, broken: Broken) {
         let code = match broken {
+            Broken::Suspended(fault) => return self.suspended(now, fault),
             Broken::Unusable => 1000,
             Broken::Unreadable => CloseCode::ProtocolError.number(),
             Broken::Protocol(why) => {
@@ -38,6 +41,13 @@ impl ClientConnection {
         }
         self.outputs.push_back(Output::Close(code));
         self.lost(now, Reconnect::BackOff, None);
+    }
+
+    /// The player is suspended. The tokens are kept: they are good again when the suspension ends.
+    pub(super) fn suspended(&mut self, now: u64, fault: Fault) {
+        self.outputs.push_back(Output::Fault(fault));
+        self.outputs.push_back(Output::Close(1000));
+        self.lost(now, Reconnect::Never, Some(CloseCode::Suspended.number()));
     }
 
     pub(super) fn give_up(&mut self, now: u64, code: CloseCode) {

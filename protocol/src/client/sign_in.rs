@@ -153,6 +153,9 @@ impl ClientConnection {
             (None, Some(fault)) if fault.code.retry() == Retry::Later => {
                 return Err(Broken::Unusable);
             }
+            (None, Some(fault)) if fault.code == Code::Suspended => {
+                return Err(Broken::Suspended(fault));
+            }
             (None, Some(fault)) => self.access_refused(fault),
             (None, None) if self.sign_in.standing == Standing::Assumed => {
                 return Err(Broken::protocol("the welcome says nothing of the token"));

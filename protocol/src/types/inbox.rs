@@ -150,6 +150,29 @@ pub enum InboxEntry {
         /// The new role.
         role: Role,
     },
+    /// The player was suspended.
+    Suspended {
+        /// When it ends by itself; absent if it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// The player may not write anywhere.
+    Muted {
+        /// When it ends by itself; absent if it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// The player may write again.
+    Unmuted,
+    /// The staff has changed what the player shows of themselves.
+    ProfileReset {
+        /// Why.
+        reason: String,
+    },
     /// An entry of a newer server.
     #[serde(other)]
     Unknown,

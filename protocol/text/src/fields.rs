@@ -4,7 +4,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::{
-    accounts, boards, chat, friends, items, points, presence, profile, rewards, system,
+    accounts, boards, chat, friends, items, moderation, points, presence, profile, rewards, system,
 };
 
 use crate::kind::Kind;
@@ -175,4 +175,11 @@ texts! {
     rewards::RecordPlay { game: Issued }
     rewards::GetRewards {}
     points::ListPointsTotals {}
+    moderation::SuspendPlayer { reason: Note }
+    moderation::LiftSuspension {}
+    moderation::MutePlayer { reason: Note }
+    moderation::UnmutePlayer {}
+    moderation::SignOutPlayer {}
+    moderation::ResetProfile { name: DisplayName, reason: Note }
+    moderation::GetPlayerRecord {}
 }

@@ -12,8 +12,9 @@ use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::items::ItemChange;
+use pitturu_protocol::types::moderation::PlayerSuspended;
 use pitturu_protocol::types::points::{GivePoints, GrantPoints, SpendPoints, Wallet};
-use pitturu_rules::accounts::{AccountRow, ProfileRow, SessionRow};
+use pitturu_rules::accounts::{AccountRow, ProfileRow, Sanctions, SessionRow};
 use pitturu_rules::friends::Other;
 use pitturu_rules::points::Flow;
 use pitturu_server::connections::caller::IdempotencyKey;
@@ -153,6 +154,7 @@ impl Caller {
                 bio: None,
                 language: None,
             },
+            sanctions: Sanctions::default(),
         };
         let session = SessionRow {
             session: SessionId::from_bytes(*user.as_bytes()),
@@ -277,6 +279,10 @@ impl SessionNotifier for Nobody {
     fn role_changed(&self, _: UserId, _: Role) {}
 
     fn upgraded(&self, _: UserId) {}
+
+    fn suspended(&self, _: UserId, _: &PlayerSuspended) {}
+
+    fn sanctioned(&self, _: UserId, _: &Arc<Sanctions>) {}
 
     fn renamed(&self, _: UserId, _: &str) {}
 

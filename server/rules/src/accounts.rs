@@ -5,11 +5,13 @@
 //! And there is always an admin: roles are given by [`Staff`], an entity of its own, which tells the player's.
 //!
 //! - [`rows`]: what is stored; [`refusal`]: limits, and why a call is refused;
-//! - [`account`]: one player's account, sessions and reset tokens; [`staff`]: who has which role.
+//! - [`account`]: one player's account, sessions and reset tokens; [`sanctions`]: what the staff decides against the player;
+//!   [`staff`]: who has which role.
 
 pub mod account;
 pub mod refusal;
 pub mod rows;
+pub mod sanctions;
 pub mod staff;
 
 #[cfg(test)]
@@ -22,4 +24,5 @@ pub use rows::{
     AccountRow, Claim, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange, ProfileChange,
     ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,
 };
+pub use sanctions::{Sanction, Sanctions};
 pub use staff::{RoleChange, Shown, Staff, StaffEffects};

@@ -42,6 +42,7 @@ fn actor() -> Actor {
         user: USER,
         name: "Ana".into(),
         role: Role::Player,
+        sanctions: None,
         now: pitturu_store::clock::now_ms(),
         steady_ms: pitturu_store::clock::Steady::now().as_ms(),
     }

@@ -10,6 +10,7 @@ use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
 use pitturu_protocol::types::accounts::Identity;
 use pitturu_protocol::types::presence::SetPresence;
+use pitturu_rules::accounts::Sanctions;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::fail_points::is_undone;
 
@@ -35,6 +36,8 @@ pub struct Player {
     pub expires: Steady,
     /// Display name, as messages carry it.
     pub name: Arc<str>,
+    /// What the staff has decided against the player; absent if nothing ever was.
+    pub sanctions: Option<Arc<Sanctions>>,
 }
 
 impl Player {
@@ -45,7 +48,29 @@ impl Player {
             identity,
             expires: Steady::now().after_ms(left),
             name,
+            sanctions: None,
         }
+    }
+
+    /// Takes what the staff has decided against the player, if it is newer than what is known. What was read and what was told may
+    /// come in either order.
+    pub fn take_sanctions(&mut self, sanctions: &Arc<Sanctions>) {
+        let is_news = match &self.sanctions {
+            Some(known) => sanctions.is_newer_than(known),
+            None => !sanctions.is_empty(),
+        };
+        if is_news {
+            self.sanctions = Some(Arc::clone(sanctions));
+        }
+    }
+
+    /// That the player may put words before others.
+    ///
+    /// # Errors
+    /// [`Code::Muted`].
+    pub fn may_speak(&self, now: u64) -> Result<(), Fault> {
+        let sanctions = self.sanctions.as_ref();
+        sanctions.map_or(Ok(()), |sanctions| sanctions.may_speak(now))
     }
 }
 

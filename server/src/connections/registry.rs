@@ -13,9 +13,12 @@ use pitturu_protocol::frame::{self, ServerFrame};
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::items::{InventoryChanged, ItemChange};
+use pitturu_protocol::types::moderation::PlayerSuspended;
 use pitturu_protocol::types::points::{Wallet, WalletChanged};
 use pitturu_protocol::types::presence::{Presence, SetPresence, Status};
 use pitturu_protocol::types::system::Goaway;
+use pitturu_rules::accounts::Sanctions;
+use pitturu_store::clock::now_ms;
 use tokio::sync::mpsc;
 
 use super::link::Broadcast;
@@ -289,6 +292,16 @@ impl Registry {
         });
     }
 
+    /// Takes away what the player has written beside their presence.
+    pub fn forget_note(&self, user: UserId) {
+        self.changing(user, || {
+            if let Some(mut present) = self.players.get_mut(&user) {
+                present.note = None;
+            }
+            false
+        });
+    }
+
     /// Does what may change what others see of the player, and tells the rooms that are open if `change` says that the
     /// player hides now, or no longer.
     fn changing(&self, user: UserId, change: impl FnOnce() -> bool) {
@@ -369,6 +382,21 @@ impl SessionNotifier for Registry {
 
     fn upgraded(&self, user: UserId) {
         self.update(user, |player| player.identity.guest = false);
+    }
+
+    fn suspended(&self, user: UserId, told: &PlayerSuspended) {
+        let event = Bytes::from(frame::event(told));
+        for connection in self.connections_of(user) {
+            connection.outbox.control(event.clone());
+            connection.outbox.close(CloseCode::Suspended);
+        }
+    }
+
+    fn sanctioned(&self, user: UserId, sanctions: &Arc<Sanctions>) {
+        self.update(user, |player| player.take_sanctions(sanctions));
+        if sanctions.may_speak(now_ms()).is_err() {
+            self.forget_note(user);
+        }
     }
 
     fn renamed(&self, user: UserId, name: &str) {

@@ -1,10 +1,14 @@
 //! What services tell open connections, and ask of them.
 
+use std::sync::Arc;
+
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::items::ItemChange;
+use pitturu_protocol::types::moderation::PlayerSuspended;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_protocol::types::presence::Presence;
+use pitturu_rules::accounts::Sanctions;
 
 /// The open connections of this process, and later of others. Calls return at once, may be repeated, and come after the
 /// change is durable.
@@ -21,6 +25,12 @@ pub trait SessionNotifier: Send + Sync {
 
     /// A guest has become a named account.
     fn upgraded(&self, user: UserId);
+
+    /// A player is suspended: the connections are told, and closed.
+    fn suspended(&self, user: UserId, told: &PlayerSuspended);
+
+    /// What the staff has decided against a player is now this.
+    fn sanctioned(&self, user: UserId, sanctions: &Arc<Sanctions>);
 
     /// A player's display name is now this one.
     fn renamed(&self, user: UserId, name: &str);

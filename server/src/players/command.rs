@@ -4,8 +4,8 @@ use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::accounts::{
-    AccountRow, Claim, Login, PasswordChange, ProfileChange, ResetRow, Rotation, SecretHash,
-    SessionRow,
+    AccountRow, Claim, Login, PasswordChange, ProfileChange, ResetRow, Rotation, Sanction,
+    SecretHash, SessionRow,
 };
 use pitturu_rules::friends::Other;
 use pitturu_rules::points;
@@ -163,4 +163,21 @@ pub enum AccountAsk {
     AddNoReset(ResetRow),
     /// Change the profile. Answers a `ProfileRow`.
     UpdateProfile(ProfileChange),
+    /// Do what the staff has decided about the player.
+    Moderate(Moderation),
+}
+
+/// What the staff decides about a player.
+#[derive(Clone, Debug)]
+pub enum Moderation {
+    /// Change the profile in place of the player, who is told why. Answers a `ProfileRow`.
+    ResetProfile(ProfileChange, String),
+    /// Suspend the player. Answers `()`.
+    Suspend(Sanction),
+    /// End a suspension. Answers whether there was one, a `bool`.
+    LiftSuspension,
+    /// Mute the player everywhere. Answers `()`.
+    Mute(Sanction),
+    /// End a mute. Answers whether there was one, a `bool`.
+    Unmute,
 }

@@ -127,6 +127,14 @@ impl StaffOwner {
         self.who(caller, |role| role == Role::Admin).await
     }
 
+    /// A caller whom the staff knows as a moderator or an admin at this moment.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], and those of the store.
+    pub async fn moderator(&self, caller: &Caller) -> Result<Shown, Fault> {
+        self.who(caller, Role::keeps_order).await
+    }
+
     /// A caller whom the staff knows as a server of the game or an admin at this moment.
     ///
     /// # Errors

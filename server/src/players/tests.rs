@@ -13,7 +13,9 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::items::ItemChange;
+use pitturu_protocol::types::moderation::PlayerSuspended;
 use pitturu_protocol::types::points::Wallet;
+use pitturu_rules::accounts::Sanctions;
 use pitturu_store::entities::{Entities, EntityId, KeyedRequest, Kind};
 
 use self::stored::Stored;
@@ -81,6 +83,10 @@ impl SessionNotifier for Grown {
     fn role_changed(&self, _: UserId, _: Role) {}
 
     fn upgraded(&self, _: UserId) {}
+
+    fn suspended(&self, _: UserId, _: &PlayerSuspended) {}
+
+    fn sanctioned(&self, _: UserId, _: &Arc<Sanctions>) {}
 
     fn renamed(&self, _: UserId, _: &str) {}
 

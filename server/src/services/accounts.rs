@@ -15,7 +15,7 @@
 
 mod creation;
 mod credentials;
-mod devices;
+pub(super) mod devices;
 mod grants;
 mod known_devices;
 pub mod lockout;

@@ -142,7 +142,8 @@ fn change(request: UpdateProfile) -> ProfileChange {
     }
 }
 
-fn profile(account: AccountRow) -> Profile {
+/// What a player shows of themselves.
+pub(super) fn profile(account: AccountRow) -> Profile {
     Profile {
         user: account.user,
         username: account.login.map(|login| login.username),

@@ -25,6 +25,10 @@ use pitturu_protocol::types::friends::{
 use pitturu_protocol::types::items::{
     BuyItem, GrantItem, ItemChanges, ListInventory, ListItemChanges, ListItems, TakeItem, UseItem,
 };
+use pitturu_protocol::types::moderation::{
+    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
+    UnmutePlayer,
+};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
     ListPointsTotals, Movements, PostPoints, RefundPoints, SetPointsAside, SpendPoints, VoidPoints,
@@ -69,6 +73,7 @@ impl Call {
             user: player.identity.user,
             name: player.name,
             role: player.identity.role,
+            sanctions: player.sanctions,
             now: self.caller.now,
             steady_ms: self.caller.steady.as_ms(),
         })
@@ -182,6 +187,16 @@ served_by!(accounts:
     set_role SetRole,
 );
 
+served_by!(moderation:
+    suspend SuspendPlayer,
+    lift_suspension LiftSuspension,
+    mute MutePlayer,
+    unmute UnmutePlayer,
+    sign_out SignOutPlayer,
+    reset_profile ResetProfile,
+    record GetPlayerRecord,
+);
+
 served_by!(profile:
     get_profile GetProfile,
     get_profiles GetProfiles,
@@ -217,6 +232,10 @@ impl Handle<SetPresence> for Services {
     const AT_ONCE: bool = true;
 
     async fn handle(&self, call: &Call, request: SetPresence) -> Result<Done, Fault> {
+        let has_words = request.note.as_ref().is_some_and(|note| !note.is_empty());
+        if let Some(player) = call.connection.player().filter(|_| has_words) {
+            player.may_speak(call.caller.now)?;
+        }
         self.presence.set(&call.caller, request)
     }
 }

@@ -13,6 +13,8 @@ use pitturu_protocol::types::accounts::{
 };
 use tracing::{debug, info};
 
+use pitturu_store::clock::now_ms;
+
 use super::handlers::{Call, Handle};
 use crate::connections::connection::{Connection, Player};
 use crate::log_lines::{SIGN_INS_REFUSED, SIGNED_IN};
@@ -140,14 +142,21 @@ pub async fn sign_in(
         .filter(|_| restores == Restores::Yes);
     services.registry.sign_in(connection, player, restored);
     // What ended the session before the connection was listed did not reach it.
-    match services.accounts.confirm(identity.clone()).await {
-        Ok(now) => {
+    let now = now_ms();
+    match services.accounts.confirm(identity.clone(), now).await {
+        Ok((confirmed, sanctions)) => {
+            let is_muted = sanctions.may_speak(now).is_err();
+            let sanctions = Arc::new(sanctions);
             connection.update_player(|player| {
                 // Whatever has changed since it was listed is newer than what was read.
                 if player.identity == *identity {
-                    player.identity = now;
+                    player.identity = confirmed;
                 }
+                player.take_sanctions(&sanctions);
             });
+            if is_muted {
+                services.registry.forget_note(identity.user);
+            }
             Ok(())
         }
         Err(fault) => {

@@ -23,6 +23,7 @@ mod launch;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod moderation;
 mod neighbour;
 mod paused;
 mod player;

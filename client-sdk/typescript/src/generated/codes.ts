@@ -36,6 +36,7 @@ export type CodeName =
   | 'username_taken'
   | 'not_a_guest'
   | 'already_signed_in'
+  | 'suspended'
   | 'blocked'
   | 'not_friends'
   | 'room_not_found'
@@ -111,6 +112,8 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   not_a_guest: { number: 38, retry: 'never', advice: "The account already has a name and password." },
   /** This connection is signed in. Sign out first. */
   already_signed_in: { number: 39, retry: 'never', advice: "This connection is signed in. Sign out first." },
+  /** The player is suspended: the message is what the staff has written for the player, and `retry_after_ms` says when it ends, if it does by itself. */
+  suspended: { number: 40, retry: 'never', advice: "The player is suspended: the message is what the staff has written for the player, and `retry_after_ms` says when it ends, if it does by itself." },
   /** One of the two players has blocked the other. */
   blocked: { number: 48, retry: 'never', advice: "One of the two players has blocked the other." },
   /** There is no such friendship or request. */
@@ -121,8 +124,8 @@ export const CODES: Readonly<Record<Exclude<CodeName, 'unknown'>, CodeInfo>> = {
   not_a_member: { number: 65, retry: 'never', advice: "Join the room first." },
   /** The player is banned from the room. */
   banned: { number: 66, retry: 'never', advice: "The player is banned from the room." },
-  /** The player is muted in the room. Wait `retry_after_ms`, if given. */
-  muted: { number: 67, retry: 'later', advice: "The player is muted in the room. Wait `retry_after_ms`, if given." },
+  /** The player is muted, in the room or everywhere. Wait `retry_after_ms`, if given. */
+  muted: { number: 67, retry: 'later', advice: "The player is muted, in the room or everywhere. Wait `retry_after_ms`, if given." },
   /** The room is in slow mode. Wait `retry_after_ms`. */
   slow_mode: { number: 68, retry: 'later', advice: "The room is in slow mode. Wait `retry_after_ms`." },
   /** The room has as many members as it may. */
@@ -186,6 +189,8 @@ export const CLOSE_CODES = {
   message_too_big: 4302,
   /** The client kept sending far above its limits after being told to wait. */
   flooding: 4303,
+  /** The player was suspended. The event `PlayerSuspended` before the close says why and until when. */
+  suspended: 4304,
 } as const;
 
 /** First and last close code of each range, and what it asks for. */

@@ -188,6 +188,20 @@ export interface Methods {
   GetRewards: { request: types.GetRewards; reply: types.Rewards };
   /** Asks what all players had at the end of days, newest first. */
   ListPointsTotals: { request: types.ListPointsTotals; reply: types.PointsTotals };
+  /** Keeps a player out: their connections are closed at once with the code `suspended`, and no way to sign in lets them back, be it a refresh token, a guest's secret or another device. Sessions stay: when the suspension ends, the player goes on where they were. A suspension in force is replaced. */
+  SuspendPlayer: { request: types.SuspendPlayer; reply: types.Done };
+  /** Ends a suspension. Ending it twice changes nothing. */
+  LiftSuspension: { request: types.LiftSuspension; reply: types.Done };
+  /** Keeps a player from putting words before others, anywhere: messages, edits, reactions, names and topics of rooms, their own name, picture and bio, notes of gifts and of presence, reasons of kicks and bans. Reading goes on. A mute in force is replaced. */
+  MutePlayer: { request: types.MutePlayer; reply: types.Done };
+  /** Ends a mute of the whole product; those of single rooms stay. Ending it twice changes nothing. */
+  UnmutePlayer: { request: types.UnmutePlayer; reply: types.Done };
+  /** Ends all sessions of a player. They may sign in again. */
+  SignOutPlayer: { request: types.SignOutPlayer; reply: types.Done };
+  /** Changes what a player shows of themselves. What is not asked for stays. */
+  ResetProfile: { request: types.ResetProfile; reply: types.Profile };
+  /** What the staff sees of a player. */
+  GetPlayerRecord: { request: types.GetPlayerRecord; reply: types.PlayerRecord };
 }
 
 /** Body of each event. */
@@ -218,6 +232,8 @@ export interface Events {
   WalletChanged: types.WalletChanged;
   /** Something has changed on a followed leaderboard: its season, how many are on it, the best ten, or the player's own place. Comes at most four times a second. */
   RankChanged: types.RankChanged;
+  /** The player was suspended: the connection is closed next, with the code `suspended`. */
+  PlayerSuspended: types.PlayerSuspended;
   /** What the player owns has changed, on every connection of the player. A slow connection gets the newest: whoever has to know each change reads from the number that they hold by `ListItemChanges`. */
   InventoryChanged: types.InventoryChanged;
   /** A player is writing. Fades after five seconds without another. */
@@ -404,6 +420,13 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   RecordPlay: { number: 137, access: 'service', place: 'caller', rate: 'write', effect: 'writes', key: 'lasting', reply: 'PlayRecorded' },
   GetRewards: { number: 138, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Rewards' },
   ListPointsTotals: { number: 139, access: 'admin', place: 'caller', rate: 'read', effect: 'reads', reply: 'PointsTotals' },
+  SuspendPlayer: { number: 144, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  LiftSuspension: { number: 145, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  MutePlayer: { number: 146, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  UnmutePlayer: { number: 147, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  SignOutPlayer: { number: 148, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  ResetProfile: { number: 149, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Profile' },
+  GetPlayerRecord: { number: 150, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayerRecord' },
 };
 
 /** What is known of an event without its type. */
@@ -443,6 +466,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   PlayerPresence: { number: 21, delivery: 'latest' },
   WalletChanged: { number: 22, delivery: 'latest' },
   RankChanged: { number: 23, delivery: 'latest' },
+  PlayerSuspended: { number: 24, delivery: 'latest' },
   InventoryChanged: { number: 30, delivery: 'latest' },
   TypingStarted: { number: 32, delivery: 'volatile' },
   EphemeralSent: { number: 33, delivery: 'volatile' },
@@ -463,6 +487,7 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [21, 'PlayerPresence'],
   [22, 'WalletChanged'],
   [23, 'RankChanged'],
+  [24, 'PlayerSuspended'],
   [30, 'InventoryChanged'],
   [32, 'TypingStarted'],
   [33, 'EphemeralSent'],

@@ -315,7 +315,7 @@ export interface ExpirePoints {
 export interface Fault {
   /** Number of the code. */
   code: Code;
-  /** For developers and logs, in English; at most 512 bytes. Players get text made from the code. */
+  /** For developers and logs, in English; at most 512 bytes. Players get text made from the code, but for `suspended`, whose message is for them. */
   message: string;
   /** Wait this long before trying again, in milliseconds. */
   retry_after_ms?: number | undefined;
@@ -372,6 +372,12 @@ export interface Friends {
 
 /** The caller's own account. */
 export type GetAccount = Record<string, never>;
+
+/** What the staff sees of a player. */
+export interface GetPlayerRecord {
+  /** The player. */
+  user: UserId;
+}
 
 /** The presence of several players. Players who hide look offline, and so do those who blocked the caller or whom the caller blocked. In a room that both are in, its `ListMembers` and `RoomPresence` show them all the same: rooms do not know blocks. */
 export interface GetPresence {
@@ -553,6 +559,14 @@ export type InboxEntry =
   | { kind: 'season_placed'; board: string; season: number; rank: number; count: number; score: number; points: number }
   /** The player's role changed. */
   | { kind: 'role_changed'; role: Role }
+  /** The player was suspended. */
+  | { kind: 'suspended'; until?: number | undefined; reason: string }
+  /** The player may not write anywhere. */
+  | { kind: 'muted'; until?: number | undefined; reason: string }
+  /** The player may write again. */
+  | { kind: 'unmuted' }
+  /** The staff has changed what the player shows of themselves. */
+  | { kind: 'profile_reset'; reason: string }
   /** An entry of a newer server. */
   | { kind: 'unknown' };
 
@@ -682,6 +696,12 @@ export interface KickMember {
 export interface LeaveRoom {
   /** The room. */
   room: RoomId;
+}
+
+/** Ends a suspension. Ending it twice changes nothing. */
+export interface LiftSuspension {
+  /** The player. */
+  user: UserId;
 }
 
 /** Bounds that a server enforces on one connection. */
@@ -1115,6 +1135,16 @@ export interface MuteMember {
   until: number;
 }
 
+/** Keeps a player from putting words before others, anywhere: messages, edits, reactions, names and topics of rooms, their own name, picture and bio, notes of gifts and of presence, reasons of kicks and bans. Reading goes on. A mute in force is replaced. */
+export interface MutePlayer {
+  /** The player. */
+  user: UserId;
+  /** When it ends by itself. Absent: when it is lifted. */
+  until?: number | undefined;
+  /** Why, in words for the player, at most 512 bytes. */
+  reason: string;
+}
+
 /** One of the caller's rooms. */
 export interface MyRoom {
   /** The room. */
@@ -1216,6 +1246,24 @@ export interface PlayerPresence {
   presence: Presence;
 }
 
+/** Reply to `GetPlayerRecord`. */
+export interface PlayerRecord {
+  /** What the player shows of themselves. */
+  profile: Profile;
+  /** Role. */
+  role: Role;
+  /** Whether the account has no name and password yet. */
+  guest: boolean;
+  /** Connections that are open now, on whatever the player does not show. */
+  connections: number;
+  /** The suspension in force. */
+  suspension?: Sanction | undefined;
+  /** The mute of the whole product in force. */
+  mute?: Sanction | undefined;
+  /** Sessions, newest use first. Their addresses are shown to admins alone. */
+  sessions: Session[];
+}
+
 /** Reply to `GetScore`. */
 export interface PlayerScore {
   /** Number of the season. */
@@ -1228,6 +1276,14 @@ export interface PlayerScore {
   count: number;
   /** Who submitted the score, for services and admins; absent if the server's own rules did. */
   by?: UserId | undefined;
+}
+
+/** The player was suspended: the connection is closed next, with the code `suspended`. */
+export interface PlayerSuspended {
+  /** When it ends by itself; absent if it does not. */
+  until?: number | undefined;
+  /** Why. */
+  reason: string;
 }
 
 /** An account of a player's books. What the wallet gains, one of the others gives, and the other way round. */
@@ -1540,6 +1596,20 @@ export interface ResetPassword {
   password: string;
 }
 
+/** Changes what a player shows of themselves. What is not asked for stays. */
+export interface ResetProfile {
+  /** The player. */
+  user: UserId;
+  /** Another display name, 1 to 40 characters. */
+  name?: string | undefined;
+  /** Takes the picture away. */
+  avatar?: boolean | undefined;
+  /** Takes the bio away. */
+  bio?: boolean | undefined;
+  /** Why, in words for the player, at most 512 bytes. */
+  reason: string;
+}
+
 /** Takes up the streams of an earlier connection where the client's cursors stand. What was missed follows as events, in order and in pages, each page after the client's `ack` of the one before it. */
 export interface Resume {
   /** Sequence of the last inbox entry received. Absent: the inbox is not followed. */
@@ -1762,6 +1832,18 @@ export interface Rooms {
   next?: string | undefined;
 }
 
+/** What the staff has decided against a player, as the staff sees it. */
+export interface Sanction {
+  /** By whom. */
+  by: UserId;
+  /** Since when. */
+  at: number;
+  /** When it ends by itself; absent if it does not. */
+  until?: number | undefined;
+  /** What the player is told. */
+  reason: string;
+}
+
 /** A player's score and place. */
 export interface ScoreEntry {
   /** The player. */
@@ -1907,6 +1989,12 @@ export interface SetRole {
   role: Role;
 }
 
+/** Ends all sessions of a player. They may sign in again. */
+export interface SignOutPlayer {
+  /** The player. */
+  user: UserId;
+}
+
 /** A successful sign-in. The connection is signed in from here on. */
 export interface SignedIn {
   /** Who. */
@@ -1968,6 +2056,16 @@ export interface SubmitScore {
   metadata?: string | undefined;
 }
 
+/** Keeps a player out: their connections are closed at once with the code `suspended`, and no way to sign in lets them back, be it a refresh token, a guest's secret or another device. Sessions stay: when the suspension ends, the player goes on where they were. A suspension in force is replaced. */
+export interface SuspendPlayer {
+  /** The player. */
+  user: UserId;
+  /** When it ends by itself. Absent: when it is lifted. */
+  until?: number | undefined;
+  /** Why, in words for the player, at most 512 bytes. */
+  reason: string;
+}
+
 /** Takes an item from a player. What is left for sale stays the same, and no points come back: see `RefundPoints`(super::points::RefundPoints). */
 export interface TakeItem {
   /** The player. */
@@ -2014,6 +2112,12 @@ export interface UnblockPlayer {
 export interface UnfollowBoard {
   /** The leaderboard. */
   board: string;
+}
+
+/** Ends a mute of the whole product; those of single rooms stay. Ending it twice changes nothing. */
+export interface UnmutePlayer {
+  /** The player. */
+  user: UserId;
 }
 
 /** Changes the caller's own profile. Absent fields stay as they are, an empty text clears. */

@@ -1,4 +1,4 @@
-import { faultOf, mayRetryLater } from '../errors.js';
+import { faultOf, isSuspended, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
 import type {
   Echoed,
@@ -20,7 +20,7 @@ import { followsBoardAgain, forgetBoard } from './boards.js';
 import { openFromCursor, reopen, staysOpen } from './entries.js';
 import { accessRefused, askForTokens, resumeRooms, signedOut, takeAccess, takeTokens } from './sign-in.js';
 import { newestOf } from './streams.js';
-import { Broken } from './types.js';
+import { Broken, Suspended } from './types.js';
 
 type Body = Record<string, Value>;
 
@@ -191,7 +191,10 @@ export function faulted(state: State, now: number, call: number, fault: Fault): 
   };
   const after = state.calls.refused(call, fault, now, waitMs);
   if (after.is === 'needs_sign_in' && after.signIn === state.signInNumber) accessRefused(state, fault);
-  if (after.is === 'ended') ended(state, after.pending, fault);
+  if (after.is !== 'ended') return;
+  const renews = after.pending.owner === 'refresh' || after.pending.owner === 'renew';
+  if (renews && isSuspended(fault)) throw new Suspended(fault);
+  ended(state, after.pending, fault);
 }
 
 function ended(state: State, pending: Pending, fault: Fault): void {

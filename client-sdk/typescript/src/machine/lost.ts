@@ -2,7 +2,8 @@
 
 import { faultOf } from '../errors.js';
 import type { Reconnect } from '../generated/codes.js';
-import { RECONNECT_RANGES } from '../generated/codes.js';
+import { CLOSE_CODES, RECONNECT_RANGES } from '../generated/codes.js';
+import type { Fault } from '../generated/types.js';
 import { rescued } from './handover.js';
 import { accessRefused } from './sign-in.js';
 import type { State } from './state.js';
@@ -21,6 +22,13 @@ export function reconnectAfter(code: number | undefined): Reconnect {
 export function giveUp(state: State, now: number, code: number, why: string): void {
   state.out({ kind: 'close', code });
   lost(state, now, 'back_off', undefined, why);
+}
+
+/** The player is suspended. The tokens are kept: they are good again when the suspension ends. */
+export function suspended(state: State, now: number, fault: Fault): void {
+  state.out({ kind: 'fault', fault });
+  state.out({ kind: 'close', code: 1000 });
+  lost(state, now, 'never', CLOSE_CODES.suspended, fault.message);
 }
 
 /** The connection is gone: decides when to come back, and makes what was on the wire wait for it. */

@@ -22,7 +22,7 @@ import {
   otherReceived,
   toldState,
 } from './handover.js';
-import { giveUp, halt, lost, reconnectAfter } from './lost.js';
+import { giveUp, halt, lost, reconnectAfter, suspended } from './lost.js';
 import {
   greeted,
   helloFrame,
@@ -34,7 +34,7 @@ import {
 } from './sign-in.js';
 import type { Place } from './streams.js';
 import type { Found, Ticket } from './types.js';
-import { Broken } from './types.js';
+import { Broken, Suspended } from './types.js';
 
 /**
  * The client's side without I/O: one machine for the whole life of a client, across all its connections. It has the rules of
@@ -192,6 +192,10 @@ export class Machine extends State {
         at = this.#next(now, message, at);
       }
     } catch (error) {
+      if (error instanceof Suspended) {
+        suspended(this, now, error.fault);
+        return this.#goOn(now);
+      }
       if (!(error instanceof Broken || error instanceof InvalidFrame)) throw error;
       if (error instanceof InvalidFrame) {
         this.out({

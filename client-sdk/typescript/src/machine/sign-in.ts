@@ -1,4 +1,4 @@
-import { faultOf, mayRetryLater } from '../errors.js';
+import { faultOf, isSuspended, mayRetryLater } from '../errors.js';
 import { METHODS } from '../generated/tables.js';
 import type { Fault, Identity, SetPresence, SignedIn, Status, Welcome } from '../generated/types.js';
 import { LIMITS, VERSION } from '../generated/wire.js';
@@ -7,7 +7,7 @@ import { toUtf8 } from '../wire/utf8.js';
 import { followBoards } from './boards.js';
 import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
-import { Broken } from './types.js';
+import { Broken, Suspended } from './types.js';
 
 /** Shortest time between two renewals of tokens, so that a server with a wrong clock is not asked without pause. */
 const REFRESH_MS_MIN = 1_000;
@@ -38,6 +38,7 @@ export function welcomed(state: State, now: number, welcome: Welcome): void {
     signedIn(state, now, welcome.identity);
   } else if (welcome.refused !== undefined) {
     if (mayRetryLater(welcome.refused)) throw new Broken('unusable', welcome.refused.message);
+    if (isSuspended(welcome.refused)) throw new Suspended(welcome.refused);
     accessRefused(state, welcome.refused);
   } else if (state.signIn.standing === 'assumed') {
     throw new Broken('protocol', 'the welcome says nothing about the token');

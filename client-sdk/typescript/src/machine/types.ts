@@ -164,6 +164,13 @@ export class Broken extends Error {
   }
 }
 
+/** The player whom the tokens sign in is suspended, as this fault says. */
+export class Suspended extends Broken {
+  constructor(readonly fault: Fault) {
+    super('unusable', fault.message);
+  }
+}
+
 /** The n-th wait. */
 export function backOffMs(backOff: BackOff, attempts: number, random: () => number): number {
   const ceiling = Math.min(backOff.capMs, backOff.baseMs * 2 ** attempts);

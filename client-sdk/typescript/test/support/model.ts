@@ -2,6 +2,7 @@
 
 import { encode } from '@msgpack/msgpack';
 
+import { faultOf } from '../../src/errors.js';
 import { CODES } from '../../src/generated/codes.js';
 import { EVENTS, METHODS } from '../../src/generated/tables.js';
 import type { Methods } from '../../src/generated/tables.js';
@@ -82,6 +83,8 @@ export class World {
   tokenMs = 3_600_000;
   /** How many players the leaderboards have. */
   players = 1;
+  /** Why players are suspended, if they are: each hello with a token is refused with it. */
+  suspended: string | undefined;
   /** How many rooms one reply to a resume holds. */
   resumedAtOnce = Infinity;
   /** Consulted before each call: may throw a Refusal. */
@@ -370,8 +373,11 @@ export class ModelConnection {
       quic: this.#world.quic,
     };
     if (token !== undefined) {
-      this.user = this.#world.userOf(token);
-      if (this.user !== undefined) {
+      const { suspended } = this.#world;
+      this.user = suspended === undefined ? this.#world.userOf(token) : undefined;
+      if (suspended !== undefined) {
+        welcome.refused = faultOf('suspended', suspended);
+      } else if (this.user !== undefined) {
         welcome.identity = this.#world.identityOf(this.user.user, token);
         this.#appears(true);
       } else welcome.refused = { code: CODES.token_invalid.number, message: 'unknown token' };

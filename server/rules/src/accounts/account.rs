@@ -11,6 +11,7 @@ use super::rows::{
     AccountRow, Claim, Grant, Login, PasswordChange, ProfileChange, ProfileRow, ResetRow, Rotated,
     Rotation, SecretHash, SessionRow,
 };
+use super::sanctions::{Sanction, Sanctions};
 
 /// What the player's connections hear once a decision is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub enum AccountNews {
     Upgraded,
     /// The display name is now this one.
     Renamed(String),
+    /// The player is suspended.
+    Suspended(Sanction),
+    /// The player is muted everywhere, or no longer.
+    Sanctioned(Sanctions),
 }
 
 /// What a decision changes, all in one atomic commit. `None` is removed.
@@ -152,7 +157,7 @@ impl Account {
     /// `role` is given, by the configuration, and no admin has decided otherwise, sets the role. The account's password must still be at `version`; guests have none.
     ///
     /// # Errors
-    /// [`AccountRefusal::NoAccount`], `PasswordMoved`.
+    /// [`AccountRefusal::NoAccount`], `PasswordMoved`, `Suspended`.
     pub fn open_session(
         &mut self,
         version: Option<u64>,
@@ -164,8 +169,9 @@ impl Account {
         if row.version() != version {
             return Err(AccountRefusal::PasswordMoved);
         }
-        self.configure(role, effects);
         let now = session.created_at;
+        row.sanctions.may_sign_in(now)?;
+        self.configure(role, effects);
         let run_out = self.sessions.values().filter(|old| now >= old.expires_at);
         for old in run_out.map(|old| old.session).collect::<Vec<_>>() {
             self.remove_session(old, effects);
@@ -187,7 +193,7 @@ impl Account {
     /// fit changes nothing. Of several rotations of one generation exactly one is done.
     ///
     /// # Errors
-    /// [`AccountRefusal::NoSession`], `WrongToken`, `SessionExpired`.
+    /// [`AccountRefusal::NoSession`], `WrongToken`, `SessionExpired`, `Suspended`.
     pub fn rotate(
         &mut self,
         rotation: &Rotation,
@@ -213,6 +219,9 @@ impl Account {
         }
         if rotation.now >= session.expires_at {
             return Err(AccountRefusal::SessionExpired);
+        }
+        if let Some(row) = &self.row {
+            row.sanctions.may_sign_in(rotation.now)?;
         }
         let session = SessionRow {
             generation: session.generation + 1,

@@ -13,7 +13,7 @@ pub const VOID_KNOWN_MS: u64 = 48 * 60 * 60 * 1_000;
 pub const VOIDS_MAX: usize = 32;
 
 /// Why a call was refused. Nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountRefusal {
     /// The account is there already: another call, now forgotten, has created it.
     #[error("there is such an account")]
@@ -36,6 +36,9 @@ pub enum AccountRefusal {
     /// The token is none that this server made.
     #[error("not a token of this server")]
     WrongToken,
+    /// The player is suspended.
+    #[error("the player is suspended")]
+    Suspended(#[from] Fault),
     /// The password has been changed since the call was prepared, or the reset token used up.
     #[error("the password was changed in the meantime")]
     PasswordMoved,
@@ -58,6 +61,7 @@ impl From<AccountRefusal> for Fault {
             | AccountRefusal::WrongToken
             | AccountRefusal::PasswordMoved => Self::of(Code::TokenInvalid),
             AccountRefusal::SessionExpired => Self::of(Code::TokenExpired),
+            AccountRefusal::Suspended(fault) => fault,
             AccountRefusal::NotAnAdmin => Self::of(Code::Forbidden),
             AccountRefusal::LastAdmin => Self::invalid("role", refusal.to_string()),
         }

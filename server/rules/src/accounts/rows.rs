@@ -6,6 +6,8 @@ use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use serde::{Deserialize, Serialize};
 
+use super::sanctions::Sanctions;
+
 /// A value that logs don't show.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -74,6 +76,9 @@ pub struct AccountRow {
     pub created_at: u64,
     /// What the player shows of themselves.
     pub profile: ProfileRow,
+    /// What the staff has decided against the player.
+    #[serde(default, skip_serializing_if = "Sanctions::is_empty")]
+    pub sanctions: Sanctions,
 }
 
 impl AccountRow {
@@ -136,6 +141,13 @@ pub struct ProfileChange {
     pub bio: Option<Option<String>>,
     /// Language tag.
     pub language: Option<Option<String>>,
+}
+
+impl ProfileChange {
+    /// Whether others are to see something else: a player who is muted everywhere may not have them.
+    pub const fn has_words(&self) -> bool {
+        self.name.is_some() || self.avatar.is_some() || self.bio.is_some()
+    }
 }
 
 /// One signed-in device.

@@ -3,6 +3,7 @@ use pitturu_protocol::types::accounts::Role;
 
 use super::*;
 
+mod sanctions;
 mod sessions;
 
 const NOW: u64 = 1_000;
@@ -62,6 +63,7 @@ fn guest(secret: SecretHash) -> AccountRow {
             bio: None,
             language: None,
         },
+        sanctions: Sanctions::default(),
     }
 }
 

@@ -218,6 +218,7 @@ impl Room {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         self.may_moderate(actor, request.user)?;
+        may_say(actor, request.reason.as_deref())?;
         match self.members.get(&request.user).map(|row| &row.state) {
             Some(MemberState::Member | MemberState::Invited) => {}
             _ => return Err(Fault::of(Code::NotInRoom)),
@@ -248,6 +249,7 @@ impl Room {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         self.may_moderate(actor, request.user)?;
+        may_say(actor, request.reason.as_deref())?;
         if request.until.is_some_and(|until| until <= actor.now) {
             return Err(Fault::invalid("until", "a time still to come"));
         }
@@ -386,12 +388,14 @@ impl Room {
         Ok(())
     }
 
-    /// Moderators act on those below them, never on their equals or themselves.
+    /// Moderators act on those below them, never on their equals or themselves. Who keeps order in the whole product acts on whoever the
+    /// room has, its owner too; of themselves the room holds nothing against them.
     fn may_moderate(&self, actor: &Actor, user: UserId) -> Result<(), Fault> {
         self.not_direct()?;
         let authority = self.require(actor, MemberRole::Moderator)?;
         let target = self.place(user).map(|row| row.role);
-        if user == actor.user || target.is_some_and(|role| role >= authority) {
+        let is_above = |role| role < authority || actor.role.keeps_order();
+        if user == actor.user || target.is_some_and(|role| !is_above(role)) {
             return Err(Fault::of(Code::Forbidden));
         }
         Ok(())
@@ -440,5 +444,13 @@ impl Room {
             effects.tell(row.user, now, entry);
             self.save_member(row, effects);
         }
+    }
+}
+
+/// A reason is words that the other reads.
+fn may_say(actor: &Actor, reason: Option<&str>) -> Result<(), Fault> {
+    match reason {
+        Some(reason) if !reason.is_empty() => actor.may_speak(),
+        _ => Ok(()),
     }
 }

@@ -30,6 +30,7 @@ impl Room {
                 "public or private; direct rooms are made by OpenDirect",
             ));
         }
+        actor.may_speak()?;
         let retention = request
             .retention
             .unwrap_or_else(|| limits.retention.clone());
@@ -51,12 +52,16 @@ impl Room {
 
     /// The new room of a handle: public, and nobody's, or whoever came first could shut it for everybody. The product's staff
     /// keep order in it.
+    ///
+    /// # Errors
+    /// The actor is muted everywhere: the handle is the room's name.
     pub fn create_common(
         room: RoomId,
         actor: &Actor,
         handle: Handle,
         limits: Arc<ChatLimits>,
-    ) -> (Self, Effects) {
+    ) -> Result<(Self, Effects), Fault> {
+        actor.may_speak()?;
         let row = RoomRow {
             room,
             kind: RoomKind::Public,
@@ -70,16 +75,20 @@ impl Room {
             deleted: false,
         };
         let first = new_member(actor.user, MemberRole::Member, actor.now);
-        Self::begin(row, vec![first], limits)
+        Ok(Self::begin(row, vec![first], limits))
     }
 
     /// A new direct room between the actor and another player, to whom it is offered until they write in it.
+    ///
+    /// # Errors
+    /// The actor is muted everywhere: the other is told of the room.
     pub fn create_direct(
         room: RoomId,
         actor: &Actor,
         peer: UserId,
         limits: Arc<ChatLimits>,
-    ) -> (Self, Effects) {
+    ) -> Result<(Self, Effects), Fault> {
+        actor.may_speak()?;
         let row = RoomRow {
             room,
             kind: RoomKind::Direct,
@@ -103,7 +112,7 @@ impl Room {
             name: actor.name.to_string(),
         };
         effects.tell(peer, actor.now, entry);
-        (room, effects)
+        Ok((room, effects))
     }
 
     fn begin(row: RoomRow, members: Vec<MemberRow>, limits: Arc<ChatLimits>) -> (Self, Effects) {
@@ -139,6 +148,9 @@ impl Room {
             return Err(Fault::new(Code::Forbidden, "a direct room has no settings"));
         }
         self.require(actor, MemberRole::Owner)?;
+        if request.name.is_some() || request.topic.is_some() {
+            actor.may_speak()?;
+        }
         let mut row = self.row.clone();
         if let Some(name) = request.name {
             row.name = name;
@@ -162,7 +174,7 @@ impl Room {
         Ok(())
     }
 
-    /// Deletes the room. Its rows are removed afterwards, in the background.
+    /// Deletes the room, as its owner or whoever keeps order in the whole product. Its rows are removed afterwards, in the background.
     pub fn delete_room(&mut self, actor: &Actor, effects: &mut Effects) -> Result<(), Fault> {
         if self.row.kind == RoomKind::Direct {
             return Err(Fault::new(
@@ -170,7 +182,11 @@ impl Room {
                 "a direct room can't be deleted",
             ));
         }
-        self.require(actor, MemberRole::Owner)?;
+        let least = match actor.role.keeps_order() {
+            true => MemberRole::Moderator,
+            false => MemberRole::Owner,
+        };
+        self.require(actor, least)?;
         let members = self.members.values();
         let members = members.filter(|row| row.state == MemberState::Member);
         let members = members.map(|row| row.user).take(TELL_DELETED_MAX);

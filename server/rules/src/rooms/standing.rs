@@ -85,9 +85,10 @@ impl Room {
     /// Whether the actor may put words into the room: messages, edits, reactions, ephemeral messages, typing.
     ///
     /// # Errors
-    /// Those of [`Self::member`]; they are muted; one of a direct room's two players has blocked the other.
+    /// Those of [`Self::member`]; they are muted, here or everywhere; one of a direct room's two players has blocked the other.
     pub fn may_write(&self, actor: &Actor) -> Result<(), Fault> {
         let muted_until = self.member(actor)?.muted_until;
+        actor.may_speak()?;
         let muted_until = muted_until.filter(|until| *until > actor.now && self.binds(actor));
         if let Some(until) = muted_until {
             return Err(Fault::of(Code::Muted).retry_after_ms(until - actor.now));

@@ -15,6 +15,7 @@ use pitturu_protocol::types::chat::{
 use super::Effects;
 use super::markers::MovedMarkers;
 use super::rows::{MemberRow, MemberState, RoomRow, SanctionRow, StoredRoom};
+use crate::accounts::Sanctions;
 use crate::pages::{Page, page_items};
 use crate::signals::{Listed, PlayerSignal};
 
@@ -33,10 +34,23 @@ pub struct Actor {
     pub name: Arc<str>,
     /// Their role in the whole product.
     pub role: Role,
+    /// What the staff has decided against them; absent if nothing ever was.
+    pub sanctions: Option<Arc<Sanctions>>,
     /// Milliseconds since 1970: for what is stored or shown.
     pub now: u64,
     /// Milliseconds on a clock that never jumps: for intervals.
     pub steady_ms: u64,
+}
+
+impl Actor {
+    /// That the actor may put words before others, as far as the whole product goes.
+    ///
+    /// # Errors
+    /// They are muted everywhere.
+    pub fn may_speak(&self) -> Result<(), Fault> {
+        let sanctions = self.sanctions.as_ref();
+        sanctions.map_or(Ok(()), |sanctions| sanctions.may_speak(self.now))
+    }
 }
 
 /// Decides what players may say to others. Must answer at once.

@@ -1,5 +1,6 @@
 mod bounds;
 mod markers;
+mod muted;
 mod slow_mode;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ fn actor(number: u8, now: u64) -> Actor {
         user: UserId::from_bytes([number; 10]),
         name: Arc::from(format!("player {number}")),
         role: Role::Player,
+        sanctions: None,
         now,
         steady_ms: now,
     }
@@ -416,7 +418,7 @@ fn the_read_marker_only_moves_forward_and_not_past_the_head() {
 fn direct_rooms_have_two_players_and_no_moderators() {
     let peer = actor(2, 1).user;
     let limits = Arc::new(ChatLimits::default());
-    let (mut room, effects) = Room::create_direct(ROOM, &actor(1, 1), peer, limits);
+    let (mut room, effects) = Room::create_direct(ROOM, &actor(1, 1), peer, limits).unwrap();
     assert!(matches!(
         inbox(&effects).as_slice(),
         [InboxEntry::DirectOpened { .. }]
@@ -485,8 +487,39 @@ fn staff_keep_order_in_rooms_but_not_in_direct_ones() {
         .expect("a moderator of the product may");
     let peer = actor(2, 1).user;
     let limits = Arc::new(ChatLimits::default());
-    let (mut direct, _) = Room::create_direct(ROOM, &actor(1, 1), peer, limits);
+    let (mut direct, _) = Room::create_direct(ROOM, &actor(1, 1), peer, limits).unwrap();
     let mut row = sent_row(&mut direct, 1);
     let refused = direct.delete(&staff, &mut row, &mut effects);
     assert_eq!(refused.map_err(|f| f.code), Err(Code::RoomNotFound));
+}
+
+#[test]
+fn staff_act_on_owners_and_close_rooms() {
+    for role in [Role::Moderator, Role::Admin] {
+        let staff = Actor {
+            role,
+            ..actor(7, 5)
+        };
+        let mut room = public_room();
+        join(&mut room, 2).expect("it is public");
+        let mut effects = Effects::default();
+        let mute = MuteMember {
+            room: ROOM,
+            user: actor(1, 1).user,
+            until: 50,
+        };
+        room.mute(&staff, &mute, &mut effects).expect("staff may");
+        let ban = BanMember {
+            room: ROOM,
+            user: actor(1, 1).user,
+            until: None,
+            reason: None,
+        };
+        room.ban(&staff, ban, &target(1), &mut effects)
+            .expect("staff may");
+        let heir = room.member(&actor(2, 6)).expect("the room goes on");
+        assert_eq!(heir.role, MemberRole::Owner);
+        room.delete_room(&staff, &mut effects).expect("staff may");
+        assert!(!room.is_known_to(&actor(2, 6)));
+    }
 }

@@ -32,9 +32,9 @@ impl LiveRoom {
         let place = create.connection.keep_place(id, actor.user)?;
         let (room, effects) = match &create.new_room {
             NewRoom::Room(request) => Room::create(id, actor, request.clone(), limits)?,
-            NewRoom::Common(handle) => Room::create_common(id, actor, handle.clone(), limits),
+            NewRoom::Common(handle) => Room::create_common(id, actor, handle.clone(), limits)?,
             NewRoom::Direct(_) if create.blocks.any() => return Err(Fault::of(Code::Blocked)),
-            NewRoom::Direct(peer) => Room::create_direct(id, actor, *peer, limits),
+            NewRoom::Direct(peer) => Room::create_direct(id, actor, *peer, limits)?,
         };
         let journal = Journal::begin(store::entity(id), environment.rooms.entities().fence());
         let routes = Arc::clone(&environment.routes);

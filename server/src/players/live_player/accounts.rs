@@ -4,12 +4,13 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::inbox::InboxEntry;
-use pitturu_rules::accounts::{AccountEffects, AccountNews};
+use pitturu_protocol::types::moderation::PlayerSuspended;
+use pitturu_rules::accounts::{AccountEffects, AccountNews, Sanction};
 use pitturu_rules::signals::StaffSignal;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Commit, Signal};
 
-use super::super::command::AccountAsk;
+use super::super::command::{AccountAsk, Moderation};
 use super::super::staff;
 use super::super::store::{account_row, reset_row, session_row, void_row};
 use super::{Effects, Environment, Player, encoded};
@@ -57,7 +58,53 @@ impl Player {
                 effects.is_committed_anyway = true;
                 encoded(&reset)
             }
-            AccountAsk::UpdateProfile(change) => encoded(&account.update_profile(change, changed)?),
+            AccountAsk::UpdateProfile(change) => {
+                if change.has_words() {
+                    account.may_speak(now)?;
+                }
+                encoded(&account.update_profile(change, changed)?)
+            }
+            AccountAsk::Moderate(act) => self.moderate(act, now, effects)?,
+        })
+    }
+
+    /// Does what the staff has decided about the player, who finds it in the inbox as well. The encoded result.
+    fn moderate(
+        &mut self,
+        act: Moderation,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, Fault> {
+        let (account, changed) = (&mut self.account, &mut effects.account);
+        let mut tell = |entry| effects.inbox.push((entry, now));
+        Ok(match act {
+            Moderation::ResetProfile(change, reason) => {
+                let profile = account.update_profile(change, changed)?;
+                if changed.has_account_changed {
+                    tell(InboxEntry::ProfileReset { reason });
+                }
+                encoded(&profile)
+            }
+            Moderation::Suspend(sanction) => {
+                let Sanction { until, reason, .. } = sanction.clone();
+                account.suspend(sanction, changed)?;
+                tell(InboxEntry::Suspended { until, reason });
+                encoded(&())
+            }
+            Moderation::LiftSuspension => encoded(&account.lift_suspension(now, changed)?),
+            Moderation::Mute(sanction) => {
+                let Sanction { until, reason, .. } = sanction.clone();
+                account.mute(sanction, changed)?;
+                tell(InboxEntry::Muted { until, reason });
+                encoded(&())
+            }
+            Moderation::Unmute => {
+                let was_muted = account.unmute(now, changed)?;
+                if was_muted {
+                    tell(InboxEntry::Unmuted);
+                }
+                encoded(&was_muted)
+            }
         })
     }
 
@@ -102,6 +149,10 @@ impl Player {
             AccountNews::SessionsEnded(except) => notifier.sessions_ended(user, except, by),
             AccountNews::RoleChanged(role) => notifier.role_changed(user, role),
             AccountNews::Upgraded => notifier.upgraded(user),
+            AccountNews::Suspended(Sanction { until, reason, .. }) => {
+                notifier.suspended(user, &PlayerSuspended { until, reason });
+            }
+            AccountNews::Sanctioned(sanctions) => notifier.sanctioned(user, &sanctions.into()),
             AccountNews::Renamed(name) => {
                 environment.players.names().forget(user);
                 notifier.renamed(user, &name);

@@ -74,6 +74,9 @@ impl Player {
         };
         if let PointsWish::Give(gift) = &ask.wish {
             self.check_gift(gift)?;
+            if ask.note.as_ref().is_some_and(|note| !note.is_empty()) {
+                self.account.may_speak(now)?;
+            }
         }
         let note = ask.note.as_deref();
         let about = About {

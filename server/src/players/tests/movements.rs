@@ -6,7 +6,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, SessionId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::points::Movement;
-use pitturu_rules::accounts::{AccountRow, ProfileRow, SessionRow};
+use pitturu_rules::accounts::{AccountRow, ProfileRow, Sanctions, SessionRow};
 use pitturu_rules::friends::Other;
 use pitturu_rules::points::Flow;
 use pitturu_store::entities::{Bounds, Entities as _, Span};
@@ -52,6 +52,7 @@ impl Players<Memory> {
                 bio: None,
                 language: None,
             },
+            sanctions: Sanctions::default(),
         };
         let session = SessionRow {
             session: SessionId::from_bytes([1; 10]),

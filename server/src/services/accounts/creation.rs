@@ -20,7 +20,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_rules::accounts::{
-    AccountRow, Claim, Grant, Login, ProfileRow, SecretHash, SessionRow,
+    AccountRow, Claim, Grant, Login, ProfileRow, Sanctions, SecretHash, SessionRow,
 };
 
 use super::tokens::{RefreshOf, TokenMaker};
@@ -196,6 +196,7 @@ impl NewAccount {
                 bio: None,
                 language: None,
             },
+            sanctions: Sanctions::default(),
         }
     }
 }

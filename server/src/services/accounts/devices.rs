@@ -6,7 +6,7 @@ use pitturu_protocol::types::accounts::{
     Account, GetAccount, ListSessions, Logout, LogoutEverywhere, RevokeSession, Session, Sessions,
 };
 use pitturu_protocol::types::system::Done;
-use pitturu_rules::accounts::AccountRow;
+use pitturu_rules::accounts::{AccountRow, SessionRow};
 use serde::de::DeserializeOwned;
 use tracing::field::display;
 use tracing::info;
@@ -45,22 +45,10 @@ impl AccountService {
 
     /// [`ListSessions`].
     pub async fn list_sessions(&self, caller: &Caller, _: ListSessions) -> Result<Sessions, Fault> {
-        let identity = caller.identity()?;
-        let mut rows = self.players.store.sessions(identity.user).await?;
-        rows.retain(|row| caller.now < row.expires_at);
-        rows.sort_by_key(|row| std::cmp::Reverse(row.number));
-        let sessions = rows
-            .into_iter()
-            .map(|row| Session {
-                current: row.session == identity.session,
-                session: row.session,
-                device: row.device,
-                address: Some(row.address),
-                created_at: row.created_at,
-                used_at: row.used_at,
-            })
-            .collect();
-        Ok(Sessions { sessions })
+        let rows = self.players.store.sessions(caller.user()?).await?;
+        Ok(Sessions {
+            sessions: listed(rows, caller),
+        })
     }
 
     /// [`RevokeSession`].
@@ -99,6 +87,22 @@ fn note(caller: &Caller, session: SessionId, what: &'static str) {
     if SIGNED_OUT.admit() {
         info!(conn = %caller.conn, call = caller.call, user, %session, "{what}");
     }
+}
+
+/// Sessions that have not run out, newest use first.
+pub(in crate::services) fn listed(mut rows: Vec<SessionRow>, caller: &Caller) -> Vec<Session> {
+    let current = caller.identity.as_ref().map(|identity| identity.session);
+    rows.retain(|row| caller.now < row.expires_at);
+    rows.sort_by_key(|row| std::cmp::Reverse(row.number));
+    let sessions = rows.into_iter().map(|row| Session {
+        current: Some(row.session) == current,
+        session: row.session,
+        device: row.device,
+        address: Some(row.address),
+        created_at: row.created_at,
+        used_at: row.used_at,
+    });
+    sessions.collect()
 }
 
 /// An account as its owner sees it.

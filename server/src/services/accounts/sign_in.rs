@@ -8,7 +8,7 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_rules::accounts::{
     AccountRow, Claim, Grant, Hidden, Login as LoginRow, PasswordChange, Rotated, Rotation,
-    SessionRow,
+    Sanctions, SessionRow,
 };
 use pitturu_text::username::Username;
 
@@ -245,32 +245,39 @@ impl AccountService {
     /// [`Code::TokenInvalid`], [`Code::TokenExpired`], and those of the store.
     pub async fn identify(&self, access: &str, now: u64) -> Result<Identity, Fault> {
         let claims = self.keys.verify(access, now)?;
-        self.confirm(Identity {
+        let identity = Identity {
             user: claims.sub,
             session: claims.sid,
             role: claims.role,
             guest: claims.guest,
             expires_at: claims.exp.saturating_mul(1_000),
-        })
-        .await
+        };
+        Ok(self.confirm(identity, now).await?.0)
     }
 
-    /// The identity with role and kind of account as they are now, when its session has not ended.
+    /// The identity with role and kind of account as they are now, when its session has not ended and the player is not suspended; and
+    /// what the staff has decided against the player.
     ///
     /// To be asked once more after a connection was listed as signed in: [`crate::connections::session_notifier::SessionNotifier`]
     /// hears of whatever ends or changes later, and could not reach the connection before.
     ///
     /// # Errors
-    /// [`Code::TokenInvalid`], and those of the store.
-    pub async fn confirm(&self, identity: Identity) -> Result<Identity, Fault> {
+    /// [`Code::TokenInvalid`], [`Code::Suspended`], and those of the store.
+    pub async fn confirm(
+        &self,
+        identity: Identity,
+        now: u64,
+    ) -> Result<(Identity, Sanctions), Fault> {
         let (user, session) = (identity.user, identity.session);
         let account = self.players.store.signed_in(user, session).await?;
         let account = account.ok_or_else(|| Fault::of(Code::TokenInvalid))?;
-        Ok(Identity {
+        account.sanctions.may_sign_in(now)?;
+        let identity = Identity {
             role: account.role,
             guest: account.guest(),
             ..identity
-        })
+        };
+        Ok((identity, account.sanctions))
     }
 
     /// That a login's key was not used for another request.

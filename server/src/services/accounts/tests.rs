@@ -22,7 +22,9 @@ use pitturu_protocol::types::accounts::{
     Identity, Login, LoginGuest, RefreshTokens, Register, Role, SignedIn,
 };
 use pitturu_protocol::types::items::ItemChange;
+use pitturu_protocol::types::moderation::PlayerSuspended;
 use pitturu_protocol::types::points::Wallet;
+use pitturu_rules::accounts::Sanctions;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::EngineOptions;
 use pitturu_store::entities::{Entities as _, KeyedRequest};
@@ -60,6 +62,8 @@ pub(crate) enum Told {
     Role(UserId, Role),
     Upgraded(UserId),
     Renamed(UserId, String),
+    Suspended(UserId, PlayerSuspended),
+    Sanctioned(UserId, Sanctions),
     Friends(UserId, UserId),
 }
 
@@ -94,6 +98,14 @@ impl SessionNotifier for Recorder {
 
     fn upgraded(&self, user: UserId) {
         self.tell(Told::Upgraded(user));
+    }
+
+    fn suspended(&self, user: UserId, told: &PlayerSuspended) {
+        self.tell(Told::Suspended(user, told.clone()));
+    }
+
+    fn sanctioned(&self, user: UserId, sanctions: &Arc<Sanctions>) {
+        self.tell(Told::Sanctioned(user, Sanctions::clone(sanctions)));
     }
 
     fn renamed(&self, user: UserId, name: &str) {

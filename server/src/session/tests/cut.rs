@@ -217,6 +217,10 @@ impl Scene {
             "UnblockPlayer" => {
                 owner.call(&BlockPlayer { user: member }).await.unwrap();
             }
+            "UnmutePlayer" => {
+                let mute = raws("MutePlayer", room, users).0;
+                owner.call_raw(&mute, "muted").await.unwrap();
+            }
             "AcceptFriend" | "RemoveFriend" | "BlockPlayer" => {
                 let request = RequestFriend { user: users[0] };
                 let main = self.member.main.as_mut().unwrap();
@@ -450,13 +454,15 @@ async fn ask<M: Method>(
 }
 
 /// What nobody but its caller hears of: a new session or account, a token for the caller, a room of one's own.
-const OF_THE_CALLER: [&str; 6] = [
+const OF_THE_CALLER: [&str; 7] = [
     "Register",
     "Login",
     "LoginGuest",
     "IssuePasswordReset",
     "UpdateProfile",
     "UnbanMember",
+    // The player has no connection that could hear it.
+    "LiftSuspension",
 ];
 
 async fn try_all(of_rooms: bool) {

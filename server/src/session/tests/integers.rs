@@ -41,7 +41,7 @@ async fn every_integer_is_taken_within_its_range_and_refused_by_name_beyond_it()
         let name = method.info.name;
         let (mut guest, _) = world.guest(name, Options::default()).await;
         let client = match method.info.access {
-            Access::Service | Access::Admin => &mut admin,
+            Access::Moderator | Access::Service | Access::Admin => &mut admin,
             _ => &mut guest,
         };
         for place in integers::places(&catalog, method.request.name) {

@@ -24,6 +24,9 @@ use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
 use crate::players;
 use pitturu_protocol::types::items::{BuyItem, GrantItem, TakeItem, UseItem};
+use pitturu_protocol::types::moderation::{
+    MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer, UnmutePlayer,
+};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GivePoints, GrantPoints, PostPoints, RefundPoints, SetPointsAside,
     SpendPoints, VoidPoints,
@@ -351,6 +354,41 @@ fn items(name: &str, user: UserId) -> (Raw, Option<Raw>) {
             };
             (play(PlayOutcome::Won), Some(play(PlayOutcome::Lost)))
         }
+        name => moderation(name, user),
+    }
+}
+
+/// What the staff decides about `user`.
+fn moderation(name: &str, user: UserId) -> (Raw, Option<Raw>) {
+    let each = |raw: &dyn Fn(&str) -> Raw| (raw("one"), Some(raw("two")));
+    match name {
+        "SuspendPlayer" => each(&|reason| {
+            let (until, reason) = (None, reason.to_owned());
+            Raw::of(&SuspendPlayer {
+                user,
+                until,
+                reason,
+            })
+        }),
+        "MutePlayer" => each(&|reason| {
+            let (until, reason) = (None, reason.to_owned());
+            Raw::of(&MutePlayer {
+                user,
+                until,
+                reason,
+            })
+        }),
+        "ResetProfile" => each(&|reason| {
+            Raw::of(&ResetProfile {
+                user,
+                name: Some("Player".to_owned()),
+                avatar: true,
+                bio: true,
+                reason: reason.to_owned(),
+            })
+        }),
+        "UnmutePlayer" => (Raw::of(&UnmutePlayer { user }), None),
+        "SignOutPlayer" => (Raw::of(&SignOutPlayer { user }), None),
         name => panic!("{name} writes and is not tried here"),
     }
 }

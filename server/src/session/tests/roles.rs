@@ -12,6 +12,10 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::boards::{RemoveScore, SubmitScore};
 use pitturu_protocol::types::items::{GrantItem, TakeItem};
+use pitturu_protocol::types::moderation::{
+    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
+    UnmutePlayer,
+};
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GrantPoints, ListPointsDays, ListPointsTotals, PostPoints,
     RefundPoints, SetPointsAside, VoidPoints,
@@ -144,6 +148,27 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             user: root,
             note: "for the test".to_owned(),
         })],
+        (_, "SuspendPlayer") => vec![Raw::of(&SuspendPlayer {
+            user: deputy,
+            until: None,
+            reason: "for the test".to_owned(),
+        })],
+        (_, "LiftSuspension") => vec![Raw::of(&LiftSuspension { user: deputy })],
+        (_, "MutePlayer") => vec![Raw::of(&MutePlayer {
+            user: deputy,
+            until: None,
+            reason: "for the test".to_owned(),
+        })],
+        (_, "UnmutePlayer") => vec![Raw::of(&UnmutePlayer { user: deputy })],
+        (_, "SignOutPlayer") => vec![Raw::of(&SignOutPlayer { user: deputy })],
+        (_, "ResetProfile") => vec![Raw::of(&ResetProfile {
+            user: deputy,
+            name: None,
+            avatar: true,
+            bio: true,
+            reason: "for the test".to_owned(),
+        })],
+        (_, "GetPlayerRecord") => vec![Raw::of(&GetPlayerRecord { user: deputy })],
         (_, name) => panic!("add {name} here: who decides that its caller may?"),
     }
 }
@@ -163,7 +188,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 19);
+    assert_eq!(tried, 26);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

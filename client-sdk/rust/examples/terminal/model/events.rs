@@ -58,6 +58,10 @@ impl Model {
             }
             ServerEvent::Gap(gap) => self.gap(gap),
             ServerEvent::StreamLost { stream, fault } => self.stream_lost(stream, &fault),
+            ServerEvent::PlayerSuspended(told) => {
+                let reason = clean_line(&told.reason);
+                self.complain(format!("You are suspended: {reason}"));
+            }
             ServerEvent::SignedOut(_) => {
                 self.tell("The server has signed you out. Signing in again.");
                 self.act(Action::SignIn);
@@ -172,7 +176,13 @@ impl Model {
                 self.tell(format!("{name} wants to write to you. Tab goes there."));
                 self.act(Action::ListRooms);
             }
-            InboxEntry::RoomMuted { until: 0, .. } => self.tell("You may write again."),
+            InboxEntry::Muted { reason, .. } => {
+                let reason = clean_line(&reason);
+                self.complain(format!("You may not write anywhere: {reason}"));
+            }
+            InboxEntry::Unmuted | InboxEntry::RoomMuted { until: 0, .. } => {
+                self.tell("You may write again.")
+            }
             InboxEntry::RoomMuted { room, until, .. } => {
                 let title = self
                     .room(room)

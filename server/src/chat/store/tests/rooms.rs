@@ -272,6 +272,7 @@ async fn members_come_and_go(store: impl Stored) {
         user: user(number),
         name: "player".into(),
         role: Role::Player,
+        sanctions: None,
         now: 1,
         steady_ms: 1,
     };

@@ -398,6 +398,7 @@ fn actor(number: u16) -> Actor {
         user: user(number),
         name: "player".into(),
         role: Role::Player,
+        sanctions: None,
         now: now_ms(),
         steady_ms: pitturu_store::clock::Steady::now().as_ms(),
     }

@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
-use pitturu_rules::accounts::{AccountRow, Claim, Grant, Hidden, Login, ProfileRow, SessionRow};
+use pitturu_rules::accounts::{
+    AccountRow, Claim, Grant, Hidden, Login, ProfileRow, Sanctions, SessionRow,
+};
 use pitturu_store::entities::{Entities as _, KeyedRequest};
 use pitturu_store::memory::{Failure, Memory};
 
@@ -112,6 +114,7 @@ fn row(user: UserId) -> AccountRow {
             bio: None,
             language: None,
         },
+        sanctions: Sanctions::default(),
     }
 }
 

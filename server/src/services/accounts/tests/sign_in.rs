@@ -525,10 +525,11 @@ async fn an_identity_is_confirmed_as_it_is_now() {
     };
     let admin = world.signed_in(&root.identity);
     world.accounts.set_role(&admin, promote).await.unwrap();
-    let now = world.accounts.confirm(ana.identity.clone()).await.unwrap();
+    let (at, accounts) = (world.now, &world.accounts);
+    let (now, _) = accounts.confirm(ana.identity.clone(), at).await.unwrap();
     assert_eq!(now.role, Role::Moderator);
     logout(&world, &ana.identity).await;
-    let ended = world.accounts.confirm(ana.identity).await;
+    let ended = accounts.confirm(ana.identity, at).await;
     assert_eq!(code(ended), Code::TokenInvalid);
 }
 

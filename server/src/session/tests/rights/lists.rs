@@ -46,9 +46,13 @@ fn by(entry: &InboxEntry) -> Option<UserId> {
         | InboxEntry::RoomMuted { by, .. }
         | InboxEntry::RoomRoleChanged { by, .. }
         | InboxEntry::RoomDeleted { by, .. } => Some(*by),
-        InboxEntry::SeasonPlaced { .. } | InboxEntry::RoleChanged { .. } | InboxEntry::Unknown => {
-            None
-        }
+        InboxEntry::SeasonPlaced { .. }
+        | InboxEntry::RoleChanged { .. }
+        | InboxEntry::Suspended { .. }
+        | InboxEntry::Muted { .. }
+        | InboxEntry::Unmuted
+        | InboxEntry::ProfileReset { .. }
+        | InboxEntry::Unknown => None,
     }
 }
 

@@ -1,0 +1,138 @@
+//! Order in the whole product: what moderators and admins decide about players, and what players hear of it.
+//!
+//! A moderator acts on players. An admin also acts on moderators and servers of the game, but on no admin: take the role away
+//! first. Whoever is concerned is told the reason, and never by whom.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::UserId;
+use crate::types::accounts::{Role, Session};
+use crate::types::profile::Profile;
+
+/// Keeps a player out: their connections are closed at once with the code `suspended`, and no way to sign in lets them back, be it a
+/// refresh token, a guest's secret or another device. Sessions stay: when the suspension ends, the player goes on where they were.
+/// A suspension in force is replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SuspendPlayer {
+    /// The player.
+    pub user: UserId,
+    /// When it ends by itself. Absent: when it is lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why, in words for the player, at most 512 bytes.
+    pub reason: String,
+}
+
+/// Ends a suspension. Ending it twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LiftSuspension {
+    /// The player.
+    pub user: UserId,
+}
+
+/// Keeps a player from putting words before others, anywhere: messages, edits, reactions, names and topics of rooms, their own name,
+/// picture and bio, notes of gifts and of presence, reasons of kicks and bans. Reading goes on. A mute in force is replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MutePlayer {
+    /// The player.
+    pub user: UserId,
+    /// When it ends by itself. Absent: when it is lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why, in words for the player, at most 512 bytes.
+    pub reason: String,
+}
+
+/// Ends a mute of the whole product; those of single rooms stay. Ending it twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UnmutePlayer {
+    /// The player.
+    pub user: UserId,
+}
+
+/// Ends all sessions of a player. They may sign in again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SignOutPlayer {
+    /// The player.
+    pub user: UserId,
+}
+
+/// Changes what a player shows of themselves. What is not asked for stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ResetProfile {
+    /// The player.
+    pub user: UserId,
+    /// Another display name, 1 to 40 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Takes the picture away.
+    #[serde(default)]
+    pub avatar: bool,
+    /// Takes the bio away.
+    #[serde(default)]
+    pub bio: bool,
+    /// Why, in words for the player, at most 512 bytes.
+    pub reason: String,
+}
+
+/// What the staff sees of a player.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GetPlayerRecord {
+    /// The player.
+    pub user: UserId,
+}
+
+/// Reply to [`GetPlayerRecord`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlayerRecord {
+    /// What the player shows of themselves.
+    pub profile: Profile,
+    /// Role.
+    pub role: Role,
+    /// Whether the account has no name and password yet.
+    pub guest: bool,
+    /// Connections that are open now, on whatever the player does not show.
+    pub connections: u32,
+    /// The suspension in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Sanction>,
+    /// The mute of the whole product in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Sanction>,
+    /// Sessions, newest use first. Their addresses are shown to admins alone.
+    pub sessions: Vec<Session>,
+}
+
+/// What the staff has decided against a player, as the staff sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Sanction {
+    /// By whom.
+    pub by: UserId,
+    /// Since when.
+    pub at: u64,
+    /// When it ends by itself; absent if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// What the player is told.
+    pub reason: String,
+}
+
+/// The player was suspended: the connection is closed next, with the code `suspended`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlayerSuspended {
+    /// When it ends by itself; absent if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why.
+    pub reason: String,
+}

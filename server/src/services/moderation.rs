@@ -1,0 +1,252 @@
+//! Order in the whole product: what moderators and admins decide about players.
+//!
+//! Who may is looked up in the list of the staff, for caller and player alike: what connections and accounts show may be behind it.
+//! What is decided is decided by the player's entity, which also tells the player.
+
+use std::sync::Arc;
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::moderation::{
+    self, GetPlayerRecord, LiftSuspension, MutePlayer, PlayerRecord, ResetProfile, SignOutPlayer,
+    SuspendPlayer, UnmutePlayer,
+};
+use pitturu_protocol::types::profile::Profile;
+use pitturu_protocol::types::system::Done;
+use pitturu_rules::accounts::{AccountRow, ProfileChange, ProfileRow, Sanction, Shown};
+use serde::de::DeserializeOwned;
+
+use super::accounts::devices::listed;
+use super::players_access::PlayersAccess;
+use super::profile::profile;
+use crate::connections::caller::Caller;
+use crate::connections::registry::Registry;
+use crate::players::command::{AccountAsk, Ask, Moderation};
+
+/// The calls of [`pitturu_protocol::types::moderation`].
+pub struct ModerationService {
+    players: PlayersAccess,
+    registry: Arc<Registry>,
+}
+
+impl ModerationService {
+    /// Moderation of these players.
+    pub const fn new(players: PlayersAccess, registry: Arc<Registry>) -> Self {
+        Self { players, registry }
+    }
+
+    /// [`SuspendPlayer`].
+    pub async fn suspend(&self, caller: &Caller, request: SuspendPlayer) -> Result<Done, Fault> {
+        let SuspendPlayer {
+            user,
+            until,
+            reason,
+        } = request;
+        let by = self.above(caller, user).await?.0;
+        let sanction = sanction(caller, by, until, reason)?;
+        self.decide::<()>(caller, user, Moderation::Suspend(sanction))
+            .await?;
+        note(caller, by, user, "suspend");
+        Ok(Done {})
+    }
+
+    /// [`LiftSuspension`].
+    pub async fn lift_suspension(
+        &self,
+        caller: &Caller,
+        request: LiftSuspension,
+    ) -> Result<Done, Fault> {
+        let user = request.user;
+        let by = self.above(caller, user).await?.0;
+        let ask = Moderation::LiftSuspension;
+        if self.decide::<bool>(caller, user, ask).await? {
+            note(caller, by, user, "lift_suspension");
+        }
+        Ok(Done {})
+    }
+
+    /// [`MutePlayer`].
+    pub async fn mute(&self, caller: &Caller, request: MutePlayer) -> Result<Done, Fault> {
+        let MutePlayer {
+            user,
+            until,
+            reason,
+        } = request;
+        let by = self.above(caller, user).await?.0;
+        let sanction = sanction(caller, by, until, reason)?;
+        self.decide::<()>(caller, user, Moderation::Mute(sanction))
+            .await?;
+        note(caller, by, user, "mute");
+        Ok(Done {})
+    }
+
+    /// [`UnmutePlayer`].
+    pub async fn unmute(&self, caller: &Caller, request: UnmutePlayer) -> Result<Done, Fault> {
+        let user = request.user;
+        let by = self.above(caller, user).await?.0;
+        if self
+            .decide::<bool>(caller, user, Moderation::Unmute)
+            .await?
+        {
+            note(caller, by, user, "unmute");
+        }
+        Ok(Done {})
+    }
+
+    /// [`SignOutPlayer`].
+    pub async fn sign_out(&self, caller: &Caller, request: SignOutPlayer) -> Result<Done, Fault> {
+        let user = request.user;
+        let by = self.above(caller, user).await?.0;
+        self.ask::<()>(caller, user, AccountAsk::EndSessions)
+            .await?;
+        note(caller, by, user, "sign_out");
+        Ok(Done {})
+    }
+
+    /// [`ResetProfile`].
+    pub async fn reset_profile(
+        &self,
+        caller: &Caller,
+        request: ResetProfile,
+    ) -> Result<Profile, Fault> {
+        let user = request.user;
+        let (by, account) = self.above(caller, user).await?;
+        let ResetProfile {
+            name,
+            avatar,
+            bio,
+            reason,
+            ..
+        } = request;
+        check_reason(&reason)?;
+        let change = ProfileChange {
+            name,
+            avatar: avatar.then_some(None),
+            bio: bio.then_some(None),
+            language: None,
+        };
+        let ask = Moderation::ResetProfile(change, reason);
+        let changed: ProfileRow = self.decide(caller, user, ask).await?;
+        note(caller, by, user, "reset_profile");
+        Ok(profile(AccountRow {
+            profile: changed,
+            ..account
+        }))
+    }
+
+    /// [`GetPlayerRecord`].
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        request: GetPlayerRecord,
+    ) -> Result<PlayerRecord, Fault> {
+        let user = request.user;
+        let staff = self.players.staff.moderator(caller).await?;
+        let account = self.account(user).await?;
+        let role = self.role(&account, caller.now).await?;
+        let mut sessions = listed(self.players.store.sessions(user).await?, caller);
+        if staff.role != Role::Admin {
+            for session in &mut sessions {
+                session.address = None;
+            }
+        }
+        let connections = self.registry.connections_of(user).len();
+        Ok(PlayerRecord {
+            role,
+            guest: account.guest(),
+            connections: u32::try_from(connections).unwrap_or(u32::MAX),
+            suspension: account.sanctions.suspension(caller.now).map(shown),
+            mute: account.sanctions.mute(caller.now).map(shown),
+            sessions,
+            profile: profile(account),
+        })
+    }
+
+    /// Who of the staff calls, and the account of a player on whom they may act.
+    async fn above(&self, caller: &Caller, user: UserId) -> Result<(UserId, AccountRow), Fault> {
+        let staff = self.players.staff.moderator(caller).await?;
+        let account = self.account(user).await?;
+        let is_below = match self.role(&account, caller.now).await? {
+            Role::Player => true,
+            Role::Moderator | Role::Service => staff.role == Role::Admin,
+            Role::Admin => false,
+        };
+        if !is_below || user == staff.user {
+            let why = "the player's role is not below yours: an admin has to take it away first";
+            return Err(Fault::new(Code::Forbidden, why));
+        }
+        Ok((staff.user, account))
+    }
+
+    async fn account(&self, user: UserId) -> Result<AccountRow, Fault> {
+        let account = self.players.store.account(user).await?;
+        account.ok_or_else(|| Fault::of(Code::NotFound))
+    }
+
+    async fn role(&self, account: &AccountRow, now: u64) -> Result<Role, Fault> {
+        let shown = Shown {
+            user: account.user,
+            role: account.role,
+        };
+        self.players.staff.role_of(shown, now).await
+    }
+
+    async fn decide<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        act: Moderation,
+    ) -> Result<T, Fault> {
+        self.ask(caller, user, AccountAsk::Moderate(act)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        ask: AccountAsk,
+    ) -> Result<T, Fault> {
+        let ask = Ask::Account(Box::new(ask), caller.conn);
+        self.players.decide(caller, user, ask).await
+    }
+}
+
+/// The line of an act of the staff.
+fn note(caller: &Caller, by: UserId, user: UserId, act: &'static str) {
+    tracing::info!(conn = %caller.conn, call = caller.call, %by, %user, act, "act of staff");
+}
+
+fn sanction(
+    caller: &Caller,
+    by: UserId,
+    until: Option<u64>,
+    reason: String,
+) -> Result<Sanction, Fault> {
+    check_reason(&reason)?;
+    if until.is_some_and(|until| until <= caller.now) {
+        return Err(Fault::invalid("until", "a time still to come"));
+    }
+    Ok(Sanction {
+        by,
+        at: caller.now,
+        until,
+        reason,
+    })
+}
+
+fn check_reason(reason: &str) -> Result<(), Fault> {
+    match reason.is_empty() {
+        true => Err(Fault::invalid("reason", "words for the player")),
+        false => Ok(()),
+    }
+}
+
+fn shown(sanction: &Sanction) -> moderation::Sanction {
+    moderation::Sanction {
+        by: sanction.by,
+        at: sanction.at,
+        until: sanction.until,
+        reason: sanction.reason.clone(),
+    }
+}
