@@ -1,6 +1,7 @@
 //! All connections are lost at once and come back: a router restarts, or a server is replaced.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Args;
 use pitturu_protocol::frame::Cursor;
@@ -21,6 +22,9 @@ const CUT_AFTER: u64 = SECOND;
 
 /// Longest time for a player to come back, once it tries.
 const BACK_WITHIN: u64 = 60 * SECOND;
+
+/// Longest time for one connection, after which the SDKs try again: what says over UDP that it was given up may be lost in the storm.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bound of the first random pause before another attempt; each attempt doubles it.
 const PAUSE_FIRST: u64 = SECOND / 10;
@@ -276,7 +280,9 @@ async fn take_up(
     cursor: &mut Cursor,
 ) -> Result<Player, Failed> {
     let route = thread.plan.route(number);
-    let mut player = Player::connect(route, Some(access.to_owned()), &thread.tally).await?;
+    let connecting = Player::connect(route, Some(access.to_owned()), &thread.tally);
+    let connected = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
+    let mut player = connected.unwrap_or(Err(Failed::TimedOut))?;
     if let Some(refused) = player.token_refused() {
         return Err(Failed::Refused(refused));
     }
