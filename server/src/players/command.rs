@@ -181,3 +181,16 @@ pub enum Moderation {
     /// End a mute. Answers whether there was one, a `bool`.
     Unmute,
 }
+
+impl Moderation {
+    /// The name in logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ResetProfile(..) => "reset_profile",
+            Self::Suspend(_) => "suspend",
+            Self::LiftSuspension => "lift_suspension",
+            Self::Mute(_) => "mute",
+            Self::Unmute => "unmute",
+        }
+    }
+}

@@ -43,12 +43,8 @@ impl ModerationService {
             until,
             reason,
         } = request;
-        let by = self.above(caller, user).await?.0;
-        let sanction = sanction(caller, by, until, reason)?;
-        self.decide::<()>(caller, user, Moderation::Suspend(sanction))
-            .await?;
-        note(caller, by, user, "suspend");
-        Ok(Done {})
+        self.impose(caller, user, (until, reason), Moderation::Suspend)
+            .await
     }
 
     /// [`LiftSuspension`].
@@ -57,13 +53,8 @@ impl ModerationService {
         caller: &Caller,
         request: LiftSuspension,
     ) -> Result<Done, Fault> {
-        let user = request.user;
-        let by = self.above(caller, user).await?.0;
-        let ask = Moderation::LiftSuspension;
-        if self.decide::<bool>(caller, user, ask).await? {
-            note(caller, by, user, "lift_suspension");
-        }
-        Ok(Done {})
+        self.lift(caller, request.user, Moderation::LiftSuspension)
+            .await
     }
 
     /// [`MutePlayer`].
@@ -73,25 +64,13 @@ impl ModerationService {
             until,
             reason,
         } = request;
-        let by = self.above(caller, user).await?.0;
-        let sanction = sanction(caller, by, until, reason)?;
-        self.decide::<()>(caller, user, Moderation::Mute(sanction))
-            .await?;
-        note(caller, by, user, "mute");
-        Ok(Done {})
+        self.impose(caller, user, (until, reason), Moderation::Mute)
+            .await
     }
 
     /// [`UnmutePlayer`].
     pub async fn unmute(&self, caller: &Caller, request: UnmutePlayer) -> Result<Done, Fault> {
-        let user = request.user;
-        let by = self.above(caller, user).await?.0;
-        if self
-            .decide::<bool>(caller, user, Moderation::Unmute)
-            .await?
-        {
-            note(caller, by, user, "unmute");
-        }
-        Ok(Done {})
+        self.lift(caller, request.user, Moderation::Unmute).await
     }
 
     /// [`SignOutPlayer`].
@@ -126,9 +105,10 @@ impl ModerationService {
             bio: bio.then_some(None),
             language: None,
         };
-        let ask = Moderation::ResetProfile(change, reason);
-        let changed: ProfileRow = self.decide(caller, user, ask).await?;
-        note(caller, by, user, "reset_profile");
+        let act = Moderation::ResetProfile(change, reason);
+        let name = act.name();
+        let changed: ProfileRow = self.decide(caller, user, act).await?;
+        note(caller, by, user, name);
         Ok(profile(AccountRow {
             profile: changed,
             ..account
@@ -161,6 +141,32 @@ impl ModerationService {
             sessions,
             profile: profile(account),
         })
+    }
+
+    /// Keeps a player from something, for a reason, until a time if there is one.
+    async fn impose(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        (until, reason): (Option<u64>, String),
+        act: fn(Sanction) -> Moderation,
+    ) -> Result<Done, Fault> {
+        let by = self.above(caller, user).await?.0;
+        let act = act(sanction(caller, by, until, reason)?);
+        let name = act.name();
+        self.decide::<()>(caller, user, act).await?;
+        note(caller, by, user, name);
+        Ok(Done {})
+    }
+
+    /// Ends what a player is kept from.
+    async fn lift(&self, caller: &Caller, user: UserId, act: Moderation) -> Result<Done, Fault> {
+        let by = self.above(caller, user).await?.0;
+        let name = act.name();
+        if self.decide::<bool>(caller, user, act).await? {
+            note(caller, by, user, name);
+        }
+        Ok(Done {})
     }
 
     /// Who of the staff calls, and the account of a player on whom they may act.
