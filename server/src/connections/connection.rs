@@ -63,15 +63,6 @@ impl Player {
             self.sanctions = Some(Arc::clone(sanctions));
         }
     }
-
-    /// That the player may put words before others.
-    ///
-    /// # Errors
-    /// [`Code::Muted`].
-    pub fn may_speak(&self, now: u64) -> Result<(), Fault> {
-        let sanctions = self.sanctions.as_ref();
-        sanctions.map_or(Ok(()), |sanctions| sanctions.may_speak(now))
-    }
 }
 
 /// Who is signed in on a connection.

@@ -233,8 +233,8 @@ impl Handle<SetPresence> for Services {
 
     async fn handle(&self, call: &Call, request: SetPresence) -> Result<Done, Fault> {
         let has_words = request.note.as_ref().is_some_and(|note| !note.is_empty());
-        if let Some(player) = call.connection.player().filter(|_| has_words) {
-            player.may_speak(call.caller.now)?;
+        if has_words {
+            call.actor()?.may_speak()?;
         }
         self.presence.set(&call.caller, request)
     }
