@@ -79,12 +79,24 @@ impl Server {
         greeting.await.ok().flatten()
     }
 
-    /// A connection that has said hello and been welcomed, signed in if it gave a token.
+    /// A connection that has said hello and been welcomed, signed in if it gave a token. One that the client gave up before it said
+    /// so, because it was accepted late, is left aside: the client makes another.
     pub(crate) async fn welcome(&self) -> (Peer, Option<String>) {
-        let mut peer = self.accept().await;
-        let token = peer.hello().await;
-        peer.say(&welcome(token.is_some(), None)).await;
-        (peer, token)
+        loop {
+            let stream = Box::new(self.accept_tcp().await);
+            let greeting = timeout(PATIENCE, Peer::try_greet(stream));
+            let Some(mut peer) = greeting.await.expect("a handshake in time") else {
+                continue;
+            };
+            let Some(said) = peer.next_or_gone().await else {
+                continue;
+            };
+            let Said::Hello(token) = said else {
+                panic!("not hello but {said:?}");
+            };
+            peer.say(&welcome(token.is_some(), None)).await;
+            return (peer, token);
+        }
     }
 }
 
@@ -167,12 +179,17 @@ impl Peer {
     }
 
     pub(crate) async fn next(&mut self) -> Said {
+        self.next_or_gone().await.expect("still open")
+    }
+
+    /// What the client says next; nothing if its connection ends instead.
+    async fn next_or_gone(&mut self) -> Option<Said> {
         timeout(PATIENCE, async {
             loop {
                 if let Some(said) = self.said.pop_front() {
-                    return said;
+                    return Some(said);
                 }
-                let message = self.socket.next().await.expect("still open").unwrap();
+                let message = self.socket.next().await?.ok()?;
                 if let Message::Binary(bytes) = message {
                     self.read(&bytes);
                     self.tell_time().await;
