@@ -35,6 +35,9 @@ impl Bound {
     }
 }
 
+/// Hexadecimal digits of a SHA-256 hash.
+const DIGEST_CHARS: usize = 64;
+
 /// Bytes that a character takes at most.
 const CHAR_BYTES: usize = 4;
 
@@ -88,6 +91,11 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
         Bound::Bytes(crate::limits::ROOM_NAME_BYTES_MAX),
     ),
     ("", "reason", Bound::Bytes(NOTE_BYTES_MAX)),
+    ("AuditLog", "entries", Bound::Page),
+    ("", "digest", Bound::Bytes(DIGEST_CHARS)),
+    ("AuditEntry", "previous", Bound::Bytes(DIGEST_CHARS)),
+    ("AuditEntry", "details", Bound::Bytes(DIGEST_CHARS)),
+    ("AuditDetails", "salt", Bound::Bytes(DIGEST_CHARS / 2)),
     ("", "text", Bound::Bytes(TEXT_BYTES_MAX)),
     ("", "data", Bound::Bytes(DATA_BYTES_MAX)),
     ("Echo", "data", Bound::Bytes(ECHO_BYTES_MAX)),

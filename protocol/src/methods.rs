@@ -349,6 +349,7 @@ macro_rules! for_each_method {
             148 moderation::SignOutPlayer => system::Done, Moderator, Caller, Write, Writes;
             149 moderation::ResetProfile => profile::Profile, Moderator, Caller, Write, Writes;
             150 moderation::GetPlayerRecord => moderation::PlayerRecord, Moderator, Caller, Read, Reads;
+            151 audit_log::ListAuditLog => audit_log::AuditLog, Moderator, Caller, Read, Reads;
         }
     };
 }

@@ -13,7 +13,8 @@ use crate::limits::{
 };
 use crate::methods::Method;
 use crate::types::{
-    accounts, boards, chat, friends, inbox, items, moderation, points, profile, rewards, system,
+    accounts, audit_log, boards, chat, friends, inbox, items, moderation, points, profile, rewards,
+    system,
 };
 
 /// The range of one field.
@@ -192,6 +193,7 @@ ranges! {
 
     moderation::SuspendPlayer { until: 0..=TIME_MS_MAX }
     moderation::MutePlayer { until: 0..=TIME_MS_MAX }
+    audit_log::ListAuditLog { limit: 1..=PAGE_ITEMS_MAX }
 
     boards::ListBoards { limit: 1..=PAGE_ITEMS_MAX }
     boards::ListTopScores { limit: 1..=PAGE_ITEMS_MAX }
@@ -234,6 +236,7 @@ ranges! {
     rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }
     moderation::Sanction { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
     moderation::PlayerSuspended { until: 0..=TIME_MS_MAX }
+    audit_log::AuditEntry { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
 }
 
 impl Ranged for inbox::InboxEntry {

@@ -3,6 +3,7 @@
 //! Times are milliseconds since 1970 UTC. Absent optional fields mean "not given"; in updates, an empty text clears.
 
 pub mod accounts;
+pub mod audit_log;
 pub mod boards;
 pub mod chat;
 pub mod friends;

@@ -13,11 +13,11 @@ use pitturu_rules::accounts::Hidden;
 use pitturu_rules::game_data::{Game, GameData};
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::word_list::WordList;
-use pitturu_store::Ports;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
 use pitturu_store::master_keys::MasterKeys;
+use pitturu_store::{Ports, StoreError};
 use tokio::sync::watch;
 
 use crate::app::{Sessions, StartError};
@@ -37,6 +37,7 @@ use crate::services::accounts::reset_delivery::hook::{HookConfig, HookDelivery};
 use crate::services::accounts::reset_delivery::{LogDelivery, ResetDelivery};
 use crate::services::accounts::signing::SigningConfig;
 use crate::services::accounts::ticks::Ticks;
+use crate::services::audit_log::verification::{KnownEntry, Verification};
 use crate::services::points::audit::Audit;
 use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
@@ -211,7 +212,29 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
 /// # Errors
 /// [`StartError::Store`]: there is none, it can't be opened, because a server has it open or for another reason, or it can't be read.
 pub async fn verify_ledger(config: &Config) -> Result<Audit, StartError> {
-    // Opening makes one, and that one adds up.
+    look_at_players(config, async |players| Audit::of_all(players).await).await
+}
+
+/// Checks every entry of the audit log of a server that does not run.
+///
+/// # Errors
+/// [`StartError::Store`].
+pub async fn verify_audit_log(
+    config: &Config,
+    known: &[KnownEntry],
+) -> Result<Verification, StartError> {
+    look_at_players(config, async |players| {
+        Verification::of(players, known).await
+    })
+    .await
+}
+
+/// Opens the store of a server that does not run, and looks at the players in it.
+async fn look_at_players<T>(
+    config: &Config,
+    look: impl AsyncFnOnce(&PlayerStore) -> Result<T, StoreError>,
+) -> Result<T, StartError> {
+    // Opening makes one, in which there is nothing wrong.
     if !Embedded::is_in(&config.store.dir) {
         let dir = config.store.dir.display();
         let text = format!("there is no store in {dir}; --data or store.dir names the server's");
@@ -219,9 +242,9 @@ pub async fn verify_ledger(config: &Config) -> Result<Audit, StartError> {
     }
     let store = open_store(config, &Health::new()).await?;
     let players = PlayerStore::new(Ports::all(store.clone()).entities);
-    let audit = Audit::of_all(&players).await;
+    let found = look(&players).await;
     store.engine().close();
-    audit.map_err(|error| StartError::Store(error.to_string()))
+    found.map_err(|error| StartError::Store(error.to_string()))
 }
 
 async fn masters(config: &Config) -> Result<Masters, StartError> {

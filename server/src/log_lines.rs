@@ -51,6 +51,9 @@ pub static PASSWORDS_REFUSED: LogLines = LogLines::new("wrong password", 20);
 /// Passwords that were changed or asked for.
 pub static PASSWORDS: LogLines = LogLines::new("password", 20);
 
+/// Where the audit log stands.
+pub static AUDITED: LogLines = LogLines::new("audit log stands at", 20);
+
 impl LogLines {
     /// So many lines a second.
     pub const fn new(name: &'static str, per_second: u32) -> Self {

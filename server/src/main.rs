@@ -1,15 +1,15 @@
 //! The `pitturu` program.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use pitturu_server::app::Setup;
-use pitturu_server::config::flags::{Command, Flags};
+use pitturu_server::app::{Setup, StartError};
+use pitturu_server::config::flags::{AuditLog, Command, Flags, Ledger};
 use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs;
 use pitturu_server::ops::metrics::report as shown_metrics;
-use pitturu_server::services::points::audit::Audit;
 use pitturu_server::{app, assembly};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -41,7 +41,6 @@ fn main() -> ExitCode {
         Ok(logs) => logs,
         Err(error) => return fail(MISCONFIGURED, &error),
     };
-    let is_verifying = matches!(flags.command, Some(Command::Ledger { .. }));
     // Connections have threads of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,11 +49,19 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    if is_verifying {
-        return match runtime.block_on(assembly::verify_ledger(&loaded.config)) {
-            Ok(audit) => report(&audit),
-            Err(error) => fail(error.exit_code(), &error),
-        };
+    if let Some(Command::Ledger {
+        what: Ledger::Verify,
+    }) = flags.command
+    {
+        let verified = runtime.block_on(assembly::verify_ledger(&loaded.config));
+        return report(verified, |audit| audit.faults);
+    }
+    if let Some(Command::AuditLog {
+        what: AuditLog::Verify { known },
+    }) = &flags.command
+    {
+        let verified = runtime.block_on(assembly::verify_audit_log(&loaded.config, known));
+        return report(verified, |verification| verification.faults);
     }
     let setup = Setup {
         loaded,
@@ -82,9 +89,14 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn report(audit: &Audit) -> ExitCode {
-    match writeln!(io::stdout(), "{audit}") {
-        Ok(()) if audit.faults == 0 => ExitCode::SUCCESS,
+/// What was found, and 1 if anything is wrong.
+fn report<T: Display>(found: Result<T, StartError>, faults: impl Fn(&T) -> u64) -> ExitCode {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return fail(error.exit_code(), &error),
+    };
+    match writeln!(io::stdout(), "{found}") {
+        Ok(()) if faults(&found) == 0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }

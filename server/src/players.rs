@@ -5,10 +5,12 @@
 //!
 //! - [`command`]: what is asked of a player's entity;
 //! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;
-//! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role;
+//! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role; [`audit_log`]: the one that keeps what
+//!   the staff does;
 //! - [`stock`]: what is left of an item for all players, a kind of its own;
 //! - [`totals`]: the entity that keeps what all players had at the end of each day.
 
+pub mod audit_log;
 pub mod command;
 pub mod live_player;
 pub mod names;

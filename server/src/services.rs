@@ -4,10 +4,11 @@
 //! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
 //!   [`players_access`]: how all three reach players;
 //! - [`boards`]: who is where on leaderboards;
-//! - [`moderation`]: what moderators and admins decide about players;
+//! - [`moderation`]: what moderators and admins decide about players; [`audit_log`]: what is kept of it;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
+pub mod audit_log;
 pub mod boards;
 pub mod friends;
 pub mod items;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 use self::accounts::masters::Masters;
 use self::accounts::reset_delivery::ResetDelivery;
 use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
+use self::audit_log::AuditLogService;
 use self::boards::following::Following;
 use self::boards::{BoardService, closing};
 use self::friends::FriendService;
@@ -48,6 +50,7 @@ use crate::chat::{self, RoomOwners, retention};
 use crate::connections::registry::{ChangedPair, Registry};
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
+use crate::players::audit_log::{self as audit_log_owner, AuditLogOwner};
 use crate::players::staff::{self, StaffOwner};
 use crate::players::stock::{self, StockOwners};
 use crate::players::store::PlayerStore;
@@ -77,6 +80,8 @@ pub struct Services {
     pub boards: Arc<BoardService>,
     /// Moderation.
     pub moderation: ModerationService,
+    /// The audit log.
+    pub audit_log: AuditLogService,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -137,13 +142,13 @@ impl Services {
             &ids,
             &config.game,
         );
-        let access = owners.access(&player_store);
-        let owners_gauge = owners.gauge();
+        let (access, owners_gauge) = (owners.access(&player_store), owners.gauge());
         let (rooms, registry) = (owners.rooms, owners.registry);
         let (friends, profile) = friends_and_profiles(&access, &registry);
         let accounts = open_accounts(
             &store,
             &access,
+            owners.audit_log.clone(),
             (config.masters, config.reset_delivery, config.accounts),
             now,
         )
@@ -177,6 +182,7 @@ impl Services {
             totals,
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             moderation: ModerationService::new(access.clone(), Arc::clone(&registry)),
+            audit_log: AuditLogService::new(access.clone()),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
             boards,
@@ -207,6 +213,7 @@ fn rooms_and_players(
 async fn open_accounts(
     store: &Ports,
     players: &PlayersAccess,
+    audit_log: AuditLogOwner,
     (masters, reset_delivery, config): (Masters, Option<Arc<dyn ResetDelivery>>, AccountsConfig),
     now: u64,
 ) -> Result<AccountService, OpenError> {
@@ -216,7 +223,15 @@ async fn open_accounts(
     };
     let staff = players.staff.clone();
     let players = Players::new(players.store.clone(), players.owners.clone());
-    AccountService::open(keys, players, staff, reset_delivery, config, now).await
+    AccountService::open(
+        keys,
+        players,
+        (staff, audit_log),
+        reset_delivery,
+        config,
+        now,
+    )
+    .await
 }
 
 /// The service of leaderboards, and what it does on a clock.
@@ -259,6 +274,7 @@ struct Owned {
     staff: StaffOwner,
     stocks: StockOwners,
     totals: TotalsOwner,
+    audit_log: AuditLogOwner,
     boards: BoardOwners,
     following: Arc<Following>,
     registry: Arc<Registry>,
@@ -297,6 +313,7 @@ impl Owned {
         let staff = staff::start(io_threads, &environment);
         let stocks = stock::start(io_threads, shards, &environment);
         let totals = totals::start(io_threads, &environment);
+        let audit_log = audit_log_owner::start(io_threads, &environment);
         let following = Arc::new(Following::default());
         let environment = crate::boards::Environment {
             boards: BoardStore::new(Arc::clone(entities)),
@@ -308,6 +325,7 @@ impl Owned {
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
         let (announce_staff, announce_stocks) = (staff.announcer(), stocks.announcer());
         let (announce_totals, announce_boards) = (totals.announcer(), boards.announcer());
+        let announce_audit_log = audit_log.announcer();
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
@@ -315,6 +333,7 @@ impl Owned {
             announce_stocks();
             announce_totals();
             announce_boards();
+            announce_audit_log();
         }));
         assert!(is_first, "a store has one server");
         tokio::spawn(wake_senders(Arc::clone(entities), routes));
@@ -324,6 +343,7 @@ impl Owned {
             staff,
             stocks,
             totals,
+            audit_log,
             boards,
             following,
             registry,
@@ -345,6 +365,7 @@ impl Owned {
         let (rooms, players) = (self.rooms.gauge(), self.players.gauge());
         let (staff, stocks) = (self.staff.gauge(), self.stocks.gauge());
         let (totals, boards) = (self.totals.gauge(), self.boards.gauge());
+        let audit_log = self.audit_log.gauge();
         Arc::new(move || {
             rooms();
             players();
@@ -352,6 +373,7 @@ impl Owned {
             stocks();
             totals();
             boards();
+            audit_log();
         })
     }
 }

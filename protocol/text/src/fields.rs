@@ -4,7 +4,8 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::{
-    accounts, boards, chat, friends, items, moderation, points, presence, profile, rewards, system,
+    accounts, audit_log, boards, chat, friends, items, moderation, points, presence, profile,
+    rewards, system,
 };
 
 use crate::kind::Kind;
@@ -182,4 +183,5 @@ texts! {
     moderation::SignOutPlayer {}
     moderation::ResetProfile { name: DisplayName, reason: Note }
     moderation::GetPlayerRecord {}
+    audit_log::ListAuditLog {}
 }

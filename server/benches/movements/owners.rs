@@ -1,6 +1,7 @@
 //! Players at their owners, over the embedded store with the settings of a server.
 
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use pitturu_server::connections::session_notifier::SessionNotifier;
 use pitturu_server::io_threads::{IoThreads, RunningIoThreads};
 use pitturu_server::owners::answering::{Answered, Call, Command};
 use pitturu_server::owners::signals::Routes;
-use pitturu_server::players::command::{AccountAsk, Ask, PointsAsk, PointsGift, PointsWish};
+use pitturu_server::players::command::{
+    AccountAsk, Ask, Origin, PointsAsk, PointsGift, PointsWish,
+};
 use pitturu_server::players::store::PlayerStore;
 use pitturu_server::players::{DirectRooms, Environment, PlayerOwners, start};
 use pitturu_store::clock::now_ms;
@@ -169,8 +172,12 @@ impl Caller {
             nonce: [1; 16],
         };
         let ask = AccountAsk::Create(Box::new(account), session);
-        let nobody = ConnectionId::from_bytes([0; 10]);
-        self.call(user, Ask::Account(Box::new(ask), nobody), None)
+        let origin = Origin {
+            conn: ConnectionId::from_bytes([0; 10]),
+            user: None,
+            address: Ipv4Addr::LOCALHOST.into(),
+        };
+        self.call(user, Ask::Account(Box::new(ask), origin), None)
     }
 }
 

@@ -278,6 +278,8 @@ label! {
         Stocks "stocks",
         /// The one that keeps what all players had.
         Totals "totals",
+        /// The one that keeps the audit log.
+        AuditLog "audit_log",
     }
 }
 

@@ -4,7 +4,7 @@
 //! a clock, starts a task or draws a random number, so a rule is tested by calling it.
 //!
 //! - [`rooms`]: the rules of a room, and its rows;
-//! - [`accounts`]: accounts, sessions, passwords and roles;
+//! - [`accounts`]: accounts, sessions, passwords and roles; [`audit_log`]: what is kept of what the staff does;
 //! - [`friends`]: friendship, requests and blocks, one player's side;
 //! - [`boards`]: leaderboards: seasons, scores and places;
 //! - [`game_data`]: what a game's team writes about its game, in one file;
@@ -17,6 +17,7 @@
 //! What the texts of a request may hold is decided before: they come here in the normal forms of `pitturu_text`.
 
 pub mod accounts;
+pub mod audit_log;
 pub mod boards;
 pub mod friends;
 pub mod game_data;

@@ -18,6 +18,7 @@ use super::blocks::Blocks;
 use super::joins::Joining;
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use super::store::LoadedRoom;
+use crate::connections::address::Address;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
@@ -56,6 +57,8 @@ pub struct RoomCall {
     pub recipient: Recipient,
     /// Who calls.
     pub actor: Actor,
+    /// From where.
+    pub address: Address,
     /// The call to answer.
     pub call: PendingCall,
     /// What is asked.

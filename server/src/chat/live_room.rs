@@ -38,6 +38,7 @@ use super::blocks::Blocks;
 use super::command::{Fetched, Follow};
 use super::recent::Recent;
 use super::store;
+use crate::connections::address::Address;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
@@ -47,7 +48,7 @@ use crate::owners::journal::Journal;
 use crate::owners::keys::{self, Keys};
 use crate::owners::line::DurableLine;
 use crate::owners::signals::Outgoing;
-use crate::players;
+use crate::players::{self, audit_log};
 
 /// Bytes that a write of a room takes in the store's queue, about: a message of the longest kind is a few times this, and most
 /// are less.
@@ -62,6 +63,7 @@ struct Requester {
     recipient: Recipient,
     call: PendingCall,
     user: UserId,
+    address: Address,
     key: Option<IdempotencyKey>,
 }
 
@@ -257,9 +259,9 @@ impl LiveRoom {
         store::put(&mut commit, self.id, &effects.rows, now_ms());
         commit.results = result.into_iter().collect();
         let signals = effects.signals.iter();
-        commit.signals = signals
-            .map(|(user, signal)| players::signal(*user, signal))
-            .collect();
+        let signals = signals.map(|(user, signal)| players::signal(*user, signal));
+        let notes = effects.notes.into_iter().map(audit_log::signal);
+        commit.signals = signals.chain(notes).collect();
         pending.version = commit.version;
         pending.signals.clone_from(&commit.signals);
         self.hand_over(context, reservation, commit, pending);

@@ -99,6 +99,7 @@ fn say(connection: &Arc<Connection>) -> Command {
         room: ROOM,
         recipient: Arc::clone(connection).into(),
         actor: actor(),
+        address: Ipv4Addr::LOCALHOST.into(),
         call: PendingCall::new(1, SendEphemeral::NUMBER, Moment::now()),
         ask: Ask::Decide(
             DecideRequest::SendEphemeral(SendEphemeral {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::services::audit_log::verification::KnownEntry;
+
 /// A real-time messaging core for games.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "pitturu", version)]
@@ -50,6 +52,24 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         what: Ledger,
+    },
+    /// Looks after the audit log.
+    AuditLog {
+        /// What to do.
+        #[command(subcommand)]
+        what: AuditLog,
+    },
+}
+
+/// What the program does with the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum AuditLog {
+    /// Checks every entry against the digests, of a server that does not run, and exits with 1 if one was changed, removed or put in.
+    Verify {
+        /// An entry of which the server's log has said `audit log stands at`: its number, a colon and its digest. Shows whether the
+        /// audit log was written anew or cut short since; may be repeated.
+        #[arg(long = "known", value_name = "NUMBER:DIGEST")]
+        known: Vec<KnownEntry>,
     },
 }
 

@@ -11,6 +11,9 @@ use pitturu_rules::friends::Other;
 use pitturu_rules::points;
 use pitturu_rules::rewards::Play;
 
+use crate::connections::address::Address;
+use crate::connections::caller::Caller;
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub enum Ask {
@@ -32,8 +35,29 @@ pub enum Ask {
     Points(Box<PointsAsk>),
     /// Something of the items. What it answers is said at each wish.
     Items(Box<ItemsAsk>),
-    /// Something of the account, by a call on this connection, which still gets its answer when its session ends.
-    Account(Box<AccountAsk>, ConnectionId),
+    /// Something of the account, by a call from there.
+    Account(Box<AccountAsk>, Origin),
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The connection, which still gets its answer when its session ends.
+    pub conn: ConnectionId,
+    /// Who is signed in on it.
+    pub user: Option<UserId>,
+    /// Network address of its other end.
+    pub address: Address,
+}
+
+impl From<&Caller> for Origin {
+    fn from(caller: &Caller) -> Self {
+        Self {
+            conn: caller.conn,
+            user: caller.identity.as_ref().map(|identity| identity.user),
+            address: caller.address,
+        }
+    }
 }
 
 /// What is asked of a player's books.

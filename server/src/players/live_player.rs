@@ -14,6 +14,7 @@ use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::items::ItemChange;
 use pitturu_protocol::types::points::Wallet;
 use pitturu_rules::accounts::{AccountEffects, AccountNews};
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::friends::FriendEffects;
 use pitturu_rules::items::ItemsEffects;
 use pitturu_rules::lists::Offer;
@@ -27,7 +28,7 @@ use serde::Serialize;
 use super::command::Ask;
 use super::player::Player;
 use super::store::{counts_row, items as items_rows, offer_row, points, relation_row, room_row};
-use super::{Environment, PLAYER, stock};
+use super::{Environment, PLAYER, audit_log, stock};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
 
@@ -52,6 +53,8 @@ pub struct Effects {
     items: ItemsEffects,
     /// What is kept of rewards, if that changed.
     rewards: Option<RewardsRow>,
+    /// What the audit log is told.
+    notes: Vec<Note>,
     /// Entries of the inbox that go.
     dropped: Vec<u64>,
     /// A commit is made, whatever it holds.
@@ -71,6 +74,7 @@ impl Default for Effects {
             points: PointsEffects::default(),
             items: ItemsEffects::default(),
             rewards: None,
+            notes: Vec::new(),
             dropped: Vec::new(),
             is_committed_anyway: false,
             by: NO_CONNECTION,
@@ -155,6 +159,7 @@ impl Decisions for Player {
             && effects.points.is_empty()
             && effects.items.is_empty()
             && effects.rewards.is_none()
+            && effects.notes.is_empty()
             && effects.dropped.is_empty()
     }
 
@@ -179,6 +184,8 @@ impl Decisions for Player {
         self.put_points(commit, &mut effects, now);
         put_items(commit, &effects);
         self.put_inbox(commit, &effects);
+        let notes = effects.notes.drain(..);
+        commit.signals.extend(notes.map(audit_log::signal));
         let newest = effects.items.changes.pop();
         News {
             account: effects.account.news,

@@ -17,6 +17,7 @@ use pitturu_store::entities::{Entities, EntityId, Kind, LoadedPart, Part, Row, R
 
 pub use self::live_staff::LiveStaff;
 use super::Environment;
+use crate::connections::address::Address;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
@@ -45,8 +46,8 @@ fn role_row(user: UserId, role: Role) -> (RowKey, Option<Vec<u8>>) {
 /// What is asked of the staff.
 #[derive(Clone, Copy, Debug)]
 pub enum Ask {
-    /// Set a role. Answers a `bool`, whether the role is another one.
-    SetRole(RoleChange),
+    /// Set a role, by a call from this address. Answers a `bool`, whether the role is another one.
+    SetRole(RoleChange, Address),
     /// Say which role a player has. Answers a `Role`.
     RoleOf(Shown),
 }
@@ -101,11 +102,12 @@ impl StaffOwner {
     pub async fn set_role(
         &self,
         change: RoleChange,
+        address: Address,
         key: Option<IdempotencyKey>,
         now: u64,
     ) -> Result<bool, Fault> {
         let key = key.map(|key| (change.by.user, key));
-        let ask = Ask::SetRole(change);
+        let ask = Ask::SetRole(change, address);
         let Answered { body, .. } = self.ask_under(ID, ask, key, now).await?;
         codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
     }

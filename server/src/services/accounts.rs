@@ -18,6 +18,7 @@ mod credentials;
 pub(super) mod devices;
 mod grants;
 mod known_devices;
+mod lock_outs;
 pub mod lockout;
 pub mod masters;
 pub mod passwords;
@@ -50,6 +51,7 @@ use sha2::{Digest, Sha256};
 use tracing::field::display;
 use tracing::info;
 
+use self::lock_outs::LockOutNotes;
 use self::lockout::{Lockout, LockoutConfig};
 use self::masters::Masters;
 use self::passwords::{PasswordConfig, Passwords};
@@ -60,6 +62,7 @@ use self::tokens::TokenMaker;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::log_lines::PASSWORDS_REFUSED;
 use crate::players::PlayerOwners;
+use crate::players::audit_log::AuditLogOwner;
 use crate::players::command::{AccountAsk, Ask};
 use crate::players::staff::StaffOwner;
 use crate::players::store::PlayerStore;
@@ -176,7 +179,7 @@ impl Players {
         ask: AccountAsk,
         key: Option<(UserId, IdempotencyKey)>,
     ) -> Result<Stored<T>, Fault> {
-        let ask = Ask::Account(Box::new(ask), caller.conn);
+        let ask = Ask::Account(Box::new(ask), caller.into());
         let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
         Ok(Stored {
             value: decode(&answered.body)?,
@@ -199,6 +202,7 @@ pub struct AccountService {
     reset_delivery: Option<Arc<dyn ResetDelivery>>,
     passwords: Passwords,
     lockout: Lockout,
+    lock_outs: LockOutNotes,
     reset_requests: Lockout,
     keys: SigningKeys,
     masters: Masters,
@@ -216,7 +220,7 @@ impl AccountService {
     pub async fn open(
         keys: Keys,
         players: Players,
-        staff: StaffOwner,
+        (staff, audit_log): (StaffOwner, AuditLogOwner),
         reset_delivery: Option<Arc<dyn ResetDelivery>>,
         config: AccountsConfig,
         now: u64,
@@ -234,6 +238,7 @@ impl AccountService {
             reset_delivery,
             passwords: Passwords::start(config.passwords)?,
             lockout: Lockout::new(config.lockout),
+            lock_outs: LockOutNotes::new(audit_log),
             reset_requests: Lockout::new(RESET_REQUESTS),
             keys,
             tokens: TokenMaker::new(masters.clone()),
@@ -272,6 +277,17 @@ impl AccountService {
     #[cfg(test)]
     pub(crate) const fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// Too many wrong passwords for the player, if there is one of that name.
+    fn locked_out(&self, caller: &Caller, user: Option<UserId>, wait_ms: u64) -> Fault {
+        table::LOCKOUTS.increment();
+        self.lock_outs.note(caller, user);
+        if PASSWORDS_REFUSED.admit() {
+            let user = user.map(display);
+            info!(conn = %caller.conn, call = caller.call, user, address = %caller.address, wait_ms, "locked out");
+        }
+        Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
     }
 
     /// The role that the configuration gives to this folded name.
@@ -315,14 +331,4 @@ fn wrong_password(caller: &Caller, user: Option<UserId>) -> Fault {
         info!(conn = %caller.conn, call = caller.call, user, address = %caller.address, "wrong password");
     }
     Fault::of(Code::WrongCredentials)
-}
-
-/// Too many wrong passwords for the player, if there is one of that name.
-fn locked_out(caller: &Caller, user: Option<UserId>, wait_ms: u64) -> Fault {
-    table::LOCKOUTS.increment();
-    if PASSWORDS_REFUSED.admit() {
-        let user = user.map(display);
-        info!(conn = %caller.conn, call = caller.call, user, address = %caller.address, wait_ms, "locked out");
-    }
-    Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
 }

@@ -213,7 +213,7 @@ impl ModerationService {
         user: UserId,
         ask: AccountAsk,
     ) -> Result<T, Fault> {
-        let ask = Ask::Account(Box::new(ask), caller.conn);
+        let ask = Ask::Account(Box::new(ask), caller.into());
         self.players.decide(caller, user, ask).await
     }
 }

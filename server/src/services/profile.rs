@@ -98,7 +98,7 @@ impl ProfileService {
     ) -> Result<Profile, Fault> {
         let user = caller.user()?;
         let change = AccountAsk::UpdateProfile(change(request));
-        let ask = Ask::Account(Box::new(change), caller.conn);
+        let ask = Ask::Account(Box::new(change), caller.into());
         let updated = self
             .owners
             .ask(user, ask, caller.key.clone(), caller.now)

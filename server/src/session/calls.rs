@@ -195,6 +195,7 @@ fn room_call(
         room,
         recipient: call.connection.into(),
         actor,
+        address: call.caller.address,
         call: pending,
         ask,
         key: call.caller.key,

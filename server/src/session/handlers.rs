@@ -11,6 +11,7 @@ use pitturu_protocol::types::accounts::{
     ChangePassword, GetAccount, IssuePasswordReset, ListSessions, Logout, LogoutEverywhere,
     RequestPasswordReset, ResetPassword, RevokeSession, SetRole, UpgradeGuest,
 };
+use pitturu_protocol::types::audit_log::ListAuditLog;
 use pitturu_protocol::types::boards::{
     BoardStanding, FollowBoard, GetScore, ListBoards, ListFriendScores, ListPlaces,
     ListScoresAround, ListSeasons, ListTopScores, RemoveScore, SubmitScore, UnfollowBoard,
@@ -185,6 +186,10 @@ served_by!(accounts:
     reset_password ResetPassword,
     issue_password_reset IssuePasswordReset,
     set_role SetRole,
+);
+
+served_by!(audit_log:
+    list ListAuditLog,
 );
 
 served_by!(moderation:

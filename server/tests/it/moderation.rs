@@ -24,13 +24,13 @@ use pitturu_protocol::types::system::{Hello, Resume, Welcome};
 use crate::launch::Server;
 use crate::player::{Came, Player};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
-const WHY: &str = "insults in the lobby";
+pub(crate) const WHY: &str = "insults in the lobby";
 
-const SETTINGS: &[&str] = &["accounts.bcrypt_cost=4", "accounts.admins=boss"];
+pub(crate) const SETTINGS: &[&str] = &["accounts.bcrypt_cost=4", "accounts.admins=boss"];
 
-fn register(player: &mut Player, username: &str) -> SignedIn {
+pub(crate) fn register(player: &mut Player, username: &str) -> SignedIn {
     let request = Register {
         username: username.to_owned(),
         password: PASSWORD.to_owned(),
@@ -41,7 +41,11 @@ fn register(player: &mut Player, username: &str) -> SignedIn {
     player.call(&request).expect("the name is free")
 }
 
-fn login(player: &mut Player, username: &str, password: &str) -> Result<SignedIn, Fault> {
+pub(crate) fn login(
+    player: &mut Player,
+    username: &str,
+    password: &str,
+) -> Result<SignedIn, Fault> {
     player.call(&Login {
         username: username.to_owned(),
         password: password.to_owned(),
@@ -59,7 +63,7 @@ fn guest(player: &mut Player, secret: &str) -> Result<SignedIn, Fault> {
 }
 
 /// An admin and a moderator.
-fn staff(server: &Server) -> (Player, Player) {
+pub(crate) fn staff(server: &Server) -> (Player, Player) {
     let mut boss = Player::connect(server.ws);
     register(&mut boss, "boss");
     let mut moderator = Player::connect(server.ws);
@@ -69,7 +73,7 @@ fn staff(server: &Server) -> (Player, Player) {
     (boss, moderator)
 }
 
-fn suspend(by: &mut Player, user: UserId, until: Option<u64>) -> Result<(), Fault> {
+pub(crate) fn suspend(by: &mut Player, user: UserId, until: Option<u64>) -> Result<(), Fault> {
     let reason = WHY.to_owned();
     let request = SuspendPlayer {
         user,
@@ -79,7 +83,7 @@ fn suspend(by: &mut Player, user: UserId, until: Option<u64>) -> Result<(), Faul
     by.call(&request).map(drop)
 }
 
-fn mute(by: &mut Player, user: UserId) -> Result<(), Fault> {
+pub(crate) fn mute(by: &mut Player, user: UserId) -> Result<(), Fault> {
     let reason = WHY.to_owned();
     let request = MutePlayer {
         user,
@@ -106,7 +110,7 @@ fn hello(server: &Server, access: &str) -> (Player, Welcome) {
 }
 
 /// That the player was told why, and cut off, at once.
-fn is_put_out(player: &mut Player, since: Instant) {
+pub(crate) fn is_put_out(player: &mut Player, since: Instant) {
     let told: PlayerSuspended = player.event();
     assert_eq!(told.reason, WHY);
     loop {
@@ -139,7 +143,7 @@ fn room(player: &mut Player) -> RoomId {
     player.call(&request).expect("it may").info.room
 }
 
-fn say(player: &mut Player, room: RoomId, text: &str) -> Result<u64, Fault> {
+pub(crate) fn say(player: &mut Player, room: RoomId, text: &str) -> Result<u64, Fault> {
     let request = SendMessage {
         room,
         text: text.to_owned(),

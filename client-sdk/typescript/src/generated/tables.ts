@@ -202,6 +202,8 @@ export interface Methods {
   ResetProfile: { request: types.ResetProfile; reply: types.Profile };
   /** What the staff sees of a player. */
   GetPlayerRecord: { request: types.GetPlayerRecord; reply: types.PlayerRecord };
+  /** Asks for entries, newest first. All of them: admins alone. Those about one player: moderators, too, without addresses. */
+  ListAuditLog: { request: types.ListAuditLog; reply: types.AuditLog };
 }
 
 /** Body of each event. */
@@ -427,6 +429,7 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   SignOutPlayer: { number: 148, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
   ResetProfile: { number: 149, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Profile' },
   GetPlayerRecord: { number: 150, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayerRecord' },
+  ListAuditLog: { number: 151, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'AuditLog' },
 };
 
 /** What is known of an event without its type. */

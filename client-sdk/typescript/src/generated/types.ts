@@ -32,6 +32,105 @@ export interface AccountDay {
   credits: number;
 }
 
+/** What happened. */
+export type AuditAct =
+  /** The staff suspended a player. */
+  | 'suspended'
+  /** The staff ended a suspension. */
+  | 'suspension_lifted'
+  /** The staff muted a player everywhere. */
+  | 'muted'
+  /** The staff ended such a mute. */
+  | 'unmuted'
+  /** All sessions of a player were ended, by themselves or by the staff. */
+  | 'signed_out_everywhere'
+  /** The staff changed a player's name, picture or bio. */
+  | 'profile_reset'
+  /** A player got another role, by an admin or by the configuration. */
+  | 'role_changed'
+  /** An admin issued a password-reset token. */
+  | 'password_reset_issued'
+  /** A player changed their password, or an admin's or mailed token was used to set a new one. */
+  | 'password_changed'
+  /** A guest got a name and a password. */
+  | 'guest_upgraded'
+  /** A player ended one of their sessions from another. */
+  | 'session_revoked'
+  /** A refresh token came a second time: it was copied, or the answer was lost. The session ended. */
+  | 'refresh_token_reused'
+  /** Wrong passwords locked a name or a network out for a while. Not each refused attempt is an entry. */
+  | 'locked_out'
+  /** The staff put a member out of a room. */
+  | 'kicked'
+  /** The staff banned a player from a room. */
+  | 'banned'
+  /** The staff took such a ban back. */
+  | 'unbanned'
+  /** The staff muted a member in a room, or took that back. */
+  | 'muted_in_room'
+  /** The staff gave a member another role in a room. */
+  | 'room_role_changed'
+  /** The staff deleted a room. */
+  | 'room_deleted'
+  /** The staff deleted somebody's message. */
+  | 'message_deleted';
+
+/** What may be personal, and is erased with the account that the entry is about. */
+export interface AuditDetails {
+  /** Random digits, so that nobody finds out what was erased by trying. Not shown to moderators. */
+  salt?: string | undefined;
+  /** Why, in the words that were given. */
+  reason?: string | undefined;
+  /** The network address that it came from. Not shown to moderators. */
+  address?: string | undefined;
+}
+
+/** What is kept for good. */
+export interface AuditEntry {
+  /** Its number, from 1. */
+  number: number;
+  /** Digest of the entry before it; empty for the first. */
+  previous: string;
+  /** When it happened. An entry is added a moment later, so later numbers may have earlier times. */
+  at: number;
+  /** What happened. */
+  act: AuditAct;
+  /** Who did it; absent if it was the server, the configuration, or somebody who was not signed in. */
+  by?: UserId | undefined;
+  /** About which player. */
+  user?: UserId | undefined;
+  /** In which room. */
+  room?: RoomId | undefined;
+  /** Which message of the room. */
+  seq?: number | undefined;
+  /** Until when it holds by itself. */
+  until?: number | undefined;
+  /** The role in the whole product that was given. */
+  role?: Role | undefined;
+  /** The role in the room that was given. */
+  room_role?: MemberRole | undefined;
+  /** Digest of the details, if there were any. */
+  details?: string | undefined;
+}
+
+/** Reply to `ListAuditLog`. */
+export interface AuditLog {
+  /** Entries, newest first. */
+  entries: AuditRecord[];
+  /** The last number of the page, if older ones follow: the next page's `before`. */
+  next?: number | undefined;
+}
+
+/** An entry with what proves it. */
+export interface AuditRecord {
+  /** The entry. */
+  entry: AuditEntry;
+  /** Its digest, which the next one holds. */
+  digest: string;
+  /** What else is known of it. Absent if there is nothing else, or if it was erased with the account that it was about: the digest of it that the entry holds stays. */
+  details?: AuditDetails | undefined;
+}
+
 /** Signs this connection in with an access token. */
 export interface Authenticate {
   /** The access token. */
@@ -714,6 +813,16 @@ export interface Limits {
   calls: number;
   /** Most rooms open at once. */
   rooms: number;
+}
+
+/** Asks for entries, newest first. All of them: admins alone. Those about one player: moderators, too, without addresses. */
+export interface ListAuditLog {
+  /** Entries about this player alone, or about what this one of the staff has done. */
+  user?: UserId | undefined;
+  /** Entries before this number only; from the newest when absent. */
+  before?: number | undefined;
+  /** Entries per page: 1 to 200, by default 50. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** The players banned from a room. Moderators only. */

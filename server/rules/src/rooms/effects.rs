@@ -5,6 +5,7 @@ use pitturu_protocol::types::chat::{EphemeralSent, LostReason, Message, RoomInfo
 use pitturu_protocol::types::inbox::InboxEntry;
 
 use super::rows::{ChangeRow, RoomRows};
+use crate::audit_log::Note;
 use crate::signals::PlayerSignal;
 
 /// Something to tell, once the commit that belongs to it is durable, as it was when it was decided.
@@ -35,6 +36,8 @@ pub struct Effects {
     pub rows: RoomRows,
     /// What players are told, whether or not they are online.
     pub signals: Vec<(UserId, PlayerSignal)>,
+    /// What the audit log is told.
+    pub notes: Vec<Note>,
     /// What to tell the followers, in order.
     pub events: Vec<RoomEvent>,
 }

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::ids::{RoomId, UserId};
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::chat::{ListMembers, Members};
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::rooms::{Actor, Effects, Target};
 use pitturu_store::StoreError;
@@ -213,11 +214,12 @@ impl LiveRoom {
             }
         };
         let mut effects = Effects::default();
-        let act = act_of_staff(actor, &request);
+        let note = note_of(actor, &request);
         match self.outcome(actor, request, target, &mut effects) {
             Ok(outcome) => {
-                if let Some((act, user)) = act {
-                    note_act(self.id, &requester, act, user);
+                // What has changed nothing was no act.
+                if let Some(note) = note.filter(|_| !effects.rows.is_empty()) {
+                    self.note(&requester, note, &mut effects);
                 }
                 if matches!(outcome, Outcome::Typed(true)) {
                     self.tell_typing(actor);
@@ -233,6 +235,24 @@ impl LiveRoom {
             }
             Err(fault) => self.refuse_decided(context, Asked::Call(requester), fault, now),
         }
+    }
+
+    /// Has the audit log told of an act of the staff, in the commit of the act.
+    pub(super) fn note(&self, requester: &Requester, note: Note, effects: &mut Effects) {
+        tracing::info!(
+            conn = %requester.recipient.id(),
+            call = requester.call.number,
+            by = %requester.user,
+            user = note.user.map(tracing::field::display),
+            room = %self.id,
+            act = ?note.act,
+            "act of staff"
+        );
+        effects.notes.push(Note {
+            room: Some(self.id),
+            address: Some(requester.address.ip().to_string()),
+            ..note
+        });
     }
 
     fn outcome(
@@ -289,33 +309,39 @@ impl LiveRoom {
     }
 }
 
-/// What somebody of the staff asks of a room that players may complain of, and whom it is about. What owners of rooms do among
-/// themselves is theirs.
-fn act_of_staff(actor: &Actor, request: &DecideRequest) -> Option<(&'static str, Option<UserId>)> {
+/// What the audit log keeps of what somebody of the staff asks of a room, if it comes to that. What owners of rooms do among themselves
+/// is theirs.
+fn note_of(actor: &Actor, request: &DecideRequest) -> Option<Note> {
     if !actor.role.keeps_order() {
         return None;
     }
-    match request {
-        DecideRequest::KickMember(request) => Some(("kick", Some(request.user))),
-        DecideRequest::BanMember(request) => Some(("ban", Some(request.user))),
-        DecideRequest::UnbanMember(request) => Some(("unban", Some(request.user))),
-        DecideRequest::MuteMember(request) => Some(("mute", Some(request.user))),
-        DecideRequest::SetMemberRole(request) => Some(("role in the room", Some(request.user))),
-        DecideRequest::DeleteRoom(_) => Some(("deletion of the room", None)),
-        _ => None,
-    }
-}
-
-fn note_act(room: RoomId, requester: &Requester, act: &'static str, user: Option<UserId>) {
-    tracing::info!(
-        conn = %requester.recipient.id(),
-        call = requester.call.number,
-        by = %requester.user,
-        user = user.map(tracing::field::display),
-        %room,
-        act,
-        "act of staff"
-    );
+    let of = |act, user| Note {
+        by: Some(actor.user),
+        user,
+        ..Note::new(act, actor.now)
+    };
+    Some(match request {
+        DecideRequest::KickMember(request) => Note {
+            reason: request.reason.clone(),
+            ..of(AuditAct::Kicked, Some(request.user))
+        },
+        DecideRequest::BanMember(request) => Note {
+            until: request.until,
+            reason: request.reason.clone(),
+            ..of(AuditAct::Banned, Some(request.user))
+        },
+        DecideRequest::UnbanMember(request) => of(AuditAct::Unbanned, Some(request.user)),
+        DecideRequest::MuteMember(request) => Note {
+            until: Some(request.until),
+            ..of(AuditAct::MutedInRoom, Some(request.user))
+        },
+        DecideRequest::SetMemberRole(request) => Note {
+            room_role: Some(request.role),
+            ..of(AuditAct::RoomRoleChanged, Some(request.user))
+        },
+        DecideRequest::DeleteRoom(_) => of(AuditAct::RoomDeleted, None),
+        _ => return None,
+    })
 }
 
 /// Who gets the answer to a call, who acts, and what is asked.
@@ -324,6 +350,7 @@ fn requester(call: RoomCall) -> (Requester, Actor, Ask) {
         recipient: call.recipient,
         call: call.call,
         user: call.actor.user,
+        address: call.address,
         key: call.key,
     };
     (requester, call.actor, call.ask)

@@ -7,6 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::audit_log::AuditAct;
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Effects, Room};
 use pitturu_store::StoreError;
@@ -190,6 +192,7 @@ impl LiveRoom {
         };
         let mut effects = Effects::default();
         let actor = &edit.actor;
+        let note = note_of(&edit, row);
         let outcome = match edit.request {
             EditRequest::EditMessage(request) => self
                 .room
@@ -211,12 +214,30 @@ impl LiveRoom {
         match outcome {
             Ok(body) => {
                 let requester = edit.requester;
+                if let Some(note) = note {
+                    self.note(&requester, note, &mut effects);
+                }
                 self.commit_reply(context, Some(reservation), effects, requester, body, now);
             }
             Err(fault) => {
                 self.refuse_decided(context, Asked::Call(edit.requester), fault, now);
             }
         }
+    }
+}
+
+/// What the audit log keeps of it, if it comes to that: that somebody of the staff deletes another player's message.
+fn note_of(edit: &Edit, row: &MessageRow) -> Option<Note> {
+    let actor = &edit.actor;
+    let is_theirs = row.msg.from == actor.user;
+    match edit.request {
+        EditRequest::DeleteMessage(_) if actor.role.keeps_order() && !is_theirs => Some(Note {
+            by: Some(actor.user),
+            user: Some(row.msg.from),
+            seq: Some(row.msg.seq),
+            ..Note::new(AuditAct::MessageDeleted, actor.now)
+        }),
+        _ => None,
     }
 }
 

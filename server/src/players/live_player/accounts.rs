@@ -3,28 +3,52 @@
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_protocol::types::moderation::PlayerSuspended;
-use pitturu_rules::accounts::{AccountEffects, AccountNews, Sanction};
+use pitturu_rules::accounts::{AccountEffects, AccountNews, Rotated, Sanction};
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::signals::StaffSignal;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Commit, Signal};
 
-use super::super::command::{AccountAsk, Moderation};
+use super::super::command::{AccountAsk, Moderation, Origin};
 use super::super::staff;
 use super::super::store::{account_row, reset_row, session_row, void_row};
 use super::{Effects, Environment, Player, encoded};
 
 impl Player {
-    /// Decides what is asked of the account. The encoded result.
+    /// Decides what is asked of the account, and notes what the audit log keeps of it. The encoded result.
     pub(super) fn decide_account(
+        &mut self,
+        ask: AccountAsk,
+        origin: Origin,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, Fault> {
+        let note = note_of(&ask, now);
+        let (result, is_worth_noting) = self.carry_out_account(ask, now, effects)?;
+        let note = note.filter(|_| is_worth_noting);
+        effects.notes.extend(note.map(|note| Note {
+            by: origin.user,
+            user: Some(self.user),
+            address: Some(origin.address.ip().to_string()),
+            ..note
+        }));
+        Ok(result)
+    }
+
+    /// Decides what is asked of the account. The encoded result, and whether anything has come of it that the audit log keeps, if it
+    /// keeps such a thing.
+    fn carry_out_account(
         &mut self,
         ask: AccountAsk,
         now: u64,
         effects: &mut Effects,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<(Vec<u8>, bool), Fault> {
+        let mut is_worth_noting = true;
         let (account, changed) = (&mut self.account, &mut effects.account);
-        Ok(match ask {
+        let result = match ask {
             AccountAsk::Create(row, session) => {
                 encoded(&account.create(*row, session, now, changed)?)
             }
@@ -34,7 +58,11 @@ impl Player {
                 session,
                 role,
             } => encoded(&account.open_session(version, session, role, changed)?),
-            AccountAsk::Rotate(rotation) => encoded(&account.rotate(&rotation, changed)?),
+            AccountAsk::Rotate(rotation) => {
+                let rotated = account.rotate(&rotation, changed)?;
+                is_worth_noting = matches!(rotated, Rotated::Reused);
+                encoded(&rotated)
+            }
             AccountAsk::EndSession(session) => {
                 account.end_session(session, changed)?;
                 encoded(&())
@@ -64,8 +92,13 @@ impl Player {
                 }
                 encoded(&account.update_profile(change, changed)?)
             }
-            AccountAsk::Moderate(act) => self.moderate(act, now, effects)?,
-        })
+            AccountAsk::Moderate(act) => {
+                let result = self.moderate(act, now, effects)?;
+                is_worth_noting = effects.account.has_account_changed;
+                result
+            }
+        };
+        Ok((result, is_worth_noting))
     }
 
     /// Does what the staff has decided about the player, who finds it in the inbox as well. The encoded result.
@@ -158,5 +191,43 @@ impl Player {
                 notifier.renamed(user, &name);
             }
         }
+    }
+}
+
+/// What the audit log keeps of what is asked of an account, if it comes to that.
+fn note_of(ask: &AccountAsk, now: u64) -> Option<Note> {
+    let of = |act| Some(Note::new(act, now));
+    match ask {
+        AccountAsk::Rotate(_) => of(AuditAct::RefreshTokenReused),
+        AccountAsk::EndSession(_) => of(AuditAct::SessionRevoked),
+        AccountAsk::EndSessions => of(AuditAct::SignedOutEverywhere),
+        // A hash that is renewed at a sign-in keeps the sessions, and the password.
+        AccountAsk::SetPassword(change) if change.end_sessions.is_some() => {
+            of(AuditAct::PasswordChanged)
+        }
+        AccountAsk::Upgrade(..) => of(AuditAct::GuestUpgraded),
+        AccountAsk::AddReset(_, reset) if reset.issued_by.is_some() => {
+            of(AuditAct::PasswordResetIssued)
+        }
+        AccountAsk::Moderate(act) => Some(note_of_moderation(act, now)),
+        _ => None,
+    }
+}
+
+fn note_of_moderation(act: &Moderation, now: u64) -> Note {
+    let imposed = |act, sanction: &Sanction| Note {
+        until: sanction.until,
+        reason: Some(sanction.reason.clone()),
+        ..Note::new(act, now)
+    };
+    match act {
+        Moderation::ResetProfile(_, reason) => Note {
+            reason: Some(reason.clone()),
+            ..Note::new(AuditAct::ProfileReset, now)
+        },
+        Moderation::Suspend(sanction) => imposed(AuditAct::Suspended, sanction),
+        Moderation::LiftSuspension => Note::new(AuditAct::SuspensionLifted, now),
+        Moderation::Mute(sanction) => imposed(AuditAct::Muted, sanction),
+        Moderation::Unmute => Note::new(AuditAct::Unmuted, now),
     }
 }

@@ -45,9 +45,9 @@ impl Player {
             }
             Ask::Points(ask) => self.move_points(&ask, now, &mut effects.points)?,
             Ask::Items(ask) => self.change_items(&ask, now, effects)?,
-            Ask::Account(ask, by) => {
-                effects.by = by;
-                self.decide_account(*ask, now, effects)?
+            Ask::Account(ask, origin) => {
+                effects.by = origin.conn;
+                self.decide_account(*ask, origin, now, effects)?
             }
             Ask::ForgetRooms(rooms) => {
                 for room in rooms {

@@ -6,15 +6,19 @@ use pitturu_metrics::labels::EntityKind;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
+use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_rules::accounts::{Staff, StaffEffects};
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::signals::{PlayerSignal, StaffSignal};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Commit, EntityId, Kind};
 
 use super::{Ask, ID, STAFF, load, role_row};
+use crate::connections::address::Address;
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
-use crate::players::{self, Environment};
+use crate::players::{self, Environment, audit_log};
 
 /// The staff at its owner.
 pub type LiveStaff = Answering<Staff>;
@@ -25,6 +29,8 @@ pub struct Effects {
     staff: StaffEffects,
     /// When it was decided, in milliseconds since 1970.
     at: u64,
+    /// By whom, from where; the configuration if it is nobody.
+    by: Option<(UserId, Address)>,
 }
 
 impl Decisions for Staff {
@@ -57,9 +63,11 @@ impl Decisions for Staff {
         effects: &mut Effects,
     ) -> Result<Vec<u8>, Fault> {
         Ok(match ask {
-            Ask::SetRole(change) => {
+            Ask::SetRole(change, address) => {
                 effects.at = moment.now;
-                codec::encode(&self.set(change, &mut effects.staff)?)
+                let is_another = self.set(change, &mut effects.staff)?;
+                effects.by = Some((change.by.user, address));
+                codec::encode(&is_another)
             }
             Ask::RoleOf(shown) => codec::encode(&self.role_of(shown)),
         })
@@ -86,10 +94,19 @@ impl Decisions for Staff {
     fn put(
         &mut self,
         _: &Environment,
-        Effects { staff, at }: Effects,
+        Effects { staff, at, by }: Effects,
         _: u64,
         commit: &mut Commit,
     ) {
+        let note = |(user, role): &(UserId, Role)| Note {
+            by: by.map(|(user, _)| user),
+            user: Some(*user),
+            role: Some(*role),
+            address: by.map(|(_, address)| address.ip().to_string()),
+            ..Note::new(AuditAct::RoleChanged, at)
+        };
+        let notes = staff.rows.iter().map(note);
+        commit.signals.extend(notes.map(audit_log::signal));
         let rows = staff.rows.into_iter();
         commit
             .rows

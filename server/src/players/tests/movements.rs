@@ -1,5 +1,7 @@
 //! Movements of points that come while others wait for the disk.
 
+use std::net::Ipv4Addr;
+
 use futures_util::future::join_all;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
@@ -13,7 +15,7 @@ use pitturu_store::entities::{Bounds, Entities as _, Span};
 use pitturu_store::memory::{Failure, Memory};
 
 use super::{Players, key, until_quiet, user};
-use crate::players::command::{AccountAsk, Ask, PointsAsk, PointsGift, PointsWish};
+use crate::players::command::{AccountAsk, Ask, Origin, PointsAsk, PointsGift, PointsWish};
 use crate::players::entity;
 
 const GRANT: u16 = 1;
@@ -67,7 +69,12 @@ impl Players<Memory> {
             nonce: [0; 16],
         };
         let ask = AccountAsk::Create(Box::new(account), session);
-        let ask = Ask::Account(Box::new(ask), ConnectionId::from_bytes([0; 10]));
+        let origin = Origin {
+            conn: ConnectionId::from_bytes([0; 10]),
+            user: None,
+            address: Ipv4Addr::LOCALHOST.into(),
+        };
+        let ask = Ask::Account(Box::new(ask), origin);
         self.ask(number, ask, None, 5).await.unwrap();
     }
 

@@ -14,8 +14,8 @@ use super::devices::account;
 use super::passwords::{Asker, Rank};
 use super::reset_delivery::ResetMessage;
 use super::{
-    AccountService, Players, Stored, decode, given, instead, key_without_passwords, locked_out,
-    tokens, wrong_password,
+    AccountService, Players, Stored, decode, given, instead, key_without_passwords, tokens,
+    wrong_password,
 };
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::log_lines::PASSWORDS;
@@ -105,7 +105,7 @@ impl AccountService {
         let attempt = self.lockout.admit_device(&device, caller.address.ip(), now);
         let attempt = attempt
             .await
-            .map_err(|wait_ms| locked_out(caller, Some(identity.user), wait_ms))?;
+            .map_err(|wait_ms| self.locked_out(caller, Some(identity.user), wait_ms))?;
         let hash = Some(login.password.0.as_str());
         let old = self.passwords.verify(asker, &request.old, hash);
         if !old.await? {
@@ -292,7 +292,9 @@ impl AccountService {
             role: account.role,
         };
         let change = RoleChange { by, of, role };
-        let set = self.staff.set_role(change, caller.key.clone(), caller.now);
+        let set = self
+            .staff
+            .set_role(change, caller.address, caller.key.clone(), caller.now);
         if set.await? {
             tracing::info!(conn = %caller.conn, call = caller.call, by = %by.user, %user, ?role, "role set by staff");
         }

@@ -5,10 +5,10 @@ use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::TOKEN_BYTES_MAX;
 use pitturu_rules::accounts::AccountRow;
 
+use super::AccountService;
 use super::lockout::Attempt;
 use super::passwords::Rank;
 use super::tokens::{self, PresentedRefresh};
-use super::{AccountService, locked_out};
 use crate::connections::caller::Caller;
 use crate::connections::network::Network;
 
@@ -51,13 +51,13 @@ impl AccountService {
             None => self.has_session_here(user, caller, from.device).await?,
         };
         let Some(known) = known else {
-            return Err(locked_out(caller, named, wait_ms));
+            return Err(self.locked_out(caller, named, wait_ms));
         };
         let device = [user.as_bytes().as_slice(), known.as_bytes()];
         let admitted = self.lockout.admit_device(&device, caller.address.ip(), now);
         admitted
             .await
-            .map_err(|wait_ms| locked_out(caller, named, wait_ms))
+            .map_err(|wait_ms| self.locked_out(caller, named, wait_ms))
     }
 
     /// How soon a password is looked at: that of a device which shows what only the account has given it goes before others. A

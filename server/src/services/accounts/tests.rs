@@ -43,6 +43,7 @@ use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
 use crate::owners::signals::Routes;
+use crate::players::audit_log::{self, AuditLogOwner};
 use crate::players::staff::{self, StaffOwner};
 use crate::players::store::PlayerStore;
 use crate::players::tests::without_rooms;
@@ -136,6 +137,7 @@ pub(crate) struct World {
     pub(crate) players: PlayerStore,
     pub(crate) player_owners: PlayerOwners,
     staff: StaffOwner,
+    audit_log: AuditLogOwner,
     pub(crate) recorder: Arc<Recorder>,
     config: AccountsConfig,
     dir: TempDir,
@@ -174,7 +176,7 @@ impl World {
         let (dir, masters) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let recorder = Arc::new(Recorder::default());
         let (io_threads, threads) = IoThreads::start(1).unwrap();
-        let (store, players, staff, accounts) =
+        let (store, players, (staff, audit_log), accounts) =
             open([&dir, &masters], &io_threads, &recorder, &config, START).await;
         Self {
             accounts,
@@ -182,6 +184,7 @@ impl World {
             players: players.store,
             player_owners: players.owners,
             staff,
+            audit_log,
             io_threads,
             _threads: threads,
             recorder,
@@ -198,12 +201,13 @@ impl World {
         self.store.engine().close();
         let (recorder, config) = (&self.recorder, &self.config);
         let folders = [&self.dir, &self.masters];
-        let (store, players, staff, accounts) =
+        let (store, players, (staff, audit_log), accounts) =
             open(folders, &self.io_threads, recorder, config, self.now).await;
         self.store = store;
         self.players = players.store;
         self.player_owners = players.owners;
         self.staff = staff;
+        self.audit_log = audit_log;
         self.accounts = accounts;
     }
 
@@ -268,7 +272,12 @@ async fn open(
     recorder: &Arc<Recorder>,
     config: &AccountsConfig,
     now: u64,
-) -> (Embedded, Players, StaffOwner, AccountService) {
+) -> (
+    Embedded,
+    Players,
+    (StaffOwner, AuditLogOwner),
+    AccountService,
+) {
     let store = Embedded::open(dir.path(), EngineOptions::default()).unwrap();
     let players = PlayerStore::new(Arc::new(store.clone()));
     let routes = Arc::new(Routes::default());
@@ -281,10 +290,13 @@ async fn open(
     };
     let owners = players::start(io_threads, 1, &environment);
     let staff = staff::start(io_threads, &environment);
+    let audit_log = audit_log::start(io_threads, &environment);
     let (announce_players, announce_staff) = (owners.announcer(), staff.announcer());
+    let announce_audit_log = audit_log.announcer();
     assert!(store.listen_to_reports(Box::new(move || {
         announce_players();
         announce_staff();
+        announce_audit_log();
     })));
     let players = Players::new(players, owners);
     let masters = masters.path().join("master");
@@ -296,14 +308,14 @@ async fn open(
     let accounts = AccountService::open(
         keys,
         players.clone(),
-        staff.clone(),
+        (staff.clone(), audit_log.clone()),
         Some(Arc::clone(recorder) as _),
         config.clone(),
         now,
     )
     .await
     .unwrap();
-    (store, players, staff, accounts)
+    (store, players, (staff, audit_log), accounts)
 }
 
 /// A user name.

@@ -10,6 +10,7 @@ use pitturu_protocol::methods::{Access, METHODS, MethodInfo};
 use pitturu_protocol::types::accounts::{
     IssuePasswordReset, Login, LogoutEverywhere, ResetPassword, Role, SetRole,
 };
+use pitturu_protocol::types::audit_log::ListAuditLog;
 use pitturu_protocol::types::boards::{RemoveScore, SubmitScore};
 use pitturu_protocol::types::items::{GrantItem, TakeItem};
 use pitturu_protocol::types::moderation::{
@@ -169,6 +170,13 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             reason: "for the test".to_owned(),
         })],
         (_, "GetPlayerRecord") => vec![Raw::of(&GetPlayerRecord { user: deputy })],
+        (_, "ListAuditLog") => vec![
+            Raw::of(&ListAuditLog::default()),
+            Raw::of(&ListAuditLog {
+                user: Some(deputy),
+                ..ListAuditLog::default()
+            }),
+        ],
         (_, name) => panic!("add {name} here: who decides that its caller may?"),
     }
 }
@@ -188,7 +196,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 26);
+    assert_eq!(tried, 28);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

@@ -1,6 +1,7 @@
 //! The owners of rooms and players as one process has them, and calls to them.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -348,6 +349,7 @@ impl Process {
             room,
             recipient: Recipient::Remote(node, from),
             actor: actor(by),
+            address: Ipv4Addr::LOCALHOST.into(),
             call: PendingCall::new(number, method, Moment::now()),
             ask: Ask::Decide(request, target),
             key: Some(key),

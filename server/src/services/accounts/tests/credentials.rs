@@ -364,7 +364,7 @@ async fn without_a_courier_resets_are_unavailable() {
     let accounts = AccountService::open(
         keys,
         Players::new(world.players.clone(), world.player_owners.clone()),
-        world.staff.clone(),
+        (world.staff.clone(), world.audit_log.clone()),
         None,
         super::config(),
         world.now,

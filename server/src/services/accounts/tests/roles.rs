@@ -1,5 +1,6 @@
 //! Roles, which one entity decides and others show.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use pitturu_store::entities::Entities as _;
 use pitturu_store::memory::Memory;
 
 use super::{PASSWORD, Recorder, START, Told, World, code, keyed};
+use crate::connections::address::Address;
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
 use crate::players::command::Ask;
@@ -166,7 +168,7 @@ async fn a_role_that_was_decided_reaches_the_player_after_a_crash() {
     let session = world.players.sessions(ana).await.unwrap().remove(0);
     let (_, owners, _) = over(&memory, &io_threads);
     let create = players::command::AccountAsk::Create(Box::new(account), session);
-    let create = Ask::Account(Box::new(create), world.anyone().conn);
+    let create = Ask::Account(Box::new(create), (&world.anyone()).into());
     owners.ask(ana, create, None, START).await.unwrap();
     let role = |store: PlayerStore| async move {
         let account = store.account(ana).await.unwrap();
@@ -187,12 +189,13 @@ async fn a_role_that_was_decided_reaches_the_player_after_a_crash() {
         },
         role,
     };
+    let address = Address::from(Ipv4Addr::LOCALHOST);
     loop {
         memory.fail_loads(0);
-        let as_it_is = staff.set_role(change(Role::Player), None, START);
+        let as_it_is = staff.set_role(change(Role::Player), address, None, START);
         assert_eq!(as_it_is.await, Ok(false));
         memory.fail_loads(1_000);
-        let set = staff.set_role(change(Role::Moderator), None, START);
+        let set = staff.set_role(change(Role::Moderator), address, None, START);
         match set.await {
             Ok(is_new) => {
                 assert!(is_new, "it is decided");
