@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use pitturu_admin::arguments::Admin;
 use pitturu_server::app::{Setup, StartError};
 use pitturu_server::config::flags::{AuditLog, Command, Flags, Ledger};
 use pitturu_server::config::{self, Loaded, report as shown};
@@ -24,6 +25,10 @@ const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    // It runs wherever the staff is: no configuration is read.
+    if let Some(Command::Admin(admin)) = flags.command {
+        return administer(admin);
+    }
     let loaded = match config::load(&flags) {
         Ok(loaded) => loaded,
         Err(error) => return fail(MISCONFIGURED, &error),
@@ -71,6 +76,20 @@ fn main() -> ExitCode {
     match runtime.block_on(Box::pin(app::run(setup, assembly::start))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
+    }
+}
+
+fn administer(admin: Admin) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(pitturu_admin::run(admin, &mut io::stdout())),
+        Err(error) => return fail(1, &error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &error),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use pitturu_admin::arguments::Admin;
 
 use crate::services::audit_log::verification::KnownEntry;
 
@@ -53,6 +54,8 @@ pub enum Command {
         #[command(subcommand)]
         what: Ledger,
     },
+    /// Does what the staff does, on a running server, as one of the staff.
+    Admin(Admin),
     /// Looks after the audit log.
     AuditLog {
         /// What to do.

@@ -8,6 +8,7 @@
 )]
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
+mod admin;
 mod audit_log;
 mod bursts;
 mod call_metrics;

@@ -1,0 +1,253 @@
+//! Which calls a command makes, and what is shown of their answers.
+
+use pitturu_client::types::accounts::{IssuePasswordReset, SetRole};
+use pitturu_client::types::audit_log::{AuditLog, ListAuditLog};
+use pitturu_client::types::chat::{
+    BanMember, DeleteMessage, DeleteRoom, KickMember, MuteMember, SetMemberRole, UnbanMember,
+};
+use pitturu_client::types::moderation::{
+    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
+    UnmutePlayer,
+};
+use pitturu_client::types::profile::FindPlayer;
+use pitturu_client::{CallError, Client, UserId, limits};
+use pitturu_rules::audit_log::Head;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::arguments::{
+    AuditLogCommand, Command, Ending, Imposed, Player, PlayerCommand, RoomCommand,
+};
+use crate::times::{Moment, Span};
+
+/// What came of a command.
+pub(crate) struct Shown {
+    /// The answer.
+    pub(crate) value: Value,
+    /// What was found to be wrong.
+    pub(crate) faults: u64,
+}
+
+impl Shown {
+    /// An answer with nothing wrong.
+    pub(crate) fn of<T: Serialize>(answer: &T) -> Self {
+        // Numbers, texts and ids, under names: all of it is JSON.
+        let value = serde_json::to_value(answer).expect("answers are JSON");
+        Self { value, faults: 0 }
+    }
+}
+
+/// Carries out what the signed-in player asks for.
+pub(crate) async fn carry_out(client: Client, command: Command) -> Result<Shown, CallError> {
+    let shown = match command {
+        Command::Player(command) => of_player(&client, command).await,
+        Command::Room(command) => of_room(&client, command).await,
+        Command::AuditLog(command) => of_audit_log(&client, command).await,
+        // These were carried out without a session.
+        Command::SignIn { .. } | Command::Register { .. } | Command::SignOut => {
+            Ok(Shown::of(&json!({})))
+        }
+    };
+    client.close();
+    shown
+}
+
+async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, CallError> {
+    let id = async |player: Player| id(client, player).await;
+    Ok(match command {
+        PlayerCommand::Show { player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(GetPlayerRecord { user }).await?)
+        }
+        PlayerCommand::Suspend(imposed) => {
+            let (user, until, reason) = imposing(client, imposed).await?;
+            Shown::of(
+                &client
+                    .call(SuspendPlayer {
+                        user,
+                        until,
+                        reason,
+                    })
+                    .await?,
+            )
+        }
+        PlayerCommand::Lift { player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(LiftSuspension { user }).await?)
+        }
+        PlayerCommand::Mute(imposed) => {
+            let (user, until, reason) = imposing(client, imposed).await?;
+            Shown::of(
+                &client
+                    .call(MutePlayer {
+                        user,
+                        until,
+                        reason,
+                    })
+                    .await?,
+            )
+        }
+        PlayerCommand::Unmute { player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(UnmutePlayer { user }).await?)
+        }
+        PlayerCommand::SignOut { player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(SignOutPlayer { user }).await?)
+        }
+        PlayerCommand::ResetProfile {
+            player,
+            name,
+            avatar,
+            bio,
+            reason,
+        } => {
+            let reset = ResetProfile {
+                user: id(player).await?,
+                name,
+                avatar,
+                bio,
+                reason,
+            };
+            Shown::of(&client.call(reset).await?)
+        }
+        PlayerCommand::SetRole { player, role } => {
+            let user = id(player).await?;
+            let role = role.into();
+            Shown::of(&client.call(SetRole { user, role }).await?)
+        }
+        PlayerCommand::ResetPassword { player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(IssuePasswordReset { user }).await?)
+        }
+    })
+}
+
+async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallError> {
+    let id = async |player: Player| id(client, player).await;
+    Ok(match command {
+        RoomCommand::Kick {
+            room,
+            player,
+            reason,
+        } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(KickMember { room, user, reason }).await?)
+        }
+        RoomCommand::Ban {
+            room,
+            player,
+            reason,
+            ending,
+        } => {
+            let ban = BanMember {
+                room,
+                user: id(player).await?,
+                until: end(ending),
+                reason,
+            };
+            Shown::of(&client.call(ban).await?)
+        }
+        RoomCommand::Unban { room, player } => {
+            let user = id(player).await?;
+            Shown::of(&client.call(UnbanMember { room, user }).await?)
+        }
+        RoomCommand::Mute { room, player, span } => {
+            let user = id(player).await?;
+            let until = if span.0.is_zero() { 0 } else { span.end() };
+            Shown::of(&client.call(MuteMember { room, user, until }).await?)
+        }
+        RoomCommand::SetRole { room, player, role } => {
+            let user = id(player).await?;
+            let role = role.into();
+            Shown::of(&client.call(SetMemberRole { room, user, role }).await?)
+        }
+        RoomCommand::DeleteMessage { room, seq } => {
+            Shown::of(&client.call(DeleteMessage { room, seq }).await?)
+        }
+        RoomCommand::Delete { room } => Shown::of(&client.call(DeleteRoom { room }).await?),
+    })
+}
+
+async fn of_audit_log(client: &Client, command: AuditLogCommand) -> Result<Shown, CallError> {
+    match command {
+        AuditLogCommand::List {
+            about,
+            before,
+            limit,
+        } => {
+            let user = match about {
+                Some(player) => Some(id(client, player).await?),
+                None => None,
+            };
+            let list = ListAuditLog {
+                user,
+                before,
+                limit: Some(limit),
+            };
+            Ok(Shown::of(&client.call(list).await?))
+        }
+        AuditLogCommand::Verify => verify(client).await,
+    }
+}
+
+/// Checks the whole log against its digests. It is read from its end, so entries that are added meanwhile are not looked at.
+async fn verify(client: &Client) -> Result<Shown, CallError> {
+    let (mut records, mut before) = (Vec::new(), None);
+    loop {
+        let list = ListAuditLog {
+            user: None,
+            before,
+            limit: Some(limits::PAGE_ITEMS_MAX),
+        };
+        let AuditLog { entries, next } = client.call(list).await?;
+        records.extend(entries);
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let mut head = Head::default();
+    let mut faults = Vec::new();
+    for record in records.iter().rev() {
+        if let Err(fault) = head.follow(record) {
+            let number = record.entry.number;
+            faults.push(json!({"entry": number, "fault": fault.to_string()}));
+        }
+    }
+    let count = u64::try_from(faults.len()).unwrap_or(u64::MAX);
+    let value = json!({
+        "entries": records.len(),
+        "newest": head.number,
+        "digest": head.digest,
+        "faults": faults,
+    });
+    Ok(Shown {
+        value,
+        faults: count,
+    })
+}
+
+async fn imposing(
+    client: &Client,
+    imposed: Imposed,
+) -> Result<(UserId, Option<u64>, String), CallError> {
+    let user = id(client, imposed.player).await?;
+    Ok((user, end(imposed.ending), imposed.reason))
+}
+
+fn end(ending: Ending) -> Option<u64> {
+    let until = ending.until.map(|Moment(ms)| ms);
+    until.or_else(|| ending.span.map(Span::end))
+}
+
+/// Who is meant.
+async fn id(client: &Client, player: Player) -> Result<UserId, CallError> {
+    match player {
+        Player::Id(user) => Ok(user),
+        Player::Name(username) => {
+            let found = client.call(FindPlayer { username }).await?;
+            Ok(found.user)
+        }
+    }
+}

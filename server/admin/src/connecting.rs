@@ -1,0 +1,120 @@
+//! The connection to the server, and the session that lasts from command to command.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pitturu_client::types::accounts::SignedIn;
+use pitturu_client::{Client, ClientOptions, FileTokens, TokenStore};
+use serde_json::json;
+
+use crate::AdminError;
+use crate::acts::Shown;
+use crate::arguments::ConnectionArguments;
+
+/// How long a call may take, the connection included: a person waits.
+const CALL_WITHIN: Duration = Duration::from_secs(15);
+
+/// The password, for programs, which have no standard input to spare.
+const PASSWORD: &str = "PITTURU_ADMIN_PASSWORD";
+
+/// A client that connects when it is first used.
+pub(crate) struct Connection {
+    client: Client,
+    tokens: FileTokens,
+}
+
+impl Connection {
+    /// Begins to connect.
+    pub(crate) fn open(arguments: &ConnectionArguments) -> Result<Self, AdminError> {
+        let path = match &arguments.tokens {
+            Some(path) => path.clone(),
+            None => usual_file().ok_or(AdminError::NoHome)?,
+        };
+        let tokens = FileTokens::new(path);
+        let mut options = ClientOptions::new(arguments.url.as_str())
+            .tokens(tokens.clone())
+            .call_timeout(CALL_WITHIN);
+        if let Some(path) = &arguments.trust {
+            options = options.trust_pem(fs::read(path)?);
+        }
+        let client = Client::connect(options)?;
+        Ok(Self { client, tokens })
+    }
+
+    /// Signs in, in place of whoever is.
+    pub(crate) async fn sign_in(self, name: &str) -> Result<Shown, AdminError> {
+        let password = password()?;
+        self.leave().await;
+        let signed_in = self.client.login(name, &password).await?;
+        Ok(self.shown(&signed_in))
+    }
+
+    /// Makes an account and signs it in, in place of whoever is.
+    pub(crate) async fn register(self, name: &str) -> Result<Shown, AdminError> {
+        let password = password()?;
+        self.leave().await;
+        let signed_in = self.client.register(name, &password).await?;
+        Ok(self.shown(&signed_in))
+    }
+
+    /// Ends the session of whoever is signed in.
+    async fn leave(&self) {
+        if self.has_tokens() {
+            // Whose session can't be ended any more has none.
+            drop(self.client.logout().await);
+        }
+    }
+
+    fn shown(&self, signed_in: &SignedIn) -> Shown {
+        self.client.close();
+        let identity = &signed_in.identity;
+        Shown::of(&json!({
+            "user": identity.user,
+            "role": identity.role,
+            "session": identity.session,
+        }))
+    }
+
+    /// Ends the session.
+    pub(crate) async fn sign_out(self) -> Result<Shown, AdminError> {
+        self.signed_in().await?.logout().await?;
+        Ok(Shown::of(&json!({})))
+    }
+
+    /// The client of somebody who is signed in.
+    pub(crate) async fn signed_in(self) -> Result<Client, AdminError> {
+        if !self.has_tokens() {
+            return Err(AdminError::SignedOut);
+        }
+        Ok(self.client)
+    }
+
+    fn has_tokens(&self) -> bool {
+        let tokens = self.tokens.load().unwrap_or_default();
+        tokens.access.is_some() || tokens.refresh.is_some()
+    }
+}
+
+fn password() -> Result<String, AdminError> {
+    if let Ok(password) = env::var(PASSWORD) {
+        return Ok(password);
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\n', '\r']);
+    match password.is_empty() {
+        true => Err(AdminError::NoPassword),
+        false => Ok(password.to_owned()),
+    }
+}
+
+/// Where tokens are kept, by the rule of the XDG folders.
+fn usual_file() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let state = set("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")));
+    Some(state?.join("pitturu/admin-tokens"))
+}

@@ -1,0 +1,70 @@
+//! `pitturu admin`: what the staff does from a shell, on any machine that reaches the server as players do.
+//!
+//! It is a client like any other: it signs in as one of the staff, and the server decides what they may. Nothing here
+//! reads the server's files or its configuration.
+//!
+//! - [`arguments`]: what may be typed; `acts`: which calls that makes; `printing`: how answers are shown;
+//! - `connecting`: the connection and the tokens that are kept between commands.
+
+mod acts;
+pub mod arguments;
+mod connecting;
+mod printing;
+mod times;
+
+use std::io::{self, Write};
+
+use pitturu_client::{CallError, InvalidOptions};
+
+use self::arguments::{Admin, Command};
+use self::connecting::Connection;
+
+/// Why a command has not done what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The server refused, or could not be reached in time.
+    #[error("{0}")]
+    Call(#[from] CallError),
+    /// The address of the server, or the certificate to trust, can't be used.
+    #[error("{0}")]
+    Options(#[from] InvalidOptions),
+    /// A file can't be read, or the answer not be written.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Nobody is signed in.
+    #[error("nobody is signed in: `pitturu admin sign-in NAME` comes first")]
+    SignedOut,
+    /// The folder for tokens is not known.
+    #[error("there is no home folder for tokens: name a file with --tokens")]
+    NoHome,
+    /// No password came.
+    #[error("no password came on standard input, nor by PITTURU_ADMIN_PASSWORD")]
+    NoPassword,
+    /// The audit log is not whole.
+    #[error("{0} faults in the audit log")]
+    AuditLog(u64),
+}
+
+/// Carries a command out, and writes what came of it.
+///
+/// # Errors
+/// [`AdminError`].
+pub async fn run(admin: Admin, out: &mut impl Write) -> Result<(), AdminError> {
+    let Admin {
+        connection,
+        json,
+        command,
+    } = admin;
+    let connection = Connection::open(&connection)?;
+    let shown = match command {
+        Command::SignIn { name } => connection.sign_in(&name).await?,
+        Command::Register { name } => connection.register(&name).await?,
+        Command::SignOut => connection.sign_out().await?,
+        command => acts::carry_out(connection.signed_in().await?, command).await?,
+    };
+    printing::print(out, &shown.value, json)?;
+    match shown.faults {
+        0 => Ok(()),
+        faults => Err(AdminError::AuditLog(faults)),
+    }
+}

@@ -1,0 +1,155 @@
+//! Answers as text for people, or as JSON for programs.
+
+use std::io::{self, Write};
+
+use pitturu_client::one_line;
+use serde_json::{Map, Value};
+
+use crate::times;
+
+/// Prints an answer. An empty one is `done`.
+pub(crate) fn print(out: &mut impl Write, answer: &Value, is_json: bool) -> io::Result<()> {
+    if is_json {
+        return writeln!(out, "{answer:#}");
+    }
+    let lines = match answer {
+        Value::Object(fields) if !fields.is_empty() => object(fields),
+        Value::Array(rows) => table(rows),
+        _ => vec!["done".to_owned()],
+    };
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// A line for each field; lists of objects as tables behind them.
+fn object(fields: &Map<String, Value>) -> Vec<String> {
+    let flat = flattened(fields);
+    let width = flat.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let mut lines: Vec<String> = flat
+        .iter()
+        .map(|(name, text)| format!("{name:<width$}  {text}").trim_end().to_owned())
+        .collect();
+    for (name, value) in fields {
+        if let Value::Array(rows) = value {
+            lines.push(String::new());
+            lines.push(format!("{name} ({})", rows.len()));
+            lines.extend(table(rows).into_iter().map(|line| format!("  {line}")));
+        }
+    }
+    lines
+}
+
+/// A column for each field that any of them has.
+fn table(rows: &[Value]) -> Vec<String> {
+    let rows: Vec<Vec<(String, String)>> = rows
+        .iter()
+        .map(|row| match row {
+            Value::Object(fields) => flattened(fields),
+            other => vec![(String::new(), cell("", other))],
+        })
+        .collect();
+    let mut columns: Vec<(&str, usize)> = Vec::new();
+    for (name, text) in rows.iter().flatten() {
+        let width = text.chars().count().max(name.chars().count());
+        match columns.iter_mut().find(|(known, _)| known == name) {
+            Some((_, widest)) => *widest = width.max(*widest),
+            None => columns.push((name, width)),
+        }
+    }
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let line = |texts: &dyn Fn(&str) -> String| {
+        let cells = columns
+            .iter()
+            .map(|(name, width)| format!("{:<width$}", texts(name)));
+        let cells: Vec<String> = cells.collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(&|name: &str| name.to_owned())];
+    lines.extend(rows.iter().map(|row| {
+        line(&|name: &str| {
+            let found = row.iter().find(|(known, _)| known == name);
+            found.map(|(_, text)| text.clone()).unwrap_or_default()
+        })
+    }));
+    lines
+}
+
+/// The fields that are no lists, those of inner objects under both names.
+fn flattened(fields: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut flat = Vec::new();
+    for (name, value) in fields {
+        match value {
+            Value::Object(inner) => flat.extend(
+                flattened(inner)
+                    .into_iter()
+                    .map(|(inner, text)| (format!("{name}.{inner}"), text)),
+            ),
+            Value::Array(_) => {}
+            value => flat.push((name.clone(), cell(name, value))),
+        }
+    }
+    flat
+}
+
+/// A single value. What strangers wrote may not move the cursor or change colours.
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => one_line(text),
+        Value::Number(number) => {
+            let is_time = name == "at" || name == "until" || name.ends_with("_at");
+            let shown = number
+                .as_u64()
+                .filter(|ms| is_time && *ms > 0)
+                .and_then(times::shown);
+            shown.unwrap_or_else(|| number.to_string())
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(answer: &Value) -> String {
+        let mut out = Vec::new();
+        print(&mut out, answer, false).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn answers_are_lines_and_lists_are_tables() {
+        let answer = json!({
+            "role": "player",
+            "profile": {"user": "0123456789abcdef", "name": "Mi\u{1b}[31mna"},
+            "sessions": [
+                {"session": "a", "device": "phone", "used_at": 1_800_000_000_000_u64},
+                {"session": "second", "used_at": 1_800_000_001_000_u64},
+            ],
+        });
+        let shown = text(&answer);
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert!(shown.contains("role"), "{shown}");
+        assert!(shown.contains("profile.user  0123456789abcdef"), "{shown}");
+        assert!(shown.contains("sessions (2)"), "{shown}");
+        let row = shown.lines().find(|line| line.contains("second")).unwrap();
+        assert!(row.contains("2027-01-15T08:00:01Z"), "{row}");
+        assert_eq!(text(&json!({})), "done\n");
+    }
+
+    #[test]
+    fn json_is_what_the_server_said() {
+        let answer = json!({"at": 5, "name": "\u{1b}"});
+        let mut out = Vec::new();
+        print(&mut out, &answer, true).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), answer);
+    }
+}

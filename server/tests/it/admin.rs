@@ -1,0 +1,260 @@
+//! `pitturu admin`, as the staff types it.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+
+use pitturu_protocol::codes::Code;
+use pitturu_protocol::types::accounts::{GetAccount, ResetPassword, Role};
+use pitturu_protocol::types::chat::{JoinRoom, OpenRoom, RoomKind};
+use pitturu_protocol::types::profile::UpdateProfile;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::chat::create;
+use crate::launch::{Server, program};
+use crate::moderation::{PASSWORD, SETTINGS, WHY, is_put_out, login, register, say};
+use crate::player::Player;
+
+/// Somebody at a shell.
+struct Shell {
+    url: String,
+    folder: TempDir,
+}
+
+impl Shell {
+    fn at(server: &Server) -> Self {
+        Self {
+            url: format!("ws://{}", server.ws),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn tokens(&self) -> PathBuf {
+        self.folder.path().join("state/tokens")
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        let mut command = program();
+        command
+            .args(["admin", "--url", &self.url, "--tokens"])
+            .arg(self.tokens())
+            .args(arguments)
+            .env("PITTURU_ADMIN_PASSWORD", PASSWORD);
+        command.output().expect("it runs")
+    }
+
+    /// What a command answers.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.output(&[&["--json"], arguments].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// What a command that can't be carried out says.
+    fn refused(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.output(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+}
+
+fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    mode.trailing_zeros() >= 6
+}
+
+#[test]
+fn the_staff_does_its_work_from_a_shell() {
+    let server = Server::start(SETTINGS);
+    register(&mut Player::connect(server.ws), "boss");
+    register(&mut Player::connect(server.ws), "helper");
+    let mut rude = Player::connect(server.ws);
+    let signed_in = register(&mut rude, "rude");
+    let user = signed_in.identity.user.to_string();
+    let shell = Shell::at(&server);
+    assert!(
+        shell
+            .refused(&["player", "show", "@rude"], 1)
+            .contains("sign-in")
+    );
+    let boss = shell.json(&["sign-in", "boss"]);
+    assert_eq!(boss["role"], "admin");
+    assert!(is_private(&shell.tokens()));
+
+    let record = shell.json(&["player", "show", "@rude"]);
+    assert_eq!(record["profile"]["user"], user.as_str());
+    assert_eq!(record["connections"], 1);
+    shell.json(&["player", "set-role", "@helper", "moderator"]);
+    let record = shell.json(&["player", "show", "@helper"]);
+    assert_eq!(record["role"], "moderator");
+
+    let room = create(&mut rude, RoomKind::Public, "yard", None).info.room;
+    let seq = say(&mut rude, room, "rude words").expect("it may");
+    let (mut other, _) = Player::guest(server.ws, "other");
+    other.call(&JoinRoom { room }).expect("anybody may");
+    let text = room.to_string();
+    shell.json(&["room", "delete-message", &text, &seq.to_string()]);
+    shell.json(&["room", "mute", &text, "@rude", "--for", "1h"]);
+    assert_eq!(
+        say(&mut rude, room, "more").map_err(|it| it.code),
+        Err(Code::Muted)
+    );
+    shell.json(&["room", "mute", &text, "@rude", "--for", "0s"]);
+    say(&mut rude, room, "sorry").expect("it is lifted");
+    shell.json(&[
+        "room", "ban", &text, &user, "--for", "7days", "--reason", WHY,
+    ]);
+    let open = OpenRoom {
+        room,
+        seq: None,
+        rev: None,
+    };
+    assert_eq!(
+        rude.call(&open).map_err(|it| it.code),
+        Err(Code::Banned),
+        "also the owner"
+    );
+    shell.json(&["room", "unban", &text, &user]);
+    shell.json(&["room", "delete", &text]);
+    assert_eq!(
+        other.call(&open).map_err(|it| it.code),
+        Err(Code::RoomNotFound)
+    );
+
+    shell.json(&["player", "mute", "@rude", "--reason", WHY, "--for", "30m"]);
+    shell.json(&["player", "unmute", "@rude"]);
+    let since = Instant::now();
+    shell.json(&["player", "suspend", "@rude", "--reason", WHY]);
+    is_put_out(&mut rude, since);
+    let record = shell.json(&["player", "show", "@rude"]);
+    assert_eq!(record["suspension"]["reason"], WHY);
+    shell.json(&["player", "lift", "@rude"]);
+    let reset = shell.json(&["player", "reset-password", "@rude"]);
+    let token = reset["token"].as_str().expect("a token").to_owned();
+    let password = "a new password".to_owned();
+    let mut rude = Player::connect(server.ws);
+    rude.call(&ResetPassword { token, password })
+        .expect("it is good");
+    login(&mut rude, "rude", "a new password").expect("it is right");
+
+    let about = shell.json(&["audit-log", "list", "--about", "@rude", "--limit", "200"]);
+    let entries = about["entries"].as_array().expect("a list");
+    let acts: Vec<&str> = entries
+        .iter()
+        .filter_map(|record| record["entry"]["act"].as_str())
+        .collect();
+    for act in ["suspended", "suspension_lifted", "banned", "muted"] {
+        assert!(acts.contains(&act), "{act} is not in {acts:?}");
+    }
+    let whole = shell.json(&["audit-log", "verify"]);
+    assert_eq!(whole["faults"], Value::Array(Vec::new()));
+    assert_eq!(whole["entries"], whole["newest"]);
+
+    shell.json(&["player", "sign-out", "@rude"]);
+    shell.json(&["sign-out"]);
+    assert!(!shell.tokens().exists());
+    shell.refused(&["player", "show", "@rude"], 1);
+}
+
+#[test]
+fn text_is_for_people_and_keeps_the_terminal_as_it_is() {
+    let server = Server::start(SETTINGS);
+    let mut painter = Player::connect(server.ws);
+    register(&mut painter, "painter");
+    let name = UpdateProfile {
+        name: Some("Pa\u{301}inter".to_owned()),
+        ..UpdateProfile::default()
+    };
+    painter.call(&name).expect("it may");
+    let shell = Shell::at(&server);
+    // The first admin, of a server without any account.
+    assert_eq!(shell.json(&["register", "boss"])["role"], "admin");
+    let taken = shell.refused(&["register", "boss"], 1);
+    assert!(taken.contains("username_taken"), "{taken}");
+    shell.json(&["sign-in", "boss"]);
+    let shown = shell.output(&["player", "show", "@painter"]);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    let role = |line: &str| line.starts_with("role") && line.ends_with("player");
+    assert!(shown.lines().any(role), "{shown}");
+    assert!(shown.contains("sessions (1)"), "{shown}");
+    let done = shell.output(&["player", "sign-out", "@painter"]);
+    assert_eq!(done.stdout, b"done\n");
+}
+
+#[test]
+fn whoever_may_not_and_whatever_is_none_is_refused_with_what_to_do() {
+    let server = Server::start(SETTINGS);
+    register(&mut Player::connect(server.ws), "boss");
+    let mut player = Player::connect(server.ws);
+    register(&mut player, "player");
+    let shell = Shell::at(&server);
+    let wrong = shell.refused(&["sign-in", "nobody"], 1);
+    assert!(wrong.contains("wrong_credentials"), "{wrong}");
+    shell.json(&["sign-in", "player"]);
+    for refused in [
+        &["player", "suspend", "@boss", "--reason", "me"][..],
+        &["audit-log", "list"],
+        &["player", "set-role", "@player", "admin"],
+    ] {
+        let told = shell.refused(refused, 1);
+        assert!(told.contains("forbidden"), "{told}");
+    }
+    let role = player.call(&GetAccount {}).expect("signed in").role;
+    assert_eq!(role, Role::Player);
+    // One who signs in takes the place of who was.
+    shell.json(&["sign-in", "boss"]);
+    let unknown = shell.refused(&["player", "show", "@nobody"], 1);
+    assert!(unknown.contains("not_found"), "{unknown}");
+    for usage in [
+        &["player", "show", "nobody"][..],
+        &["player", "show", "@"],
+        &["player", "suspend", "@player"],
+        &["player", "set-role", "@player", "king"],
+        &[
+            "player", "mute", "@player", "--reason", "x", "--for", "soon",
+        ],
+        &[
+            "player",
+            "mute",
+            "@player",
+            "--reason",
+            "x",
+            "--for",
+            "1h",
+            "--until",
+            "2027-01-31T00:00:00Z",
+        ],
+        &["room", "kick", "lobby", "@player"],
+    ] {
+        shell.refused(usage, 2);
+    }
+    let past = [
+        "player",
+        "suspend",
+        "@player",
+        "--reason",
+        "x",
+        "--until",
+        "1999-01-31T00:00:00Z",
+    ];
+    let past = shell.refused(&past, 1);
+    assert!(past.contains("until"), "{past}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_so() {
+    let mut server = Server::start(SETTINGS);
+    register(&mut Player::connect(server.ws), "boss");
+    let shell = Shell::at(&server);
+    shell.json(&["sign-in", "boss"]);
+    server.stop();
+    let told = shell.refused(&["player", "show", "@boss"], 1);
+    assert!(told.contains("pitturu:"), "{told}");
+}
