@@ -92,6 +92,7 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ),
     ("", "reason", Bound::Bytes(NOTE_BYTES_MAX)),
     ("AuditLog", "entries", Bound::Page),
+    ("Reports", "reports", Bound::Page),
     ("", "digest", Bound::Bytes(DIGEST_CHARS)),
     ("AuditEntry", "previous", Bound::Bytes(DIGEST_CHARS)),
     ("AuditEntry", "details", Bound::Bytes(DIGEST_CHARS)),

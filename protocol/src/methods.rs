@@ -350,6 +350,12 @@ macro_rules! for_each_method {
             149 moderation::ResetProfile => profile::Profile, Moderator, Caller, Write, Writes;
             150 moderation::GetPlayerRecord => moderation::PlayerRecord, Moderator, Caller, Read, Reads;
             151 audit_log::ListAuditLog => audit_log::AuditLog, Moderator, Caller, Read, Reads;
+
+            152 reports::ReportMessage => reports::Reported, Player, Caller, Write, Writes;
+            153 reports::ReportPlayer => reports::Reported, Player, Caller, Write, Writes;
+            154 reports::ListReports => reports::Reports, Moderator, Caller, Read, Reads;
+            155 reports::TakeReport => reports::Report, Moderator, Caller, Write, Writes;
+            156 reports::SettleReport => reports::Report, Moderator, Caller, Write, Writes;
         }
     };
 }

@@ -13,8 +13,8 @@ use crate::limits::{
 };
 use crate::methods::Method;
 use crate::types::{
-    accounts, audit_log, boards, chat, friends, inbox, items, moderation, points, profile, rewards,
-    system,
+    accounts, audit_log, boards, chat, friends, inbox, items, moderation, points, profile, reports,
+    rewards, system,
 };
 
 /// The range of one field.
@@ -194,6 +194,7 @@ ranges! {
     moderation::SuspendPlayer { until: 0..=TIME_MS_MAX }
     moderation::MutePlayer { until: 0..=TIME_MS_MAX }
     audit_log::ListAuditLog { limit: 1..=PAGE_ITEMS_MAX }
+    reports::ListReports { limit: 1..=PAGE_ITEMS_MAX }
 
     boards::ListBoards { limit: 1..=PAGE_ITEMS_MAX }
     boards::ListTopScores { limit: 1..=PAGE_ITEMS_MAX }
@@ -236,6 +237,9 @@ ranges! {
     rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }
     moderation::Sanction { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
     moderation::PlayerSuspended { until: 0..=TIME_MS_MAX }
+    reports::Report { at: 0..=TIME_MS_MAX }
+    reports::ReportedMessage { at: 0..=TIME_MS_MAX }
+    reports::Settlement { at: 0..=TIME_MS_MAX }
     audit_log::AuditEntry { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
 }
 

@@ -13,6 +13,7 @@ pub mod moderation;
 pub mod points;
 pub mod presence;
 pub mod profile;
+pub mod reports;
 pub mod rewards;
 pub mod system;
 

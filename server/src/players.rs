@@ -6,7 +6,7 @@
 //! - [`command`]: what is asked of a player's entity;
 //! - [`player`]: one in memory; [`live_player`]: what it decides at its owner; [`store`]: how players are stored, and what anyone reads of them;
 //! - [`names`]: display names in memory; [`staff`]: the entity that keeps everybody's role; [`audit_log`]: the one that keeps what
-//!   the staff does;
+//!   the staff does; [`reports`]: the one that keeps what players report to it;
 //! - [`stock`]: what is left of an item for all players, a kind of its own;
 //! - [`totals`]: the entity that keeps what all players had at the end of each day.
 
@@ -15,6 +15,7 @@ pub mod command;
 pub mod live_player;
 pub mod names;
 pub mod player;
+pub mod reports;
 pub mod staff;
 pub mod stock;
 pub mod store;

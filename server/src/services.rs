@@ -4,7 +4,8 @@
 //! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
 //!   [`players_access`]: how all three reach players;
 //! - [`boards`]: who is where on leaderboards;
-//! - [`moderation`]: what moderators and admins decide about players; [`audit_log`]: what is kept of it;
+//! - [`moderation`]: what moderators and admins decide about players; [`audit_log`]: what is kept of it; [`reports`]: what players
+//!   report to them;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
@@ -17,6 +18,7 @@ pub mod players_access;
 pub mod points;
 pub mod presence;
 pub mod profile;
+pub mod reports;
 pub mod rewards;
 
 use std::sync::Arc;
@@ -41,6 +43,7 @@ use self::points::totals::DailyTotals;
 use self::points::{PointsService, audit};
 use self::presence::PresenceService;
 use self::profile::ProfileService;
+use self::reports::ReportService;
 use self::rewards::RewardsService;
 use crate::boards::BoardOwners;
 use crate::boards::store::BoardStore;
@@ -51,6 +54,7 @@ use crate::connections::registry::{ChangedPair, Registry};
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
 use crate::players::audit_log::{self as audit_log_owner, AuditLogOwner};
+use crate::players::reports::{self as reports_owner, ReportsOwner};
 use crate::players::staff::{self, StaffOwner};
 use crate::players::stock::{self, StockOwners};
 use crate::players::store::PlayerStore;
@@ -82,6 +86,8 @@ pub struct Services {
     pub moderation: ModerationService,
     /// The audit log.
     pub audit_log: AuditLogService,
+    /// Reports.
+    pub reports: ReportService,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -164,7 +170,6 @@ impl Services {
             following: owners.following,
             keys_kept_ms: config.keys_kept_ms,
         });
-        let totals = watch_points(&player_store, owners.totals);
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         let directory = RoomDirectory::new(
             rooms_and_players(&room_store, &rooms, &access),
@@ -179,10 +184,11 @@ impl Services {
             profile,
             friends,
             points: PointsService::new(access.clone(), filter),
-            totals,
+            totals: watch_points(&player_store, owners.totals),
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             moderation: ModerationService::new(access.clone(), Arc::clone(&registry)),
             audit_log: AuditLogService::new(access.clone()),
+            reports: ReportService::new(access.clone(), room_store.clone(), owners.reports),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
             boards,
@@ -275,6 +281,7 @@ struct Owned {
     stocks: StockOwners,
     totals: TotalsOwner,
     audit_log: AuditLogOwner,
+    reports: ReportsOwner,
     boards: BoardOwners,
     following: Arc<Following>,
     registry: Arc<Registry>,
@@ -314,6 +321,7 @@ impl Owned {
         let stocks = stock::start(io_threads, shards, &environment);
         let totals = totals::start(io_threads, &environment);
         let audit_log = audit_log_owner::start(io_threads, &environment);
+        let reports = reports_owner::start(io_threads, &environment);
         let following = Arc::new(Following::default());
         let environment = crate::boards::Environment {
             boards: BoardStore::new(Arc::clone(entities)),
@@ -325,7 +333,7 @@ impl Owned {
         let (announce_rooms, announce_players) = (rooms.announcer(), players.announcer());
         let (announce_staff, announce_stocks) = (staff.announcer(), stocks.announcer());
         let (announce_totals, announce_boards) = (totals.announcer(), boards.announcer());
-        let announce_audit_log = audit_log.announcer();
+        let (announce_audit_log, announce_reports) = (audit_log.announcer(), reports.announcer());
         let is_first = entities.listen_to_reports(Box::new(move || {
             announce_rooms();
             announce_players();
@@ -334,6 +342,7 @@ impl Owned {
             announce_totals();
             announce_boards();
             announce_audit_log();
+            announce_reports();
         }));
         assert!(is_first, "a store has one server");
         tokio::spawn(wake_senders(Arc::clone(entities), routes));
@@ -344,6 +353,7 @@ impl Owned {
             stocks,
             totals,
             audit_log,
+            reports,
             boards,
             following,
             registry,
@@ -365,7 +375,7 @@ impl Owned {
         let (rooms, players) = (self.rooms.gauge(), self.players.gauge());
         let (staff, stocks) = (self.staff.gauge(), self.stocks.gauge());
         let (totals, boards) = (self.totals.gauge(), self.boards.gauge());
-        let audit_log = self.audit_log.gauge();
+        let (audit_log, reports) = (self.audit_log.gauge(), self.reports.gauge());
         Arc::new(move || {
             rooms();
             players();
@@ -374,6 +384,7 @@ impl Owned {
             totals();
             boards();
             audit_log();
+            reports();
         })
     }
 }

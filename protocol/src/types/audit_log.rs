@@ -148,4 +148,35 @@ pub enum AuditAct {
     RoomDeleted,
     /// The staff deleted somebody's message.
     MessageDeleted,
+    /// The staff settled a report about a player.
+    ReportSettled,
+}
+
+impl AuditAct {
+    /// Its name on the wire and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspended => "suspended",
+            Self::SuspensionLifted => "suspension_lifted",
+            Self::Muted => "muted",
+            Self::Unmuted => "unmuted",
+            Self::SignedOutEverywhere => "signed_out_everywhere",
+            Self::ProfileReset => "profile_reset",
+            Self::RoleChanged => "role_changed",
+            Self::PasswordResetIssued => "password_reset_issued",
+            Self::PasswordChanged => "password_changed",
+            Self::GuestUpgraded => "guest_upgraded",
+            Self::SessionRevoked => "session_revoked",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::LockedOut => "locked_out",
+            Self::Kicked => "kicked",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
+            Self::MutedInRoom => "muted_in_room",
+            Self::RoomRoleChanged => "room_role_changed",
+            Self::RoomDeleted => "room_deleted",
+            Self::MessageDeleted => "message_deleted",
+            Self::ReportSettled => "report_settled",
+        }
+    }
 }

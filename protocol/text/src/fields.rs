@@ -5,7 +5,7 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::{
     accounts, audit_log, boards, chat, friends, items, moderation, points, presence, profile,
-    rewards, system,
+    reports, rewards, system,
 };
 
 use crate::kind::Kind;
@@ -184,4 +184,9 @@ texts! {
     moderation::ResetProfile { name: DisplayName, reason: Note }
     moderation::GetPlayerRecord {}
     audit_log::ListAuditLog {}
+    reports::ReportMessage { note: Note }
+    reports::ReportPlayer { note: Note }
+    reports::ListReports {}
+    reports::TakeReport {}
+    reports::SettleReport { note: Note }
 }

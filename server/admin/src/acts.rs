@@ -10,13 +10,14 @@ use pitturu_client::types::moderation::{
     UnmutePlayer,
 };
 use pitturu_client::types::profile::FindPlayer;
+use pitturu_client::types::reports::{ListReports, SettleReport, TakeReport};
 use pitturu_client::{CallError, Client, UserId, limits};
 use pitturu_rules::audit_log::Head;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{
-    AuditLogCommand, Command, Ending, Imposed, Player, PlayerCommand, RoomCommand,
+    AuditLogCommand, Command, Ending, Imposed, Player, PlayerCommand, ReportCommand, RoomCommand,
 };
 use crate::times::{Moment, Span};
 
@@ -42,6 +43,7 @@ pub(crate) async fn carry_out(client: Client, command: Command) -> Result<Shown,
     let shown = match command {
         Command::Player(command) => of_player(&client, command).await,
         Command::Room(command) => of_room(&client, command).await,
+        Command::Report(command) => of_reports(&client, command).await,
         Command::AuditLog(command) => of_audit_log(&client, command).await,
         // These were carried out without a session.
         Command::SignIn { .. } | Command::Register { .. } | Command::SignOut => {
@@ -166,6 +168,42 @@ async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallErr
             Shown::of(&client.call(DeleteMessage { room, seq }).await?)
         }
         RoomCommand::Delete { room } => Shown::of(&client.call(DeleteRoom { room }).await?),
+    })
+}
+
+async fn of_reports(client: &Client, command: ReportCommand) -> Result<Shown, CallError> {
+    Ok(match command {
+        ReportCommand::List {
+            settled,
+            about,
+            before,
+            limit,
+        } => {
+            let user = match about {
+                Some(player) => Some(id(client, player).await?),
+                None => None,
+            };
+            let list = ListReports {
+                settled,
+                user,
+                before,
+                limit: Some(limit),
+            };
+            Shown::of(&client.call(list).await?)
+        }
+        ReportCommand::Take { number } => Shown::of(&client.call(TakeReport { number }).await?),
+        ReportCommand::Settle {
+            number,
+            outcome,
+            note,
+        } => {
+            let settle = SettleReport {
+                number,
+                outcome: outcome.into(),
+                note,
+            };
+            Shown::of(&client.call(settle).await?)
+        }
     })
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use pitturu_client::types::accounts::Role;
 use pitturu_client::types::chat::MemberRole;
+use pitturu_client::types::reports::ReportOutcome;
 use pitturu_client::{RoomId, UserId};
 
 use crate::times::{Moment, Span};
@@ -69,6 +70,9 @@ pub enum Command {
     /// Rooms.
     #[command(subcommand)]
     Room(RoomCommand),
+    /// Reports of players.
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// The audit log.
     #[command(subcommand)]
     AuditLog(AuditLogCommand),
@@ -223,6 +227,41 @@ pub enum RoomCommand {
     },
 }
 
+/// What the staff does with reports.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ReportCommand {
+    /// Shows reports that nobody has settled, newest first.
+    List {
+        /// Those that are settled instead.
+        #[arg(long, conflicts_with = "about")]
+        settled: bool,
+        /// All about this player instead: an id, or @ and the user name.
+        #[arg(long, value_name = "PLAYER")]
+        about: Option<Player>,
+        /// Reports before this number only.
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<u64>,
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Says that you look after a report.
+    Take {
+        /// Its number.
+        number: u64,
+    },
+    /// Says what came of a report.
+    Settle {
+        /// Its number.
+        number: u64,
+        /// What came of it.
+        outcome: OutcomeName,
+        /// More, for the staff.
+        #[arg(long)]
+        note: Option<String>,
+    },
+}
+
 /// What is done with the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum AuditLogCommand {
@@ -262,6 +301,24 @@ impl FromStr for Player {
                 .parse()
                 .map(Self::Id)
                 .map_err(|_| "neither an id of 16 characters, nor @ and a user name"),
+        }
+    }
+}
+
+/// What came of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutcomeName {
+    /// Something was done about it.
+    Acted,
+    /// There was nothing to be done.
+    Dismissed,
+}
+
+impl From<OutcomeName> for ReportOutcome {
+    fn from(name: OutcomeName) -> Self {
+        match name {
+            OutcomeName::Acted => Self::Acted,
+            OutcomeName::Dismissed => Self::Dismissed,
         }
     }
 }

@@ -280,6 +280,8 @@ label! {
         Totals "totals",
         /// The one that keeps the audit log.
         AuditLog "audit_log",
+        /// The one that keeps reports of players.
+        Reports "reports",
     }
 }
 

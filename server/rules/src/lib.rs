@@ -10,6 +10,7 @@
 //! - [`game_data`]: what a game's team writes about its game, in one file;
 //! - [`items`]: what players buy, own and use up; [`rewards`]: what rules give them;
 //! - [`lists`]: the lists of a player that others write to; [`signals`]: what one entity tells another;
+//! - [`reports`]: what players report to the staff;
 //! - [`points`]: the ledger of a player's points;
 //! - [`word_list`]: the built-in word filter;
 //! - [`pages`]: how many items a page of a list has.
@@ -25,6 +26,7 @@ pub mod items;
 pub mod lists;
 pub mod pages;
 pub mod points;
+pub mod reports;
 pub mod rewards;
 pub mod rooms;
 pub mod signals;

@@ -2,6 +2,7 @@
 
 use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::inbox::InboxEntry;
 use pitturu_rules::accounts::{
     AccountRow, Claim, Login, PasswordChange, ProfileChange, ResetRow, Rotation, Sanction,
@@ -207,14 +208,14 @@ pub enum Moderation {
 }
 
 impl Moderation {
-    /// The name in logs.
-    pub const fn name(&self) -> &'static str {
+    /// What it is in the audit log, and in logs.
+    pub const fn act(&self) -> AuditAct {
         match self {
-            Self::ResetProfile(..) => "reset_profile",
-            Self::Suspend(_) => "suspend",
-            Self::LiftSuspension => "lift_suspension",
-            Self::Mute(_) => "mute",
-            Self::Unmute => "unmute",
+            Self::ResetProfile(..) => AuditAct::ProfileReset,
+            Self::Suspend(_) => AuditAct::Suspended,
+            Self::LiftSuspension => AuditAct::SuspensionLifted,
+            Self::Mute(_) => AuditAct::Muted,
+            Self::Unmute => AuditAct::Unmuted,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::moderation::{
     self, GetPlayerRecord, LiftSuspension, MutePlayer, PlayerRecord, ResetProfile, SignOutPlayer,
     SuspendPlayer, UnmutePlayer,
@@ -79,7 +80,7 @@ impl ModerationService {
         let by = self.above(caller, user).await?.0;
         self.ask::<()>(caller, user, AccountAsk::EndSessions)
             .await?;
-        note(caller, by, user, "sign_out");
+        note(caller, by, user, AuditAct::SignedOutEverywhere);
         Ok(Done {})
     }
 
@@ -106,9 +107,9 @@ impl ModerationService {
             language: None,
         };
         let act = Moderation::ResetProfile(change, reason);
-        let name = act.name();
+        let noted = act.act();
         let changed: ProfileRow = self.decide(caller, user, act).await?;
-        note(caller, by, user, name);
+        note(caller, by, user, noted);
         Ok(profile(AccountRow {
             profile: changed,
             ..account
@@ -153,18 +154,18 @@ impl ModerationService {
     ) -> Result<Done, Fault> {
         let by = self.above(caller, user).await?.0;
         let act = act(sanction(caller, by, until, reason)?);
-        let name = act.name();
+        let noted = act.act();
         self.decide::<()>(caller, user, act).await?;
-        note(caller, by, user, name);
+        note(caller, by, user, noted);
         Ok(Done {})
     }
 
     /// Ends what a player is kept from.
     async fn lift(&self, caller: &Caller, user: UserId, act: Moderation) -> Result<Done, Fault> {
         let by = self.above(caller, user).await?.0;
-        let name = act.name();
+        let noted = act.act();
         if self.decide::<bool>(caller, user, act).await? {
-            note(caller, by, user, name);
+            note(caller, by, user, noted);
         }
         Ok(Done {})
     }
@@ -219,7 +220,8 @@ impl ModerationService {
 }
 
 /// The line of an act of the staff.
-fn note(caller: &Caller, by: UserId, user: UserId, act: &'static str) {
+fn note(caller: &Caller, by: UserId, user: UserId, act: AuditAct) {
+    let act = act.name();
     tracing::info!(conn = %caller.conn, call = caller.call, %by, %user, act, "act of staff");
 }
 

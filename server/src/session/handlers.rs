@@ -36,6 +36,9 @@ use pitturu_protocol::types::points::{
 };
 use pitturu_protocol::types::presence::{GetPresence, Presences, SetPresence};
 use pitturu_protocol::types::profile::{FindPlayer, GetProfile, GetProfiles, UpdateProfile};
+use pitturu_protocol::types::reports::{
+    ListReports, ReportMessage, ReportPlayer, SettleReport, TakeReport,
+};
 use pitturu_protocol::types::rewards::{GetRewards, RecordPlay};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use pitturu_rules::rooms::Actor;
@@ -190,6 +193,14 @@ served_by!(accounts:
 
 served_by!(audit_log:
     list ListAuditLog,
+);
+
+served_by!(reports:
+    report_message ReportMessage,
+    report_player ReportPlayer,
+    list ListReports,
+    take TakeReport,
+    settle SettleReport,
 );
 
 served_by!(moderation:

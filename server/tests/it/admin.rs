@@ -5,9 +5,11 @@ use std::process::Output;
 use std::time::Instant;
 
 use pitturu_protocol::codes::Code;
+use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::accounts::{GetAccount, ResetPassword, Role};
 use pitturu_protocol::types::chat::{JoinRoom, OpenRoom, RoomKind};
 use pitturu_protocol::types::profile::UpdateProfile;
+use pitturu_protocol::types::reports::{ReportMessage, ReportReason};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -161,6 +163,73 @@ fn the_staff_does_its_work_from_a_shell() {
     shell.json(&["sign-out"]);
     assert!(!shell.tokens().exists());
     shell.refused(&["player", "show", "@rude"], 1);
+}
+
+/// Ten guests flood rooms of their own; whoever reads there reports it, and the operator ends it.
+#[test]
+fn a_flood_is_seen_in_reports_and_ended() {
+    let server = Server::start(SETTINGS);
+    register(&mut Player::connect(server.ws), "boss");
+    let (mut reader, _) = Player::guest(server.ws, "reader");
+    let mut spammers: Vec<(Player, RoomId)> = (0..10)
+        .map(|number| {
+            let (mut spammer, _) = Player::guest(server.ws, &format!("spammer {number}"));
+            let name = format!("sale {number}");
+            let room = create(&mut spammer, RoomKind::Public, &name, None)
+                .info
+                .room;
+            reader.call(&JoinRoom { room }).expect("anybody may");
+            let said = (0..5).map(|_| say(&mut spammer, room, "buy my things"));
+            let seqs: Vec<u64> = said.map(|seq| seq.expect("it may")).collect();
+            let report = ReportMessage {
+                room,
+                seq: seqs[4],
+                reason: ReportReason::Spam,
+                note: None,
+            };
+            reader.call(&report).expect("a member may");
+            (spammer, room)
+        })
+        .collect();
+    let shell = Shell::at(&server);
+    shell.json(&["sign-in", "boss"]);
+    let reports = shell.json(&["report", "list"]);
+    let reports = reports["reports"].as_array().expect("a list").clone();
+    assert_eq!(reports.len(), 10);
+    for report in &reports {
+        assert_eq!(report["message"]["text"], "buy my things");
+        let number = report["number"].to_string();
+        let user = report["user"].as_str().expect("an id");
+        let room = report["message"]["room"].as_str().expect("an id");
+        shell.json(&["report", "take", &number]);
+        shell.json(&["player", "suspend", user, "--reason", WHY]);
+        shell.json(&["room", "delete", room]);
+        shell.json(&["report", "settle", &number, "acted", "--note", "suspended"]);
+        let again = shell.refused(&["report", "settle", &number, "dismissed"], 1);
+        assert!(again.contains("not_found"), "{again}");
+        let about = shell.json(&["report", "list", "--about", user]);
+        assert_eq!(about["reports"][0]["settled"]["outcome"], "acted");
+    }
+    for (spammer, room) in &mut spammers {
+        is_put_out(spammer, Instant::now());
+        let open = OpenRoom {
+            room: *room,
+            seq: None,
+            rev: None,
+        };
+        let gone = reader.call(&open).map_err(|fault| fault.code);
+        assert_eq!(gone.map(drop), Err(Code::RoomNotFound));
+    }
+    let left = shell.json(&["report", "list"]);
+    assert_eq!(left["reports"], Value::Array(Vec::new()));
+    let settled = shell.json(&["report", "list", "--settled"]);
+    assert_eq!(settled["reports"].as_array().map(Vec::len), Some(10));
+    let shown = shell.output(&["report", "list", "--settled"]);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    assert!(shown.contains("buy my things"), "{shown}");
+    // A suspension, a room and a report of each, and the role of the admin.
+    let log = shell.json(&["audit-log", "verify"]);
+    assert_eq!(log["entries"], 31);
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn the_evening_of_one_player_can_be_followed() {
     );
     assert_eq!(text(first, "address"), "127.0.0.0/24");
     assert_eq!(text(find("act of staff"), "by"), boss_is);
-    assert_eq!(text(find("act of staff"), "act"), "kick");
+    assert_eq!(text(find("act of staff"), "act"), "kicked");
     assert_eq!(text(find("role set by staff"), "by"), boss_is);
     assert!(find("connection closed").get("lasted_s").is_some());
 

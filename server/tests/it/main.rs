@@ -33,6 +33,7 @@ mod private_files;
 mod quic;
 mod raw;
 mod reload;
+mod reports;
 mod rfc6455;
 mod rfc6455_cases;
 mod sdk_node;

@@ -204,6 +204,16 @@ export interface Methods {
   GetPlayerRecord: { request: types.GetPlayerRecord; reply: types.PlayerRecord };
   /** Asks for entries, newest first. All of them: admins alone. Those about one player: moderators, too, without addresses. */
   ListAuditLog: { request: types.ListAuditLog; reply: types.AuditLog };
+  /** Reports a message to the staff, who see it as it is at this moment, also if it is changed or deleted later. The caller is a member of its room. Whoever reports the same message again while nobody has settled it gets the same report. */
+  ReportMessage: { request: types.ReportMessage; reply: types.Reported };
+  /** Reports a player to the staff. Whoever reports the same player again while nobody has settled it gets the same report. */
+  ReportPlayer: { request: types.ReportPlayer; reply: types.Reported };
+  /** Asks for reports, newest first. Moderators are not shown those about themselves. */
+  ListReports: { request: types.ListReports; reply: types.Reports };
+  /** Says that the caller looks after a report, which is not about them, so that others need not. Taken from another one of the staff, it is the caller's. */
+  TakeReport: { request: types.TakeReport; reply: types.Report };
+  /** Says what came of a report that is not about the caller. A settled one stays as it was settled first. */
+  SettleReport: { request: types.SettleReport; reply: types.Report };
 }
 
 /** Body of each event. */
@@ -430,6 +440,11 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   ResetProfile: { number: 149, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Profile' },
   GetPlayerRecord: { number: 150, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayerRecord' },
   ListAuditLog: { number: 151, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'AuditLog' },
+  ReportMessage: { number: 152, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Reported' },
+  ReportPlayer: { number: 153, access: 'player', place: 'caller', rate: 'write', effect: 'writes', reply: 'Reported' },
+  ListReports: { number: 154, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'Reports' },
+  TakeReport: { number: 155, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Report' },
+  SettleReport: { number: 156, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Report' },
 };
 
 /** What is known of an event without its type. */

@@ -73,7 +73,9 @@ export type AuditAct =
   /** The staff deleted a room. */
   | 'room_deleted'
   /** The staff deleted somebody's message. */
-  | 'message_deleted';
+  | 'message_deleted'
+  /** The staff settled a report about a player. */
+  | 'report_settled';
 
 /** What may be personal, and is erased with the account that the entry is about. */
 export interface AuditDetails {
@@ -973,6 +975,18 @@ export interface ListReactions {
   limit?: number | undefined;
 }
 
+/** Asks for reports, newest first. Moderators are not shown those about themselves. */
+export interface ListReports {
+  /** Those that are settled, instead of those that are not. */
+  settled?: boolean | undefined;
+  /** All about this player instead, settled or not. */
+  user?: UserId | undefined;
+  /** Reports before this number only; from the newest when absent. */
+  before?: number | undefined;
+  /** Reports per page: 1 to 200, by default 50. From 1 to 200. */
+  limit?: number | undefined;
+}
+
 /** Public rooms in the order of their names, without regard to case and accents. */
 export interface ListRooms {
   /** `next` of the page before. */
@@ -1685,6 +1699,106 @@ export interface RemoveScore {
   note: string;
 }
 
+/** A report, as the staff sees it. */
+export interface Report {
+  /** Its number, from 1. */
+  number: number;
+  /** When it was made. */
+  at: number;
+  /** Who made it. */
+  by: UserId;
+  /** Whom it is about. */
+  user: UserId;
+  /** Why. */
+  reason: ReportReason;
+  /** More, in the words of who made it. */
+  note?: string | undefined;
+  /** The message, if it is about one. */
+  message?: ReportedMessage | undefined;
+  /** Who of the staff looks after it, or has settled it. */
+  staff?: UserId | undefined;
+  /** How it was settled; absent if it was not. */
+  settled?: Settlement | undefined;
+}
+
+/** Reports a message to the staff, who see it as it is at this moment, also if it is changed or deleted later. The caller is a member of its room. Whoever reports the same message again while nobody has settled it gets the same report. */
+export interface ReportMessage {
+  /** The room. */
+  room: RoomId;
+  /** The message, which is another player's and not deleted. */
+  seq: number;
+  /** What is wrong with it. */
+  reason: ReportReason;
+  /** More, in the caller's words, at most 512 bytes. */
+  note?: string | undefined;
+}
+
+/** What came of a report. */
+export type ReportOutcome =
+  /** The staff has done something about it. */
+  | 'acted'
+  /** There was nothing to be done. */
+  | 'dismissed';
+
+/** Reports a player to the staff. Whoever reports the same player again while nobody has settled it gets the same report. */
+export interface ReportPlayer {
+  /** The player, who is another one. */
+  user: UserId;
+  /** What is wrong. */
+  reason: ReportReason;
+  /** More, in the caller's words, at most 512 bytes. */
+  note?: string | undefined;
+}
+
+/** Why something is reported. */
+export type ReportReason =
+  /** Advertising, or the same again and again. */
+  | 'spam'
+  /** Insults, threats, harassment. */
+  | 'abuse'
+  /** Hatred of groups of people. */
+  | 'hate'
+  /** Sexual content. */
+  | 'sexual'
+  /** Anything that endangers a child. */
+  | 'child_safety'
+  /** Talk of suicide or self-harm. */
+  | 'self_harm'
+  /** Cheating, or selling what the game does not allow. */
+  | 'cheating'
+  /** A name, picture or bio that should not be. */
+  | 'profile'
+  /** Something else; the note says what. */
+  | 'other';
+
+/** Reply to `ReportMessage` and `ReportPlayer`. */
+export interface Reported {
+  /** The report's number. */
+  number: number;
+}
+
+/** A message as it was when it was reported. */
+export interface ReportedMessage {
+  /** The room. */
+  room: RoomId;
+  /** The message's number. */
+  seq: number;
+  /** When it was sent. */
+  at: number;
+  /** Under which display name. */
+  name: string;
+  /** What it said. */
+  text: string;
+}
+
+/** Reply to `ListReports`. */
+export interface Reports {
+  /** Reports, newest first. */
+  reports: Report[];
+  /** The last number of the page, if older ones follow: the next page's `before`. */
+  next?: number | undefined;
+}
+
 /** Asks for friendship. When the other has already asked, both are friends; also when two requests cross, a moment after the replies, which say `requested` then. What the other can't take after all (a block, a full list) ends with `friend_removed` in the caller's inbox. */
 export interface RequestFriend {
   /** The other player. */
@@ -2098,6 +2212,26 @@ export interface SetRole {
   role: Role;
 }
 
+/** Says what came of a report that is not about the caller. A settled one stays as it was settled first. */
+export interface SettleReport {
+  /** The report. */
+  number: number;
+  /** What came of it. */
+  outcome: ReportOutcome;
+  /** More, for the staff, at most 512 bytes. */
+  note?: string | undefined;
+}
+
+/** How a report was settled. */
+export interface Settlement {
+  /** What came of it. */
+  outcome: ReportOutcome;
+  /** When. */
+  at: number;
+  /** More, in the staff's words. */
+  note?: string | undefined;
+}
+
 /** Ends all sessions of a player. They may sign in again. */
 export interface SignOutPlayer {
   /** The player. */
@@ -2185,6 +2319,12 @@ export interface TakeItem {
   count: number;
   /** Why, at most 512 bytes, for the player to read. An admin has to say it; a service may leave it empty. */
   note: string;
+}
+
+/** Says that the caller looks after a report, which is not about them, so that others need not. Taken from another one of the staff, it is the caller's. */
+export interface TakeReport {
+  /** The report, which is not settled. */
+  number: number;
 }
 
 /** Tells the others in the room that the caller is writing. Repeat every few seconds. */

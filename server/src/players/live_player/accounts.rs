@@ -214,20 +214,17 @@ fn note_of(ask: &AccountAsk, now: u64) -> Option<Note> {
     }
 }
 
-fn note_of_moderation(act: &Moderation, now: u64) -> Note {
-    let imposed = |act, sanction: &Sanction| Note {
-        until: sanction.until,
-        reason: Some(sanction.reason.clone()),
-        ..Note::new(act, now)
+fn note_of_moderation(moderation: &Moderation, now: u64) -> Note {
+    let (until, reason) = match moderation {
+        Moderation::ResetProfile(_, reason) => (None, Some(reason)),
+        Moderation::Suspend(sanction) | Moderation::Mute(sanction) => {
+            (sanction.until, Some(&sanction.reason))
+        }
+        Moderation::LiftSuspension | Moderation::Unmute => (None, None),
     };
-    match act {
-        Moderation::ResetProfile(_, reason) => Note {
-            reason: Some(reason.clone()),
-            ..Note::new(AuditAct::ProfileReset, now)
-        },
-        Moderation::Suspend(sanction) => imposed(AuditAct::Suspended, sanction),
-        Moderation::LiftSuspension => Note::new(AuditAct::SuspensionLifted, now),
-        Moderation::Mute(sanction) => imposed(AuditAct::Muted, sanction),
-        Moderation::Unmute => Note::new(AuditAct::Unmuted, now),
+    Note {
+        until,
+        reason: reason.cloned(),
+        ..Note::new(moderation.act(), now)
     }
 }

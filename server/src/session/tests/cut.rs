@@ -454,7 +454,7 @@ async fn ask<M: Method>(
 }
 
 /// What nobody but its caller hears of: a new session or account, a token for the caller, a room of one's own.
-const OF_THE_CALLER: [&str; 7] = [
+const OF_THE_CALLER: [&str; 11] = [
     "Register",
     "Login",
     "LoginGuest",
@@ -463,6 +463,11 @@ const OF_THE_CALLER: [&str; 7] = [
     "UnbanMember",
     // The player has no connection that could hear it.
     "LiftSuspension",
+    // The staff sees reports when it looks.
+    "ReportMessage",
+    "ReportPlayer",
+    "TakeReport",
+    "SettleReport",
 ];
 
 async fn try_all(of_rooms: bool) {

@@ -21,6 +21,7 @@ use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GrantPoints, ListPointsDays, ListPointsTotals, PostPoints,
     RefundPoints, SetPointsAside, VoidPoints,
 };
+use pitturu_protocol::types::reports::{ListReports, ReportOutcome, SettleReport, TakeReport};
 
 use pitturu_protocol::types::rewards::{PlayOutcome, RecordPlay};
 
@@ -170,6 +171,13 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             reason: "for the test".to_owned(),
         })],
         (_, "GetPlayerRecord") => vec![Raw::of(&GetPlayerRecord { user: deputy })],
+        (_, "ListReports") => vec![Raw::of(&ListReports::default())],
+        (_, "TakeReport") => vec![Raw::of(&TakeReport { number: 1 })],
+        (_, "SettleReport") => vec![Raw::of(&SettleReport {
+            number: 1,
+            outcome: ReportOutcome::Acted,
+            note: None,
+        })],
         (_, "ListAuditLog") => vec![
             Raw::of(&ListAuditLog::default()),
             Raw::of(&ListAuditLog {
@@ -196,7 +204,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 28);
+    assert_eq!(tried, 31);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

@@ -185,6 +185,9 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "GrantItem" | "TakeItem" => json!({"user": user, "item": "hat", "count": 1, "note": "why"}),
         "RecordPlay" => json!({"user": user, "game": "chess", "outcome": "won"}),
         "React" => json!({"room": room, "seq": 1, "emoji": "👍", "on": true}),
+        "ReportMessage" => json!({"room": room, "seq": 1, "reason": "spam"}),
+        "ReportPlayer" => json!({"user": user, "reason": "spam"}),
+        "SettleReport" => json!({"number": 1, "outcome": "acted"}),
         "SuspendPlayer" | "MutePlayer" | "ResetProfile" => json!({"user": user, "reason": "why"}),
         other => panic!("{other} has texts and is not tried here"),
     }

@@ -1,0 +1,161 @@
+//! Reports of players, and what the staff does with them.
+
+use pitturu_protocol::codes::{Code, Fault};
+use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::reports::{
+    ListReports, Report, ReportMessage, ReportPlayer, Reported, ReportedMessage, Reports,
+    SettleReport, TakeReport,
+};
+use pitturu_rules::pages::{Page, page_items};
+use pitturu_rules::rooms::rows::MemberState;
+
+use super::players_access::PlayersAccess;
+use crate::chat::store::RoomStore;
+use crate::connections::caller::Caller;
+use crate::players::reports::{Ask, ReportsOwner};
+
+/// The calls of [`pitturu_protocol::types::reports`].
+pub struct ReportService {
+    players: PlayersAccess,
+    rooms: RoomStore,
+    owner: ReportsOwner,
+}
+
+impl ReportService {
+    /// Reports of these players about messages in these rooms, kept by this owner.
+    pub const fn new(players: PlayersAccess, rooms: RoomStore, owner: ReportsOwner) -> Self {
+        Self {
+            players,
+            rooms,
+            owner,
+        }
+    }
+
+    /// [`ReportMessage`]. The message is what the store has of it at this moment.
+    pub async fn report_message(
+        &self,
+        caller: &Caller,
+        request: ReportMessage,
+    ) -> Result<Reported, Fault> {
+        let ReportMessage {
+            room,
+            seq,
+            reason,
+            note,
+        } = request;
+        let by = caller.user()?;
+        let place = self.rooms.places(by, &[room]).await?.pop().flatten();
+        let is_member = place.is_some_and(|place| place.state == MemberState::Member);
+        if !is_member {
+            // The same for rooms that there are not: nobody learns which there are.
+            return Err(Fault::of(Code::NotAMember));
+        }
+        let message = self.rooms.message(room, seq).await?;
+        let message = message.ok_or_else(|| Fault::of(Code::MessageNotFound))?.msg;
+        if message.deleted_by.is_some() {
+            return Err(Fault::of(Code::MessageDeleted));
+        }
+        if message.from == by {
+            return Err(Fault::invalid("seq", "the message of another player"));
+        }
+        let report = Report {
+            number: 0,
+            at: caller.now,
+            by,
+            user: message.from,
+            reason,
+            note,
+            message: Some(ReportedMessage {
+                room,
+                seq,
+                at: message.at,
+                name: message.name,
+                text: message.text,
+            }),
+            staff: None,
+            settled: None,
+        };
+        self.add(caller, report).await
+    }
+
+    /// [`ReportPlayer`].
+    pub async fn report_player(
+        &self,
+        caller: &Caller,
+        request: ReportPlayer,
+    ) -> Result<Reported, Fault> {
+        let ReportPlayer { user, reason, note } = request;
+        let by = caller.user()?;
+        if user == by {
+            return Err(Fault::invalid("user", "another player"));
+        }
+        self.players.check_exists(user).await?;
+        let report = Report {
+            number: 0,
+            at: caller.now,
+            by,
+            user,
+            reason,
+            note,
+            message: None,
+            staff: None,
+            settled: None,
+        };
+        self.add(caller, report).await
+    }
+
+    /// [`ListReports`].
+    pub async fn list(&self, caller: &Caller, request: ListReports) -> Result<Reports, Fault> {
+        let staff = self.players.staff.moderator(caller).await?;
+        let ListReports {
+            settled,
+            user,
+            before,
+            limit,
+        } = request;
+        let limit = page_items(limit)?;
+        let store = &self.players.store;
+        // One more than the page holds says whether others follow.
+        let found = match user {
+            Some(user) => store.reports_about(user, before, limit + 1).await?,
+            None => store.reports(settled, before, limit + 1).await?,
+        };
+        let (reports, are_more) = Page::of(limit, found).into_parts();
+        let last = reports.last().map(|report| report.number);
+        // Who reports a moderator is for others of the staff to know.
+        let is_shown = |report: &Report| report.user != staff.user || staff.role == Role::Admin;
+        Ok(Reports {
+            next: last.filter(|_| are_more),
+            reports: reports.into_iter().filter(is_shown).collect(),
+        })
+    }
+
+    /// [`TakeReport`].
+    pub async fn take(&self, caller: &Caller, request: TakeReport) -> Result<Report, Fault> {
+        let staff = self.players.staff.moderator(caller).await?.user;
+        let ask = Ask::Take(request.number, staff);
+        self.owner.decide(caller, ask).await
+    }
+
+    /// [`SettleReport`].
+    pub async fn settle(&self, caller: &Caller, request: SettleReport) -> Result<Report, Fault> {
+        let staff = self.players.staff.moderator(caller).await?.user;
+        let SettleReport {
+            number,
+            outcome,
+            note,
+        } = request;
+        let ask = Ask::Settle {
+            number,
+            how: (outcome, note),
+            by: (staff, caller.address),
+        };
+        self.owner.decide(caller, ask).await
+    }
+
+    async fn add(&self, caller: &Caller, report: Report) -> Result<Reported, Fault> {
+        let ask = Ask::Add(Box::new(report));
+        let number = self.owner.decide(caller, ask).await?;
+        Ok(Reported { number })
+    }
+}
