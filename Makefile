@@ -11,6 +11,8 @@ TYPESCRIPT := client-sdk/typescript
 INTEROP := server/tests/interop
 CHAOS := --workspace --bin pitturu-chaos --example terminal --features pitturu-chaos/server
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Asked for by the targets that need it.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 60
 ARGS ?=
 
@@ -51,7 +53,7 @@ help: ## Show this list
 check: format clippy layout ## Format, lints and layout: before each commit
 
 .PHONY: setup
-setup: $(NODE_STAMPS) ## Install npm and PyPI packages in the project's folders, and Chromium and iproute2 on Debian
+setup: $(NODE_STAMPS) ## Install npm and PyPI packages in the project's folders, and on Debian Chromium, iproute2, promtool and proxies
 	@.ci/setup
 
 %/node_modules/.package-lock.json: %/package-lock.json
@@ -128,6 +130,13 @@ test-typescript-next: $(TYPESCRIPT)/node_modules/.package-lock.json ## Install t
 .PHONY: docs
 docs: ## Build and open the documentation of Rust code
 	cargo doc --locked --workspace --no-deps --open
+
+# A target that is named keeps the compiler's macros, which it loads, out of what is static.
+.PHONY: release-static
+release-static: ## Build a server like a release that needs no library of the machine (Linux), check that, and run it in an empty root
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bin pitturu --target $(HOST)
+	@.ci/static-program $(TARGET)/$(HOST)/release/pitturu
+	@.ci/empty-root $(TARGET)/$(HOST)/release/pitturu
 
 .PHONY: bench
 bench: ## Measure frames, fan-out and outbox: time and allocations. ARGS picks by name

@@ -15,6 +15,7 @@ const TOP_LEVEL: &[&str] = &[
     "client-sdk",
     "clippy.toml",
     "deny.toml",
+    "deploy",
     "docs",
     "loadtest",
     "protocol",

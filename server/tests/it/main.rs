@@ -15,6 +15,7 @@ mod call_metrics;
 mod chat;
 mod conformance;
 mod crowd;
+mod deploy;
 mod echo;
 mod ephemeral;
 mod examples;
