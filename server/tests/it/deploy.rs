@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 mod configuration;
+mod proxies;
+mod proxies_tried;
 
 /// A file or folder of the repository.
 fn in_repository(path: &str) -> PathBuf {
