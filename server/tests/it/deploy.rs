@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+mod alerts;
 mod configuration;
+mod dashboard;
+mod promql;
 mod proxies;
 mod proxies_tried;
 

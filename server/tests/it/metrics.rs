@@ -300,7 +300,7 @@ fn what_happens_is_counted_where_the_table_says() {
     assert!(latest > Some(0.0), "{latest:?}");
 }
 
-fn promtool() -> Option<String> {
+pub(crate) fn promtool() -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let found = Command::new(root.join(".ci/promtool")).output().unwrap();
     let program = String::from_utf8_lossy(&found.stdout).trim().to_owned();

@@ -33,7 +33,7 @@ A page has some hundred lines at first and a few thousand at most, whatever the 
 | `pitturu_connections` beside `rate(pitturu_connections_closed_total[5m])` | Who is there, and why they go: `by_client` is usual, many `heartbeat_missed` and `lost` are the network, `flooding` and `protocol_error` a client that is broken or means harm. Who does not get in at all is in `pitturu_handshakes_refused_total`. |
 | `process_open_fds / process_max_fds` | Near 1, nobody else can connect: each connection over TCP is an open file. |
 
-Also worth an alert: `pitturu_points_faults > 0`, `pitturu_store_writable == 0`, and `rate(pitturu_sign_ins_total{outcome=\"refused\"}[5m])` far above what is usual, which is somebody who tries passwords.
+Rules for all of this and more are in [alerts.yml](../deploy/prometheus/alerts.yml), each with a [runbook](runbooks.md), and a dashboard for Grafana in [pitturu.json](../deploy/grafana/pitturu.json).
 
 ## All metrics
 Of a histogram Prometheus gets `_bucket`, `_sum` and `_count`. A metric that is not there from the start says when it is.
