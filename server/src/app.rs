@@ -23,6 +23,7 @@ use crate::ops::{self, Ops};
 use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
 use crate::transport::listener::{self, AcceptContext};
+use crate::transport::proxies::Proxies;
 use crate::transport::quic::endpoint::QuicEndpoint;
 use crate::transport::tls::{ServedCertificate, TlsAcceptor, TlsError};
 
@@ -263,12 +264,15 @@ fn accept_context(config: &Config, io_threads: IoThreads) -> AcceptContext {
     let listen = &config.listen;
     let connections =
         ConnectionLimiter::new(listen.connections_max, listen.connections_per_address_max);
-    AcceptContext::new(
-        connections,
-        io_threads,
-        origins(config),
-        listen.handshake_timeout,
-    )
+    let timeout = listen.handshake_timeout;
+    let context = AcceptContext::new(connections, io_threads, origins(config), timeout);
+    context.proxies.replace(proxies(config));
+    context
+}
+
+fn proxies(config: &Config) -> Proxies {
+    let listen = &config.listen;
+    Proxies::new(listen.proxies.clone(), listen.proxy_protocol)
 }
 
 fn origins(config: &Config) -> Origins {

@@ -36,6 +36,9 @@ pub static HANDSHAKES_REFUSED: LogLines = LogLines::new("handshake refused", 20)
 /// Pages that may not connect.
 pub static ORIGINS_REFUSED: LogLines = LogLines::new("origin refused", 5);
 
+/// Proxies whose headers name two players.
+pub static FORWARDED_DISPUTED: LogLines = LogLines::new("forwarded disputed", 5);
+
 /// Players who signed in.
 pub static SIGNED_IN: LogLines = LogLines::new("signed in", 200);
 

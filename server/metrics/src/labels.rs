@@ -196,6 +196,8 @@ label! {
         HeadTooLarge "head_too_large",
         /// What it says can't be read.
         Malformed "malformed",
+        /// A proxy in front did not begin with a PROXY header that can be read.
+        ProxyHeader "proxy_header",
     }
 }
 

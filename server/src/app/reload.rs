@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::certificates::Certificates;
-use super::{Sessions, Setup, StartError, origins, raise_open_files, warn_of};
+use super::{Sessions, Setup, StartError, origins, proxies, raise_open_files, warn_of};
 use crate::config::collected::Collected;
 use crate::config::key::Key;
 use crate::config::{ConfigError, Differences, Loaded};
@@ -86,6 +86,7 @@ impl<S: Sessions> Reloading<S> {
         self.sessions.take_over(reloaded);
         let listen = &config.listen;
         self.context.origins.replace(origins(config));
+        self.context.proxies.replace(proxies(config));
         let (total, per_address) = (listen.connections_max, listen.connections_per_address_max);
         self.context.connections.set_limits(total, per_address);
         raise_open_files(config);

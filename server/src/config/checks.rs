@@ -86,6 +86,10 @@ pub(super) fn without_effect(config: &Config, collected: &Collected) -> Vec<Stri
         let keys = quic.join(", ");
         warnings.push(format!("without listen.quic this has no effect: {keys}"));
     }
+    if config.listen.proxies.is_empty() && config.listen.proxy_protocol {
+        let keys = "listen.proxy_protocol";
+        warnings.push(format!("without listen.proxies this has no effect: {keys}"));
+    }
     if config.accounts.reset_hook.is_none() && config.accounts.reset_hook_token.is_some() {
         let keys = "accounts.reset_hook_token";
         warnings.push(format!(

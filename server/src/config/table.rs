@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use pitturu_text::username::Username;
 
 use crate::config::collected::Collected;
@@ -184,6 +185,10 @@ settings! {
         cert: Option<FilePath> = ""; reloads,
         /// PEM file with the private key of the certificate.
         key: Option<FilePath> = ""; reloads,
+        /// Networks of the proxies in front of `listen.ws` and `listen.tls`, from which whom a connection is from is taken as the proxy says it. Empty: nobody is believed.
+        proxies: Vec<IpNet> = ""; reloads,
+        /// Whether the proxies say it by a header of the PROXY protocol, version 2, which every connection from `listen.proxies` must then begin with. Otherwise they say it by `Forwarded` or `X-Forwarded-For`.
+        proxy_protocol: bool = "false"; reloads,
         /// Web pages that may connect, as `https://host` or `https://host:port`. Empty: pages of the host and port that they connect to; in development mode any page. Programs that send no `Origin` always may.
         origins: Vec<Origin> = ""; reloads,
         /// Most connections at once. The limit of open files must be a few hundred higher.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::uri::Authority;
+use ipnet::IpNet;
 use pitturu_text::username::Username;
 
 use crate::connections::address::Shown;
@@ -149,6 +150,23 @@ impl Value for SocketAddr {
     }
 }
 
+impl Value for IpNet {
+    const WRITTEN: &'static str =
+        "a network such as `10.0.0.0/8`, `2001:db8::/32`, or an address for itself alone";
+
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(address.to_canonical().into());
+        }
+        let network: Self = text.parse().ok()?;
+        // Which of the two was meant can't be known: the address, or the network around it.
+        let is_whole = network == network.trunc();
+        // Addresses are compared as IPv4 where they are.
+        let is_mapped = matches!(network.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        (is_whole && !is_mapped).then_some(network)
+    }
+}
+
 impl Value for Username {
     const WRITTEN: &'static str = "a user name of 3 to 32 letters, digits, `_`, `-` or `.`";
 
@@ -175,6 +193,7 @@ macro_rules! lists {
 
 lists! {
     Origin, "a list of origins such as `https://example.org` or `https://example.org:8443`, without a path or a `*`";
+    IpNet, "a list of networks such as `10.0.0.0/8` or `2001:db8::/32`, or addresses for themselves alone";
     Username, "a list of user names of 3 to 32 letters, digits, `_`, `-` or `.`";
 }
 
@@ -355,6 +374,40 @@ mod tests {
         let list = Vec::<Origin>::parse("https://a.example, https://b.example,");
         assert_eq!(list.map(|list| list.len()), Some(2));
         assert_eq!(Vec::<Origin>::parse("https://a.example,b.example"), None);
+    }
+
+    #[test]
+    fn networks_are_whole() {
+        for (text, network) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            let parsed = IpNet::parse(text).map(|network| network.to_string());
+            assert_eq!(parsed.as_deref(), Some(network), "{text}");
+        }
+        for text in [
+            "",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/",
+            "10.0.0/24",
+            "2001:db8::1/32",
+            "::ffff:10.0.0.0/104",
+            "localhost",
+            "10.0.0.0-10.0.0.9",
+            "*",
+        ] {
+            assert_eq!(IpNet::parse(text), None, "{text}");
+        }
+        let list = Vec::<IpNet>::parse("10.0.0.0/8, ::1");
+        assert_eq!(list.map(|list| list.len()), Some(2));
+        assert_eq!(Vec::<IpNet>::parse("10.0.0.0/8,all"), None);
     }
 
     #[test]

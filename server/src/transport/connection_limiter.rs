@@ -46,10 +46,16 @@ impl Full {
     }
 }
 
+/// A place among all connections, of one that is not counted to an address yet. Given back when dropped.
+#[derive(Debug)]
+pub struct Entered {
+    shared: Arc<Shared>,
+}
+
 /// A connection's permit, given back when dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    shared: Arc<Shared>,
+    entered: Entered,
     address: Network,
 }
 
@@ -77,28 +83,21 @@ impl ConnectionLimiter {
 
     /// Takes a place for a connection from `address`.
     pub fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
+        self.enter()?.count_to(address)
+    }
+
+    /// Takes a place for a connection of which it is not known yet whom it is from.
+    pub fn enter(&self) -> Result<Entered, Full> {
         let shared = &self.shared;
-        let (total_max, per_address_max) = shared.limits();
-        let address = Network::of(address);
+        let (total_max, _) = shared.limits();
         shared
             .total
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
                 (total < total_max).then_some(total + 1)
             })
             .map_err(|_| Full::Total)?;
-        let admitted = {
-            let mut count = shared.by_address.entry(address).or_insert(0);
-            let room = *count < per_address_max;
-            *count += usize::from(room);
-            room
-        };
-        if !admitted {
-            shared.leave();
-            return Err(Full::Address);
-        }
-        Ok(ConnectionPermit {
+        Ok(Entered {
             shared: Arc::clone(shared),
-            address,
         })
     }
 
@@ -132,6 +131,31 @@ impl ConnectionLimiter {
     }
 }
 
+impl Entered {
+    /// Counts the connection to `address`, which is known now.
+    pub fn count_to(self, address: IpAddr) -> Result<ConnectionPermit, Full> {
+        let address = Network::of(address);
+        let (_, per_address_max) = self.shared.limits();
+        {
+            let mut count = self.shared.by_address.entry(address).or_insert(0);
+            if *count >= per_address_max {
+                return Err(Full::Address);
+            }
+            *count += 1;
+        }
+        Ok(ConnectionPermit {
+            entered: self,
+            address,
+        })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.shared.leave();
+    }
+}
+
 impl Shared {
     /// In total and per address.
     fn limits(&self) -> (usize, usize) {
@@ -148,13 +172,11 @@ impl Shared {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if let Some(mut count) = self.shared.by_address.get_mut(&self.address) {
+        let by_address = &self.entered.shared.by_address;
+        if let Some(mut count) = by_address.get_mut(&self.address) {
             *count -= 1;
         }
-        self.shared
-            .by_address
-            .remove_if(&self.address, |_, count| *count == 0);
-        self.shared.leave();
+        by_address.remove_if(&self.address, |_, count| *count == 0);
     }
 }
 
@@ -186,6 +208,24 @@ mod tests {
         drop(a1);
         assert_eq!(connections.count(), 2);
         let _a3 = connections.admit(address("10.0.0.1")).unwrap();
+    }
+
+    #[test]
+    fn who_is_not_known_yet_counts_in_total() {
+        let connections = ConnectionLimiter::new(2, 1);
+        let one = connections.enter().unwrap();
+        let other = connections.enter().unwrap();
+        assert_eq!(connections.enter().unwrap_err(), Full::Total);
+        let one = one.count_to(address("10.0.0.1")).unwrap();
+        assert_eq!(
+            other.count_to(address("10.0.0.1")).unwrap_err(),
+            Full::Address
+        );
+        assert_eq!(connections.count(), 1, "the refused one has left");
+        drop(connections.enter().unwrap());
+        drop(one);
+        assert_eq!(connections.count(), 0);
+        assert!(connections.shared.by_address.is_empty());
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! From a fresh socket to a WebSocket: reads the HTTP request, checks it, and answers with an upgrade or a refusal
 //! that says what to do.
 
+use std::future::ready;
 use std::io;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pitturu_metrics::labels::HandshakeRefusal;
 use pitturu_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::info;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tracing::{debug, info};
 use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 
 use crate::log_lines::ORIGINS_REFUSED;
+use crate::transport::proxies::proxy_protocol::HeaderError;
 use crate::transport::socket::Socket;
 use crate::transport::ws::WebSocketLink;
 
@@ -25,6 +30,9 @@ const HEAD_BYTES_USUAL: usize = 1024;
 
 /// Bytes of a refused request that are read away, so that the refusal reaches its reader.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024;
+
+/// Time for a refusal to reach a client that has no place.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
@@ -56,6 +64,9 @@ pub struct Refusal {
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
+    /// A proxy in front did not say whom it brings, as it has to.
+    #[error("{0}")]
+    Proxy(HeaderError),
     /// The request was answered with a refusal.
     #[error("refused: {0}")]
     Refused(Refusal),
@@ -161,26 +172,65 @@ impl Refusal {
     }
 }
 
-/// Reads the request, answers it, and returns the link. The caller bounds the time.
-pub async fn upgrade(
+impl From<HeaderError> for HandshakeError {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Io(error) => Self::Io(error),
+            malformed @ HeaderError::Malformed(_) => Self::Proxy(malformed),
+        }
+    }
+}
+
+/// A client that has no place.
+#[derive(Debug)]
+pub struct Unadmitted {
+    /// Why, and what to do.
+    pub refusal: Refusal,
+    /// The place among those that are being told so. None: too many are, and the connection is closed without an answer.
+    pub told: Option<OwnedSemaphorePermit>,
+}
+
+impl Unadmitted {
+    /// Tells it over this socket, if it is to be told.
+    pub async fn tell(self, socket: impl Future<Output = io::Result<Socket>>) -> HandshakeError {
+        if self.told.is_some() {
+            let telling = async { refuse(socket.await?, &self.refusal).await };
+            if let Ok(Err(error)) = timeout(REFUSAL_TIMEOUT, telling).await {
+                debug!(%error, "refusal did not arrive");
+            }
+        }
+        HandshakeError::Refused(self.refusal)
+    }
+}
+
+/// Reads the request, answers it, and returns the link, and what `admit` made of the request's headers before anything else was
+/// looked at. The caller bounds the time.
+pub async fn upgrade<T>(
     mut socket: Socket,
     origins: &Origins,
-) -> Result<WebSocketLink, HandshakeError> {
-    let (answer, early) = match read_request(&mut socket).await? {
-        Ok((request, early)) => (accept(&request, origins), early),
-        Err(refusal) => (Err(refusal), Vec::new()),
+    admit: impl FnOnce(&HeaderMap) -> Result<T, Unadmitted>,
+) -> Result<(WebSocketLink, T), HandshakeError> {
+    let (request, early) = match read_request(&mut socket).await? {
+        Ok(read) => read,
+        Err(refusal) => return Err(refused(socket, refusal).await?),
     };
-    match answer {
+    let admitted = match admit(request.headers()) {
+        Ok(admitted) => admitted,
+        Err(unadmitted) => return Err(unadmitted.tell(ready(Ok(socket))).await),
+    };
+    match accept(&request, origins) {
         Ok(response) => {
             socket.write_all(&response).await?;
             socket.flush().await?;
-            Ok(WebSocketLink::new(socket, early))
+            Ok((WebSocketLink::new(socket, early), admitted))
         }
-        Err(refusal) => {
-            refuse(socket, &refusal).await?;
-            Err(HandshakeError::Refused(refusal))
-        }
+        Err(refusal) => Err(refused(socket, refusal).await?),
     }
+}
+
+async fn refused(socket: Socket, refusal: Refusal) -> io::Result<HandshakeError> {
+    refuse(socket, &refusal).await?;
+    Ok(HandshakeError::Refused(refusal))
 }
 
 /// Answers with `refusal` whatever the client asks, and closes. The caller bounds the time.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use crate::connections::link::Peer;
 use crate::io_threads::{IoThreads, ThreadSlot};
 use crate::log_lines::HANDSHAKES_REFUSED;
 use crate::replaceable::Replaceable;
-use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Full};
-use crate::transport::handshake::{HandshakeError, Origins, Refusal, refuse, upgrade};
+use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Entered, Full};
+use crate::transport::handshake::{HandshakeError, Origins, Refusal, Unadmitted, upgrade};
+use crate::transport::proxies::{Proxies, proxy_protocol};
 use crate::transport::socket::{PlainTcp, Socket, TlsTcp};
 use crate::transport::ws::WebSocketLink;
 
@@ -47,9 +48,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Refusals written at the same time. Connections beyond are dropped without an answer.
 const REFUSALS_MAX: usize = 64;
 
-/// Time for a refusal to reach its reader.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// What all listeners of a server share.
 #[derive(Debug)]
 pub struct AcceptContext {
@@ -59,13 +57,15 @@ pub struct AcceptContext {
     pub io_threads: IoThreads,
     /// Which web pages may connect.
     pub origins: Replaceable<Origins>,
+    /// Who in front is believed about whom it brings.
+    pub proxies: Replaceable<Proxies>,
     /// Longest time from the accept to the answer of the handshake.
     pub handshake_timeout: Duration,
     refusals: Arc<Semaphore>,
 }
 
 impl AcceptContext {
-    /// The shared part of listeners.
+    /// The shared part of listeners, without proxies in front.
     pub fn new(
         connections: ConnectionLimiter,
         io_threads: IoThreads,
@@ -76,6 +76,7 @@ impl AcceptContext {
             connections,
             io_threads,
             origins: Replaceable::new(origins),
+            proxies: Replaceable::new(Proxies::default()),
             handshake_timeout,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         }
@@ -127,7 +128,7 @@ pub async fn serve<F, S>(
                 Ok(tcp) => {
                     let arrival = Arrival {
                         tcp,
-                        address,
+                        address: address.ip(),
                         tls: tls.clone(),
                     };
                     receive(arrival, &context, &session);
@@ -166,10 +167,39 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// A fresh connection.
 struct Arrival {
     tcp: std::net::TcpStream,
-    address: SocketAddr,
+    address: IpAddr,
     tls: Option<TlsAcceptor>,
+}
+
+/// The place of a connection.
+enum Place {
+    /// It is counted to whom it is from.
+    Counted(ConnectionPermit),
+    /// One of these proxies brings it, and has yet to say from whom.
+    Brought(Entered, Arc<Proxies>),
+}
+
+impl AcceptContext {
+    fn place_for(&self, address: IpAddr) -> Result<Place, Full> {
+        let proxies = self.proxies.get();
+        if proxies.contains(address) {
+            let entered = self.connections.enter()?;
+            return Ok(Place::Brought(entered, proxies));
+        }
+        let counted = self.connections.enter()?.count_to(address);
+        counted.map(Place::Counted)
+    }
+
+    /// One that has no place is told so, as long as not too many are.
+    fn unadmitted(&self, full: Full) -> Unadmitted {
+        Unadmitted {
+            refusal: full_refusal(full),
+            told: Arc::clone(&self.refusals).try_acquire_owned().ok(),
+        }
+    }
 }
 
 fn receive<F, S>(arrival: Arrival, context: &Arc<AcceptContext>, session: &F)
@@ -177,11 +207,11 @@ where
     F: Fn(WebSocketLink, Peer) -> S + Clone + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    match context.connections.admit(arrival.address.ip()) {
-        Ok(permit) => {
+    match context.place_for(arrival.address) {
+        Ok(place) => {
             let slot = context.io_threads.assign();
             let io_thread = slot.runtime().clone();
-            let admission = admit(arrival, permit, slot, Arc::clone(context), session.clone());
+            let admission = admit(arrival, place, slot, Arc::clone(context), session.clone());
             io_thread.spawn(admission);
         }
         Err(full) => turn_away(arrival, full, context),
@@ -191,7 +221,7 @@ where
 /// Shakes hands, then lets go of everything but the link.
 async fn admit<F, S>(
     arrival: Arrival,
-    permit: ConnectionPermit,
+    place: Place,
     slot: ThreadSlot,
     context: Arc<AcceptContext>,
     session: F,
@@ -199,24 +229,27 @@ async fn admit<F, S>(
     F: Fn(WebSocketLink, Peer) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let address = Address::from(arrival.address.ip());
-    let peer = Peer {
-        address,
-        transport: TRANSPORT.name(),
-        secure: arrival.tls.is_some(),
-    };
-    let handshake = Box::pin(async {
-        let socket = secure(arrival).await?;
-        upgrade(socket, &context.origins.get()).await
-    });
+    // The proxy's, until it has said whom it brings.
+    let mut address = Address::from(arrival.address);
+    let secure = arrival.tls.is_some();
+    let handshake = Box::pin(shake_hands(arrival, place, &context, &mut address));
     match timeout(context.handshake_timeout, handshake).await {
-        Ok(Ok(mut link)) => {
+        Ok(Ok((mut link, permit))) => {
             table::CONNECTIONS_OPENED.at(TRANSPORT).increment();
             link.hold(permit, slot);
+            let peer = Peer {
+                address,
+                transport: TRANSPORT.name(),
+                secure,
+            };
             tokio::spawn(session(link, peer));
         }
         Ok(Err(HandshakeError::Refused(refusal))) => {
             note_refused(TRANSPORT, address, refusal.label);
+        }
+        Ok(Err(HandshakeError::Proxy(error))) => {
+            note_refused(TRANSPORT, address, HandshakeRefusal::ProxyHeader);
+            debug!(%address, %error, "a proxy did not say whom it brings");
         }
         Ok(Err(HandshakeError::Io(error))) => {
             note_refused(TRANSPORT, address, HandshakeRefusal::Io);
@@ -228,10 +261,46 @@ async fn admit<F, S>(
     }
 }
 
-async fn secure(arrival: Arrival) -> io::Result<Socket> {
-    let tcp = TcpStream::from_std(arrival.tcp)?;
+/// From a fresh connection to a link. `address` becomes that of the player as soon as it is known.
+async fn shake_hands(
+    arrival: Arrival,
+    place: Place,
+    context: &AcceptContext,
+    address: &mut Address,
+) -> Result<(WebSocketLink, ConnectionPermit), HandshakeError> {
+    let Arrival { tcp, tls, .. } = arrival;
+    let mut tcp = TcpStream::from_std(tcp)?;
+    let place = match place {
+        Place::Brought(entered, proxies) if proxies.speak_proxy_protocol() => {
+            if let Some(player) = proxy_protocol::read_header(&mut tcp).await? {
+                *address = player.into();
+            }
+            match entered.count_to(address.ip()) {
+                Ok(permit) => Place::Counted(permit),
+                Err(full) => {
+                    let unadmitted = context.unadmitted(full);
+                    return Err(unadmitted.tell(secure(tcp, tls)).await);
+                }
+            }
+        }
+        place => place,
+    };
+    let socket = secure(tcp, tls).await?;
+    let origins = context.origins.get();
+    upgrade(socket, &origins, |headers| match place {
+        Place::Counted(permit) => Ok(permit),
+        Place::Brought(entered, proxies) => {
+            *address = proxies.player(address.ip(), headers).into();
+            let counted = entered.count_to(address.ip());
+            counted.map_err(|full| context.unadmitted(full))
+        }
+    })
+    .await
+}
+
+async fn secure(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Socket> {
     tcp.set_nodelay(true)?;
-    match arrival.tls {
+    match tls {
         None => Ok(Socket::Plain(PlainTcp::new(tcp))),
         Some(acceptor) => {
             let (tcp, tls) = acceptor.accept(tcp).await?.into_inner();
@@ -240,9 +309,8 @@ async fn secure(arrival: Arrival) -> io::Result<Socket> {
     }
 }
 
-/// Tells a connection that there is no place for it, as long as not too many are being told.
-fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
-    let refusal = match full {
+fn full_refusal(full: Full) -> Refusal {
+    match full {
         Full::Total => Refusal::full(
             StatusCode::SERVICE_UNAVAILABLE,
             full.label(),
@@ -253,23 +321,26 @@ fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
             full.label(),
             "too many connections from this address: close some, or try again later",
         ),
-    };
-    note_refused(
-        TRANSPORT,
-        Address::from(arrival.address.ip()),
-        refusal.label,
-    );
-    let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
+    }
+}
+
+/// Tells a connection that there is no place for it.
+fn turn_away(arrival: Arrival, full: Full, context: &AcceptContext) {
+    let unadmitted = context.unadmitted(full);
+    note_refused(TRANSPORT, arrival.address.into(), full.label());
+    if unadmitted.told.is_none() {
         return;
-    };
-    tokio::spawn(async move {
-        let told = timeout(REFUSAL_TIMEOUT, async {
-            let socket = secure(arrival).await?;
-            refuse(socket, &refusal).await
-        });
-        if let Ok(Err(error)) = told.await {
-            debug!(%error, "refusal did not arrive");
+    }
+    let proxies = context.proxies.get();
+    let speaks_proxy_protocol = proxies.speak_proxy_protocol() && proxies.contains(arrival.address);
+    let socket = async move {
+        let mut tcp = TcpStream::from_std(arrival.tcp)?;
+        if speaks_proxy_protocol {
+            // TLS begins behind it.
+            let header = proxy_protocol::read_header(&mut tcp).await;
+            header.map_err(io::Error::other)?;
         }
-        drop(permit);
-    });
+        secure(tcp, arrival.tls).await
+    };
+    tokio::spawn(Box::pin(unadmitted.tell(socket)));
 }

@@ -72,8 +72,10 @@ impl Configured {
 }
 
 /// Which keys a test of this file, or one that is named, has seen taken over.
-const TRIED: [&str; 22] = [
+const TRIED: [&str; 24] = [
     "listen.origins",
+    "listen.proxies",
+    "listen.proxy_protocol",
     "listen.connections_max",
     "listen.connections_per_address_max",
     "limits.outbox",
@@ -140,6 +142,28 @@ fn origins_and_numbers_of_connections_are_taken_over() {
             assert!(refused.contains(status), "{key}: {refused}");
         }
     }
+}
+
+#[test]
+fn proxies_are_taken_over() {
+    let one_each = ("listen.connections_per_address_max", "1");
+    let mut configured = Configured::start(&[one_each]);
+    let ws = configured.server.ws;
+    let from = |player: &str| RawSocket::try_connect(ws, &format!("X-Forwarded-For: {player}\r\n"));
+    let first = from("203.0.113.1").unwrap();
+    assert!(from("203.0.113.2").is_err(), "both count as this machine");
+    let here = ("listen.proxies", "127.0.0.0/8");
+    configured.reload(&[one_each, here]);
+    let others = ["203.0.113.2", "203.0.113.3"].map(|player| from(player).unwrap());
+    assert!(from("203.0.113.3").is_err());
+    configured.reload(&[one_each, here, ("listen.proxy_protocol", "true")]);
+    let answer = from("203.0.113.4").err();
+    assert!(!answer.unwrap().contains("HTTP"), "there was no header");
+    configured.reload(&[one_each]);
+    drop((first, others));
+    wait_until_alone(&configured.server);
+    let _alone = from("203.0.113.5").unwrap();
+    assert!(from("203.0.113.6").is_err());
 }
 
 fn wait_until_alone(server: &Server) {

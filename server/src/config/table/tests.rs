@@ -106,6 +106,15 @@ fn meaningless(name: &str) -> &'static [&'static str] {
     match name {
         "listen.ws" | "ops.listen" => &["", "nowhere"],
         "listen.tls" | "listen.quic" => &["none", "off"],
+        "listen.proxies" => &[
+            "*",
+            "any",
+            "localhost",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/8,2001:db8::1/32",
+            "127.0.0.1:80",
+        ],
         "listen.origins" => &[
             "*",
             "null",
