@@ -40,6 +40,15 @@ pub fn has_or_says_how(what: &str, there: bool, how: &str) -> bool {
     false
 }
 
+/// The program of a proxy on this machine, by its name; says what is left out if there is none.
+pub fn proxy(name: &str) -> Option<String> {
+    let search = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/proxy");
+    let found = Command::new(search).arg(name).output().unwrap();
+    let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let is_there = found.status.success();
+    has_or_says_how(name, is_there, "make setup installs it").then_some(path)
+}
+
 /// Whether Node and this package are there.
 pub fn has_node(package: &str) -> bool {
     let node = Command::new("node").arg("--version").output();

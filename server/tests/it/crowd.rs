@@ -41,16 +41,26 @@ impl Light {
         let stream = TcpStream::connect(address)
             .await
             .expect("the server listens");
-        let mut request = format!("ws://{address}/")
+        Self::over(stream, &[])
+            .await
+            .expect("the handshake succeeds")
+    }
+
+    /// Shakes hands over this connection, with these headers as well, and says hello; or what came instead.
+    pub async fn over(
+        stream: TcpStream,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Self, String> {
+        let mut request = "ws://localhost/"
             .into_client_request()
             .expect("the address is fine");
-        let subprotocol = HeaderValue::from_static(pitturu_protocol::SUBPROTOCOL);
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", subprotocol);
-        let (socket, _) = tokio_tungstenite::client_async(request, stream)
-            .await
-            .expect("the handshake succeeds");
+        let subprotocol = ("Sec-WebSocket-Protocol", pitturu_protocol::SUBPROTOCOL);
+        for (name, value) in headers.iter().copied().chain([subprotocol]) {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let shaken = tokio_tungstenite::client_async(request, stream).await;
+        let (socket, _) = shaken.map_err(|error| error.to_string())?;
         let mut light = Self {
             socket,
             last_call: 0,
@@ -58,19 +68,24 @@ impl Light {
             replies: Vec::new(),
         };
         light.send(hello()).await;
-        light
+        Ok(light)
     }
 
     /// Connects and signs in as a guest of this name.
     pub async fn guest(address: SocketAddr, name: &str) -> (Self, SignedIn) {
         let mut light = Self::connect(address).await;
+        let signed_in = light.sign_in(name).await;
+        (light, signed_in)
+    }
+
+    /// Signs in as a guest of this name.
+    pub async fn sign_in(&mut self, name: &str) -> SignedIn {
         let login = LoginGuest {
             secret: format!("{name:-<32}"),
             name: Some(name.to_owned()),
             device: None,
         };
-        let signed_in = light.call(&login).await.expect("guests may sign in");
-        (light, signed_in)
+        self.call(&login).await.expect("guests may sign in")
     }
 
     /// Sends frames as one message.

@@ -31,6 +31,7 @@ mod neighbour;
 mod paused;
 mod player;
 mod private_files;
+mod proxies;
 mod quic;
 mod raw;
 mod reload;

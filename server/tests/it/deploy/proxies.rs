@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{in_repository, replaced, text};
-use crate::conformance::has_or_says_how;
+use crate::conformance::proxy;
 use crate::raw::PATIENCE;
 
 /// Where proxies listen: an address that no other test uses.
@@ -60,12 +60,7 @@ impl Program {
 
     /// Its program on this machine; says what is left out if there is none.
     fn path(self) -> Option<String> {
-        let name = self.name();
-        let search = in_repository(".ci/proxy");
-        let found = Command::new(search).arg(name).output().unwrap();
-        let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-        let is_there = found.status.success();
-        has_or_says_how(name, is_there, "make setup installs it").then_some(path)
+        proxy(self.name())
     }
 
     /// The example, with places that exist here. Whatever is not where and how it was is missed.
