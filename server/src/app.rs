@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use pitturu_protocol::SUBPROTOCOL;
 use pitturu_protocol::types::system::QuicAddress;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -28,17 +27,16 @@ use crate::transport::quic::endpoint::QuicEndpoint;
 use crate::transport::tls::{ServedCertificate, TlsAcceptor, TlsError};
 
 mod certificates;
+pub mod open_files;
 mod quic;
 mod reload;
 mod signals;
 
 use certificates::Certificates;
+use open_files::OpenFiles;
 use quic::BoundQuic;
 use reload::Reloading;
 use signals::Signals;
-
-/// Open files beside those of connections: the store, listeners, logs.
-const OTHER_FILES: u64 = 512;
 
 /// What drives connections, with everything behind it.
 pub trait Sessions: Clone + Send + Sync + 'static {
@@ -93,6 +91,17 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// There are no files for connections.
+    #[error(
+        "the limit of open files is {limit}, of which the server itself needs nearly all: raise it to {needed} at least \
+         (LimitNOFILE of systemd, ulimit -Hn of a shell), and by one for each further connection"
+    )]
+    OpenFiles {
+        /// How many the process may have open.
+        limit: u64,
+        /// With how many it starts.
+        needed: u64,
+    },
     /// An address can't be listened at.
     #[error(
         "can't listen at {address} ({key}): {source}; choose another address if a program uses this one already"
@@ -114,7 +123,7 @@ impl StartError {
             Self::Tls(_) | Self::Misconfigured { .. } => 2,
             Self::Store(_) => 3,
             Self::Listen { .. } => 4,
-            Self::Part { .. } => 1,
+            Self::Part { .. } | Self::OpenFiles { .. } => 1,
         }
     }
 }
@@ -147,10 +156,11 @@ where
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
     let ops = Arc::new(Ops::new(metrics));
     let listening = ops.health.latch("listeners");
-    raise_open_files(&config);
+    let open_files = OpenFiles::raise();
 
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
+    let over_tcp = open_files.for_connections(config.listen.connections_max, io_threads.count())?;
     let mut certificates = Certificates::load(&config)?;
     let quic = BoundQuic::bind(&config, &certificates)?;
     let (tell, told) = watch::channel(quic.as_ref().map(|bound| QuicAddress {
@@ -160,6 +170,7 @@ where
     let sessions = start(&config, &io_threads, &ops, told.clone()).await?;
     certificates.make_up(&config)?;
     let context = Arc::new(accept_context(&config, io_threads));
+    context.connections.set_over_tcp_max(over_tcp);
     let connections = context.connections.clone();
     ops.health
         .count("connections", move || connections.count() as u64);
@@ -388,31 +399,6 @@ fn banner(config: &Config, addresses: &Addresses, quic: Option<&QuicAddress>) ->
         addresses.ops,
         addresses.ops,
     )
-}
-
-/// Each connection is an open file, and the usual limit of 1,024 is soon reached.
-fn raise_open_files(config: &Config) {
-    let wanted = config.listen.connections_max as u64 + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    let below = |have: Option<u64>| have.is_some_and(|have| have < wanted);
-    if !below(limit.current) {
-        return;
-    }
-    let reachable = limit.maximum.map_or(wanted, |most| most.min(wanted));
-    let raised = Rlimit {
-        current: Some(reachable),
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, "can't raise the limit of open files");
-    }
-    if reachable < wanted {
-        warn!(
-            open_files = reachable,
-            connections_max = config.listen.connections_max,
-            "the limit of open files is too low for listen.connections_max"
-        );
-    }
 }
 
 fn part(part: &'static str, error: &dyn std::error::Error) -> StartError {

@@ -20,6 +20,7 @@ use pitturu_store::master_keys::MasterKeys;
 use pitturu_store::{Ports, StoreError};
 use tokio::sync::watch;
 
+use crate::app::open_files::OpenFiles;
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
 use crate::connections::link::{Link, Peer};
@@ -183,6 +184,7 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         memtable_bytes: settings.memtable.bytes() as u64,
         journal_bytes_max: settings.journal_max.bytes() as u64,
         worker_threads: settings.worker_threads,
+        files_kept: OpenFiles::now().kept_by_store(),
         free_bytes_min: settings.free_min.bytes() as u64,
         queue_jobs_max: settings.queue_jobs_max,
         queue_bytes_max: settings.queue_max.bytes(),

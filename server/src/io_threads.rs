@@ -77,6 +77,11 @@ impl IoThreads {
         ThreadSlot(io_thread)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// An I/O thread for the task of this number. Tasks that are numbered one after the other spread evenly.
     pub fn of_task(&self, number: usize) -> &Handle {
         &self.0[number % self.0.len()].runtime

@@ -33,6 +33,9 @@ pub static CLOSED: LogLines = LogLines::new("connection closed", 200);
 /// Handshakes that led to no connection.
 pub static HANDSHAKES_REFUSED: LogLines = LogLines::new("handshake refused", 20);
 
+/// Connections that could not be accepted, of players or operators.
+pub static ACCEPTS_FAILED: LogLines = LogLines::new("accept failed", 1);
+
 /// Pages that may not connect.
 pub static ORIGINS_REFUSED: LogLines = LogLines::new("origin refused", 5);
 

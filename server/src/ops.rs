@@ -1,7 +1,8 @@
 //! The operator's side: a port of its own for health and metrics, and the logs.
 //!
-//! `GET /health` answers 200 when every part is ready, else 503; `/health/detailed` says which part is not and why;
-//! `/metrics` is for Prometheus.
+//! `GET /live` answers 200 as long as the process does anything; `/ready` answers 200 when every part is ready, else 503, and so does
+//! `/health`, the name that the back end before this one had for it; `/health/detailed` says which part is not and why; `/metrics` is
+//! for Prometheus.
 
 pub mod health;
 pub mod logs;
@@ -27,11 +28,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::log_lines::ACCEPTS_FAILED;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 
 /// Most connections of operators at once. Further ones wait.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 16;
 
 /// Longest time for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,7 +94,9 @@ async fn accept(
     match listener.accept().await {
         Ok((tcp, _)) => Some((tcp, place)),
         Err(error) => {
-            warn!(%error, "the operations port can't accept for the moment");
+            if ACCEPTS_FAILED.admit() {
+                warn!(%error, "the operations port can't accept for the moment");
+            }
             sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -120,7 +124,8 @@ fn respond(ops: &Ops, method: &Method, path: &str) -> Response<Full<Bytes>> {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n");
     }
     match path {
-        "/health" => match ops.health.is_ready() {
+        "/live" => text(StatusCode::OK, "text/plain", "live\n"),
+        "/ready" | "/health" => match ops.health.is_ready() {
             true => text(StatusCode::OK, "text/plain", "ready\n"),
             false => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n"),
         },
@@ -146,7 +151,7 @@ fn respond(ops: &Ops, method: &Method, path: &str) -> Response<Full<Bytes>> {
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there is /health, /health/detailed and /metrics\n",
+            "there is /live, /ready, /health/detailed and /metrics\n",
         ),
     }
 }
@@ -187,7 +192,16 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, ops, stopped));
 
-        assert!(get(address, "/health").await.starts_with("HTTP/1.1 503"));
+        let expect = async |path: &str, status: &str| {
+            let answer = get(address, path).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{path}: {answer}"
+            );
+        };
+        for (path, status) in [("/live", "200"), ("/ready", "503"), ("/health", "503")] {
+            expect(path, status).await;
+        }
         let detail = get(address, "/health/detailed").await;
         for part in [
             "\"store\"",
@@ -199,9 +213,13 @@ mod tests {
         }
         store.ready();
         health.probe("disk", || Ok(()));
-        assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
+        for path in ["/live", "/ready", "/health"] {
+            expect(path, "200").await;
+        }
         store.not_ready("shutting down");
-        assert!(get(address, "/health").await.starts_with("HTTP/1.1 503"));
+        for (path, status) in [("/live", "200"), ("/ready", "503"), ("/health", "503")] {
+            expect(path, status).await;
+        }
 
         let metrics = get(address, "/metrics").await;
         assert!(

@@ -48,7 +48,7 @@ table! {
         BUILD_INFO: Gauge<Version> = "pitturu_build_info", Unit::Yes, AtStart,
             "The version that runs: always 1.";
         READY: Gauge = "pitturu_ready", Unit::Yes, AtStart,
-            "Whether every part is ready, as /health says it.";
+            "Whether every part is ready, as /ready says it.";
     }
     "Connections" {
         CONNECTIONS: Level = "pitturu_connections", Unit::Count("connections"), AtStart,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::certificates::Certificates;
-use super::{Sessions, Setup, StartError, origins, proxies, raise_open_files, warn_of};
+use super::open_files::OpenFiles;
+use super::{Sessions, Setup, StartError, origins, proxies, warn_of};
 use crate::config::collected::Collected;
 use crate::config::key::Key;
 use crate::config::{ConfigError, Differences, Loaded};
@@ -79,6 +80,9 @@ impl<S: Sessions> Reloading<S> {
         let config = &loaded.config;
         let certificate = self.certificates.read_again(config)?;
         let reloaded = self.sessions.read_again(config)?;
+        let io_threads = self.context.io_threads.count();
+        let over_tcp =
+            OpenFiles::now().for_connections(config.listen.connections_max, io_threads)?;
         self.logs.set_levels(config.log.level.as_str())?;
         if let Some(certificate) = certificate {
             certificate.take_over()?;
@@ -89,7 +93,7 @@ impl<S: Sessions> Reloading<S> {
         self.context.proxies.replace(proxies(config));
         let (total, per_address) = (listen.connections_max, listen.connections_per_address_max);
         self.context.connections.set_limits(total, per_address);
-        raise_open_files(config);
+        self.context.connections.set_over_tcp_max(over_tcp);
         address::show(config.log.addresses);
         warn_of(&loaded);
         Ok(self.note(&loaded))

@@ -191,7 +191,7 @@ settings! {
         proxy_protocol: bool = "false"; reloads,
         /// Web pages that may connect, as `https://host` or `https://host:port`. Empty: pages of the host and port that they connect to; in development mode any page. Programs that send no `Origin` always may.
         origins: Vec<Origin> = ""; reloads,
-        /// Most connections at once. The limit of open files must be a few hundred higher.
+        /// Most connections at once. Each over TCP is an open file: where the system's limit is too low for so many and what the server itself needs, fewer come in over TCP, and a warning at the start says which limit it takes.
         connections_max: usize = "50000" dev "15000" in "1" to "10000000"; reloads,
         /// Most connections from one address (IPv6: one /64 network) at once.
         connections_per_address_max: usize = "512" dev "15000" in "1" to "10000000"; reloads,
@@ -215,9 +215,9 @@ settings! {
         /// Secret that signs what clients show for their address. The same for all servers behind one address. Not set: drawn at each start.
         token_key: Option<Secret> = ""; secret,
     }
-    /// The operations port: health and metrics. Keep it away from players.
+    /// The operations port: whether it lives and is ready, and metrics. Keep it away from players.
     ops: Ops {
-        /// Address of `/health`, `/health/detailed` and `/metrics`.
+        /// Address of `/live`, `/ready`, `/health/detailed` and `/metrics`.
         listen: SocketAddr = "127.0.0.1:7351",
     }
     /// The process.

@@ -21,6 +21,8 @@ struct Shared {
     total_max: AtomicUsize,
     per_address_max: AtomicUsize,
     total: AtomicUsize,
+    over_tcp_max: AtomicUsize,
+    over_tcp: AtomicUsize,
     by_address: DashMap<Network, usize>,
     gone: Notify,
 }
@@ -50,6 +52,7 @@ impl Full {
 #[derive(Debug)]
 pub struct Entered {
     shared: Arc<Shared>,
+    is_over_tcp: bool,
 }
 
 /// A connection's permit, given back when dropped.
@@ -67,6 +70,8 @@ impl ConnectionLimiter {
                 total_max: AtomicUsize::new(total_max),
                 per_address_max: AtomicUsize::new(per_address_max),
                 total: AtomicUsize::new(0),
+                over_tcp_max: AtomicUsize::new(usize::MAX),
+                over_tcp: AtomicUsize::new(0),
                 by_address: DashMap::new(),
                 gone: Notify::new(),
             }),
@@ -81,23 +86,32 @@ impl ConnectionLimiter {
         of_address.store(per_address_max, Ordering::Release);
     }
 
-    /// Takes a place for a connection from `address`.
+    /// Goes on with another limit of connections over TCP, each of which is an open file.
+    pub fn set_over_tcp_max(&self, over_tcp_max: usize) {
+        let most = &self.shared.over_tcp_max;
+        most.store(over_tcp_max, Ordering::Release);
+    }
+
+    /// Takes a place for a connection from `address` that shares its socket with others.
     pub fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Full> {
         self.enter()?.count_to(address)
     }
 
-    /// Takes a place for a connection of which it is not known yet whom it is from.
-    pub fn enter(&self) -> Result<Entered, Full> {
+    /// Takes a place for a connection over TCP of which it is not known yet whom it is from.
+    pub fn enter_over_tcp(&self) -> Result<Entered, Full> {
+        let mut entered = self.enter()?;
         let shared = &self.shared;
-        let (total_max, _) = shared.limits();
-        shared
-            .total
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |total| {
-                (total < total_max).then_some(total + 1)
-            })
-            .map_err(|_| Full::Total)?;
+        take(&shared.over_tcp, &shared.over_tcp_max)?;
+        entered.is_over_tcp = true;
+        Ok(entered)
+    }
+
+    fn enter(&self) -> Result<Entered, Full> {
+        let shared = &self.shared;
+        take(&shared.total, &shared.total_max)?;
         Ok(Entered {
             shared: Arc::clone(shared),
+            is_over_tcp: false,
         })
     }
 
@@ -131,6 +145,15 @@ impl ConnectionLimiter {
     }
 }
 
+/// Counts one more, if there is room for it.
+fn take(count: &AtomicUsize, most: &AtomicUsize) -> Result<(), Full> {
+    let most = most.load(Ordering::Acquire);
+    let taken = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+        (count < most).then_some(count + 1)
+    });
+    taken.map(drop).map_err(|_| Full::Total)
+}
+
 impl Entered {
     /// Counts the connection to `address`, which is known now.
     pub fn count_to(self, address: IpAddr) -> Result<ConnectionPermit, Full> {
@@ -152,6 +175,9 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        if self.is_over_tcp {
+            self.shared.over_tcp.fetch_sub(1, Ordering::AcqRel);
+        }
         self.shared.leave();
     }
 }
@@ -213,19 +239,37 @@ mod tests {
     #[test]
     fn who_is_not_known_yet_counts_in_total() {
         let connections = ConnectionLimiter::new(2, 1);
-        let one = connections.enter().unwrap();
-        let other = connections.enter().unwrap();
-        assert_eq!(connections.enter().unwrap_err(), Full::Total);
+        let one = connections.enter_over_tcp().unwrap();
+        let other = connections.enter_over_tcp().unwrap();
+        assert_eq!(connections.enter_over_tcp().unwrap_err(), Full::Total);
         let one = one.count_to(address("10.0.0.1")).unwrap();
         assert_eq!(
             other.count_to(address("10.0.0.1")).unwrap_err(),
             Full::Address
         );
         assert_eq!(connections.count(), 1, "the refused one has left");
-        drop(connections.enter().unwrap());
+        drop(connections.enter_over_tcp().unwrap());
         drop(one);
         assert_eq!(connections.count(), 0);
         assert!(connections.shared.by_address.is_empty());
+    }
+
+    #[test]
+    fn connections_over_tcp_have_a_limit_of_their_own() {
+        let connections = ConnectionLimiter::new(3, 3);
+        connections.set_over_tcp_max(1);
+        let one = connections.enter_over_tcp().unwrap();
+        assert_eq!(connections.enter_over_tcp().unwrap_err(), Full::Total);
+        let _shared = connections.admit(address("10.0.0.1")).unwrap();
+        assert_eq!(connections.count(), 2, "the refused one has left");
+        drop(one.count_to(address("10.0.0.1")).unwrap());
+        let _other = connections.enter_over_tcp().unwrap();
+        connections.set_over_tcp_max(2);
+        let _last = connections.enter_over_tcp().unwrap();
+        assert_eq!(
+            connections.admit(address("10.0.0.2")).unwrap_err(),
+            Full::Total
+        );
     }
 
     #[test]

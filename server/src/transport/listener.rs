@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::connections::address::Address;
 use crate::connections::link::Peer;
 use crate::io_threads::{IoThreads, ThreadSlot};
-use crate::log_lines::HANDSHAKES_REFUSED;
+use crate::log_lines::{ACCEPTS_FAILED, HANDSHAKES_REFUSED};
 use crate::replaceable::Replaceable;
 use crate::transport::connection_limiter::{ConnectionLimiter, ConnectionPermit, Entered, Full};
 use crate::transport::handshake::{HandshakeError, Origins, Refusal, Unadmitted, upgrade};
@@ -141,7 +141,9 @@ pub async fn serve<F, S>(
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 table::ACCEPT_ERRORS.increment();
-                warn!(%error, "can't accept connections for the moment; raise the limit of open files if this repeats");
+                if ACCEPTS_FAILED.admit() {
+                    warn!(%error, "can't accept connections for the moment; raise the limit of open files if this repeats");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -186,10 +188,10 @@ impl AcceptContext {
     fn place_for(&self, address: IpAddr) -> Result<Place, Full> {
         let proxies = self.proxies.get();
         if proxies.contains(address) {
-            let entered = self.connections.enter()?;
+            let entered = self.connections.enter_over_tcp()?;
             return Ok(Place::Brought(entered, proxies));
         }
-        let counted = self.connections.enter()?.count_to(address);
+        let counted = self.connections.enter_over_tcp()?.count_to(address);
         counted.map(Place::Counted)
     }
 

@@ -35,7 +35,18 @@ pub(crate) struct Server {
 
 /// The program with an environment that holds none of its settings.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pitturu"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_pitturu")))
+}
+
+/// The program, which may have so many files open.
+pub(crate) fn program_with_files(files: u32) -> Command {
+    let mut command = Command::new("sh");
+    let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+    command.args(["-c", &limited, env!("CARGO_BIN_EXE_pitturu")]);
+    without_settings(command)
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
         command.env_remove(name);
     }
@@ -57,7 +68,16 @@ impl Server {
 
     /// Starts at this address, which may be that of an earlier server.
     pub(crate) fn start_at(ws: &str, folder: Arc<TempDir>, settings: &[&str]) -> Self {
-        let mut command = program();
+        Self::run(program(), ws, folder, settings)
+    }
+
+    /// Starts with so many files that it may have open.
+    pub(crate) fn start_with_files(files: u32, settings: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::run(program_with_files(files), "127.0.0.1:0", folder, settings)
+    }
+
+    fn run(mut command: Command, ws: &str, folder: Arc<TempDir>, settings: &[&str]) -> Self {
         command
             .args(["--dev", "--listen", ws, "--data"])
             .arg(folder.path().join("data"))

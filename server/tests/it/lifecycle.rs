@@ -3,7 +3,9 @@
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use pitturu_protocol::codes::CloseCode;
+use pitturu_protocol::codes::{CloseCode, Code};
+use pitturu_protocol::types::accounts::LoginGuest;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::launch::{Server, program};
 use crate::player::{Came, Player};
@@ -120,13 +122,24 @@ fn a_file_that_cannot_be_followed_ends_with_code_2_and_its_place() {
     };
     let gifts = game("gifts.toml", "[points.gifts]\nleast = 0");
     let unknown = game("unknown.toml", "[bards.weekly]\noperator = 'best'");
+    let bytes = dir.path().join("words.bin");
+    std::fs::write(&bytes, [0xff, 0xfe, 0xfd]).unwrap();
+    let not_text = format!("chat.word_filter={}", bytes.display());
+    let folder = format!("chat.word_filter={}", dir.path().display());
     for (setting, named) in [
         (gifts.as_str(), "points.gifts.least"),
         (&unknown, "bards"),
         ("game.file=no-such-game.toml", "game.file"),
         ("chat.word_filter=no-such-list.txt", "chat.word_filter"),
+        (&not_text, "chat.word_filter"),
+        (&folder, "chat.word_filter"),
         ("accounts.admins=no name", "accounts.admins"),
         ("accounts.reset_hook=mail.example", "accounts.reset_hook"),
+        ("accounts.reset_hook=http://", "accounts.reset_hook"),
+        (
+            "accounts.reset_hook=ftp://mail.example/",
+            "accounts.reset_hook",
+        ),
     ] {
         let arguments = ["--dev", "--data", &data, "--set", setting];
         let output = run(&arguments, &[]);
@@ -221,7 +234,9 @@ fn a_ledger_that_is_not_there_is_not_found_right() {
 fn health_shows_the_server() {
     let server = Server::start(&[]);
     let _player = Player::connect(server.ws);
-    assert!(server.ops_page("/health").starts_with("HTTP/1.1 200"));
+    for path in ["/live", "/ready", "/health"] {
+        assert!(server.ops_page(path).starts_with("HTTP/1.1 200"), "{path}");
+    }
     let detail = server.ops_page("/health/detailed");
     for part in [
         "\"ready\":true",
@@ -231,6 +246,45 @@ fn health_shows_the_server() {
     ] {
         assert!(detail.contains(part), "{part} is missing in {detail}");
     }
+}
+
+#[test]
+fn who_lives_may_not_be_ready() {
+    let assert_becomes = |server: &Server, ready: &str, why: &str| {
+        let until = Instant::now() + PATIENCE;
+        let status = format!("HTTP/1.1 {ready} ");
+        while !server.ops_page("/ready").starts_with(&status) {
+            assert!(Instant::now() < until, "{why}: {}", server.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(server.ops_page("/live").starts_with("HTTP/1.1 200"));
+        let detail = server.ops_page("/health/detailed");
+        assert!(detail.contains(why), "{detail}");
+    };
+    let server = Server::start(&["server.shutdown_timeout=1h", "heartbeat.ping=10m"]);
+    assert_becomes(&server, "200", "\"store\"");
+
+    // No file may grow: the store can't write.
+    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
+    let mut stubborn = Player::connect(server.ws);
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let grow_to = |current: Option<u64>| {
+        let limit = Rlimit { current, maximum };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+    };
+    grow_to(Some(0));
+    let refused = stubborn.call(&LoginGuest {
+        secret: "-".repeat(32),
+        name: None,
+        device: None,
+    });
+    assert_eq!(refused.unwrap_err().code, Code::StorageUnavailable);
+    assert_becomes(&server, "503", "went wrong");
+    grow_to(maximum);
+    assert_becomes(&server, "200", "\"store\"");
+
+    server.signal("TERM");
+    assert_becomes(&server, "503", "shutting down");
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod logs;
 mod metrics;
 mod moderation;
 mod neighbour;
+mod open_files;
 mod paused;
 mod player;
 mod private_files;

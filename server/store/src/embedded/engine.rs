@@ -92,6 +92,8 @@ pub struct EngineOptions {
     pub journal_bytes_max: u64,
     /// Threads that write files and compact them.
     pub worker_threads: usize,
+    /// Files of tables that stay open for the next read, at least 10. What is written and compacted opens more beside them.
+    pub files_kept: usize,
     /// Free bytes on the disk below which writes are refused, so that compaction has room.
     pub free_bytes_min: u64,
     /// See [`QUEUE_JOBS_MAX`].
@@ -112,6 +114,7 @@ impl Default for EngineOptions {
             memtable_bytes: 16 * 1024 * 1024,
             journal_bytes_max: 128 * 1024 * 1024,
             worker_threads: 2,
+            files_kept: 900,
             free_bytes_min: 64 * 1024 * 1024,
             queue_jobs_max: QUEUE_JOBS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,

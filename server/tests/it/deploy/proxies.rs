@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{in_repository, replaced, text};
+use super::{replaced, text};
 use crate::conformance::proxy;
 use crate::raw::PATIENCE;
 

@@ -221,6 +221,7 @@ fn open_tables(
         .cache_size(options.cache_bytes)
         .max_journaling_size(options.journal_bytes_max)
         .worker_threads(options.worker_threads)
+        .max_cached_files(Some(options.files_kept))
         .open()?;
     let exists = |table: &Table| db.keyspace_exists(table.name());
     if !expected.iter().all(exists) {
