@@ -13,8 +13,8 @@ const CONTAINER: &str = "deploy/pitturu.container.toml";
 const UNIT: &str = "deploy/pitturu.service";
 const IMAGE: &str = "deploy/Containerfile";
 
-/// Open files beside those of connections.
-const OTHER_FILES: u64 = 512;
+/// Open files beside those of connections, on a machine with some tens of cores.
+const OTHER_FILES: u64 = 1_200;
 
 /// Values of a directive of the unit.
 fn directive(name: &str) -> Vec<String> {

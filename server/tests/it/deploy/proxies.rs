@@ -277,7 +277,7 @@ fn note(mut tcp: TcpStream, heads: &Mutex<Vec<Vec<u8>>>) {
             Ok(count) => head.extend_from_slice(&bytes[..count]),
         }
     }
-    let answer: &[u8] = if head.starts_with(b"GET /health ") {
+    let answer: &[u8] = if head.starts_with(b"GET /ready ") {
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     } else {
         heads.lock().push(head);
