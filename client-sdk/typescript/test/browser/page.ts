@@ -9,7 +9,11 @@ declare global {
   var player: BrowserPlayer;
 }
 
+/** Longer than a client tries to open one way. */
+const ASK_AGAIN_MS = 5_000;
+
 let client: Client | undefined;
+let asked = -Infinity;
 const texts: string[] = [];
 const states: string[] = [];
 
@@ -38,8 +42,16 @@ globalThis.player = {
   },
   transport: () => client?.transport,
   moves: () => client?.transportStats.handovers ?? 0,
-  prefer(way) {
-    connected().preferTransport(way);
+  moveTo(way) {
+    if (connected().transport === way) {
+      asked = -Infinity;
+      return true;
+    }
+    if (performance.now() - asked > ASK_AGAIN_MS) {
+      asked = performance.now();
+      connected().preferTransport(way);
+    }
+    return false;
   },
   async send(room, text) {
     const { seq } = await connected().call('SendMessage', { room, text });

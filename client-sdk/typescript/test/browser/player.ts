@@ -14,5 +14,6 @@ export interface BrowserPlayer {
   transport(): string | undefined;
   /** How often the client was moved. */
   moves(): number;
-  prefer(way: 'auto' | 'websocket' | 'webtransport'): void;
+  /** Whether that carries the connection. If not, asks for it, and again after a while: a way that did not open in time is left alone. */
+  moveTo(way: 'websocket' | 'webtransport'): boolean;
 }

@@ -43,13 +43,7 @@ describe.skipIf(program === undefined)('a player in Chromium', () => {
       ];
       for (let move = 0; move < MOVES; move += 1) {
         const way: Way = move % 2 === 0 ? 'websocket' : 'webtransport';
-        await page.evaluate(
-          (to) => {
-            player.prefer(to.way);
-          },
-          { way },
-        );
-        await page.waitForFunction((way) => player.transport() === way, way);
+        await page.waitForFunction((way) => player.moveTo(way), way);
       }
       going = false;
       await Promise.all(speaking);

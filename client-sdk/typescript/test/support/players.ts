@@ -37,6 +37,25 @@ export async function until(what: string, condition: () => boolean): Promise<voi
   }
 }
 
+/** Longer than a client tries to open one way. */
+const ASK_AGAIN_MS = 5_000;
+
+/**
+ * Asks, and waits for a condition, asking again and again. On a busy machine a way may not open in time, and a client then leaves it
+ * alone unless it is asked for again.
+ */
+export async function askUntil(what: string, ask: () => void, condition: () => boolean): Promise<void> {
+  let asked = -Infinity;
+  await until(what, () => {
+    if (condition()) return true;
+    if (performance.now() - asked > ASK_AGAIN_MS) {
+      asked = performance.now();
+      ask();
+    }
+    return false;
+  });
+}
+
 /** Everything heard of one room, as it came. */
 export class Heard {
   readonly texts: string[] = [];
