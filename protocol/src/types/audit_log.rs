@@ -4,6 +4,8 @@
 //! inserts one without changing all later digests. A digest is the SHA-256 hash of MessagePack bytes, as 64 lower-case hexadecimal
 //! digits: that of an entry is over [`AuditEntry`] as it is sent, that of its details over [`AuditDetails`] as they are sent to admins.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RoomId, UserId};
@@ -152,31 +154,9 @@ pub enum AuditAct {
     ReportSettled,
 }
 
-impl AuditAct {
-    /// Its name on the wire and in logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Suspended => "suspended",
-            Self::SuspensionLifted => "suspension_lifted",
-            Self::Muted => "muted",
-            Self::Unmuted => "unmuted",
-            Self::SignedOutEverywhere => "signed_out_everywhere",
-            Self::ProfileReset => "profile_reset",
-            Self::RoleChanged => "role_changed",
-            Self::PasswordResetIssued => "password_reset_issued",
-            Self::PasswordChanged => "password_changed",
-            Self::GuestUpgraded => "guest_upgraded",
-            Self::SessionRevoked => "session_revoked",
-            Self::RefreshTokenReused => "refresh_token_reused",
-            Self::LockedOut => "locked_out",
-            Self::Kicked => "kicked",
-            Self::Banned => "banned",
-            Self::Unbanned => "unbanned",
-            Self::MutedInRoom => "muted_in_room",
-            Self::RoomRoleChanged => "room_role_changed",
-            Self::RoomDeleted => "room_deleted",
-            Self::MessageDeleted => "message_deleted",
-            Self::ReportSettled => "report_settled",
-        }
+/// Its name on the wire.
+impl fmt::Display for AuditAct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{
-    AuditLogCommand, Command, Ending, Imposed, Player, PlayerCommand, ReportCommand, RoomCommand,
+    AuditLogCommand, Ending, Imposed, Player, PlayerCommand, ReportCommand, RoomCommand,
 };
 use crate::times::{Moment, Span};
 
@@ -38,23 +38,7 @@ impl Shown {
     }
 }
 
-/// Carries out what the signed-in player asks for.
-pub(crate) async fn carry_out(client: Client, command: Command) -> Result<Shown, CallError> {
-    let shown = match command {
-        Command::Player(command) => of_player(&client, command).await,
-        Command::Room(command) => of_room(&client, command).await,
-        Command::Report(command) => of_reports(&client, command).await,
-        Command::AuditLog(command) => of_audit_log(&client, command).await,
-        // These were carried out without a session.
-        Command::SignIn { .. } | Command::Register { .. } | Command::SignOut => {
-            Ok(Shown::of(&json!({})))
-        }
-    };
-    client.close();
-    shown
-}
-
-async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, CallError> {
+pub(crate) async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, CallError> {
     let id = async |player: Player| id(client, player).await;
     Ok(match command {
         PlayerCommand::Show { player } => {
@@ -63,15 +47,12 @@ async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, Cal
         }
         PlayerCommand::Suspend(imposed) => {
             let (user, until, reason) = imposing(client, imposed).await?;
-            Shown::of(
-                &client
-                    .call(SuspendPlayer {
-                        user,
-                        until,
-                        reason,
-                    })
-                    .await?,
-            )
+            let request = SuspendPlayer {
+                user,
+                until,
+                reason,
+            };
+            Shown::of(&client.call(request).await?)
         }
         PlayerCommand::Lift { player } => {
             let user = id(player).await?;
@@ -79,15 +60,12 @@ async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, Cal
         }
         PlayerCommand::Mute(imposed) => {
             let (user, until, reason) = imposing(client, imposed).await?;
-            Shown::of(
-                &client
-                    .call(MutePlayer {
-                        user,
-                        until,
-                        reason,
-                    })
-                    .await?,
-            )
+            let request = MutePlayer {
+                user,
+                until,
+                reason,
+            };
+            Shown::of(&client.call(request).await?)
         }
         PlayerCommand::Unmute { player } => {
             let user = id(player).await?;
@@ -125,7 +103,7 @@ async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, Cal
     })
 }
 
-async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallError> {
+pub(crate) async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallError> {
     let id = async |player: Player| id(client, player).await;
     Ok(match command {
         RoomCommand::Kick {
@@ -171,7 +149,10 @@ async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallErr
     })
 }
 
-async fn of_reports(client: &Client, command: ReportCommand) -> Result<Shown, CallError> {
+pub(crate) async fn of_reports(
+    client: &Client,
+    command: ReportCommand,
+) -> Result<Shown, CallError> {
     Ok(match command {
         ReportCommand::List {
             settled,
@@ -207,7 +188,10 @@ async fn of_reports(client: &Client, command: ReportCommand) -> Result<Shown, Ca
     })
 }
 
-async fn of_audit_log(client: &Client, command: AuditLogCommand) -> Result<Shown, CallError> {
+pub(crate) async fn of_audit_log(
+    client: &Client,
+    command: AuditLogCommand,
+) -> Result<Shown, CallError> {
     match command {
         AuditLogCommand::List {
             about,

@@ -45,19 +45,19 @@ impl Connection {
     }
 
     /// Signs in, in place of whoever is.
-    pub(crate) async fn sign_in(self, name: &str) -> Result<Shown, AdminError> {
+    pub(crate) async fn sign_in(&self, name: &str) -> Result<Shown, AdminError> {
         let password = password()?;
         self.leave().await;
         let signed_in = self.client.login(name, &password).await?;
-        Ok(self.shown(&signed_in))
+        Ok(shown(&signed_in))
     }
 
     /// Makes an account and signs it in, in place of whoever is.
-    pub(crate) async fn register(self, name: &str) -> Result<Shown, AdminError> {
+    pub(crate) async fn register(&self, name: &str) -> Result<Shown, AdminError> {
         let password = password()?;
         self.leave().await;
         let signed_in = self.client.register(name, &password).await?;
-        Ok(self.shown(&signed_in))
+        Ok(shown(&signed_in))
     }
 
     /// Ends the session of whoever is signed in.
@@ -68,34 +68,38 @@ impl Connection {
         }
     }
 
-    fn shown(&self, signed_in: &SignedIn) -> Shown {
-        self.client.close();
-        let identity = &signed_in.identity;
-        Shown::of(&json!({
-            "user": identity.user,
-            "role": identity.role,
-            "session": identity.session,
-        }))
-    }
-
     /// Ends the session.
-    pub(crate) async fn sign_out(self) -> Result<Shown, AdminError> {
-        self.signed_in().await?.logout().await?;
+    pub(crate) async fn sign_out(&self) -> Result<Shown, AdminError> {
+        self.signed_in()?.logout().await?;
         Ok(Shown::of(&json!({})))
     }
 
     /// The client of somebody who is signed in.
-    pub(crate) async fn signed_in(self) -> Result<Client, AdminError> {
-        if !self.has_tokens() {
-            return Err(AdminError::SignedOut);
+    pub(crate) fn signed_in(&self) -> Result<&Client, AdminError> {
+        match self.has_tokens() {
+            true => Ok(&self.client),
+            false => Err(AdminError::SignedOut),
         }
-        Ok(self.client)
+    }
+
+    /// Says goodbye. The session stays.
+    pub(crate) fn close(&self) {
+        self.client.close();
     }
 
     fn has_tokens(&self) -> bool {
         let tokens = self.tokens.load().unwrap_or_default();
         tokens.access.is_some() || tokens.refresh.is_some()
     }
+}
+
+fn shown(signed_in: &SignedIn) -> Shown {
+    let identity = &signed_in.identity;
+    Shown::of(&json!({
+        "user": identity.user,
+        "role": identity.role,
+        "session": identity.session,
+    }))
 }
 
 fn password() -> Result<String, AdminError> {

@@ -16,6 +16,7 @@ use std::io::{self, Write};
 
 use pitturu_client::{CallError, InvalidOptions};
 
+use self::acts::Shown;
 use self::arguments::{Admin, Command};
 use self::connecting::Connection;
 
@@ -56,15 +57,24 @@ pub async fn run(admin: Admin, out: &mut impl Write) -> Result<(), AdminError> {
         command,
     } = admin;
     let connection = Connection::open(&connection)?;
-    let shown = match command {
-        Command::SignIn { name } => connection.sign_in(&name).await?,
-        Command::Register { name } => connection.register(&name).await?,
-        Command::SignOut => connection.sign_out().await?,
-        command => acts::carry_out(connection.signed_in().await?, command).await?,
-    };
+    let done = carry_out(&connection, command).await;
+    connection.close();
+    let shown = done?;
     printing::print(out, &shown.value, json)?;
     match shown.faults {
         0 => Ok(()),
         faults => Err(AdminError::AuditLog(faults)),
     }
+}
+
+async fn carry_out(connection: &Connection, command: Command) -> Result<Shown, AdminError> {
+    Ok(match command {
+        Command::SignIn { name } => connection.sign_in(&name).await?,
+        Command::Register { name } => connection.register(&name).await?,
+        Command::SignOut => connection.sign_out().await?,
+        Command::Player(command) => acts::of_player(connection.signed_in()?, command).await?,
+        Command::Room(command) => acts::of_room(connection.signed_in()?, command).await?,
+        Command::Report(command) => acts::of_reports(connection.signed_in()?, command).await?,
+        Command::AuditLog(command) => acts::of_audit_log(connection.signed_in()?, command).await?,
+    })
 }

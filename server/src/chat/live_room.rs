@@ -243,6 +243,7 @@ impl LiveRoom {
         now: Steady,
     ) {
         let appended = u64::from(effects.rows.message.is_some());
+        let changes = effects.changes_anything();
         let mut pending = Pending {
             answer,
             events: effects.events,
@@ -250,7 +251,7 @@ impl LiveRoom {
             version: 0,
             signals: Vec::new(),
         };
-        if effects.rows.is_empty() && effects.signals.is_empty() && result.is_none() {
+        if !changes && result.is_none() {
             self.pending.push(pending, true);
             self.settle(context, now);
             return;
@@ -293,7 +294,7 @@ impl LiveRoom {
         now: Steady,
     ) {
         // What changed nothing leaves nothing: a repetition is decided anew.
-        let changes = !effects.rows.is_empty() || !effects.signals.is_empty();
+        let changes = effects.changes_anything();
         let result = requester
             .key
             .as_ref()

@@ -26,11 +26,12 @@ pub use self::live_reports::LiveReports;
 use super::Environment;
 use super::store::PlayerStore;
 use crate::connections::address::Address;
-use crate::connections::caller::Caller;
+use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::io_threads::IoThreads;
 use crate::owners::Owners;
 use crate::owners::answering::{Answered, Loaded};
 use crate::owners::journal::Journal;
+use crate::owners::keys::of_this_request;
 
 /// Reports among the kinds of entities.
 pub const REPORTS: Kind = Kind(8);
@@ -146,6 +147,21 @@ impl ReportsOwner {
 }
 
 impl PlayerStore {
+    /// What a call under this key of `by`'s was answered by the reports, if it is stored.
+    ///
+    /// # Errors
+    /// `KeyReused` when that was another request; those of the store.
+    pub async fn reported_before(
+        &self,
+        by: UserId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<u64>, Fault> {
+        let found = self.entities().recall(entity(), by, &key.key).await?;
+        let body = of_this_request(found, key)?;
+        let number = body.map(|body| codec::decode(&body)).transpose();
+        number.map_err(|_| Fault::of(Code::Internal))
+    }
+
     /// Reports before this number that are settled, or those that are not, newest first.
     ///
     /// # Errors

@@ -221,8 +221,7 @@ impl ModerationService {
 
 /// The line of an act of the staff.
 fn note(caller: &Caller, by: UserId, user: UserId, act: AuditAct) {
-    let act = act.name();
-    tracing::info!(conn = %caller.conn, call = caller.call, %by, %user, act, "act of staff");
+    tracing::info!(conn = %caller.conn, call = caller.call, %by, %user, %act, "act of staff");
 }
 
 fn sanction(

@@ -44,6 +44,12 @@ impl ReportService {
             note,
         } = request;
         let by = caller.user()?;
+        // A report that was made stays made, also if the message was deleted since.
+        if let Some(key) = &caller.key
+            && let Some(number) = self.players.store.reported_before(by, key).await?
+        {
+            return Ok(Reported { number });
+        }
         let place = self.rooms.places(by, &[room]).await?.pop().flatten();
         let is_member = place.is_some_and(|place| place.state == MemberState::Member);
         if !is_member {

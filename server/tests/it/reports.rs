@@ -4,7 +4,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::GetAccount;
 use pitturu_protocol::types::audit_log::{AuditAct, ListAuditLog};
-use pitturu_protocol::types::chat::{DeleteMessage, JoinRoom, RoomKind};
+use pitturu_protocol::types::chat::{DeleteMessage, JoinRoom, LeaveRoom, RoomKind};
 use pitturu_protocol::types::reports::{
     ListReports, Report, ReportMessage, ReportOutcome, ReportPlayer, ReportReason, SettleReport,
     TakeReport,
@@ -76,6 +76,8 @@ fn a_reported_message_is_seen_as_it_was_taken_and_settled() {
         .call(&DeleteMessage { room, seq })
         .expect("it is its own");
     assert_eq!(report_player(&mut reader, about), Ok(number + 1));
+    let late = report_message(&mut reader, room, seq).expect_err("it is deleted");
+    assert_eq!(late.code, Code::MessageDeleted);
 
     let found = listed(&mut moderator, &open());
     let numbers: Vec<u64> = found.iter().map(|report| report.number).collect();
@@ -118,6 +120,36 @@ fn a_reported_message_is_seen_as_it_was_taken_and_settled() {
     let entry = &log[0].entry;
     assert_eq!(entry.act, AuditAct::ReportSettled);
     assert_eq!((entry.by, entry.user), (Some(moderator_id), Some(about)));
+}
+
+#[test]
+fn a_repetition_is_the_first_report_whatever_became_of_the_message() {
+    let server = Server::start(SETTINGS);
+    let (mut spammer, _) = Player::guest(server.ws, "spammer");
+    let (mut reader, _) = Player::guest(server.ws, "reader");
+    let room = create(&mut spammer, RoomKind::Public, "yard", None)
+        .info
+        .room;
+    reader.call(&JoinRoom { room }).expect("anybody may");
+    let seq = say(&mut spammer, room, "buy my things");
+    let report = ReportMessage {
+        room,
+        seq,
+        reason: ReportReason::Spam,
+        note: None,
+    };
+    let first = reader.call_keyed(&report, "r1").expect("a member may");
+    spammer
+        .call(&DeleteMessage { room, seq })
+        .expect("it is its own");
+    reader.call(&LeaveRoom { room }).expect("it may");
+    assert_eq!(reader.call_keyed(&report, "r1"), Ok(first));
+    let other = ReportMessage {
+        reason: ReportReason::Abuse,
+        ..report
+    };
+    let reused = reader.call_keyed(&other, "r1").expect_err("another");
+    assert_eq!(reused.code, Code::KeyReused);
 }
 
 #[test]

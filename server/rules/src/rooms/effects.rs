@@ -43,6 +43,11 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Whether there is anything to store. Without it a repetition is decided anew.
+    pub fn changes_anything(&self) -> bool {
+        !self.rows.is_empty() || !self.signals.is_empty() || !self.notes.is_empty()
+    }
+
     /// Puts an entry into a player's inbox.
     pub(super) fn tell(&mut self, user: UserId, at: u64, entry: InboxEntry) {
         self.signals.push((user, PlayerSignal::Inbox { entry, at }));

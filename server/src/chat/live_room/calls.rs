@@ -245,7 +245,7 @@ impl LiveRoom {
             by = %requester.user,
             user = note.user.map(tracing::field::display),
             room = %self.id,
-            act = note.act.name(),
+            act = %note.act,
             "act of staff"
         );
         effects.notes.push(Note {

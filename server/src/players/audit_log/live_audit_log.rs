@@ -33,10 +33,6 @@ impl Decisions for Head {
     const LABEL: EntityKind = EntityKind::AuditLog;
     const COMMIT_BYTES: usize = 1_024;
 
-    fn placement(_: UserId) -> u64 {
-        0
-    }
-
     fn id_of(_: [u8; ID_BYTES]) -> UserId {
         ID
     }

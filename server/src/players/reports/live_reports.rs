@@ -48,10 +48,6 @@ impl Decisions for OpenReports {
         STAY_MS
     }
 
-    fn placement(_: UserId) -> u64 {
-        0
-    }
-
     fn id_of(_: [u8; ID_BYTES]) -> UserId {
         ID
     }

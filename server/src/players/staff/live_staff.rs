@@ -44,10 +44,6 @@ impl Decisions for Staff {
     const LABEL: EntityKind = EntityKind::Staff;
     const COMMIT_BYTES: usize = 512;
 
-    fn placement(_: UserId) -> u64 {
-        0
-    }
-
     fn id_of(_: [u8; ID_BYTES]) -> UserId {
         ID
     }

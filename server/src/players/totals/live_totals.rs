@@ -30,10 +30,6 @@ impl Decisions for RecordedDays {
     const LABEL: EntityKind = EntityKind::Totals;
     const COMMIT_BYTES: usize = 1_024;
 
-    fn placement(_: UserId) -> u64 {
-        0
-    }
-
     fn id_of(_: [u8; ID_BYTES]) -> UserId {
         ID
     }
