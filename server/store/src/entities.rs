@@ -250,6 +250,10 @@ pub type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
 /// [`Entities::sweep`], [`Entities::delivered`]) is on disk when it succeeds, takes its place among the commits, and may be refused
 /// with [`StoreError::Busy`].
 pub trait Entities: Send + Sync {
+    /// Which history of the store this is, from 1 to 2^53 - 1. It changes when a backup is restored: numbers of streams that were read
+    /// under another epoch mean nothing under this one.
+    fn epoch(&self) -> u64;
+
     /// The fence for an entity that is being created; see [`Commit::fence`].
     fn fence(&self) -> Fence;
 

@@ -263,6 +263,10 @@ async fn answer<T>(outcome: oneshot::Receiver<Result<T, StoreError>>) -> Result<
 }
 
 impl Entities for Memory {
+    fn epoch(&self) -> u64 {
+        1
+    }
+
     fn fence(&self) -> Fence {
         Fence(self.shared().lock().fence)
     }

@@ -246,6 +246,10 @@ fn broken() -> StoreError {
 }
 
 impl Entities for FaultyEntities {
+    fn epoch(&self) -> u64 {
+        self.entities.epoch()
+    }
+
     fn fence(&self) -> Fence {
         self.entities.fence()
     }

@@ -12,6 +12,7 @@
 //! when it can; see [`Engine::health`] and [`Engine::fence`]. What is damaged on the disk is found when the folder is opened or the row
 //! is read, and never served; `integrity` says what is found when, and what is not.
 
+mod backup;
 mod broken;
 mod error;
 mod folder;
@@ -44,6 +45,7 @@ use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
+pub use self::backup::{Backup, BackupError, restore};
 pub use self::error::OpenError;
 pub use self::folder::SCHEMA;
 pub use self::queue::SubmittedJob;
@@ -154,6 +156,9 @@ struct Shared {
     /// 0 or 1: which of the tables of keyed results is written.
     key_table: AtomicU64,
     report_listener: OnceLock<ReportListener>,
+    epoch: u64,
+    /// Held while a backup is made.
+    backing_up: Mutex<()>,
 }
 
 impl Reserved for Shared {
@@ -168,6 +173,7 @@ impl Shared {
         options: EngineOptions,
         database: OpenDatabase,
         key_table: u64,
+        epoch: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
             dir: dir.to_path_buf(),
@@ -179,6 +185,8 @@ impl Shared {
             fence: AtomicU64::new(1),
             key_table: AtomicU64::new(key_table),
             report_listener: OnceLock::new(),
+            epoch,
+            backing_up: Mutex::new(()),
         })
     }
 
@@ -244,11 +252,17 @@ impl Engine {
     /// Blocks while the journal is replayed, about a second for each 100 MB.
     ///
     /// # Errors
-    /// Each variant of [`OpenError`] names the folder and what to do. A folder that is not ours, locked or of another
+    /// Each variant of [`OpenError`] names the folder and what to do. A folder that is not ours, a backup, locked or of another
     /// schema is left as it is, and so is one whose journal or lists of files are damaged.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
+        if backup::is_backup(dir) {
+            return Err(OpenError::Backup {
+                dir: dir.to_path_buf(),
+            });
+        }
         let opened = open::open(dir, &options)?;
-        let shared = Shared::new(dir, options, opened.database, opened.keys.table);
+        let (key_table, epoch) = (opened.keys.table, opened.epoch);
+        let shared = Shared::new(dir, options, opened.database, key_table, epoch);
         let writer = writer::spawn(Arc::clone(&shared), opened.lock, opened.commit, opened.keys)
             .map_err(|error| OpenError::Io {
                 dir: dir.to_path_buf(),
@@ -426,6 +440,12 @@ impl Engine {
     /// ([`Tx::fence`]): so no write that rests on a lost one slips through after the store has recovered.
     pub fn fence(&self) -> u64 {
         self.handle.shared.fence.load(Ordering::Acquire)
+    }
+
+    /// Which history of the store this is: a random number from 1 to 2^53 - 1, drawn when the folder was made, and anew when a backup
+    /// was restored into it. Positions in streams that were read under another epoch mean nothing here.
+    pub fn epoch(&self) -> u64 {
+        self.handle.shared.epoch
     }
 
     /// Whether the engine can write now.

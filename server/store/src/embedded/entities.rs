@@ -297,6 +297,10 @@ macro_rules! read {
 }
 
 impl Entities for Embedded {
+    fn epoch(&self) -> u64 {
+        self.engine().epoch()
+    }
+
     fn fence(&self) -> Fence {
         Fence(self.engine().fence())
     }

@@ -303,6 +303,10 @@ impl Drop for Crash {
 }
 
 impl Entities for Faulty {
+    fn epoch(&self) -> u64 {
+        self.memory.epoch()
+    }
+
     fn fence(&self) -> Fence {
         self.memory.fence()
     }

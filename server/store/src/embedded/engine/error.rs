@@ -58,6 +58,15 @@ pub enum OpenError {
         /// The folder.
         dir: PathBuf,
     },
+    /// It is a backup, which stays what it is.
+    #[error(
+        "{} holds a backup; make a store of it by `pitturu restore`, so that clients learn that it is not the one that they knew",
+        dir.display()
+    )]
+    Backup {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Its contents do not add up.
     #[error(
         "the store in {} is damaged: {detail}; keep a copy of the folder for repair and restore it from a backup",

@@ -14,9 +14,15 @@ pub const SCHEMA: u32 = 1;
 /// Oldest version that this program can read.
 pub(super) const SCHEMA_OLDEST: u32 = 1;
 
-const LOCK_FILE: &str = "pitturu.lock";
+pub(super) const LOCK_FILE: &str = "pitturu.lock";
 const SCHEMA_FILE: &str = "pitturu.schema";
 pub(super) const COMMITS_FILE: &str = "pitturu.commits";
+/// Which history of the store the folder holds: 16 hexadecimal digits.
+pub(super) const EPOCH_FILE: &str = "pitturu.epoch";
+
+/// Bits of an epoch: as many as every client's numbers have.
+const EPOCH_BITS: u32 = 53;
+
 /// What the schema file says while the store is being created.
 const NEW: &[u8] = b"new\n";
 
@@ -171,8 +177,38 @@ pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
+/// The epoch of a folder that is locked. One that has none, or none that can be read, gets a new one, which costs clients what they
+/// know of their streams, and can't mislead them.
+pub(super) fn epoch(dir: &Path) -> io::Result<u64> {
+    let path = dir.join(EPOCH_FILE);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    if let Some(epoch) = parse_epoch(&text) {
+        return Ok(epoch);
+    }
+    let epoch = draw_epoch()?;
+    write_file(&path, format!("{epoch:016x}\n").as_bytes())?;
+    Ok(epoch)
+}
+
+fn parse_epoch(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
+    let epoch = u64::from_str_radix(text, 16).ok()?;
+    (text.len() == 16 && (1..1 << EPOCH_BITS).contains(&epoch)).then_some(epoch)
+}
+
+/// Never 0, by which clients name no epoch at all.
+fn draw_epoch() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok((u64::from_be_bytes(bytes) >> (u64::BITS - EPOCH_BITS)).max(1))
+}
+
 /// Replaces a small file so that a crash leaves either the old or the new contents.
-fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_file_name(DRAFT_FILE);
     let mut file = File::create(&draft)?;
     file.write_all(bytes)?;

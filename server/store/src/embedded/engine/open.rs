@@ -67,6 +67,8 @@ pub(super) struct Opened {
     /// Number of the newest commit.
     pub(super) commit: u64,
     pub(super) keys: KeyGeneration,
+    /// See [`Engine::epoch`](super::Engine::epoch).
+    pub(super) epoch: u64,
 }
 
 pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenError> {
@@ -79,6 +81,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     if expected.is_empty() {
         begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     }
+    let epoch = folder::epoch(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
     let marked = folder::read_commit_mark(dir);
     let journaled = check_files(dir, &expected)?;
     // Before the library opens its files, which cuts a journal off where it can't read on.
@@ -106,6 +109,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
         lock,
         commit,
         keys,
+        epoch,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the engine as a whole.
 
+mod backup;
 mod crash;
 mod damage;
 mod disk;

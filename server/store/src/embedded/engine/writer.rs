@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use fjall::{AbstractTree, PersistMode};
 use pitturu_metrics::table;
 
-use self::recovery::{Failure, InDoubt, NotCommitted, free_bytes, judge};
+pub(super) use self::recovery::free_bytes;
+use self::recovery::{Failure, InDoubt, NotCommitted, judge};
 use super::folder;
 use super::open::{COMMIT_KEY, KEY_GENERATION_KEY, KeyGeneration};
 use super::queue::Queued;

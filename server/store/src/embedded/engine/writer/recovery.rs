@@ -223,7 +223,7 @@ pub(super) fn judge(error: &fjall::Error) -> Failure {
 }
 
 /// Bytes that this process may still write; none if the system does not say.
-pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+pub(in super::super) fn free_bytes(dir: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(dir).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
@@ -266,7 +266,7 @@ mod tests {
         let opened = open::open(dir, &options).unwrap();
         let first = changes(&[("a", Some("old")), ("b", Some("old"))], 1);
         apply(&opened.database, &first).unwrap();
-        let shared = Shared::new(dir, options, opened.database, 0);
+        let shared = Shared::new(dir, options, opened.database, 0, opened.epoch);
         let mut writer = Writer::new(shared, opened.lock, 1, opened.keys);
 
         let second = [("a", Some("new")), ("b", None), ("c", Some("new"))];

@@ -1,0 +1,237 @@
+//! Folders in the making: written under another name, synced, and then put in their place.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::manifest::FileSum;
+use super::{AfterPiece, BackupError};
+
+/// What the name of a folder ends in that is not finished.
+const PART: &str = ".pitturu-part";
+
+/// Modes: what is in it is its owner's alone.
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
+
+/// Bytes of a file that are in memory at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// A folder in the making. Dropped before it is finished, it is removed.
+pub(super) struct Part {
+    dir: PathBuf,
+    /// Its lock, which tells it from what a process left that was killed.
+    _lock: File,
+    is_finished: bool,
+}
+
+impl Part {
+    /// Begins the folder that is to be `to`, and removes what was left unfinished beside it.
+    ///
+    /// # Errors
+    /// [`BackupError::InUse`]: another process makes the same. [`BackupError::Io`].
+    pub(super) fn begin(to: &Path) -> Result<Self, BackupError> {
+        let above = above(to);
+        let make = |dir: &Path, recursive| {
+            let made = DirBuilder::new()
+                .recursive(recursive)
+                .mode(FOLDER)
+                .create(dir);
+            made.map_err(|error| BackupError::io(dir, error))
+        };
+        make(&above, true)?;
+        remove_left(&above)?;
+        let dir = part_of(to);
+        if dir.exists() {
+            return Err(BackupError::InUse {
+                dir: to.to_path_buf(),
+            });
+        }
+        make(&dir, false)?;
+        let lock = lock(&dir)?.ok_or_else(|| BackupError::InUse {
+            dir: to.to_path_buf(),
+        })?;
+        Ok(Self {
+            dir,
+            _lock: lock,
+            is_finished: false,
+        })
+    }
+
+    /// Where it is while it is made.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Syncs all of it and puts it in its place: a crash leaves it there whole, or not at all.
+    pub(super) fn finish(mut self, to: &Path) -> Result<(), BackupError> {
+        sync(&self.dir)?;
+        fs::rename(&self.dir, to).map_err(|error| BackupError::io(to, error))?;
+        self.is_finished = true;
+        let above = above(to);
+        let synced = File::open(&above).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| BackupError::io(&above, error))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_finished
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!(%error, dir = %self.dir.display(), "an unfinished copy of the store was not removed");
+        }
+    }
+}
+
+fn above(to: &Path) -> PathBuf {
+    match to.parent() {
+        Some(above) if above.as_os_str().is_empty() => PathBuf::from("."),
+        Some(above) => above.to_path_buf(),
+        None => PathBuf::from("/"),
+    }
+}
+
+fn part_of(to: &Path) -> PathBuf {
+    let mut name = to.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(PART);
+    above(to).join(name)
+}
+
+/// None: another process has it.
+fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
+    let folder = File::open(dir).map_err(|error| BackupError::io(dir, error))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(BackupError::io(dir, error)),
+    }
+}
+
+/// Removes what killed processes have left in a folder.
+fn remove_left(above: &Path) -> Result<(), BackupError> {
+    let io = |error| BackupError::io(above, error);
+    for entry in fs::read_dir(above).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if !name.is_some_and(|name| name.ends_with(PART)) || !path.is_dir() {
+            continue;
+        }
+        if let Some(_lock) = lock(&path)? {
+            fs::remove_dir_all(&path).map_err(|error| BackupError::io(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the files in a folder hold, in the order of their names, but for those at the top that `skips` names. `after` is called after each piece.
+pub(super) fn sums(
+    dir: &Path,
+    skips: &[&str],
+    after: AfterPiece<'_>,
+) -> Result<Vec<FileSum>, BackupError> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        let path = dir.join(&folder);
+        let io = |error| BackupError::io(&path, error);
+        for entry in fs::read_dir(&path).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let name = folder.join(entry.file_name());
+            if skips.iter().any(|skipped| name == Path::new(skipped)) {
+                continue;
+            }
+            if entry.path().is_dir() {
+                folders.push(name);
+                continue;
+            }
+            let (bytes, digest) = stream(&entry.path(), &mut io::sink(), after)?;
+            let name = name.to_string_lossy().into_owned();
+            found.push(FileSum {
+                name,
+                bytes,
+                digest,
+            });
+        }
+    }
+    found.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+    Ok(found)
+}
+
+/// Copies these files, each of which has to hold what it says.
+///
+/// # Errors
+/// [`BackupError::Damaged`] names a file that is missing or holds something else.
+pub(super) fn copy(from: &Path, to: &Path, files: &[FileSum]) -> Result<(), BackupError> {
+    for file in files {
+        let damaged = |what: &str| BackupError::Damaged {
+            dir: from.to_path_buf(),
+            detail: format!("{}: {what}", file.name),
+        };
+        let name = Path::new(&file.name);
+        let is_below = name
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if !is_below {
+            return Err(damaged("it is no file of a backup"));
+        }
+        let (source, target) = (from.join(name), to.join(name));
+        if !source.is_file() {
+            return Err(damaged("it is missing"));
+        }
+        let made = target.parent().map_or(Ok(()), fs::create_dir_all);
+        let opened = made.and_then(|()| File::create_new(&target));
+        let mut copy = opened.map_err(|error| BackupError::io(&target, error))?;
+        let held = stream(&source, &mut copy, &|_| Ok(()))?;
+        if held != (file.bytes, file.digest) {
+            return Err(damaged("it does not hold what was written"));
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file piece by piece. Its bytes, and their digest.
+fn stream(
+    from: &Path,
+    to: &mut impl Write,
+    after: AfterPiece<'_>,
+) -> Result<(u64, u128), BackupError> {
+    let io = |error| BackupError::io(from, error);
+    let mut file = File::open(from).map_err(io)?;
+    let (mut piece, mut bytes, mut digest) = (vec![0; PIECE_BYTES], 0, Xxh3::new());
+    loop {
+        let began = Instant::now();
+        let read = file.read(&mut piece).map_err(io)?;
+        if read == 0 {
+            return Ok((bytes, digest.digest128()));
+        }
+        bytes += read as u64;
+        digest.update(&piece[..read]);
+        to.write_all(&piece[..read]).map_err(io)?;
+        after(began)?;
+    }
+}
+
+/// Syncs a folder with all that is in it, and closes it to others.
+fn sync(dir: &Path) -> Result<(), BackupError> {
+    let io = |error| BackupError::io(dir, error);
+    for entry in fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.is_dir() {
+            sync(&path)?;
+        } else {
+            let synced = set_mode(&path, FILE).and_then(|()| File::open(&path)?.sync_all());
+            synced.map_err(|error| BackupError::io(&path, error))?;
+        }
+    }
+    let synced = set_mode(dir, FOLDER).and_then(|()| File::open(dir)?.sync_all());
+    synced.map_err(io)
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
