@@ -33,6 +33,8 @@
 //!   as well, as long as the connection before stands; nothing of it is told;
 //! - entries of a followed stream come up in order, none twice, none left out: a hole is noticed and told by
 //!   [`Output::Mismatch`], and the stream opened again from the cursor; what no longer exists is told by [`Output::Gap`];
+//! - where the server has restored a backup ([`Welcome::epoch`]), each room begins at its newest and the inbox at its beginning, behind an
+//!   [`Output::Gap`] that begins at 1: what was handed up before may be otherwise there, and is to be read anew;
 //! - what can't be read is told by [`Output::Unreadable`] or [`Output::UnreadableFrame`] and stepped over, and its call ends: no
 //!   connection is lost over it, but over a welcome, an unknown kind of frame, and bytes in which no frame ends. Where an entry's
 //!   place in its stream could not be read, or a gap, an [`Output::Gap`] follows;
@@ -318,6 +320,9 @@ impl ClientConnection {
         self.ping_ms = u64::from(welcome.ping_ms).max(PING_MS_MIN);
         self.calls_max = usize::try_from(welcome.limits.calls).unwrap_or(CALLS_IN_FLIGHT_MAX);
         self.quic.clone_from(&welcome.quic);
+        if self.streams.welcomed(welcome.epoch) {
+            self.calls.forget_first_heads();
+        }
     }
 
     /// Something is due: see [`Self::next_timeout`]. Harmless at any other time.

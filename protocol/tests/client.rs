@@ -243,6 +243,7 @@ fn welcome_at(now: u64, signed_in: bool, refused: Option<Code>) -> Vec<u8> {
 fn welcome_of(now: u64) -> Welcome {
     Welcome {
         v: 1,
+        epoch: 1,
         conn: ConnectionId::from_bytes([0; 10]),
         now,
         ping_ms: PING_MS,
@@ -392,6 +393,7 @@ fn cursor(seq: u64, rev: u64) -> Cursor {
 fn hello_resume_and_calls_go_out_without_waiting_for_the_welcome() {
     let mut config = player();
     config.resume = Resume {
+        epoch: None,
         inbox: Some(4),
         rooms: vec![RoomCursor {
             room: ROOM,

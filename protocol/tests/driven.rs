@@ -7,6 +7,8 @@
 mod boards;
 #[path = "driven/clock.rs"]
 mod clock;
+#[path = "driven/epoch.rs"]
+mod epoch;
 #[path = "driven/handover.rs"]
 mod handover;
 #[path = "driven/machine.rs"]

@@ -182,6 +182,7 @@ impl Server {
         let frame = match self {
             Self::Welcome(now, expires_at, refused) => ServerFrame::Welcome(Welcome {
                 v: 1,
+                epoch: 1,
                 conn: ConnectionId::from_bytes([7; 10]),
                 now: *now,
                 ping_ms: 25_000,

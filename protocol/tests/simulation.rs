@@ -116,6 +116,7 @@ impl World {
                         refresh: Some(server.first_refresh(index)),
                     },
                     resume: Resume {
+                        epoch: None,
                         inbox: Some(0),
                         rooms: Vec::new(),
                     },

@@ -64,6 +64,8 @@ use crate::random::random_bytes;
 
 /// Everything that answers calls, shared by all connections.
 pub struct Services {
+    /// Which history of the store is served; see [`Entities::epoch`](pitturu_store::entities::Entities::epoch).
+    pub epoch: u64,
     /// The calls of accounts and sign-in.
     pub accounts: AccountService,
     /// Profiles.
@@ -139,12 +141,11 @@ impl Services {
         let ids = room_ids(&store).await?;
         let room_store = RoomStore::new(Arc::clone(&store.entities));
         let player_store = PlayerStore::new(Arc::clone(&store.entities));
-        let filter = config.chat.filter.clone();
         let owners = Owned::start(
             &store,
             &player_store,
             io_threads,
-            (config.shards, config.chat),
+            (config.shards, config.chat.clone()),
             &ids,
             &config.game,
         );
@@ -179,11 +180,12 @@ impl Services {
             config.rooms_per_player_max,
         );
         Ok(Self {
+            epoch: store.entities.epoch(),
             accounts,
             directory,
             profile,
             friends,
-            points: PointsService::new(access.clone(), filter),
+            points: PointsService::new(access.clone(), config.chat.filter),
             totals: watch_points(&player_store, owners.totals),
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             moderation: ModerationService::new(access.clone(), Arc::clone(&registry)),

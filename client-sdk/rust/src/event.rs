@@ -40,6 +40,9 @@ pub enum ConnectionState {
 }
 
 /// Part of a stream that no longer exists: read the history again, or show a break.
+///
+/// One that begins at 1 may take in what came before: the server has restored a backup, and what it has now under those numbers may be
+/// something else. Take down what is shown of the stream, and read it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The stream.

@@ -44,6 +44,7 @@ impl ClientOptions {
             url: url.into(),
             tokens: None,
             resume: Resume {
+                epoch: None,
                 inbox: Some(0),
                 rooms: Vec::new(),
             },

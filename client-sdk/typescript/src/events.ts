@@ -41,7 +41,10 @@ export type Problem =
 export interface ClientEvents extends Events {
   /** Where the client stands has changed. */
   connection: Connection;
-  /** Part of a stream no longer exists: retention removed it. */
+  /**
+   * Part of a stream no longer exists: retention removed it. One that begins at 1 may take in what came before: the server has restored a
+   * backup, and what it has now under those numbers may be something else. Take down what is shown of the stream, and read it again.
+   */
   gap: { stream: Stream; missing: Missing; from: number; to: number };
   /** A followed room or the inbox could not be opened again, so it is not followed any more. */
   streamLost: { stream: Stream; fault: Fault };

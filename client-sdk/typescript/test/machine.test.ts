@@ -661,7 +661,7 @@ describe('streams', () => {
     pair.world.edit(there, 1, 'edited');
     pair.advance(1_000);
     expect(pair.texts).toStrictEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
-    expect(pair.machine.cursors).toStrictEqual({ rooms: [{ room, seq: 10, rev: 1 }] });
+    expect(pair.machine.cursors).toStrictEqual({ epoch: 1, rooms: [{ room, seq: 10, rev: 1 }] });
     expect(pair.machine.connection.state).toBe('online');
   });
 

@@ -419,6 +419,7 @@ function welcome(pair: Pair): Uint8Array {
     v: 1,
     conn: idOf(9),
     now: 1,
+    epoch: 1,
     ping_ms: 1_000_000,
     identity: pair.world.identityOf(user?.user ?? ''),
     limits: { frame_bytes: 65_536, message_bytes: 262_144, calls: 64, rooms: 256 },

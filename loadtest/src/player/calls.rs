@@ -70,6 +70,7 @@ impl Player {
     pub async fn resume(&mut self, room: RoomId, cursor: Cursor) -> Result<(), Failed> {
         self.inbox.followed.begin(room, Some(cursor));
         let request = Resume {
+            epoch: None,
             inbox: None,
             rooms: vec![RoomCursor {
                 room,

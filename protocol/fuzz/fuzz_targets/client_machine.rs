@@ -44,6 +44,7 @@ enum Input {
     Pause(bool),
     Bytes(Vec<u8>),
     Welcome {
+        epoch: u8,
         signed_in: bool,
         refused: bool,
         calls: u32,
@@ -139,6 +140,7 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
     Some(match input {
         Input::Bytes(bytes) => bytes,
         Input::Welcome {
+            epoch,
             signed_in,
             refused,
             calls,
@@ -147,6 +149,7 @@ fn frame_of(input: Input) -> Option<Vec<u8>> {
             v: 1,
             conn: ConnectionId::from_bytes([0; 10]),
             now: 5,
+            epoch: u64::from(epoch % 3),
             ping_ms,
             identity: signed_in.then(|| identity(0, 100_000)),
             refused: refused.then(|| Fault::of(Code::TokenExpired)),
@@ -268,6 +271,7 @@ fuzz_target!(|inputs: Vec<Input>| {
             refresh: Some("r".into()),
         },
         resume: Resume {
+            epoch: Some(1),
             inbox: Some(0),
             rooms: vec![RoomCursor {
                 room: room_id(0),

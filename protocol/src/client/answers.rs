@@ -68,7 +68,7 @@ impl ClientConnection {
             }
             Owner::Reopen(room) => {
                 match codec::decode(&body) {
-                    Ok(view) => self.reopened(room, &view),
+                    Ok(view) => self.reopened(room, &view, false),
                     Err(error) => self.stream_lost(Stream::Room(room), unreadable(&error)),
                 }
                 Ok(())
@@ -212,9 +212,14 @@ impl ClientConnection {
     /// Asks for all followed streams from their cursors, in as many calls as that takes.
     pub(super) fn send_resume(&mut self) {
         self.calls.end_owned(|owner| owner == Owner::Resume);
-        let Resume { mut inbox, rooms } = self.streams.resume();
+        let Resume {
+            epoch,
+            mut inbox,
+            rooms,
+        } = self.streams.resume();
         for rooms in rooms.chunks(RESUME_ROOMS_MAX) {
             let part = Resume {
+                epoch,
                 inbox: inbox.take(),
                 rooms: rooms.to_vec(),
             };
@@ -222,6 +227,7 @@ impl ClientConnection {
         }
         if inbox.is_some() {
             let part = Resume {
+                epoch,
                 inbox,
                 rooms: Vec::new(),
             };
@@ -237,30 +243,31 @@ impl ClientConnection {
             Ok(resumed) => resumed,
             Err(error) => return self.lose_all(&asked, &unreadable(&error)),
         };
+        let anew = self.streams.is_outlived(asked.epoch);
         if asked.inbox.is_some() {
             let newest = Cursor {
                 seq: resumed.inbox,
                 rev: 0,
             };
-            self.follows_again(Stream::Inbox, newest);
+            self.follows_again(Stream::Inbox, newest, anew);
         }
         let outcomes = resumed.rooms.into_iter();
         let mut outcomes: HashMap<RoomId, ResumedRoom> =
             outcomes.map(|outcome| (outcome.room, outcome)).collect();
         for RoomCursor { room, .. } in asked.rooms {
             let outcome = outcomes.remove(&room);
-            self.room_resumed(now, room, outcome);
+            self.room_resumed(now, room, outcome, anew);
         }
         if !outcomes.is_empty() {
             self.mismatch("a resume answered for rooms that were not asked for");
         }
     }
 
-    fn room_resumed(&mut self, now: u64, room: RoomId, outcome: Option<ResumedRoom>) {
+    fn room_resumed(&mut self, now: u64, room: RoomId, outcome: Option<ResumedRoom>, anew: bool) {
         let stream = Stream::Room(room);
         let outcome = outcome.map(|outcome| (outcome.view, outcome.fault));
         let fault = match outcome {
-            Some((Some(view), _)) => return self.reopened(room, &view),
+            Some((Some(view), _)) => return self.reopened(room, &view, anew),
             Some((None, Some(fault))) if fault.code.retry() == Retry::Later => fault,
             Some((None, Some(fault))) => return self.stream_lost(stream, fault),
             Some((None, None)) => {
@@ -299,21 +306,26 @@ impl ClientConnection {
         }
     }
 
-    /// The server follows the room from our cursor again. A room that was closed meanwhile is closed there too.
-    fn reopened(&mut self, room: RoomId, view: &OpenedRoom) {
+    /// The server follows the room from our cursor again, or anew, from its newest. A room that was closed meanwhile is closed there
+    /// too.
+    fn reopened(&mut self, room: RoomId, view: &OpenedRoom, anew: bool) {
         if view.info.room != room {
             let fault = strange("the server's reply is about another room");
             self.stream_lost(Stream::Room(room), fault);
         } else if self.streams.follows(Stream::Room(room)) {
-            self.follows_again(Stream::Room(room), view.newest());
+            self.follows_again(Stream::Room(room), view.newest(), anew);
         } else {
             self.calls.distrust_openers();
             self.calls.add(Owner::Close, &CloseRoom { room }, None);
         }
     }
 
-    fn follows_again(&mut self, stream: Stream, newest: Cursor) {
-        for (missing, from, to) in self.streams.reopened(stream, newest) {
+    fn follows_again(&mut self, stream: Stream, newest: Cursor, anew: bool) {
+        let missing = match anew {
+            true => self.streams.begun_anew(stream, newest),
+            false => self.streams.reopened(stream, newest),
+        };
+        for (missing, from, to) in missing {
             self.outputs.push_back(Output::Gap {
                 stream,
                 missing,

@@ -139,6 +139,13 @@ impl Calls {
         Ok(ticket)
     }
 
+    /// What was known of rooms when calls were made says nothing any more of earlier attempts.
+    pub(super) fn forget_first_heads(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.first_head = None;
+        }
+    }
+
     /// Adds a call of the machine's own.
     pub(super) fn add<M: Method>(
         &mut self,

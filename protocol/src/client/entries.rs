@@ -247,6 +247,7 @@ impl ClientConnection {
             Stream::Inbox => {
                 if let Some(cursor) = self.streams.cursor(stream) {
                     let resume = Resume {
+                        epoch: self.streams.epoch_of(stream),
                         inbox: Some(cursor.seq),
                         rooms: Vec::new(),
                     };
@@ -270,13 +271,15 @@ impl ClientConnection {
         }
     }
 
-    /// The call that opens a room from our cursor, unless it is being closed or not followed.
+    /// The call that opens a room from our cursor, if that counts, unless it is being closed or not followed.
     pub(super) fn open_from_cursor(&self, room: RoomId) -> Option<chat::OpenRoom> {
-        let cursor = self.streams.cursor(Stream::Room(room))?;
+        let stream = Stream::Room(room);
+        let cursor = self.streams.cursor(stream)?;
+        let counts = !self.streams.is_outlived(self.streams.epoch_of(stream));
         (!self.calls.closing(room)).then_some(chat::OpenRoom {
             room,
-            seq: Some(cursor.seq),
-            rev: Some(cursor.rev),
+            seq: counts.then_some(cursor.seq),
+            rev: counts.then_some(cursor.rev),
         })
     }
 }

@@ -24,7 +24,7 @@ pub struct Config {
     /// Whether the tokens are kept where others may change them as well. The machine then asks for them by
     /// [`Output::ReadTokens`] at its beginning, where they replace `tokens`, and each time before it uses the refresh token.
     pub reads_tokens: bool,
-    /// Streams to follow from the first sign-in on, with cursors kept from an earlier run. Without `inbox` the inbox is
+    /// Streams to follow from the first sign-in on, with cursors kept from an earlier run and their epoch. Without `inbox` the inbox is
     /// not followed at all; 0 follows it from its beginning.
     pub resume: Resume,
     /// Waits between attempts to connect, and before repeating a call that was refused without a time to wait.
@@ -124,7 +124,8 @@ pub enum Output {
         /// What does not fit, for people to read.
         why: String,
     },
-    /// Part of a stream no longer exists, can't be read, or was left out by the server for good. The cursor is after it.
+    /// Part of a stream no longer exists, can't be read, or was left out by the server for good. The cursor is after it. One that begins
+    /// at 1 may take in what was handed up before: the server has restored a backup, and what is there is to be read anew.
     Gap {
         /// The stream.
         stream: Stream,

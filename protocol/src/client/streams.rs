@@ -9,6 +9,10 @@ use crate::ids::RoomId;
 use crate::limits::ROOMS_OPEN_MAX;
 use crate::types::system::{Resume, RoomCursor, StreamPosition};
 
+mod followed;
+
+use followed::Followed;
+
 /// The largest integer of the wire.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
@@ -67,143 +71,18 @@ impl OpenedRoom {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Followed {
-    cursor: Cursor,
-    /// Newest sequence that the server has told of, also of what has not arrived. Absent while only the application has told
-    /// of any.
-    head: Option<u64>,
-    /// The server has said that it follows from the cursor.
-    open: bool,
-    /// Everything up to now has arrived.
-    live: bool,
-    /// Its owner could not take more, so entries were dropped.
-    cut: bool,
-    /// The cursor that a hole made it open from again, until something has arrived after it.
-    reopened_from: Option<Cursor>,
-    /// A gap or an entry's place could not be read, so a hole may be nobody's fault.
-    unreadable: bool,
-    /// The server has left something out for good, so a hole need not end another connection.
-    left_out: bool,
-    /// After a handover the connection before brings the entries, until the present one has opened the stream.
-    served_before: bool,
-    /// The cursor may be beyond the answer to the resume that is under way, because the connection before brought more since it was
-    /// asked.
-    brought_more: bool,
-    /// It was live when the present connection took over, and counts as live until that one has caught up with it.
-    has_moved: bool,
-}
-
-impl Followed {
-    fn shut(cursor: Cursor) -> Self {
-        Self {
-            cursor,
-            head: None,
-            open: false,
-            live: false,
-            cut: false,
-            reopened_from: None,
-            unreadable: false,
-            left_out: false,
-            served_before: false,
-            brought_more: false,
-            has_moved: false,
-        }
-    }
-
-    /// What is left of it when the server does not follow any more.
-    fn shut_again(&self) -> Self {
-        Self {
-            head: self.head,
-            left_out: self.left_out,
-            ..Self::shut(self.cursor)
-        }
-    }
-
-    /// What is left of it when the connection before serves it no more, and the present one does not yet.
-    fn served_no_more(&self) -> Self {
-        Self {
-            brought_more: true,
-            ..self.shut_again()
-        }
-    }
-
-    fn hole(&mut self) -> Verdict {
-        self.open = false;
-        self.live = false;
-        self.has_moved = false;
-        if self.reopened_from == Some(self.cursor) {
-            self.left_out = true;
-            return Verdict::Broken;
-        }
-        self.reopened_from = Some(self.cursor);
-        Verdict::Hole
-    }
-
-    /// The server has sent more than arrived: up to this position.
-    fn ends_beyond(&mut self, position: &StreamPosition) -> Verdict {
-        if !self.steps_over() {
-            return self.hole();
-        }
-        let Cursor { seq, rev } = self.cursor;
-        self.live = position.live;
-        if position.seq > seq {
-            self.move_to(Place::Seq(position.seq));
-            Verdict::SteppedOver((Missing::Messages, seq + 1, position.seq))
-        } else {
-            self.move_to(Place::Rev(position.rev));
-            Verdict::SteppedOver((Missing::Changes, rev + 1, position.rev))
-        }
-    }
-
-    /// Moves to `place`, when nothing lies between the cursor and `from`.
-    fn advance(&mut self, place: Place, from: u64) -> Verdict {
-        let (last, to) = match place {
-            Place::Seq(seq) => (&mut self.cursor.seq, seq),
-            Place::Rev(rev) => (&mut self.cursor.rev, rev),
-        };
-        if to <= *last || !self.open {
-            return Verdict::Drop;
-        }
-        let next = *last + 1;
-        if from <= next {
-            *last = to;
-            self.reopened_from = None;
-            return Verdict::Next;
-        }
-        if !self.steps_over() {
-            return self.hole();
-        }
-        let missing = match place {
-            Place::Seq(_) => Missing::Messages,
-            Place::Rev(_) => Missing::Changes,
-        };
-        self.move_to(place);
-        Verdict::SteppedOver((missing, next, from - 1))
-    }
-
-    /// Whether a hole that is there again after the stream was opened from its cursor is to be stepped over: it may be what could not
-    /// be read, or the server has left it out on another connection as well.
-    fn steps_over(&self) -> bool {
-        (self.unreadable || self.left_out) && self.reopened_from == Some(self.cursor)
-    }
-
-    fn move_to(&mut self, place: Place) {
-        match place {
-            Place::Seq(seq) => self.cursor.seq = seq,
-            Place::Rev(rev) => self.cursor.rev = rev,
-        }
-        self.reopened_from = None;
-    }
-}
-
 /// What the server's newest says about a cursor beyond it: `(missing, from, to)`.
 pub(super) type Rewound = (Missing, u64, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     followed: BTreeMap<Stream, Followed>,
+    /// That of the last welcome, or of the cursors that the application has kept.
+    epoch: Option<u64>,
 }
+
+/// Names no server's epoch.
+const NO_EPOCH: u64 = 0;
 
 impl Streams {
     /// Follows a stream from a cursor, unless it is followed already. Its entries count once the server has opened it.
@@ -249,9 +128,45 @@ impl Streams {
         self.followed.values().all(|followed| followed.live)
     }
 
-    /// Every stream with its cursor.
+    /// The server has said which history it has. True: another one than that of the cursors, none of which counts any more.
+    pub(super) fn welcomed(&mut self, epoch: u64) -> bool {
+        let before = self.epoch.replace(epoch);
+        let is_another = before.is_some_and(|before| before != epoch);
+        if is_another {
+            for followed in self.followed.values_mut() {
+                *followed = Followed {
+                    outlived: true,
+                    ..Followed::shut(followed.cursor)
+                };
+            }
+        }
+        is_another
+    }
+
+    /// Whether what is named so is not what the server has.
+    pub(super) fn is_outlived(&self, named: Option<u64>) -> bool {
+        named.is_some_and(|named| self.epoch != Some(named))
+    }
+
+    /// The epoch of a stream's cursor.
+    pub(super) fn epoch_of(&self, stream: Stream) -> Option<u64> {
+        match self.followed.get(&stream) {
+            Some(followed) if followed.outlived => Some(NO_EPOCH),
+            _ => self.epoch,
+        }
+    }
+
+    /// Every stream with its cursor, and their epoch: none that a server has if they are of several.
     pub(super) fn resume(&self) -> Resume {
-        let mut resume = Resume::default();
+        let any_outlived = self.followed.values().any(|followed| followed.outlived);
+        let epoch = match any_outlived {
+            true => Some(NO_EPOCH),
+            false => self.epoch.filter(|_| !self.followed.is_empty()),
+        };
+        let mut resume = Resume {
+            epoch,
+            ..Resume::default()
+        };
         for (stream, followed) in &self.followed {
             let Cursor { seq, rev } = followed.cursor;
             match *stream {
@@ -264,6 +179,7 @@ impl Streams {
 
     /// Follows all of these streams.
     pub(super) fn follow_all(&mut self, resume: &Resume) {
+        self.epoch = resume.epoch;
         if let Some(seq) = resume.inbox {
             self.follow(Stream::Inbox, sane(seq, 0));
         }
@@ -336,6 +252,10 @@ impl Streams {
     #[must_use]
     pub(super) fn opened(&mut self, view: &OpenedRoom, asked: (Option<u64>, Option<u64>)) -> bool {
         let stream = Stream::Room(view.info.room);
+        let known = self.followed.get(&stream);
+        if asked == (None, None) && known.is_some_and(|followed| followed.outlived) {
+            return false;
+        }
         let kept = self.cursor(stream).filter(|_| asked == (None, None));
         let from = kept.unwrap_or_else(|| {
             sane(
@@ -373,6 +293,9 @@ impl Streams {
         let Some(followed) = self.followed.get_mut(&stream) else {
             return Vec::new();
         };
+        if followed.outlived {
+            return followed.begin_anew(stream, newest);
+        }
         let was_served = std::mem::take(&mut followed.served_before);
         if std::mem::take(&mut followed.brought_more) {
             let Cursor { seq, rev } = followed.cursor;
@@ -397,6 +320,12 @@ impl Streams {
         followed.cut = false;
         followed.live = followed.cursor == newest;
         rewound
+    }
+
+    /// The server has not looked at the stream's cursor. Returns what is not known any more.
+    pub(super) fn begun_anew(&mut self, stream: Stream, newest: Cursor) -> Vec<Rewound> {
+        let followed = self.followed.get_mut(&stream);
+        followed.map_or_else(Vec::new, |followed| followed.begin_anew(stream, newest))
     }
 
     /// Stops taking a stream's entries until it is opened again. False: it was not open.

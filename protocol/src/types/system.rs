@@ -37,6 +37,9 @@ pub struct Welcome {
     pub conn: ConnectionId,
     /// The server's clock.
     pub now: u64,
+    /// Which history of its store the server has: a random number that changes when a backup is restored. Cursors of another epoch mean
+    /// nothing here; see [`Resume::epoch`].
+    pub epoch: u64,
     /// A silence longer than twice this many milliseconds means that the connection is dead.
     pub ping_ms: u32,
     /// Who is signed in, when the token was good.
@@ -133,6 +136,11 @@ pub struct Echoed {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Resume {
+    /// The epoch of the cursors, from the welcome of the connection on which they were reached. Where it is not the server's, the
+    /// store was restored since: the cursors are not looked at, rooms begin at their newest and the inbox at its beginning. 0 is no
+    /// server's. Absent: the cursors are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// Sequence of the last inbox entry received. Absent: the inbox is not followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbox: Option<u64>,

@@ -22,6 +22,7 @@ use crate::machine::{Driven, ROOM, View, identity, player, view_of, welcome};
 fn in_room(head: u64) -> Driven {
     let config = Config {
         resume: Resume {
+            epoch: None,
             inbox: None,
             rooms: vec![RoomCursor {
                 room: ROOM,

@@ -223,6 +223,7 @@ pub(crate) fn signed_in(user: u8, generation: u32) -> SignedIn {
 pub(crate) fn welcome(identity: Option<Identity>) -> Vec<u8> {
     ServerFrame::Welcome(Welcome {
         v: 1,
+        epoch: 1,
         conn: ConnectionId::from_bytes([3; 10]),
         now: 0,
         ping_ms: 600_000,

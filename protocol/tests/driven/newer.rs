@@ -59,6 +59,7 @@ fn follower(inbox: Option<u64>, rooms: &[RoomId]) -> Config {
     };
     Config {
         resume: Resume {
+            epoch: None,
             inbox,
             rooms: rooms.iter().map(cursor).collect(),
         },
@@ -269,6 +270,7 @@ fn a_welcome_of_another_version_is_refused_and_told() {
         test.machine.connected(test.now);
         let newer = Welcome {
             v: version,
+            epoch: 1,
             conn: ConnectionId::from_bytes([3; 10]),
             now: 0,
             ping_ms: 60_000,

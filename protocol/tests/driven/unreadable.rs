@@ -61,6 +61,7 @@ struct Nothing {}
 fn following() -> Driven {
     let mut test = Driven::new(Config {
         resume: Resume {
+            epoch: None,
             inbox: Some(5),
             rooms: vec![RoomCursor {
                 room: ROOM,
@@ -315,6 +316,7 @@ fn new_tokens_that_can_not_be_read_sign_out() {
 fn cursors_that_no_server_gave_do_no_harm() {
     let mut test = Driven::new(Config {
         resume: Resume {
+            epoch: None,
             inbox: Some(u64::MAX),
             rooms: vec![RoomCursor {
                 room: ROOM,

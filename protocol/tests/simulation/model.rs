@@ -379,6 +379,7 @@ impl Server {
         session.player = found.flatten();
         let welcome = Welcome {
             v: pitturu_protocol::VERSION,
+            epoch: 1,
             conn: ConnectionId::from_bytes([0; 10]),
             now,
             ping_ms: u32::try_from(TIMING.ping_ms).unwrap(),

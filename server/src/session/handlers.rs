@@ -354,13 +354,15 @@ impl Handle<Resume> for Services {
             return Err(Fault::invalid("rooms", range));
         }
         let head = self.players.inbox(actor.user).await?.head;
+        // What was read of another history of the store says nothing of this one.
+        let counts = request.epoch.is_none_or(|named| named == self.epoch);
         let mut views = Vec::with_capacity(request.rooms.len());
         for held in request.rooms {
             let (to, view) = oneshot::channel();
             let open = OpenRoom {
                 room: held.room,
-                seq: Some(held.seq),
-                rev: Some(held.rev),
+                seq: counts.then_some(held.seq),
+                rev: counts.then_some(held.rev),
             };
             self.rooms.send(Command::Follow(Box::new(Follow {
                 connection: Arc::clone(&call.connection),
@@ -392,7 +394,9 @@ impl Handle<Resume> for Services {
             tokio::time::sleep(left).await;
         }
         if let Some(seq) = request.inbox {
-            call.connection.follow_inbox(actor.user, seq.min(head));
+            // No call reads the inbox, so a client that knows nothing of it gets all of it.
+            let from = if counts { seq.min(head) } else { 0 };
+            call.connection.follow_inbox(actor.user, from);
         }
         Ok(Resumed { inbox: head, rooms })
     }

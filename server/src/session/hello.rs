@@ -62,6 +62,7 @@ pub fn welcome(
         }
         let welcome = Welcome {
             v: pitturu_protocol::VERSION,
+            epoch: context.services.epoch,
             conn: connection.id,
             now,
             ping_ms: u32::try_from(ping_ms).unwrap_or(u32::MAX),

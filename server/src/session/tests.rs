@@ -8,6 +8,7 @@ mod boards;
 mod clock;
 mod cut;
 mod documented;
+mod epoch;
 mod faulty;
 mod inbox;
 mod integers;
@@ -77,6 +78,7 @@ const fn open(room: RoomId) -> OpenRoom {
 /// The inbox, from its beginning.
 fn inbox() -> Resume {
     Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     }
@@ -749,6 +751,7 @@ async fn nobody_hears_of_the_inbox_of_who_was_signed_in_before() {
     let (mut client, before) = world.guest("before", Options::default()).await;
     let before = before.identity.user;
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };

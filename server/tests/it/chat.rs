@@ -63,6 +63,7 @@ pub(crate) fn history(
 
 fn follow_inbox(player: &mut Player) {
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };
@@ -169,6 +170,7 @@ fn changes_arrive_live_and_by_back_fill() {
 
     let mut late = again(&server, bob_in);
     let resume = Resume {
+        epoch: None,
         inbox: None,
         rooms: vec![RoomCursor {
             room,
@@ -347,6 +349,7 @@ fn retention_leaves_a_gap_that_is_named() {
     });
     assert!(forgotten, "nothing is ever removed");
     let resume = Resume {
+        epoch: None,
         inbox: None,
         rooms: vec![RoomCursor {
             room,

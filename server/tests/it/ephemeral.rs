@@ -79,6 +79,7 @@ fn all_who_are_there_hear_it_once_and_in_order_and_nobody_later() {
     dan.call(&JoinRoom { room }).unwrap();
     let mut resumed = again(&server, bob_in);
     let resume = Resume {
+        epoch: None,
         inbox: None,
         rooms: vec![RoomCursor {
             room,

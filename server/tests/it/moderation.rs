@@ -213,6 +213,7 @@ fn a_suspended_player_is_out_at_once_has_no_way_back_and_finds_everything_when_i
     desk.call(&RefreshTokens { refresh })
         .expect("it was not used up");
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };

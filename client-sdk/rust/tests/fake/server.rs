@@ -340,6 +340,7 @@ pub(crate) fn signed_in(generation: u32) -> SignedIn {
 pub(crate) fn welcome(signed_in: bool, refused: Option<Code>) -> Vec<u8> {
     ServerFrame::Welcome(Welcome {
         v: 1,
+        epoch: 1,
         conn: ConnectionId::from_bytes([3; 10]),
         now: 0,
         ping_ms: 25_000,

@@ -172,6 +172,7 @@ async fn an_inbox_entry_that_can_not_be_read_is_stepped_over_for_good() {
     let server = Server::start().await;
     let kept = MemoryTokens::new(tokens(1));
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };

@@ -21,6 +21,7 @@ fn follower(server: &Server) -> ClientOptions {
     };
     let kept = MemoryTokens::new(tokens(1));
     options(server).tokens(kept).resume(Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: vec![room],
     })

@@ -157,7 +157,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   RequestPasswordReset: { username: 'text' },
   ResetPassword: { token: 'text', password: 'text' },
   ResetProfile: { user: 'id', name: 'text?', avatar: 'bool?', bio: 'bool?', reason: 'text' },
-  Resume: { inbox: 'u53?', rooms: 'RoomCursor[]?' },
+  Resume: { epoch: 'u53?', inbox: 'u53?', rooms: 'RoomCursor[]?' },
   Resumed: { inbox: 'u53', rooms: 'ResumedRoom[]' },
   ResumedRoom: { room: 'id', view: 'RoomView?', fault: 'Fault?' },
   Retention: { age_ms: 'u53?', messages: 'u32?' },
@@ -210,5 +210,5 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   VoidPoints: { user: 'id', movement: 'u53' },
   Wallet: { balance: 'i53', available: 'i53', head: 'u53' },
   WalletChanged: { wallet: 'Wallet' },
-  Welcome: { v: 'u16', conn: 'id', now: 'u53', ping_ms: 'u32', identity: 'Identity?', refused: 'Fault?', limits: 'Limits', quic: 'QuicAddress?' },
+  Welcome: { v: 'u16', conn: 'id', now: 'u53', epoch: 'u53', ping_ms: 'u32', identity: 'Identity?', refused: 'Fault?', limits: 'Limits', quic: 'QuicAddress?' },
 };

@@ -1835,6 +1835,8 @@ export interface ResetProfile {
 
 /** Takes up the streams of an earlier connection where the client's cursors stand. What was missed follows as events, in order and in pages, each page after the client's `ack` of the one before it. */
 export interface Resume {
+  /** The epoch of the cursors, from the welcome of the connection on which they were reached. Where it is not the server's, the store was restored since: the cursors are not looked at, rooms begin at their newest and the inbox at its beginning. 0 is no server's. Absent: the cursors are taken as they are. */
+  epoch?: number | undefined;
   /** Sequence of the last inbox entry received. Absent: the inbox is not followed. */
   inbox?: number | undefined;
   /** The rooms to open, at most 24; more are resumed by further calls. */
@@ -2448,6 +2450,8 @@ export interface Welcome {
   conn: ConnectionId;
   /** The server's clock. */
   now: number;
+  /** Which history of its store the server has: a random number that changes when a backup is restored. Cursors of another epoch mean nothing here; see `Resume::epoch`. */
+  epoch: number;
   /** A silence longer than twice this many milliseconds means that the connection is dead. */
   ping_ms: number;
   /** Who is signed in, when the token was good. */

@@ -227,11 +227,12 @@ function ended(state: State, pending: Pending, fault: Fault): void {
 function resumed(state: State, now: number, pending: Pending, reply: Resumed): void {
   const outcomes = new Map(reply.rooms.map((outcome) => [outcome.room, outcome]));
   const missing: string[] = [];
-  if (pending.inbox) followsAgain(state, 'inbox', { seq: reply.inbox, rev: 0 });
+  const anew = state.streams.isOutlived(pending.epoch);
+  if (pending.inbox) followsAgain(state, 'inbox', { seq: reply.inbox, rev: 0 }, anew);
   for (const room of pending.rooms) {
     const outcome = outcomes.get(room);
     if (outcome === undefined) missing.push(room);
-    else roomResumed(state, now, outcome);
+    else roomResumed(state, now, outcome, anew);
     outcomes.delete(room);
   }
   if (outcomes.size > 0) state.mismatch('a resume answered for rooms that were not asked for');
@@ -240,9 +241,14 @@ function resumed(state: State, now: number, pending: Pending, reply: Resumed): v
   for (const room of missing) streamLost(state, room, strange('the reply to a resume does not have it'));
 }
 
-function roomResumed(state: State, now: number, { room, view, fault }: Resumed['rooms'][number]): void {
+function roomResumed(
+  state: State,
+  now: number,
+  { room, view, fault }: Resumed['rooms'][number],
+  anew: boolean,
+): void {
   if (view !== undefined) {
-    reopened(state, room, view);
+    reopened(state, room, view, anew);
   } else if (fault === undefined) {
     streamLost(state, room, strange('the reply to a resume does not say what became of it'));
   } else if (mayRetryLater(fault)) {
@@ -271,15 +277,19 @@ function strange(what: string): Fault {
   return faultOf('internal', what);
 }
 
-/** The server follows the room from our cursor again. A room that was closed meanwhile is closed there too. */
-function reopened(state: State, room: string, view: RoomView): void {
+/**
+ * The server follows the room from our cursor again, or anew, from its newest. A room that was closed meanwhile is closed there too.
+ */
+function reopened(state: State, room: string, view: RoomView, anew = false): void {
   if (view.info.room !== room) streamLost(state, room, strange('the reply is about another room'));
-  else if (state.streams.follows(room)) followsAgain(state, room, newestOf(view));
+  else if (state.streams.follows(room)) followsAgain(state, room, newestOf(view), anew);
   else state.calls.add({ owner: 'close', method: 'CloseRoom', request: { room } });
 }
 
-function followsAgain(state: State, stream: Stream, newest: Cursor): void {
-  for (const rewound of state.streams.reopened(stream, newest)) {
+function followsAgain(state: State, stream: Stream, newest: Cursor, anew: boolean): void {
+  const { streams } = state;
+  const missing = anew ? streams.begunAnew(stream, newest) : streams.reopened(stream, newest);
+  for (const rewound of missing) {
     state.out({ kind: 'gap', stream, ...rewound });
   }
 }

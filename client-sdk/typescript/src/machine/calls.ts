@@ -48,6 +48,7 @@ export interface Own {
   key?: string;
   rooms?: readonly string[];
   inbox?: boolean;
+  epoch?: number | undefined;
   consequence?: Consequence;
 }
 
@@ -97,6 +98,7 @@ export class Calls {
       deadline: call.deadline,
       rooms: [],
       inbox: false,
+      epoch: undefined,
       consequence: consequenceOf(call),
       room,
       firstHead: room !== undefined && isFirstWrite(call) ? head(room) : undefined,
@@ -114,6 +116,7 @@ export class Calls {
       deadline: undefined,
       rooms: own.rooms ?? [],
       inbox: own.inbox ?? false,
+      epoch: own.epoch,
       consequence: own.consequence ?? { kind: 'none' },
       room: undefined,
       firstHead: undefined,
@@ -122,6 +125,11 @@ export class Calls {
     const pending = this.#pending.get(ticket);
     if (at !== undefined && pending !== undefined) this.#move(pending, { in: 'repeat', at });
     return ticket;
+  }
+
+  /** What was known of rooms when calls were made says nothing any more of earlier attempts. */
+  forgetFirstHeads(): void {
+    for (const pending of this.#pending.values()) pending.firstHead = undefined;
   }
 
   /** Whether a call of this owner has no answer yet. */

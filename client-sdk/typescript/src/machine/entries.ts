@@ -9,6 +9,7 @@ import type { ConnectionNumber } from './echoes.js';
 import type { Consequence } from './pending.js';
 import type { State } from './state.js';
 import type { Place, Verdict } from './streams.js';
+import { named } from './streams.js';
 import type { Output } from './types.js';
 import { Broken } from './types.js';
 
@@ -225,8 +226,9 @@ export function reopen(state: State, stream: Stream): void {
   if (stream === 'inbox') {
     const cursor = state.streams.cursor(stream);
     if (cursor === undefined) return;
-    const request = { inbox: cursor.seq, rooms: [] };
-    state.calls.add({ owner: 'resume', method: 'Resume', request, inbox: true });
+    const epoch = state.streams.epochOf(stream);
+    const request = named(epoch, { inbox: cursor.seq, rooms: [] });
+    state.calls.add({ owner: 'resume', method: 'Resume', request, epoch, inbox: true });
     return;
   }
   const open = openFromCursor(state, stream);
@@ -244,9 +246,10 @@ export function staysOpen(state: State, consequence: Consequence): void {
   if (state.isConnected() && !state.calls.reopening(consequence.room)) reopen(state, consequence.room);
 }
 
-/** The call that opens a room from our cursor, unless it is being closed or not followed. */
+/** The call that opens a room from our cursor, if that counts, unless it is being closed or not followed. */
 export function openFromCursor(state: State, room: string): OpenRoom | undefined {
   const cursor = state.streams.cursor(room);
   if (cursor === undefined || state.calls.closing(room)) return undefined;
-  return { room, seq: cursor.seq, rev: cursor.rev };
+  const counts = !state.streams.isOutlived(state.streams.epochOf(room));
+  return counts ? { room, seq: cursor.seq, rev: cursor.rev } : { room };
 }

@@ -55,6 +55,8 @@ import { Broken, Suspended } from './types.js';
  *   as `RankChanged`.
  * - Entries of a followed stream come up in order, none twice, none left out: a hole is told by `mismatch`, and the stream opened
  *   again from the cursor; what no longer exists is told by a gap.
+ * - Where the server has restored a backup (`epoch` of its welcome), each room begins at its newest and the inbox at its
+ *   beginning, behind a gap that begins at 1: what was handed up before may be otherwise there, and is to be read anew.
  * - What cannot be read is told and stepped over, and its call ends: no connection is lost over it, but over a welcome, an
  *   unknown kind of frame, bytes in which no frame ends, and the reply to a sign-in.
  * - What a server says that is newer, older or wrong is told by `mismatch`, and nothing is repeated over it without a word: a room

@@ -54,6 +54,8 @@ export interface Pending {
   readonly rooms: readonly string[];
   /** Whether a resume asks for the inbox. */
   readonly inbox: boolean;
+  /** The epoch that a resume names for its cursors. */
+  readonly epoch: number | undefined;
   readonly consequence: Consequence;
   /**
    * Its reply may not say what is open on this connection: it was on the wire of an earlier one, so it may be a stored reply, or a

@@ -7,6 +7,7 @@ import { toUtf8 } from '../wire/utf8.js';
 import { followBoards } from './boards.js';
 import type { State } from './state.js';
 import type { Found, TokensFrom } from './types.js';
+import { named } from './streams.js';
 import { Broken, Suspended } from './types.js';
 
 /** Shortest time between two renewals of tokens, so that a server with a wrong clock is not asked without pause. */
@@ -247,15 +248,17 @@ export function sendResume(state: State): void {
   state.calls.endOwned((owner) => owner === 'resume');
   const resume = state.streams.resume();
   if (resume === undefined) return;
-  const rooms = resume.rooms ?? [];
+  const { epoch, rooms = [] } = resume;
   let at = 0;
   do {
     const part = rooms.slice(at, at + LIMITS.RESUME_ROOMS_MAX);
     const inbox = at === 0 ? resume.inbox : undefined;
+    const cursors = inbox === undefined ? { rooms: part } : { inbox, rooms: part };
     state.calls.add({
       owner: 'resume',
       method: 'Resume',
-      request: inbox === undefined ? { rooms: part } : { inbox, rooms: part },
+      request: named(epoch, cursors),
+      epoch,
       rooms: part.map(({ room }) => room),
       inbox: inbox !== undefined,
     });
@@ -265,10 +268,17 @@ export function sendResume(state: State): void {
 
 /** Asks for these rooms from their cursors. */
 export function resumeRooms(state: State, asked: readonly string[]): void {
-  const rooms = (state.streams.resume()?.rooms ?? []).filter(({ room }) => asked.includes(room));
+  const { epoch, rooms: all = [] } = state.streams.resume() ?? {};
+  const rooms = all.filter(({ room }) => asked.includes(room));
   if (rooms.length === 0) return;
   const names = rooms.map(({ room }) => room);
-  state.calls.add({ owner: 'resume', method: 'Resume', request: { rooms }, rooms: names });
+  state.calls.add({
+    owner: 'resume',
+    method: 'Resume',
+    request: named(epoch, { rooms }),
+    epoch,
+    rooms: names,
+  });
 }
 
 /**

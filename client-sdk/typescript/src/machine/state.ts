@@ -189,6 +189,7 @@ export class State {
     this.pingMs = Math.max(welcome.ping_ms, PING_MS_MIN);
     this.callsMax = welcome.limits.calls;
     this.quic = welcome.quic;
+    if (this.streams.welcomed(welcome.epoch)) this.calls.forgetFirstHeads();
   }
 
   /** Nothing goes on: whatever other connection there is goes as well. */

@@ -48,7 +48,12 @@ interface Followed {
   broughtMore: boolean;
   /** It was live when the present connection took over, and counts as live until that one has caught up with it. */
   moved: boolean;
+  /** The cursor is of another epoch than the server's: it means nothing, and the stream begins at its newest. */
+  outlived: boolean;
 }
+
+/** Names no server's epoch. */
+const NO_EPOCH = 0;
 
 function shut(cursor: Cursor, head?: number, leftOut = false): Followed {
   const states = {
@@ -58,6 +63,7 @@ function shut(cursor: Cursor, head?: number, leftOut = false): Followed {
     servedBefore: false,
     broughtMore: false,
     moved: false,
+    outlived: false,
   };
   return { cursor: { ...cursor }, head, ...states, reopenedFrom: undefined, leftOut };
 }
@@ -91,9 +97,16 @@ export function newestOf(view: RoomView): Cursor {
   return { seq: view.info.head, rev: view.rev };
 }
 
+/** A resume that names the epoch of its cursors, if that is known. */
+export function named(epoch: number | undefined, cursors: Resume): Resume & Record<string, unknown> {
+  return epoch === undefined ? { ...cursors } : { epoch, ...cursors };
+}
+
 /** The streams that the client follows, and how far it has come in each. At most ROOMS_OPEN_MAX rooms. */
 export class Streams {
   readonly #followed = new Map<Stream, Followed>();
+  /** That of the last welcome, or of the cursors that the application has kept. */
+  #epoch: number | undefined;
 
   get size(): number {
     return this.#followed.size;
@@ -145,10 +158,38 @@ export class Streams {
     }
   }
 
-  /** Every stream with its cursor; undefined when there is none. */
+  /** The server has said which history it has. True: another one than that of the cursors, none of which counts any more. */
+  welcomed(epoch: number): boolean {
+    const isAnother = this.isOutlived(this.#epoch, epoch);
+    this.#epoch = epoch;
+    if (!isAnother) return false;
+    for (const [stream, { cursor }] of this.#followed) {
+      this.#followed.set(stream, { ...shut(cursor), outlived: true });
+    }
+    return true;
+  }
+
+  /** Whether what is named so is not what the server has. */
+  isOutlived(named: number | undefined, epoch = this.#epoch): boolean {
+    return named !== undefined && named !== epoch;
+  }
+
+  /** The epoch of a stream's cursor. */
+  epochOf(stream: Stream): number | undefined {
+    return this.#followed.get(stream)?.outlived === true ? NO_EPOCH : this.#epoch;
+  }
+
+  /** The epoch of all cursors: none that a server has if they are of several. */
+  get epoch(): number | undefined {
+    for (const { outlived } of this.#followed.values()) if (outlived) return NO_EPOCH;
+    return this.#epoch;
+  }
+
+  /** Every stream with its cursor, and their epoch; undefined when there is none. */
   resume(): Resume | undefined {
     if (this.#followed.size === 0) return undefined;
-    const resume: Resume = {};
+    const { epoch } = this;
+    const resume: Resume = epoch === undefined ? {} : { epoch };
     const inbox = this.#followed.get('inbox');
     if (inbox !== undefined) resume.inbox = inbox.cursor.seq;
     resume.rooms = [];
@@ -160,6 +201,7 @@ export class Streams {
 
   /** Follows all of these streams. */
   followAll(resume: Resume): void {
+    this.#epoch = resume.epoch;
     if (resume.inbox !== undefined) this.follow('inbox', { seq: resume.inbox, rev: 0 });
     for (const { room, seq, rev } of (resume.rooms ?? []).slice(0, LIMITS.ROOMS_OPEN_MAX)) {
       this.follow(room, { seq, rev });
@@ -224,6 +266,7 @@ export class Streams {
   opened(view: RoomView, asked: Partial<Cursor>): boolean {
     const known = this.#followed.get(view.info.room);
     const keeps = known !== undefined && asked.seq === undefined && asked.rev === undefined;
+    if (keeps && known.outlived) return false;
     const newest = newestOf(view);
     const cursor = keeps ? known.cursor : { seq: asked.seq ?? newest.seq, rev: asked.rev ?? newest.rev };
     const live = cursor.seq >= newest.seq && cursor.rev >= newest.rev;
@@ -241,7 +284,8 @@ export class Streams {
   shut(stream: Stream): void {
     const followed = this.#followed.get(stream);
     if (followed === undefined) return;
-    this.#followed.set(stream, shut(followed.cursor, followed.head, followed.leftOut));
+    const { cursor, head, leftOut, outlived } = followed;
+    this.#followed.set(stream, { ...shut(cursor, head, leftOut), outlived });
   }
 
   /**
@@ -251,6 +295,7 @@ export class Streams {
   reopened(stream: Stream, newest: Cursor): Rewound[] {
     const followed = this.#followed.get(stream);
     if (followed === undefined) return [];
+    if (followed.outlived) return this.begunAnew(stream, newest);
     const { seq, rev } = followed.cursor;
     const { servedBefore, broughtMore } = followed;
     followed.servedBefore = false;
@@ -271,6 +316,23 @@ export class Streams {
     followed.cut = false;
     followed.live = equal(followed.cursor, newest);
     return rewound;
+  }
+
+  /**
+   * The server has not looked at the stream's cursor. A room goes on from its newest, and the inbox, which no call reads, from its
+   * beginning. Returns what the application knew or might have: nothing says what of it is as it was.
+   */
+  begunAnew(stream: Stream, newest: Cursor): Rewound[] {
+    const followed = this.#followed.get(stream);
+    if (followed === undefined) return [];
+    const { seq, rev } = followed.cursor;
+    const from = stream === 'inbox' ? { seq: 0, rev: 0 } : newest;
+    this.#followed.set(stream, { ...shut(from, newest.seq), open: true, live: equal(from, newest) });
+    const unknown: Rewound[] = [
+      { missing: 'messages', from: 1, to: Math.max(seq, from.seq) },
+      { missing: 'changes', from: 1, to: Math.max(rev, from.rev) },
+    ];
+    return unknown.filter(({ to }) => to > 0);
   }
 
   /** Stops taking a stream's entries until it is opened again. False: it was not open. */

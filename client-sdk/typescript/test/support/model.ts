@@ -97,6 +97,8 @@ export class World {
   readonly calls: string[] = [];
   /** The calls that arrived with a key, in order: their method, key, and head if they are first attempts. */
   readonly attempts: [method: string, key: string, head?: number][] = [];
+  /** Which history it has; a restored world has another one. */
+  epoch = 1;
   /** Heads of the first attempts that have not taken effect. */
   readonly #firstHeads = new Map<string, number>();
   #ids = 1;
@@ -368,6 +370,7 @@ export class ModelConnection {
       v: 1,
       conn: idOf(9),
       now: this.#world.now(),
+      epoch: this.#world.epoch,
       ping_ms: this.#world.pingMs,
       limits: { frame_bytes: 65536, message_bytes: 262144, calls: 64, rooms: 256 },
       quic: this.#world.quic,
@@ -501,11 +504,13 @@ export class ModelConnection {
     return { ...reply };
   }
 
-  #resume({ inbox, rooms = [] }: Methods['Resume']['request'], after: (() => void)[]): Body {
+  #resume({ epoch, inbox, rooms = [] }: Methods['Resume']['request'], after: (() => void)[]): Body {
+    const counts = epoch === undefined || epoch === this.#world.epoch;
     const views = rooms.slice(0, this.#world.resumedAtOnce).map(({ room, seq, rev }) => {
       try {
         this.#world.before('OpenRoom', { room });
-        return { room, view: this.#open(this.#world.room(room), seq, rev, after) };
+        const from = counts ? { seq, rev } : { seq: undefined, rev: undefined };
+        return { room, view: this.#open(this.#world.room(room), from.seq, from.rev, after) };
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         return { room, fault: { code: CODES[error.code].number, message: error.code } };

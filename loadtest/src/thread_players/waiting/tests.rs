@@ -50,6 +50,7 @@ impl Socket {
     async fn welcome(&mut self) {
         self.send(ServerFrame::Welcome(Welcome {
             v: pitturu_protocol::VERSION,
+            epoch: 1,
             conn: ConnectionId::from_bytes([1; 10]),
             now: 0,
             ping_ms: 25_000,

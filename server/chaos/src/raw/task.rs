@@ -117,6 +117,7 @@ impl Task {
             })
             .collect();
         let resume = Resume {
+            epoch: None,
             inbox: Some(standing.inbox),
             rooms,
         };

@@ -115,6 +115,7 @@ impl Player {
             SignIn::Root => other.call(&login()).await.unwrap(),
         };
         let resume = Resume {
+            epoch: None,
             inbox: None,
             rooms: Vec::new(),
         };
@@ -138,6 +139,7 @@ impl Player {
                 rev: 0,
             });
             let resume = Resume {
+                epoch: None,
                 inbox: Some(0),
                 rooms: rooms.collect(),
             };

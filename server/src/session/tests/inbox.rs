@@ -26,6 +26,7 @@ async fn who_asks_for_the_inbox_again_gets_it_from_there() {
         let entities = std::sync::Arc::clone(&world.entities);
         until_quiet(&(entities as _)).await;
         let resume = |seq| Resume {
+            epoch: None,
             inbox: Some(seq),
             rooms: Vec::new(),
         };

@@ -71,6 +71,7 @@ async fn every_integer_is_taken_within_its_range_and_refused_by_name_beyond_it()
         }
         answers_calls(client).await;
         let inbox = Resume {
+            epoch: None,
             inbox: Some(0),
             rooms: Vec::new(),
         };

@@ -115,6 +115,7 @@ async fn a_resume_takes_so_many_rooms_as_fit_into_its_reply() {
     let rooms = halls(&mut client).await;
     let (mut client, _) = world.guest("Ana", Options::default()).await;
     let resume = |rooms: &[RoomId]| Resume {
+        epoch: None,
         inbox: None,
         rooms: rooms
             .iter()

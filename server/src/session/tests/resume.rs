@@ -432,6 +432,7 @@ impl Scene {
                 call(
                     next(),
                     &Resume {
+                        epoch: None,
                         inbox: *inbox,
                         rooms,
                     },
@@ -665,7 +666,11 @@ async fn what_follows_a_hello_waits_until_its_token_is_checked() {
         seq: 0,
         rev: 0,
     }];
-    let (resume, frame) = client.encode(&Resume { inbox: None, rooms });
+    let (resume, frame) = client.encode(&Resume {
+        epoch: None,
+        inbox: None,
+        rooms,
+    });
     client.peer.send(frame).await;
     for _ in 0..3 {
         let (_, frame) = client.encode(&message(scene.open_room));

@@ -399,6 +399,7 @@ async fn the_reason_of_a_kick_reaches_the_inbox_composed() {
     };
     scene.owner.call(&kick).await.unwrap();
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };

@@ -86,6 +86,7 @@ impl Hostile {
                 handle: ["lobby", "Lobby", "secret", "owner's"][random.usize(..4)].to_owned(),
             }),
             10 => Raw::of(&Resume {
+                epoch: None,
                 inbox: Some(0),
                 rooms: aim
                     .closed

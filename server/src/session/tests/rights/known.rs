@@ -274,6 +274,7 @@ async fn a_room_that_one_may_not_know_answers_as_one_that_there_is_not() {
         }
     }
     let resume = |room| Resume {
+        epoch: None,
         inbox: None,
         rooms: vec![RoomCursor {
             room,
@@ -318,6 +319,7 @@ async fn the_time_of_an_answer_tells_nothing_of_a_room_either() {
             }
         }
         let resume = |room| Resume {
+            epoch: None,
             inbox: None,
             rooms: vec![RoomCursor {
                 room,

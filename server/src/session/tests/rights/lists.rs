@@ -131,6 +131,7 @@ async fn an_invitation_is_declined_and_a_block_removes_what_there_is() {
     assert_eq!(entries.len(), 2, "{entries:?}");
     // What is left is read on over the gaps.
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: Vec::new(),
     };

@@ -186,6 +186,7 @@ async fn all_told(client: &mut Client, room: RoomId, about: UserId) -> Vec<(&'st
         rev: 0,
     };
     let resume = Resume {
+        epoch: None,
         inbox: None,
         rooms: vec![cursor],
     };

@@ -179,6 +179,7 @@ async fn a_new_name_is_shown_wherever_a_name_is_shown() {
             rev: 0,
         };
         let resume = Resume {
+            epoch: None,
             inbox: None,
             rooms: vec![cursor],
         };

@@ -76,6 +76,7 @@ async fn everything(world: &World, client: &mut Client, room: RoomId) -> Vec<Vec
         read.extend(until_live(client, room).await);
     }
     let resume = Resume {
+        epoch: None,
         inbox: Some(0),
         rooms: vec![RoomCursor {
             room,
