@@ -15,7 +15,7 @@ use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::word_list::WordList;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
-use pitturu_store::embedded::engine::{EngineHealth, EngineOptions};
+use pitturu_store::embedded::engine::{EngineHealth, EngineOptions, OpenError};
 use pitturu_store::master_keys::MasterKeys;
 use pitturu_store::{Ports, StoreError};
 use tokio::sync::watch;
@@ -44,6 +44,7 @@ use crate::services::{Services, ServicesConfig};
 use crate::session::rates::{Allowance, Allowances, Rates};
 use crate::session::{self, SessionConfig, SessionContext};
 
+pub mod backups;
 mod words;
 
 use words::Words;
@@ -128,6 +129,7 @@ pub async fn start(
     quic: watch::Receiver<Option<QuicAddress>>,
 ) -> Result<Running, StartError> {
     let store = open_store(config, &ops.health).await?;
+    backups::offer(config, &store, &ops.backups);
     let words = Words::open(config)?;
     let services = ServicesConfig {
         shards: shards(config.chat.shards),
@@ -178,6 +180,13 @@ fn sampler(services: &Services, store: Embedded) -> impl Fn() + Send + Sync + 's
 }
 
 async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartError> {
+    let opened = open_folder(config).await?;
+    let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
+    watch(&store, health);
+    Ok(store)
+}
+
+async fn open_folder(config: &Config) -> Result<Result<Embedded, OpenError>, StartError> {
     let settings = &config.store;
     let options = EngineOptions {
         cache_bytes: settings.cache.bytes() as u64,
@@ -192,10 +201,13 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         commit_every: settings.commit_every,
     };
     let dir = settings.dir.to_path_buf();
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, options))
+    tokio::task::spawn_blocking(move || Embedded::open(&dir, options))
         .await
-        .map_err(|error| part("the store", &error))?;
-    let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
+        .map_err(|error| part("the store", &error))
+}
+
+/// Lets the store say whether it is ready.
+fn watch(store: &Embedded, health: &Health) {
     let engine = store.engine().clone();
     health.probe("store", move || match engine.health() {
         EngineHealth::Ok => Ok(()),
@@ -206,7 +218,6 @@ async fn open_store(config: &Config, health: &Health) -> Result<Embedded, StartE
         }),
         EngineHealth::Closed => Err("closed".to_owned()),
     });
-    Ok(store)
 }
 
 /// Adds up the ledger of points of a server that does not run.
@@ -236,17 +247,22 @@ async fn look_at_players<T>(
     config: &Config,
     look: impl AsyncFnOnce(&PlayerStore) -> Result<T, StoreError>,
 ) -> Result<T, StartError> {
-    // Opening makes one, in which there is nothing wrong.
-    if !Embedded::is_in(&config.store.dir) {
-        let dir = config.store.dir.display();
-        let text = format!("there is no store in {dir}; --data or store.dir names the server's");
-        return Err(StartError::Store(text));
-    }
+    check_there(config)?;
     let store = open_store(config, &Health::new()).await?;
     let players = PlayerStore::new(Ports::all(store.clone()).entities);
     let found = look(&players).await;
     store.engine().close();
     found.map_err(|error| StartError::Store(error.to_string()))
+}
+
+/// Refuses a folder without a store. Opening would make one, in which there is nothing wrong, and nothing else either.
+fn check_there(config: &Config) -> Result<(), StartError> {
+    if Embedded::is_in(&config.store.dir) {
+        return Ok(());
+    }
+    let dir = config.store.dir.display();
+    let text = format!("there is no store in {dir}; --data or store.dir names the server's");
+    Err(StartError::Store(text))
 }
 
 async fn masters(config: &Config) -> Result<Masters, StartError> {

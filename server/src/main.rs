@@ -68,6 +68,16 @@ fn main() -> ExitCode {
         let verified = runtime.block_on(assembly::verify_audit_log(&loaded.config, known));
         return report(verified, |verification| verification.faults);
     }
+    match &flags.command {
+        Some(Command::Backup { name }) => {
+            let backup = assembly::backups::back_up(&loaded.config, name.clone());
+            return report(runtime.block_on(backup), |_| 0);
+        }
+        Some(Command::Restore { from }) => {
+            return report(assembly::backups::restore(&loaded.config, from), |_| 0);
+        }
+        _ => {}
+    }
     let setup = Setup {
         loaded,
         again: Box::new(move || config::load(&flags)),

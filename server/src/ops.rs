@@ -2,8 +2,9 @@
 //!
 //! `GET /live` answers 200 as long as the process does anything; `/ready` answers 200 when every part is ready, else 503, and so does
 //! `/health`, the name that the back end before this one had for it; `/health/detailed` says which part is not and why; `/metrics` is
-//! for Prometheus.
+//! for Prometheus. `POST /backup` makes a backup, for whoever asks from the same machine.
 
+pub mod backups;
 pub mod health;
 pub mod logs;
 pub mod mask;
@@ -29,6 +30,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::log_lines::ACCEPTS_FAILED;
+use crate::ops::backups::Backups;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 
@@ -48,6 +50,8 @@ pub struct Ops {
     pub health: Health,
     /// Counters.
     pub metrics: Metrics,
+    /// What makes backups.
+    pub backups: Backups,
 }
 
 impl Ops {
@@ -58,7 +62,11 @@ impl Ops {
             let health = health.clone();
             move || table::READY.set(f64::from(u8::from(health.is_ready())))
         });
-        Self { health, metrics }
+        Self {
+            health,
+            metrics,
+            backups: Backups::default(),
+        }
     }
 }
 
@@ -104,9 +112,20 @@ async fn accept(
 }
 
 async fn answer(tcp: TcpStream, ops: Arc<Ops>) {
+    let is_here = backups::is_of_this_machine(&tcp);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(&ops, request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(response) }
+        let ops = Arc::clone(&ops);
+        async move {
+            let (method, path) = (request.method(), request.uri().path());
+            let response = match path {
+                backups::PATH if method == Method::POST => {
+                    let answer = ops.backups.asked_for(&request, is_here).await;
+                    text(answer.status, "text/plain", answer.text)
+                }
+                _ => respond(&ops, method, path),
+            };
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -145,6 +145,10 @@ table! {
             "Writes that were refused because the queue was full.";
         STORE_FAILURES: Counter = "pitturu_store_failures_total", Unit::Count("failures"), AtStart,
             "Times the store became unable to write.";
+        BACKUP_MADE: Gauge = "pitturu_backup_timestamp_seconds", Unit::Seconds, Later,
+            "The moment of the last backup that this process has made, in seconds since 1970.";
+        BACKUPS_FAILED: Counter = "pitturu_backups_failed_total", Unit::Count("backups"), AtStart,
+            "Backups that were asked for and came to nothing.";
         STORE_FREE_BYTES: Gauge = "pitturu_store_free_bytes", Unit::Bytes, AtStart,
             "Free space where the store lies, looked at every second while it writes.";
     }

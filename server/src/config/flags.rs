@@ -48,6 +48,16 @@ pub enum Command {
     },
     /// Prints every metric that the server shows, as a Markdown page.
     Metrics,
+    /// Makes a backup of the store, of a server that runs or does not, in `backup.folder`. Ends with 0 only when it was verified.
+    Backup {
+        /// Name of the backup's folder: letters, digits, `.`, `-` and `_` [default: the time].
+        name: Option<String>,
+    },
+    /// Makes the store out of a backup, in a data folder that is absent or empty.
+    Restore {
+        /// Folder of the backup.
+        from: PathBuf,
+    },
     /// Looks after the ledger of points.
     Ledger {
         /// What to do.

@@ -252,6 +252,11 @@ settings! {
         /// Longest time from one commit to the next while many writes come together; fewer wait less. More saves work, less saves time.
         commit_every: Duration = "14ms" in "0s" to "1s",
     }
+    /// Backups of the store.
+    backup: Backup {
+        /// Folder in which `pitturu backup` makes a folder for each backup, best on another disk. Not set: none are made.
+        folder: Option<FolderPath> = "",
+    }
     /// Accounts and sign-in.
     accounts: Accounts {
         /// Life of an access token. A connection outlives it only by refreshing.

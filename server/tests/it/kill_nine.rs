@@ -36,7 +36,7 @@ const BACK_OFF: BackOff = BackOff {
     cap_ms: 200,
 };
 
-const SETTINGS: &[&str] = &[
+pub(crate) const SETTINGS: &[&str] = &[
     "limits.chat_per_second=1000000",
     "limits.chat_burst=1000000",
     "limits.read_per_second=1000000",
@@ -45,7 +45,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// A free address whose port the system gives to nobody who asks for any: nobody takes it while the server is down.
-fn fixed_address() -> String {
+pub(crate) fn fixed_address() -> String {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let first_given = range
         .ok()

@@ -10,6 +10,7 @@
 
 mod admin;
 mod audit_log;
+mod backup;
 mod bursts;
 mod call_metrics;
 mod chat;

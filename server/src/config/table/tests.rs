@@ -149,6 +149,7 @@ fn meaningless(name: &str) -> &'static [&'static str] {
         ],
         "accounts.reset_hook_token" => &[" ", "two words", "gehe\u{ef}m"],
         "store.dir" => &["", " ", "/dev/null", "/etc/passwd", "a\0b"],
+        "backup.folder" => &[" ", "/dev/null", "/etc/passwd", "a\0b"],
         _ => &[],
     }
 }

@@ -1,0 +1,123 @@
+//! Backups of the store, of a server that runs or does not, and the way back.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use pitturu_metrics::table;
+use pitturu_store::clock::now_ms;
+use pitturu_store::embedded::Embedded;
+use pitturu_store::embedded::engine::{Backup, OpenError, restore as restore_store};
+use tracing::{info, warn};
+
+use super::{check_there, open_folder};
+use crate::app::StartError;
+use crate::config::Config;
+use crate::ops::backups::{ALLOWED, Backups, ask, is_name};
+
+/// Makes backups of this store for whoever asks for them at the operations port.
+pub(super) fn offer(config: &Config, store: &Embedded, backups: &Backups) {
+    let (folder, store) = (folder(config), store.clone());
+    backups.made_by(move |name| {
+        let made = make(&store, folder.as_deref(), name);
+        made.map(|backup| described(&backup))
+            .map_err(|error| error.to_string())
+    });
+}
+
+/// Makes a backup: the server that uses the store does so, or this process where none runs. What it is, for people to read.
+///
+/// # Errors
+/// [`StartError::Store`]: there is none, or it could not be copied. [`StartError::Misconfigured`]: there is nowhere to put it.
+pub async fn back_up(config: &Config, name: Option<String>) -> Result<String, StartError> {
+    let name = name.unwrap_or_else(|| time_of(now_ms()).replace(['-', ':'], ""));
+    if !is_name(&name) {
+        return Err(StartError::Store(ALLOWED.to_owned()));
+    }
+    check_there(config)?;
+    let store = match open_folder(config).await? {
+        Ok(store) => store,
+        Err(OpenError::Locked { .. }) => {
+            let asked = ask(config.ops.listen, &name).await;
+            return asked.map_err(|error| StartError::Store(error.to_string()));
+        }
+        Err(error) => return Err(StartError::Store(error.to_string())),
+    };
+    let folder = folder(config);
+    let made = tokio::task::spawn_blocking(move || {
+        let made = make(&store, folder.as_deref(), &name);
+        store.engine().close();
+        made
+    });
+    let made = made
+        .await
+        .map_err(|error| super::part("the backup", &error))?;
+    made.map(|backup| described(&backup))
+}
+
+/// Makes the store of the configuration out of a backup. What it is, for people to read.
+///
+/// # Errors
+/// [`StartError::Store`] says what to do.
+pub fn restore(config: &Config, from: &Path) -> Result<String, StartError> {
+    let dir = &config.store.dir;
+    let restored =
+        restore_store(from, dir).map_err(|error| StartError::Store(error.to_string()))?;
+    let masters = config.master_file();
+    let keys = match masters.exists() {
+        true => String::new(),
+        false => format!(
+            "\nthere are no master keys at {}: put the old ones there before the start, or every session has to refresh its tokens",
+            masters.display()
+        ),
+    };
+    Ok(format!("restored to {}{keys}", described(&restored)))
+}
+
+fn folder(config: &Config) -> Option<PathBuf> {
+    config
+        .backup
+        .folder
+        .as_ref()
+        .map(|folder| folder.to_path_buf())
+}
+
+fn make(store: &Embedded, folder: Option<&Path>, name: &str) -> Result<Backup, StartError> {
+    let Some(folder) = folder else {
+        return Err(StartError::Misconfigured {
+            key: "backup.folder",
+            reason: "it is not set, so there is nowhere to put a backup: name a folder in the server's configuration, best on another \
+                     disk, and start the server again"
+                .to_owned(),
+        });
+    };
+    match store.engine().backup(&folder.join(name)) {
+        Ok(backup) => {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are approximate")]
+            table::BACKUP_MADE.set(backup.moment as f64 / 1_000.0);
+            info!(dir = %backup.dir.display(), rows = backup.rows, bytes = backup.bytes, "backup made");
+            Ok(backup)
+        }
+        Err(error) => {
+            table::BACKUPS_FAILED.increment();
+            warn!(%error, "no backup was made");
+            Err(StartError::Store(error.to_string()))
+        }
+    }
+}
+
+fn described(backup: &Backup) -> String {
+    format!(
+        "{}: the store as of {} (commit {}), {} tables with {} rows of {} bytes, verified",
+        backup.dir.display(),
+        time_of(backup.moment),
+        backup.commit,
+        backup.tables,
+        backup.rows,
+        backup.bytes
+    )
+}
+
+fn time_of(ms: u64) -> String {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
