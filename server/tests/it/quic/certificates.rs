@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use pitturu_client::ClientOptions;
 use pitturu_protocol::ALPN;
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::QUIC;
+use super::moves::NO_LIMITS;
 use super::players::{signed_in, texts};
 use super::raw::{PATIENCE, RawQuic, credulous, dial, endpoint};
 use crate::launch::Server;
@@ -147,4 +149,102 @@ async fn a_server_without_files_goes_on() {
     wait_until_log_has(&server, "configuration read again").await;
     client.echo().await;
     assert_eq!(shown_by_quic(&server).await, before);
+}
+
+/// Opens handshakes until told to stop. When each began, and what it was shown.
+async fn keep_shaking_hands(
+    server: Arc<Server>,
+    stop: Arc<AtomicBool>,
+    is_quic: bool,
+) -> Vec<(Instant, Vec<u8>)> {
+    let mut seen = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let began = Instant::now();
+        let shown = match is_quic {
+            true => shown_by_quic(&server).await,
+            false => shown_by_tls(&server).await,
+        };
+        seen.push((began, shown));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_replaced_under_load_and_nobody_is_disconnected() {
+    const REPLACED: usize = 6;
+    const PLAYERS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, first) = write_certificate(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let settings = [
+        format!("listen.cert={}", file("cert.pem")),
+        format!("listen.key={}", file("key.pem")),
+    ];
+    let own = [
+        QUIC,
+        "listen.tls=127.0.0.1:0",
+        settings[0].as_str(),
+        settings[1].as_str(),
+    ];
+    let server = Arc::new(Server::start(&[&own[..], &NO_LIMITS].concat()));
+    let (tls, quic) = (server.tls.unwrap().port(), server.quic.unwrap().port());
+    let mut players = Vec::new();
+    for number in 0..PLAYERS {
+        let url = match number % 2 {
+            0 => format!("wss://localhost:{tls}"),
+            _ => format!("quic://localhost:{quic}"),
+        };
+        let options = ClientOptions::new(url).trust_pem(pem.clone());
+        let player = signed_in(options, &format!("player {number}")).await;
+        let events = player.events();
+        let room = player.enter_room("lobby").await.unwrap().info.room;
+        players.push((player, events, room));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let hands = [true, false, true, false].map(|is_quic| {
+        let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
+        tokio::spawn(keep_shaking_hands(server, stop, is_quic))
+    });
+    let talking = {
+        let (player, room, stop) = (players[0].0.clone(), players[0].2, Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut said = 0;
+            while !stop.load(Ordering::SeqCst) {
+                player.room(room).send(said.to_string()).await.unwrap();
+                said += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            said
+        })
+    };
+    // Each certificate, from when on no other may be shown.
+    let mut shown = vec![(Instant::now(), first)];
+    for count in 1..=REPLACED {
+        let (_, next) = write_certificate(folder.path());
+        server.signal("HUP");
+        let until = Instant::now() + PATIENCE;
+        while server.log().matches("configuration read again").count() < count {
+            assert!(Instant::now() < until, "{}", server.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shown.push((Instant::now(), next));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let said = talking.await.unwrap();
+    for seen in hands {
+        let seen = seen.await.unwrap();
+        assert!(seen.len() > REPLACED, "only {} handshakes", seen.len());
+        for (began, certificate) in seen {
+            let index = shown.iter().position(|(_, known)| *known == certificate);
+            let next = shown.get(index.expect("a whole certificate") + 1);
+            let is_old = next.is_some_and(|(since, _)| *since < began);
+            assert!(!is_old, "a handshake was shown one that had been replaced");
+        }
+    }
+    let expected: Vec<String> = (0..said).map(|number: u64| number.to_string()).collect();
+    for (player, events, _) in &mut players {
+        assert_eq!(texts(events, expected.len()).await, expected);
+        assert_eq!(player.stats().welcomes, 1, "nobody was disconnected");
+    }
 }
