@@ -86,6 +86,7 @@ macro_rules! for_each_event {
             3 chat::MessageDeleted, Durable, entry = RoomChange;
             4 chat::ReactionChanged, Durable, entry = RoomChange;
             5 inbox::InboxAdded, Durable, entry = Inbox;
+            6 chat::AuthorErased, Durable, entry = RoomChange;
 
             16 system::StreamPosition, Latest;
             17 chat::RoomUpdated, Latest;
@@ -164,6 +165,7 @@ mod tests {
                 ("MessageDeleted", Entry::RoomChange),
                 ("ReactionChanged", Entry::RoomChange),
                 ("InboxAdded", Entry::Inbox),
+                ("AuthorErased", Entry::RoomChange),
             ]
         );
     }

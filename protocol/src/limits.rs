@@ -70,6 +70,9 @@ limits! {
     /// Most bytes of encoded items in one page; a page ends early rather than exceed it.
     pub const PAGE_BYTES_MAX: usize = 48 * 1024;
 
+    /// Longest page of an export of a player's data in bytes.
+    pub const EXPORT_BYTES_MAX: usize = 48 * 1024;
+
     /// Longest pause in milliseconds that slow mode asks for between two messages: six hours.
     pub const SLOW_MODE_MS_MAX: u32 = 6 * 60 * 60 * 1_000;
 

@@ -259,6 +259,8 @@ macro_rules! for_each_method {
             21 accounts::ResetPassword => system::Done, Anyone, Caller, SignIn, Writes;
             22 accounts::IssuePasswordReset => accounts::PasswordReset, Admin, Caller, Write, Writes;
             23 accounts::SetRole => system::Done, Admin, Caller, Write, Writes;
+            24 accounts::DeleteAccount => accounts::AccountDeletion, Player, Caller, SignIn, Writes, changes = SignsOut;
+            25 accounts::ExportPlayer => accounts::PlayerExport, Player, Caller, Read, Reads;
 
             32 profile::GetProfile => profile::Profile, Player, Caller, Read, Reads;
             33 profile::GetProfiles => profile::Profiles, Player, Caller, Read, Reads;
@@ -356,6 +358,9 @@ macro_rules! for_each_method {
             154 reports::ListReports => reports::Reports, Moderator, Caller, Read, Reads;
             155 reports::TakeReport => reports::Report, Moderator, Caller, Write, Writes;
             156 reports::SettleReport => reports::Report, Moderator, Caller, Write, Writes;
+
+            157 moderation::DeletePlayer => accounts::AccountDeletion, Admin, Caller, Write, Writes;
+            158 moderation::FindPlayers => moderation::PlayersFound, Moderator, Caller, Read, Reads;
         }
     };
 }
@@ -500,7 +505,10 @@ mod tests {
                 &["Register", "Login", "LoginGuest", "RefreshTokens"][..],
             ),
             (Change::Authenticates, &["Authenticate"]),
-            (Change::SignsOut, &["Logout", "LogoutEverywhere"]),
+            (
+                Change::SignsOut,
+                &["Logout", "LogoutEverywhere", "DeleteAccount"],
+            ),
             (Change::EndsSession, &["RevokeSession"]),
             (
                 Change::Opens,

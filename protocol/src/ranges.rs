@@ -194,6 +194,7 @@ ranges! {
     moderation::SuspendPlayer { until: 0..=TIME_MS_MAX }
     moderation::MutePlayer { until: 0..=TIME_MS_MAX }
     audit_log::ListAuditLog { limit: 1..=PAGE_ITEMS_MAX }
+    moderation::FindPlayers { limit: 1..=PAGE_ITEMS_MAX }
     reports::ListReports { limit: 1..=PAGE_ITEMS_MAX }
 
     boards::ListBoards { limit: 1..=PAGE_ITEMS_MAX }
@@ -213,6 +214,7 @@ ranges! {
     accounts::SignedIn { refresh_expires_at: 0..=TIME_MS_MAX; identity }
     accounts::Account { created_at: 0..=TIME_MS_MAX }
     accounts::Session { created_at: 0..=TIME_MS_MAX, used_at: 0..=TIME_MS_MAX }
+    accounts::AccountDeletion { erase_at: 0..=TIME_MS_MAX }
     accounts::PasswordReset { expires_at: 0..=TIME_MS_MAX }
     profile::Profile { created_at: 0..=TIME_MS_MAX }
     friends::Friend { since: 0..=TIME_MS_MAX }
@@ -225,6 +227,7 @@ ranges! {
     chat::Changed { at: 0..=TIME_MS_MAX }
     chat::Message { at: 0..=TIME_MS_MAX, edited_at: 0..=TIME_MS_MAX }
     chat::MessageEdited { at: 0..=TIME_MS_MAX }
+    chat::AuthorErased { at: 0..=TIME_MS_MAX }
     chat::MessageDeleted { at: 0..=TIME_MS_MAX }
     chat::EphemeralSent { at: 0..=TIME_MS_MAX }
     points::Movement { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
@@ -235,6 +238,7 @@ ranges! {
     items::OwnedItem { until: 0..=TIME_MS_MAX }
     items::ItemChange { at: 0..=TIME_MS_MAX }
     rewards::Rewards { day_ends_at: 0..=TIME_MS_MAX }
+    moderation::PlayerRecord { erase_at: 0..=TIME_MS_MAX }
     moderation::Sanction { at: 0..=TIME_MS_MAX, until: 0..=TIME_MS_MAX }
     moderation::PlayerSuspended { until: 0..=TIME_MS_MAX }
     reports::Report { at: 0..=TIME_MS_MAX }

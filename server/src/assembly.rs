@@ -290,6 +290,7 @@ fn accounts_config(config: &Config) -> AccountsConfig {
             key_age_max_ms: milliseconds(settings.key_age_max),
             rotate_at_start: settings.rotate_key,
         },
+        deletion_grace_ms: milliseconds(settings.deletion_grace),
         lockout: LockoutConfig {
             name_failures_free: settings.lockout_name_free,
             name_total_free: settings.lockout_name_free.saturating_mul(NAME_TOTAL),

@@ -5,12 +5,15 @@
 //!   [`players_access`]: how all three reach players;
 //! - [`boards`]: who is where on leaderboards;
 //! - [`moderation`]: what moderators and admins decide about players; [`audit_log`]: what is kept of it; [`reports`]: what players
-//!   report to them;
+//!   report to them; [`erasure`]: what goes with an account; [`export`]: what is kept about a
+//!   player;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod audit_log;
 pub mod boards;
+pub mod erasure;
+pub mod export;
 pub mod friends;
 pub mod items;
 pub mod moderation;
@@ -35,6 +38,8 @@ use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::audit_log::AuditLogService;
 use self::boards::following::Following;
 use self::boards::{BoardService, closing};
+use self::erasure::{Deletions, Erasure};
+use self::export::ExportService;
 use self::friends::FriendService;
 use self::items::ItemsService;
 use self::moderation::ModerationService;
@@ -90,6 +95,8 @@ pub struct Services {
     pub audit_log: AuditLogService,
     /// Reports.
     pub reports: ReportService,
+    /// Exports of what is kept about players.
+    pub export: ExportService,
     /// Presence.
     pub presence: Arc<PresenceService>,
     /// Finding and making rooms.
@@ -152,14 +159,10 @@ impl Services {
         let (access, owners_gauge) = (owners.access(&player_store), owners.gauge());
         let (rooms, registry) = (owners.rooms, owners.registry);
         let (friends, profile) = friends_and_profiles(&access, &registry);
-        let accounts = open_accounts(
-            &store,
-            &access,
-            owners.audit_log.clone(),
-            (config.masters, config.reset_delivery, config.accounts),
-            now,
-        )
-        .await?;
+        let deletions = Deletions::new(config.accounts.deletion_grace_ms);
+        let told = (owners.audit_log.clone(), deletions.clone());
+        let settings = (config.masters, config.reset_delivery, config.accounts);
+        let accounts = open_accounts(&store, &access, told, settings, now).await?;
         let presence = Arc::new(PresenceService::new(registry.clone(), friends.clone()));
         tokio::spawn(Arc::clone(&presence).run(owners.pairs));
         let boards = start_boards(boards::Parts {
@@ -172,13 +175,12 @@ impl Services {
             keys_kept_ms: config.keys_kept_ms,
         });
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
-        let directory = RoomDirectory::new(
-            rooms_and_players(&room_store, &rooms, &access),
-            registry.clone(),
-            profile.clone(),
-            ids,
-            config.rooms_per_player_max,
-        );
+        let told = (owners.reports.clone(), owners.audit_log.clone());
+        start_erasure(&boards, (&room_store, &rooms), told, &deletions);
+        let names = profile.clone();
+        let parts = rooms_and_players(&room_store, &rooms, &access);
+        let most = config.rooms_per_player_max;
+        let directory = RoomDirectory::new(parts, registry.clone(), names, ids, most);
         Ok(Self {
             epoch: store.entities.epoch(),
             accounts,
@@ -188,9 +190,10 @@ impl Services {
             points: PointsService::new(access.clone(), config.chat.filter),
             totals: watch_points(&player_store, owners.totals),
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
-            moderation: ModerationService::new(access.clone(), Arc::clone(&registry)),
+            moderation: ModerationService::new(access.clone(), registry.clone(), deletions),
             audit_log: AuditLogService::new(access.clone()),
             reports: ReportService::new(access.clone(), room_store.clone(), owners.reports),
+            export: ExportService::new(access.clone(), room_store.clone(), boards.clone()),
             items: ItemsService::new(access, config.game),
             stocks: owners.stocks,
             boards,
@@ -221,7 +224,7 @@ fn rooms_and_players(
 async fn open_accounts(
     store: &Ports,
     players: &PlayersAccess,
-    audit_log: AuditLogOwner,
+    (audit_log, deletions): (AuditLogOwner, Deletions),
     (masters, reset_delivery, config): (Masters, Option<Arc<dyn ResetDelivery>>, AccountsConfig),
     now: u64,
 ) -> Result<AccountService, OpenError> {
@@ -236,7 +239,7 @@ async fn open_accounts(
         players,
         (staff, audit_log),
         reset_delivery,
-        config,
+        (config, deletions),
         now,
     )
     .await
@@ -248,6 +251,24 @@ fn start_boards(parts: boards::Parts) -> Arc<BoardService> {
     let boards = Arc::new(BoardService::new(parts));
     tokio::spawn(Arc::clone(&boards).tell_followers());
     boards
+}
+
+/// Erases accounts when they are due.
+fn start_erasure(
+    boards: &BoardService,
+    (rooms, room_owners): (&RoomStore, &RoomOwners),
+    (reports, audit_log): (ReportsOwner, AuditLogOwner),
+    deletions: &Deletions,
+) {
+    let erasure = Erasure {
+        boards: boards.parts().clone(),
+        rooms: rooms.clone(),
+        room_owners: room_owners.clone(),
+        reports,
+        audit_log,
+        deletions: deletions.clone(),
+    };
+    tokio::spawn(erasure.run());
 }
 
 /// Looks now and then whether the points of all players add up, and keeps what they had at the end of each day.

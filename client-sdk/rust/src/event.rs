@@ -228,6 +228,7 @@ impl ServerEvent {
             Self::MessageEdited(edited) => Some(edited.room),
             Self::MessageDeleted(deleted) => Some(deleted.room),
             Self::ReactionChanged(changed) => Some(changed.room),
+            Self::AuthorErased(erased) => Some(erased.room),
             Self::TypingStarted(typing) => Some(typing.room),
             Self::EphemeralSent(said) => Some(said.room),
             Self::Gap(Gap { stream, .. }) | Self::StreamLost { stream, .. } => room(*stream),

@@ -162,6 +162,7 @@ async function chat() {
     // What came while the history was read is in it.
     if (where === room && msg.seq > head) showMessage(msg);
   });
+  client.on('AuthorErased', ({ seq }) => show(`-- ${String(seq)} is nobody's any more`));
   client.on('MessageEdited', ({ seq, text }) => show(`-- ${String(seq)} now reads: ${harmless(text)}`));
   show(
     `-- ${info.name}: ${String(info.members)} members, ${String(online)} online. Type and press enter; control-D leaves.`,

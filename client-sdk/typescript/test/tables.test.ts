@@ -58,6 +58,7 @@ test('the table of events says what is an entry of a stream', () => {
     ['MessageDeleted', 'room_change'],
     ['ReactionChanged', 'room_change'],
     ['InboxAdded', 'inbox'],
+    ['AuthorErased', 'room_change'],
   ]);
 });
 

@@ -184,6 +184,47 @@ pub struct Logout {}
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogoutEverywhere {}
 
+/// Ends the account: all sessions end, this one included, and at the time of the reply everything personal is erased for good. Until
+/// then signing in again takes it back. Whoever has a role above a player's is refused: an admin takes it away first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeleteAccount {
+    /// The password. Guests, who have none, leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// Everything that the server keeps about a player, as JSON, by pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExportPlayer {
+    /// The player; the caller when absent. Others are for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// `next` of the page before; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Reply to [`ExportPlayer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlayerExport {
+    /// A JSON array of objects, each with one key, which says what it is. It may be empty and yet have a next page.
+    pub records: String,
+    /// Position for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Reply to [`DeleteAccount`] and `DeletePlayer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AccountDeletion {
+    /// When the account is erased, unless the player signs in before.
+    pub erase_at: u64,
+}
+
 /// The sessions of the account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

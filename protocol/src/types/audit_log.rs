@@ -152,6 +152,12 @@ pub enum AuditAct {
     MessageDeleted,
     /// The staff settled a report about a player.
     ReportSettled,
+    /// The deletion of an account was asked for, by the player or by an admin.
+    DeletionAsked,
+    /// The player took it back by signing in.
+    DeletionTakenBack,
+    /// The account was erased.
+    AccountErased,
 }
 
 /// Its name on the wire.

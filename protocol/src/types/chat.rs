@@ -6,8 +6,8 @@ mod messages;
 mod rooms;
 
 pub use events::{
-    EphemeralSent, LostReason, MessageDeleted, MessageEdited, MessageSent, ReactionChanged,
-    ReadMarkerMoved, RoomLost, RoomUpdated, TypingStarted,
+    AuthorErased, EphemeralSent, LostReason, MessageDeleted, MessageEdited, MessageSent,
+    ReactionChanged, ReadMarkerMoved, RoomLost, RoomUpdated, TypingStarted,
 };
 pub use members::{
     Ban, BanMember, Bans, InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListBans, ListMembers,

@@ -81,6 +81,44 @@ pub struct ResetProfile {
     pub reason: String,
 }
 
+/// Ends a player's account, as `DeleteAccount` does for themselves: all sessions end, and when the time of grace is over, everything
+/// personal is erased for good. Until then the player takes it back by signing in, unless they are suspended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeletePlayer {
+    /// The player, who has no role above a player's.
+    pub user: UserId,
+    /// Without the time of grace: it begins at once, and nothing takes it back.
+    #[serde(default)]
+    pub at_once: bool,
+    /// Why, for the audit log, at most 512 bytes.
+    pub reason: String,
+}
+
+/// Finds players by the beginning of their display name. Case, width and the marks of letters do not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FindPlayers {
+    /// What the name begins with, at least one character.
+    pub name: String,
+    /// The last player of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<UserId>,
+    /// Players per page: 1 to 200, by default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Reply to [`FindPlayers`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlayersFound {
+    /// Players, in the order of their names.
+    pub players: Vec<Profile>,
+    /// Whether others follow.
+    pub more: bool,
+}
+
 /// What the staff sees of a player.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -107,6 +145,9 @@ pub struct PlayerRecord {
     /// The mute of the whole product in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mute: Option<Sanction>,
+    /// When the account is erased, if its deletion was asked for and not taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erase_at: Option<u64>,
     /// Sessions, newest use first. Their addresses are shown to admins alone.
     pub sessions: Vec<Session>,
 }

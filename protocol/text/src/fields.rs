@@ -102,6 +102,8 @@ texts! {
     accounts::ResetPassword { token: Issued, password: NewPassword }
     accounts::IssuePasswordReset {}
     accounts::SetRole {}
+    accounts::DeleteAccount { password: ClaimedPassword }
+    accounts::ExportPlayer { after: Issued }
     profile::GetProfile {}
     profile::GetProfiles {}
     profile::FindPlayer { username: Username }
@@ -189,4 +191,6 @@ texts! {
     reports::ListReports {}
     reports::TakeReport {}
     reports::SettleReport { note: Note }
+    moderation::DeletePlayer { reason: Note }
+    moderation::FindPlayers { name: Query }
 }

@@ -124,8 +124,8 @@ pub fn order(folded: &str) -> String {
     order
 }
 
-/// Comes before every character of a name.
-const ORDER_END: char = '\u{1}';
+/// Ends what a name is sorted by first, and comes before every character of a name.
+pub const ORDER_END: char = '\u{1}';
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
 //! Which calls a command makes, and what is shown of their answers.
 
-use pitturu_client::types::accounts::{IssuePasswordReset, SetRole};
+use pitturu_client::types::accounts::{ExportPlayer, IssuePasswordReset, SetRole};
 use pitturu_client::types::audit_log::{AuditLog, ListAuditLog};
 use pitturu_client::types::chat::{
     BanMember, DeleteMessage, DeleteRoom, KickMember, MuteMember, SetMemberRole, UnbanMember,
 };
 use pitturu_client::types::moderation::{
-    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
-    UnmutePlayer,
+    DeletePlayer, FindPlayers, GetPlayerRecord, LiftSuspension, MutePlayer, PlayersFound,
+    ResetProfile, SignOutPlayer, SuspendPlayer, UnmutePlayer,
 };
 use pitturu_client::types::profile::FindPlayer;
 use pitturu_client::types::reports::{ListReports, SettleReport, TakeReport};
@@ -41,6 +41,24 @@ impl Shown {
 pub(crate) async fn of_player(client: &Client, command: PlayerCommand) -> Result<Shown, CallError> {
     let id = async |player: Player| id(client, player).await;
     Ok(match command {
+        PlayerCommand::Find { name } => Shown::of(&found(client, name).await?),
+        PlayerCommand::Export { player } => {
+            let user = id(player).await?;
+            Shown::of(&exported(client, user).await?)
+        }
+        PlayerCommand::Delete {
+            player,
+            reason,
+            at_once,
+        } => {
+            let user = id(player).await?;
+            let request = DeletePlayer {
+                user,
+                at_once,
+                reason,
+            };
+            Shown::of(&client.call(request).await?)
+        }
         PlayerCommand::Show { player } => {
             let user = id(player).await?;
             Shown::of(&client.call(GetPlayerRecord { user }).await?)
@@ -101,6 +119,51 @@ pub(crate) async fn of_player(client: &Client, command: PlayerCommand) -> Result
             Shown::of(&client.call(IssuePasswordReset { user }).await?)
         }
     })
+}
+
+/// All that is kept about a player.
+async fn exported(client: &Client, user: UserId) -> Result<Vec<Value>, CallError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let request = ExportPlayer {
+            user: Some(user),
+            after,
+        };
+        let page = client.call(request).await?;
+        match serde_json::from_str::<Vec<Value>>(&page.records) {
+            Ok(records) => all.extend(records),
+            // Of a newer server: nothing of it is lost.
+            Err(_) => all.push(Value::String(page.records)),
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Players beyond which a longer beginning of the name has to be given.
+const FOUND_MAX: usize = 1_000;
+
+/// Players whose display name begins so.
+async fn found(client: &Client, name: String) -> Result<PlayersFound, CallError> {
+    let mut all = PlayersFound {
+        players: Vec::new(),
+        more: true,
+    };
+    while all.more && all.players.len() < FOUND_MAX {
+        let after = all.players.last().map(|player| player.user);
+        let request = FindPlayers {
+            name: name.clone(),
+            after,
+            limit: None,
+        };
+        let page = client.call(request).await?;
+        // A page of players who have all gone meanwhile leads nowhere.
+        all.more = page.more && !page.players.is_empty();
+        all.players.extend(page.players);
+    }
+    Ok(all)
 }
 
 pub(crate) async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallError> {

@@ -81,6 +81,11 @@ pub enum Command {
 /// What the staff does about players.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum PlayerCommand {
+    /// Finds players by the beginning of their display name.
+    Find {
+        /// What the name begins with.
+        name: String,
+    },
     /// Shows role, sessions, and what is in force.
     Show {
         /// An id, or @ and the user name.
@@ -133,6 +138,22 @@ pub enum PlayerCommand {
     ResetPassword {
         /// An id, or @ and the user name.
         player: Player,
+    },
+    /// Prints everything that is kept about a player, as JSON.
+    Export {
+        /// An id, or @ and the user name.
+        player: Player,
+    },
+    /// Ends a player's account: everything personal is erased when the time of grace is over, unless the player signs in before.
+    Delete {
+        /// An id, or @ and the user name.
+        player: Player,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+        /// Without the time of grace: nothing takes it back.
+        #[arg(long)]
+        at_once: bool,
     },
 }
 

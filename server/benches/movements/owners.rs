@@ -158,6 +158,7 @@ impl Caller {
                 language: None,
             },
             sanctions: Sanctions::default(),
+            deletion: None,
         };
         let session = SessionRow {
             session: SessionId::from_bytes(*user.as_bytes()),
@@ -175,7 +176,7 @@ impl Caller {
         let origin = Origin {
             conn: ConnectionId::from_bytes([0; 10]),
             user: None,
-            address: Ipv4Addr::LOCALHOST.into(),
+            address: Some(Ipv4Addr::LOCALHOST.into()),
         };
         self.call(user, Ask::Account(Box::new(ask), origin), None)
     }

@@ -5,10 +5,12 @@
 //! And there is always an admin: roles are given by [`Staff`], an entity of its own, which tells the player's.
 //!
 //! - [`rows`]: what is stored; [`refusal`]: limits, and why a call is refused;
-//! - [`account`]: one player's account, sessions and reset tokens; [`sanctions`]: what the staff decides against the player;
+//! - [`account`]: one player's account, sessions and reset tokens; `deletion`: its end; [`sanctions`]: what the staff decides against the
+//!   player;
 //!   [`staff`]: who has which role.
 
 pub mod account;
+mod deletion;
 pub mod refusal;
 pub mod rows;
 pub mod sanctions;
@@ -18,11 +20,12 @@ pub mod staff;
 mod tests;
 
 pub use account::{Account, AccountEffects, AccountNews};
+pub use deletion::NOBODY;
 pub use pitturu_protocol::limits::SESSIONS_MAX;
 pub use refusal::{AccountRefusal, RESETS_MAX, VOID_KNOWN_MS, VOIDS_MAX};
 pub use rows::{
-    AccountRow, Claim, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange, ProfileChange,
-    ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,
+    AccountRow, Claim, Deletion, Grant, GuestRow, Hidden, Login, Nonce, PasswordChange,
+    ProfileChange, ProfileRow, ResetRow, Rotated, Rotation, SecretHash, SessionRow,
 };
 pub use sanctions::{Sanction, Sanctions};
 pub use staff::{RoleChange, Shown, Staff, StaffEffects};

@@ -118,6 +118,11 @@ impl InboxMarks {
         }
     }
 
+    /// Lets everything go. The entries that go.
+    pub fn remove_all(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.0).into_keys().collect()
+    }
+
     /// Lets everything go that tells of this player's doing. The entries that go.
     pub fn remove_of(&mut self, user: UserId) -> Vec<u64> {
         let of = self.0.iter().filter(|(_, mark)| mark.by == Some(user));

@@ -6,6 +6,8 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::reports::{Report, ReportOutcome, Settlement};
 
+use crate::accounts::NOBODY;
+
 /// Reports of one player that nobody has settled; more are refused.
 pub const REPORTS_PER_PLAYER_MAX: usize = 20;
 
@@ -36,6 +38,10 @@ impl Target {
 pub struct ReportEffects {
     /// The report that is new or has changed.
     pub changed: Option<Report>,
+    /// Reports about a player whose account is erased: they go.
+    pub removed: Vec<Report>,
+    /// Reports of such a player, settled or not, as they are from now on.
+    pub redacted: Vec<Report>,
 }
 
 /// All reports that nobody has settled.
@@ -139,6 +145,31 @@ impl OpenReports {
         Ok(report)
     }
 
+    /// Forgets a player whose account is erased: reports about them go, those that they made have neither reporter nor words any more.
+    /// `settled` are those of either kind that are settled, which are not in memory.
+    pub fn erase_player(
+        &mut self,
+        user: UserId,
+        settled: Vec<Report>,
+        effects: &mut ReportEffects,
+    ) {
+        let open = self.open.values().filter(|report| concerns(report, user));
+        let open: Vec<u64> = open.map(|report| report.number).collect();
+        let open = open.into_iter().filter_map(|number| self.remove(number));
+        for mut report in open.collect::<Vec<_>>().into_iter().chain(settled) {
+            if report.user == user {
+                effects.removed.push(report);
+                continue;
+            }
+            report.by = NOBODY;
+            report.note = None;
+            if report.settled.is_none() {
+                self.insert(report.clone());
+            }
+            effects.redacted.push(report);
+        }
+    }
+
     fn insert(&mut self, report: Report) {
         self.by_target.insert(Target::of(&report), report.number);
         *self.by_player.entry(report.by).or_default() += 1;
@@ -156,6 +187,11 @@ impl OpenReports {
         }
         Some(report)
     }
+}
+
+/// Whether a report is about a player, or theirs.
+pub fn concerns(report: &Report, user: UserId) -> bool {
+    report.user == user || report.by == user
 }
 
 /// Nobody judges themselves.
@@ -269,5 +305,37 @@ mod tests {
         let mut reports = OpenReports::load(8, [stored]);
         assert_eq!(add(&mut reports, report(1, 2, Some(5))), Ok(3));
         assert_eq!(add(&mut reports, report(1, 2, Some(6))), Ok(9));
+    }
+
+    #[test]
+    fn an_erased_player_is_in_no_report() {
+        let mut reports = OpenReports::default();
+        for (by, about) in [(1, 2), (2, 1), (1, 3)] {
+            add(&mut reports, report(by, about, Some(1))).unwrap();
+        }
+        let settled = [(2, 3), (3, 2)].map(|(by, about)| Report {
+            number: 10,
+            note: Some("words".to_owned()),
+            settled: Some(Settlement {
+                outcome: ReportOutcome::Acted,
+                at: 1,
+                note: None,
+            }),
+            ..report(by, about, None)
+        });
+        let mut effects = ReportEffects::default();
+        reports.erase_player(user(2), settled.to_vec(), &mut effects);
+        assert!(effects.removed.iter().all(|it| it.user == user(2)));
+        assert_eq!(effects.removed.len(), 2);
+        let redacted: Vec<(UserId, UserId, Option<String>)> = effects
+            .redacted
+            .into_iter()
+            .map(|it| (it.by, it.user, it.note))
+            .collect();
+        assert_eq!(redacted, [(NOBODY, user(1), None), (NOBODY, user(3), None)]);
+        // What is left counts as before, and what is gone can be reported again.
+        assert_eq!(reports.open.len(), 2);
+        assert_eq!(add(&mut reports, report(1, 2, Some(1))).unwrap(), 4);
+        assert_eq!(add(&mut reports, report(1, 3, Some(1))).unwrap(), 3);
     }
 }

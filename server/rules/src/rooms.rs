@@ -7,9 +7,10 @@
 //! - [`messages`]: send, edit, delete, react, read markers, ephemeral messages, typing;
 //! - [`markers`]: read markers that sending moves;
 //! - [`mod@membership`]: join, leave, invite, kick, ban, mute, roles;
-//! - [`settings`]: create, update, delete, retention.
+//! - [`settings`]: create, update, delete, retention; `erasure`: what goes with a player's account.
 
 pub mod effects;
+mod erasure;
 pub mod identity;
 pub mod markers;
 pub mod membership;

@@ -46,6 +46,38 @@ pub enum Ask {
     /// What is decided from memory. The second part is what was read of the player whom the call is about, where the table of
     /// methods names one.
     Decide(DecideRequest, Option<Target>),
+    /// What goes with the actor's account. Nobody but the server asks for it.
+    Erase(Erase),
+}
+
+/// What a room does when a player's account is erased, for the actor who is the player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erase {
+    /// The player leaves, and what is kept of their place goes.
+    Player,
+    /// The message of this sequence has no author any more, if it is theirs.
+    Author(u64),
+}
+
+/// A change to a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MessageChange {
+    /// By a call.
+    Asked(EditRequest),
+    /// Its author's account is erased.
+    EraseAuthor(u64),
+}
+
+impl MessageChange {
+    /// The message.
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Asked(EditRequest::EditMessage(request)) => request.seq,
+            Self::Asked(EditRequest::DeleteMessage(request)) => request.seq,
+            Self::Asked(EditRequest::React(request)) => request.seq,
+            Self::EraseAuthor(seq) => *seq,
+        }
+    }
 }
 
 /// A call for one room.

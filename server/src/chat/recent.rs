@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pitturu_protocol::frame::{self, Cursor};
 use pitturu_protocol::ids::RoomId;
 use pitturu_protocol::types::chat::{
-    Message, MessageDeleted, MessageEdited, MessageSent, ReactionChanged,
+    AuthorErased, Message, MessageDeleted, MessageEdited, MessageSent, ReactionChanged,
 };
 use pitturu_rules::rooms::rows::{Change, ChangeRow};
 
@@ -46,6 +46,7 @@ pub fn change_frame(room: RoomId, row: &ChangeRow, message: &Message) -> Bytes {
             text: message.text.clone(),
             at,
         }),
+        (None, Change::AuthorErased { .. }) => frame::event(&AuthorErased { room, rev, seq, at }),
         (
             None,
             Change::Reacted {

@@ -275,6 +275,8 @@ settings! {
         reset_hook_token: Option<Bearer> = ""; secret,
         /// Life of a password reset token.
         reset_life: Duration = "30m" in "1m" to "7d",
+        /// How long a player takes the deletion of their account back by signing in. Then everything personal is erased. 0s: at once.
+        deletion_grace: Duration = "30d" in "0s" to "365d",
         /// File of the master keys, without which nothing in the store can sign or make a token. Keep it out of backups of the store. Not set: beside `store.dir`, with `.master` added to its name.
         master_file: Option<FilePath> = "",
         /// Age at which the key that signs access tokens and the master key are replaced.

@@ -4,9 +4,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::CallId;
-use pitturu_protocol::ids::ConnectionId;
+use pitturu_protocol::ids::{ConnectionId, ID_BYTES};
+use tokio::sync::oneshot;
 
 use super::call::PendingCall;
 use super::connection::Connection;
@@ -16,6 +18,25 @@ use super::connection::Connection;
 pub trait Node: Send + Sync + Debug {
     /// Hands an encoded reply or fault to the connection's node, which counts it. Never waits.
     fn answer(&self, connection: ConnectionId, call: CallId, frame: Bytes);
+}
+
+/// A call that the server makes itself, and that no connection has asked for.
+#[derive(Debug)]
+pub struct OwnCall(Mutex<Option<oneshot::Sender<Result<(), Fault>>>>);
+
+impl OwnCall {
+    /// A call, and where its outcome comes once it is durable.
+    pub fn new() -> (Arc<Self>, oneshot::Receiver<Result<(), Fault>>) {
+        let (to, outcome) = oneshot::channel();
+        (Arc::new(Self(Mutex::new(Some(to)))), outcome)
+    }
+
+    fn answer(&self, outcome: Result<(), Fault>) {
+        if let Some(to) = self.0.lock().take() {
+            // Whoever waits no longer does not need it.
+            to.send(outcome).ok();
+        }
+    }
 }
 
 /// Whoever made a call and is answered.
@@ -28,6 +49,8 @@ pub enum Recipient {
     Local(Arc<Connection>),
     /// A connection of another node.
     Remote(Arc<dyn Node>, ConnectionId),
+    /// The server itself.
+    Own(Arc<OwnCall>),
 }
 
 impl Recipient {
@@ -36,6 +59,7 @@ impl Recipient {
         match self {
             Self::Local(connection) => connection.id,
             Self::Remote(_, id) => *id,
+            Self::Own(_) => ConnectionId::from_bytes([0; ID_BYTES]),
         }
     }
 
@@ -47,6 +71,7 @@ impl Recipient {
                 Ok(frame) => node.answer(*id, call.number, frame),
                 Err(fault) => self.refuse(call, &fault),
             },
+            Self::Own(own) => own.answer(Ok(())),
         }
     }
 
@@ -58,7 +83,7 @@ impl Recipient {
                 connection.reply_corked(call, frame);
                 Some(connection)
             }
-            Self::Remote(..) => {
+            Self::Remote(..) | Self::Own(_) => {
                 self.reply(call, frame);
                 None
             }
@@ -73,6 +98,7 @@ impl Recipient {
                 let frame = call.fault_frame(fault.clone()).encode();
                 node.answer(*id, call.number, frame.into());
             }
+            Self::Own(own) => own.answer(Err(fault.clone())),
         }
     }
 }

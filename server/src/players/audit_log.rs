@@ -58,6 +58,15 @@ pub fn entity() -> EntityId {
     EntityId::new(AUDIT_LOG, ID)
 }
 
+/// What is asked of the audit log.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Note something that no entity has decided.
+    Note(Box<Note>),
+    /// Erase the details of these entries.
+    Erase(Vec<u64>),
+}
+
 /// What another entity's commit tells the audit log.
 pub fn signal(note: Note) -> Signal {
     Signal {
@@ -159,7 +168,17 @@ impl AuditLogOwner {
     /// Those of the store.
     pub async fn note(&self, note: Note) -> Result<(), Fault> {
         let now = note.at;
-        self.ask_under(ID, note, None, now).await.map(drop)
+        let ask = Ask::Note(Box::new(note));
+        self.ask_under(ID, ask, None, now).await.map(drop)
+    }
+
+    /// Erases the details of these entries: the reason, and the address.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn erase(&self, numbers: Vec<u64>, now: u64) -> Result<(), Fault> {
+        let ask = Ask::Erase(numbers);
+        self.ask_under(ID, ask, None, now).await.map(drop)
     }
 }
 

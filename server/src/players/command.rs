@@ -1,6 +1,6 @@
 //! What is asked of a player's entity.
 
-use pitturu_protocol::ids::{ConnectionId, RoomId, SessionId, UserId};
+use pitturu_protocol::ids::{ConnectionId, ID_BYTES, RoomId, SessionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::inbox::InboxEntry;
@@ -9,6 +9,7 @@ use pitturu_rules::accounts::{
     SecretHash, SessionRow,
 };
 use pitturu_rules::friends::Other;
+use pitturu_rules::items::ChangeRow as ItemsRow;
 use pitturu_rules::points;
 use pitturu_rules::rewards::Play;
 
@@ -38,6 +39,21 @@ pub enum Ask {
     Items(Box<ItemsAsk>),
     /// Something of the account, by a call from there.
     Account(Box<AccountAsk>, Origin),
+    /// Forget another player, whose account is erased: what tells of their doing leaves inbox and list of rooms, and these movements, which
+    /// are of gifts between the two, get their lines without what was said. Answers `()`.
+    ForgetPlayer(UserId, Vec<Line>),
+}
+
+/// A line of a ledger under its number.
+pub type Line = (u64, points::EntryRow);
+
+/// What stays of a player's books when the account is erased, without what was said: lines under their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Redacted {
+    /// Of the ledger.
+    pub movements: Vec<Line>,
+    /// Of the changes of items.
+    pub items: Vec<(u64, ItemsRow)>,
 }
 
 /// Where a call comes from.
@@ -48,7 +64,16 @@ pub struct Origin {
     /// Who is signed in on it.
     pub user: Option<UserId>,
     /// Network address of its other end.
-    pub address: Address,
+    pub address: Option<Address>,
+}
+
+impl Origin {
+    /// The server itself.
+    pub const SERVER: Self = Self {
+        conn: ConnectionId::from_bytes([0; ID_BYTES]),
+        user: None,
+        address: None,
+    };
 }
 
 impl From<&Caller> for Origin {
@@ -56,7 +81,7 @@ impl From<&Caller> for Origin {
         Self {
             conn: caller.conn,
             user: caller.identity.as_ref().map(|identity| identity.user),
-            address: caller.address,
+            address: Some(caller.address),
         }
     }
 }
@@ -190,6 +215,12 @@ pub enum AccountAsk {
     UpdateProfile(ProfileChange),
     /// Do what the staff has decided about the player.
     Moderate(Moderation),
+    /// Have the account erased at this time, for a reason if an admin asks for it. Answers when it will be, a `u64`.
+    Delete(u64, Option<String>),
+    /// Begin to erase it: friendships, requests and blocks end. Answers `()`.
+    BeginErasure,
+    /// Erase it, and everything personal beside it; these lines of the books say nothing any more. The last step. Answers `()`.
+    Erase(Redacted),
 }
 
 /// What the staff decides about a player.

@@ -22,10 +22,10 @@ use pitturu_rules::points::PointsEffects;
 use pitturu_rules::rewards::RewardsRow;
 use pitturu_rules::signals::{PlayerSignal, RoomSignal};
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Commit, EntityId, Kind, Signal};
+use pitturu_store::entities::{Commit, EntityId, KeyedResult, Kind, Signal};
 use serde::Serialize;
 
-use super::command::Ask;
+use super::command::{Ask, Origin, Redacted};
 use super::player::Player;
 use super::store::{counts_row, items as items_rows, offer_row, points, relation_row, room_row};
 use super::{Environment, PLAYER, audit_log, stock};
@@ -34,9 +34,6 @@ use crate::owners::signals::Numbered;
 
 /// Entries after which the rows of those that an inbox keeps no longer are removed.
 const TRIM_EVERY: u64 = 64;
-
-/// The connection of what no connection has asked for.
-const NO_CONNECTION: ConnectionId = ConnectionId::from_bytes([0; ID_BYTES]);
 
 /// A player's entity at its owner.
 pub type LivePlayer = Answering<Player>;
@@ -57,6 +54,10 @@ pub struct Effects {
     notes: Vec<Note>,
     /// Entries of the inbox that go.
     dropped: Vec<u64>,
+    /// Lines of the books that say less than before.
+    redacted: Redacted,
+    /// What calls under keys were answered that are kept for good, without what was said.
+    answers: Vec<KeyedResult>,
     /// A commit is made, whatever it holds.
     is_committed_anyway: bool,
     /// The connection whose call it is.
@@ -76,8 +77,10 @@ impl Default for Effects {
             rewards: None,
             notes: Vec::new(),
             dropped: Vec::new(),
+            redacted: Redacted::default(),
+            answers: Vec::new(),
             is_committed_anyway: false,
-            by: NO_CONNECTION,
+            by: Origin::SERVER.conn,
         }
     }
 }
@@ -102,7 +105,7 @@ impl Default for News {
     fn default() -> Self {
         Self {
             account: Vec::new(),
-            by: NO_CONNECTION,
+            by: Origin::SERVER.conn,
             friendships: Vec::new(),
             has_inbox_grown: false,
             wallet: None,
@@ -161,6 +164,8 @@ impl Decisions for Player {
             && effects.rewards.is_none()
             && effects.notes.is_empty()
             && effects.dropped.is_empty()
+            && effects.redacted.movements.is_empty()
+            && effects.redacted.items.is_empty()
     }
 
     fn put(
@@ -182,6 +187,9 @@ impl Decisions for Player {
             .rows
             .extend(offers.map(|(room, offer)| offer_row(*room, offer.as_ref())));
         self.put_points(commit, &mut effects, now);
+        points::redact(commit, &effects.redacted.movements);
+        items_rows::redact(commit, &effects.redacted.items);
+        commit.results.append(&mut effects.answers);
         put_items(commit, &effects);
         self.put_inbox(commit, &effects);
         let notes = effects.notes.drain(..);

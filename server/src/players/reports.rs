@@ -80,6 +80,8 @@ fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, StoreError> {
 pub enum Ask {
     /// Take a report, which has no number yet. Answers the number, a `u64`.
     Add(Box<Report>),
+    /// Forget a player whose account is erased; these reports of or about them are settled. Answers `()`.
+    ErasePlayer(UserId, Vec<Report>),
     /// Have one of the staff look after a report. Answers the `Report`.
     Take(u64, UserId),
     /// Note what came of a report, by a call of this one of the staff from there. Answers the `Report`.
@@ -134,6 +136,20 @@ pub fn start(io_threads: &IoThreads, environment: &Environment) -> ReportsOwner 
 }
 
 impl ReportsOwner {
+    /// Forgets a player whose account is erased; these reports of or about them are settled.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn erase_player(
+        &self,
+        user: UserId,
+        settled: Vec<Report>,
+        now: u64,
+    ) -> Result<(), Fault> {
+        let ask = Ask::ErasePlayer(user, settled);
+        self.ask_under(ID, ask, None, now).await.map(drop)
+    }
+
     /// Has the reports decide something under the key of the call, which belongs to the caller.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
 use self::ticks::Ticks;
 use self::tokens::TokenMaker;
+use super::erasure::Deletions;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::log_lines::PASSWORDS_REFUSED;
 use crate::players::PlayerOwners;
@@ -90,6 +91,8 @@ pub struct AccountsConfig {
     pub refresh_life_ms: u64,
     /// Life of a reset token in milliseconds.
     pub reset_life_ms: u64,
+    /// How long the deletion of an account can be taken back, in milliseconds.
+    pub deletion_grace_ms: u64,
     /// User names that become admins when they register or log in. Register them before the server is open to others:
     /// whoever has the name is the admin. Names taken from this list keep their role until an admin changes it, and the
     /// list gives none to a player whose role an admin has changed.
@@ -106,6 +109,7 @@ impl Default for AccountsConfig {
             lockout: LockoutConfig::default(),
             refresh_life_ms: 90 * 24 * 60 * 60 * 1_000,
             reset_life_ms: 60 * 60 * 1_000,
+            deletion_grace_ms: 30 * 24 * 60 * 60 * 1_000,
             admins: Vec::new(),
             ticks: Ticks::default(),
         }
@@ -207,6 +211,7 @@ pub struct AccountService {
     keys: SigningKeys,
     masters: Masters,
     tokens: TokenMaker,
+    deletions: Deletions,
     admins: HashSet<String>,
     ticks: Ticks,
     config: AccountsConfig,
@@ -222,7 +227,7 @@ impl AccountService {
         players: Players,
         (staff, audit_log): (StaffOwner, AuditLogOwner),
         reset_delivery: Option<Arc<dyn ResetDelivery>>,
-        config: AccountsConfig,
+        (config, deletions): (AccountsConfig, Deletions),
         now: u64,
     ) -> Result<Self, OpenError> {
         let admins = config.admins.iter().map(|name| name.folded.clone());
@@ -243,6 +248,7 @@ impl AccountService {
             keys,
             tokens: TokenMaker::new(masters.clone()),
             masters,
+            deletions,
             admins,
             ticks: config.ticks.clone(),
             config,

@@ -444,7 +444,7 @@ impl BoardService {
 
 impl Parts {
     /// Asks a season something.
-    async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         of: &SeasonOf,
         wish: Wish,

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::types::accounts::{AccountDeletion, Role};
 use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::moderation::{
-    self, GetPlayerRecord, LiftSuspension, MutePlayer, PlayerRecord, ResetProfile, SignOutPlayer,
-    SuspendPlayer, UnmutePlayer,
+    self, DeletePlayer, FindPlayers, GetPlayerRecord, LiftSuspension, MutePlayer, PlayerRecord,
+    PlayersFound, ResetProfile, SignOutPlayer, SuspendPlayer, UnmutePlayer,
 };
 use pitturu_protocol::types::profile::Profile;
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::accounts::{AccountRow, ProfileChange, ProfileRow, Sanction, Shown};
+use pitturu_rules::pages::{Page, page_items};
 use serde::de::DeserializeOwned;
 
 use super::accounts::devices::listed;
+use super::erasure::Deletions;
 use super::players_access::PlayersAccess;
 use super::profile::profile;
 use crate::connections::caller::Caller;
@@ -29,12 +31,21 @@ use crate::players::command::{AccountAsk, Ask, Moderation};
 pub struct ModerationService {
     players: PlayersAccess,
     registry: Arc<Registry>,
+    deletions: Deletions,
 }
 
 impl ModerationService {
     /// Moderation of these players.
-    pub const fn new(players: PlayersAccess, registry: Arc<Registry>) -> Self {
-        Self { players, registry }
+    pub const fn new(
+        players: PlayersAccess,
+        registry: Arc<Registry>,
+        deletions: Deletions,
+    ) -> Self {
+        Self {
+            players,
+            registry,
+            deletions,
+        }
     }
 
     /// [`SuspendPlayer`].
@@ -140,8 +151,46 @@ impl ModerationService {
             suspension: account.sanctions.suspension(caller.now).map(shown),
             mute: account.sanctions.mute(caller.now).map(shown),
             sessions,
+            erase_at: account.deletion.map(|deletion| deletion.erase_at),
             profile: profile(account),
         })
+    }
+
+    /// [`DeletePlayer`].
+    pub async fn delete_player(
+        &self,
+        caller: &Caller,
+        request: DeletePlayer,
+    ) -> Result<AccountDeletion, Fault> {
+        self.players.staff.admin(caller).await?;
+        let DeletePlayer {
+            user,
+            at_once,
+            reason,
+        } = request;
+        check_reason(&reason)?;
+        let by = self.above(caller, user).await?.0;
+        let ask = AccountAsk::Delete(self.deletions.erase_at(caller.now, at_once), Some(reason));
+        let erase_at = self.ask(caller, user, ask).await?;
+        self.deletions.asked(erase_at, caller.now);
+        note(caller, by, user, AuditAct::DeletionAsked);
+        Ok(AccountDeletion { erase_at })
+    }
+
+    /// [`FindPlayers`].
+    pub async fn find_players(
+        &self,
+        caller: &Caller,
+        request: FindPlayers,
+    ) -> Result<PlayersFound, Fault> {
+        self.players.staff.moderator(caller).await?;
+        let limit = page_items(request.limit)?;
+        let store = &self.players.store;
+        // One more than the page holds says whether others follow.
+        let found = store.players_named(&request.name, request.after, limit + 1);
+        let found = store.accounts(found.await?).await?;
+        let (players, more) = Page::of(limit, found.into_iter().map(profile)).into_parts();
+        Ok(PlayersFound { players, more })
     }
 
     /// Keeps a player from something, for a reason, until a time if there is one.

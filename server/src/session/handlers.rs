@@ -8,8 +8,9 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::limits::{ECHO_BYTES_MAX, RESUME_ROOMS_MAX};
 use pitturu_protocol::methods::Method;
 use pitturu_protocol::types::accounts::{
-    ChangePassword, GetAccount, IssuePasswordReset, ListSessions, Logout, LogoutEverywhere,
-    RequestPasswordReset, ResetPassword, RevokeSession, SetRole, UpgradeGuest,
+    ChangePassword, DeleteAccount, ExportPlayer, GetAccount, IssuePasswordReset, ListSessions,
+    Logout, LogoutEverywhere, RequestPasswordReset, ResetPassword, RevokeSession, SetRole,
+    UpgradeGuest,
 };
 use pitturu_protocol::types::audit_log::ListAuditLog;
 use pitturu_protocol::types::boards::{
@@ -27,8 +28,8 @@ use pitturu_protocol::types::items::{
     BuyItem, GrantItem, ItemChanges, ListInventory, ListItemChanges, ListItems, TakeItem, UseItem,
 };
 use pitturu_protocol::types::moderation::{
-    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
-    UnmutePlayer,
+    DeletePlayer, FindPlayers, GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile,
+    SignOutPlayer, SuspendPlayer, UnmutePlayer,
 };
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GetWallet, GivePoints, GrantPoints, ListMovements, ListPointsDays,
@@ -189,6 +190,11 @@ served_by!(accounts:
     reset_password ResetPassword,
     issue_password_reset IssuePasswordReset,
     set_role SetRole,
+    delete_account DeleteAccount,
+);
+
+served_by!(export:
+    export ExportPlayer,
 );
 
 served_by!(audit_log:
@@ -211,6 +217,8 @@ served_by!(moderation:
     sign_out SignOutPlayer,
     reset_profile ResetProfile,
     record GetPlayerRecord,
+    delete_player DeletePlayer,
+    find_players FindPlayers,
 );
 
 served_by!(profile:

@@ -17,6 +17,7 @@ use crate::chat::create;
 use crate::launch::{Server, program};
 use crate::moderation::{PASSWORD, SETTINGS, WHY, is_put_out, login, register, say};
 use crate::player::Player;
+use crate::raw::PATIENCE;
 
 /// Somebody at a shell.
 struct Shell {
@@ -167,7 +168,7 @@ fn the_staff_does_its_work_from_a_shell() {
 
 /// Ten guests flood rooms of their own; whoever reads there reports it, and the operator ends it.
 #[test]
-fn a_flood_is_seen_in_reports_and_ended() {
+fn a_flood_is_seen_in_reports_and_ended_and_one_of_its_authors_erased() {
     let server = Server::start(SETTINGS);
     register(&mut Player::connect(server.ws), "boss");
     let (mut reader, _) = Player::guest(server.ws, "reader");
@@ -230,6 +231,25 @@ fn a_flood_is_seen_in_reports_and_ended() {
     // A suspension, a room and a report of each, and the role of the admin.
     let log = shell.json(&["audit-log", "verify"]);
     assert_eq!(log["entries"], 31);
+
+    // One of them is not to be known any more.
+    let found = shell.json(&["player", "find", "SPAMMER"]);
+    let found = found["players"].as_array().expect("a list");
+    assert_eq!(found.len(), 10);
+    let user = found[0]["user"].as_str().expect("an id");
+    shell.json(&["player", "delete", user, "--reason", WHY, "--at-once"]);
+    let began = Instant::now();
+    while shell.output(&["player", "show", user]).status.success() {
+        assert!(began.elapsed() < PATIENCE, "it is not erased");
+    }
+    let gone = shell.refused(&["player", "show", user], 1);
+    assert!(gone.contains("not_found"), "{gone}");
+    let found = shell.json(&["player", "find", "spammer"]);
+    assert_eq!(found["players"].as_array().map(Vec::len), Some(9));
+    let about = shell.json(&["report", "list", "--about", user]);
+    assert_eq!(about["reports"], Value::Array(Vec::new()));
+    let log = shell.json(&["audit-log", "verify"]);
+    assert_eq!(log["entries"], 33, "that it was asked for, and done");
 }
 
 #[test]

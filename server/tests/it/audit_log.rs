@@ -80,7 +80,7 @@ fn check(records: &[AuditRecord]) {
 }
 
 /// What the program says about the log in this folder.
-fn verify(data: &Path, known: &[&str]) -> Output {
+pub(crate) fn verify(data: &Path, known: &[&str]) -> Output {
     let mut command = program();
     command.args(["--dev", "--data"]).arg(data);
     command.args(["audit-log", "verify"]);

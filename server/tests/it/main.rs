@@ -19,6 +19,7 @@ mod crowd;
 mod deploy;
 mod echo;
 mod ephemeral;
+mod erasure;
 mod examples;
 mod hostile;
 mod idle_memory;

@@ -40,6 +40,10 @@ export interface Methods {
   IssuePasswordReset: { request: types.IssuePasswordReset; reply: types.PasswordReset };
   /** Sets a player's role. Calls of admins go by it from the answer on; the player's account, tokens and open connections follow, mostly before it. */
   SetRole: { request: types.SetRole; reply: types.Done };
+  /** Ends the account: all sessions end, this one included, and at the time of the reply everything personal is erased for good. Until then signing in again takes it back. Whoever has a role above a player's is refused: an admin takes it away first. */
+  DeleteAccount: { request: types.DeleteAccount; reply: types.AccountDeletion };
+  /** Everything that the server keeps about a player, as JSON, by pages. */
+  ExportPlayer: { request: types.ExportPlayer; reply: types.PlayerExport };
   /** A player's profile. */
   GetProfile: { request: types.GetProfile; reply: types.Profile };
   /** The profiles of several players. Unknown ones are left out. */
@@ -214,6 +218,10 @@ export interface Methods {
   TakeReport: { request: types.TakeReport; reply: types.Report };
   /** Says what came of a report that is not about the caller. A settled one stays as it was settled first. */
   SettleReport: { request: types.SettleReport; reply: types.Report };
+  /** Ends a player's account, as `DeleteAccount` does for themselves: all sessions end, and when the time of grace is over, everything personal is erased for good. Until then the player takes it back by signing in, unless they are suspended. */
+  DeletePlayer: { request: types.DeletePlayer; reply: types.AccountDeletion };
+  /** Finds players by the beginning of their display name. Case, width and the marks of letters do not matter. */
+  FindPlayers: { request: types.FindPlayers; reply: types.PlayersFound };
 }
 
 /** Body of each event. */
@@ -228,6 +236,8 @@ export interface Events {
   ReactionChanged: types.ReactionChanged;
   /** One more entry in the player's inbox, which keeps 1,000: of one player's doing the newest 10, or of a friend's 100, and of all who are no friends 250. What a blocked player does leaves none. It comes a moment after the reply to the call that caused it. */
   InboxAdded: types.InboxAdded;
+  /** The account of a message's author was erased: the message stands under nobody's id, which is all zeros, and no name from now on. In the order of `rev`. */
+  AuthorErased: types.AuthorErased;
   /** Where a followed stream stands: sent at the end of each page of a back-fill, and when it has become live. */
   StreamPosition: types.StreamPosition;
   /** A room's settings changed. Key: the room. */
@@ -358,6 +368,8 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   ResetPassword: { number: 21, access: 'anyone', place: 'caller', rate: 'sign_in', effect: 'writes', reply: 'Done' },
   IssuePasswordReset: { number: 22, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', reply: 'PasswordReset' },
   SetRole: { number: 23, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', reply: 'Done' },
+  DeleteAccount: { number: 24, access: 'player', place: 'caller', rate: 'sign_in', effect: 'writes', changes: 'signs_out', reply: 'AccountDeletion' },
+  ExportPlayer: { number: 25, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayerExport' },
   GetProfile: { number: 32, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Profile' },
   GetProfiles: { number: 33, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Profiles' },
   FindPlayer: { number: 34, access: 'player', place: 'caller', rate: 'read', effect: 'reads', reply: 'Profile' },
@@ -445,6 +457,8 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   ListReports: { number: 154, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'Reports' },
   TakeReport: { number: 155, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Report' },
   SettleReport: { number: 156, access: 'moderator', place: 'caller', rate: 'write', effect: 'writes', reply: 'Report' },
+  DeletePlayer: { number: 157, access: 'admin', place: 'caller', rate: 'write', effect: 'writes', reply: 'AccountDeletion' },
+  FindPlayers: { number: 158, access: 'moderator', place: 'caller', rate: 'read', effect: 'reads', reply: 'PlayersFound' },
 };
 
 /** What is known of an event without its type. */
@@ -476,6 +490,7 @@ export const EVENTS: { readonly [E in keyof Events]: EventInfo } = {
   MessageDeleted: { number: 3, delivery: 'durable', entry: 'room_change' },
   ReactionChanged: { number: 4, delivery: 'durable', entry: 'room_change' },
   InboxAdded: { number: 5, delivery: 'durable', entry: 'inbox' },
+  AuthorErased: { number: 6, delivery: 'durable', entry: 'room_change' },
   StreamPosition: { number: 16, delivery: 'latest' },
   RoomUpdated: { number: 17, delivery: 'latest' },
   RoomLost: { number: 18, delivery: 'latest' },
@@ -497,6 +512,7 @@ export const EVENT_NAMES: ReadonlyMap<number, keyof Events> = new Map([
   [3, 'MessageDeleted'],
   [4, 'ReactionChanged'],
   [5, 'InboxAdded'],
+  [6, 'AuthorErased'],
   [16, 'StreamPosition'],
   [17, 'RoomUpdated'],
   [18, 'RoomLost'],

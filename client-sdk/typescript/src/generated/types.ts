@@ -32,6 +32,12 @@ export interface AccountDay {
   credits: number;
 }
 
+/** Reply to `DeleteAccount` and `DeletePlayer`. */
+export interface AccountDeletion {
+  /** When the account is erased, unless the player signs in before. */
+  erase_at: number;
+}
+
 /** What happened. */
 export type AuditAct =
   /** The staff suspended a player. */
@@ -75,7 +81,13 @@ export type AuditAct =
   /** The staff deleted somebody's message. */
   | 'message_deleted'
   /** The staff settled a report about a player. */
-  | 'report_settled';
+  | 'report_settled'
+  /** The deletion of an account was asked for, by the player or by an admin. */
+  | 'deletion_asked'
+  /** The player took it back by signing in. */
+  | 'deletion_taken_back'
+  /** The account was erased. */
+  | 'account_erased';
 
 /** What may be personal, and is erased with the account that the entry is about. */
 export interface AuditDetails {
@@ -137,6 +149,18 @@ export interface AuditRecord {
 export interface Authenticate {
   /** The access token. */
   access: string;
+}
+
+/** The account of a message's author was erased: the message stands under nobody's id, which is all zeros, and no name from now on. In the order of `rev`. */
+export interface AuthorErased {
+  /** The room. */
+  room: RoomId;
+  /** Revision of the change. */
+  rev: number;
+  /** The message. */
+  seq: number;
+  /** When. */
+  at: number;
 }
 
 /** One ban. */
@@ -341,12 +365,28 @@ export interface DeductPoints {
   note: string;
 }
 
+/** Ends the account: all sessions end, this one included, and at the time of the reply everything personal is erased for good. Until then signing in again takes it back. Whoever has a role above a player's is refused: an admin takes it away first. */
+export interface DeleteAccount {
+  /** The password. Guests, who have none, leave it out. */
+  password?: string | undefined;
+}
+
 /** Deletes a message: the caller's own, or another's as a moderator. Its sequence stays, empty; text, attachment and reactions are nowhere to be read any more. */
 export interface DeleteMessage {
   /** The room. */
   room: RoomId;
   /** The message. */
   seq: number;
+}
+
+/** Ends a player's account, as `DeleteAccount` does for themselves: all sessions end, and when the time of grace is over, everything personal is erased for good. Until then the player takes it back by signing in, unless they are suspended. */
+export interface DeletePlayer {
+  /** The player, who has no role above a player's. */
+  user: UserId;
+  /** Without the time of grace: it begins at once, and nothing takes it back. */
+  at_once?: boolean | undefined;
+  /** Why, for the audit log, at most 512 bytes. */
+  reason: string;
 }
 
 /** Deletes a room with its messages. Owners and admins only. */
@@ -412,6 +452,14 @@ export interface ExpirePoints {
   reference?: string | undefined;
 }
 
+/** Everything that the server keeps about a player, as JSON, by pages. */
+export interface ExportPlayer {
+  /** The player; the caller when absent. Others are for admins. */
+  user?: UserId | undefined;
+  /** `next` of the page before; absent for the first. */
+  after?: string | undefined;
+}
+
 /** A typed refusal: why, and what the caller can do. */
 export interface Fault {
   /** Number of the code. */
@@ -430,6 +478,16 @@ export interface Fault {
 export interface FindPlayer {
   /** The whole user name, without regard to case. */
   username: string;
+}
+
+/** Finds players by the beginning of their display name. Case, width and the marks of letters do not matter. */
+export interface FindPlayers {
+  /** What the name begins with, at least one character. */
+  name: string;
+  /** The last player of the page before. */
+  after?: UserId | undefined;
+  /** Players per page: 1 to 200, by default 50. From 1 to 200. */
+  limit?: number | undefined;
 }
 
 /** Has the connection hear of a leaderboard's changes by `RankChanged`, until it closes, the player signs out, or `UnfollowBoard`. After a reconnect it has to be asked for again, which the SDKs do by themselves. At most 16 leaderboards on one connection. */
@@ -1349,6 +1407,14 @@ export interface PlayRecorded {
   rewards: Reward[];
 }
 
+/** Reply to `ExportPlayer`. */
+export interface PlayerExport {
+  /** A JSON array of objects, each with one key, which says what it is. It may be empty and yet have a next page. */
+  records: string;
+  /** Position for the next page; absent on the last. */
+  next?: string | undefined;
+}
+
 /** A player's place in one season. */
 export interface PlayerPlace {
   /** The leaderboard. */
@@ -1383,6 +1449,8 @@ export interface PlayerRecord {
   suspension?: Sanction | undefined;
   /** The mute of the whole product in force. */
   mute?: Sanction | undefined;
+  /** When the account is erased, if its deletion was asked for and not taken back. */
+  erase_at?: number | undefined;
   /** Sessions, newest use first. Their addresses are shown to admins alone. */
   sessions: Session[];
 }
@@ -1407,6 +1475,14 @@ export interface PlayerSuspended {
   until?: number | undefined;
   /** Why. */
   reason: string;
+}
+
+/** Reply to `FindPlayers`. */
+export interface PlayersFound {
+  /** Players, in the order of their names. */
+  players: Profile[];
+  /** Whether others follow. */
+  more: boolean;
 }
 
 /** An account of a player's books. What the wallet gains, one of the others gives, and the other way round. */

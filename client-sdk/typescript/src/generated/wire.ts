@@ -70,6 +70,8 @@ export const LIMITS = {
   PAGE_ITEMS_DEFAULT: 50,
   /** Most bytes of encoded items in one page; a page ends early rather than exceed it. */
   PAGE_BYTES_MAX: 49152,
+  /** Longest page of an export of a player's data in bytes. */
+  EXPORT_BYTES_MAX: 49152,
   /** Longest pause in milliseconds that slow mode asks for between two messages: six hours. */
   SLOW_MODE_MS_MAX: 21600000,
   /** Longest time in milliseconds for which a room can be told to keep messages: a hundred years. */

@@ -48,6 +48,21 @@ pub struct MessageDeleted {
     pub at: u64,
 }
 
+/// The account of a message's author was erased: the message stands under nobody's id, which is all zeros, and no name from now on. In
+/// the order of `rev`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuthorErased {
+    /// The room.
+    pub room: RoomId,
+    /// Revision of the change.
+    pub rev: u64,
+    /// The message.
+    pub seq: u64,
+    /// When.
+    pub at: u64,
+}
+
 /// A player reacted to a message or took it back. In the order of `rev`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

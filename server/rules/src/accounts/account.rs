@@ -43,6 +43,12 @@ pub struct AccountEffects {
     pub resets: Vec<(SecretHash, Option<ResetRow>)>,
     /// Void claims that changed: since when.
     pub voids: Vec<(Claim, Option<u64>)>,
+    /// When the account is to be erased: times that are so no longer, and those that are from now on.
+    pub deletions: Vec<(u64, bool)>,
+    /// Display names that the account has no longer, and those that it has from now on.
+    pub names: Vec<(String, bool)>,
+    /// That the account was erased, and when.
+    pub erased_at: Option<u64>,
     /// The role that the configuration gave the player, to be told to the entity that keeps roles.
     pub configured: Option<Role>,
     /// What connections hear. Nothing has to be stored for it.
@@ -62,11 +68,13 @@ impl AccountEffects {
 /// What a player's entity has of the account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    user: UserId,
+    pub(super) user: UserId,
     pub(super) row: Option<AccountRow>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
     pub(super) resets: BTreeMap<SecretHash, ResetRow>,
     pub(super) voids: BTreeMap<Claim, u64>,
+    /// Whether there was an account that has been erased.
+    pub(super) is_erased: bool,
 }
 
 impl Account {
@@ -77,6 +85,7 @@ impl Account {
         sessions: impl IntoIterator<Item = SessionRow>,
         resets: impl IntoIterator<Item = (SecretHash, ResetRow)>,
         voids: impl IntoIterator<Item = (Claim, u64)>,
+        is_erased: bool,
     ) -> Self {
         let sessions = sessions.into_iter();
         Self {
@@ -85,6 +94,7 @@ impl Account {
             sessions: sessions.map(|row| (row.session, row)).collect(),
             resets: resets.into_iter().collect(),
             voids: voids.into_iter().collect(),
+            is_erased,
         }
     }
 
@@ -122,6 +132,7 @@ impl Account {
         if account.role != Role::Player {
             effects.configured = Some(account.role);
         }
+        effects.names.push((account.profile.name.clone(), true));
         self.row = Some(account);
         effects.has_account_changed = true;
         let grant = self.grant(&session, true);
@@ -130,7 +141,7 @@ impl Account {
     }
 
     /// Makes sure that this claim leads to no account later: a creation or an upgrade that is under way is refused. False when it
-    /// has led to one, or too many are void: the claim stays.
+    /// has led to one, or too many are void: the claim stays. Nothing leads to an account that was erased.
     pub fn void(&mut self, claim: Claim, now: u64, effects: &mut AccountEffects) -> bool {
         if self.row.as_ref().is_some_and(|row| claim.is_of(row)) {
             return false;
@@ -147,17 +158,17 @@ impl Account {
         true
     }
 
-    /// Whether [`Self::void`] was asked for this claim, not too long ago.
+    /// Whether [`Self::void`] was asked for this claim, not too long ago, or the account was erased: its id is used up.
     pub fn is_void(&self, claim: &Claim, now: u64) -> bool {
         let since = self.voids.get(claim);
-        since.is_some_and(|since| now < since.saturating_add(VOID_KNOWN_MS))
+        self.is_erased || since.is_some_and(|since| now < since.saturating_add(VOID_KNOWN_MS))
     }
 
-    /// Adds a session, for [`SESSIONS_MAX`] removes those that have run out and the one that was used longest ago, and, when
+    /// Adds a session, which takes a deletion back, for [`SESSIONS_MAX`] removes those that have run out and the one that was used longest ago, and, when
     /// `role` is given, by the configuration, and no admin has decided otherwise, sets the role. The account's password must still be at `version`; guests have none.
     ///
     /// # Errors
-    /// [`AccountRefusal::NoAccount`], `PasswordMoved`, `Suspended`.
+    /// [`AccountRefusal::NoAccount`], `PasswordMoved`, `Suspended`, `Erased`.
     pub fn open_session(
         &mut self,
         version: Option<u64>,
@@ -171,6 +182,7 @@ impl Account {
         }
         let now = session.created_at;
         row.sanctions.may_sign_in(now)?;
+        self.take_deletion_back(now, effects)?;
         self.configure(role, effects);
         let run_out = self.sessions.values().filter(|old| now >= old.expires_at);
         for old in run_out.map(|old| old.session).collect::<Vec<_>>() {
@@ -412,6 +424,8 @@ impl Account {
             && name != before.name
         {
             profile.name.clone_from(&name);
+            effects.names.push((before.name.clone(), false));
+            effects.names.push((name.clone(), true));
             effects.news.push(AccountNews::Renamed(name));
         }
         if let Some(avatar) = change.avatar {

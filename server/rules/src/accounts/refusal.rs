@@ -45,6 +45,15 @@ pub enum AccountRefusal {
     /// The caller is no admin, or no longer.
     #[error("only an admin sets roles")]
     NotAnAdmin,
+    /// The player has a role above a player's.
+    #[error("the role has to go first: an admin takes it away")]
+    HasRole,
+    /// The account was erased, or is being erased.
+    #[error("the account was deleted")]
+    Erased,
+    /// It is not to be erased, or not yet.
+    #[error("the account is not to be erased now")]
+    NotDue,
     /// There would be no admin left.
     #[error("the last admin keeps the role")]
     LastAdmin,
@@ -63,6 +72,9 @@ impl From<AccountRefusal> for Fault {
             AccountRefusal::SessionExpired => Self::of(Code::TokenExpired),
             AccountRefusal::Suspended(fault) => fault,
             AccountRefusal::NotAnAdmin => Self::of(Code::Forbidden),
+            AccountRefusal::HasRole => Self::new(Code::Forbidden, refusal.to_string()),
+            AccountRefusal::Erased => Self::new(Code::WrongCredentials, refusal.to_string()),
+            AccountRefusal::NotDue => Self::new(Code::Unavailable, refusal.to_string()),
             AccountRefusal::LastAdmin => Self::invalid("role", refusal.to_string()),
         }
     }

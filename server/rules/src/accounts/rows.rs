@@ -79,6 +79,19 @@ pub struct AccountRow {
     /// What the staff has decided against the player.
     #[serde(default, skip_serializing_if = "Sanctions::is_empty")]
     pub sanctions: Sanctions,
+    /// That the account ends, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+}
+
+/// The end of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When everything personal is erased, in milliseconds since 1970.
+    pub erase_at: u64,
+    /// Whether that has begun, and nothing takes it back any more.
+    #[serde(default)]
+    pub has_begun: bool,
 }
 
 impl AccountRow {

@@ -3,6 +3,7 @@ use pitturu_protocol::types::accounts::Role;
 
 use super::*;
 
+mod deletion;
 mod sanctions;
 mod sessions;
 
@@ -64,6 +65,7 @@ fn guest(secret: SecretHash) -> AccountRow {
             language: None,
         },
         sanctions: Sanctions::default(),
+        deletion: None,
     }
 }
 
@@ -81,7 +83,7 @@ fn name(folded: &str) -> Claim {
 
 /// A player without an account.
 fn nobody() -> Account {
-    Account::load(USER, None, [], [], [])
+    Account::load(USER, None, [], [], [], false)
 }
 
 /// A player with this account and one session.

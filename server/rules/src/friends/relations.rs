@@ -273,6 +273,18 @@ impl Relations {
         Ok(())
     }
 
+    /// Ends everything that is between the player and others, blocks too.
+    pub fn end_all(&mut self, effects: &mut FriendEffects) {
+        let all: Vec<(UserId, Relation)> = self.rows().collect();
+        for (other, row) in all {
+            // Each is what it was read as, so neither is refused.
+            match row.standing {
+                Standing::Blocked => drop(self.unblock(other, effects)),
+                _ => drop(self.remove(other, effects)),
+            }
+        }
+    }
+
     /// Applies a signal of `from`, which is applied once and after those that `from` sent before it.
     pub fn apply(&mut self, from: UserId, signal: FriendSignal, effects: &mut FriendEffects) {
         match signal {

@@ -179,7 +179,7 @@ impl Room {
     }
 
     /// Removes the row of somebody who is no member.
-    fn let_go(&mut self, user: UserId, effects: &mut Effects) {
+    pub(super) fn let_go(&mut self, user: UserId, effects: &mut Effects) {
         if let Some(mut row) = self.members.get(&user).cloned() {
             row.state = MemberState::Left;
             self.save_member(row, effects);
@@ -401,7 +401,7 @@ impl Room {
         Ok(())
     }
 
-    fn put_out(
+    pub(super) fn put_out(
         &mut self,
         user: UserId,
         state: MemberState,

@@ -198,7 +198,7 @@ impl Room {
         })
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         actor: &Actor,
         change: Change,

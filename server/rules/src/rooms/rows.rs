@@ -177,6 +177,11 @@ pub enum Change {
         /// By whom.
         by: UserId,
     },
+    /// Its author's account was erased.
+    AuthorErased {
+        /// The message.
+        seq: u64,
+    },
     /// A reaction was added or taken back.
     Reacted {
         /// The message.
@@ -196,7 +201,10 @@ impl Change {
     /// The message that changed.
     pub const fn seq(&self) -> u64 {
         match self {
-            Self::Edited { seq } | Self::Deleted { seq, .. } | Self::Reacted { seq, .. } => *seq,
+            Self::Edited { seq }
+            | Self::Deleted { seq, .. }
+            | Self::AuthorErased { seq }
+            | Self::Reacted { seq, .. } => *seq,
         }
     }
 }

@@ -1,4 +1,5 @@
 mod bounds;
+mod erasure;
 mod markers;
 mod muted;
 mod slow_mode;

@@ -13,7 +13,7 @@ use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use pitturu_store::entities::KeyedResult;
 
-use super::super::command::{Ask, Report, RoomCall};
+use super::super::command::{Ask, Erase, MessageChange, Report, RoomCall};
 use super::super::history;
 use super::super::request::{DecideRequest, ReadRequest};
 use super::{Answer, Asked, Context, LiveRoom, Requester, Waiter, body, reply_frame};
@@ -90,18 +90,52 @@ impl LiveRoom {
         let span = call.span.clone();
         let _entered = span.entered();
         let (requester, actor, ask) = requester(call);
-        if !self.room.is_known_to(&actor) {
+        if !matches!(ask, Ask::Erase(_)) && !self.room.is_known_to(&actor) {
             self.refuse_decided(context, Asked::Call(requester), super::no_such_room(), now);
             return;
         }
         match ask {
             Ask::Read(request) => self.read(context, requester, &actor, request, now),
-            Ask::Edit(request) => self.edit(context, requester, actor, request, now),
+            Ask::Edit(request) => {
+                let change = MessageChange::Asked(request);
+                self.edit(context, requester, actor, change, now);
+            }
+            Ask::Erase(what) => self.erase(context, requester, actor, what, now),
             Ask::Decide(DecideRequest::ListMembers(request), _) => {
                 self.list_members(context, requester, &actor, &request, now);
             }
             Ask::Decide(request, target) => {
                 self.decide(context, requester, &actor, request, target, now);
+            }
+        }
+    }
+
+    /// Has the room forget the actor. A room that has ended has nothing of them.
+    fn erase(
+        &mut self,
+        context: &Context,
+        requester: Requester,
+        actor: Actor,
+        what: Erase,
+        now: Steady,
+    ) {
+        match what {
+            Erase::Player => {
+                let reservation = match Self::reserve(context) {
+                    Ok(reservation) => reservation,
+                    Err(fault) => {
+                        self.refuse_requester(&requester, &fault);
+                        return;
+                    }
+                };
+                let mut effects = Effects::default();
+                self.room.erase_player(actor.user, actor.now, &mut effects);
+                let body = body(&Done {});
+                self.commit_reply(context, Some(reservation), effects, requester, body, now);
+            }
+            Erase::Author(seq) => {
+                let change = MessageChange::EraseAuthor(seq);
+                self.edit(context, requester, actor, change, now);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::audit_log::AuditAct;
+use pitturu_protocol::types::system::Done;
 use pitturu_rules::audit_log::Note;
 use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Effects, Room};
@@ -15,7 +16,7 @@ use pitturu_store::StoreError;
 use pitturu_store::clock::Steady;
 use smallvec::SmallVec;
 
-use super::super::command::{FetchedMessage, Report};
+use super::super::command::{FetchedMessage, MessageChange, Report};
 use super::super::request::EditRequest;
 use super::{Asked, Context, LiveRoom, Requester, body};
 
@@ -26,15 +27,18 @@ const KEEP_MS: u64 = 5_000;
 struct Edit {
     requester: Requester,
     actor: Actor,
-    request: EditRequest,
+    change: MessageChange,
 }
 
 impl Edit {
     /// Whether the actor may do what they ask at all, whatever the message is.
     fn check(&self, room: &Room) -> Result<(), Fault> {
-        match self.request {
-            EditRequest::EditMessage(_) | EditRequest::React(_) => room.may_write(&self.actor),
-            EditRequest::DeleteMessage(_) => room.may_delete(&self.actor),
+        match self.change {
+            MessageChange::Asked(EditRequest::EditMessage(_) | EditRequest::React(_)) => {
+                room.may_write(&self.actor)
+            }
+            MessageChange::Asked(EditRequest::DeleteMessage(_)) => room.may_delete(&self.actor),
+            MessageChange::EraseAuthor(_) => Ok(()),
         }
     }
 }
@@ -67,18 +71,14 @@ impl LiveRoom {
         context: &Context,
         requester: Requester,
         actor: Actor,
-        request: EditRequest,
+        change: MessageChange,
         now: Steady,
     ) {
-        let seq = match &request {
-            EditRequest::EditMessage(request) => request.seq,
-            EditRequest::DeleteMessage(request) => request.seq,
-            EditRequest::React(request) => request.seq,
-        };
+        let seq = change.seq();
         let edit = Edit {
             requester,
             actor,
-            request,
+            change,
         };
         let checked = edit.check(&self.room).and_then(|()| {
             let is_kept = seq >= self.room.first().max(1) && seq <= self.recent.end().seq;
@@ -164,7 +164,7 @@ impl LiveRoom {
                     moved: Vec::new(),
                 });
             }
-            let reactor = matches!(next.request, EditRequest::React(_))
+            let reactor = matches!(next.change, MessageChange::Asked(EditRequest::React(_)))
                 .then_some(next.actor.user)
                 .filter(|user| !queue.reactions.contains_key(user));
             if queue.message.is_none() || reactor.is_some() {
@@ -193,16 +193,20 @@ impl LiveRoom {
         let mut effects = Effects::default();
         let actor = &edit.actor;
         let note = note_of(&edit, row);
-        let outcome = match edit.request {
-            EditRequest::EditMessage(request) => self
+        let outcome = match edit.change {
+            MessageChange::Asked(EditRequest::EditMessage(request)) => self
                 .room
                 .edit(actor, request, row, &mut effects)
                 .map(|changed| body(&changed)),
-            EditRequest::DeleteMessage(_) => self
+            MessageChange::Asked(EditRequest::DeleteMessage(_)) => self
                 .room
                 .delete(actor, row, &mut effects)
                 .map(|changed| body(&changed)),
-            EditRequest::React(request) => {
+            MessageChange::EraseAuthor(_) => {
+                self.room.erase_author(actor, row, &mut effects);
+                Ok(body(&Done {}))
+            }
+            MessageChange::Asked(EditRequest::React(request)) => {
                 let mine = queue.reactions.entry(actor.user).or_default();
                 self.room
                     .react(actor, &request, row, mine, &mut effects)
@@ -230,13 +234,17 @@ impl LiveRoom {
 fn note_of(edit: &Edit, row: &MessageRow) -> Option<Note> {
     let actor = &edit.actor;
     let is_theirs = row.msg.from == actor.user;
-    match edit.request {
-        EditRequest::DeleteMessage(_) if actor.role.keeps_order() && !is_theirs => Some(Note {
-            by: Some(actor.user),
-            user: Some(row.msg.from),
-            seq: Some(row.msg.seq),
-            ..Note::new(AuditAct::MessageDeleted, actor.now)
-        }),
+    match edit.change {
+        MessageChange::Asked(EditRequest::DeleteMessage(_))
+            if actor.role.keeps_order() && !is_theirs =>
+        {
+            Some(Note {
+                by: Some(actor.user),
+                user: Some(row.msg.from),
+                seq: Some(row.msg.seq),
+                ..Note::new(AuditAct::MessageDeleted, actor.now)
+            })
+        }
         _ => None,
     }
 }

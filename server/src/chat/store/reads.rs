@@ -1,13 +1,18 @@
 //! What anyone reads of rooms.
 
+use std::collections::BTreeSet;
+
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_rules::rooms::rows::{ChangeRow, MemberRow, MessageRow, ReactionRow, RoomRow};
+use pitturu_rules::rooms::rows::{
+    ChangeRow, MemberRow, MemberState, MessageRow, ReactionRow, RoomRow,
+};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange, Span};
 
 use super::{
-    CHANGES, DELETED, JOINED, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary, SETTINGS, decode,
-    deleted_key, entity, member, member_key, reaction_key, reactions_of, settings_of, summary,
+    CHANGES, DELETED, JOINED, MEMBERS, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary,
+    SANCTIONS, SETTINGS, decode, deleted_key, entity, member, member_key, reaction_key,
+    reactions_of, settings_of, summary,
 };
 
 impl RoomStore {
@@ -60,6 +65,41 @@ impl RoomStore {
         let rows = self.entities.rows_of(wanted.collect()).await?;
         let place = |row: &Option<Vec<u8>>| row.as_ref().map(|row| member(row)).transpose();
         rows.iter().map(place).collect()
+    }
+
+    /// Of these players, those who have a place in a room, are kept out or limited there, or keep others out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn traces_of(
+        &self,
+        room: RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<UserId>, StoreError> {
+        let mut found = BTreeSet::new();
+        for family in [MEMBERS, SANCTIONS] {
+            let mut after = None;
+            loop {
+                let range = RowRange::prefix(family).after(after.take());
+                let bounds = Bounds::rows(PAGE_ROWS_MAX);
+                let rows = self.entities.rows(entity(room), range, bounds).await?;
+                for (key, row) in &rows {
+                    let user = key.last_chunk().copied().map(UserId::from_bytes);
+                    found.extend(user);
+                    if family == MEMBERS
+                        && let MemberState::Banned { by, .. } = member(row)?.state
+                    {
+                        found.insert(by);
+                    }
+                }
+                if rows.len() < PAGE_ROWS_MAX {
+                    break;
+                }
+                after = rows.into_iter().last().map(|(key, _)| key);
+            }
+        }
+        let users = users.iter().copied();
+        Ok(users.filter(|user| found.contains(user)).collect())
     }
 
     /// All rooms in the order of their ids.

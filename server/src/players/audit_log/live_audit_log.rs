@@ -7,24 +7,33 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_BYTES, UserId};
 use pitturu_protocol::types::audit_log::AuditRecord;
-use pitturu_rules::audit_log::{AuditSignal, Head, Note};
+use pitturu_rules::audit_log::{AuditSignal, Head};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Commit, EntityId, Kind};
 
-use super::{AUDIT_LOG, HEAD, ID, load, rows_of};
+use super::{AUDIT_LOG, Ask, HEAD, ID, details_key, load, rows_of};
 use crate::log_lines::AUDITED;
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
 use crate::players::Environment;
 use crate::random::random_bytes;
 
+/// What a decision changes.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// New entries.
+    added: Vec<AuditRecord>,
+    /// Entries whose details go.
+    erased: Vec<u64>,
+}
+
 /// The audit log at its owner.
 pub type LiveAuditLog = Answering<Head>;
 
 impl Decisions for Head {
     type Id = UserId;
-    type Ask = Note;
-    type Effects = Vec<AuditRecord>;
+    type Ask = Ask;
+    type Effects = Effects;
     /// Where the log stands then.
     type News = Self;
     type Environment = Environment;
@@ -41,19 +50,19 @@ impl Decisions for Head {
         load(Arc::clone(environment.players.entities())).await
     }
 
-    fn decide(
-        &mut self,
-        note: Note,
-        _: Moment,
-        effects: &mut Self::Effects,
-    ) -> Result<Vec<u8>, Fault> {
-        effects.push(self.append(note, random_bytes()));
+    fn decide(&mut self, ask: Ask, _: Moment, effects: &mut Effects) -> Result<Vec<u8>, Fault> {
+        match ask {
+            Ask::Note(note) => effects.added.push(self.append(*note, random_bytes())),
+            Ask::Erase(numbers) => effects.erased = numbers,
+        }
         Ok(codec::encode(&()))
     }
 
-    fn apply(&mut self, from: EntityId, signal: &Numbered, effects: &mut Self::Effects) {
+    fn apply(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
         match codec::decode(&signal.body) {
-            Ok(AuditSignal::Noted(note)) => effects.push(self.append(*note, random_bytes())),
+            Ok(AuditSignal::Noted(note)) => {
+                effects.added.push(self.append(*note, random_bytes()));
+            }
             // It would be no better the next time.
             Err(error) => {
                 tracing::error!(%from, version = signal.version, %error, "a signal is damaged");
@@ -61,18 +70,17 @@ impl Decisions for Head {
         }
     }
 
-    fn is_empty(effects: &Self::Effects) -> bool {
-        effects.is_empty()
+    fn is_empty(effects: &Effects) -> bool {
+        effects.added.is_empty() && effects.erased.is_empty()
     }
 
-    fn put(
-        &mut self,
-        _: &Environment,
-        effects: Self::Effects,
-        _: u64,
-        commit: &mut Commit,
-    ) -> Self {
-        commit.rows.extend(effects.into_iter().flat_map(rows_of));
+    fn put(&mut self, _: &Environment, effects: Effects, _: u64, commit: &mut Commit) -> Self {
+        let added = effects.added.into_iter();
+        commit.rows.extend(added.flat_map(rows_of));
+        let erased = effects.erased.into_iter();
+        commit
+            .rows
+            .extend(erased.map(|number| (details_key(number), None)));
         let head = (HEAD.to_vec(), Some(codec::encode(self)));
         commit.rows.push(head);
         self.clone()

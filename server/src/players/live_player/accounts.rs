@@ -1,5 +1,6 @@
 //! Account and sessions: what is asked, what of it is stored, and what connections hear.
 
+use bytes::Bytes;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Role;
@@ -10,12 +11,17 @@ use pitturu_rules::accounts::{AccountEffects, AccountNews, Rotated, Sanction};
 use pitturu_rules::audit_log::Note;
 use pitturu_rules::signals::StaffSignal;
 use pitturu_store::clock::now_ms;
-use pitturu_store::entities::{Commit, Signal};
+use pitturu_store::entities::{Commit, KeyedRequest, KeyedResult, Signal};
 
-use super::super::command::{AccountAsk, Moderation, Origin};
+use super::super::command::{AccountAsk, Moderation, Origin, Redacted};
 use super::super::staff;
-use super::super::store::{account_row, reset_row, session_row, void_row};
+use super::super::store::{
+    account_lists, account_row, erased_row, reset_row, session_row, void_row,
+};
 use super::{Effects, Environment, Player, encoded};
+
+/// The number of no method: whoever repeats a call that was redacted is told that the key is another one's.
+const NO_METHOD: u16 = u16::MAX;
 
 impl Player {
     /// Decides what is asked of the account, and notes what the audit log keeps of it. The encoded result.
@@ -32,7 +38,7 @@ impl Player {
         effects.notes.extend(note.map(|note| Note {
             by: origin.user,
             user: Some(self.user),
-            address: Some(origin.address.ip().to_string()),
+            address: origin.address.map(|address| address.ip().to_string()),
             ..note
         }));
         Ok(result)
@@ -57,7 +63,11 @@ impl Player {
                 version,
                 session,
                 role,
-            } => encoded(&account.open_session(version, session, role, changed)?),
+            } => {
+                let grant = account.open_session(version, session, role, changed)?;
+                is_worth_noting = !changed.deletions.is_empty();
+                encoded(&grant)
+            }
             AccountAsk::Rotate(rotation) => {
                 let rotated = account.rotate(&rotation, changed)?;
                 is_worth_noting = matches!(rotated, Rotated::Reused);
@@ -96,6 +106,23 @@ impl Player {
                 let result = self.moderate(act, now, effects)?;
                 is_worth_noting = effects.account.has_account_changed;
                 result
+            }
+            AccountAsk::Delete(erase_at, _) => {
+                let erase_at = account.delete(erase_at, changed)?;
+                is_worth_noting = changed.has_account_changed;
+                encoded(&erase_at)
+            }
+            AccountAsk::BeginErasure => {
+                account.begin_erasure(now, changed)?;
+                self.relations.end_all(&mut effects.friends);
+                encoded(&())
+            }
+            AccountAsk::Erase(redacted) => {
+                account.erase(now, changed)?;
+                effects.dropped.extend(self.marks.remove_all());
+                effects.answers = answers(self.user, &redacted);
+                effects.redacted = redacted;
+                encoded(&())
             }
         };
         Ok((result, is_worth_noting))
@@ -151,8 +178,12 @@ impl Player {
     /// Puts what has changed of the account into a commit.
     pub(super) fn put_account(&self, commit: &mut Commit, changed: &AccountEffects) {
         if changed.has_account_changed {
-            commit.rows.extend(self.account.row().map(account_row));
+            commit.rows.push(account_row(self.account.row()));
         }
+        commit
+            .lists
+            .extend(account_lists(self.user, &changed.deletions, &changed.names));
+        commit.rows.extend(changed.erased_at.map(erased_row));
         let rows = &mut commit.rows;
         let sessions = changed.sessions.iter();
         rows.extend(sessions.map(|(session, row)| session_row(*session, row.as_ref())));
@@ -194,10 +225,42 @@ impl Player {
     }
 }
 
+/// What stands under the keys of calls that moved points or items and are kept for good: that there was a call, which no other one is, and
+/// the line without what was said.
+fn answers(user: UserId, redacted: &Redacted) -> Vec<KeyedResult> {
+    let answer = |by: Option<UserId>, key: &Option<String>, reply| {
+        Some(KeyedResult {
+            user: by.unwrap_or(user),
+            key: key.as_deref()?.into(),
+            method: NO_METHOD,
+            request: KeyedRequest::Whole(Bytes::new()),
+            reply,
+        })
+    };
+    let movements = redacted.movements.iter();
+    let movements = movements.filter_map(|(number, line)| {
+        let reply = encoded(&line.clone().movement(*number));
+        answer(line.entry.by, &line.entry.id, reply)
+    });
+    let items = redacted.items.iter();
+    let items = items.filter_map(|(number, line)| {
+        let reply = encoded(&line.clone().shown(*number));
+        answer(line.by, &line.id, reply)
+    });
+    movements.chain(items).collect()
+}
+
 /// What the audit log keeps of what is asked of an account, if it comes to that.
 fn note_of(ask: &AccountAsk, now: u64) -> Option<Note> {
     let of = |act| Some(Note::new(act, now));
     match ask {
+        AccountAsk::OpenSession { .. } => of(AuditAct::DeletionTakenBack),
+        AccountAsk::Delete(erase_at, reason) => Some(Note {
+            until: Some(*erase_at),
+            reason: reason.clone(),
+            ..Note::new(AuditAct::DeletionAsked, now)
+        }),
+        AccountAsk::Erase(_) => of(AuditAct::AccountErased),
         AccountAsk::Rotate(_) => of(AuditAct::RefreshTokenReused),
         AccountAsk::EndSession(_) => of(AuditAct::SessionRevoked),
         AccountAsk::EndSessions => of(AuditAct::SignedOutEverywhere),

@@ -49,6 +49,11 @@ impl Player {
                 effects.by = origin.conn;
                 self.decide_account(*ask, origin, now, effects)?
             }
+            Ask::ForgetPlayer(other, lines) => {
+                self.forget_player(other, effects);
+                effects.redacted.movements = lines;
+                encoded(&())
+            }
             Ask::ForgetRooms(rooms) => {
                 for room in rooms {
                     self.take_room(room, None, effects);

@@ -65,6 +65,10 @@ impl Decisions for OpenReports {
         let changed = &mut effects.reports;
         Ok(match ask {
             Ask::Add(report) => codec::encode(&self.add(*report, changed)?),
+            Ask::ErasePlayer(user, settled) => {
+                self.erase_player(user, settled, changed);
+                codec::encode(&())
+            }
             Ask::Take(number, staff) => codec::encode(&self.take(number, staff, changed)?),
             Ask::Settle { number, how, by } => {
                 let report = self.settle(number, by.0, how, moment.now, changed)?;
@@ -80,7 +84,7 @@ impl Decisions for OpenReports {
     }
 
     fn is_empty(effects: &Effects) -> bool {
-        effects.reports.changed.is_none()
+        effects.reports == ReportEffects::default()
     }
 
     fn put(&mut self, _: &Environment, effects: Effects, _: u64, commit: &mut Commit) {
@@ -98,10 +102,30 @@ impl Decisions for OpenReports {
             let newest = (NEWEST.to_vec(), Some(codec::encode(&self.newest())));
             commit.rows.push(newest);
         }
+        for report in effects.reports.removed {
+            let (user, number) = (report.user, report.number);
+            commit.rows.push((key(family_of(&report), number), None));
+            commit.rows.push((about_key(user, number), None));
+        }
+        for report in effects.reports.redacted {
+            let row = Some(codec::encode(&report));
+            commit
+                .rows
+                .push((key(family_of(&report), report.number), row));
+        }
         commit.signals.extend(effects.note.map(audit_log::signal));
     }
 
     fn tell(&mut self, _: &Environment, (): ()) {}
+}
+
+/// Where a report lies.
+fn family_of(report: &Report) -> &'static [u8] {
+    if report.settled.is_some() {
+        SETTLED
+    } else {
+        OPEN
+    }
 }
 
 fn note_of(report: &Report, (by, address): (UserId, Address), now: u64) -> Note {

@@ -12,8 +12,9 @@ use pitturu_rules::accounts::{
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
-    Bounds, Claimed, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Space,
+    Bounds, Claimed, List, LoadedPart, PAGE_ROWS_MAX, Part, Row, RowKey, RowRange, Space,
 };
+use pitturu_text::fold::{ORDER_END, order, room_name as name_form};
 use serde::{Deserialize, Serialize};
 
 use super::super::entity;
@@ -33,11 +34,20 @@ const RESETS: &[u8] = b"t";
 /// Rows of void claims: space, key.
 const VOIDS: &[u8] = b"v";
 
+/// The row that says that the account was erased, and when: the id is used up.
+const ERASED: &[u8] = b"z";
+
 /// Claims of folded user names.
 const NAMES: Space = Space(1);
 
 /// Claims of guests' secrets: hash of the secret.
 const SECRETS: Space = Space(2);
+
+/// Players by display name: the order of the name, a zero byte, player.
+const DISPLAY_NAMES: List = List(9);
+
+/// Accounts that are to be erased: when, player.
+const DELETIONS: List = List(10);
 
 /// A player whom nobody is: for what is to take the time of a look at somebody.
 const NOBODY: UserId = UserId::from_bytes([0; ID_BYTES]);
@@ -68,8 +78,37 @@ fn void_key(claim: &Claim) -> RowKey {
 }
 
 /// The row of the account, as a change of a commit; so the others.
-pub(in crate::players) fn account_row(row: &AccountRow) -> (RowKey, Option<Vec<u8>>) {
-    (ACCOUNT.to_vec(), Some(codec::encode(row)))
+pub(in crate::players) fn account_row(row: Option<&AccountRow>) -> (RowKey, Option<Vec<u8>>) {
+    (ACCOUNT.to_vec(), row.map(codec::encode))
+}
+
+/// The row of an account that was erased.
+pub(in crate::players) fn erased_row(at: u64) -> (RowKey, Option<Vec<u8>>) {
+    (ERASED.to_vec(), Some(codec::encode(&at)))
+}
+
+/// What brings the lists of accounts in line: when a player's is to be erased, and its display names, each no longer or from now on.
+pub(in crate::players) fn account_lists(
+    user: UserId,
+    deletions: &[(u64, bool)],
+    names: &[(String, bool)],
+) -> Vec<(List, RowKey, Option<Vec<u8>>)> {
+    let row = |is_there: bool| is_there.then(Vec::new);
+    let deletions = deletions.iter();
+    let deletions =
+        deletions.map(|(at, is_there)| (DELETIONS, deletion_key(*at, user), row(*is_there)));
+    let names = names.iter();
+    let names = names.map(|(name, is_there)| (DISPLAY_NAMES, name_key(name, user), row(*is_there)));
+    deletions.chain(names).collect()
+}
+
+fn deletion_key(at: u64, user: UserId) -> RowKey {
+    [&at.to_be_bytes()[..], user.as_bytes()].concat()
+}
+
+fn name_key(name: &str, user: UserId) -> RowKey {
+    let order = order(&name_form(name));
+    [order.as_bytes(), &[0], user.as_bytes()].concat()
 }
 
 /// The row of a session.
@@ -101,7 +140,7 @@ pub(in crate::players) fn void_row(claim: &Claim, since: Option<u64>) -> (RowKey
 
 /// What of a player is loaded for the account.
 pub(super) fn parts() -> impl Iterator<Item = Part> {
-    let families = [ACCOUNT, SESSIONS, RESETS, VOIDS];
+    let families = [ACCOUNT, SESSIONS, RESETS, VOIDS, ERASED];
     families
         .map(|prefix| Part::Rows(RowRange::prefix(prefix)))
         .into_iter()
@@ -130,11 +169,17 @@ pub(super) fn load(user: UserId, parts: &[LoadedPart]) -> Result<Account, StoreE
         voids
             .map(|row| row.map(|row| (row.claim, row.since)))
             .collect::<Result<Vec<_>, StoreError>>()?,
+        !rows(4).is_empty(),
     ))
 }
 
 fn session_rows(rows: &[Row]) -> Result<Vec<SessionRow>, StoreError> {
     rows.iter().map(|(_, row)| decode("session", row)).collect()
+}
+
+fn listed_player(key: &[u8]) -> Result<UserId, StoreError> {
+    let user = key.last_chunk().copied().map(UserId::from_bytes);
+    user.ok_or_else(|| StoreError::damaged("a key of players is none"))
 }
 
 /// Accounts and sessions, as they are stored: nothing here loads an entity.
@@ -278,14 +323,83 @@ impl PlayerStore {
         })
     }
 
-    /// Whether a claim of this player's has been made void, not too long ago.
+    /// Whether a claim of this player's has been made void, not too long ago, or the player's account was erased.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn is_void(&self, user: UserId, claim: &Claim, now: u64) -> Result<bool, StoreError> {
-        let row = self.row(user, void_key(claim)).await?;
-        let row: Option<VoidRow> = optional("void claim", row.as_deref())?;
-        Ok(row.is_some_and(|row| now < row.since.saturating_add(VOID_KNOWN_MS)))
+        let wanted = [void_key(claim), ERASED.to_vec()].map(|key| (entity(user), key));
+        let rows = self.entities.rows_of(wanted.to_vec()).await?;
+        let [void, erased] = rows.as_slice() else {
+            return Err(StoreError::damaged("other rows than asked for"));
+        };
+        let row: Option<VoidRow> = optional("void claim", void.as_deref())?;
+        let is_void = row.is_some_and(|row| now < row.since.saturating_add(VOID_KNOWN_MS));
+        Ok(is_void || erased.is_some())
+    }
+
+    /// Frees what a player has claimed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn release(&self, claim: &Claim, user: UserId) -> Result<(), StoreError> {
+        let (space, key) = (space(claim), claim.as_bytes().to_vec());
+        self.entities.release(space, key, entity(user)).await
+    }
+
+    /// Players whose accounts were to be erased by this time, the longest due first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn due_for_erasure(&self, now: u64) -> Result<Vec<UserId>, StoreError> {
+        let range = RowRange {
+            before: Some(now.saturating_add(1).to_be_bytes().to_vec()),
+            ..RowRange::default()
+        };
+        let bounds = Bounds::rows(PAGE_ROWS_MAX);
+        let rows = self.entities.list(DELETIONS, range, bounds).await?;
+        rows.iter().map(|(key, _)| listed_player(key)).collect()
+    }
+
+    /// Players whose display name begins with this, or all, in the order of their names, behind the player `after` under the name
+    /// that they have now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn players_named(
+        &self,
+        name: &str,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let after = match after {
+            Some(user) => self.account(user).await?,
+            None => None,
+        };
+        let after = after.map(|account| name_key(&account.profile.name, account.user));
+        let order = order(&name_form(name));
+        // What it is sorted by first ends before the name itself.
+        let begun = order.split(ORDER_END).next().unwrap_or_default();
+        let range = RowRange::prefix(begun).after(after);
+        let bounds = Bounds::rows(limit.min(PAGE_ROWS_MAX));
+        let rows = self.entities.list(DISPLAY_NAMES, range, bounds).await?;
+        rows.iter().map(|(key, _)| listed_player(key)).collect()
+    }
+
+    /// All players with an account, behind this position, and the position behind them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn all_players(
+        &self,
+        after: Option<RowKey>,
+    ) -> Result<(Vec<UserId>, Option<RowKey>), StoreError> {
+        let range = RowRange::default().after(after);
+        let bounds = Bounds::rows(PAGE_ROWS_MAX);
+        let rows = self.entities.list(DISPLAY_NAMES, range, bounds).await?;
+        let users = rows.iter().map(|(key, _)| listed_player(key));
+        let users = users.collect::<Result<Vec<_>, _>>()?;
+        Ok((users, rows.into_iter().last().map(|(key, _)| key)))
     }
 
     /// What a call under this key of `by`'s was answered by the player's entity, if it is stored.

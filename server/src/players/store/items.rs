@@ -110,6 +110,14 @@ pub(in crate::players) fn put(commit: &mut Commit, effects: &ItemsEffects) {
     }
 }
 
+/// Puts changes that say less than before in their own places.
+pub(in crate::players) fn redact(commit: &mut Commit, changes: &[(u64, ChangeRow)]) {
+    let rows = changes
+        .iter()
+        .map(|(number, row)| (numbered(CHANGES, *number), Some(codec::encode(row))));
+    commit.rows.extend(rows);
+}
+
 /// Puts what is kept of rewards into a commit.
 pub(in crate::players) fn put_rewards(commit: &mut Commit, row: &RewardsRow) {
     let row = Some(codec::encode(row));

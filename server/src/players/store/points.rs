@@ -133,6 +133,16 @@ pub(in crate::players) fn put(commit: &mut Commit, user: UserId, effects: &Point
     }
 }
 
+/// Puts lines that say less than before in their own places.
+pub(in crate::players) fn redact(commit: &mut Commit, lines: &[Numbered]) {
+    let entries = lines.iter().map(|(number, row)| Entry {
+        stream: LEDGER,
+        number: *number,
+        row: codec::encode(row),
+    });
+    commit.entries.extend(entries);
+}
+
 /// A movement of a player under its number.
 pub(crate) type Numbered = (u64, EntryRow);
 

@@ -55,6 +55,7 @@ impl Players<Memory> {
                 language: None,
             },
             sanctions: Sanctions::default(),
+            deletion: None,
         };
         let session = SessionRow {
             session: SessionId::from_bytes([1; 10]),
@@ -72,7 +73,7 @@ impl Players<Memory> {
         let origin = Origin {
             conn: ConnectionId::from_bytes([0; 10]),
             user: None,
-            address: Ipv4Addr::LOCALHOST.into(),
+            address: Some(Ipv4Addr::LOCALHOST.into()),
         };
         let ask = Ask::Account(Box::new(ask), origin);
         self.ask(number, ask, None, 5).await.unwrap();

@@ -197,6 +197,7 @@ impl NewAccount {
                 language: None,
             },
             sanctions: Sanctions::default(),
+            deletion: None,
         }
     }
 }

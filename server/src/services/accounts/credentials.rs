@@ -3,8 +3,8 @@
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_protocol::types::accounts::{
-    Account, ChangePassword, Identity, IssuePasswordReset, PasswordReset, RequestPasswordReset,
-    ResetPassword, Role, SetRole, UpgradeGuest,
+    Account, AccountDeletion, ChangePassword, DeleteAccount, Identity, IssuePasswordReset,
+    PasswordReset, RequestPasswordReset, ResetPassword, Role, SetRole, UpgradeGuest,
 };
 use pitturu_protocol::types::system::Done;
 use pitturu_rules::accounts::{Claim, Hidden, Login, PasswordChange, ResetRow, RoleChange, Shown};
@@ -98,21 +98,8 @@ impl AccountService {
                 "a guest has no password; give the account a name and a password first",
             ));
         };
-        // Whoever is signed in is known, and is held up by nobody else's attempts.
-        let device =
-            [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
-        let now = || self.ticks.now();
-        let attempt = self.lockout.admit_device(&device, caller.address.ip(), now);
-        let attempt = attempt
-            .await
-            .map_err(|wait_ms| self.locked_out(caller, Some(identity.user), wait_ms))?;
-        let hash = Some(login.password.0.as_str());
-        let old = self.passwords.verify(asker, &request.old, hash);
-        if !old.await? {
-            attempt.failed(self.ticks.now());
-            return Err(wrong_password(caller, Some(identity.user)));
-        }
-        drop(attempt);
+        self.check_own_password(caller, &login, &request.old)
+            .await?;
         let change = PasswordChange {
             version: login.version,
             password: Hidden(self.passwords.hash(asker, &request.new).await?),
@@ -131,6 +118,55 @@ impl AccountService {
             "password changed, other sessions end",
         );
         Ok(Done {})
+    }
+
+    /// [`DeleteAccount`]. Whoever holds a player's unlocked device can't end a named account.
+    pub async fn delete_account(
+        &self,
+        caller: &Caller,
+        request: DeleteAccount,
+    ) -> Result<AccountDeletion, Fault> {
+        let user = caller.user()?;
+        let account = self.known_account(user).await?;
+        match (account.login, &request.password) {
+            (Some(login), Some(password)) => {
+                self.check_own_password(caller, &login, password).await?;
+            }
+            (Some(_), None) => return Err(Fault::invalid("password", "the account's password")),
+            (None, Some(_)) => return Err(Fault::invalid("password", "none: a guest has none")),
+            (None, None) => {}
+        }
+        let key = key_without_passwords(caller, &DeleteAccount { password: None });
+        let key = key.map(|key| (user, key));
+        let ask = AccountAsk::Delete(self.deletions.erase_at(caller.now, false), None);
+        let erase_at = self.players.ask(user, caller, ask, key).await?.value;
+        self.deletions.asked(erase_at, caller.now);
+        note(caller, user, "account to be erased");
+        Ok(AccountDeletion { erase_at })
+    }
+
+    /// That this is the password of the caller, who is signed in: known, and held up by nobody else's attempts.
+    async fn check_own_password(
+        &self,
+        caller: &Caller,
+        login: &Login,
+        password: &str,
+    ) -> Result<(), Fault> {
+        let identity = caller.identity()?;
+        let asker = Asker::of(caller, Rank::Known);
+        let device =
+            [identity.user.as_bytes(), identity.session.as_bytes()].map(|id| id.as_slice());
+        let now = || self.ticks.now();
+        let attempt = self.lockout.admit_device(&device, caller.address.ip(), now);
+        let attempt = attempt
+            .await
+            .map_err(|wait_ms| self.locked_out(caller, Some(identity.user), wait_ms))?;
+        let hash = Some(login.password.0.as_str());
+        if self.passwords.verify(asker, password, hash).await? {
+            return Ok(());
+        }
+        attempt.failed(self.ticks.now());
+        Err(wrong_password(caller, Some(identity.user)))
     }
 
     /// [`RequestPasswordReset`]. The same work is done and written whether or not there is such an account.

@@ -106,7 +106,7 @@ pub(in crate::services) fn listed(mut rows: Vec<SessionRow>, caller: &Caller) ->
 }
 
 /// An account as its owner sees it.
-pub(super) fn account(row: AccountRow) -> Account {
+pub(in crate::services) fn account(row: AccountRow) -> Account {
     let guest = row.guest();
     let (username, email) = row
         .login

@@ -38,7 +38,7 @@ use super::masters::Masters;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
 use super::ticks::Ticks;
-use super::{AccountService, AccountsConfig, Keys, Players};
+use super::{AccountService, AccountsConfig, Deletions, Keys, Players};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};
@@ -310,7 +310,7 @@ async fn open(
         players.clone(),
         (staff.clone(), audit_log.clone()),
         Some(Arc::clone(recorder) as _),
-        config.clone(),
+        (config.clone(), Deletions::new(config.deletion_grace_ms)),
         now,
     )
     .await

@@ -12,9 +12,9 @@ use pitturu_protocol::events::Event as _;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::methods::{Effect, METHODS, Method, Place};
 use pitturu_protocol::types::accounts::{
-    Authenticate, ChangePassword, GetAccount, IssuePasswordReset, Login, LoginGuest, Logout,
-    LogoutEverywhere, RefreshTokens, Register, RequestPasswordReset, ResetPassword, RevokeSession,
-    Role, SetRole, SignedIn, UpgradeGuest,
+    Authenticate, ChangePassword, DeleteAccount, GetAccount, IssuePasswordReset, Login, LoginGuest,
+    Logout, LogoutEverywhere, RefreshTokens, Register, RequestPasswordReset, ResetPassword,
+    RevokeSession, Role, SetRole, SignedIn, UpgradeGuest,
 };
 use pitturu_protocol::types::boards::FollowBoard;
 use pitturu_protocol::types::chat::{BanMember, ListMyRooms, SendMessage};
@@ -233,6 +233,7 @@ impl Scene {
         let owner = self.owner.main.as_mut().unwrap();
         let (raw, who) = match method {
             "Logout" => (Raw::of(&Logout {}), 0),
+            "DeleteAccount" => (Raw::of(&DeleteAccount { password: None }), 1),
             "LogoutEverywhere" => (Raw::of(&LogoutEverywhere {}), 0),
             "RevokeSession" => {
                 let session = self.owner.second_in.identity.session;

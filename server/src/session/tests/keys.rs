@@ -25,7 +25,7 @@ use crate::connections::link::memory::Options;
 use crate::players;
 use pitturu_protocol::types::items::{BuyItem, GrantItem, TakeItem, UseItem};
 use pitturu_protocol::types::moderation::{
-    MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer, UnmutePlayer,
+    DeletePlayer, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer, UnmutePlayer,
 };
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GivePoints, GrantPoints, PostPoints, RefundPoints, SetPointsAside,
@@ -385,6 +385,14 @@ fn moderation(name: &str, user: UserId) -> (Raw, Option<Raw>) {
                 avatar: true,
                 bio: true,
                 reason: reason.to_owned(),
+            })
+        }),
+        "DeletePlayer" => each(&|reason| {
+            let (at_once, reason) = (false, reason.to_owned());
+            Raw::of(&DeletePlayer {
+                user,
+                at_once,
+                reason,
             })
         }),
         "UnmutePlayer" => (Raw::of(&UnmutePlayer { user }), None),

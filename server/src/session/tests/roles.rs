@@ -14,8 +14,8 @@ use pitturu_protocol::types::audit_log::ListAuditLog;
 use pitturu_protocol::types::boards::{RemoveScore, SubmitScore};
 use pitturu_protocol::types::items::{GrantItem, TakeItem};
 use pitturu_protocol::types::moderation::{
-    GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile, SignOutPlayer, SuspendPlayer,
-    UnmutePlayer,
+    DeletePlayer, FindPlayers, GetPlayerRecord, LiftSuspension, MutePlayer, ResetProfile,
+    SignOutPlayer, SuspendPlayer, UnmutePlayer,
 };
 use pitturu_protocol::types::points::{
     DeductPoints, ExpirePoints, GrantPoints, ListPointsDays, ListPointsTotals, PostPoints,
@@ -171,6 +171,16 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             reason: "for the test".to_owned(),
         })],
         (_, "GetPlayerRecord") => vec![Raw::of(&GetPlayerRecord { user: deputy })],
+        (_, "FindPlayers") => vec![Raw::of(&FindPlayers {
+            name: "a".to_owned(),
+            after: None,
+            limit: None,
+        })],
+        (_, "DeletePlayer") => vec![Raw::of(&DeletePlayer {
+            user: deputy,
+            at_once: false,
+            reason: "for the test".to_owned(),
+        })],
         (_, "ListReports") => vec![Raw::of(&ListReports::default())],
         (_, "TakeReport") => vec![Raw::of(&TakeReport { number: 1 })],
         (_, "SettleReport") => vec![Raw::of(&SettleReport {
@@ -204,7 +214,7 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 31);
+    assert_eq!(tried, 33);
     scene.world.entities.fail_applying(None);
     let (_, other) = scene.world.registered("other").await;
     let promote = set(other.identity.user, Role::Moderator);

@@ -155,6 +155,9 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "Authenticate" => json!({"access": "none"}),
         "UpgradeGuest" => json!({"username": "somebody", "password": "long enough"}),
         "ChangePassword" => json!({"old": "long enough", "new": "longer than that"}),
+        "DeleteAccount" => json!({"password": "long enough"}),
+        "ExportPlayer" => json!({}),
+        "FindPlayers" => json!({"name": "a"}),
         "RequestPasswordReset" => json!({"username": "somebody"}),
         "ResetPassword" => json!({"token": "none", "password": "long enough"}),
         "FindPlayer" => json!({"username": "somebody"}),
@@ -188,7 +191,9 @@ fn request(method: &str, room: RoomId, user: UserId) -> Value {
         "ReportMessage" => json!({"room": room, "seq": 1, "reason": "spam"}),
         "ReportPlayer" => json!({"user": user, "reason": "spam"}),
         "SettleReport" => json!({"number": 1, "outcome": "acted"}),
-        "SuspendPlayer" | "MutePlayer" | "ResetProfile" => json!({"user": user, "reason": "why"}),
+        "SuspendPlayer" | "MutePlayer" | "ResetProfile" | "DeletePlayer" => {
+            json!({"user": user, "reason": "why"})
+        }
         other => panic!("{other} has texts and is not tried here"),
     }
 }

@@ -28,6 +28,11 @@ impl Model {
                     room.react(change.seq, change.rev, &change.emoji, change.count);
                 }
             }
+            ServerEvent::AuthorErased(erased) => {
+                if let Some(room) = self.room_mut(erased.room) {
+                    room.erase_author(erased.seq, erased.rev);
+                }
+            }
             ServerEvent::InboxAdded(added) => self.inbox(added),
             ServerEvent::StreamPosition(position) => self.position(&position),
             ServerEvent::RoomUpdated(updated) => {

@@ -15,6 +15,11 @@ pub(crate) const MESSAGES_KEPT_MAX: usize = 1000;
 /// Messages kept when the player reads back; nothing older is fetched beyond it.
 pub(crate) const MESSAGES_READ_MAX: usize = 20_000;
 
+/// The author of messages whose author's account was erased.
+const NOBODY: UserId = UserId::from_bytes([0; 10]);
+
+const NOBODYS_NAME: &str = "deleted player";
+
 /// A player who is writing is shown for this long after the last sign of it.
 const TYPING_MS: u64 = 5000;
 
@@ -258,7 +263,10 @@ impl Room {
     fn insert(&mut self, msg: &Message, rev: u64) {
         let mut msg = msg.clone();
         msg.text = clean(&msg.text);
-        msg.name = clean_line(&msg.name);
+        msg.name = match msg.from == NOBODY {
+            true => NOBODYS_NAME.to_owned(),
+            false => clean_line(&msg.name),
+        };
         for reaction in &mut msg.reactions {
             reaction.emoji = clean_line(&reaction.emoji);
         }
@@ -331,6 +339,13 @@ impl Room {
         self.change(seq, rev, |msg| {
             msg.text = clean(text);
             msg.edited_at = Some(at);
+        });
+    }
+
+    pub(crate) fn erase_author(&mut self, seq: u64, rev: u64) {
+        self.change(seq, rev, |msg| {
+            msg.from = NOBODY;
+            msg.name = NOBODYS_NAME.to_owned();
         });
     }
 

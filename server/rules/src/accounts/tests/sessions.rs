@@ -146,6 +146,7 @@ fn the_session_used_longest_ago_goes_by_order_of_use_whatever_the_clock_says() {
         account.sessions().cloned().collect::<Vec<_>>(),
         [],
         [],
+        false,
     );
     let used = Rotation {
         now: NOW,

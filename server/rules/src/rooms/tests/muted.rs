@@ -18,6 +18,7 @@ fn sanctions(until: Option<u64>) -> Sanctions {
             language: None,
         },
         sanctions: Sanctions::default(),
+        deletion: None,
     };
     let sanction = Sanction {
         by: actor(9, 1).user,
@@ -25,7 +26,7 @@ fn sanctions(until: Option<u64>) -> Sanctions {
         until,
         reason: "enough".to_owned(),
     };
-    let mut account = Account::load(row.user, Some(row), [], [], []);
+    let mut account = Account::load(row.user, Some(row), [], [], [], false);
     let muted = account.mute(sanction, &mut AccountEffects::default());
     muted.expect("there is an account");
     account

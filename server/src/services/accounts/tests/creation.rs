@@ -115,6 +115,7 @@ fn row(user: UserId) -> AccountRow {
             language: None,
         },
         sanctions: Sanctions::default(),
+        deletion: None,
     }
 }
 

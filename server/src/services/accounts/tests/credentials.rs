@@ -11,7 +11,7 @@ use pitturu_store::master_keys::MasterKeys;
 
 use super::{Caller, MINUTE, PASSWORD, Told, World, code, keyed};
 use crate::services::accounts::masters::Masters;
-use crate::services::accounts::{AccountService, Keys, Players};
+use crate::services::accounts::{AccountService, Deletions, Keys, Players};
 
 const NEW: &str = "battery staple";
 
@@ -366,7 +366,7 @@ async fn without_a_courier_resets_are_unavailable() {
         Players::new(world.players.clone(), world.player_owners.clone()),
         (world.staff.clone(), world.audit_log.clone()),
         None,
-        super::config(),
+        (super::config(), Deletions::new(0)),
         world.now,
     )
     .await
