@@ -6,10 +6,10 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, BOARD_TOP, CERTIFICATE_HASHES_MAX, DATA_BYTES_MAX, DEVICE_BYTES_MAX,
     ECHO_BYTES_MAX, EMAIL_BYTES_MAX, EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, EMOJI_PER_PLAYER_MAX,
     EXPORT_BYTES_MAX, FAULT_TEXT_BYTES_MAX, GAME_NAME_BYTES_MAX, KEY_BYTES_MAX, LANGUAGE_BYTES_MAX,
-    NAME_BYTES_MAX, NOTE_BYTES_MAX, PLACES_MAX, POINTS_ACCOUNTS, POSITION_BYTES_MAX,
-    PRESENCE_NAMED_MAX, REFERENCE_BYTES_MAX, RESUME_ROOMS_MAX, REWARD_RULES_MAX,
-    ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SCORE_METADATA_BYTES_MAX, SESSIONS_MAX, TEXT_BYTES_MAX,
-    TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
+    NAME_BYTES_MAX, NOTE_BYTES_MAX, PAGE_ITEMS_MAX, PLACES_MAX, POINTS_ACCOUNTS,
+    POSITION_BYTES_MAX, PRESENCE_NAMED_MAX, REFERENCE_BYTES_MAX, RESUME_ROOMS_MAX,
+    REWARD_RULES_MAX, ROOM_NAME_BYTES_MAX, RULE_BYTES_MAX, SCORE_METADATA_BYTES_MAX, SESSIONS_MAX,
+    TEXT_BYTES_MAX, TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERS_PER_CALL_MAX,
 };
 
 /// How long a field gets.
@@ -19,7 +19,7 @@ pub enum Bound {
     Bytes(usize),
     /// So many items.
     Items(usize),
-    /// As many items as a page of a list holds: at most [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX), and
+    /// As many items as a page of a list holds: at most [`PAGE_ITEMS_MAX`], and
     /// [`PAGE_BYTES_MAX`](crate::limits::PAGE_BYTES_MAX) of them.
     Page,
 }
@@ -126,6 +126,11 @@ pub const BOUNDS: &[(&str, &str, Bound)] = &[
     ("Resumed", "rooms", Bound::Items(RESUME_ROOMS_MAX)),
     ("Sessions", "sessions", Bound::Items(SESSIONS_MAX)),
     ("PlayerRecord", "sessions", Bound::Items(SESSIONS_MAX)),
+    (
+        "PlayerRecord",
+        "rooms",
+        Bound::Items(PAGE_ITEMS_MAX as usize),
+    ),
     ("Presences", "presences", Bound::Items(USERS_PER_CALL_MAX)),
     ("RoomPresence", "users", Bound::Items(PRESENCE_NAMED_MAX)),
     ("Message", "reactions", Bound::Items(EMOJI_PER_MESSAGE_MAX)),

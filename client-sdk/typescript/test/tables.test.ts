@@ -34,7 +34,7 @@ describe('the table of methods', () => {
   test.each<[MethodInfo['changes'], string[]]>([
     ['signs_in', ['Register', 'Login', 'LoginGuest', 'RefreshTokens']],
     ['authenticates', ['Authenticate']],
-    ['signs_out', ['Logout', 'LogoutEverywhere']],
+    ['signs_out', ['Logout', 'LogoutEverywhere', 'DeleteAccount']],
     ['ends_session', ['RevokeSession']],
     ['opens', ['CreateRoom', 'OpenDirect', 'JoinRoom', 'OpenRoom', 'EnterRoom']],
     ['closes', ['LeaveRoom', 'CloseRoom', 'DeleteRoom']],

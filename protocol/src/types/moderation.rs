@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 use crate::types::accounts::{Role, Session};
 use crate::types::profile::Profile;
 
@@ -150,6 +150,8 @@ pub struct PlayerRecord {
     pub erase_at: Option<u64>,
     /// Sessions, newest use first. Their addresses are shown to admins alone.
     pub sessions: Vec<Session>,
+    /// Rooms that the player is in, or is asked into: the first 200 in the order of their ids. Some may have ended.
+    pub rooms: Vec<RoomId>,
 }
 
 /// What the staff has decided against a player, as the staff sees it.

@@ -1,9 +1,10 @@
 //! Which calls a command makes, and what is shown of their answers.
 
-use pitturu_client::types::accounts::{ExportPlayer, IssuePasswordReset, SetRole};
+use pitturu_client::types::accounts::{AccountDeletion, ExportPlayer, IssuePasswordReset, SetRole};
 use pitturu_client::types::audit_log::{AuditLog, ListAuditLog};
 use pitturu_client::types::chat::{
-    BanMember, DeleteMessage, DeleteRoom, KickMember, MuteMember, SetMemberRole, UnbanMember,
+    BanMember, DeleteMessage, DeleteRoom, KickMember, ListMembers, Members, MuteMember,
+    SetMemberRole, UnbanMember,
 };
 use pitturu_client::types::moderation::{
     DeletePlayer, FindPlayers, GetPlayerRecord, LiftSuspension, MutePlayer, PlayersFound,
@@ -11,13 +12,13 @@ use pitturu_client::types::moderation::{
 };
 use pitturu_client::types::profile::FindPlayer;
 use pitturu_client::types::reports::{ListReports, SettleReport, TakeReport};
-use pitturu_client::{CallError, Client, UserId, limits};
+use pitturu_client::{CallError, Client, RoomId, UserId, limits};
 use pitturu_rules::audit_log::Head;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{
-    AuditLogCommand, Ending, Imposed, Player, PlayerCommand, ReportCommand, RoomCommand,
+    AuditLogCommand, Deletion, Ending, Imposed, Player, PlayerCommand, ReportCommand, RoomCommand,
 };
 use crate::times::{Moment, Span};
 
@@ -42,23 +43,8 @@ pub(crate) async fn of_player(client: &Client, command: PlayerCommand) -> Result
     let id = async |player: Player| id(client, player).await;
     Ok(match command {
         PlayerCommand::Find { name } => Shown::of(&found(client, name).await?),
-        PlayerCommand::Export { player } => {
-            let user = id(player).await?;
-            Shown::of(&exported(client, user).await?)
-        }
-        PlayerCommand::Delete {
-            player,
-            reason,
-            at_once,
-        } => {
-            let user = id(player).await?;
-            let request = DeletePlayer {
-                user,
-                at_once,
-                reason,
-            };
-            Shown::of(&client.call(request).await?)
-        }
+        PlayerCommand::Export { player } => Shown::of(&exported(client, player).await?),
+        PlayerCommand::Delete(deletion) => Shown::of(&delete(client, deletion).await?),
         PlayerCommand::Show { player } => {
             let user = id(player).await?;
             Shown::of(&client.call(GetPlayerRecord { user }).await?)
@@ -121,8 +107,24 @@ pub(crate) async fn of_player(client: &Client, command: PlayerCommand) -> Result
     })
 }
 
+async fn delete(client: &Client, deletion: Deletion) -> Result<AccountDeletion, CallError> {
+    let Deletion {
+        player,
+        reason,
+        at_once,
+    } = deletion;
+    let user = id(client, player).await?;
+    let request = DeletePlayer {
+        user,
+        at_once,
+        reason,
+    };
+    client.call(request).await
+}
+
 /// All that is kept about a player.
-async fn exported(client: &Client, user: UserId) -> Result<Vec<Value>, CallError> {
+async fn exported(client: &Client, player: Player) -> Result<Vec<Value>, CallError> {
+    let user = id(client, player).await?;
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let request = ExportPlayer {
@@ -166,9 +168,29 @@ async fn found(client: &Client, name: String) -> Result<PlayersFound, CallError>
     Ok(all)
 }
 
+async fn members(client: &Client, room: RoomId) -> Result<Members, CallError> {
+    let mut all = Members {
+        members: Vec::new(),
+        more: true,
+    };
+    while all.more {
+        let request = ListMembers {
+            room,
+            after: all.members.last().map(|member| member.user),
+            limit: None,
+            online: false,
+        };
+        let page = client.call(request).await?;
+        all.more = page.more && !page.members.is_empty();
+        all.members.extend(page.members);
+    }
+    Ok(all)
+}
+
 pub(crate) async fn of_room(client: &Client, command: RoomCommand) -> Result<Shown, CallError> {
     let id = async |player: Player| id(client, player).await;
     Ok(match command {
+        RoomCommand::Members { room } => Shown::of(&members(client, room).await?),
         RoomCommand::Kick {
             room,
             player,

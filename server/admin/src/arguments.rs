@@ -145,16 +145,20 @@ pub enum PlayerCommand {
         player: Player,
     },
     /// Ends a player's account: everything personal is erased when the time of grace is over, unless the player signs in before.
-    Delete {
-        /// An id, or @ and the user name.
-        player: Player,
-        /// Why, for the audit log.
-        #[arg(long)]
-        reason: String,
-        /// Without the time of grace: nothing takes it back.
-        #[arg(long)]
-        at_once: bool,
-    },
+    Delete(Deletion),
+}
+
+/// Whose account ends, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Deletion {
+    /// An id, or @ and the user name.
+    pub player: Player,
+    /// Why, for the audit log.
+    #[arg(long)]
+    pub reason: String,
+    /// Without the time of grace: nothing takes it back.
+    #[arg(long)]
+    pub at_once: bool,
 }
 
 /// What a player is kept from.
@@ -185,6 +189,11 @@ pub struct Ending {
 /// What the staff does in rooms.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum RoomCommand {
+    /// Lists the members of a room.
+    Members {
+        /// The room.
+        room: RoomId,
+    },
     /// Puts a member out, who may come back.
     Kick {
         /// The room.

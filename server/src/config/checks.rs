@@ -17,6 +17,14 @@ pub(super) fn check_together(config: &Config, mistakes: &mut Vec<String>) {
                 .to_owned(),
         );
     }
+    if let Some(folder) = &config.backup.folder
+        && plain(folder).starts_with(plain(&config.store.dir))
+    {
+        mistakes.push(
+            "backup.folder must not lie in store.dir, or what takes the store takes its backups"
+                .to_owned(),
+        );
+    }
     if config.accounts.access_life >= config.accounts.refresh_life {
         mistakes.push("accounts.refresh_life must be longer than accounts.access_life".to_owned());
     }

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::{ConnectionId, ID_BYTES};
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::call::PendingCall;
 use super::connection::Connection;
+use crate::sync::Mutex;
 
 /// The way to another node of the cluster. It carries what is addressed to a connection there, in order, and may lose
 /// everything when the node goes, and its connections with it.

@@ -215,10 +215,17 @@ pub enum AccountAsk {
     UpdateProfile(ProfileChange),
     /// Do what the staff has decided about the player.
     Moderate(Moderation),
-    /// Have the account erased at this time, for a reason if an admin asks for it. Answers when it will be, a `u64`.
+    /// Go on with the end of the account.
+    End(AccountEnd),
+}
+
+/// The steps in which an account ends.
+#[derive(Clone, Debug)]
+pub enum AccountEnd {
+    /// Have it erased at this time, for a reason if an admin asks for it. Answers when it will be, a `u64`.
     Delete(u64, Option<String>),
     /// Begin to erase it: friendships, requests and blocks end. Answers `()`.
-    BeginErasure,
+    Begin,
     /// Erase it, and everything personal beside it; these lines of the books say nothing any more. The last step. Answers `()`.
     Erase(Redacted),
 }

@@ -5,6 +5,7 @@
 //! player by a claim; see `accounts`.
 
 mod accounts;
+mod erasure;
 pub(super) mod items;
 pub(super) mod points;
 
@@ -385,33 +386,6 @@ impl PlayerStore {
             Ok(entry)
         };
         found.iter().map(|(_, row)| entry(row)).collect()
-    }
-
-    /// Of whose doing, among these players, another one's inbox and list of rooms have something.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn traces_of(&self, user: UserId, by: &[UserId]) -> Result<Vec<UserId>, StoreError> {
-        let bounds = Bounds::rows(PAGE_ROWS_MAX);
-        let (mut after, mut of) = (None, Vec::new());
-        loop {
-            let range = RowRange::prefix(INBOX_MARKS).after(after.take());
-            let marks = self.entities.rows(entity(user), range, bounds).await?;
-            for (_, row) in &marks {
-                let mark: InboxMark = decode("inbox mark", row)?;
-                of.extend(mark.by);
-            }
-            match marks.len() == PAGE_ROWS_MAX {
-                true => after = marks.into_iter().last().map(|(key, _)| key),
-                false => break,
-            }
-        }
-        let offers = RowRange::prefix(OFFERS);
-        for (_, row) in self.entities.rows(entity(user), offers, bounds).await? {
-            let offer: Offer = decode("offer", &row)?;
-            of.push(offer.by);
-        }
-        Ok(by.iter().copied().filter(|by| of.contains(by)).collect())
     }
 
     /// The rooms of a player's list, in the order of their ids: the player's own and those that others offer. Some may have ended.

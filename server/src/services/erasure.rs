@@ -51,7 +51,7 @@ use crate::connections::call_metrics::Moment;
 use crate::connections::recipient::{OwnCall, Recipient};
 use crate::players;
 use crate::players::audit_log::AuditLogOwner;
-use crate::players::command::{AccountAsk, Ask, Line, Origin, Redacted};
+use crate::players::command::{AccountAsk, AccountEnd, Ask, Line, Origin, Redacted};
 use crate::players::reports::ReportsOwner;
 
 /// How often accounts are looked for that are due.
@@ -162,7 +162,7 @@ impl Erasure {
 
     /// Whether the account is erased from here on. It is not if that was taken back meanwhile.
     async fn begin(&self, user: UserId) -> Result<bool, Fault> {
-        match self.ask(user, AccountAsk::BeginErasure).await {
+        match self.ask(user, AccountEnd::Begin).await {
             Ok(()) => {}
             Err(fault) if fault.code == Code::Unavailable => return Ok(false),
             Err(fault) => return Err(fault),
@@ -182,9 +182,12 @@ impl Erasure {
         &self.boards.players
     }
 
-    async fn ask<T: DeserializeOwned>(&self, user: UserId, ask: AccountAsk) -> Result<T, Fault> {
-        self.ask_player(user, Ask::Account(Box::new(ask), Origin::SERVER))
-            .await
+    async fn ask<T: DeserializeOwned>(&self, user: UserId, step: AccountEnd) -> Result<T, Fault> {
+        self.ask_player(
+            user,
+            Ask::Account(Box::new(AccountAsk::End(step)), Origin::SERVER),
+        )
+        .await
     }
 
     async fn ask_player<T: DeserializeOwned>(&self, user: UserId, ask: Ask) -> Result<T, Fault> {
@@ -442,7 +445,7 @@ impl Erasure {
                 .await?;
         }
         let redacted = self.redacted(user).await?;
-        self.ask::<()>(user, AccountAsk::Erase(redacted)).await?;
+        self.ask::<()>(user, AccountEnd::Erase(redacted)).await?;
         let entities = self.players().store.entities();
         Ok(entities.trim(players::entity(user)).await?)
     }

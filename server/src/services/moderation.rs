@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::PAGE_ITEMS_MAX;
 use pitturu_protocol::types::accounts::{AccountDeletion, Role};
 use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::moderation::{
@@ -25,7 +26,7 @@ use super::players_access::PlayersAccess;
 use super::profile::profile;
 use crate::connections::caller::Caller;
 use crate::connections::registry::Registry;
-use crate::players::command::{AccountAsk, Ask, Moderation};
+use crate::players::command::{AccountAsk, AccountEnd, Ask, Moderation};
 
 /// The calls of [`pitturu_protocol::types::moderation`].
 pub struct ModerationService {
@@ -144,6 +145,8 @@ impl ModerationService {
             }
         }
         let connections = self.registry.connections_of(user).len();
+        let most = PAGE_ITEMS_MAX as usize;
+        let rooms = self.players.store.rooms(user, None, most).await?;
         Ok(PlayerRecord {
             role,
             guest: account.guest(),
@@ -151,6 +154,7 @@ impl ModerationService {
             suspension: account.sanctions.suspension(caller.now).map(shown),
             mute: account.sanctions.mute(caller.now).map(shown),
             sessions,
+            rooms,
             erase_at: account.deletion.map(|deletion| deletion.erase_at),
             profile: profile(account),
         })
@@ -170,7 +174,8 @@ impl ModerationService {
         } = request;
         check_reason(&reason)?;
         let by = self.above(caller, user).await?.0;
-        let ask = AccountAsk::Delete(self.deletions.erase_at(caller.now, at_once), Some(reason));
+        let erase_at = self.deletions.erase_at(caller.now, at_once);
+        let ask = AccountAsk::End(AccountEnd::Delete(erase_at, Some(reason)));
         let erase_at = self.ask(caller, user, ask).await?;
         self.deletions.asked(erase_at, caller.now);
         note(caller, by, user, AuditAct::DeletionAsked);

@@ -103,6 +103,12 @@ fn the_staff_does_its_work_from_a_shell() {
     let (mut other, _) = Player::guest(server.ws, "other");
     other.call(&JoinRoom { room }).expect("anybody may");
     let text = room.to_string();
+    let record = shell.json(&["player", "show", "@rude"]);
+    assert_eq!(record["rooms"][0], text.as_str());
+    let members = shell.json(&["room", "members", &text]);
+    let members = members["members"].as_array().expect("a list");
+    let names: Vec<&Value> = members.iter().map(|member| &member["name"]).collect();
+    assert!(names.contains(&&Value::from("rude")) && names.len() == 2);
     shell.json(&["room", "delete-message", &text, &seq.to_string()]);
     shell.json(&["room", "mute", &text, "@rude", "--for", "1h"]);
     assert_eq!(

@@ -126,7 +126,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   PlayerExport: { records: 'text', next: 'text?' },
   PlayerPlace: { board: 'text', season: 'BoardSeason', rank: 'u32', score: 'i53', at: 'u53' },
   PlayerPresence: { presence: 'Presence' },
-  PlayerRecord: { profile: 'Profile', role: 'text', guest: 'bool', connections: 'u32', suspension: 'Sanction?', mute: 'Sanction?', erase_at: 'u53?', sessions: 'Session[]' },
+  PlayerRecord: { profile: 'Profile', role: 'text', guest: 'bool', connections: 'u32', suspension: 'Sanction?', mute: 'Sanction?', erase_at: 'u53?', sessions: 'Session[]', rooms: 'id[]' },
   PlayerScore: { season: 'u53', entry: 'ScoreEntry', percentile: 'u16', count: 'u32', by: 'id?' },
   PlayerSuspended: { until: 'u53?', reason: 'text' },
   PlayersFound: { players: 'Profile[]', more: 'bool' },

@@ -1453,6 +1453,8 @@ export interface PlayerRecord {
   erase_at?: number | undefined;
   /** Sessions, newest use first. Their addresses are shown to admins alone. */
   sessions: Session[];
+  /** Rooms that the player is in, or is asked into: the first 200 in the order of their ids. Some may have ended. */
+  rooms: RoomId[];
 }
 
 /** Reply to `GetScore`. */

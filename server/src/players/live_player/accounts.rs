@@ -13,7 +13,7 @@ use pitturu_rules::signals::StaffSignal;
 use pitturu_store::clock::now_ms;
 use pitturu_store::entities::{Commit, KeyedRequest, KeyedResult, Signal};
 
-use super::super::command::{AccountAsk, Moderation, Origin, Redacted};
+use super::super::command::{AccountAsk, AccountEnd, Moderation, Origin, Redacted};
 use super::super::staff;
 use super::super::store::{
     account_lists, account_row, erased_row, reset_row, session_row, void_row,
@@ -107,25 +107,33 @@ impl Player {
                 is_worth_noting = effects.account.has_account_changed;
                 result
             }
-            AccountAsk::Delete(erase_at, _) => {
-                let erase_at = account.delete(erase_at, changed)?;
-                is_worth_noting = changed.has_account_changed;
-                encoded(&erase_at)
+            AccountAsk::End(step) => {
+                let result = self.end(step, now, effects)?;
+                is_worth_noting = effects.account.has_account_changed;
+                result
             }
-            AccountAsk::BeginErasure => {
+        };
+        Ok((result, is_worth_noting))
+    }
+
+    /// Goes on with the end of the account. The encoded result.
+    fn end(&mut self, step: AccountEnd, now: u64, effects: &mut Effects) -> Result<Vec<u8>, Fault> {
+        let (account, changed) = (&mut self.account, &mut effects.account);
+        Ok(match step {
+            AccountEnd::Delete(erase_at, _) => encoded(&account.delete(erase_at, changed)?),
+            AccountEnd::Begin => {
                 account.begin_erasure(now, changed)?;
                 self.relations.end_all(&mut effects.friends);
                 encoded(&())
             }
-            AccountAsk::Erase(redacted) => {
+            AccountEnd::Erase(redacted) => {
                 account.erase(now, changed)?;
                 effects.dropped.extend(self.marks.remove_all());
                 effects.answers = answers(self.user, &redacted);
                 effects.redacted = redacted;
                 encoded(&())
             }
-        };
-        Ok((result, is_worth_noting))
+        })
     }
 
     /// Does what the staff has decided about the player, who finds it in the inbox as well. The encoded result.
@@ -255,12 +263,12 @@ fn note_of(ask: &AccountAsk, now: u64) -> Option<Note> {
     let of = |act| Some(Note::new(act, now));
     match ask {
         AccountAsk::OpenSession { .. } => of(AuditAct::DeletionTakenBack),
-        AccountAsk::Delete(erase_at, reason) => Some(Note {
+        AccountAsk::End(AccountEnd::Delete(erase_at, reason)) => Some(Note {
             until: Some(*erase_at),
             reason: reason.clone(),
             ..Note::new(AuditAct::DeletionAsked, now)
         }),
-        AccountAsk::Erase(_) => of(AuditAct::AccountErased),
+        AccountAsk::End(AccountEnd::Erase(_)) => of(AuditAct::AccountErased),
         AccountAsk::Rotate(_) => of(AuditAct::RefreshTokenReused),
         AccountAsk::EndSession(_) => of(AuditAct::SessionRevoked),
         AccountAsk::EndSessions => of(AuditAct::SignedOutEverywhere),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::log_lines::PASSWORDS;
-use crate::players::command::AccountAsk;
+use crate::players::command::{AccountAsk, AccountEnd};
 use crate::random::random_bytes;
 
 impl AccountService {
@@ -138,7 +138,8 @@ impl AccountService {
         }
         let key = key_without_passwords(caller, &DeleteAccount { password: None });
         let key = key.map(|key| (user, key));
-        let ask = AccountAsk::Delete(self.deletions.erase_at(caller.now, false), None);
+        let erase_at = self.deletions.erase_at(caller.now, false);
+        let ask = AccountAsk::End(AccountEnd::Delete(erase_at, None));
         let erase_at = self.players.ask(user, caller, ask, key).await?.value;
         self.deletions.asked(erase_at, caller.now);
         note(caller, user, "account to be erased");
