@@ -393,12 +393,15 @@ impl RoomDirectory {
         request: EnterRoom,
     ) -> Result<RoomView, Fault> {
         let handle = Handle::new(request.handle)?;
-        let mut room = match self.rooms.with_handle(&handle.key).await? {
-            Some(room) => room,
+        let (mut room, mut counted) = match self.rooms.with_handle(&handle.key).await? {
+            Some(room) => (room, None),
             None => self.claim(&actor, connection, &handle, None).await?,
         };
         for _ in 0..HOLDERS_MAX {
-            let _joining = self.check_room_for_one_more(actor.user, room).await?;
+            let joining = match counted.take() {
+                Some(joining) => joining,
+                None => self.check_room_for_one_more(actor.user, room).await?,
+            };
             let new_room = NewRoom::Common(handle.clone());
             let key = caller.key.clone();
             let entered = self.begin(room, actor.clone(), connection, new_room, key);
@@ -406,7 +409,8 @@ impl RoomDirectory {
                 Err(fault) if fault.code == Code::RoomNotFound => {
                     // That it is not there is said once its end is durable.
                     let ended = Some(room);
-                    room = self.claim(&actor, connection, &handle, ended).await?;
+                    joining.cancel();
+                    (room, counted) = self.claim(&actor, connection, &handle, ended).await?;
                 }
                 entered => return entered,
             }
@@ -415,23 +419,22 @@ impl RoomDirectory {
     }
 
     /// The room that a handle leads to now: a new id, unless somebody else was faster. Only whoever may be in one more room, and
-    /// open it here, gets one: a claim without a room would stay.
+    /// open it here, gets one: a claim without a room would stay. The join counts from here on, so that it is not refused for one that began
+    /// behind it and was refused for it.
     async fn claim(
         &self,
         actor: &Actor,
         connection: &Arc<Connection>,
         handle: &Handle,
         instead_of: Option<RoomId>,
-    ) -> Result<RoomId, Fault> {
+    ) -> Result<(RoomId, Option<Joining>), Fault> {
         let fresh = RoomId::from_bytes(random_bytes());
         drop(connection.keep_place(fresh, actor.user)?);
         let joining = self.check_room_for_one_more(actor.user, fresh).await?;
-        // It is counted when the room is entered, whichever that is.
-        joining.cancel();
-        Ok(self
-            .rooms
-            .claim_handle(&handle.key, fresh, instead_of)
-            .await?)
+        let claimed = self.rooms.claim_handle(&handle.key, fresh, instead_of);
+        let room = claimed.await?;
+        joining.leads_to(room);
+        Ok((room, Some(joining)))
     }
 
     async fn begin(

@@ -92,6 +92,15 @@ pub struct Joining {
 }
 
 impl Joining {
+    /// It is this room that the player is about to join, as it turns out. The place among the player's joins stays.
+    pub fn leads_to(&self, room: RoomId) {
+        let mut state = self.joins.0.lock();
+        let joins = state.of.get_mut(&self.user).into_iter().flatten();
+        for join in joins.filter(|join| join.number == self.number) {
+            join.room = room;
+        }
+    }
+
     /// Nothing is joined.
     pub fn cancel(self) {
         self.joins.0.lock().remove(self.user, self.number);
@@ -143,6 +152,23 @@ mod tests {
         joins.settled(USER, before[0]);
         third.cancel();
         assert_eq!(joins.begin(USER, room(4), now).1, []);
+    }
+
+    #[test]
+    fn a_join_that_leads_elsewhere_keeps_its_place() {
+        let joins = Joins::default();
+        let now = Steady::now();
+        let (first, _) = joins.begin(USER, room(1), now);
+        let (second, before) = joins.begin(USER, room(2), now);
+        assert_eq!(rooms(&before), [(room(1), true)]);
+        first.leads_to(room(3));
+        let (_third, before) = joins.begin(USER, room(4), now);
+        assert_eq!(rooms(&before), [(room(3), true), (room(2), true)]);
+        second.cancel();
+        first.leads_to(room(5));
+        drop(first);
+        let (_fourth, before) = joins.begin(USER, room(6), now);
+        assert_eq!(rooms(&before), [(room(5), false), (room(4), true)]);
     }
 
     #[test]
