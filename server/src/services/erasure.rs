@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
@@ -62,6 +63,9 @@ const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// Rest between two pages of what is looked through, so that it takes little of the store's time.
 const REST: Duration = Duration::from_millis(5);
+
+/// Messages of one room that are asked for together: their commits share a sync.
+const AT_ONCE: usize = 32;
 
 /// Pause before something is asked again that was refused for the moment.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -266,11 +270,14 @@ impl Erasure {
                 break;
             };
             after = last.msg.seq;
-            for row in &page {
-                if users.contains(&row.msg.from) {
-                    let erase = Erase::Author(row.msg.seq);
-                    self.ask_room(room, row.msg.from, erase).await?;
-                }
+            let theirs = page.iter().map(|row| (row.msg.from, row.msg.seq));
+            let theirs: Vec<(UserId, u64)> =
+                theirs.filter(|(from, _)| users.contains(from)).collect();
+            for some in theirs.chunks(AT_ONCE) {
+                let asked = some.iter();
+                let asked =
+                    asked.map(|(from, seq)| self.ask_room(room, *from, Erase::Author(*seq)));
+                try_join_all(asked).await?;
             }
         }
         // Last, for whoever is the last member ends the room.

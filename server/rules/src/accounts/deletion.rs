@@ -64,7 +64,8 @@ impl Account {
         Ok(())
     }
 
-    /// Begins to erase an account whose time has come: nothing takes it back from here on. What has begun begins again.
+    /// Begins to erase an account whose time has come: nothing takes it back from here on. What has begun begins again. Whoever was given
+    /// a role meanwhile keeps the account as long as they have it, or the last admin could go so.
     ///
     /// # Errors
     /// [`AccountRefusal::NotDue`].
@@ -73,7 +74,9 @@ impl Account {
         now: u64,
         effects: &mut AccountEffects,
     ) -> Result<(), AccountRefusal> {
-        let deletion = self.row.as_mut().and_then(|row| row.deletion.as_mut());
+        let row = self.row.as_mut();
+        let row = row.filter(|row| row.role == Role::Player);
+        let deletion = row.and_then(|row| row.deletion.as_mut());
         let due = deletion.filter(|deletion| deletion.has_begun || deletion.erase_at <= now);
         let deletion = due.ok_or(AccountRefusal::NotDue)?;
         if !deletion.has_begun {

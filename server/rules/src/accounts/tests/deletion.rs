@@ -133,6 +133,20 @@ fn whoever_has_a_role_keeps_the_account() {
 }
 
 #[test]
+fn whoever_is_given_a_role_meanwhile_is_not_erased_as_long_as_they_have_it() {
+    let mut account = created(named("ana"));
+    asked(&mut account, NOW).0.expect("there is an account");
+    let mut unused = AccountEffects::default();
+    account.set_role(Role::Admin, &mut unused);
+    let refusal = refused(&mut account, |account, effects| {
+        account.begin_erasure(LATER, effects)
+    });
+    assert_eq!(refusal, AccountRefusal::NotDue);
+    account.set_role(Role::Player, &mut unused);
+    erased(&mut account, LATER);
+}
+
+#[test]
 fn the_display_name_that_players_are_found_by_is_the_one_that_they_have() {
     let mut account = nobody();
     let (made, changed) = effects(&mut account, |account, effects| {
