@@ -27,6 +27,7 @@ use super::{SessionConfig, let_others_run};
 use crate::chat::store::entity as room_entity;
 use crate::connections::link::memory::Options;
 use crate::players::entity as player_entity;
+use crate::players::tests::until_quiet;
 
 /// Generated clients, unless `PROPTEST_CASES` says otherwise.
 const CLIENTS: u32 = 400;
@@ -258,6 +259,9 @@ impl Scene {
             .await
             .expect("whoever is signed in");
         drop((victim, friend, sleeper));
+        // What a room has yet to tell would have it loaded by the start.
+        let entities = std::sync::Arc::clone(&world.entities);
+        until_quiet(&(entities as _)).await;
 
         let world = world.restarted().await;
         let back = async |tokens: &SignedIn| {
