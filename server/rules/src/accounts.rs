@@ -6,8 +6,7 @@
 //!
 //! - [`rows`]: what is stored; [`refusal`]: limits, and why a call is refused;
 //! - [`account`]: one player's account, sessions and reset tokens; `deletion`: its end; [`sanctions`]: what the staff decides against the
-//!   player;
-//!   [`staff`]: who has which role.
+//!   player; [`staff`]: who has which role.
 
 pub mod account;
 mod deletion;

@@ -89,7 +89,7 @@ impl ModerationService {
     /// [`SignOutPlayer`].
     pub async fn sign_out(&self, caller: &Caller, request: SignOutPlayer) -> Result<Done, Fault> {
         let user = request.user;
-        let by = self.above(caller, user).await?.0;
+        let (by, _) = self.above(caller, user).await?;
         self.ask::<()>(caller, user, AccountAsk::EndSessions)
             .await?;
         note(caller, by, user, AuditAct::SignedOutEverywhere);
@@ -166,19 +166,19 @@ impl ModerationService {
         caller: &Caller,
         request: DeletePlayer,
     ) -> Result<AccountDeletion, Fault> {
-        self.players.staff.admin(caller).await?;
+        let staff = self.players.staff.admin(caller).await?;
         let DeletePlayer {
             user,
             at_once,
             reason,
         } = request;
         check_reason(&reason)?;
-        let by = self.above(caller, user).await?.0;
+        self.below(caller, staff, user).await?;
         let erase_at = self.deletions.erase_at(caller.now, at_once);
         let ask = AccountAsk::End(AccountEnd::Delete(erase_at, Some(reason)));
         let erase_at = self.ask(caller, user, ask).await?;
         self.deletions.asked(erase_at, caller.now);
-        note(caller, by, user, AuditAct::DeletionAsked);
+        note(caller, staff.user, user, AuditAct::DeletionAsked);
         Ok(AccountDeletion { erase_at })
     }
 
@@ -227,6 +227,16 @@ impl ModerationService {
     /// Who of the staff calls, and the account of a player on whom they may act.
     async fn above(&self, caller: &Caller, user: UserId) -> Result<(UserId, AccountRow), Fault> {
         let staff = self.players.staff.moderator(caller).await?;
+        Ok((staff.user, self.below(caller, staff, user).await?))
+    }
+
+    /// The account of a player on whom this one of the staff may act.
+    async fn below(
+        &self,
+        caller: &Caller,
+        staff: Shown,
+        user: UserId,
+    ) -> Result<AccountRow, Fault> {
         let account = self.account(user).await?;
         let is_below = match self.role(&account, caller.now).await? {
             Role::Player => true,
@@ -237,7 +247,7 @@ impl ModerationService {
             let why = "the player's role is not below yours: an admin has to take it away first";
             return Err(Fault::new(Code::Forbidden, why));
         }
-        Ok((staff.user, account))
+        Ok(account)
     }
 
     async fn account(&self, user: UserId) -> Result<AccountRow, Fault> {

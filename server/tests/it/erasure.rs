@@ -272,6 +272,13 @@ fn of_an_erased_player_nothing_is_left_anywhere() {
         limit: None,
     });
     assert_eq!(named.expect("it may").players, []);
+    let behind = moderator.call(&FindPlayers {
+        name: "f".to_owned(),
+        after: Some(user),
+        limit: None,
+    });
+    let code = behind.map_err(|fault| fault.code);
+    assert_eq!(code, Err(Code::InvalidArgument), "where was that?");
     let about: AuditLog = boss
         .call(&ListAuditLog {
             user: Some(user),
@@ -291,6 +298,32 @@ fn of_an_erased_player_nothing_is_left_anywhere() {
         let line = text.lines().find(|line| line.contains(PLANTED));
         assert_eq!(line, None, "{what}");
     }
+}
+
+#[test]
+fn players_are_found_page_by_page_in_the_order_of_their_names() {
+    let mut server = Server::start(SETTINGS);
+    let (_boss, mut moderator) = staff(&server);
+    for name in ["Annb", "bert", "anna", "\u{c1}nna", "Ann"] {
+        Player::guest(server.ws, name);
+    }
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let found = moderator.call(&FindPlayers {
+            name: "ANN".to_owned(),
+            after,
+            limit: Some(1),
+        });
+        let page = found.expect("it may");
+        assert_eq!(page.players.len(), 1);
+        after = page.players.first().map(|player| player.user);
+        names.extend(page.players.into_iter().map(|player| player.name));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(names, ["Ann", "anna", "\u{c1}nna", "Annb"]);
+    assert!(server.stop().success());
 }
 
 #[test]

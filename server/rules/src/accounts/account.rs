@@ -68,7 +68,7 @@ impl AccountEffects {
 /// What a player's entity has of the account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    pub(super) user: UserId,
+    user: UserId,
     pub(super) row: Option<AccountRow>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
     pub(super) resets: BTreeMap<SecretHash, ResetRow>,

@@ -10,7 +10,8 @@ use super::account::{Account, AccountEffects, AccountNews};
 use super::refusal::AccountRefusal;
 use super::rows::Deletion;
 
-/// Who stands where somebody stood whose account was erased: the author of their messages, the one who reported something.
+/// A player whom nobody is. They stand where somebody stood whose account was erased: as author of their messages, as the one who
+/// reported something.
 pub const NOBODY: UserId = UserId::from_bytes([0; ID_BYTES]);
 
 impl Account {

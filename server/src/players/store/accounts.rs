@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::ids::{ID_BYTES, SessionId, UserId};
+use pitturu_protocol::ids::{SessionId, UserId};
 use pitturu_rules::accounts::{
-    Account, AccountRow, Claim, GuestRow, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
+    Account, AccountRow, Claim, GuestRow, NOBODY, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
@@ -48,9 +48,6 @@ const DISPLAY_NAMES: List = List(9);
 
 /// Accounts that are to be erased: when, player.
 const DELETIONS: List = List(10);
-
-/// A player whom nobody is: for what is to take the time of a look at somebody.
-const NOBODY: UserId = UserId::from_bytes([0; ID_BYTES]);
 
 #[derive(Serialize, Deserialize)]
 struct VoidRow {
@@ -223,6 +220,7 @@ impl PlayerStore {
     pub async fn account_of(&self, claim: &Claim) -> Result<Option<AccountRow>, StoreError> {
         let (space, key) = (space(claim), claim.as_bytes());
         let holder = self.entities.claimed(space, key).await?;
+        // Of nobody as well: it takes the time of a look at somebody.
         let holder = holder.map_or(NOBODY, |holder| UserId::from_bytes(holder.id()));
         let account = self.account(holder).await?;
         // A claim may have led to no account yet, or to one that has got another name.
@@ -361,11 +359,11 @@ impl PlayerStore {
         rows.iter().map(|(key, _)| listed_player(key)).collect()
     }
 
-    /// Players whose display name begins with this, or all, in the order of their names, behind the player `after` under the name
-    /// that they have now.
+    /// Players whose display name begins with this, in the order of their names, behind the player `after` under the name that they have
+    /// now.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError::InvalidPosition`] if `after` is no player, or no longer; those of the store.
     pub async fn players_named(
         &self,
         name: &str,
@@ -373,10 +371,13 @@ impl PlayerStore {
         limit: usize,
     ) -> Result<Vec<UserId>, StoreError> {
         let after = match after {
-            Some(user) => self.account(user).await?,
+            Some(user) => {
+                let account = self.account(user).await?;
+                let account = account.ok_or(StoreError::InvalidPosition)?;
+                Some(name_key(&account.profile.name, user))
+            }
             None => None,
         };
-        let after = after.map(|account| name_key(&account.profile.name, account.user));
         let order = order(&name_form(name));
         // What it is sorted by first ends before the name itself.
         let begun = order.split(ORDER_END).next().unwrap_or_default();
