@@ -139,7 +139,12 @@ fn connection(number: u32) -> Connection {
         transport: "ws",
         secure: false,
     };
-    Connection::new(ConnectionId::from_bytes(id(number)), peer, OUTBOX_BYTES)
+    Connection::new(
+        ConnectionId::from_bytes(id(number)),
+        peer,
+        OUTBOX_BYTES,
+        Arc::default(),
+    )
 }
 
 fn id(number: u32) -> [u8; 10] {

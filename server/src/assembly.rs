@@ -13,7 +13,7 @@ use pitturu_rules::accounts::Hidden;
 use pitturu_rules::game_data::{Game, GameData};
 use pitturu_rules::rooms::ChatLimits;
 use pitturu_rules::word_list::WordList;
-use pitturu_store::clock::now_ms;
+use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::embedded::Embedded;
 use pitturu_store::embedded::engine::{EngineHealth, EngineOptions, OpenError};
 use pitturu_store::master_keys::MasterKeys;
@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use crate::app::open_files::OpenFiles;
 use crate::app::{Sessions, StartError};
 use crate::config::Config;
+use crate::config::values::Reason;
+use crate::connections::automod::{Rule, Rules};
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
 use crate::ops::Ops;
@@ -66,6 +68,7 @@ pub struct Running {
 /// What sessions take over of a configuration that was read again.
 pub struct Reloaded {
     words: WordList,
+    automod: Rules,
     allowances: Allowances,
     session: SessionConfig,
 }
@@ -77,6 +80,7 @@ impl Sessions for Running {
         let in_use = self.context.config.get();
         Ok(Reloaded {
             words: words::read(config)?,
+            automod: automod_rules(config),
             allowances: allowances(config),
             session: SessionConfig {
                 timing: in_use.timing,
@@ -88,6 +92,7 @@ impl Sessions for Running {
 
     fn take_over(&self, reloaded: Reloaded) {
         self.words.replace(reloaded.words);
+        self.context.services.automod.replace(reloaded.automod);
         self.context.rates.replace(&reloaded.allowances);
         self.context.config.replace(reloaded.session);
     }
@@ -145,6 +150,7 @@ pub async fn start(
     let services = Services::start(Ports::all(store.clone()), io_threads, services, now_ms())
         .await
         .map_err(|error| part("accounts", &error))?;
+    services.automod.replace(automod_rules(config));
     let registry = Arc::clone(&services.registry);
     ops.metrics.sample(sampler(&services, store.clone()));
     let context = Arc::new(SessionContext {
@@ -367,6 +373,41 @@ fn allowances(config: &Config) -> Allowances {
     }
 }
 
+fn automod_rules(config: &Config) -> Rules {
+    let automod = &config.automod;
+    let rule = |act, refusals, within, lasts, reason: &Reason| Rule {
+        refusals,
+        within_ms: milliseconds(within),
+        act,
+        lasts_ms: milliseconds(lasts),
+        reason: reason.as_str().to_owned(),
+    };
+    let flood = |act| {
+        let (refusals, within) = (automod.flood_refusals as usize, automod.flood_within);
+        rule(
+            act,
+            refusals,
+            within,
+            automod.flood_lasts,
+            &automod.flood_reason,
+        )
+    };
+    let filter = |act| {
+        let (refusals, within) = (automod.filter_refusals as usize, automod.filter_within);
+        rule(
+            act,
+            refusals,
+            within,
+            automod.filter_lasts,
+            &automod.filter_reason,
+        )
+    };
+    Rules {
+        flood: automod.flood_act.map(flood),
+        filter: automod.filter_act.map(filter),
+    }
+}
+
 fn session_config(config: &Config) -> SessionConfig {
     SessionConfig {
         outbox_bytes: config.limits.outbox.bytes(),
@@ -385,6 +426,7 @@ async fn maintain(context: Arc<SessionContext>) {
     loop {
         tick.tick().await;
         context.rates.forget_idle();
+        context.services.automod.forget_idle(Steady::now());
         if let Err(error) = context.services.accounts.maintain(now_ms()).await {
             tracing::warn!(%error, "keys and tokens are cleaned up at the next turn");
         }

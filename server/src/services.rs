@@ -4,13 +4,15 @@
 //! - [`points`]: what players own, earn and spend; [`items`]: what they buy with it; [`rewards`]: what rules give them;
 //!   [`players_access`]: how all three reach players;
 //! - [`boards`]: who is where on leaderboards;
-//! - [`moderation`]: what moderators and admins decide about players; [`audit_log`]: what is kept of it; [`reports`]: what players
+//! - [`moderation`]: what moderators and admins decide about players; [`automod`]: what the server does by itself;
+//!   [`audit_log`]: what is kept of it; [`reports`]: what players
 //!   report to them; [`erasure`]: what goes with an account; [`export`]: what is kept about a
 //!   player;
 //! - [`friends`]: friends and blocks; [`presence`]: what players see of each other.
 
 pub mod accounts;
 pub mod audit_log;
+pub mod automod;
 pub mod boards;
 pub mod erasure;
 pub mod export;
@@ -55,6 +57,7 @@ use crate::boards::store::BoardStore;
 use crate::chat::directory::{RoomDirectory, RoomsAndPlayers};
 use crate::chat::store::RoomStore;
 use crate::chat::{self, RoomOwners, retention};
+use crate::connections::automod::Automod;
 use crate::connections::registry::{ChangedPair, Registry};
 use crate::io_threads::IoThreads;
 use crate::owners::signals::{Routes, wake_senders};
@@ -91,6 +94,8 @@ pub struct Services {
     pub boards: Arc<BoardService>,
     /// Moderation.
     pub moderation: ModerationService,
+    /// Counts what players are refused, and has the server act by itself.
+    pub automod: Arc<Automod>,
     /// The audit log.
     pub audit_log: AuditLogService,
     /// Reports.
@@ -191,6 +196,7 @@ impl Services {
             totals: watch_points(&player_store, owners.totals),
             rewards: RewardsService::new(access.clone(), Arc::clone(&config.game)),
             moderation: ModerationService::new(access.clone(), registry.clone(), deletions),
+            automod: start_automod(&access),
             audit_log: AuditLogService::new(access.clone()),
             reports: ReportService::new(access.clone(), room_store.clone(), owners.reports),
             export: ExportService::new(access.clone(), room_store.clone(), boards.clone()),
@@ -251,6 +257,13 @@ fn start_boards(parts: boards::Parts) -> Arc<BoardService> {
     let boards = Arc::new(BoardService::new(parts));
     tokio::spawn(Arc::clone(&boards).tell_followers());
     boards
+}
+
+/// Acts on players who break rules.
+fn start_automod(players: &PlayersAccess) -> Arc<Automod> {
+    let (automod, breaches) = Automod::new();
+    tokio::spawn(self::automod::run(players.clone(), breaches));
+    Arc::new(automod)
 }
 
 /// Erases accounts when they are due.

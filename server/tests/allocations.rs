@@ -51,7 +51,12 @@ impl Room {
                 secure: false,
             };
             let id_of_connection = ConnectionId::from_bytes(id);
-            let connection = Arc::new(Connection::new(id_of_connection, peer, OUTBOX_BYTES));
+            let connection = Arc::new(Connection::new(
+                id_of_connection,
+                peer,
+                OUTBOX_BYTES,
+                Arc::default(),
+            ));
             room.followers.add(
                 Arc::clone(&connection),
                 UserId::from_bytes(id),

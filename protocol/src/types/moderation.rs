@@ -154,12 +154,13 @@ pub struct PlayerRecord {
     pub rooms: Vec<RoomId>,
 }
 
-/// What the staff has decided against a player, as the staff sees it.
+/// What was decided against a player, as the staff sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sanction {
-    /// By whom.
-    pub by: UserId,
+    /// By whom. Absent: by the server itself, which follows a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
     /// Since when.
     pub at: u64,
     /// When it ends by itself; absent if it does not.

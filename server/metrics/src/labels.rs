@@ -121,7 +121,7 @@ impl<A: Label, B: Label> Labels for (A, B) {
 macro_rules! label {
     ($(#[$about:meta])* $type:ident $name:literal { $($(#[$doc:meta])* $value:ident $text:literal,)* }) => {
         $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $type {
             $($(#[$doc])* $value,)*
         }
@@ -162,6 +162,16 @@ label! {
         Quic "quic",
         /// WebTransport.
         WebTransport "webtransport",
+    }
+}
+
+label! {
+    /// Why the server acts on a player by itself.
+    Offence "rule" {
+        /// Too much was said in too short a time.
+        Flood "flood",
+        /// The word filter has refused too much.
+        Filter "filter",
     }
 }
 

@@ -12,7 +12,7 @@ use crate::gauge::{Gauge, Level};
 use crate::histogram::Histogram;
 use crate::labels::{
     CallClass, CalledMethod, ConnectionEnd, DeliveryClass, EntityKind, HandshakeRefusal, Lasting,
-    Outcome, SignInWay, Transport, Version,
+    Offence, Outcome, SignInWay, Transport, Version,
 };
 use crate::timings::{CountOf, Timings};
 
@@ -89,6 +89,10 @@ table! {
             "Passwords that were not looked at because too many waited for the threads that check them.";
         RESET_TOKENS_DROPPED: Counter = "pitturu_reset_tokens_dropped_total", Unit::Count("tokens"), AtStart,
             "Tokens for a new password that did not reach accounts.reset_hook.";
+    }
+    "Moderation" {
+        ACTS_BY_RULE: Counter<Offence> = "pitturu_acts_by_rule_total", Unit::Count("acts"), AtStart,
+            "Players whom the server has muted or suspended by itself, by the rule that they broke.";
     }
     "Messages" {
         MESSAGES: Counter<Lasting> = "pitturu_messages_total", Unit::Count("messages"), AtStart,

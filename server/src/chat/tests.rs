@@ -61,7 +61,7 @@ pub(crate) fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
         transport: "ws",
         secure: false,
     };
-    let connection = Connection::new(ConnectionId::from_bytes(id), peer, 1 << 20);
+    let connection = Connection::new(ConnectionId::from_bytes(id), peer, 1 << 20, Arc::default());
     let identity = Identity {
         user,
         session: SessionId::from_bytes([3; 10]),

@@ -9,9 +9,10 @@ use pitturu_text::username::Username;
 use crate::config::collected::Collected;
 use crate::config::key::Key;
 use crate::config::values::{
-    Bearer, ByteSize, FilePath, FolderPath, HookUrl, LogLevels, Origin, Secret, Value,
+    Bearer, ByteSize, FilePath, FolderPath, HookUrl, LogLevels, Origin, Reason, Secret, Value,
 };
 use crate::connections::address::Shown;
+use crate::connections::automod::Act;
 use crate::ops::logs::LogFormat;
 
 impl Key {
@@ -306,6 +307,29 @@ settings! {
         word_filter: Option<FilePath> = ""; reloads,
         /// Shards that rooms are spread over, and as many for players. 0: two per core.
         shards: usize = "0" in "0" to "4096",
+    }
+    /// What the server does by itself against players who go too far. Who has a role above a player's is left alone.
+    automod: Automod {
+        /// What is done to a player whose messages, or other calls that count as chat, were refused too often for their rate. Not set: nothing.
+        flood_act: Option<Act> = ""; reloads,
+        /// So many refusals are too many. An honest client may send more than its rate at once, and waits as it is told.
+        flood_refusals: u32 = "300" in "1" to "10000"; reloads,
+        /// Within this time.
+        flood_within: Duration = "1m" in "1s" to "1d"; reloads,
+        /// How long the act holds.
+        flood_lasts: Duration = "10m" in "1s" to "3650d"; reloads,
+        /// What the player is told.
+        flood_reason: Reason = "You have sent too many messages in a short time."; reloads,
+        /// What is done to a player whose texts the word filter has refused too often. Not set: nothing.
+        filter_act: Option<Act> = ""; reloads,
+        /// So many refusals are too many.
+        filter_refusals: u32 = "5" in "1" to "10000"; reloads,
+        /// Within this time.
+        filter_within: Duration = "10m" in "1s" to "1d"; reloads,
+        /// How long the act holds.
+        filter_lasts: Duration = "1h" in "1s" to "3650d"; reloads,
+        /// What the player is told.
+        filter_reason: Reason = "Your messages had words that are not allowed here."; reloads,
     }
     /// The game that runs here.
     game: Game {

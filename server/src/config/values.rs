@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use ipnet::IpNet;
+use pitturu_protocol::limits::NOTE_BYTES_MAX;
 use pitturu_text::username::Username;
 
 use crate::connections::address::Shown;
+use crate::connections::automod::Act;
 use crate::ops::logs::LogFormat;
 
 mod paths;
@@ -269,6 +271,40 @@ impl Value for Shown {
             "none" => Some(Self::None),
             _ => None,
         }
+    }
+}
+
+impl Value for Act {
+    const WRITTEN: &'static str = "`mute` or `suspend`";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "mute" => Some(Self::Mute),
+            "suspend" => Some(Self::Suspend),
+            _ => None,
+        }
+    }
+}
+
+/// Words for a player about what was done to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// As they are shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Reason {
+    const WRITTEN: &'static str = "a text of 1 to 512 bytes on one line";
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_shown = !text.trim().is_empty()
+            && text.len() <= NOTE_BYTES_MAX
+            && !text.contains(char::is_control);
+        is_shown.then(|| Self(text.to_owned()))
     }
 }
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pitturu_metrics::labels::Offence;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::{CallId, ServerFrame};
 use pitturu_protocol::limits::FRAME_BYTES_MAX;
 use pitturu_protocol::methods::{Effect, MethodInfo};
 
+use super::automod;
 use super::call_metrics::{self, Moment, Outcome};
 
 /// A call that has no answer yet: its number on its connection, and what is measured of it. Whoever answers counts it.
@@ -53,6 +55,11 @@ impl PendingCall {
     /// Whether both are of one method.
     pub const fn is_alike(self, other: Self) -> bool {
         self.method == other.method
+    }
+
+    /// What it is for the rules by which the server acts on players, when it is refused with this code.
+    pub fn offence(self, code: Code) -> Option<Offence> {
+        automod::offence(MethodInfo::of(self.method)?.rate, code)
     }
 
     /// Whether it may make a durable change.

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
-use pitturu_protocol::types::accounts::Identity;
+use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_protocol::types::presence::SetPresence;
 use pitturu_rules::accounts::Sanctions;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::fail_points::is_undone;
 
+use super::automod::Automod;
 use super::call::PendingCall;
 use super::link::Peer;
 use super::open_rooms::OpenRooms;
@@ -98,6 +99,7 @@ pub struct Connection {
     /// Number of the last time that the inbox was asked for. It changes under the lock of `who` alone.
     inbox: AtomicU32,
     hidden: AtomicBool,
+    automod: Arc<Automod>,
 }
 
 /// Why a room could not be opened on a connection.
@@ -177,7 +179,7 @@ impl Drop for Place {
 
 impl Connection {
     /// A connection on which nobody is signed in.
-    pub fn new(id: ConnectionId, peer: Peer, outbox_bytes: usize) -> Self {
+    pub fn new(id: ConnectionId, peer: Peer, outbox_bytes: usize, automod: Arc<Automod>) -> Self {
         Self {
             id,
             peer,
@@ -187,6 +189,7 @@ impl Connection {
             openings: AtomicU32::new(0),
             inbox: AtomicU32::new(0),
             hidden: AtomicBool::new(false),
+            automod,
         }
     }
 
@@ -259,6 +262,17 @@ impl Connection {
         let frame = call.fault_frame(fault).encode();
         if self.outbox.answer(call.number, frame.into()) {
             call.refused(code);
+            self.note_refusal(call, code);
+        }
+    }
+
+    /// Counts a refusal for the rules by which the server acts on players by itself. Whoever refuses a call on the spot calls this.
+    pub fn note_refusal(&self, call: PendingCall, code: Code) {
+        if let Some(offence) = call.offence(code)
+            && let Some(identity) = self.identity()
+            && identity.role == Role::Player
+        {
+            self.automod.count(identity.user, offence, Steady::now());
         }
     }
 

@@ -213,7 +213,7 @@ pub enum AccountAsk {
     AddNoReset(ResetRow),
     /// Change the profile. Answers a `ProfileRow`.
     UpdateProfile(ProfileChange),
-    /// Do what the staff has decided about the player.
+    /// Do what the staff, or a rule, has decided about the player.
     Moderate(Moderation),
     /// Go on with the end of the account.
     End(AccountEnd),
@@ -230,16 +230,16 @@ pub enum AccountEnd {
     Erase(Redacted),
 }
 
-/// What the staff decides about a player.
+/// What the staff decides about a player, or the server by a rule.
 #[derive(Clone, Debug)]
 pub enum Moderation {
     /// Change the profile in place of the player, who is told why. Answers a `ProfileRow`.
     ResetProfile(ProfileChange, String),
-    /// Suspend the player. Answers `()`.
+    /// Suspend the player. Answers whether it has, a `bool`: a rule does not, where one is in force.
     Suspend(Sanction),
     /// End a suspension. Answers whether there was one, a `bool`.
     LiftSuspension,
-    /// Mute the player everywhere. Answers `()`.
+    /// Mute the player everywhere. Answers whether it has, a `bool`: a rule does not, where one is in force.
     Mute(Sanction),
     /// End a mute. Answers whether there was one, a `bool`.
     Unmute,

@@ -209,7 +209,7 @@ impl ModerationService {
         let by = self.above(caller, user).await?.0;
         let act = act(sanction(caller, by, until, reason)?);
         let noted = act.act();
-        self.decide::<()>(caller, user, act).await?;
+        self.decide::<bool>(caller, user, act).await?;
         note(caller, by, user, noted);
         Ok(Done {})
     }
@@ -299,7 +299,7 @@ fn sanction(
         return Err(Fault::invalid("until", "a time still to come"));
     }
     Ok(Sanction {
-        by,
+        by: Some(by),
         at: caller.now,
         until,
         reason,

@@ -56,6 +56,7 @@ pub fn serve<L: Link>(
         ConnectionId::from_bytes(random_bytes()),
         peer,
         config.outbox_bytes,
+        Arc::clone(&context.services.automod),
     ));
     connection.outbox.await_welcome();
     note_opened(&connection);

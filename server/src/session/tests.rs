@@ -3,6 +3,7 @@
 //! Everything runs on the test's thread but the store and the shards' timers, so a driver has done all it can when its
 //! client goes on.
 
+mod automod;
 mod blocks;
 mod boards;
 mod clock;

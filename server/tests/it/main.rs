@@ -10,6 +10,7 @@
 
 mod admin;
 mod audit_log;
+mod automod;
 mod backup;
 mod bursts;
 mod call_metrics;

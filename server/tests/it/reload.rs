@@ -20,8 +20,8 @@ use crate::player::Player;
 use crate::raw::{PATIENCE, RawSocket};
 
 /// A server whose configuration is a file.
-struct Configured {
-    server: Server,
+pub(crate) struct Configured {
+    pub(crate) server: Server,
     folder: Arc<TempDir>,
     reloads: usize,
 }
@@ -38,7 +38,7 @@ fn file(keys: &[(&str, &str)]) -> String {
 }
 
 impl Configured {
-    fn start(keys: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(keys: &[(&str, &str)]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("pitturu.toml"), file(keys)).unwrap();
         Self {
@@ -48,14 +48,14 @@ impl Configured {
         }
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
     /// Has the server read this file, and waits until it has.
-    fn reload(&mut self, keys: &[(&str, &str)]) {
+    pub(crate) fn reload(&mut self, keys: &[(&str, &str)]) {
         self.write("pitturu.toml", &file(keys));
         self.server.signal("HUP");
         self.reloads += 1;
@@ -72,7 +72,7 @@ impl Configured {
 }
 
 /// Which keys a test of this file, or one that is named, has seen taken over.
-const TRIED: [&str; 24] = [
+const TRIED: [&str; 34] = [
     "listen.origins",
     "listen.proxies",
     "listen.proxy_protocol",
@@ -95,6 +95,17 @@ const TRIED: [&str; 24] = [
     "chat.word_filter",
     "log.level",
     "log.addresses",
+    // automod.rs
+    "automod.flood_act",
+    "automod.flood_refusals",
+    "automod.flood_within",
+    "automod.flood_lasts",
+    "automod.flood_reason",
+    "automod.filter_act",
+    "automod.filter_refusals",
+    "automod.filter_within",
+    "automod.filter_lasts",
+    "automod.filter_reason",
     // quic/certificates.rs
     "listen.cert",
     "listen.key",
@@ -225,12 +236,12 @@ fn try_rates(
     }
 }
 
-fn join(player: &mut Player, name: &str) -> RoomId {
+pub(crate) fn join(player: &mut Player, name: &str) -> RoomId {
     let handle = name.to_owned();
     player.call(&EnterRoom { handle }).unwrap().info.room
 }
 
-fn message(room: RoomId) -> SendMessage {
+pub(crate) fn message(room: RoomId) -> SendMessage {
     SendMessage {
         room,
         text: "hello".to_owned(),

@@ -181,7 +181,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   RoomUpdated: { info: 'RoomInfo' },
   RoomView: { info: 'RoomInfo', me: 'Membership', rev: 'u53', online: 'u32' },
   Rooms: { rooms: 'RoomInfo[]', next: 'text?' },
-  Sanction: { by: 'id', at: 'u53', until: 'u53?', reason: 'text' },
+  Sanction: { by: 'id?', at: 'u53', until: 'u53?', reason: 'text' },
   ScoreEntry: { user: 'id', name: 'text', rank: 'u32', score: 'i53', at: 'u53', metadata: 'text?' },
   ScoreSubmitted: { season: 'u53', score: 'i53', rank: 'u32', rank_before: 'u32?', changed: 'bool' },
   Scores: { season: 'u53', count: 'u32', entries: 'ScoreEntry[]', more: 'bool' },

@@ -2135,10 +2135,10 @@ export interface Rooms {
   next?: string | undefined;
 }
 
-/** What the staff has decided against a player, as the staff sees it. */
+/** What was decided against a player, as the staff sees it. */
 export interface Sanction {
-  /** By whom. */
-  by: UserId;
+  /** By whom. Absent: by the server itself, which follows a rule. */
+  by?: UserId | undefined;
   /** Since when. */
   at: number;
   /** When it ends by itself; absent if it does not. */

@@ -1,4 +1,4 @@
-//! What the staff decides against a player: suspensions, and mutes of the whole product.
+//! What the staff, or the server by a rule, decides against a player: suspensions, and mutes of the whole product.
 //!
 //! A sanction whose time is over is as if it had been lifted. All that asks whether one is in force asks here.
 
@@ -12,8 +12,9 @@ use super::refusal::AccountRefusal;
 /// One decision against a player.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sanction {
-    /// By whom.
-    pub by: UserId,
+    /// By whom; `None`: by the server itself, which follows a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
     /// Since when, in milliseconds since 1970.
     pub at: u64,
     /// When it ends by itself; `None`: it does not.
@@ -29,6 +30,11 @@ impl Sanction {
         self.until.is_none_or(|until| now < until)
     }
 
+    /// Whether it takes the place of one in force. What one of the staff has decided is never made shorter by a rule.
+    const fn replaces(&self, in_force: Option<&Self>) -> bool {
+        self.by.is_some() || in_force.is_none()
+    }
+
     /// A refusal for as long as it lasts.
     fn lasting(&self, fault: Fault, now: u64) -> Fault {
         match self.until {
@@ -38,7 +44,7 @@ impl Sanction {
     }
 }
 
-/// All that the staff has decided against one player, and not lifted.
+/// All that was decided against one player, and not lifted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sanctions {
     /// Counts the changes: of two states of one player the one with the higher number is the newer.
@@ -50,7 +56,7 @@ pub struct Sanctions {
 }
 
 impl Sanctions {
-    /// Whether the staff has never decided anything against the player.
+    /// Whether nothing was ever decided against the player.
     pub const fn is_empty(&self) -> bool {
         self.number == 0
     }
@@ -99,7 +105,8 @@ impl Sanctions {
 }
 
 impl Account {
-    /// Suspends the player, in place of a suspension in force. Sessions stay, and can't be used.
+    /// Suspends the player, in place of a suspension in force. Sessions stay, and can't be used. By a rule: only if none is in force. Whether
+    /// anything was done.
     ///
     /// # Errors
     /// [`AccountRefusal::NoAccount`].
@@ -107,10 +114,14 @@ impl Account {
         &mut self,
         sanction: Sanction,
         effects: &mut AccountEffects,
-    ) -> Result<(), AccountRefusal> {
+    ) -> Result<bool, AccountRefusal> {
+        let row = self.row.as_ref().ok_or(AccountRefusal::NoAccount)?;
+        if !sanction.replaces(row.sanctions.suspension(sanction.at)) {
+            return Ok(false);
+        }
         self.sanctions(effects)?.suspension = Some(sanction.clone());
         effects.news.push(AccountNews::Suspended(sanction));
-        Ok(())
+        Ok(true)
     }
 
     /// Ends a suspension. Whether there was one in force.
@@ -130,7 +141,7 @@ impl Account {
         Ok(true)
     }
 
-    /// Mutes the player everywhere, in place of a mute in force.
+    /// Mutes the player everywhere, in place of a mute in force. By a rule: only if none is in force. Whether anything was done.
     ///
     /// # Errors
     /// [`AccountRefusal::NoAccount`].
@@ -138,10 +149,14 @@ impl Account {
         &mut self,
         sanction: Sanction,
         effects: &mut AccountEffects,
-    ) -> Result<(), AccountRefusal> {
+    ) -> Result<bool, AccountRefusal> {
+        let row = self.row.as_ref().ok_or(AccountRefusal::NoAccount)?;
+        if !sanction.replaces(row.sanctions.mute(sanction.at)) {
+            return Ok(false);
+        }
         self.sanctions(effects)?.mute = Some(sanction);
         self.tell_sanctions(effects);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends a mute. Whether there was one in force.

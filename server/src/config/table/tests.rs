@@ -148,6 +148,8 @@ fn meaningless(name: &str) -> &'static [&'static str] {
             "/hook",
         ],
         "accounts.reset_hook_token" => &[" ", "two words", "gehe\u{ef}m"],
+        "automod.flood_act" | "automod.filter_act" => &[" ", "kick", "Mute", "mute,suspend", "off"],
+        "automod.flood_reason" | "automod.filter_reason" => &["", " ", "a\0b", "\u{1b}[2J"],
         "store.dir" => &["", " ", "/dev/null", "/etc/passwd", "a\0b"],
         "backup.folder" => &[" ", "/dev/null", "/etc/passwd", "a\0b"],
         _ => &[],

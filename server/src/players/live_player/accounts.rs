@@ -136,7 +136,7 @@ impl Player {
         })
     }
 
-    /// Does what the staff has decided about the player, who finds it in the inbox as well. The encoded result.
+    /// Does what the staff, or a rule, has decided about the player, who finds it in the inbox as well. The encoded result.
     fn moderate(
         &mut self,
         act: Moderation,
@@ -155,16 +155,20 @@ impl Player {
             }
             Moderation::Suspend(sanction) => {
                 let Sanction { until, reason, .. } = sanction.clone();
-                account.suspend(sanction, changed)?;
-                tell(InboxEntry::Suspended { until, reason });
-                encoded(&())
+                let is_suspended = account.suspend(sanction, changed)?;
+                if is_suspended {
+                    tell(InboxEntry::Suspended { until, reason });
+                }
+                encoded(&is_suspended)
             }
             Moderation::LiftSuspension => encoded(&account.lift_suspension(now, changed)?),
             Moderation::Mute(sanction) => {
                 let Sanction { until, reason, .. } = sanction.clone();
-                account.mute(sanction, changed)?;
-                tell(InboxEntry::Muted { until, reason });
-                encoded(&())
+                let is_muted = account.mute(sanction, changed)?;
+                if is_muted {
+                    tell(InboxEntry::Muted { until, reason });
+                }
+                encoded(&is_muted)
             }
             Moderation::Unmute => {
                 let was_muted = account.unmute(now, changed)?;

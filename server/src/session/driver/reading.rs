@@ -268,6 +268,7 @@ impl<L: Link> Driver<L> {
         if fault.code == Code::RateLimited {
             self.refusals += 1;
         }
+        self.connection.note_refusal(call, fault.code);
         replies.refuse(call, fault);
         self.machine.answered(call.number);
         if self.refusals > REFUSALS_MAX {

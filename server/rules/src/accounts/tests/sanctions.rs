@@ -4,7 +4,7 @@ use super::*;
 
 fn sanction(until: Option<u64>) -> Sanction {
     Sanction {
-        by: OTHER,
+        by: Some(OTHER),
         at: NOW,
         until,
         reason: "spam in the lobby".to_owned(),
@@ -16,7 +16,7 @@ fn suspended(until: Option<u64>) -> Account {
     let (done, changed) = effects(&mut account, |account, effects| {
         account.suspend(sanction(until), effects)
     });
-    assert_eq!(done, Ok(()));
+    assert_eq!(done, Ok(true));
     let told = AccountNews::Suspended(sanction(until));
     assert_eq!(changed.news, [told]);
     account
@@ -94,9 +94,9 @@ fn of_two_states_the_later_one_is_newer() {
     let mut account = created(guest(TOKEN));
     let mut states = vec![account.row().unwrap().sanctions.clone()];
     let changes: [fn(&mut Account, &mut AccountEffects); 4] = [
-        |account, effects| account.mute(sanction(None), effects).unwrap(),
+        |account, effects| assert!(account.mute(sanction(None), effects).unwrap()),
         |account, effects| assert!(account.unmute(NOW, effects).unwrap()),
-        |account, effects| account.suspend(sanction(None), effects).unwrap(),
+        |account, effects| assert!(account.suspend(sanction(None), effects).unwrap()),
         |account, effects| assert!(account.lift_suspension(NOW, effects).unwrap()),
     ];
     for change in changes {
@@ -123,4 +123,35 @@ fn a_mute_is_told_to_connections_and_ends() {
     assert_eq!((fault.code, fault.retry_after_ms), (Code::Muted, Some(6)));
     assert_eq!(row.sanctions.may_speak(NOW + 10), Ok(()));
     assert_eq!(row.sanctions.may_sign_in(NOW), Ok(()));
+}
+
+#[test]
+fn a_rule_takes_the_place_of_nothing_that_is_in_force() {
+    let by_rule = |at, until| Sanction {
+        by: None,
+        at,
+        until: Some(until),
+        reason: "too many messages".to_owned(),
+    };
+    for act in [Account::mute, Account::suspend] {
+        let mut account = created(guest(TOKEN));
+        let mut impose = |sanction: Sanction| {
+            let (done, changed) = effects(&mut account, |account, effects| {
+                act(account, sanction, effects)
+            });
+            let has_changed = changed.has_account_changed && !changed.news.is_empty();
+            assert_eq!(done, Ok(has_changed));
+            has_changed
+        };
+        assert!(impose(by_rule(NOW, NOW + 10)));
+        assert!(!impose(by_rule(NOW + 9, NOW + 100)), "one is in force");
+        assert!(impose(by_rule(NOW + 10, NOW + 20)), "it is over");
+        assert!(impose(sanction(None)), "the staff replaces what a rule did");
+        assert!(!impose(by_rule(NOW + 1_000, NOW + 2_000)));
+        let sanctions = &account.row().unwrap().sanctions;
+        let in_force = sanctions
+            .mute(NOW + 1_000)
+            .or(sanctions.suspension(NOW + 1_000));
+        assert_eq!(in_force, Some(&sanction(None)));
+    }
 }

@@ -21,7 +21,7 @@ fn sanctions(until: Option<u64>) -> Sanctions {
         deletion: None,
     };
     let sanction = Sanction {
-        by: actor(9, 1).user,
+        by: Some(actor(9, 1).user),
         at: 1,
         until,
         reason: "enough".to_owned(),
