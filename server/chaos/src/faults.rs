@@ -1,6 +1,7 @@
 //! What is done to a running server and to the connections that lead to it, drawn by rate and seed.
 
 mod clock;
+mod points;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
 use self::clock::Clock;
+use self::points::{OF_BACKUPS, OF_RECOVERY, OF_WRITES};
+use crate::backups::Backups;
 use crate::players::World;
 use crate::proxy::{Cut, Proxy};
 use crate::record::{READY, What};
@@ -26,25 +29,6 @@ const CLOCK_STEP_MS: i64 = 5_400_000;
 
 /// How long before midnight it is after a jump to it, at most, in milliseconds.
 const MIDNIGHT_WITHIN_MS: i64 = 2_500;
-
-/// Points at which the process can die while it writes.
-const POINTS_OF_WRITES: &[&str] = &[
-    "owner.decided",
-    "owner.handed_over",
-    "store.group",
-    "store.commit",
-    "store.synced",
-    "store.reported",
-    "owner.reported",
-    "room.durable",
-    "room.told",
-    "signal.sent",
-    "signal.applied",
-    "signal.answered",
-];
-
-/// Points at which it can die while it recovers from a failure, or starts.
-const POINTS_OF_RECOVERY: &[&str] = &["store.reopen", "store.reopened", "store.repeated"];
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +67,8 @@ pub enum Kind {
     HalfClose,
     /// A connection carries nothing for a while.
     Stall,
+    /// A backup is made while everything goes on; sometimes the process dies meanwhile.
+    Backup,
 }
 
 /// How often each kind comes, beside the others.
@@ -104,6 +90,7 @@ const WEIGHTS: &[(u32, Kind)] = &[
     (10, Kind::Reset),
     (5, Kind::HalfClose),
     (8, Kind::Stall),
+    (6, Kind::Backup),
 ];
 
 impl Kind {
@@ -132,6 +119,7 @@ impl Kind {
             Self::Reset => "reset",
             Self::HalfClose => "half-close",
             Self::Stall => "stall",
+            Self::Backup => "backup",
         }
     }
 
@@ -162,6 +150,7 @@ pub struct Breaker {
     rng: Rng,
     clock: Clock,
     needs_restart_since: Option<Instant>,
+    backups: Backups,
     /// What was done.
     pub counts: Counts,
 }
@@ -185,6 +174,7 @@ impl Breaker {
             world,
             clock: Clock::default(),
             needs_restart_since: None,
+            backups: Backups::default(),
             counts: Counts::default(),
         }
     }
@@ -241,6 +231,23 @@ impl Breaker {
             Ok(Ok((false, said))) => Some(said),
             Ok(Err(error)) => Some(error.to_string()),
             Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// The newest backup of the round. A server that nobody breaks any more makes one, if there is none.
+    pub async fn newest_backup(&mut self) -> Option<u32> {
+        if let Some(newest) = self.backups.newest().await {
+            return Some(newest);
+        }
+        self.backups.begin(self.server.as_ref()?, &self.world);
+        self.backups.newest().await
+    }
+
+    /// How a server is started whose clock goes on with this one's.
+    pub fn start_as_now(&self) -> Start {
+        Start {
+            clock_offset_ms: self.clock.offset_ms,
+            ..Start::default()
         }
     }
 
@@ -322,20 +329,13 @@ impl Breaker {
                 }
             }
             Kind::Abort => {
-                let point = POINTS_OF_WRITES[self.rng.usize(..POINTS_OF_WRITES.len())];
+                let point = OF_WRITES[self.rng.usize(..OF_WRITES.len())];
                 let passages = self.rng.u32(1..40);
                 self.arm(&format!("{point}=abort:{passages}"));
             }
             Kind::AbortRecovery => self.abort_recovery().await?,
             Kind::FullDisk => self.arm_some("store.write=no_space"),
-            Kind::FileLimit => {
-                let (bytes, time) = (self.rng.u64(4_096..400_000), self.rng.u64(20..600));
-                if let Some(server) = &self.server {
-                    server.limit_files(Some(bytes));
-                    sleep(Duration::from_millis(time)).await;
-                    server.limit_files(None);
-                }
-            }
+            Kind::FileLimit => self.limit_files().await,
             Kind::FailingWrite => self.arm("store.write=io:1"),
             Kind::FullSync => self.arm_some("store.sync=no_space"),
             Kind::FailingSync => self.arm("store.sync=io:1"),
@@ -376,8 +376,28 @@ impl Breaker {
                 let time = Duration::from_millis(self.rng.u64(100..3_000));
                 self.proxy.stall(self.rng.usize(..), time);
             }
+            Kind::Backup => self.begin_backup(),
         }
         Ok(())
+    }
+
+    async fn limit_files(&mut self) {
+        let (bytes, time) = (self.rng.u64(4_096..400_000), self.rng.u64(20..600));
+        if let Some(server) = &self.server {
+            server.limit_files(Some(bytes));
+            sleep(Duration::from_millis(time)).await;
+            server.limit_files(None);
+        }
+    }
+
+    fn begin_backup(&mut self) {
+        if self.rng.u32(..4) == 0 {
+            let point = OF_BACKUPS[self.rng.usize(..OF_BACKUPS.len())];
+            self.arm(&format!("{point}=abort:1"));
+        }
+        if let Some(server) = &self.server {
+            self.backups.begin(server, &self.world);
+        }
     }
 
     fn arm(&self, text: &str) {
@@ -406,7 +426,7 @@ impl Breaker {
     /// A failure from which the store recovers by itself, and a point on the way that ends the process; or a start that ends.
     async fn abort_recovery(&mut self) -> Result<(), ServerError> {
         if self.rng.bool() {
-            let point = POINTS_OF_RECOVERY[self.rng.usize(..POINTS_OF_RECOVERY.len())];
+            let point = OF_RECOVERY[self.rng.usize(..OF_RECOVERY.len())];
             self.arm(&format!("{point}=abort:1"));
             self.arm("store.sync=no_space:1");
             return Ok(());

@@ -9,6 +9,7 @@
 //! - [`cli`], [`run`]: the command, and one round after the other;
 //! - `server`: the process; `faults`: what is done to it; `proxy`: what is done to connections;
 //! - `players`: who calls; `actions`: what they do; `sdk` and `raw`: by which client; `tokens`: sign-ins on their own;
+//! - `backups`: copies of its store that it makes meanwhile, and what a server on one of them has;
 //! - `record`: what was asked and told; `audit`: what the server has in the end; `model`: whether it may;
 //! - `game`: the items, rewards and leaderboards of a round; `books`: a player's points, carried out again line by line; `report`: what is said about it;
 //! - [`ledger`]: another kind of run, which only moves points, very many, and compares every line of every player's books.
@@ -25,6 +26,7 @@ pub mod server;
 
 mod actions;
 mod audit;
+mod backups;
 mod books;
 mod faults;
 mod game;

@@ -47,6 +47,11 @@ fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
         writeln!(io::stdout(), "{audit}")?;
         return Ok(ExitCode::from(u8::from(audit.faults > 0)));
     }
+    if let Some(Command::Restore { from }) = &flags.command {
+        let restored = assembly::backups::restore(&loaded.config, from)?;
+        writeln!(io::stdout(), "{restored}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // A write beyond the limit of a file's size is an error then, and not the end of the process.
     let beyond_limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
     let _handled = runtime.block_on(async { signal(beyond_limit) })?;

@@ -55,6 +55,8 @@ pub struct Report {
     pub kills: u64,
     /// Starts of the server after the first of each round.
     pub restarts: u64,
+    /// Backups that were restored, and their stores compared.
+    pub restored: u64,
     /// What fail points did, by point and action.
     pub points: BTreeMap<String, u64>,
     /// What was wrong.
@@ -124,6 +126,7 @@ impl Report {
             "events": self.heard,
             "kills": self.kills,
             "restarts": self.restarts,
+            "restored": self.restored,
             "faults": self.faults,
             "fail_points": self.points,
             "violations": violations,
@@ -158,7 +161,11 @@ impl Display for Report {
         list(f, "faults", &self.faults)?;
         list(f, "fail points", &self.points)?;
         let (kills, restarts) = (self.kills, self.restarts);
-        writeln!(f, "{kills} ends without warning, {restarts} restarts")?;
+        let restored = self.restored;
+        writeln!(
+            f,
+            "{kills} ends without warning, {restarts} restarts, {restored} backups restored"
+        )?;
         writeln!(f, "{} violations", self.violations.len())
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::actions::{last_word, set_up, work};
 use crate::audit::{Audit, audit, seasons_end};
+use crate::backups::check_restored;
 use crate::cli::Arguments;
 use crate::faults::Breaker;
 use crate::game::{self, BOARDS};
@@ -61,6 +62,8 @@ pub async fn run(
         let round = Round {
             installation: Installation::new(program.clone(), arguments.undo.clone())?
                 .with_game(game::FILE, game::SETTINGS)?,
+            restored: Installation::new(program.clone(), Vec::new())?
+                .with_game(game::FILE, game::SETTINGS)?,
             arguments: &arguments,
             seed: arguments.seed,
         };
@@ -89,6 +92,8 @@ struct Round<'a> {
     arguments: &'a Arguments,
     seed: u64,
     installation: Installation,
+    /// What becomes of a backup.
+    restored: Installation,
 }
 
 impl Round<'_> {
@@ -131,9 +136,12 @@ impl Round<'_> {
         let panics = self.installation.panics();
         violations.extend(panics.iter().map(|line| violation("no panic", line)));
         report.count_faults(&breaker.counts, self.installation.acted());
+        let backup = breaker.newest_backup().await;
         let lines = self.check(&world, &mut violations, &breaker).await;
         let said = breaker.verify_ledger().await;
         violations.extend(said.map(|said| violation("pitturu ledger verify", &said)));
+        violations.extend(self.check_backup(backup, &breaker, &lines, &world).await);
+        report.restored += u64::from(backup.is_some());
         report.count_lines(&lines);
         if !violations.is_empty() {
             violations.push(self.log(&lines));
@@ -232,6 +240,25 @@ impl Round<'_> {
             sleep(Duration::from_millis(20)).await;
         }
         violations
+    }
+
+    /// Has a backup of the round restored elsewhere, and compares what is there.
+    async fn check_backup(
+        &self,
+        backup: Option<u32>,
+        breaker: &Breaker,
+        lines: &[Line],
+        world: &World,
+    ) -> Vec<Violation> {
+        let Some(number) = backup else {
+            return vec![violation("a backup can be made", "none was")];
+        };
+        let (from, to) = (&self.installation, self.restored.clone());
+        let backup = (number, breaker.start_as_now());
+        match check_restored(from, to, backup, lines, world).await {
+            Ok(found) => found,
+            Err(why) => vec![violation("a backup can be restored", &why)],
+        }
     }
 
     /// Reads what the server has, waits until everybody has heard of it, and compares.

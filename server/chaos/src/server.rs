@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,9 @@ pub const ADMIN_PASSWORD: &str = "a password of nobody";
 
 /// Longest time for a server to start, or to end when asked.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest time for a page of the operations port.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Log lines kept for a violation.
 const LINES_KEPT: usize = 300;
@@ -150,16 +153,39 @@ impl Installation {
         }
     }
 
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn backups(&self) -> PathBuf {
+        self.folder.path().join("backups")
+    }
+
+    /// Makes this one's data out of a backup of another one, and takes its master keys. Whether that was done, and what is said.
+    ///
+    /// # Errors
+    /// Those of files, and of the process.
+    pub fn restore(&self, from: &Self, name: &str) -> io::Result<(bool, String)> {
+        let keys = |installation: &Self| installation.data().with_extension("master");
+        std::fs::copy(keys(from), keys(self))?;
+        let mut command = self.command();
+        command.arg("restore").arg(from.backups().join(name));
+        Ok(said(&command.stdin(Stdio::null()).output()?))
+    }
+
     /// The program on this data.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program.0);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PITTURU_")) {
             command.env_remove(name);
         }
-        let data = self.folder.path().join("data");
         command
             .args(&self.program.1)
-            .args(["--dev", "--data", &data.to_string_lossy()])
+            .args(["--dev", "--data", &self.data().to_string_lossy()])
+            .args([
+                "--set",
+                &format!("backup.folder={}", self.backups().display()),
+            ])
             .current_dir(self.folder.path());
         command
     }
@@ -171,13 +197,7 @@ impl Installation {
     pub fn verify_ledger(&self) -> io::Result<(bool, String)> {
         let mut command = self.command();
         command.args(["--set", "store.free_min=16MiB", "ledger", "verify"]);
-        let ended = command.stdin(Stdio::null()).output()?;
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&ended.stderr);
-        Ok(match ended.status.success() {
-            true => (true, said),
-            false => (false, format!("{said}{errors}")),
-        })
+        Ok(said(&command.stdin(Stdio::null()).output()?))
     }
 
     fn listen(&self, child: &mut Child) -> mpsc::Receiver<(SocketAddr, SocketAddr)> {
@@ -252,6 +272,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Its operations port.
+    pub const fn ops(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// Kills it, as a crash would.
     pub fn kill(mut self) {
         self.end();
@@ -319,7 +344,7 @@ impl Server {
 
     /// A page of the operations port. Nothing while the server is paused or gone.
     pub fn ops_page(&self, path: &str) -> Option<String> {
-        page(self.ops, path).ok()
+        answer(self.ops, "GET", path, ANSWERS_WITHIN).ok()
     }
 
     /// Arms a point, or gives another order to the fail points.
@@ -366,12 +391,30 @@ pub enum StoreHealth {
     NeedsRestart,
 }
 
-fn page(address: SocketAddr, path: &str) -> io::Result<String> {
-    let within = Duration::from_secs(2);
+/// Has the server with this operations port make a backup of this name, and waits. Whether it is made: not if the server ends meanwhile.
+pub fn make_backup(ops: SocketAddr, name: &str) -> bool {
+    let answer = answer(ops, "POST", &format!("/backup?name={name}"), PATIENCE);
+    answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// What a process has said, and whether it did what it was asked.
+fn said(ended: &Output) -> (bool, String) {
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    match ended.status.success() {
+        true => (true, said),
+        false => (false, format!("{said}{errors}")),
+    }
+}
+
+fn answer(address: SocketAddr, method: &str, path: &str, within: Duration) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, within)?;
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(within))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: ops\r\n\r\n").as_bytes())?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: ops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
     let mut page = String::new();
     stream.read_to_string(&mut page)?;
     Ok(page)

@@ -33,6 +33,7 @@ use super::writer::free_bytes;
 use super::{Engine, OpenError, folder};
 use crate::StoreError;
 use crate::clock::now_ms;
+use crate::fail_points::pass;
 
 pub use self::restore::restore;
 
@@ -202,6 +203,7 @@ impl Engine {
         };
         let (commit, tables) = rows::copy(&view, part.dir(), &shared.options, &goes_on)?;
         drop(view);
+        pass("backup.copied");
         let mut manifest = Manifest {
             moment,
             commit,
@@ -209,9 +211,11 @@ impl Engine {
             files: Vec::new(),
         };
         rows::check(part.dir(), to, &manifest, &goes_on)?;
+        pass("backup.checked");
         // Opening it has made what a store begins with.
         manifest.files = files::sums(part.dir(), &NOT_KEPT, &goes_on)?;
         manifest.write(part.dir())?;
+        pass("backup.written");
         part.finish(to)?;
         Ok(Backup::of(to, &manifest))
     }
