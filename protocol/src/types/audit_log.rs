@@ -110,11 +110,11 @@ pub struct AuditDetails {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAct {
-    /// The staff suspended a player.
+    /// The staff, or the server by a rule, suspended a player.
     Suspended,
     /// The staff ended a suspension.
     SuspensionLifted,
-    /// The staff muted a player everywhere.
+    /// The staff, or the server by a rule, muted a player everywhere.
     Muted,
     /// The staff ended such a mute.
     Unmuted,

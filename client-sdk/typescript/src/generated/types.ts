@@ -40,11 +40,11 @@ export interface AccountDeletion {
 
 /** What happened. */
 export type AuditAct =
-  /** The staff suspended a player. */
+  /** The staff, or the server by a rule, suspended a player. */
   | 'suspended'
   /** The staff ended a suspension. */
   | 'suspension_lifted'
-  /** The staff muted a player everywhere. */
+  /** The staff, or the server by a rule, muted a player everywhere. */
   | 'muted'
   /** The staff ended such a mute. */
   | 'unmuted'

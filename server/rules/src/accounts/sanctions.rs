@@ -98,7 +98,10 @@ impl Sanctions {
     /// [`Code::Muted`].
     pub fn may_speak(&self, now: u64) -> Result<(), Fault> {
         match self.mute(now) {
-            Some(mute) => Err(mute.lasting(Fault::of(Code::Muted), now)),
+            Some(mute) => {
+                let fault = Fault::new(Code::Muted, mute.reason.as_str());
+                Err(mute.lasting(fault, now))
+            }
             None => Ok(()),
         }
     }

@@ -121,6 +121,7 @@ fn a_mute_is_told_to_connections_and_ends() {
     assert_eq!(changed.news, [told]);
     let fault = row.sanctions.may_speak(NOW + 4).unwrap_err();
     assert_eq!((fault.code, fault.retry_after_ms), (Code::Muted, Some(6)));
+    assert_eq!(fault.message, "spam in the lobby");
     assert_eq!(row.sanctions.may_speak(NOW + 10), Ok(()));
     assert_eq!(row.sanctions.may_sign_in(NOW), Ok(()));
 }
