@@ -71,6 +71,10 @@ impl Decisions for LiveSeason {
         matches!(ask.wish, Wish::Submit { .. })
     }
 
+    fn only_looks(ask: &Ask) -> bool {
+        matches!(ask.wish, Wish::Look(_))
+    }
+
     fn id_of(id: [u8; ID_BYTES]) -> BoardId {
         BoardId::from_bytes(id)
     }

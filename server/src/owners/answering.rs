@@ -76,6 +76,11 @@ pub trait Decisions: Sized + Debug + Send + 'static {
         false
     }
 
+    /// Whether a call only looks, and never changes anything: it is carried out also while the store takes nothing.
+    fn only_looks(_ask: &Self::Ask) -> bool {
+        false
+    }
+
     /// The entity of this kind that has this id.
     fn id_of(id: [u8; ID_BYTES]) -> Self::Id;
 

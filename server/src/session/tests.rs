@@ -21,6 +21,7 @@ mod order;
 mod pages;
 mod points;
 mod presence;
+mod reads;
 mod reasons;
 mod resume;
 mod rights;

@@ -136,6 +136,13 @@ impl<D: Decisions> Answering<D> {
             version: self.journal.version() + 1,
             now,
         };
+        if D::only_looks(&ask) {
+            let answer = match self.state.decide(ask, moment, &mut D::Effects::default()) {
+                Ok(body) => Answer::Call(to, key, body),
+                Err(fault) => Answer::Refused(to, key, fault),
+            };
+            return self.put_in_line(context, answer);
+        }
         let reservation = match Self::reserve(context) {
             Ok(reservation) => reservation,
             Err(fault) => return self.refuse(to, key, &fault),

@@ -44,6 +44,10 @@ impl Decisions for Staff {
     const LABEL: EntityKind = EntityKind::Staff;
     const COMMIT_BYTES: usize = 512;
 
+    fn only_looks(ask: &Ask) -> bool {
+        matches!(ask, Ask::RoleOf(_))
+    }
+
     fn id_of(_: [u8; ID_BYTES]) -> UserId {
         ID
     }
