@@ -101,9 +101,9 @@ pub struct DeletePlayer {
 pub struct FindPlayers {
     /// What the name begins with, at least one character.
     pub name: String,
-    /// The last player of the page before.
+    /// The `next` of the page before; from the first when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<UserId>,
+    pub after: Option<String>,
     /// Players per page: 1 to 200, by default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -115,8 +115,10 @@ pub struct FindPlayers {
 pub struct PlayersFound {
     /// Players, in the order of their names.
     pub players: Vec<Profile>,
-    /// Whether others follow.
-    pub more: bool,
+    /// Where the next page begins, if there is one, which may be empty. Players who get another name between two pages are seen under it
+    /// where it belongs, so twice or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What the staff sees of a player.

@@ -192,5 +192,5 @@ texts! {
     reports::TakeReport {}
     reports::SettleReport { note: Note }
     moderation::DeletePlayer { reason: Note }
-    moderation::FindPlayers { name: Query }
+    moderation::FindPlayers { name: Query, after: Issued }
 }

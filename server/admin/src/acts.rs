@@ -151,21 +151,21 @@ const FOUND_MAX: usize = 1_000;
 async fn found(client: &Client, name: String) -> Result<PlayersFound, CallError> {
     let mut all = PlayersFound {
         players: Vec::new(),
-        more: true,
+        next: None,
     };
-    while all.more && all.players.len() < FOUND_MAX {
-        let after = all.players.last().map(|player| player.user);
+    loop {
         let request = FindPlayers {
             name: name.clone(),
-            after,
+            after: all.next,
             limit: None,
         };
         let page = client.call(request).await?;
-        // A page of players who have all gone meanwhile leads nowhere.
-        all.more = page.more && !page.players.is_empty();
         all.players.extend(page.players);
+        all.next = page.next;
+        if all.next.is_none() || all.players.len() >= FOUND_MAX {
+            return Ok(all);
+        }
     }
-    Ok(all)
 }
 
 async fn members(client: &Client, room: RoomId) -> Result<Members, CallError> {

@@ -201,7 +201,7 @@ pub enum AccountAsk {
     EndSession(SessionId),
     /// End a session, if it is there. Answers `()`.
     LogOut(SessionId),
-    /// End all sessions. Answers `()`.
+    /// End all sessions. Answers whether there were any, a `bool`.
     EndSessions,
     /// Set a password. Answers a `UserId`.
     SetPassword(PasswordChange),

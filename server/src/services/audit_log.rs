@@ -4,7 +4,7 @@ pub mod verification;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::types::accounts::Role;
-use pitturu_protocol::types::audit_log::{AuditLog, AuditRecord, ListAuditLog};
+use pitturu_protocol::types::audit_log::{AuditAct, AuditLog, AuditRecord, ListAuditLog};
 use pitturu_rules::pages::{Page, page_items};
 
 use super::players_access::PlayersAccess;
@@ -35,7 +35,14 @@ impl AuditLogService {
             Some(user) => store.audit_log_about(user, before, limit + 1).await?,
             None => store.audit_log(before, limit + 1).await?,
         };
-        let shown = found.into_iter().map(|mut record| {
+        let last_read = found.get(limit).map(|record| record.entry.number + 1);
+        let is_hidden = |record: &AuditRecord| {
+            // What came of a report about one of the staff is for the others.
+            let is_theirs = record.entry.user == Some(staff.user);
+            staff.role != Role::Admin && is_theirs && record.entry.act == AuditAct::ReportSettled
+        };
+        let found = found.into_iter().take(limit);
+        let shown = found.filter(|record| !is_hidden(record)).map(|mut record| {
             if staff.role != Role::Admin {
                 hide_from_moderators(&mut record);
             }
@@ -44,7 +51,7 @@ impl AuditLogService {
         let (entries, are_more) = Page::of(limit, shown).into_parts();
         let last = entries.last().map(|record| record.entry.number);
         Ok(AuditLog {
-            next: last.filter(|_| are_more),
+            next: last.filter(|_| are_more).or(last_read),
             entries,
         })
     }

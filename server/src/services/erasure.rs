@@ -5,13 +5,13 @@
 //!
 //! | step | what goes |
 //! |---|---|
-//! | begin | sessions, friendships, requests, blocks |
+//! | begin | sessions, friendships, requests, blocks; from here on there is no such player to anybody else |
 //! | claims | the user name and the device's secret are free |
 //! | rooms | places, bans, mutes; messages stand under nobody's name, which followers are told |
 //! | leaderboards | scores |
 //! | other players | what tells of the player in inboxes and lists of rooms; what was said with gifts |
 //! | reports | those about the player; of those by the player, who made them and what they said |
-//! | audit log | reasons and addresses |
+//! | audit log | reasons and addresses of what is about the player |
 //! | end | account, profile, inbox, reset tokens; what was said in the ledger |
 //!
 //! Nobody keeps a list of where a player ever was: rooms and inboxes are looked through, all of them, for all players who are due at the
@@ -58,7 +58,7 @@ use crate::players::reports::ReportsOwner;
 /// How often accounts are looked for that are due.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Calls of theirs that were under way when their sessions ended are decided by then.
+/// Calls of theirs, and about them, that were under way at the beginning are decided by then.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// Rest between two pages of what is looked through, so that it takes little of the store's time.
@@ -153,6 +153,10 @@ impl Erasure {
             return Ok(());
         }
         tokio::time::sleep(UNDER_WAY).await;
+        for user in &begun {
+            self.release_claims(*user).await?;
+            self.leave_boards(*user).await?;
+        }
         self.leave_rooms(&begun).await?;
         self.leave_inboxes(&begun).await?;
         for user in begun {
@@ -171,12 +175,12 @@ impl Erasure {
             Err(fault) if fault.code == Code::Unavailable => return Ok(false),
             Err(fault) => return Err(fault),
         }
-        self.release_claims(user).await?;
-        self.leave_boards(user).await?;
         Ok(true)
     }
 
     async fn end(&self, user: UserId) -> Result<(), Fault> {
+        // Whatever was slower than the rest.
+        self.leave_boards(user).await?;
         self.erase_reports(user).await?;
         self.erase_details(user).await?;
         self.erase_account(user).await
@@ -201,7 +205,7 @@ impl Erasure {
     }
 
     async fn account(&self, user: UserId) -> Result<AccountRow, Fault> {
-        let account = self.players().store.account(user).await?;
+        let account = self.players().store.account_to_erase(user).await?;
         account.ok_or_else(|| Fault::of(Code::NotFound))
     }
 
@@ -424,7 +428,9 @@ impl Erasure {
                 return Ok(());
             };
             before = Some(last.entry.number);
-            let with = page.iter().filter(|record| record.details.is_some());
+            // What one of the staff did to somebody else is about them, and stays their reason.
+            let about = page.iter().filter(|record| record.entry.user == Some(user));
+            let with = about.filter(|record| record.details.is_some());
             let numbers: Vec<u64> = with.map(|record| record.entry.number).collect();
             if !numbers.is_empty() {
                 self.audit_log.erase(numbers, now_ms()).await?;

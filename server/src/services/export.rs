@@ -9,6 +9,7 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::{EXPORT_BYTES_MAX, PAGE_BYTES_MAX};
 use pitturu_protocol::types::accounts::{ExportPlayer, PlayerExport};
+use pitturu_protocol::types::audit_log::{AuditAct, AuditEntry};
 use pitturu_protocol::types::boards::GetScore;
 use pitturu_rules::accounts::Sanction;
 use pitturu_store::entities::Span;
@@ -166,6 +167,7 @@ impl ExportService {
         let told_before: usize = optional(after)?.unwrap_or(0);
         let store = &self.players.store;
         let row = store.account(user).await?;
+        let (_, rewards) = store.items_head(user).await?;
         let sessions = listed(store.sessions(user).await?, caller).into_iter();
         let sessions = sessions.map(|session| json!({ "session": session }));
         let shown = row.into_iter().map(|row| {
@@ -176,6 +178,12 @@ impl ExportService {
                 "suspension": sanctions.suspension(now).map(told),
                 "mute": sanctions.mute(now).map(told),
                 "erase_at": row.deletion.map(|deletion| deletion.erase_at),
+                "rewards": {
+                    "day": rewards.day,
+                    "streak": rewards.streak,
+                    "points": rewards.points,
+                    "given": rewards.given,
+                },
                 "account": account(row),
             }})
         });
@@ -336,7 +344,14 @@ impl ExportService {
     async fn events(&self, user: UserId, after: &str) -> Result<Found, Fault> {
         let before = optional(after)?;
         let found = self.players.store.audit_log_about(user, before, ROWS);
-        let records = found.await?.into_iter().map(|found| {
+        let found = found.await?;
+        let next = found.last().map(|record| record.entry.number.to_string());
+        let next = next.filter(|_| found.len() >= ROWS);
+        // Whoever is reported is told nothing of it.
+        let is_told =
+            |entry: &AuditEntry| entry.act != AuditAct::ReportSettled || entry.by == Some(user);
+        let told = found.into_iter().filter(|record| is_told(&record.entry));
+        let records = told.map(|found| {
             let entry = found.entry;
             let is_own = entry.by == Some(user);
             let details = found.details.filter(|_| is_own);
@@ -351,7 +366,10 @@ impl ExportService {
             });
             (json!({"event": told}), entry.number.to_string())
         });
-        Ok(Found::page(ROWS, records.collect()))
+        Ok(Found {
+            records: records.collect(),
+            next,
+        })
     }
 }
 

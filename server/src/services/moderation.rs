@@ -90,9 +90,10 @@ impl ModerationService {
     pub async fn sign_out(&self, caller: &Caller, request: SignOutPlayer) -> Result<Done, Fault> {
         let user = request.user;
         let (by, _) = self.above(caller, user).await?;
-        self.ask::<()>(caller, user, AccountAsk::EndSessions)
-            .await?;
-        note(caller, by, user, AuditAct::SignedOutEverywhere);
+        let ended = self.ask::<bool>(caller, user, AccountAsk::EndSessions);
+        if ended.await? {
+            note(caller, by, user, AuditAct::SignedOutEverywhere);
+        }
         Ok(Done {})
     }
 
@@ -121,7 +122,9 @@ impl ModerationService {
         let act = Moderation::ResetProfile(change, reason);
         let noted = act.act();
         let changed: ProfileRow = self.decide(caller, user, act).await?;
-        note(caller, by, user, noted);
+        if changed != account.profile {
+            note(caller, by, user, noted);
+        }
         Ok(profile(AccountRow {
             profile: changed,
             ..account
@@ -173,12 +176,14 @@ impl ModerationService {
             reason,
         } = request;
         check_reason(&reason)?;
-        self.below(caller, staff, user).await?;
+        let before = self.below(caller, staff, user).await?.deletion;
         let erase_at = self.deletions.erase_at(caller.now, at_once);
         let ask = AccountAsk::End(AccountEnd::Delete(erase_at, Some(reason)));
         let erase_at = self.ask(caller, user, ask).await?;
         self.deletions.asked(erase_at, caller.now);
-        note(caller, staff.user, user, AuditAct::DeletionAsked);
+        if before.is_none_or(|before| before.erase_at != erase_at) {
+            note(caller, staff.user, user, AuditAct::DeletionAsked);
+        }
         Ok(AccountDeletion { erase_at })
     }
 
@@ -191,11 +196,26 @@ impl ModerationService {
         self.players.staff.moderator(caller).await?;
         let limit = page_items(request.limit)?;
         let store = &self.players.store;
-        // One more than the page holds says whether others follow.
-        let found = store.players_named(&request.name, request.after, limit + 1);
-        let found = store.accounts(found.await?).await?;
-        let (players, more) = Page::of(limit, found.into_iter().map(profile)).into_parts();
-        Ok(PlayersFound { players, more })
+        let after = request.after.as_deref();
+        let found = store.players_named(&request.name, after, limit).await?;
+        let users = found.iter().map(|(user, _)| *user).collect();
+        let mut accounts = store.accounts(users).await?.into_iter().peekable();
+        // As many as were asked for may be all there are: then the next page is empty.
+        let (mut players, mut next, mut are_more) = (Page::new(limit), None, found.len() == limit);
+        for (user, position) in found {
+            // Somebody may have gone meanwhile.
+            if let Some(account) = accounts.next_if(|account| account.user == user)
+                && !players.push(profile(account))
+            {
+                are_more = true;
+                break;
+            }
+            next = Some(position);
+        }
+        Ok(PlayersFound {
+            players: players.into_parts().0,
+            next: next.filter(|_| are_more),
+        })
     }
 
     /// Keeps a player from something, for a reason, until a time if there is one.

@@ -91,7 +91,7 @@ pub(crate) fn verify(data: &Path, known: &[&str]) -> Output {
 }
 
 /// What the staff does to a player's account. What changes nothing is done as well, and is no entry.
-fn act_on_account(moderator: &mut Player, user: UserId) -> [AuditAct; 7] {
+fn act_on_account(moderator: &mut Player, user: UserId) -> [AuditAct; 6] {
     suspend(moderator, user, Some(now_ms() + 3_600_000)).expect("it may");
     for _ in 0..2 {
         moderator.call(&LiftSuspension { user }).expect("it may");
@@ -118,7 +118,6 @@ fn act_on_account(moderator: &mut Player, user: UserId) -> [AuditAct; 7] {
         AuditAct::Muted,
         AuditAct::Unmuted,
         AuditAct::ProfileReset,
-        AuditAct::SignedOutEverywhere,
         AuditAct::SignedOutEverywhere,
     ]
 }

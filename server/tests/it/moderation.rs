@@ -8,6 +8,7 @@ use pitturu_protocol::frame::ClientFrame;
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::{
     Authenticate, GetAccount, Login, LoginGuest, RefreshTokens, Register, Role, SetRole, SignedIn,
+    UpgradeGuest,
 };
 use pitturu_protocol::types::chat::{
     CreateRoom, EnterRoom, ListMyRooms, OpenDirect, RoomKind, SendMessage,
@@ -281,6 +282,16 @@ fn nothing_of_a_muted_player_reaches_others_anywhere() {
         note: Some("rude words".to_owned()),
     };
     rude.call(&shown).expect("it may");
+
+    let (mut guest, nameless) = Player::guest(server.ws, "nameless");
+    mute(&mut moderator, nameless.identity.user).expect("a moderator may");
+    let upgrade = UpgradeGuest {
+        username: "rude_words".to_owned(),
+        password: PASSWORD.to_owned(),
+        email: None,
+    };
+    let refused = guest.call(&upgrade).expect_err("everybody would read it");
+    assert_eq!((refused.code, refused.message.as_str()), (Code::Muted, WHY));
 
     mute(&mut moderator, user).expect("a moderator may");
     // On this connection, and on whatever comes later.

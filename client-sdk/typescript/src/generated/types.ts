@@ -484,8 +484,8 @@ export interface FindPlayer {
 export interface FindPlayers {
   /** What the name begins with, at least one character. */
   name: string;
-  /** The last player of the page before. */
-  after?: UserId | undefined;
+  /** The `next` of the page before; from the first when absent. */
+  after?: string | undefined;
   /** Players per page: 1 to 200, by default 50. From 1 to 200. */
   limit?: number | undefined;
 }
@@ -1483,8 +1483,8 @@ export interface PlayerSuspended {
 export interface PlayersFound {
   /** Players, in the order of their names. */
   players: Profile[];
-  /** Whether others follow. */
-  more: boolean;
+  /** Where the next page begins, if there is one, which may be empty. Players who get another name between two pages are seen under it where it belongs, so twice or not at all. */
+  next?: string | undefined;
 }
 
 /** An account of a player's books. What the wallet gains, one of the others gives, and the other way round. */

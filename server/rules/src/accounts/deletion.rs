@@ -44,7 +44,13 @@ impl Account {
         Ok(before.map_or(erase_at, |before| before.min(erase_at)))
     }
 
-    /// Whoever signs in keeps the account.
+    /// Whether the player is being erased, or was. To everybody else there is no such player from then on: whatever still came to them would be
+    /// a trace that nobody looks for any more.
+    pub fn is_ending(&self) -> bool {
+        self.is_erased || self.row.as_ref().is_some_and(super::AccountRow::is_ending)
+    }
+
+    /// Whoever signs in keeps the account. Who has a role keeps it anyway, and may come late.
     pub(super) fn take_deletion_back(
         &mut self,
         now: u64,
@@ -56,7 +62,8 @@ impl Account {
         let Some(deletion) = row.deletion else {
             return Ok(());
         };
-        if deletion.has_begun || now >= deletion.erase_at {
+        let is_due = now >= deletion.erase_at && row.role == Role::Player;
+        if deletion.has_begun || is_due {
             return Err(AccountRefusal::Erased);
         }
         row.deletion = None;
@@ -84,6 +91,8 @@ impl Account {
             deletion.has_begun = true;
             effects.has_account_changed = true;
         }
+        // Whoever remembers the name looks, and finds nobody.
+        effects.news.push(AccountNews::Renamed(String::new()));
         self.end_sessions(None, effects);
         Ok(())
     }

@@ -95,6 +95,11 @@ pub struct Deletion {
 }
 
 impl AccountRow {
+    /// Whether the player is being erased: then there is no such player any more.
+    pub fn is_ending(&self) -> bool {
+        self.deletion.is_some_and(|deletion| deletion.has_begun)
+    }
+
     /// Whether the account has no name and password yet.
     pub const fn guest(&self) -> bool {
         self.login.is_none()

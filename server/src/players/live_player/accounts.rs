@@ -1,7 +1,7 @@
 //! Account and sessions: what is asked, what of it is stored, and what connections hear.
 
 use bytes::Bytes;
-use pitturu_protocol::codes::Fault;
+use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{ConnectionId, UserId};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::audit_log::AuditAct;
@@ -83,10 +83,13 @@ impl Player {
             }
             AccountAsk::EndSessions => {
                 account.end_sessions(None, changed);
-                encoded(&())
+                is_worth_noting = !changed.sessions.is_empty();
+                encoded(&is_worth_noting)
             }
             AccountAsk::SetPassword(change) => encoded(&account.set_password(change, changed)?),
             AccountAsk::Upgrade(login, by, role) => {
+                // Everybody reads a user name.
+                account.may_speak(now)?;
                 encoded(&account.upgrade(login, by, role, now, changed)?)
             }
             AccountAsk::AddReset(token, reset) => {
@@ -128,6 +131,7 @@ impl Player {
             }
             AccountEnd::Erase(redacted) => {
                 account.erase(now, changed)?;
+                self.relations.end_all(&mut effects.friends);
                 effects.dropped.extend(self.marks.remove_all());
                 effects.answers = answers(self.user, &redacted);
                 effects.redacted = redacted;
@@ -143,6 +147,9 @@ impl Player {
         now: u64,
         effects: &mut Effects,
     ) -> Result<Vec<u8>, Fault> {
+        if self.account.is_ending() {
+            return Err(Fault::of(Code::NotFound));
+        }
         let (account, changed) = (&mut self.account, &mut effects.account);
         let mut tell = |entry| effects.inbox.push((entry, now));
         Ok(match act {

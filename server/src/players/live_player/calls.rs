@@ -17,6 +17,14 @@ impl Player {
         Moment { version, now }: Moment,
         effects: &mut Effects,
     ) -> Result<Vec<u8>, Fault> {
+        if self.account.is_ending() {
+            match ask {
+                Ask::Account(..) | Ask::ForgetPlayer(..) | Ask::ForgetRooms(_) => {}
+                // Nobody is there to read it.
+                Ask::Tell(_) => return Ok(Vec::new()),
+                _ => return Err(Fault::of(Code::NotFound)),
+            }
+        }
         let commit = |name| friends::Commit {
             version,
             name,

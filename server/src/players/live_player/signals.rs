@@ -12,6 +12,8 @@ use crate::owners::signals::Numbered;
 impl Player {
     pub(super) fn take_signal(&mut self, from: EntityId, signal: &Numbered, effects: &mut Effects) {
         match codec::decode(&signal.body) {
+            // Nobody is there to read it, and nobody looks for it again.
+            Ok(PlayerSignal::Inbox { .. }) if self.account.is_ending() => {}
             Ok(PlayerSignal::Inbox { entry, at }) => self.take_entry(entry, at, effects),
             Ok(PlayerSignal::Room { room, listed }) => self.take_room(room, listed, effects),
             Ok(PlayerSignal::Friend(signal)) => {
@@ -19,6 +21,10 @@ impl Player {
                 let friends = &mut effects.friends;
                 self.relations
                     .apply(UserId::from_bytes(from.id()), signal, friends);
+                if self.account.is_ending() {
+                    self.relations.end_all(friends);
+                    friends.inbox.clear();
+                }
                 effects
                     .inbox
                     .extend(friends.inbox.drain(..).map(|entry| (entry, at)));
@@ -26,7 +32,8 @@ impl Player {
             Ok(PlayerSignal::Points(signal)) => {
                 let user = UserId::from_bytes(from.id());
                 // Whoever has no account has no wallet either.
-                let takes = self.account.row().is_some() && self.relations.may_reach(user);
+                let has_wallet = self.account.row().is_some() && !self.account.is_ending();
+                let takes = has_wallet && self.relations.may_reach(user);
                 let points = &mut effects.points;
                 self.wallet.apply(user, signal, takes, now_ms(), points);
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::ids::{SessionId, UserId};
+use pitturu_protocol::ids::{ID_CHARS, SessionId, UserId};
+use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_rules::accounts::{
     Account, AccountRow, Claim, GuestRow, NOBODY, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
 };
@@ -108,6 +109,24 @@ fn name_key(name: &str, user: UserId) -> RowKey {
     [order.as_bytes(), &[0], user.as_bytes()].concat()
 }
 
+/// A place in the list of display names as clients hold it. It is the name that the player had there: whoever is renamed between two pages
+/// hides nobody.
+fn name_position(key: &[u8], user: UserId) -> String {
+    let order = key.strip_suffix(user.as_bytes()).unwrap_or_default();
+    let order = order.strip_suffix(&[0]).unwrap_or_default();
+    format!("{user}{}", String::from_utf8_lossy(order))
+}
+
+/// The key at a position.
+fn name_at(position: &str) -> Result<RowKey, StoreError> {
+    let (user, order) = position
+        .split_at_checked(ID_CHARS)
+        .filter(|_| position.len() <= POSITION_BYTES_MAX)
+        .ok_or(StoreError::InvalidPosition)?;
+    let user: UserId = user.parse().map_err(|_| StoreError::InvalidPosition)?;
+    Ok([order.as_bytes(), &[0], user.as_bytes()].concat())
+}
+
 /// The row of a session.
 pub(in crate::players) fn session_row(
     session: SessionId,
@@ -186,11 +205,20 @@ impl PlayerStore {
         Ok(rows.into_iter().next().flatten())
     }
 
-    /// The account of a player.
+    /// The account of a player; none of one who is being erased.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn account(&self, user: UserId) -> Result<Option<AccountRow>, StoreError> {
+        let account = self.account_to_erase(user).await?;
+        Ok(account.filter(|account| !account.is_ending()))
+    }
+
+    /// The account of a player, also of one who is being erased: for whoever does that.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn account_to_erase(&self, user: UserId) -> Result<Option<AccountRow>, StoreError> {
         optional(
             "account",
             self.row(user, ACCOUNT.to_vec()).await?.as_deref(),
@@ -207,7 +235,8 @@ impl PlayerStore {
             let wanted = users.iter().map(|user| (entity(*user), ACCOUNT.to_vec()));
             let rows = self.entities.rows_of(wanted.collect()).await?;
             for row in rows.iter().flatten() {
-                accounts.push(decode("account", row)?);
+                let account: AccountRow = decode("account", row)?;
+                accounts.extend(Some(account).filter(|account| !account.is_ending()));
             }
         }
         Ok(accounts)
@@ -359,32 +388,28 @@ impl PlayerStore {
         rows.iter().map(|(key, _)| listed_player(key)).collect()
     }
 
-    /// Players whose display name begins with this, in the order of their names, behind the player `after` under the name that they have
-    /// now.
+    /// Players whose display name begins with this, in the order of their names, each with its position, behind the position `after`.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] if `after` is no player, or no longer; those of the store.
+    /// [`StoreError::InvalidPosition`] if `after` is no position; those of the store.
     pub async fn players_named(
         &self,
         name: &str,
-        after: Option<UserId>,
+        after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<UserId>, StoreError> {
-        let after = match after {
-            Some(user) => {
-                let account = self.account(user).await?;
-                let account = account.ok_or(StoreError::InvalidPosition)?;
-                Some(name_key(&account.profile.name, user))
-            }
-            None => None,
-        };
+    ) -> Result<Vec<(UserId, String)>, StoreError> {
+        let after = after.map(name_at).transpose()?;
         let order = order(&name_form(name));
         // What it is sorted by first ends before the name itself.
         let begun = order.split(ORDER_END).next().unwrap_or_default();
         let range = RowRange::prefix(begun).after(after);
         let bounds = Bounds::rows(limit.min(PAGE_ROWS_MAX));
         let rows = self.entities.list(DISPLAY_NAMES, range, bounds).await?;
-        rows.iter().map(|(key, _)| listed_player(key)).collect()
+        let players = rows.iter().map(|(key, _)| {
+            let user = listed_player(key)?;
+            Ok((user, name_position(key, user)))
+        });
+        players.collect()
     }
 
     /// All players with an account, behind this position, and the position behind them.

@@ -47,9 +47,11 @@ impl AccountService {
         {
             return Ok(account(self.known_account(user).await?));
         }
-        if !self.known_account(user).await?.guest() {
+        let guest = self.known_account(user).await?;
+        if !guest.guest() {
             return Err(Fault::of(Code::NotAGuest));
         }
+        guest.sanctions.may_speak(caller.now)?;
         if taken.is_some() {
             return Err(Fault::of(Code::UsernameTaken));
         }

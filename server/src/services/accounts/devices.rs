@@ -38,7 +38,8 @@ impl AccountService {
         _: LogoutEverywhere,
     ) -> Result<Done, Fault> {
         let session = caller.identity()?.session;
-        self.ask_own::<()>(caller, AccountAsk::EndSessions).await?;
+        self.ask_own::<bool>(caller, AccountAsk::EndSessions)
+            .await?;
         note(caller, session, "signed out everywhere");
         Ok(Done {})
     }

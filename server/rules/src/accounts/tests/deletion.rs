@@ -142,6 +142,17 @@ fn whoever_is_given_a_role_meanwhile_is_not_erased_as_long_as_they_have_it() {
         account.begin_erasure(LATER, effects)
     });
     assert_eq!(refusal, AccountRefusal::NotDue);
+    // They sign in when they come, and it is taken back.
+    let mut late = account.clone();
+    let (opened, _) = effects(&mut late, |account, effects| {
+        let late = SessionRow {
+            created_at: LATER + 1,
+            ..session(2)
+        };
+        account.open_session(Some(0), late, None, effects)
+    });
+    opened.expect("the account is theirs");
+    assert_eq!(late.row().expect("it is there").deletion, None);
     account.set_role(Role::Player, &mut unused);
     erased(&mut account, LATER);
 }
