@@ -152,7 +152,7 @@ table! {
         BACKUP_MADE: Gauge = "pitturu_backup_timestamp_seconds", Unit::Seconds, Later,
             "The moment of the last backup that this process has made, in seconds since 1970.";
         BACKUPS_FAILED: Counter = "pitturu_backups_failed_total", Unit::Count("backups"), AtStart,
-            "Backups that were asked for and came to nothing.";
+            "Backups that were asked for and came to nothing, but for those that were refused for their name or because one was being made.";
         STORE_FREE_BYTES: Gauge = "pitturu_store_free_bytes", Unit::Bytes, AtStart,
             "Free space where the store lies, looked at every second while it writes.";
     }

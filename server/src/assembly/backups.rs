@@ -6,13 +6,19 @@ use std::time::{Duration, SystemTime};
 use pitturu_metrics::table;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
-use pitturu_store::embedded::engine::{Backup, OpenError, restore as restore_store};
+use pitturu_store::embedded::engine::{Backup, BackupError, OpenError, restore as restore_store};
 use tracing::{info, warn};
 
 use super::{check_there, open_folder};
 use crate::app::StartError;
 use crate::config::Config;
-use crate::ops::backups::{ALLOWED, Backups, ask, is_name};
+use crate::ops::backups::{ALLOWED, Backups, NotMade, ask, is_name};
+
+/// The key of the configuration that says where backups lie.
+const FOLDER: &str = "backup.folder";
+
+const NOWHERE: &str = "it is not set, so there is nowhere to put a backup: name a folder in the server's configuration, best on another \
+                       disk, and start the server again";
 
 /// Makes backups of this store for whoever asks for them at the operations port.
 pub(super) fn offer(config: &Config, store: &Embedded, backups: &Backups) {
@@ -20,7 +26,10 @@ pub(super) fn offer(config: &Config, store: &Embedded, backups: &Backups) {
     backups.made_by(move |name| {
         let made = make(&store, folder.as_deref(), name);
         made.map(|backup| described(&backup))
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error {
+                MakeError::Store(why) if why.is_refusal() => NotMade::Refused(why.to_string()),
+                error => NotMade::Failed(StartError::from(error).to_string()),
+            })
     });
 }
 
@@ -52,6 +61,7 @@ pub async fn back_up(config: &Config, name: Option<String>) -> Result<String, St
         .await
         .map_err(|error| super::part("the backup", &error))?;
     made.map(|backup| described(&backup))
+        .map_err(StartError::from)
 }
 
 /// Makes the store of the configuration out of a backup. What it is, for people to read.
@@ -60,8 +70,8 @@ pub async fn back_up(config: &Config, name: Option<String>) -> Result<String, St
 /// [`StartError::Store`] says what to do.
 pub fn restore(config: &Config, from: &Path) -> Result<String, StartError> {
     let dir = &config.store.dir;
-    let restored =
-        restore_store(from, dir).map_err(|error| StartError::Store(error.to_string()))?;
+    let restored = restore_store(from, dir, config.store.free_min.bytes() as u64)
+        .map_err(|error| StartError::Store(error.to_string()))?;
     let masters = config.master_file();
     let keys = match masters.exists() {
         true => String::new(),
@@ -81,14 +91,30 @@ fn folder(config: &Config) -> Option<PathBuf> {
         .map(|folder| folder.to_path_buf())
 }
 
-fn make(store: &Embedded, folder: Option<&Path>, name: &str) -> Result<Backup, StartError> {
+/// Why a store was not copied.
+#[derive(Debug, thiserror::Error)]
+enum MakeError {
+    #[error("{NOWHERE}")]
+    Nowhere,
+    #[error(transparent)]
+    Store(#[from] BackupError),
+}
+
+impl From<MakeError> for StartError {
+    fn from(error: MakeError) -> Self {
+        match error {
+            MakeError::Nowhere => Self::Misconfigured {
+                key: FOLDER,
+                reason: NOWHERE.to_owned(),
+            },
+            MakeError::Store(error) => Self::Store(error.to_string()),
+        }
+    }
+}
+
+fn make(store: &Embedded, folder: Option<&Path>, name: &str) -> Result<Backup, MakeError> {
     let Some(folder) = folder else {
-        return Err(StartError::Misconfigured {
-            key: "backup.folder",
-            reason: "it is not set, so there is nowhere to put a backup: name a folder in the server's configuration, best on another \
-                     disk, and start the server again"
-                .to_owned(),
-        });
+        return Err(MakeError::Nowhere);
     };
     match store.engine().backup(&folder.join(name)) {
         Ok(backup) => {
@@ -98,9 +124,12 @@ fn make(store: &Embedded, folder: Option<&Path>, name: &str) -> Result<Backup, S
             Ok(backup)
         }
         Err(error) => {
-            table::BACKUPS_FAILED.increment();
+            // An alert stands on it: a second backup of one name is nobody's trouble.
+            if !error.is_refusal() {
+                table::BACKUPS_FAILED.increment();
+            }
             warn!(%error, "no backup was made");
-            Err(StartError::Store(error.to_string()))
+            Err(error.into())
         }
     }
 }

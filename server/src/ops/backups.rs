@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use http::{Request, StatusCode, header};
+use pitturu_store::embedded::engine::is_reserved;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,7 +21,16 @@ const NAME_CHARS_MAX: usize = 100;
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Makes a backup of this name and says in one line what it is, or why there is none. It may take minutes.
-type Make = dyn Fn(&str) -> Result<String, String> + Send + Sync;
+type Make = dyn Fn(&str) -> Result<String, NotMade> + Send + Sync;
+
+/// Why a server has made no backup, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotMade {
+    /// There is one of that name, or another is being made.
+    Refused(String),
+    /// It could not.
+    Failed(String),
+}
 
 /// What makes backups, once there is a store. Cheap to clone.
 #[derive(Clone, Default)]
@@ -63,6 +73,15 @@ pub enum AskError {
         /// Why not.
         error: std::io::Error,
     },
+    /// It ended, or was cut off.
+    #[error(
+        "the server at {address} ended or closed the connection before it said what came of the backup: its log says more; see whether it \
+         runs, and ask again"
+    )]
+    CutOff {
+        /// Where it was asked.
+        address: SocketAddr,
+    },
     /// It has made none.
     #[error("{0}")]
     Refused(String),
@@ -70,7 +89,7 @@ pub enum AskError {
 
 impl Backups {
     /// Has backups made in this way. The first call counts.
-    pub fn made_by(&self, make: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) {
+    pub fn made_by(&self, make: impl Fn(&str) -> Result<String, NotMade> + Send + Sync + 'static) {
         // There is one store in a process.
         let _ = self.make.set(Box::new(make));
     }
@@ -92,14 +111,18 @@ impl Backups {
         let made = tokio::task::spawn_blocking(move || make.get().map(|make| make(&name)));
         match made.await {
             Ok(Some(Ok(text))) => Answer::new(StatusCode::OK, text),
-            Ok(Some(Err(text))) => Answer::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+            Ok(Some(Err(NotMade::Refused(text)))) => Answer::new(StatusCode::CONFLICT, text),
+            Ok(Some(Err(NotMade::Failed(text)))) => {
+                Answer::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
             _ => Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "the backup broke off"),
         }
     }
 }
 
 /// What a name is.
-pub const ALLOWED: &str = "a backup needs a name of 1 to 100 letters, digits, '.', '-' and '_', which begins with a letter or a digit";
+pub const ALLOWED: &str = "a backup needs a name of 1 to 100 letters, digits, '.', '-' and '_', which begins with a letter or a digit and \
+                           does not end in .pitturu-part";
 
 /// Whether a backup may be called so: one folder below another, and nothing else.
 pub fn is_name(name: &str) -> bool {
@@ -107,6 +130,7 @@ pub fn is_name(name: &str) -> bool {
     name.len() <= NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(is_allowed)
+        && !is_reserved(name)
 }
 
 /// Whether the peer is a program of this machine: it comes from an address that is the machine's own.
@@ -130,9 +154,12 @@ pub async fn ask(listen: SocketAddr, name: &str) -> Result<String, AskError> {
         }
         _ => listen,
     };
-    let asked = exchange(address, name).await;
-    let answer = asked.map_err(|error| AskError::Unreachable { address, error })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let connected = TcpStream::connect(address).await;
+    let tcp = connected.map_err(|error| AskError::Unreachable { address, error })?;
+    let answer = exchange(tcp, address, name).await.unwrap_or_default();
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Err(AskError::CutOff { address });
+    };
     let body = body.trim_end();
     if head.starts_with("HTTP/1.1 200 ") {
         return Ok(body.to_owned());
@@ -144,8 +171,7 @@ pub async fn ask(listen: SocketAddr, name: &str) -> Result<String, AskError> {
     }))
 }
 
-async fn exchange(address: SocketAddr, name: &str) -> std::io::Result<String> {
-    let mut tcp = TcpStream::connect(address).await?;
+async fn exchange(mut tcp: TcpStream, address: SocketAddr, name: &str) -> std::io::Result<String> {
     let request = format!(
         "POST {PATH}?name={name} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
@@ -183,6 +209,8 @@ mod tests {
             "a b",
             "ä",
             "a%2fb",
+            "one.pitturu-part",
+            "one.Pitturu-Part",
             &"n".repeat(101),
         ] {
             assert!(!is_name(name), "{name}");
@@ -190,10 +218,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_ends_meanwhile_is_said_to_have_ended() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for said in ["", "HTTP/1.1 200"] {
+            let (asked, ()) = tokio::join!(ask(address, "one"), async {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                tcp.write_all(said.as_bytes()).await.unwrap();
+            });
+            let error = asked.unwrap_err();
+            assert!(matches!(error, AskError::CutOff { .. }), "{error}");
+        }
+        drop(listener);
+        let error = ask(address, "one").await.unwrap_err();
+        assert!(matches!(error, AskError::Unreachable { .. }), "{error}");
+    }
+
+    #[tokio::test]
     async fn who_may_not_ask_is_refused_before_anything_is_made() {
         let backups = Backups::default();
         backups.made_by(|name| match name {
-            "full" => Err("the disk is full".to_owned()),
+            "full" => Err(NotMade::Failed("the disk is full".to_owned())),
+            "twice" => Err(NotMade::Refused("twice is there already".to_owned())),
             name => Ok(format!("{name} was made")),
         });
         let ask = async |query: &str, origin: Option<&str>, is_here| {
@@ -211,6 +257,10 @@ mod tests {
         assert_eq!(
             ask("?name=full", None, true).await,
             (500, "the disk is full\n".to_owned())
+        );
+        assert_eq!(
+            ask("?name=twice", None, true).await,
+            (409, "twice is there already\n".to_owned())
         );
         assert_eq!(ask("?name=a", None, false).await.0, 403);
         assert_eq!(

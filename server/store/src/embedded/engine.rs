@@ -45,7 +45,7 @@ use crate::fail_points::is_undone;
 use crate::reservation::{Reservation, Reserved};
 use crate::{Done, StoreError};
 
-pub use self::backup::{Backup, BackupError, restore};
+pub use self::backup::{Backup, BackupError, is_reserved, restore};
 pub use self::error::OpenError;
 pub use self::folder::SCHEMA;
 pub use self::queue::SubmittedJob;

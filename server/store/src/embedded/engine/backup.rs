@@ -6,8 +6,8 @@
 //! - **Verified**: it takes its name only when it was written, opened anew, read to its end and synced: each table has the rows, the
 //!   bytes and the digest of what was copied, and a digest of each file is noted. A restore holds each file to that, and reads all of
 //!   its copy in the same way, before that takes its place.
-//! - **Never half**: whatever is cut short leaves a folder whose name ends in `.pitturu-part`, which the next backup or restore
-//!   beside it removes.
+//! - **Never half**: whatever is cut short leaves a folder whose name ends in `.pitturu-part` and that holds a file `pitturu.part`, which
+//!   the next backup or restore beside it removes. Nothing else is removed, and nothing that is finished is called so.
 //! - **Of another epoch**: a restored store has an [epoch](super::Engine::epoch) of its own, so that cursors of before mean nothing.
 //!   For the same reason a backup is not opened as a store.
 //!
@@ -37,6 +37,11 @@ use crate::fail_points::pass;
 
 pub use self::restore::restore;
 
+/// Whether a backup may not be called so, because of how the name ends: what is called so is not finished.
+pub fn is_reserved(name: &str) -> bool {
+    files::is_reserved(name)
+}
+
 /// Called after each piece of a copy, with the time at which that began: an error ends the copy.
 type AfterPiece<'a> = &'a dyn Fn(Instant) -> Result<(), BackupError>;
 
@@ -44,7 +49,7 @@ type AfterPiece<'a> = &'a dyn Fn(Instant) -> Result<(), BackupError>;
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Files of a store that another one makes for itself.
-const NOT_KEPT: [&str; 2] = [folder::EPOCH_FILE, folder::LOCK_FILE];
+const NOT_KEPT: [&str; 3] = [folder::EPOCH_FILE, folder::LOCK_FILE, files::PART_FILE];
 
 /// A backup that was made, or restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +99,29 @@ pub enum BackupError {
     Exists {
         /// The folder.
         dir: PathBuf,
+    },
+    /// Its name is for what is not finished.
+    #[error("{} can't be called so: what ends in {} is taken for unfinished; give another name", dir.display(), files::PART)]
+    Reserved {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// There is something where it would be made, which no backup and no restore has begun.
+    #[error("{} is in the way, and no backup or restore has begun it; move it away, or give another name", dir.display())]
+    NotBegun {
+        /// What is there.
+        dir: PathBuf,
+    },
+    /// The folder of the store can't be replaced.
+    #[error(
+        "{} is {what}, in whose place nothing can be put: name the folder to which it leads, or a new one in it (--data FOLDER, and          then store.dir)",
+        dir.display()
+    )]
+    Fixed {
+        /// The folder.
+        dir: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// There is something where the store is to be.
     #[error(
@@ -162,6 +190,19 @@ fn check_space(dir: &Path, reserve: u64) -> Result<(), BackupError> {
 }
 
 impl BackupError {
+    /// Whether it was refused before anything was begun, because of its name or of another one: nothing is wrong with the store or the
+    /// disk.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::UnderWay
+                | Self::InUse { .. }
+                | Self::Exists { .. }
+                | Self::Reserved { .. }
+                | Self::NotBegun { .. }
+        )
+    }
+
     fn io(path: &Path, error: io::Error) -> Self {
         Self::Io {
             path: path.to_path_buf(),
@@ -182,6 +223,7 @@ impl Engine {
         let Some(_turn) = shared.backing_up.try_lock() else {
             return Err(BackupError::UnderWay);
         };
+        files::check_name(to)?;
         if to.symlink_metadata().is_ok() {
             return Err(BackupError::Exists {
                 dir: to.to_path_buf(),

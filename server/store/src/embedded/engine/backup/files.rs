@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
@@ -11,9 +11,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::manifest::FileSum;
 use super::{AfterPiece, BackupError};
+use crate::embedded::engine::folder::write_file;
 
 /// What the name of a folder ends in that is not finished.
-const PART: &str = ".pitturu-part";
+pub(super) const PART: &str = ".pitturu-part";
+
+/// The file by which such a folder says that a backup or a restore has begun it. What has none is somebody else's, and is left alone.
+pub(super) const PART_FILE: &str = "pitturu.part";
 
 /// Modes: what is in it is its owner's alone.
 const FOLDER: u32 = 0o700;
@@ -31,11 +35,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Begins the folder that is to be `to`, and removes what was left unfinished beside it.
+    /// Begins the folder that is to be `to`, and removes what other copies have left unfinished beside it.
     ///
     /// # Errors
-    /// [`BackupError::InUse`]: another process makes the same. [`BackupError::Io`].
+    /// [`BackupError::Reserved`]: what is called so is taken for unfinished. [`BackupError::InUse`]: another process makes the same.
+    /// [`BackupError::NotBegun`]: there is something in its way. [`BackupError::Io`].
     pub(super) fn begin(to: &Path) -> Result<Self, BackupError> {
+        check_name(to)?;
         let above = above(to);
         let make = |dir: &Path, recursive| {
             let made = DirBuilder::new()
@@ -47,20 +53,27 @@ impl Part {
         make(&above, true)?;
         remove_left(&above)?;
         let dir = part_of(to);
-        if dir.exists() {
-            return Err(BackupError::InUse {
-                dir: to.to_path_buf(),
-            });
+        // One that was cut short before it could say whose it is holds nothing.
+        let there = dir.symlink_metadata().ok();
+        match &there {
+            None => make(&dir, false)?,
+            Some(there) if there.is_dir() => {}
+            Some(_) => return Err(BackupError::NotBegun { dir }),
         }
-        make(&dir, false)?;
         let lock = lock(&dir)?.ok_or_else(|| BackupError::InUse {
             dir: to.to_path_buf(),
         })?;
-        Ok(Self {
+        if there.is_some() && !is_empty(&dir)? {
+            return Err(BackupError::NotBegun { dir });
+        }
+        let part = Self {
             dir,
             _lock: lock,
             is_finished: false,
-        })
+        };
+        let marked = write_file(&part.dir.join(PART_FILE), b"");
+        marked.map_err(|error| BackupError::io(&part.dir, error))?;
+        Ok(part)
     }
 
     /// Where it is while it is made.
@@ -75,7 +88,10 @@ impl Part {
         self.is_finished = true;
         let above = above(to);
         let synced = File::open(&above).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| BackupError::io(&above, error))
+        synced.map_err(|error| BackupError::io(&above, error))?;
+        // Only now: until it has its name, it is one that may be removed.
+        let ours = to.join(PART_FILE);
+        fs::remove_file(&ours).map_err(|error| BackupError::io(&ours, error))
     }
 }
 
@@ -103,26 +119,64 @@ fn part_of(to: &Path) -> PathBuf {
     above(to).join(name)
 }
 
-/// None: another process has it.
+/// Whether a folder's name ends as those of unfinished folders do.
+pub(super) fn is_reserved(name: &str) -> bool {
+    let end = name.len().saturating_sub(PART.len());
+    // Some disks take both cases for one.
+    let ending = name.get(end..);
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case(PART))
+}
+
+/// Refuses what the next copy beside it would take for unfinished.
+pub(super) fn check_name(to: &Path) -> Result<(), BackupError> {
+    match to.file_name() {
+        Some(name) if is_reserved(&name.to_string_lossy()) => Err(BackupError::Reserved {
+            dir: to.to_path_buf(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_empty(dir: &Path) -> Result<bool, BackupError> {
+    let entries = fs::read_dir(dir).map_err(|error| BackupError::io(dir, error));
+    Ok(entries?.next().is_none())
+}
+
+/// None: another process has it, or has put it in its place.
 fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
     let folder = File::open(dir).map_err(|error| BackupError::io(dir, error))?;
     match folder.try_lock() {
-        Ok(()) => Ok(Some(folder)),
+        Ok(()) => Ok(is_at(&folder, dir).then_some(folder)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(BackupError::io(dir, error)),
     }
 }
 
-/// Removes what killed processes have left in a folder.
+/// Whether the path still leads to this folder.
+fn is_at(folder: &File, dir: &Path) -> bool {
+    let same = |(one, other): (fs::Metadata, fs::Metadata)| {
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    let found = folder.metadata().ok().zip(dir.symlink_metadata().ok());
+    found.is_some_and(same)
+}
+
+/// Removes what killed processes have left in a folder, and nothing that no copy has begun, whatever it is called.
 fn remove_left(above: &Path) -> Result<(), BackupError> {
     let io = |error| BackupError::io(above, error);
     for entry in fs::read_dir(above).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if !name.is_some_and(|name| name.ends_with(PART)) || !path.is_dir() {
+        let is_part = name.is_some_and(|name| name.ends_with(PART));
+        if !is_part || !path.join(PART_FILE).is_file() {
             continue;
         }
-        if let Some(_lock) = lock(&path)? {
+        let lock = match lock(&path) {
+            // Whoever made it has finished it meanwhile.
+            Err(_) if path.symlink_metadata().is_err() => continue,
+            lock => lock?,
+        };
+        if let Some(_lock) = lock {
             fs::remove_dir_all(&path).map_err(|error| BackupError::io(&path, error))?;
         }
     }
@@ -162,11 +216,16 @@ pub(super) fn sums(
     Ok(found)
 }
 
-/// Copies these files, each of which has to hold what it says.
+/// Copies these files, each of which has to hold what it says. `after` is called after each piece.
 ///
 /// # Errors
 /// [`BackupError::Damaged`] names a file that is missing or holds something else.
-pub(super) fn copy(from: &Path, to: &Path, files: &[FileSum]) -> Result<(), BackupError> {
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    files: &[FileSum],
+    after: AfterPiece<'_>,
+) -> Result<(), BackupError> {
     for file in files {
         let damaged = |what: &str| BackupError::Damaged {
             dir: from.to_path_buf(),
@@ -186,7 +245,7 @@ pub(super) fn copy(from: &Path, to: &Path, files: &[FileSum]) -> Result<(), Back
         let made = target.parent().map_or(Ok(()), fs::create_dir_all);
         let opened = made.and_then(|()| File::create_new(&target));
         let mut copy = opened.map_err(|error| BackupError::io(&target, error))?;
-        let held = stream(&source, &mut copy, &|_| Ok(()))?;
+        let held = stream(&source, &mut copy, after)?;
         if held != (file.bytes, file.digest) {
             return Err(damaged("it does not hold what was written"));
         }

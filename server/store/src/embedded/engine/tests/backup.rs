@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::{Backup, BackupError, Engine, EngineOptions, Limit, OpenError, Range, restore};
+use super::super::{Backup, BackupError, Engine, EngineOptions, Limit, OpenError, Range};
 use super::folders::files_below;
 use super::small;
 use crate::StoreError;
@@ -71,6 +71,11 @@ fn filled(dir: &Path, writes: u64) -> Engine {
         }
     });
     engine
+}
+
+/// Restores without any reserve.
+fn restore(from: &Path, to: &Path) -> Result<Backup, BackupError> {
+    super::super::restore(from, to, 0)
 }
 
 /// Restores into a folder of its own, and opens that.
@@ -184,34 +189,107 @@ fn nothing_is_restored_over_what_is_there() {
     assert_eq!(newest(&restored(&backup.dir, &empty)), 200);
 }
 
+fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 #[test]
 fn what_a_killed_copy_left_is_removed_and_what_another_makes_is_not() {
     let (dir, backup) = backed_up();
     let backups = dir.path().join("backups");
-    let left = backups.join("two.pitturu-part");
-    fs::create_dir_all(left.join("data")).unwrap();
-    let made = backups.join("three.pitturu-part");
-    fs::create_dir(&made).unwrap();
+    let begun = |name: &str| {
+        let part = backups.join(name);
+        fs::create_dir_all(part.join("data")).unwrap();
+        fs::write(part.join("pitturu.part"), "").unwrap();
+        part
+    };
+    let left = begun("two.pitturu-part");
+    let made = begun("three.pitturu-part");
     let lock = File::open(&made).unwrap();
     lock.try_lock().unwrap();
     assert!(
         restore(&left, &dir.path().join("new")).is_err(),
         "it is no backup"
     );
+    // It was killed before it could write anything.
+    fs::create_dir(backups.join("four.pitturu-part")).unwrap();
     let engine = Engine::open(&dir.path().join("store"), options()).unwrap();
     let refused = engine.backup(&backups.join("three")).unwrap_err();
     assert!(matches!(refused, BackupError::InUse { .. }), "{refused}");
     assert!(made.exists() && !left.exists());
     drop(lock);
     engine.backup(&backups.join("four")).unwrap();
-    assert!(!made.exists());
-    let mut names: Vec<_> = fs::read_dir(&backups)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort_unstable();
-    assert_eq!(names, ["four", "one"]);
+    assert_eq!(names_in(&backups), ["four", "one"]);
     assert_eq!(backup.dir, backups.join("one"));
+    for made in ["one", "four"] {
+        assert!(!backups.join(made).join("pitturu.part").exists());
+    }
+}
+
+#[test]
+fn a_folder_that_no_copy_has_begun_is_removed_by_none() {
+    let (dir, backup) = backed_up();
+    let backups = dir.path().join("backups");
+    let strangers = ["photos.pitturu-part", "two.pitturu-part"];
+    for above in [&backups, &dir.path().to_path_buf()] {
+        for stranger in strangers {
+            fs::create_dir(above.join(stranger)).unwrap();
+            fs::write(above.join(stranger).join("theirs"), "").unwrap();
+        }
+    }
+    // A backup that somebody has renamed.
+    fs::rename(&backup.dir, backups.join("one.pitturu-part")).unwrap();
+    let from = backups.join("one.pitturu-part");
+    let engine = Engine::open(&dir.path().join("store"), options()).unwrap();
+    engine.backup(&backups.join("three")).unwrap();
+    let refused = engine.backup(&backups.join("two")).unwrap_err();
+    assert!(matches!(refused, BackupError::NotBegun { .. }), "{refused}");
+    engine.close();
+    assert_eq!(newest(&restored(&from, &dir.path().join("new"))), 200);
+    let refused = restore(&from, &dir.path().join("two")).unwrap_err();
+    assert!(matches!(refused, BackupError::NotBegun { .. }), "{refused}");
+    for above in [&backups, &dir.path().to_path_buf()] {
+        for stranger in strangers {
+            assert!(above.join(stranger).join("theirs").exists(), "{stranger}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_called_what_unfinished_folders_are_called() {
+    let (dir, backup) = backed_up();
+    let engine = Engine::open(&dir.path().join("store"), options()).unwrap();
+    for name in ["two.pitturu-part", ".pitturu-part", "two.PITTURU-part"] {
+        let to = dir.path().join("backups").join(name);
+        let refused = engine.backup(&to).unwrap_err();
+        assert!(matches!(refused, BackupError::Reserved { .. }), "{refused}");
+        let refused = restore(&backup.dir, &dir.path().join(name)).unwrap_err();
+        assert!(matches!(refused, BackupError::Reserved { .. }), "{refused}");
+        assert!(!to.exists() && !dir.path().join(name).exists());
+    }
+}
+
+#[test]
+fn what_is_restored_takes_no_link_s_place() {
+    let (dir, backup) = backed_up();
+    let (link, leads_to) = (dir.path().join("link"), dir.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&leads_to, &link).unwrap();
+    for is_there in [false, true] {
+        if is_there {
+            fs::create_dir(&leads_to).unwrap();
+        }
+        for to in [link.clone(), dir.path().join("link/")] {
+            let refused = restore(&backup.dir, &to).unwrap_err();
+            assert!(matches!(refused, BackupError::Fixed { .. }), "{refused}");
+            assert!(refused.to_string().contains("--data"), "{refused}");
+        }
+    }
+    assert_eq!(newest(&restored(&backup.dir, &leads_to)), 200);
 }
 
 #[test]
@@ -252,6 +330,15 @@ fn a_backup_ends_before_it_takes_the_reserve() {
     assert!(matches!(refused, BackupError::Full { .. }), "{refused}");
     assert_eq!(fs::read_dir(dir.path().join("backups")).unwrap().count(), 0);
     assert_eq!(newest(&engine), 10);
+}
+
+#[test]
+fn a_restore_ends_before_it_takes_the_reserve() {
+    let (dir, backup) = backed_up();
+    let to = dir.path().join("new");
+    let refused = super::super::restore(&backup.dir, &to, u64::MAX).unwrap_err();
+    assert!(matches!(refused, BackupError::Full { .. }), "{refused}");
+    assert_eq!(names_in(dir.path()), ["backups", "store"]);
 }
 
 /// A copy of a backup with one file changed.
