@@ -35,13 +35,15 @@ mod signals;
 use certificates::Certificates;
 use open_files::OpenFiles;
 use quic::BoundQuic;
-use reload::Reloading;
+use reload::{Reader, Reloading};
 use signals::Signals;
+
+pub use signals::EarlySignals;
 
 /// What drives connections, with everything behind it.
 pub trait Sessions: Clone + Send + Sync + 'static {
     /// What is taken over of a configuration that was read again.
-    type Reloaded;
+    type Reloaded: Send + 'static;
 
     /// Drives one connection until it is closed.
     fn serve<L: Link>(
@@ -133,9 +135,11 @@ pub struct Setup {
     /// The configuration.
     pub loaded: Loaded,
     /// Reads the configuration again, from where it came from.
-    pub again: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    pub again: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>,
     /// Levels of logs.
     pub logs: LogControl,
+    /// What must not end the process.
+    pub signals: EarlySignals,
 }
 
 /// Serves until a signal asks for the end, then shuts down in order. `start` builds what is behind the connections.
@@ -152,7 +156,7 @@ where
     let config = setup.loaded.config.clone();
     address::show(config.log.addresses);
     warn_of(&setup.loaded);
-    let signals = Signals::listen().map_err(|error| part("signals", &error))?;
+    let signals = Signals::listen(setup.signals).map_err(|error| part("signals", &error))?;
     let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
     let ops = Arc::new(Ops::new(metrics));
     let listening = ops.health.latch("listeners");
@@ -197,7 +201,13 @@ where
     tokio::spawn(certificates.clone().renew(tell));
     announce(&config, &addresses, told.borrow().as_ref());
 
-    let reloading = Reloading::new(setup, certificates, &context, &sessions);
+    let reader = Reader {
+        again: setup.again,
+        certificates,
+        context: Arc::clone(&context),
+        sessions: sessions.clone(),
+    };
+    let reloading = Reloading::new(setup.loaded.collected, setup.logs, reader);
     signals.wait_then_watch(reloading).await;
     let ways_in = WaysIn {
         connections: &context.connections,

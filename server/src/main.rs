@@ -6,15 +6,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pitturu_admin::arguments::Admin;
-use pitturu_server::app::{Setup, StartError};
+use pitturu_server::app::{EarlySignals, Setup, StartError};
 use pitturu_server::config::flags::{AuditLog, Command, Flags, Ledger};
 use pitturu_server::config::{self, Loaded, report as shown};
-use pitturu_server::ops::logs;
+use pitturu_server::ops::logs::{self, LogControl, LogError};
 use pitturu_server::ops::metrics::report as shown_metrics;
 use pitturu_server::{app, assembly};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use tikv_jemallocator::Jemalloc;
+use tokio::runtime::{Builder, Runtime};
 
 /// Returns memory of connections that have gone, which the system's allocator keeps in fragments.
 #[global_allocator]
@@ -25,63 +26,42 @@ const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    // It runs wherever the staff is: no configuration is read.
-    if let Some(Command::Admin(admin)) = flags.command {
-        return administer(admin);
+    // Connections have threads of their own.
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &error),
+    };
+    match flags.command.clone() {
+        // It runs wherever the staff is: no configuration is read.
+        Some(Command::Admin(admin)) => administer(&runtime, admin),
+        Some(command) => match config::load(&flags) {
+            Ok(loaded) => carry_out(&runtime, &command, &loaded),
+            Err(error) => fail(MISCONFIGURED, &error),
+        },
+        None => serve(&runtime, flags),
     }
+}
+
+fn serve(runtime: &Runtime, flags: Flags) -> ExitCode {
+    // Before anything is read, which may take its time. What comes before this line ends the process.
+    let signals = runtime.block_on(async { EarlySignals::listen() });
+    let signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => return fail(1, &error),
+    };
     let loaded = match config::load(&flags) {
         Ok(loaded) => loaded,
         Err(error) => return fail(MISCONFIGURED, &error),
     };
-    if let Some(Command::Config { markdown }) = flags.command {
-        return print(&shown_config(&loaded, markdown));
-    }
-    if let Some(Command::Metrics) = flags.command {
-        return print(&shown_metrics::markdown());
-    }
-    // Whatever the server writes holds what players trust it with.
-    umask(Mode::from_bits_truncate(0o077));
-    let log = &loaded.config.log;
-    let logs = match logs::start(log.level.as_str(), log.format) {
+    let logs = match begin_to_write(&loaded) {
         Ok(logs) => logs,
         Err(error) => return fail(MISCONFIGURED, &error),
     };
-    // Connections have threads of their own.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, &error),
-    };
-    if let Some(Command::Ledger {
-        what: Ledger::Verify,
-    }) = flags.command
-    {
-        let verified = runtime.block_on(assembly::verify_ledger(&loaded.config));
-        return report(verified, |audit| audit.faults);
-    }
-    if let Some(Command::AuditLog {
-        what: AuditLog::Verify { known },
-    }) = &flags.command
-    {
-        let verified = runtime.block_on(assembly::verify_audit_log(&loaded.config, known));
-        return report(verified, |verification| verification.faults);
-    }
-    match &flags.command {
-        Some(Command::Backup { name }) => {
-            let backup = assembly::backups::back_up(&loaded.config, name.clone());
-            return report(runtime.block_on(backup), |_| 0);
-        }
-        Some(Command::Restore { from }) => {
-            return report(assembly::backups::restore(&loaded.config, from), |_| 0);
-        }
-        _ => {}
-    }
     let setup = Setup {
         loaded,
         again: Box::new(move || config::load(&flags)),
         logs,
+        signals,
     };
     match runtime.block_on(Box::pin(app::run(setup, assembly::start))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,25 +69,47 @@ fn main() -> ExitCode {
     }
 }
 
-fn administer(admin: Admin) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(pitturu_admin::run(admin, &mut io::stdout())),
-        Err(error) => return fail(1, &error),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &error),
+/// Whatever is written from now on holds what players trust the server with.
+fn begin_to_write(loaded: &Loaded) -> Result<LogControl, LogError> {
+    umask(Mode::from_bits_truncate(0o077));
+    let log = &loaded.config.log;
+    logs::start(log.level.as_str(), log.format)
+}
+
+fn carry_out(runtime: &Runtime, command: &Command, loaded: &Loaded) -> ExitCode {
+    if let Err(error) = begin_to_write(loaded) {
+        return fail(MISCONFIGURED, &error);
+    }
+    let config = &loaded.config;
+    match command {
+        Command::Config { markdown: true } => print(&shown::markdown()),
+        Command::Config { markdown: false } => print(&shown::effective(loaded)),
+        Command::Metrics => print(&shown_metrics::markdown()),
+        Command::Admin(admin) => administer(runtime, admin.clone()),
+        Command::Ledger {
+            what: Ledger::Verify,
+        } => {
+            let verified = runtime.block_on(assembly::verify_ledger(config));
+            report(verified, |audit| audit.faults)
+        }
+        Command::AuditLog {
+            what: AuditLog::Verify { known },
+        } => {
+            let verified = runtime.block_on(assembly::verify_audit_log(config, known));
+            report(verified, |verification| verification.faults)
+        }
+        Command::Backup { name } => {
+            let backup = assembly::backups::back_up(config, name.clone());
+            report(runtime.block_on(backup), |_| 0)
+        }
+        Command::Restore { from } => report(assembly::backups::restore(config, from), |_| 0),
     }
 }
 
-fn shown_config(loaded: &Loaded, markdown: bool) -> String {
-    if markdown {
-        shown::markdown()
-    } else {
-        shown::effective(loaded)
+fn administer(runtime: &Runtime, admin: Admin) -> ExitCode {
+    match runtime.block_on(pitturu_admin::run(admin, &mut io::stdout())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &error),
     }
 }
 

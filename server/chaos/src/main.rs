@@ -9,13 +9,11 @@ use clap::Parser as _;
 use pitturu_chaos::cli::{Arguments, Other};
 use pitturu_chaos::ledger;
 use pitturu_chaos::run::run;
-use pitturu_server::app::{self, Setup};
+use pitturu_server::app::{self, EarlySignals, Setup};
 use pitturu_server::config::flags::{Command, Flags};
 use pitturu_server::ops::logs;
 use pitturu_server::{assembly, config};
-use rustix::process::Signal;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The first argument of the server.
 const SERVE: &str = "serve";
@@ -52,14 +50,14 @@ fn serve(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
         writeln!(io::stdout(), "{restored}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    // A write beyond the limit of a file's size is an error then, and not the end of the process.
-    let beyond_limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
-    let _handled = runtime.block_on(async { signal(beyond_limit) })?;
+    // Among others: a write beyond the limit of a file's size is an error then, and not the end of the process.
+    let signals = runtime.block_on(async { EarlySignals::listen() })?;
     let flags = flags.clone();
     let setup = Setup {
         loaded,
         again: Box::new(move || config::load(&flags)),
         logs,
+        signals,
     };
     runtime.block_on(Box::pin(app::run(setup, assembly::start)))?;
     Ok(ExitCode::SUCCESS)

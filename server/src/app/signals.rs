@@ -35,6 +35,30 @@ fn harmless() -> impl Iterator<Item = i32> {
     everywhere.chain(on_linux.filter(|_| cfg!(target_os = "linux")))
 }
 
+/// The signals that must not end a process that serves, from before it reads its configuration: the rest asks for the end, and may end
+/// what has not begun.
+#[derive(Debug)]
+pub struct EarlySignals {
+    /// What is asked for before the server is ready is done when it is.
+    hangup: Signal,
+}
+
+impl EarlySignals {
+    /// From now on none of them ends the process. Called within a runtime.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn listen() -> io::Result<Self> {
+        for number in harmless() {
+            // Whoever listens once has taken the signal from the system for good.
+            drop(signal(SignalKind::from_raw(number))?);
+        }
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// The signals that ask for something.
 pub(super) struct Signals {
     terminate: Signal,
@@ -45,16 +69,12 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From now on no signal but those of faults ends the process before it is asked for the end.
-    pub(super) fn listen() -> io::Result<Self> {
-        for number in harmless() {
-            // Whoever listens once has taken the signal from the system for good.
-            drop(signal(SignalKind::from_raw(number))?);
-        }
+    pub(super) fn listen(early: EarlySignals) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: early.hangup,
         })
     }
 
@@ -70,9 +90,17 @@ impl Signals {
 
     /// Returns at the first signal that asks for the end. The second ends the process.
     pub(super) async fn wait_then_watch<S: Sessions>(mut self, mut reloading: Reloading<S>) {
-        while self.next().await == Asked::Reload {
-            reloading.reload();
+        loop {
+            tokio::select! {
+                asked = self.next() => match asked {
+                    Asked::End => break,
+                    Asked::Reload => reloading.reload(),
+                },
+                ended = reloading.ended() => reloading.go_on(ended),
+            }
         }
+        // What is being read is for nobody: the end does not wait for its thread.
+        drop(reloading);
         tokio::spawn(async move {
             while self.next().await == Asked::Reload {
                 info!("the configuration is not read again: the server is shutting down");

@@ -45,5 +45,6 @@ mod rfc6455_cases;
 mod sdk_node;
 mod sdk_rust;
 mod sign_in;
+mod signals;
 mod slow_reader;
 mod two_sdks;
