@@ -14,7 +14,7 @@ mod times;
 
 use std::io::{self, Write};
 
-use pitturu_client::{CallError, InvalidOptions};
+use pitturu_client::{CallError, InvalidOptions, one_line};
 
 use self::acts::Shown;
 use self::arguments::{Admin, Command};
@@ -23,8 +23,8 @@ use self::connecting::Connection;
 /// Why a command has not done what it was to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The server refused, or could not be reached in time.
-    #[error("{0}")]
+    /// The server refused, or could not be reached in time. What it says is shown as what strangers wrote.
+    #[error("{}", one_line(&.0.to_string()))]
     Call(#[from] CallError),
     /// The address of the server, or the certificate to trust, can't be used.
     #[error("{0}")]
@@ -44,6 +44,16 @@ pub enum AdminError {
     /// The audit log is not whole.
     #[error("{0} faults in the audit log")]
     AuditLog(u64),
+}
+
+impl AdminError {
+    /// The exit code of the process: 2 for what can't be right, whichever server is asked.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Options(_) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Carries a command out, and writes what came of it.
@@ -77,4 +87,19 @@ async fn carry_out(connection: &Connection, command: Command) -> Result<Shown, A
         Command::Report(command) => acts::of_reports(connection.signed_in()?, command).await?,
         Command::AuditLog(command) => acts::of_audit_log(connection.signed_in()?, command).await?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use pitturu_client::{Code, Fault};
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_refuses_with_commands_no_terminal() {
+        let fault = Fault::new(Code::Forbidden, "muted: \u{1b}[2Jbye\n\u{202e}Mina \u{9b}");
+        let said = AdminError::from(CallError::from(fault)).to_string();
+        assert!(said.contains("[2Jbye"), "{said:?}");
+        assert_eq!(one_line(&said), said);
+    }
 }

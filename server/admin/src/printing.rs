@@ -1,5 +1,6 @@
 //! Answers as text for people, or as JSON for programs.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use pitturu_client::one_line;
@@ -10,7 +11,7 @@ use crate::times;
 /// Prints an answer. An empty one is `done`.
 pub(crate) fn print(out: &mut impl Write, answer: &Value, is_json: bool) -> io::Result<()> {
     if is_json {
-        return writeln!(out, "{answer:#}");
+        return writeln!(out, "{}", escaped(&format!("{answer:#}")));
     }
     let lines = match answer {
         Value::Object(fields) if !fields.is_empty() => object(fields),
@@ -21,6 +22,23 @@ pub(crate) fn print(out: &mut impl Write, answer: &Value, is_json: bool) -> io::
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// JSON that means the same, without a character that could command a terminal or turn the writing around. Such characters are found
+/// in strings alone, and those below U+0020 are escaped already but for the line breaks between fields.
+fn escaped(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char == '\n' || one_line(char.encode_utf8(&mut [0; 4])).starts_with(char) {
+            shown.push(char);
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    shown
 }
 
 /// A line for each field; lists of objects as tables behind them.
@@ -151,5 +169,38 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, &answer, true).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), answer);
+    }
+
+    #[test]
+    fn json_commands_no_terminal_and_turns_no_writing_around() {
+        let ranges = [
+            0..0x20,
+            0x7f..0xa0,
+            0x61c..0x61d,
+            0x200e..0x2010,
+            0x2028..0x202f,
+            0x2066..0x206a,
+        ];
+        let bad: String = ranges
+            .into_iter()
+            .flatten()
+            .filter_map(char::from_u32)
+            .collect();
+        let answer =
+            json!({"text": format!("a{bad}b \u{1f468}\u{200d}\u{1f469} é"), bad.as_str(): [bad]});
+        let mut out = Vec::new();
+        print(&mut out, &answer, true).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), answer);
+        let shown = String::from_utf8(out).unwrap();
+        let left: Vec<char> = shown
+            .chars()
+            .filter(|&char| char != '\n' && bad.contains(char))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert!(shown.contains("\u{1f468}\u{200d}\u{1f469} é"), "{shown}");
+        assert!(
+            shown.contains("\\u009b") && shown.contains("\\u202e"),
+            "{shown}"
+        );
     }
 }
