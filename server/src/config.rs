@@ -289,6 +289,86 @@ mod tests {
     }
 
     #[test]
+    fn what_must_not_lie_in_the_store_lies_there_over_no_link_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("store/data")).unwrap();
+        for (link, target) in [
+            ("link", at("store")),
+            ("relative", "store/data".into()),
+            ("later", at("store/not-yet")),
+            ("around", at("around")),
+        ] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let refused = |store: &str, key: &str, path: &str| {
+            let sets = [
+                format!("store.dir={}", at(store).display()),
+                format!("{key}={}", at(path).display()),
+            ];
+            let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+            load_from("", &[], &sets)
+                .is_err_and(|error| error.contains("must not lie in store.dir"))
+        };
+        for key in ["backup.folder", "accounts.master_file"] {
+            for path in [
+                "link/a/b",
+                "relative/a",
+                "later/a",
+                "later",
+                "store/a",
+                "nothing/../store/a",
+                "link/data/../a",
+            ] {
+                assert!(refused("store", key, path), "{key} {path}");
+            }
+            assert!(refused("link", key, "store/a"), "{key}");
+            assert!(refused("later/deep", key, "store/not-yet/deep/a"), "{key}");
+            for path in ["beside/a", "relative/../../beside", "store-2", "around/a"] {
+                assert!(!refused("store", key, path), "{key} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_flag_and_its_key_are_not_both_set() {
+        let both = |flags: Flags| {
+            sources::collect(&flags, std::iter::empty())
+                .unwrap_err()
+                .to_string()
+        };
+        let sets = vec![
+            "store.dir = b".to_owned(),
+            "listen.ws=127.0.0.1:2".to_owned(),
+        ];
+        let error = both(Flags {
+            data: Some("a".to_owned()),
+            listen: Some("127.0.0.1:1".to_owned()),
+            sets: sets.clone(),
+            ..Flags::default()
+        });
+        assert_eq!(error.lines().count(), 2, "{error}");
+        assert!(
+            error.contains("--data") && error.contains("--set store.dir"),
+            "{error}"
+        );
+        assert!(
+            error.contains("--listen") && error.contains("--set listen.ws"),
+            "{error}"
+        );
+        // One way to listen may be taken out.
+        let flags = Flags {
+            dev: true,
+            listen: Some("127.0.0.1:1".to_owned()),
+            sets: vec!["listen.quic=".to_owned()],
+            ..Flags::default()
+        };
+        let collected = sources::collect(&flags, std::iter::empty()).unwrap();
+        let quic = key::Key::named("listen.quic").unwrap();
+        assert_eq!(collected.of(quic).0, "");
+    }
+
+    #[test]
     fn what_has_no_tls_stays_on_the_machine_unless_it_is_asked_for() {
         for (ws, stays) in [
             ("127.0.0.1:7350", true),

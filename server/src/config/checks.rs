@@ -1,24 +1,28 @@
 //! What no single key can check, and what has no effect.
 
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 
 use super::collected::Collected;
 use super::table::KEYS;
 use super::{Config, Source, plain};
+
+/// How many links that lead nowhere are followed, one after the other.
+const LINKS_MAX: usize = 40;
 
 /// Appends what is wrong with keys that each are allowed.
 pub(super) fn check_together(config: &Config, mistakes: &mut Vec<String>) {
     check_certificate(config, mistakes);
     check_plain(config, mistakes);
     check_addresses(config, mistakes);
-    if plain(&config.master_file()).starts_with(plain(&config.store.dir)) {
+    if is_below(&config.master_file(), &config.store.dir) {
         mistakes.push(
             "accounts.master_file must not lie in store.dir, or a copy of the store has the keys to it"
                 .to_owned(),
         );
     }
     if let Some(folder) = &config.backup.folder
-        && plain(folder).starts_with(plain(&config.store.dir))
+        && is_below(folder, &config.store.dir)
     {
         mistakes.push(
             "backup.folder must not lie in store.dir, or what takes the store takes its backups"
@@ -33,6 +37,34 @@ pub(super) fn check_together(config: &Config, mistakes: &mut Vec<String>) {
             "accounts.lockout_delay_first must not be longer than accounts.lockout_delay_max"
                 .to_owned(),
         );
+    }
+}
+
+/// Whether a path leads to a folder or into it, be it as it is written or over links.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let (path, folder) = (plain(path), plain(folder));
+    path.starts_with(&folder) || led_to(&path, LINKS_MAX).starts_with(led_to(&folder, LINKS_MAX))
+}
+
+/// Where a path from the root leads: over all links of what there is of it, and from there on as it is written.
+fn led_to(path: &Path, links_max: usize) -> PathBuf {
+    if let Ok(found) = path.canonicalize() {
+        return found;
+    }
+    let (Some(above), Some(last)) = (path.parent(), path.components().next_back()) else {
+        return path.to_path_buf();
+    };
+    // A link to what is not there yet.
+    if links_max > 0
+        && let Ok(target) = path.read_link()
+    {
+        return led_to(&above.join(target), links_max - 1);
+    }
+    let above = led_to(above, links_max);
+    match last {
+        Component::Normal(name) => above.join(name),
+        Component::ParentDir => above.parent().unwrap_or(&above).to_path_buf(),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => above,
     }
 }
 

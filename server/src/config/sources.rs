@@ -159,6 +159,20 @@ fn read_flags(flags: &Flags, collected: &mut Collected, mistakes: &mut Vec<Strin
             mistakes.extend(result.err());
         }
     }
+    for (flag, name, is_given) in [
+        ("--listen", "listen.ws", flags.listen.is_some()),
+        ("--data", "store.dir", flags.data.is_some()),
+    ] {
+        let is_set = |set: &String| {
+            set.split_once('=')
+                .is_some_and(|(key, _)| key.trim() == name)
+        };
+        if is_given && flags.sets.iter().any(is_set) {
+            mistakes.push(format!(
+                "{flag} is short for --set {name}: give one of them"
+            ));
+        }
+    }
     for set in &flags.sets {
         let result = match set.split_once('=') {
             Some((name, text)) => set_named(
