@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use pitturu_admin::arguments::Admin;
 use pitturu_server::app::{EarlySignals, Setup, StartError};
-use pitturu_server::config::flags::{AuditLog, Command, Flags, Ledger};
+use pitturu_server::config::flags::{AuditLog, Command, Flags, Known, Ledger};
 use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs::{self, LogControl, LogError};
 use pitturu_server::ops::metrics::report as shown_metrics;
@@ -95,7 +95,8 @@ fn carry_out(runtime: &Runtime, command: &Command, loaded: &Loaded) -> ExitCode 
         Command::AuditLog {
             what: AuditLog::Verify { known },
         } => {
-            let verified = runtime.block_on(assembly::verify_audit_log(config, known));
+            let known = Known::entries(known);
+            let verified = runtime.block_on(assembly::verify_audit_log(config, &known));
             report(verified, |verification| verification.faults)
         }
         Command::Backup { name } => {
@@ -109,7 +110,7 @@ fn carry_out(runtime: &Runtime, command: &Command, loaded: &Loaded) -> ExitCode 
 fn administer(runtime: &Runtime, admin: Admin) -> ExitCode {
     match runtime.block_on(pitturu_admin::run(admin, &mut io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &error),
+        Err(error) => fail(error.exit_code(), &error),
     }
 }
 

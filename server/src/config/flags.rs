@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use pitturu_admin::arguments::Admin;
@@ -19,12 +20,12 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// Address for WebSocket connections, in development mode also for QUIC; short for --set listen.ws=ADDRESS (and --set
-    /// listen.quic=ADDRESS).
+    /// Address for WebSocket connections, in development mode also for QUIC; short for --set listen.ws=ADDRESS, beside which it
+    /// is refused (and --set listen.quic=ADDRESS, which holds).
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub listen: Option<String>,
 
-    /// Folder of the embedded store; short for --set store.dir=FOLDER.
+    /// Folder of the embedded store; short for --set store.dir=FOLDER, beside which it is refused.
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data: Option<String>,
 
@@ -82,8 +83,39 @@ pub enum AuditLog {
         /// An entry of which the server's log has said `audit log stands at`: its number, a colon and its digest. Shows whether the
         /// audit log was written anew or cut short since; may be repeated.
         #[arg(long = "known", value_name = "NUMBER:DIGEST")]
-        known: Vec<KnownEntry>,
+        known: Vec<Known>,
     },
+}
+
+/// What the server's log has said of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was empty, which it may have been before whatever is in it.
+    Empty,
+    /// Its newest entry.
+    Entry(KnownEntry),
+}
+
+impl Known {
+    /// The entries among them.
+    pub fn entries(known: &[Self]) -> Vec<KnownEntry> {
+        let entry = |known: &Self| match known {
+            Self::Empty => None,
+            Self::Entry(entry) => Some(entry.clone()),
+        };
+        known.iter().filter_map(entry).collect()
+    }
+}
+
+impl FromStr for Known {
+    type Err = <KnownEntry as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "0:" => Ok(Self::Empty),
+            text => text.parse().map(Self::Entry),
+        }
+    }
 }
 
 /// What the program does with the ledger of points.
@@ -91,4 +123,32 @@ pub enum AuditLog {
 pub enum Ledger {
     /// Adds up all lines of all players' books, of a server that does not run, and exits with 1 if something does not add up.
     Verify,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_says_of_an_empty_audit_log_is_known() {
+        let verify = |known: &str| {
+            let flags = Flags::try_parse_from(["pitturu", "audit-log", "verify", "--known", known]);
+            flags.map(|flags| flags.command)
+        };
+        let what = AuditLog::Verify {
+            known: vec![Known::Empty],
+        };
+        assert_eq!(verify("0:").unwrap(), Some(Command::AuditLog { what }));
+        let digest = "0a".repeat(32);
+        let Some(Command::AuditLog {
+            what: AuditLog::Verify { known },
+        }) = verify(&format!("17:{digest}")).unwrap()
+        else {
+            panic!("it is another command");
+        };
+        assert_eq!(Known::entries(&known).len(), 1);
+        for wrong in ["", "0", "0:0", "17:", &format!("0:{digest}")] {
+            assert!(verify(wrong).is_err(), "{wrong}");
+        }
+    }
 }
