@@ -89,7 +89,8 @@ impl ClientOptions {
     }
 
     /// Trusts the certificates in this PEM text beside the public authorities: those of a development server, or of an
-    /// authority of one's own.
+    /// authority of one's own. A server that shows exactly one of them is trusted if its name and time fit, even where it is an
+    /// authority's, as plain `openssl req -x509` makes it.
     #[must_use]
     pub fn trust_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots_pem.push(pem.into());

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
@@ -18,41 +20,129 @@ pub(super) fn config(
     options: &ClientOptions,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ClientConfig, InvalidOptions> {
-    let roots = roots(&options.roots_pem)?;
+    let named = named(&options.roots_pem)?;
+    let roots = roots(&named)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .expect("ring has the suites of these versions");
-    let config = if options.certificate_hashes.is_empty() {
-        config.with_root_certificates(roots)
+    let verifier: Arc<dyn ServerCertVerifier> = if options.certificate_hashes.is_empty() {
+        Arc::new(Trusting::new(roots, named, provider))
     } else {
-        config
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned {
-                hashes: options.certificate_hashes.clone(),
-                provider,
-            }))
+        Arc::new(Pinned {
+            hashes: options.certificate_hashes.clone(),
+            provider,
+        })
     };
+    let config = config
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     Ok(config.with_no_client_auth())
 }
 
-/// The public authorities, and those of the application's own.
-fn roots(roots_pem: &[Vec<u8>]) -> Result<RootCertStore, InvalidOptions> {
-    let invalid = |error: &dyn std::fmt::Display| InvalidOptions::Certificate(error.to_string());
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+fn invalid(error: &dyn std::fmt::Display) -> InvalidOptions {
+    InvalidOptions::Certificate(error.to_string())
+}
+
+/// The certificates that the application trusts beside the public authorities.
+fn named(roots_pem: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, InvalidOptions> {
+    let mut named = Vec::new();
     for pem in roots_pem {
-        let mut found = false;
+        let known = named.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| invalid(&error))?;
-            roots.add(certificate).map_err(|error| invalid(&error))?;
-            found = true;
+            named.push(certificate.map_err(|error| invalid(&error))?);
         }
-        if !found {
+        if named.len() == known {
             return Err(invalid(&"no certificate in it"));
         }
     }
+    Ok(named)
+}
+
+/// The public authorities, and those of the application's own.
+fn roots(named: &[CertificateDer<'static>]) -> Result<RootCertStore, InvalidOptions> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for certificate in named {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| invalid(&error))?;
+    }
     Ok(roots)
+}
+
+/// What the usual check says of an authority's certificate that a server shows as its own. It says so when the certificate's time fits,
+/// and before it looks at the name.
+const AUTHORITY_S: &str = "CaUsedAsEndEntity";
+
+/// The usual check, but that a certificate of the application's own may be an authority's and the server's in one, as `openssl req -x509`
+/// makes it: who names a certificate means the server that has it.
+#[derive(Debug)]
+struct Trusting {
+    usual: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl Trusting {
+    fn new(
+        roots: RootCertStore,
+        named: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Self {
+            usual: usual
+                .expect("there are public authorities, and no lists of revoked certificates"),
+            named,
+        }
+    }
+}
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let checked = self
+            .usual
+            .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match checked {
+            Err(Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.to_string() == AUTHORITY_S && self.named.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            checked => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 /// Believes whoever has the key of one of these certificates, whatever name and time they say.
@@ -108,5 +198,59 @@ impl ServerCertVerifier for Pinned {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// Within the time of all certificates here, which is the year 2026.
+    const NOW: Duration = Duration::from_secs(1_780_000_000);
+
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+    /// As `openssl req -x509` makes it.
+    fn of_both(name: &str) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    fn check(
+        named: &[&CertificateDer<'static>],
+        shown: &CertificateDer<'static>,
+        name: &'static str,
+        now: Duration,
+    ) -> Result<ServerCertVerified, Error> {
+        let named: Vec<_> = named.iter().map(|&named| named.clone()).collect();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let trusting = Trusting::new(roots(&named).unwrap(), named, provider);
+        let name = ServerName::try_from(name).unwrap();
+        let now = UnixTime::since_unix_epoch(now);
+        trusting.verify_server_cert(shown, &[], &name, &[], now)
+    }
+
+    #[test]
+    fn an_authority_s_certificate_that_is_named_is_the_server_s_as_well() {
+        let (one, other) = (of_both("localhost"), of_both("localhost"));
+        assert!(check(&[&one], &one, "localhost", NOW).is_ok());
+        assert!(check(&[&other, &one], &one, "localhost", NOW).is_ok());
+        for (named, name, now) in [
+            (&[][..], "localhost", NOW),
+            (&[&other], "localhost", NOW),
+            (&[&one], "example.org", NOW),
+            (&[&one], "localhost", NOW + YEAR),
+            (&[&one], "localhost", NOW - YEAR),
+        ] {
+            assert!(check(named, &one, name, now).is_err(), "{name} {now:?}");
+        }
     }
 }
