@@ -107,6 +107,8 @@ impl PresenceService {
                         self.tell(friend, &presence);
                     }
                 }
+                // Friends hear of nobody any more: the server ends.
+                Err(error) if error.is_closed() => {}
                 Err(error) => tracing::warn!(%user, %error, "friends miss a change of presence"),
             }
         }
@@ -144,6 +146,7 @@ impl PresenceService {
                     self.tell(viewer, &presence);
                 }
             }
+            Err(error) if error.is_closed() => {}
             Err(error) => {
                 tracing::warn!(%one, %other, %error, "players miss a change of friendship")
             }

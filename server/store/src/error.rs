@@ -10,6 +10,9 @@ const BUSY_RETRY_AFTER_MS: u64 = 250;
 /// Time after which a store that cannot write is worth another try, in milliseconds.
 const UNAVAILABLE_RETRY_AFTER_MS: u64 = 2_000;
 
+/// The reason of a store that was closed.
+const CLOSED: &str = "the store is closed";
+
 /// Why the store did not do what it was asked. Nothing was changed, and nothing will be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -34,6 +37,16 @@ impl StoreError {
     /// [`StoreError::Unavailable`] for this reason.
     pub fn unavailable(reason: impl AsRef<str>) -> Self {
         Self::Unavailable(reason.as_ref().into())
+    }
+
+    /// [`StoreError::Unavailable`] because the process ends.
+    pub fn closed() -> Self {
+        Self::unavailable(CLOSED)
+    }
+
+    /// Whether the store was closed, which is no fault: nothing comes after it.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Unavailable(reason) if **reason == *CLOSED)
     }
 
     /// [`StoreError::Damaged`] for this row or reason.

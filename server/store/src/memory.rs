@@ -257,9 +257,7 @@ async fn change_in_pieces(
 
 /// What the writer replies; without a reply it is closed.
 async fn answer<T>(outcome: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
-    outcome
-        .await
-        .unwrap_or_else(|_| Err(StoreError::unavailable("the store is closed")))
+    outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
 }
 
 impl Entities for Memory {

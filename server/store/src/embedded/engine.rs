@@ -203,7 +203,7 @@ impl Shared {
     fn unavailable(&self) -> StoreError {
         match self.health() {
             EngineHealth::Failing { reason, .. } => StoreError::Unavailable(reason),
-            _ => StoreError::unavailable("the store is closed"),
+            _ => StoreError::closed(),
         }
     }
 
@@ -373,7 +373,7 @@ impl Engine {
         }
         reply
             .await
-            .unwrap_or_else(|_| Err(StoreError::unavailable("the store is closed").into()))
+            .unwrap_or_else(|_| Err(StoreError::closed().into()))
     }
 
     /// Resolves when the writes that were queued before have been reported, whatever became of them.

@@ -64,7 +64,7 @@ impl Inner {
     /// Why nothing can be written or read now.
     pub(super) fn unavailable(&self) -> StoreError {
         if self.is_gone || self.is_closed {
-            StoreError::unavailable("the store is closed")
+            StoreError::closed()
         } else {
             StoreError::unavailable("the disk failed")
         }

@@ -105,7 +105,7 @@ impl Job for Submission {
 impl Drop for Submission {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
-            done(Err(StoreError::unavailable("the store is closed")));
+            done(Err(StoreError::closed()));
         }
     }
 }
@@ -135,7 +135,7 @@ impl State {
     /// Refuses when one more job of so many bytes has no room.
     fn check(&self, bytes: usize, jobs_max: usize, bytes_max: usize) -> Result<(), StoreError> {
         if self.closed {
-            return Err(StoreError::unavailable("the store is closed"));
+            return Err(StoreError::closed());
         }
         let jobs = self.jobs.len() + self.reserved;
         // A job heavier than the whole queue is taken when it is alone.
