@@ -18,7 +18,7 @@ ARGS ?=
 
 # In the order in which a mistake shows soonest. Clippy and rustdoc share what they check of the dependencies; the
 # steps from test-rust on share one build.
-STEPS := setup format deny lint-typescript test-typescript test-typescript-packages clippy rustdoc test-rust schemas-check test-typescript-real
+STEPS := setup format deny lint-typescript test-typescript test-typescript-packages clippy rustdoc test-rust test-traces schemas-check test-typescript-real
 
 NODE_FOLDERS := $(patsubst %/package-lock.json,%,$(wildcard $(TYPESCRIPT)/package-lock.json $(INTEROP)/package-lock.json))
 NODE_STAMPS := $(addsuffix /node_modules/.package-lock.json,$(NODE_FOLDERS))
@@ -72,7 +72,7 @@ deny: ## Check licences, sources and banned crates of the dependencies
 clippy: ## Lint all Rust code; a warning is an error
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package pitturu-chaos --package pitturu-server --package pitturu-store \
-		--features pitturu-chaos/server --all-targets -- -D warnings
+		--features pitturu-chaos/server,pitturu-server/otlp --all-targets -- -D warnings
 
 .PHONY: layout
 layout: ## Test who may name what, and the length of files and functions
@@ -95,6 +95,11 @@ $(TYPESCRIPT)/dist/node.js: $(TYPESCRIPT)/node_modules/.package-lock.json $(TYPE
 .PHONY: test-rust
 test-rust: $(TYPESCRIPT)/dist/node.js ## Run the Rust tests, those with other programs' clients among them
 	cargo test --locked --workspace --no-fail-fast
+
+# A second server, over the libraries that are built already. The next step links the first one again.
+.PHONY: test-traces
+test-traces: ## Test traces, with a server that is built with them
+	cargo test --locked --workspace --features pitturu-server/otlp --test traces
 
 .PHONY: schemas-check
 schemas-check: build ## Check that what is derived from the protocol tables is fresh

@@ -11,13 +11,15 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::config::values::Headers;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::connections::address;
 use crate::connections::link::{Link, Peer};
 use crate::io_threads::IoThreads;
-use crate::ops::health::Latch;
+use crate::ops::health::{Health, Latch};
 use crate::ops::logs::LogControl;
 use crate::ops::metrics::Metrics;
+use crate::ops::traces::{TraceConfig, Traces};
 use crate::ops::{self, Ops};
 use crate::transport::connection_limiter::ConnectionLimiter;
 use crate::transport::handshake::Origins;
@@ -161,6 +163,7 @@ where
     let ops = Arc::new(Ops::new(metrics));
     let listening = ops.health.latch("listeners");
     let open_files = OpenFiles::raise();
+    let traces = Traces::start(&trace_config(&config)).map_err(|error| part("traces", &error))?;
 
     let (io_threads, _threads) =
         IoThreads::start(config.server.threads).map_err(|error| part("threads", &error))?;
@@ -173,11 +176,7 @@ where
     }));
     let sessions = start(&config, &io_threads, &ops, told.clone()).await?;
     certificates.make_up(&config)?;
-    let context = Arc::new(accept_context(&config, io_threads));
-    context.connections.set_over_tcp_max(over_tcp);
-    let connections = context.connections.clone();
-    ops.health
-        .count("connections", move || connections.count() as u64);
+    let context = Arc::new(accept_context(&config, io_threads, over_tcp, &ops.health));
 
     let (stop_ops, ops_stopped) = watch::channel(false);
     let (stop_accepting, accepting) = watch::channel(false);
@@ -215,6 +214,7 @@ where
         stop: &stop_accepting,
     };
     shut_down(&config, &sessions, &listening, ways_in).await;
+    traces.end().await;
     stop_ops.send_replace(true);
     info!("stopped");
     Ok(())
@@ -281,14 +281,34 @@ async fn shut_down<S: Sessions>(
     sessions.close().await;
 }
 
-fn accept_context(config: &Config, io_threads: IoThreads) -> AcceptContext {
+fn accept_context(
+    config: &Config,
+    io_threads: IoThreads,
+    over_tcp: usize,
+    health: &Health,
+) -> AcceptContext {
     let listen = &config.listen;
     let connections =
         ConnectionLimiter::new(listen.connections_max, listen.connections_per_address_max);
+    connections.set_over_tcp_max(over_tcp);
+    let counted = connections.clone();
+    health.count("connections", move || counted.count() as u64);
     let timeout = listen.handshake_timeout;
     let context = AcceptContext::new(connections, io_threads, origins(config), timeout);
     context.proxies.replace(proxies(config));
     context
+}
+
+fn trace_config(config: &Config) -> TraceConfig {
+    let traces = &config.traces;
+    let headers = traces.headers.iter().flat_map(Headers::each);
+    TraceConfig {
+        endpoint: traces.endpoint.as_ref().map(|url| url.reveal().to_owned()),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        sampled: traces.sampled.0,
+    }
 }
 
 fn proxies(config: &Config) -> Proxies {

@@ -9,6 +9,7 @@ pub mod health;
 pub mod logs;
 pub mod mask;
 pub mod metrics;
+pub mod traces;
 
 use std::convert::Infallible;
 use std::io;

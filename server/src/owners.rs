@@ -4,10 +4,12 @@
 //! - [`shard`]: who owns entities; [`executor`]: who runs a shard; [`mailbox`]: what waits for it;
 //! - [`journal`]: where an entity stands in its log; [`mod@line`]: what was decided and is told once it is durable;
 //! - [`keys`]: idempotency keys in flight; [`signals`]: what one entity tells another; [`held`]: answers that wait for it;
+//! - [`asker`]: whoever waits for an answer;
 //! - [`answering`]: entities that answer calls and apply signals: what all such kinds do in the same way;
 //! - [`followers`]: the connections that hear of an entity, and fan-out to them; [`spread`]: a loop over many of them.
 
 pub mod answering;
+pub mod asker;
 pub mod entity;
 pub mod executor;
 pub mod followers;
@@ -106,7 +108,9 @@ impl<E: Entity> Owners<E> {
     /// Says something to an entity's owner, which mostly does it before this returns. When its mailbox is full, whoever
     /// waits for an answer is refused.
     pub fn send(&self, command: E::Command) {
-        let shard = self.shard(E::id_of(&command));
+        let id = E::id_of(&command);
+        E::part_of(&command).sent(E::LABEL, id);
+        let shard = self.shard(id);
         if let Err(Item::Command(command)) = shard.send(Item::Command(command)) {
             E::refuse(command, &overloaded());
         }

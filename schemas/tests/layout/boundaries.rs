@@ -110,10 +110,19 @@ const BOUNDARIES: &[Boundary] = &[
         ],
     },
     Boundary {
-        reason: "only the reset_delivery makes HTTP requests",
+        reason: "only the reset_delivery and traces make HTTP requests",
         scope: &["server/"],
-        allowed: &["server/src/services/accounts/reset_delivery"],
+        allowed: &[
+            "server/src/services/accounts/reset_delivery",
+            "server/src/ops/traces",
+        ],
         banned: &["reqwest"],
+    },
+    Boundary {
+        reason: "only ops knows OpenTelemetry: what is noted of a call is plain data",
+        scope: &["server/"],
+        allowed: &["server/src/ops/traces"],
+        banned: &["opentelemetry_proto", "prost"],
     },
     Boundary {
         reason: "only transport knows TLS",

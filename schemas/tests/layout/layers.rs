@@ -43,7 +43,8 @@ const SERVER: Layered = Layered {
         &["owners"],
         &["connections"],
         &["io_threads"],
-        &["log_lines", "random", "replaceable", "sync"],
+        &["call_traces", "log_lines"],
+        &["random", "replaceable", "sync"],
     ],
 };
 

@@ -136,7 +136,7 @@ impl Caller {
             ask,
             key,
             now: now_ms(),
-            to,
+            to: to.into(),
         };
         self.0.send(Command::Call(Box::new(call)));
         Answer(answer)

@@ -77,6 +77,8 @@ table! {
             "Time from when a call was read to its answer; a method is shown after its first call.";
         FAULTS: Counter<(CallClass, Code)> = "pitturu_faults_total", Unit::Count("calls"), AtStart,
             "Calls that were answered with a fault, by the limit that they count against and the fault's code.";
+        TRACES_DROPPED: Counter = "pitturu_traces_dropped_total", Unit::Count("traces"), AtStart,
+            "Traces of calls that came to nothing: too many had no answer or waited to be sent, or the collector did not take them.";
     }
     "Sign-in" {
         SIGN_INS: Counter<(SignInWay, Outcome)> = "pitturu_sign_ins_total", Unit::Count("sign-ins"), AtStart,

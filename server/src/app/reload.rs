@@ -16,6 +16,7 @@ use crate::config::key::Key;
 use crate::config::{ConfigError, Differences, Loaded};
 use crate::connections::address;
 use crate::ops::logs::{LogControl, LogError};
+use crate::ops::traces;
 use crate::transport::listener::AcceptContext;
 
 /// Reads all sources of the configuration.
@@ -151,6 +152,7 @@ impl<S: Sessions> Reloading<S> {
         context.connections.set_limits(total, per_address);
         context.connections.set_over_tcp_max(reading.over_tcp);
         address::show(config.log.addresses);
+        traces::set_sampled(config.traces.sampled.0);
         warn_of(&loaded);
         Ok(self.note(&loaded))
     }

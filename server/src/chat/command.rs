@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pitturu_protocol::codes::Fault;
 use pitturu_protocol::frame::Cursor;
 use pitturu_protocol::ids::{ConnectionId, RoomId, UserId};
 use pitturu_protocol::types::chat::{CreateRoom, JoinRoom, OpenRoom, RoomView};
@@ -11,19 +10,20 @@ use pitturu_rules::rooms::rows::MessageRow;
 use pitturu_rules::rooms::{Actor, Target};
 use pitturu_store::StoreError;
 use pitturu_store::entities::{KeyedResult, Undelivered};
-use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::blocks::Blocks;
 use super::joins::Joining;
 use super::request::{DecideRequest, EditRequest, FollowRequest, ReadRequest};
 use super::store::LoadedRoom;
+use crate::call_traces::Part;
 use crate::connections::address::Address;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
 use crate::connections::connection::Connection;
 use crate::connections::opening::Opening;
 use crate::connections::recipient::Recipient;
+use crate::owners::asker::Asker;
 use crate::owners::signals::Delivery;
 
 /// Who is answered.
@@ -33,7 +33,17 @@ pub enum ReplyTo {
     Call(PendingCall),
     /// A task that answers by itself. The connection's driver reads nothing further until it has, and takes the stream up
     /// from its cursor afterwards.
-    Task(oneshot::Sender<Result<RoomView, Fault>>),
+    Task(Asker<RoomView>),
+}
+
+impl ReplyTo {
+    /// What is noted of it.
+    pub const fn part(&self) -> Part {
+        match self {
+            Self::Call(call) => call.trace().room(),
+            Self::Task(to) => to.part(),
+        }
+    }
 }
 
 /// What a call asks of a room that it does not follow by it.

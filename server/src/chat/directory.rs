@@ -20,7 +20,6 @@ use pitturu_rules::rooms::{Actor, membership};
 use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::PAGE_ROWS_MAX;
-use tokio::sync::oneshot;
 
 use super::RoomOwners;
 use super::blocks::Blocks;
@@ -31,6 +30,7 @@ use crate::chat::command::{Command, Create, NewRoom, ReplyTo};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::connection::Connection;
 use crate::connections::registry::Registry;
+use crate::owners::asker::Asker;
 use crate::players::PlayerOwners;
 use crate::players::command::Ask;
 use crate::players::store::PlayerStore;
@@ -445,7 +445,7 @@ impl RoomDirectory {
         new_room: NewRoom,
         key: Option<IdempotencyKey>,
     ) -> Result<RoomView, Fault> {
-        let (to, view) = oneshot::channel();
+        let (to, view) = Asker::of_this_call();
         self.owners.send(Command::Create(Box::new(Create {
             room,
             connection: Arc::clone(connection),

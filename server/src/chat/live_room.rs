@@ -38,6 +38,7 @@ use super::blocks::Blocks;
 use super::command::{Fetched, Follow};
 use super::recent::Recent;
 use super::store;
+use crate::call_traces::{Delivering, Part};
 use crate::connections::address::Address;
 use crate::connections::call::PendingCall;
 use crate::connections::caller::IdempotencyKey;
@@ -89,6 +90,30 @@ enum Answer {
     Refused(Asked, Fault),
     /// Messages before this sequence are kept no longer.
     Retained(u64),
+}
+
+impl Asked {
+    /// What is noted of the call.
+    const fn part(&self) -> Part {
+        match self {
+            Self::Call(requester) => requester.call.trace().room(),
+            Self::Follow(follow) => follow.to.part(),
+            Self::Close(close) => close.call.trace().room(),
+        }
+    }
+}
+
+impl Answer {
+    /// What is noted of the call.
+    const fn part(&self) -> Part {
+        match self {
+            Self::Body(requester, _) | Self::Members(requester, _) => requester.call.trace().room(),
+            Self::View(open) => open.to.part(),
+            Self::Closed(close) => close.call.trace().room(),
+            Self::Refused(asked, _) => asked.part(),
+            Self::Retained(_) => Part::NONE,
+        }
+    }
 }
 
 /// A decision on its way to the disk.
@@ -151,6 +176,8 @@ pub struct LiveRoom {
     removed: Option<(u64, u64)>,
     /// Connections whose outbox holds an answer until the end of the turn.
     answered: Vec<Arc<Connection>>,
+    /// Calls whose answers and events go out at the end of the turn.
+    delivering: Delivering,
 }
 
 impl LiveRoom {
@@ -222,6 +249,7 @@ impl LiveRoom {
             retaining: false,
             removed: None,
             answered: Vec::new(),
+            delivering: Delivering::default(),
         }
     }
 
@@ -251,7 +279,9 @@ impl LiveRoom {
             version: 0,
             signals: Vec::new(),
         };
-        if !changes && result.is_none() {
+        let stores = changes || result.is_some();
+        pending.answer.part().decided(stores);
+        if !stores {
             self.pending.push(pending, true);
             self.settle(context, now);
             return;
@@ -314,8 +344,13 @@ impl LiveRoom {
     }
 
     fn complete(&mut self, context: &Context, pending: Pending, now: Steady) {
+        let part = pending.answer.part();
+        part.durable();
         match pending.answer {
-            Answer::Body(requester, body) => self.answer(requester, &body, pending.head, now),
+            Answer::Body(requester, body) => {
+                self.delivering.begin(part);
+                self.answer(requester, &body, pending.head, now);
+            }
             Answer::Members(requester, page) => Self::answer_members(context, requester, page),
             Answer::View(open) => self.open(*open, pending.head, now),
             Answer::Closed(close) => self.close(close, now),
@@ -364,6 +399,7 @@ impl LiveRoom {
 
     /// Refuses what the rules do not allow, once all that they rest on is durable: a ban that is decided may come to nothing.
     fn refuse_decided(&mut self, context: &Context, asked: Asked, fault: Fault, now: Steady) {
+        asked.part().decided(false);
         let pending = Pending {
             answer: Answer::Refused(asked, fault),
             events: Vec::new(),

@@ -137,7 +137,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
         room: ROOM,
         connection: Arc::clone(&connections[0]),
         actor: actor(),
-        to: ReplyTo::Task(to),
+        to: ReplyTo::Task(to.into()),
         new_room: NewRoom::Room(CreateRoom {
             kind: RoomKind::Public,
             name: "many".into(),
@@ -161,7 +161,7 @@ async fn room_with_connections(rooms: &RoomOwners, count: usize) -> Vec<Arc<Conn
             }),
             joining: None,
             key: None,
-            to: ReplyTo::Task(to),
+            to: ReplyTo::Task(to.into()),
             span: Span::none(),
         })));
         view.await.expect("it is answered").expect("it is open");

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::collected::Collected;
 use super::table::KEYS;
 use super::{Config, Source, plain};
+use crate::call_traces;
 
 /// How many links that lead nowhere are followed, one after the other.
 const LINKS_MAX: usize = 40;
@@ -15,6 +16,7 @@ pub(super) fn check_together(config: &Config, mistakes: &mut Vec<String>) {
     check_certificate(config, mistakes);
     check_plain(config, mistakes);
     check_addresses(config, mistakes);
+    check_traces(config, mistakes);
     if is_below(&config.master_file(), &config.store.dir) {
         mistakes.push(
             "accounts.master_file must not lie in store.dir, or a copy of the store has the keys to it"
@@ -118,6 +120,15 @@ fn check_addresses(config: &Config, mistakes: &mut Vec<String>) {
     }
 }
 
+fn check_traces(config: &Config, mistakes: &mut Vec<String>) {
+    if config.traces.endpoint.is_some() && !call_traces::ARE_BUILT {
+        mistakes.push(
+            "traces.endpoint: this server is built without traces. Build it with `--features pitturu-server/otlp`, or leave the key out"
+                .to_owned(),
+        );
+    }
+}
+
 /// Keys that were set and do nothing beside the others.
 pub(super) fn without_effect(config: &Config, collected: &Collected) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -134,6 +145,16 @@ pub(super) fn without_effect(config: &Config, collected: &Collected) -> Vec<Stri
         let keys = "accounts.reset_hook_token";
         warnings.push(format!(
             "without accounts.reset_hook this has no effect: {keys}"
+        ));
+    }
+    let traces: Vec<_> = set_in("traces.", collected)
+        .into_iter()
+        .filter(|key| *key != "traces.endpoint")
+        .collect();
+    if config.traces.endpoint.is_none() && !traces.is_empty() {
+        let keys = traces.join(", ");
+        warnings.push(format!(
+            "without traces.endpoint this has no effect: {keys}"
         ));
     }
     warnings

@@ -9,7 +9,8 @@ use pitturu_text::username::Username;
 use crate::config::collected::Collected;
 use crate::config::key::Key;
 use crate::config::values::{
-    Bearer, ByteSize, FilePath, FolderPath, HookUrl, LogLevels, Origin, Reason, Secret, Value,
+    Bearer, ByteSize, FilePath, FolderPath, Headers, HookUrl, LogLevels, Origin, Reason, Secret,
+    Share, Value,
 };
 use crate::connections::address::Shown;
 use crate::connections::automod::Act;
@@ -384,6 +385,15 @@ settings! {
         format: LogFormat = "json" dev "text",
         /// What is shown of players' addresses: all, the network (of IPv4 the /24, of IPv6 the /64), or nothing.
         addresses: Shown = "network" dev "full"; reloads,
+    }
+    /// Traces of single calls, for a collector that speaks OTLP over HTTP. Only in a server that is built with the feature `otlp`.
+    traces: Traces {
+        /// Address of the collector, to which `/v1/traces` is added. Not set: no traces. It is shown: a key belongs into `traces.headers`.
+        endpoint: Option<HookUrl> = "",
+        /// Share of the calls that are traced, drawn for each call. 0: none.
+        sampled: Share = "0.01" in "0" to "1"; reloads,
+        /// Headers of each request to the collector, such as one with its key.
+        headers: Option<Headers> = ""; secret,
     }
 }
 

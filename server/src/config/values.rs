@@ -16,7 +16,7 @@ mod paths;
 mod secrets;
 
 pub use paths::{FilePath, FolderPath};
-pub use secrets::{Bearer, HookUrl, Secret};
+pub use secrets::{Bearer, Headers, HookUrl, Secret};
 
 /// A type that a key can have.
 pub trait Value: Sized {
@@ -136,6 +136,19 @@ from_str! {
     u32, "a whole number";
     u64, "a whole number";
     usize, "a whole number";
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
+impl Value for Share {
+    const WRITTEN: &'static str = "a number such as `0.01`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let share: f64 = text.parse().ok()?;
+        share.is_finite().then_some(Self(share))
+    }
 }
 
 impl Value for SocketAddr {

@@ -11,6 +11,7 @@ use pitturu_protocol::methods::{Effect, MethodInfo};
 
 use super::automod;
 use super::call_metrics::{self, Moment, Outcome};
+use crate::call_traces::CallTrace;
 
 /// A call that has no answer yet: its number on its connection, and what is measured of it. Whoever answers counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub struct PendingCall {
     pub number: CallId,
     method: u16,
     began: Moment,
+    trace: CallTrace,
 }
 
 impl PendingCall {
@@ -28,7 +30,19 @@ impl PendingCall {
             number,
             method,
             began,
+            trace: CallTrace::NONE,
         }
+    }
+
+    /// The same call, of which this is noted.
+    #[must_use]
+    pub const fn traced(self, trace: CallTrace) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// What is noted of it.
+    pub const fn trace(self) -> CallTrace {
+        self.trace
     }
 
     /// Counts it as answered with a reply.
@@ -44,6 +58,10 @@ impl PendingCall {
     /// Counts it and others that are alike: `count` in all.
     pub fn ended(self, outcome: Outcome, count: u64) {
         call_metrics::count(self.method, self.began, outcome, count);
+        self.trace.ended(match outcome {
+            Outcome::Ok => None,
+            Outcome::Fault(code) => Some(code),
+        });
     }
 
     /// What is left of this time since the call was read, if anything is.
@@ -52,9 +70,9 @@ impl PendingCall {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Whether both are of one method.
+    /// Whether both are of one method, and neither is to be told apart.
     pub const fn is_alike(self, other: Self) -> bool {
-        self.method == other.method
+        self.method == other.method && !self.trace.is_on() && !other.trace.is_on()
     }
 
     /// What it is for the rules by which the server acts on players, when it is refused with this code.

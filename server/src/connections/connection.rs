@@ -20,6 +20,7 @@ use super::link::Peer;
 use super::open_rooms::OpenRooms;
 use super::opening::Opening;
 use super::outbox::{InboxFollow, Outbox};
+use crate::call_traces;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// How long after a call a caller hears that there is no such room, at the earliest. That a room is not there is found out in the
@@ -415,6 +416,9 @@ impl Connection {
 
     /// Replaces who is signed in and returns who was.
     pub fn set_player(&self, player: Option<Player>) -> Option<Player> {
+        if let Some(player) = &player {
+            call_traces::current().signed_in(player.identity.user);
+        }
         let who = player.map_or(Who::Nobody(None), Who::Player);
         match std::mem::replace(&mut *self.who.lock(), who) {
             Who::Nobody(_) => None,

@@ -21,12 +21,12 @@ use pitturu_store::StoreError;
 use pitturu_store::entities::{
     Applied, Commit, Entities, EntityId, KeyedResult, Kind, Undelivered,
 };
-use tokio::sync::oneshot;
 
 pub use self::live::Answering;
-use super::Owners;
 use super::journal::Journal;
 use super::signals::{Delivery, Numbered, Routes};
+use super::{Owners, asker};
+use crate::call_traces::Part;
 use crate::connections::caller::IdempotencyKey;
 
 /// What the entities of a kind work with, beside what the kind needs for itself.
@@ -150,11 +150,11 @@ pub struct Answered {
 }
 
 /// Where an answer goes.
-pub type Asker = oneshot::Sender<Result<Answered, Fault>>;
+pub type Asker = asker::Asker<Answered>;
 
-/// Gives an answer. Whoever asked may have gone.
+/// Gives an answer.
 fn answer(to: Asker, body: Vec<u8>, is_repeated: bool) {
-    drop(to.send(Ok(Answered { body, is_repeated })));
+    to.answer(Ok(Answered { body, is_repeated }));
 }
 
 /// Gives the first answers that are held no longer.
@@ -180,9 +180,9 @@ pub struct Call<D: Decisions> {
 }
 
 impl<D: Decisions> Call<D> {
-    /// Refuses it. Whoever asked may have gone.
+    /// Refuses it.
     fn refuse(self, fault: &Fault) {
-        drop(self.to.send(Err(fault.clone())));
+        self.to.answer(Err(fault.clone()));
     }
 }
 
@@ -198,6 +198,16 @@ pub enum Command<D: Decisions> {
 /// Nothing makes such an entity: it begins with its first commit.
 #[derive(Clone, Copy, Debug)]
 pub enum NoCreation {}
+
+impl<D: Decisions> Command<D> {
+    /// What is noted of it.
+    fn part(&self) -> Part {
+        match self {
+            Self::Call(call) => call.to.part(),
+            Self::Delivery(_) => Part::NONE,
+        }
+    }
+}
 
 impl<D: Decisions> From<NoCreation> for Command<D> {
     fn from(creation: NoCreation) -> Self {
@@ -233,7 +243,7 @@ impl<D: Decisions> Owners<Answering<D>> {
         key: Option<(UserId, IdempotencyKey)>,
         now: u64,
     ) -> Result<Answered, Fault> {
-        let (to, answer) = oneshot::channel();
+        let (to, answer) = Asker::of_this_call();
         let call = Call {
             id,
             ask,

@@ -18,6 +18,7 @@ use pitturu_store::{Done, StoreError};
 
 use super::mailbox::Mailbox;
 use super::signals::Delivery;
+use crate::call_traces::Part;
 
 /// Writes that one shard may have on their way to the disk. Beyond it, what would write is refused as overloaded before it
 /// changes anything.
@@ -63,6 +64,11 @@ pub trait Entity: Sized + Send + 'static {
 
     /// The entity that a command is for.
     fn id_of(command: &Self::Command) -> Self::Id;
+
+    /// What is noted of the command, if it is a call.
+    fn part_of(_command: &Self::Command) -> Part {
+        Part::NONE
+    }
 
     /// Whether an entity that is not in memory is loaded for the command. Otherwise the command is refused as one for an entity that does
     /// not exist: what is loaded later knows better.

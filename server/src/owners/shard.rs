@@ -111,10 +111,12 @@ impl<E: Entity> Shard<E> {
         }
         match self.slots.get_mut(&id) {
             Some(Slot::Live(live)) => {
+                E::part_of(&command).taken();
                 live.handle(&self.context, command, Steady::now());
                 self.after(id);
             }
             Some(Slot::Loading(waiting, kept)) => {
+                E::part_of(&command).loading();
                 E::note_while_loading(kept, &command);
                 if waiting.len() >= LOADING_WAIT_MAX {
                     E::refuse(command, &overloaded());
@@ -123,6 +125,7 @@ impl<E: Entity> Shard<E> {
                 }
             }
             None if E::is_worth_loading(&command) => {
+                E::part_of(&command).loading();
                 let mut kept = E::Kept::default();
                 E::note_while_loading(&mut kept, &command);
                 self.load(id, VecDeque::from([command]), kept, Duration::ZERO);
@@ -215,8 +218,10 @@ impl<E: Entity> Shard<E> {
     /// The store has no such entity. The first who wants to make it does; all before are refused.
     fn create_or_refuse(&mut self, id: E::Id, mut waiting: VecDeque<E::Command>) {
         while let Some(command) = waiting.pop_front() {
+            let part = E::part_of(&command);
             match E::creation(command) {
                 Ok(creation) => {
+                    part.taken();
                     let slot = Slot::Loading(waiting, Box::default());
                     self.slots.insert(id, slot);
                     if let Some(prepared) = self.context.prepare(id, creation) {
@@ -224,7 +229,10 @@ impl<E: Entity> Shard<E> {
                     }
                     return;
                 }
-                Err(command) => E::refuse(command, &E::missing()),
+                Err(command) => {
+                    part.over();
+                    E::refuse(command, &E::missing());
+                }
             }
         }
     }

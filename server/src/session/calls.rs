@@ -1,8 +1,6 @@
 //! From a call's bytes to whoever answers it: access, rate, idempotency, decoding, dispatch.
 
-use std::future::Future;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -25,6 +23,7 @@ use super::SessionContext;
 use super::handlers::{Call, Handle};
 use super::rates::{CachedBuckets, RateKey};
 use super::replies::Replies;
+use crate::call_traces;
 use crate::chat::command::{Ask, Close, Command, Follow, ReplyTo, RoomCall};
 use crate::chat::request::{self, Decoded, FollowRequest, RoomRequest};
 use crate::connections::call::PendingCall;
@@ -34,7 +33,7 @@ use crate::connections::network::Network;
 use crate::services::Services;
 
 /// A call being carried out; it answers by the connection's outbox.
-pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Work = call_traces::Work;
 
 /// How a call goes on.
 pub enum Dispatch {
@@ -207,7 +206,8 @@ fn room_call(
     };
     let context = Arc::clone(context);
     let work = async move { look_at_target(&context.services, room_call, other, must).await };
-    Ok(Dispatch::Sequential(Box::pin(work)))
+    let work = pending.trace().carried_by(Box::pin(work));
+    Ok(Dispatch::Sequential(work))
 }
 
 /// Hands a call that begins following to its room. A player who joins is counted first.
@@ -236,7 +236,7 @@ fn follow(
         return Dispatch::Routed;
     };
     let context = Arc::clone(context);
-    Dispatch::Sequential(Box::pin(async move {
+    Dispatch::Sequential(pending.trace().carried_by(Box::pin(async move {
         let (services, user) = (&context.services, follow.actor.user);
         match services.directory.check_room_for_one_more(user, room).await {
             Ok(joining) => {
@@ -245,7 +245,7 @@ fn follow(
             }
             Err(fault) => follow.connection.refuse(pending, &fault),
         }
-    }))
+    })))
 }
 
 /// Looks up what the room must know of the player whom the call is about, and hands the call on. What is refused for it is
@@ -311,7 +311,9 @@ where
             Err(fault) => call.connection.refuse(pending, &fault),
         }
     };
-    let work = Box::pin(work.instrument(Span::current()));
+    let work = pending
+        .trace()
+        .carried_by(Box::pin(work.instrument(Span::current())));
     Ok(if M::INFO.changes == Change::Nothing {
         Dispatch::Concurrent(work)
     } else {

@@ -44,13 +44,13 @@ use pitturu_protocol::types::rewards::{GetRewards, RecordPlay};
 use pitturu_protocol::types::system::{Done, Echo, Echoed, Resume, Resumed, ResumedRoom};
 use pitturu_rules::rooms::Actor;
 use pitturu_store::clock::Steady;
-use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::chat::command::{Command, Follow, ReplyTo};
 use crate::chat::request::FollowRequest;
 use crate::connections::caller::Caller;
 use crate::connections::connection::{Connection, UNKNOWN_ROOM_AFTER};
+use crate::owners::asker::Asker;
 use crate::services::Services;
 
 /// Rooms of a `Resume` that count as one read. A client that comes back with all its rooms needs a part of its burst; one that
@@ -366,7 +366,7 @@ impl Handle<Resume> for Services {
         let counts = request.epoch.is_none_or(|named| named == self.epoch);
         let mut views = Vec::with_capacity(request.rooms.len());
         for held in request.rooms {
-            let (to, view) = oneshot::channel();
+            let (to, view) = Asker::of_this_call();
             let open = OpenRoom {
                 room: held.room,
                 seq: counts.then_some(held.seq),

@@ -149,6 +149,18 @@ fn a_file_that_cannot_be_followed_ends_with_code_2_and_its_place() {
     }
 }
 
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_server_that_is_built_without_traces_does_not_begin_with_a_collector() {
+    let collector = ["--set", "traces.endpoint=http://127.0.0.1:4318"];
+    let output = run(&collector, &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    for part in ["traces.endpoint", "--features pitturu-server/otlp"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+}
+
 #[test]
 fn a_certificate_that_cannot_be_used_ends_with_code_2_its_key_and_its_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -72,7 +72,7 @@ impl Configured {
 }
 
 /// Which keys a test of this file, or one that is named, has seen taken over.
-const TRIED: [&str; 34] = [
+const TRIED: [&str; 35] = [
     "listen.origins",
     "listen.proxies",
     "listen.proxy_protocol",
@@ -109,6 +109,8 @@ const TRIED: [&str; 34] = [
     // quic/certificates.rs
     "listen.cert",
     "listen.key",
+    // ../traces/shown.rs
+    "traces.sampled",
 ];
 
 #[test]

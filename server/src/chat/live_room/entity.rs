@@ -19,6 +19,7 @@ use super::broadcast::lose;
 use super::following::refuse_follow;
 use super::order::Asked;
 use super::{Answer, Context, LiveRoom, Waiter};
+use crate::call_traces::Part;
 use crate::connections::outbox::Cut;
 use crate::owners::entity::Entity;
 use crate::owners::followers::Followers;
@@ -53,6 +54,16 @@ impl Entity for LiveRoom {
 
     fn id_of(command: &Command) -> RoomId {
         command.room()
+    }
+
+    fn part_of(command: &Command) -> Part {
+        match command {
+            Command::Call(call) => call.call.trace().room(),
+            Command::Close(close) => close.call.trace().room(),
+            Command::Follow(follow) => follow.to.part(),
+            Command::Create(create) => create.to.part(),
+            _ => Part::NONE,
+        }
     }
 
     fn is_worth_loading(command: &Command) -> bool {
@@ -314,6 +325,7 @@ impl Entity for LiveRoom {
         for connection in self.answered.drain(..) {
             connection.outbox.uncork();
         }
+        self.delivering.end(self.followers.len());
     }
 
     /// Presence that is due, memory to let go.

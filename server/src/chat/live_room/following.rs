@@ -69,7 +69,7 @@ fn refuse(connection: &Arc<Connection>, to: ReplyTo, fault: &Fault) {
     match to {
         ReplyTo::Call(call) => connection.refuse(call, fault),
         // The task may have gone with its connection.
-        ReplyTo::Task(to) => drop(to.send(Err(fault.clone()))),
+        ReplyTo::Task(to) => to.answer(Err(fault.clone())),
     }
 }
 
@@ -386,7 +386,7 @@ impl LiveRoom {
                     cursor: from,
                     until: Some(end),
                 });
-                drop(to.send(Ok(view)));
+                to.answer(Ok(view));
             }
         }
         if self.followers.online() != shown_before {

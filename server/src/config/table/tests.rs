@@ -150,6 +150,9 @@ fn meaningless(name: &str) -> &'static [&'static str] {
         "accounts.reset_hook_token" => &[" ", "two words", "gehe\u{ef}m"],
         "automod.flood_act" | "automod.filter_act" => &[" ", "kick", "Mute", "mute,suspend", "off"],
         "automod.flood_reason" | "automod.filter_reason" => &["", " ", "a\0b", "\u{1b}[2J"],
+        "traces.endpoint" => &[" ", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "https://"],
+        "traces.sampled" => &["", "1%", "half", "NaN", "inf", "-0.1", "1.1"],
+        "traces.headers" => &[" ", "x-key", "x-key=", "two words=s3cret-of-mine"],
         "store.dir" => &["", " ", "/dev/null", "/etc/passwd", "a\0b"],
         "backup.folder" => &[" ", "/dev/null", "/etc/passwd", "a\0b"],
         _ => &[],
@@ -197,6 +200,7 @@ fn whatever_is_counted_has_a_range() {
         <u64 as Value>::WRITTEN,
         <Duration as Value>::WRITTEN,
         <ByteSize as Value>::WRITTEN,
+        <Share as Value>::WRITTEN,
     ];
     for key in KEYS {
         assert_eq!(

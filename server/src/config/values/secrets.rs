@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use http::Uri;
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::Value;
 
@@ -24,6 +24,35 @@ pub struct Bearer(String);
 /// An address of the operator's that is posted to. Its path or query may be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HookUrl(String);
+
+/// Headers of requests that the server makes. Mostly one of them is a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Headers(String);
+
+impl Headers {
+    /// Name and value of each.
+    pub fn each(&self) -> impl Iterator<Item = (&str, &str)> {
+        headers(&self.0)
+    }
+}
+
+fn headers(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let each = text.split(',').map(|header| header.split_once('='));
+    each.map(|header| header.map_or(("", ""), |(name, value)| (name.trim(), value.trim())))
+}
+
+impl Value for Headers {
+    const WRITTEN: &'static str = "headers as `name=value`, several with commas between them";
+
+    fn parse(text: &str) -> Option<Self> {
+        let are_headers = headers(text).all(|(name, value)| {
+            !value.is_empty()
+                && name.parse::<HeaderName>().is_ok()
+                && value.parse::<HeaderValue>().is_ok()
+        });
+        are_headers.then(|| Self(text.to_owned()))
+    }
+}
 
 impl Value for Secret {
     const WRITTEN: &'static str = "a secret of at least 32 characters, at least 8 of them different and no blanks, such as `openssl rand -hex 32` prints";
@@ -76,7 +105,7 @@ macro_rules! hidden {
     };
 }
 
-hidden!(Secret Bearer HookUrl);
+hidden!(Secret Bearer Headers HookUrl);
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +151,12 @@ mod tests {
             " ",
         ] {
             assert!(HookUrl::parse(text).is_none(), "{text}");
+        }
+        let two = Headers::parse("x-key=s3cret=, x-team = a").unwrap();
+        let two: Vec<_> = two.each().collect();
+        assert_eq!(two, [("x-key", "s3cret="), ("x-team", "a")]);
+        for text in ["", "x-key", "x-key=", "=a", "x key=a", "x-key=a,"] {
+            assert!(Headers::parse(text).is_none(), "{text:?}");
         }
         assert!(Bearer::parse("s3cret-Token/=").is_some());
         for text in ["", " ", "two words", "gehe\u{ef}m", "line\n"] {

@@ -14,11 +14,12 @@ use pitturu_store::fail_points::is_undone;
 use pitturu_store::reservation::Reservation;
 use smallvec::SmallVec;
 
-use super::pending::{Answer, Noted, Pending, Put};
+use super::pending::{Answer, Kept, Noted, Pending, Put};
 use super::{
     Asker, Call, Command, Decisions, Environment as _, Loaded, Moment, NoCreation, Report, answer,
     release,
 };
+use crate::call_traces::Part;
 use crate::connections::caller::IdempotencyKey;
 use crate::owners::entity::{Context, Entity, LINGER_MS};
 use crate::owners::held::HeldAnswers;
@@ -124,7 +125,7 @@ impl<D: Decisions> Answering<D> {
     fn refuse(&mut self, to: Asker, key: Option<(UserId, IdempotencyKey)>, fault: &Fault) {
         let waiters = key.map(|(user, key)| self.keys.refused(user, &key));
         for to in waiters.into_iter().flatten().chain([to]) {
-            drop(to.send(Err(fault.clone())));
+            to.answer(Err(fault.clone()));
         }
     }
 
@@ -205,6 +206,7 @@ impl<D: Decisions> Answering<D> {
             // An attempt that comes late finds what the first one has found, though meanwhile it could act.
             self.remembers_until = Steady::now().after_ms(REMEMBER_MS);
         }
+        answer.part().decided(false);
         self.pending.push(Pending::stored_nothing(answer), true);
         self.settle(context);
     }
@@ -223,6 +225,7 @@ impl<D: Decisions> Answering<D> {
             self.put_in_line(context, answer);
             return;
         }
+        answer.part().decided(true);
         let may_join = noted.may_join;
         let mut put = Some(Put {
             state: &mut self.state,
@@ -264,6 +267,7 @@ impl<D: Decisions> Answering<D> {
         let targets: Vec<EntityId> = signals.iter().map(|signal| signal.to).collect();
         let mut answers = SmallVec::<[_; 1]>::new();
         for decided in decided {
+            decided.answer.part().durable();
             self.state.tell(&context.environment, decided.news);
             answers.push((decided.answer, decided.signals));
         }
@@ -292,6 +296,7 @@ impl<D: Decisions> Answering<D> {
                 if told.is_empty() {
                     answer(to, body, false);
                 } else {
+                    to.part().held();
                     self.held.hold(told, version, now, (to, body));
                 }
             }
@@ -306,16 +311,6 @@ impl<D: Decisions> Answering<D> {
         let entities = context.environment.entities();
         self.outgoing.answered(receipt, entities.as_ref(), now);
     }
-}
-
-/// What outlives a life.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// Whether others are still to be told something by the next life.
-    owes: bool,
-    /// Keys of calls that were answered a moment ago. Of some the store has no result.
-    keys: Keys<Asker>,
-    remembers_until: Steady,
 }
 
 impl<D: Decisions> Entity for Answering<D> {
@@ -339,6 +334,10 @@ impl<D: Decisions> Entity for Answering<D> {
             Command::Call(call) => call.id,
             Command::Delivery(delivery) => D::id_of(delivery.to().id()),
         }
+    }
+
+    fn part_of(command: &Command<D>) -> Part {
+        command.part()
     }
 
     fn is_worth_loading(command: &Command<D>) -> bool {
@@ -464,7 +463,7 @@ impl<D: Decisions> Entity for Answering<D> {
             }
         }
         for to in self.keys.take_waiters() {
-            drop(to.send(Err(fault.clone())));
+            to.answer(Err(fault.clone()));
         }
         release(self.held.take_all());
         self.incoming.refuse_all();

@@ -4,12 +4,15 @@ use std::ops::Range;
 
 use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::UserId;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::{Applied, Commit, KeyedResult, OpenCommit, Signal};
 use pitturu_store::reservation::Reservation;
 use smallvec::{SmallVec, smallvec};
 
 use super::{Asker, Decisions};
+use crate::call_traces::Part;
 use crate::connections::caller::IdempotencyKey;
+use crate::owners::keys::Keys;
 use crate::owners::signals::Batch;
 
 /// Who hears that a decision is durable.
@@ -21,6 +24,16 @@ pub(super) enum Answer {
     Refused(Asker, Option<(UserId, IdempotencyKey)>, Fault),
     /// That signals are applied.
     Applied(Batch),
+}
+
+impl Answer {
+    /// What is noted of it.
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Self::Call(to, ..) | Self::Refused(to, ..) => to.part(),
+            Self::Applied(_) => Part::NONE,
+        }
+    }
 }
 
 /// Decisions that go into one commit at most.
@@ -133,4 +146,14 @@ impl<D: Decisions> Put<'_, D> {
             signals: first..commit.signals.len(),
         }
     }
+}
+
+/// What outlives a life.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Whether others are still to be told something by the next life.
+    pub(super) owes: bool,
+    /// Keys of calls that were answered a moment ago. Of some the store has no result.
+    pub(super) keys: Keys<Asker>,
+    pub(super) remembers_until: Steady,
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 pub use self::queue::{Asker, Rank};
 use self::queue::{Bounds, Full, Pushed, Queue};
+use crate::call_traces;
 
 /// Most passwords that wait for a thread, whatever the cost.
 const WAITING_MAX: usize = 512;
@@ -208,6 +209,7 @@ impl Passwords {
     pub async fn hash(&self, asker: Asker, password: &str) -> Result<String, Fault> {
         let (reply, result) = oneshot::channel();
         self.submit(asker, Job::Hash(password.to_owned(), reply));
+        let _step = call_traces::step("password.hash");
         outcome(result).await
     }
 
@@ -229,6 +231,7 @@ impl Passwords {
         let known = hash.is_some();
         let hash = hash.map_or_else(|| Arc::clone(&self.dummy), Arc::from);
         self.submit(asker, Job::Verify(password.to_owned(), hash, reply));
+        let _step = call_traces::step("password.verify");
         let right = outcome(result).await?;
         Ok(right && known)
     }

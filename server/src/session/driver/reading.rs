@@ -12,6 +12,7 @@ use pitturu_protocol::server::{ClientEvent, Violation};
 use pitturu_store::clock::Steady;
 
 use super::{Driver, Ended, FRAMES_PER_TURN, Window};
+use crate::call_traces::{CallRead, CallTrace};
 use crate::connections::call::PendingCall;
 use crate::connections::call_metrics::Moment;
 use crate::connections::link::{Link, Received};
@@ -188,7 +189,7 @@ impl<L: Link> Driver<L> {
             } => {
                 let received_at = reading.received_at.get_or_insert_with(Moment::now);
                 let incoming = Incoming {
-                    call: PendingCall::new(call, method, *received_at),
+                    call: self.pending(call, method, *received_at),
                     method,
                     body,
                     key,
@@ -202,7 +203,7 @@ impl<L: Link> Driver<L> {
                 fault,
             } => {
                 let received_at = reading.received_at.get_or_insert_with(Moment::now);
-                let call = PendingCall::new(call, method, *received_at);
+                let call = self.pending(call, method, *received_at);
                 let (context, connection) = (&self.context, &self.connection);
                 let admitted = calls::admit(context, connection, &mut self.buckets, method);
                 let fault = admitted.err().unwrap_or(fault);
@@ -216,6 +217,17 @@ impl<L: Link> Driver<L> {
             ClientEvent::Input { .. } | ClientEvent::Nothing => {}
         }
         Ok(Read::Settled)
+    }
+
+    fn pending(&self, call: CallId, method: u16, received_at: Moment) -> PendingCall {
+        let trace = CallTrace::begin(|| CallRead {
+            conn: self.connection.id,
+            user: self.connection.user(),
+            call,
+            method,
+            ago: received_at.elapsed(),
+        });
+        PendingCall::new(call, method, received_at).traced(trace)
     }
 
     fn begin(

@@ -211,7 +211,7 @@ impl Process {
             ask,
             key: None,
             now: now_ms(),
-            to,
+            to: to.into(),
         };
         let call = Box::new(call);
         self.player_owners.send(answering::Command::Call(call));
@@ -300,7 +300,7 @@ impl Process {
             room,
             connection: self.connection(OWNER),
             actor: actor(OWNER),
-            to: ReplyTo::Task(to),
+            to: ReplyTo::Task(to.into()),
             new_room: NewRoom::Room(hall),
             key: Some(key),
             blocks: Blocks::default(),
@@ -316,7 +316,7 @@ impl Process {
             request: FollowRequest::JoinRoom(JoinRoom { room }),
             joining: None,
             key: Some(key),
-            to: ReplyTo::Task(to),
+            to: ReplyTo::Task(to.into()),
             span: Span::none(),
         })));
         self.opened(view).await
