@@ -159,8 +159,8 @@ where
     address::show(config.log.addresses);
     warn_of(&setup.loaded);
     let signals = Signals::listen(setup.signals).map_err(|error| part("signals", &error))?;
-    let metrics = Metrics::install().map_err(|error| part("metrics", &error))?;
-    let ops = Arc::new(Ops::new(metrics));
+    let ops = Metrics::install().map(Ops::new).map(Arc::new);
+    let ops = ops.map_err(|error| part("metrics", &error))?;
     let listening = ops.health.latch("listeners");
     let open_files = OpenFiles::raise();
     let traces = Traces::start(&trace_config(&config)).map_err(|error| part("traces", &error))?;
@@ -170,10 +170,7 @@ where
     let over_tcp = open_files.for_connections(config.listen.connections_max, io_threads.count())?;
     let mut certificates = Certificates::load(&config)?;
     let quic = BoundQuic::bind(&config, &certificates)?;
-    let (tell, told) = watch::channel(quic.as_ref().map(|bound| QuicAddress {
-        port: bound.address().port(),
-        certificate_hashes: certificates.hashes(),
-    }));
+    let (tell, told) = watch::channel(quic_address(quic.as_ref(), &certificates));
     let sessions = start(&config, &io_threads, &ops, told.clone()).await?;
     certificates.make_up(&config)?;
     let context = Arc::new(accept_context(&config, io_threads, over_tcp, &ops.health));
@@ -213,11 +210,18 @@ where
         quic: quic.as_ref(),
         stop: &stop_accepting,
     };
-    shut_down(&config, &sessions, &listening, ways_in).await;
-    traces.end().await;
+    shut_down(&config, &sessions, &listening, ways_in, traces).await;
     stop_ops.send_replace(true);
     info!("stopped");
     Ok(())
+}
+
+/// Where QUIC is, as clients are told.
+fn quic_address(quic: Option<&BoundQuic>, certificates: &Certificates) -> Option<QuicAddress> {
+    Some(QuicAddress {
+        port: quic?.address().port(),
+        certificate_hashes: certificates.hashes(),
+    })
 }
 
 fn serve_websockets<S: Sessions>(
@@ -258,6 +262,7 @@ async fn shut_down<S: Sessions>(
     sessions: &S,
     listening: &Latch,
     ways_in: WaysIn<'_>,
+    traces: Traces,
 ) {
     let connections = ways_in.connections;
     info!(
@@ -279,6 +284,7 @@ async fn shut_down<S: Sessions>(
         quic.close().await;
     }
     sessions.close().await;
+    traces.end().await;
 }
 
 fn accept_context(

@@ -336,6 +336,8 @@ impl Account {
         if is_void {
             return Err(AccountRefusal::Void);
         }
+        // Everybody reads a user name.
+        row.sanctions.may_speak(now)?;
         row.login = Some(login);
         effects.has_account_changed = true;
         effects.news.push(AccountNews::Upgraded);

@@ -62,9 +62,7 @@ impl<D: Decisions> Answering<D> {
         let mut call = Some(call);
         let waiter = || call.take().expect("it is taken once").to;
         let seen = self.keys.see(user, &key, 0, waiter);
-        let Some(call) = call else {
-            return;
-        };
+        let Some(call) = call else { return };
         match seen {
             Ok(Seen::First | Seen::Waiting) => self.carry_out(context, call),
             Ok(Seen::LookUp)
@@ -105,9 +103,7 @@ impl<D: Decisions> Answering<D> {
         call: Call<D>,
         found: Result<Option<KeyedResult>, StoreError>,
     ) {
-        let Some((user, key)) = &call.key else {
-            return;
-        };
+        let Some((user, key)) = &call.key else { return };
         let found = found.map_err(Fault::from);
         match found.and_then(|found| of_this_request(found, key)) {
             Ok(None) => self.carry_out(context, call),
@@ -138,11 +134,8 @@ impl<D: Decisions> Answering<D> {
             now,
         };
         if D::only_looks(&ask) {
-            let answer = match self.state.decide(ask, moment, &mut D::Effects::default()) {
-                Ok(body) => Answer::Call(to, key, body),
-                Err(fault) => Answer::Refused(to, key, fault),
-            };
-            return self.put_in_line(context, answer);
+            let seen = self.state.decide(ask, moment, &mut D::Effects::default());
+            return self.put_in_line(context, Answer::of(to, key, seen));
         }
         let reservation = match Self::reserve(context) {
             Ok(reservation) => reservation,

@@ -27,6 +27,18 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// What is answered to a call: what was decided, or why not.
+    pub(super) fn of(
+        to: Asker,
+        key: Option<(UserId, IdempotencyKey)>,
+        decided: Result<Vec<u8>, Fault>,
+    ) -> Self {
+        match decided {
+            Ok(body) => Self::Call(to, key, body),
+            Err(fault) => Self::Refused(to, key, fault),
+        }
+    }
+
     /// What is noted of it.
     pub(super) fn part(&self) -> Part {
         match self {
