@@ -344,7 +344,7 @@ mod tests {
         let error = both(Flags {
             data: Some("a".to_owned()),
             listen: Some("127.0.0.1:1".to_owned()),
-            sets: sets.clone(),
+            sets,
             ..Flags::default()
         });
         assert_eq!(error.lines().count(), 2, "{error}");

@@ -63,8 +63,11 @@ impl Part {
         let lock = lock(&dir)?.ok_or_else(|| BackupError::InUse {
             dir: to.to_path_buf(),
         })?;
-        if there.is_some() && !is_empty(&dir)? {
-            return Err(BackupError::NotBegun { dir });
+        if there.is_some() {
+            if !is_empty(&dir)? {
+                return Err(BackupError::NotBegun { dir });
+            }
+            set_mode(&dir, FOLDER).map_err(|error| BackupError::io(&dir, error))?;
         }
         let part = Self {
             dir,
