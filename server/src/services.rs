@@ -262,8 +262,13 @@ fn start_boards(parts: boards::Parts) -> Arc<BoardService> {
 /// Acts on players who break rules.
 fn start_automod(players: &PlayersAccess) -> Arc<Automod> {
     let (automod, breaches) = Automod::new();
-    tokio::spawn(self::automod::run(players.clone(), breaches));
-    Arc::new(automod)
+    let automod = Arc::new(automod);
+    tokio::spawn(self::automod::run(
+        Arc::clone(&automod),
+        players.clone(),
+        breaches,
+    ));
+    automod
 }
 
 /// Erases accounts when they are due.

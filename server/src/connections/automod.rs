@@ -80,12 +80,21 @@ pub struct Breach {
     pub rule: Rule,
 }
 
+/// What a player was refused lately.
+#[derive(Debug, Default)]
+struct Recent {
+    /// When, oldest first: never as many as break the rule, unless the breach could not be handed over.
+    refusals: VecDeque<Steady>,
+    /// A breach is being acted on. What is refused until then is part of it, or the player would be acted on twice, and the second time
+    /// perhaps after the staff has lifted the first.
+    is_acted_on: bool,
+}
+
 /// What players were refused lately, over all their connections to this server.
 #[derive(Debug)]
 pub struct Automod {
     rules: Replaceable<Rules>,
-    /// When the newest refusals were, oldest first: never as many as break the rule, unless the breach could not be handed over.
-    recent: DashMap<(UserId, Offence), VecDeque<Steady>>,
+    recent: DashMap<(UserId, Offence), Recent>,
     breaches: mpsc::Sender<Breach>,
 }
 
@@ -113,9 +122,12 @@ impl Automod {
             return;
         };
         let mut recent = self.recent.entry((user, offence)).or_default();
-        recent.push_back(now);
-        forget_old(&mut recent, rule, now);
-        if recent.len() < rule.refusals {
+        if recent.is_acted_on {
+            return;
+        }
+        recent.refusals.push_back(now);
+        forget_old(&mut recent.refusals, rule, now);
+        if recent.refusals.len() < rule.refusals {
             return;
         }
         let breach = Breach {
@@ -124,8 +136,14 @@ impl Automod {
             rule: rule.clone(),
         };
         if self.breaches.try_send(breach).is_ok() {
-            recent.clear();
+            recent.refusals.clear();
+            recent.is_acted_on = true;
         }
+    }
+
+    /// A breach was acted on, or could not be: counting begins anew. Whoever takes breaches calls this for each.
+    pub fn settled(&self, user: UserId, offence: Offence) {
+        self.recent.remove(&(user, offence));
     }
 
     /// Forgets refusals that count for no rule any more. Call every minute, so that memory follows the number of those who were refused
@@ -136,8 +154,8 @@ impl Automod {
             let Some(rule) = rules.rule(*offence) else {
                 return false;
             };
-            forget_old(recent, rule, now);
-            !recent.is_empty()
+            forget_old(&mut recent.refusals, rule, now);
+            recent.is_acted_on || !recent.refusals.is_empty()
         });
         self.recent.shrink_to_fit();
     }
@@ -193,9 +211,15 @@ mod tests {
         Steady::at_ms(ms)
     }
 
-    fn broken(breaches: &mut mpsc::Receiver<Breach>) -> Vec<(UserId, Offence)> {
+    /// What was handed over, and is settled.
+    fn broken(automod: &Automod, breaches: &mut mpsc::Receiver<Breach>) -> Vec<(UserId, Offence)> {
         let taken = std::iter::from_fn(|| breaches.try_recv().ok());
-        taken.map(|breach| (breach.user, breach.offence)).collect()
+        taken
+            .map(|breach| {
+                automod.settled(breach.user, breach.offence);
+                (breach.user, breach.offence)
+            })
+            .collect()
     }
 
     #[test]
@@ -205,18 +229,31 @@ mod tests {
         for ms in [0, 10, 1_005, 1_010, 2_005, 3_000] {
             automod.count(user(1), Offence::Flood, at(ms));
         }
-        assert_eq!(broken(&mut breaches), []);
+        assert_eq!(broken(&automod, &mut breaches), []);
         for ms in [3_005, 3_999] {
             automod.count(user(1), Offence::Flood, at(ms));
         }
-        assert_eq!(broken(&mut breaches), [(user(1), Offence::Flood)]);
+        assert_eq!(broken(&automod, &mut breaches), [(user(1), Offence::Flood)]);
         // Counting begins anew.
         for ms in [3_999, 3_999] {
             automod.count(user(1), Offence::Flood, at(ms));
         }
-        assert_eq!(broken(&mut breaches), []);
+        assert_eq!(broken(&automod, &mut breaches), []);
         automod.count(user(1), Offence::Flood, at(3_999));
-        assert_eq!(broken(&mut breaches), [(user(1), Offence::Flood)]);
+        assert_eq!(broken(&automod, &mut breaches), [(user(1), Offence::Flood)]);
+    }
+
+    #[test]
+    fn what_is_refused_while_a_breach_is_acted_on_is_part_of_it() {
+        let (automod, mut breaches) = with_rules(Some(rule(2)), None);
+        for _ in 0..20 {
+            automod.count(user(1), Offence::Flood, at(0));
+        }
+        automod.forget_idle(at(10 * WITHIN_MS));
+        automod.count(user(1), Offence::Flood, at(10 * WITHIN_MS));
+        assert_eq!(broken(&automod, &mut breaches), [(user(1), Offence::Flood)]);
+        automod.count(user(1), Offence::Flood, at(0));
+        assert_eq!(broken(&automod, &mut breaches), [], "counted anew");
     }
 
     #[test]
@@ -225,10 +262,10 @@ mod tests {
         automod.count(user(1), Offence::Flood, at(0));
         automod.count(user(1), Offence::Filter, at(0));
         automod.count(user(2), Offence::Flood, at(0));
-        assert_eq!(broken(&mut breaches), []);
+        assert_eq!(broken(&automod, &mut breaches), []);
         automod.count(user(2), Offence::Flood, at(1));
         automod.count(user(1), Offence::Filter, at(1));
-        let found = broken(&mut breaches);
+        let found = broken(&automod, &mut breaches);
         assert_eq!(
             found,
             [(user(2), Offence::Flood), (user(1), Offence::Filter)]
@@ -247,7 +284,7 @@ mod tests {
         automod.replace(Rules::default());
         automod.forget_idle(at(WITHIN_MS));
         assert!(automod.recent.is_empty());
-        assert_eq!(broken(&mut breaches), []);
+        assert_eq!(broken(&automod, &mut breaches), []);
     }
 
     #[test]
@@ -262,12 +299,15 @@ mod tests {
             automod.count(id(number), Offence::Flood, at(0));
             automod.count(id(number), Offence::Flood, at(0));
         }
-        assert_eq!(broken(&mut breaches).len(), BREACHES_MAX);
+        assert_eq!(broken(&automod, &mut breaches).len(), BREACHES_MAX);
         automod.count(id(BREACHES_MAX), Offence::Flood, at(1));
-        let found = broken(&mut breaches);
+        let found = broken(&automod, &mut breaches);
         assert_eq!(found, [(id(BREACHES_MAX), Offence::Flood)]);
         assert!(
-            automod.recent.iter().all(|recent| recent.len() <= 2),
+            automod
+                .recent
+                .iter()
+                .all(|recent| recent.refusals.len() <= 2),
             "what is kept has a bound"
         );
     }

@@ -1,6 +1,8 @@
 //! Acts on players who have broken a rule, as moderators do, by nobody's name. Only players are acted on: moderators, admins and servers of
 //! the game are trusted.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use pitturu_metrics::table;
 use pitturu_protocol::codec;
@@ -13,7 +15,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::players_access::PlayersAccess;
-use crate::connections::automod::{Act, Breach};
+use crate::connections::automod::{Act, Automod, Breach};
 use crate::players::command::{AccountAsk, Ask, Moderation, Origin};
 
 /// Acts that are carried out together: as many wait for the store at most.
@@ -21,16 +23,23 @@ const TOGETHER_MAX: usize = 64;
 
 /// Acts on each breach, until nobody hands over any more. One that can't be carried out is dropped, and logged: whoever goes on breaks the rule
 /// again.
-pub async fn run(players: PlayersAccess, mut breaches: mpsc::Receiver<Breach>) {
+pub async fn run(
+    automod: Arc<Automod>,
+    players: PlayersAccess,
+    mut breaches: mpsc::Receiver<Breach>,
+) {
     let mut taken = Vec::new();
     while breaches.recv_many(&mut taken, TOGETHER_MAX).await > 0 {
-        join_all(taken.drain(..).map(|breach| act_on(&players, breach))).await;
+        join_all(taken.iter().map(|breach| act_on(&players, breach))).await;
+        for breach in taken.drain(..) {
+            automod.settled(breach.user, breach.offence);
+        }
     }
 }
 
-async fn act_on(players: &PlayersAccess, breach: Breach) {
+async fn act_on(players: &PlayersAccess, breach: &Breach) {
     let (user, rule) = (breach.user, breach.offence.name());
-    match act(players, &breach, now_ms()).await {
+    match act(players, breach, now_ms()).await {
         Ok(Some(act)) => {
             table::ACTS_BY_RULE.at(breach.offence).increment();
             info!(%user, rule, %act, "act by rule");
