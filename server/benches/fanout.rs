@@ -136,7 +136,7 @@ impl Rooms {
 fn connection(number: u32) -> Connection {
     let peer = Peer {
         address: Ipv4Addr::LOCALHOST.into(),
-        transport: "ws",
+        transport: &"ws",
         secure: false,
     };
     Connection::new(

@@ -47,7 +47,7 @@ impl Room {
             id[..4].copy_from_slice(&number.to_be_bytes());
             let peer = Peer {
                 address: Ipv4Addr::LOCALHOST.into(),
-                transport: "ws",
+                transport: &"ws",
                 secure: false,
             };
             let id_of_connection = ConnectionId::from_bytes(id);

@@ -132,8 +132,13 @@ macro_rules! label {
 
             /// As it is shown.
             pub const fn name(self) -> &'static str {
+                *self.shared_name()
+            }
+
+            /// The same in half the space, for what there are many of.
+            pub const fn shared_name(self) -> &'static &'static str {
                 match self {
-                    $(Self::$value => $text,)*
+                    $(Self::$value => &$text,)*
                 }
             }
         }

@@ -58,7 +58,7 @@ pub(crate) fn connection_of(user: UserId, number: usize) -> Arc<Connection> {
     id[..8].copy_from_slice(&number.to_be_bytes());
     let peer = Peer {
         address: Ipv4Addr::LOCALHOST.into(),
-        transport: "ws",
+        transport: &"ws",
         secure: false,
     };
     let connection = Connection::new(ConnectionId::from_bytes(id), peer, 1 << 20, Arc::default());

@@ -180,8 +180,8 @@ pub enum InlineWrite {
 pub struct Peer {
     /// Network address, without the port.
     pub address: Address,
-    /// What the transport calls itself. A label: nothing decides by it.
-    pub transport: &'static str,
+    /// What the transport calls itself. A label: nothing decides by it. Behind a reference, for there is one with each connection.
+    pub transport: &'static &'static str,
     /// Whether the transport is encrypted.
     pub secure: bool,
 }

@@ -79,7 +79,7 @@ fn note_opened(connection: &Connection) {
     if OPENED.admit() {
         info!(
             conn = %connection.id,
-            transport = peer.transport,
+            transport = *peer.transport,
             encrypted = peer.secure,
             address = %peer.address,
             "connection opened"
@@ -443,7 +443,7 @@ impl<L: Link> Driver<L> {
                 conn = %connection.id,
                 user = identity.map(|identity| display(identity.user)),
                 session = identity.map(|identity| display(identity.session)),
-                transport = connection.peer.transport,
+                transport = *connection.peer.transport,
                 %reason,
                 lasted_s = lasted_ms / 1_000,
                 "connection closed"

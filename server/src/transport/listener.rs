@@ -241,7 +241,7 @@ async fn admit<F, S>(
             link.hold(permit, slot);
             let peer = Peer {
                 address,
-                transport: TRANSPORT.name(),
+                transport: TRANSPORT.shared_name(),
                 secure,
             };
             tokio::spawn(session(link, peer));

@@ -189,7 +189,7 @@ impl World {
         let (link, peer) = memory::pair(options);
         let from = Peer {
             address: address.into(),
-            transport: "memory",
+            transport: &"memory",
             secure: true,
         };
         tokio::spawn(session::serve(link, from, Arc::clone(&self.context)));

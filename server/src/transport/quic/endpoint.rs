@@ -238,7 +238,7 @@ impl QuicEndpoint {
                 table::CONNECTIONS_OPENED.at(transport).increment();
                 let peer = Peer {
                     address,
-                    transport: transport.name(),
+                    transport: transport.shared_name(),
                     secure: true,
                 };
                 tokio::spawn(session(link, peer));
