@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pitturu_protocol::codes::Code;
-use pitturu_protocol::ids::UserId;
+use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::{Role, SetRole};
 use pitturu_protocol::types::audit_log::{AuditAct, ListAuditLog};
 use pitturu_protocol::types::boards::{ListTopScores, SubmitScore};
@@ -22,7 +22,7 @@ const BOARD: &str = "best";
 const WHY: &str = "what somebody wrote about them";
 
 /// Everything that others can do to a player, by who may.
-fn deeds(user: UserId, room: pitturu_protocol::ids::RoomId) -> [(Who, Raw); 9] {
+fn deeds(user: UserId, room: RoomId) -> [(Who, Raw); 9] {
     let reason = WHY.to_owned();
     [
         (
