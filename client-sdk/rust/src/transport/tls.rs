@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ring::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -26,14 +26,8 @@ pub(super) fn config(
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .expect("ring has the suites of these versions");
-    let verifier: Arc<dyn ServerCertVerifier> = if options.certificate_hashes.is_empty() {
-        Arc::new(Trusting::new(roots, named, provider))
-    } else {
-        Arc::new(Pinned {
-            hashes: options.certificate_hashes.clone(),
-            provider,
-        })
-    };
+    let hashes = options.certificate_hashes.clone();
+    let verifier = Arc::new(Verifier::new(roots, named, hashes, provider));
     let config = config
         .dangerous()
         .with_custom_certificate_verifier(verifier);
@@ -74,18 +68,22 @@ fn roots(named: &[CertificateDer<'static>]) -> Result<RootCertStore, InvalidOpti
 /// and before it looks at the name.
 const AUTHORITY_S: &str = "CaUsedAsEndEntity";
 
-/// The usual check, but that a certificate of the application's own may be an authority's and the server's in one, as `openssl req -x509`
+/// Who is believed: whoever has the key of a pinned certificate, whatever name and time it says, where some are pinned. Otherwise it is the
+/// usual check, but that a certificate of the application's own may be an authority's and the server's in one, as `openssl req -x509`
 /// makes it: who names a certificate means the server that has it.
 #[derive(Debug)]
-struct Trusting {
+struct Verifier {
     usual: Arc<WebPkiServerVerifier>,
     named: Vec<CertificateDer<'static>>,
+    /// SHA-256 of each certificate that is pinned.
+    pinned: Vec<[u8; 32]>,
 }
 
-impl Trusting {
+impl Verifier {
     fn new(
         roots: RootCertStore,
         named: Vec<CertificateDer<'static>>,
+        pinned: Vec<[u8; 32]>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
@@ -93,11 +91,19 @@ impl Trusting {
             usual: usual
                 .expect("there are public authorities, and no lists of revoked certificates"),
             named,
+            pinned,
         }
+    }
+
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        let hash = digest(&SHA256, certificate);
+        self.pinned
+            .iter()
+            .any(|pinned| pinned[..] == *hash.as_ref())
     }
 }
 
-impl ServerCertVerifier for Trusting {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -106,6 +112,12 @@ impl ServerCertVerifier for Trusting {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if !self.pinned.is_empty() {
+            return match self.is_pinned(certificate) {
+                true => Ok(ServerCertVerified::assertion()),
+                false => Err(CertificateError::ApplicationVerificationFailure.into()),
+            };
+        }
         let checked = self
             .usual
             .verify_server_cert(certificate, intermediates, name, ocsp, now);
@@ -145,62 +157,6 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-/// Believes whoever has the key of one of these certificates, whatever name and time they say.
-#[derive(Debug)]
-struct Pinned {
-    /// SHA-256 of each.
-    hashes: Vec<[u8; 32]>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let hash = digest(&SHA256, certificate);
-        if self
-            .hashes
-            .iter()
-            .any(|pinned| pinned[..] == *hash.as_ref())
-        {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -230,12 +186,22 @@ mod tests {
         name: &'static str,
         now: Duration,
     ) -> Result<ServerCertVerified, Error> {
+        check_pinned(&[], named, shown, name, now)
+    }
+
+    fn check_pinned(
+        pinned: &[[u8; 32]],
+        named: &[&CertificateDer<'static>],
+        shown: &CertificateDer<'static>,
+        name: &'static str,
+        now: Duration,
+    ) -> Result<ServerCertVerified, Error> {
         let named: Vec<_> = named.iter().map(|&named| named.clone()).collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let trusting = Trusting::new(roots(&named).unwrap(), named, provider);
+        let verifier = Verifier::new(roots(&named).unwrap(), named, pinned.to_vec(), provider);
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(now);
-        trusting.verify_server_cert(shown, &[], &name, &[], now)
+        verifier.verify_server_cert(shown, &[], &name, &[], now)
     }
 
     #[test]
@@ -252,5 +218,15 @@ mod tests {
         ] {
             assert!(check(named, &one, name, now).is_err(), "{name} {now:?}");
         }
+    }
+
+    #[test]
+    fn where_some_are_pinned_no_other_is_believed_and_they_are_whatever_they_say() {
+        let (one, other) = (of_both("localhost"), of_both("localhost"));
+        let hash: [u8; 32] = digest(&SHA256, &one).as_ref().try_into().unwrap();
+        assert!(check_pinned(&[hash], &[], &one, "elsewhere", NOW + YEAR).is_ok());
+        let refused = check_pinned(&[hash], &[&other], &other, "localhost", NOW);
+        let why = CertificateError::ApplicationVerificationFailure;
+        assert_eq!(refused.unwrap_err(), why.into());
     }
 }
