@@ -340,27 +340,41 @@ fn bounded(attempt: Attempt) -> Attempt {
     })
 }
 
-/// QUIC first, WebSocket as well when that takes too long. The first that is open is used.
+/// QUIC first, WebSocket as well when that takes too long. The first that is open is used. Where neither opens, it is said of both why:
+/// what is wrong with the server shows at the one, and that QUIC got no answer may be a firewall's doing.
 async fn race(mut quic: Attempt, mut websocket: Attempt) -> Attempted {
-    let without_quic = |attempted| Attempted {
+    let without_quic = |attempted: Attempted, of_quic: String| Attempted {
         has_quic_failed: true,
+        result: attempted
+            .result
+            .map_err(|of_websocket| both(&of_websocket, &of_quic)),
         ..attempted
     };
-    match tokio::time::timeout(HEAD_START, &mut quic).await {
-        Ok(attempted) if attempted.result.is_ok() => return attempted,
-        Ok(_) => return without_quic(websocket.await),
-        Err(_elapsed) => {}
+    if let Ok(attempted) = tokio::time::timeout(HEAD_START, &mut quic).await {
+        return match attempted.result {
+            Ok(_) => attempted,
+            Err(why) => without_quic(websocket.await, why),
+        };
     }
     tokio::select! {
         attempted = &mut quic => match attempted.result {
             Ok(_) => attempted,
-            Err(_) => without_quic(websocket.await),
+            Err(why) => without_quic(websocket.await, why),
         },
         attempted = &mut websocket => match attempted.result {
             Ok(_) => Attempted { still: Some(quic), ..attempted },
-            Err(_) => quic.await,
+            Err(of_websocket) => {
+                let attempted = quic.await;
+                let result = attempted.result.map_err(|of_quic| both(&of_websocket, &of_quic));
+                Attempted { result, ..attempted }
+            }
         },
     }
+}
+
+/// Why there is no connection by either way.
+fn both(of_websocket: &str, of_quic: &str) -> String {
+    format!("{of_websocket}; over QUIC: {of_quic}")
 }
 
 /// Time until a moment.
