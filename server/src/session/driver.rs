@@ -68,8 +68,12 @@ pub fn serve<L: Link>(
     let mut driver = Driver::new(link, connection, context, config);
     async move {
         let ended = poll_fn(|cx| driver.poll(cx)).await;
-        Box::pin(driver.say_goodbye(ended)).await;
+        let goodbye = driver.end(ended);
+        // Whoever reads no more would seem to be there for as long as the goodbye waits for them.
         drop(guard);
+        if let Some(reason) = goodbye {
+            Box::pin(driver.say_goodbye(reason)).await;
+        }
     }
 }
 
@@ -386,16 +390,21 @@ impl<L: Link> Driver<L> {
         true
     }
 
-    /// Sends what still can be sent, says why, and closes.
-    async fn say_goodbye(&mut self, ended: Ended) {
+    /// Notes how the connection has ended, and says what the client is to be told. Nothing, if nobody is left to be told.
+    fn end(&self, ended: Ended) -> Option<CloseReason> {
         let reason = match ended {
             Ended::Link(error) => {
                 self.note_closed(&error);
                 match error {
                     LinkError::Violation { close, .. } => CloseReason::Transport(close),
-                    // Nobody is left to be told.
-                    LinkError::Closed(_) => return count_end(ConnectionEnd::ByClient),
-                    LinkError::Io(_) => return count_end(ConnectionEnd::Lost),
+                    LinkError::Closed(_) => {
+                        count_end(ConnectionEnd::ByClient);
+                        return None;
+                    }
+                    LinkError::Io(_) => {
+                        count_end(ConnectionEnd::Lost);
+                        return None;
+                    }
                 }
             }
             Ended::Close(code) => {
@@ -417,6 +426,11 @@ impl<L: Link> Driver<L> {
             }
         };
         count_end(ConnectionEnd::of_number(reason.number()));
+        Some(reason)
+    }
+
+    /// Sends what still can be sent, says why, and closes.
+    async fn say_goodbye(&mut self, reason: CloseReason) {
         let within = self.config.close_timeout;
         let goodbye = async {
             match poll_fn(|cx| self.poll_last_write(cx)).await {

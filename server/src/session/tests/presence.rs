@@ -11,6 +11,7 @@ use pitturu_protocol::types::chat::{
     JoinRoom, KickMember, LeaveRoom, ListMembers, Member, OpenRoom, RoomLost,
 };
 use pitturu_protocol::types::friends::{AcceptFriend, BlockPlayer, ListFriends, RequestFriend};
+use pitturu_protocol::types::moderation::{SignOutPlayer, SuspendPlayer};
 use pitturu_protocol::types::presence::{
     GetPresence, PlayerPresence, Presence, RoomPresence, SetPresence, Status,
 };
@@ -20,6 +21,7 @@ use super::world::{Came, Client, World, message};
 use super::{PATIENCE, let_others_run};
 use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
+use crate::session::SessionConfig;
 
 /// Longer than until presence is told.
 const PRESENCE_TOLD: Duration = Duration::from_millis(1_500);
@@ -392,5 +394,58 @@ async fn who_is_put_out_loses_the_room_hidden_or_not_though_a_write_fails() {
         let lost = tokio::time::timeout(PATIENCE, member.event::<RoomLost>()).await;
         world.entities.release_reports();
         assert!(lost.is_ok(), "hides: {hides}");
+    }
+}
+
+/// How the server ends the connections of a player.
+#[derive(Clone, Copy, Debug)]
+enum EndedBy {
+    Suspension,
+    SignOut,
+    Violation,
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_gone_as_soon_as_the_server_has_ended_the_connection() {
+    for ended_by in [EndedBy::Suspension, EndedBy::SignOut, EndedBy::Violation] {
+        let world = World::with(SessionConfig {
+            close_timeout: Duration::from_secs(3_600),
+            ..SessionConfig::default()
+        })
+        .await;
+        let (mut root, _) = world.registered("root").await;
+        let narrow = Options {
+            messages_max: 4,
+            ..Options::default()
+        };
+        let (mut deaf, signed_in) = world.guest("deaf", narrow).await;
+        let user = signed_in.identity.user;
+        for _ in 0..8 {
+            deaf.begin(&GetPresence { users: vec![user] }).await;
+            deaf.peer.until_unread(0).await;
+        }
+        match ended_by {
+            EndedBy::Suspension => {
+                let suspend = SuspendPlayer {
+                    user,
+                    until: None,
+                    reason: "for the test".to_owned(),
+                };
+                root.call(&suspend).await.expect("an admin may");
+            }
+            EndedBy::SignOut => {
+                let sign_out = SignOutPlayer { user };
+                root.call(&sign_out).await.expect("an admin may");
+            }
+            EndedBy::Violation => deaf.peer.send(vec![0xc1]).await,
+        }
+        let gone = async {
+            let get = GetPresence { users: vec![user] };
+            while root.call(&get).await.unwrap().presences[0].status != Status::Offline {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let is_gone = tokio::time::timeout(PATIENCE, gone).await;
+        assert!(is_gone.is_ok(), "{ended_by:?}");
     }
 }
