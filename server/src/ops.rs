@@ -11,10 +11,12 @@ pub mod mask;
 pub mod metrics;
 pub mod traces;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +28,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pitturu_metrics::table;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -35,7 +38,8 @@ use crate::ops::backups::Backups;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 
-/// Most connections of operators at once. Further ones wait.
+/// Most connections of operators at once. For a further one the oldest has to go: whoever asks has an answer within milliseconds, and
+/// whoever sends or reads nothing holds up no probe.
 const CONNECTIONS_MAX: usize = 16;
 
 /// Longest time for the head of a request.
@@ -76,32 +80,53 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// Connections that are being answered, the oldest first.
+#[derive(Default)]
+struct Answering(VecDeque<Held>);
+
+struct Held {
+    task: AbortHandle,
+    /// A backup is being made for it, which takes a while.
+    waits_for_backup: Arc<AtomicBool>,
+}
+
+impl Answering {
+    fn add(&mut self, held: Held) {
+        self.0.retain(|held| !held.task.is_finished());
+        if self.0.len() >= CONNECTIONS_MAX {
+            let may_go = |held: &Held| !held.waits_for_backup.load(Ordering::Relaxed);
+            let oldest = self.0.iter().position(may_go).unwrap_or(0);
+            if let Some(oldest) = self.0.remove(oldest) {
+                oldest.task.abort();
+            }
+        }
+        self.0.push_back(held);
+    }
+}
+
 /// Answers until `stop` turns true.
 pub async fn serve(listener: TcpListener, ops: Arc<Ops>, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut answering = Answering::default();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener) => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let Some((tcp, place)) = accepted else {
+        let Some(tcp) = accepted else {
             continue;
         };
-        let ops = Arc::clone(&ops);
-        tokio::spawn(async move {
-            answer(tcp, ops).await;
-            drop(place);
+        let waits_for_backup = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(answer(tcp, Arc::clone(&ops), Arc::clone(&waits_for_backup)));
+        answering.add(Held {
+            task: task.abort_handle(),
+            waits_for_backup,
         });
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
-        Ok((tcp, _)) => Some((tcp, place)),
+        Ok((tcp, _)) => Some(tcp),
         Err(error) => {
             if ACCEPTS_FAILED.admit() {
                 warn!(%error, "the operations port can't accept for the moment");
@@ -112,15 +137,17 @@ async fn accept(
     }
 }
 
-async fn answer(tcp: TcpStream, ops: Arc<Ops>) {
+async fn answer(tcp: TcpStream, ops: Arc<Ops>, waits_for_backup: Arc<AtomicBool>) {
     let is_here = backups::is_of_this_machine(&tcp);
     let service = service_fn(move |request: Request<Incoming>| {
-        let ops = Arc::clone(&ops);
+        let (ops, waits_for_backup) = (Arc::clone(&ops), Arc::clone(&waits_for_backup));
         async move {
             let (method, path) = (request.method(), request.uri().path());
             let response = match path {
                 backups::PATH if method == Method::POST => {
+                    waits_for_backup.store(is_here, Ordering::Relaxed);
                     let answer = ops.backups.asked_for(&request, is_here).await;
+                    waits_for_backup.store(false, Ordering::Relaxed);
                     text(answer.status, "text/plain", answer.text)
                 }
                 _ => respond(&ops, method, path),
@@ -188,6 +215,7 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Respo
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -249,5 +277,30 @@ mod tests {
         assert!(get(address, "/nothing").await.starts_with("HTTP/1.1 404"));
         stop.send(true).unwrap();
         serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_sends_nothing_or_reads_nothing_holds_up_no_probe() {
+        let ops = Arc::new(Ops::new(Metrics::for_tests()));
+        ops.health.latch("store").ready();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(serve(listener, ops, stopped));
+        let mut held = Vec::new();
+        for sends in [
+            &b""[..],
+            b"GET /metr",
+            b"GET /metrics HTTP/1.1\r\nHost: ops\r\n\r\n",
+        ] {
+            for _ in 0..CONNECTIONS_MAX {
+                let mut tcp = TcpStream::connect(address).await.unwrap();
+                tcp.write_all(sends).await.unwrap();
+                held.push(tcp);
+            }
+            let answer = timeout(HEAD_TIMEOUT / 2, get(address, "/ready")).await;
+            let answer = answer.expect("it waits for nobody");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
     }
 }
