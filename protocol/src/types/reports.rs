@@ -104,7 +104,7 @@ pub struct TakeReport {
     pub number: u64,
 }
 
-/// Says what came of a report that is not about the caller. A settled one stays as it was settled first.
+/// Says what came of a report that is not about the caller. A settled one stays as it was settled first, and is the reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SettleReport {

@@ -195,7 +195,10 @@ pub fn concerns(report: &Report, user: UserId) -> bool {
 }
 
 /// Nobody judges themselves.
-fn check_not_about(report: &Report, staff: UserId) -> Result<(), Fault> {
+///
+/// # Errors
+/// [`Code::Forbidden`].
+pub fn check_not_about(report: &Report, staff: UserId) -> Result<(), Fault> {
     if report.user == staff {
         let why = "a report about you is for others of the staff";
         return Err(Fault::new(Code::Forbidden, why));

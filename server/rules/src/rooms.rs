@@ -25,5 +25,5 @@ mod tests;
 
 pub use effects::{Effects, RoomEvent};
 pub use membership::Target;
-pub use standing::membership;
+pub use standing::{member_of, membership};
 pub use state::{Actor, ChatLimits, Room, TextFilter};

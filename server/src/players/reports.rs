@@ -195,6 +195,16 @@ impl PlayerStore {
         rows.iter().map(|(_, row)| decode(row)).collect()
     }
 
+    /// The settled report of this number.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn settled_report(&self, number: u64) -> Result<Option<Report>, StoreError> {
+        let row = (entity(), key(SETTLED, number));
+        let found = self.entities().rows_of(vec![row]).await?.pop().flatten();
+        found.map(|row| decode(&row)).transpose()
+    }
+
     /// Reports about a player before this number, newest first.
     ///
     /// # Errors

@@ -1,13 +1,16 @@
 //! Reports of players, and what the staff does with them.
 
 use pitturu_protocol::codes::{Code, Fault};
-use pitturu_protocol::types::accounts::Role;
+use pitturu_protocol::ids::RoomId;
+use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_protocol::types::reports::{
     ListReports, Report, ReportMessage, ReportPlayer, Reported, ReportedMessage, Reports,
     SettleReport, TakeReport,
 };
+use pitturu_rules::accounts::NOBODY;
 use pitturu_rules::pages::{Page, page_items};
-use pitturu_rules::rooms::rows::MemberState;
+use pitturu_rules::reports;
+use pitturu_rules::rooms::member_of;
 
 use super::players_access::PlayersAccess;
 use crate::chat::store::RoomStore;
@@ -50,16 +53,15 @@ impl ReportService {
         {
             return Ok(Reported { number });
         }
-        let place = self.rooms.places(by, &[room]).await?.pop().flatten();
-        let is_member = place.is_some_and(|place| place.state == MemberState::Member);
-        if !is_member {
-            // The same for rooms that there are not: nobody learns which there are.
-            return Err(Fault::of(Code::NotAMember));
-        }
+        self.check_member(caller, room).await?;
         let message = self.rooms.message(room, seq).await?;
         let message = message.ok_or_else(|| Fault::of(Code::MessageNotFound))?.msg;
         if message.deleted_by.is_some() {
             return Err(Fault::of(Code::MessageDeleted));
+        }
+        if message.from == NOBODY {
+            let why = "its author's account was erased: there is nobody to report";
+            return Err(Fault::new(Code::NotFound, why));
         }
         if message.from == by {
             return Err(Fault::invalid("seq", "the message of another player"));
@@ -156,7 +158,25 @@ impl ReportService {
             how: (outcome, note),
             by: (staff, caller.address),
         };
-        self.owner.decide(caller, ask).await
+        match self.owner.decide(caller, ask).await {
+            Err(fault) if fault.code == Code::NotFound => {
+                // The owner holds those that nobody has settled.
+                let settled = self.players.store.settled_report(number).await?;
+                let settled = settled.ok_or(fault)?;
+                reports::check_not_about(&settled, staff)?;
+                Ok(settled)
+            }
+            settled => settled,
+        }
+    }
+
+    /// Refuses whoever is no member of the room, by how they stand to it.
+    async fn check_member(&self, caller: &Caller, room: RoomId) -> Result<(), Fault> {
+        let Identity { user, role, .. } = *caller.identity()?;
+        let found = self.rooms.summaries_for(user, &[room]).await?.pop();
+        let found = found.filter(|found| !found.row.deleted);
+        let found = found.ok_or_else(|| Fault::of(Code::RoomNotFound))?;
+        member_of(found.row.kind, found.place.as_ref(), role, caller.now).map(drop)
     }
 
     async fn add(&self, caller: &Caller, report: Report) -> Result<Reported, Fault> {

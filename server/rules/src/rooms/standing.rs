@@ -13,6 +13,41 @@ use pitturu_protocol::types::chat::{MemberRole, Membership, RoomKind};
 use super::rows::{MemberRow, MemberState};
 use super::{Actor, Room};
 
+/// Whether mutes and bans in a room of this kind bind a player of this role.
+fn binds(kind: RoomKind, role: Role) -> bool {
+    kind == RoomKind::Direct || !role.keeps_order()
+}
+
+/// What a place in a room of this kind says of a player of this role at this time, as far as it binds them.
+fn binding(kind: RoomKind, place: Option<&MemberRow>, role: Role, now: u64) -> Option<&MemberRow> {
+    let place = place.filter(|row| row.state.is_in_force(now));
+    let is_bound = binds(kind, role);
+    place.filter(|row| is_bound || !matches!(row.state, MemberState::Banned { .. }))
+}
+
+/// The place in a room of this kind of a player of this role, if it is a member's at this time: for who has read the rows of a room that
+/// is not deleted.
+///
+/// # Errors
+/// How they stand to the room instead. To be asked before anything that the call names is looked at.
+pub fn member_of(
+    kind: RoomKind,
+    place: Option<&MemberRow>,
+    role: Role,
+    now: u64,
+) -> Result<&MemberRow, Fault> {
+    let is_public = kind == RoomKind::Public;
+    match binding(kind, place, role, now).map(|row| (row, &row.state)) {
+        Some((row, MemberState::Member)) => Ok(row),
+        Some((row, MemberState::Banned { .. })) if is_public || !row.unasked => {
+            Err(Fault::of(Code::Banned))
+        }
+        Some((_, MemberState::Invited)) => Err(Fault::of(Code::NotAMember)),
+        _ if is_public => Err(Fault::of(Code::NotAMember)),
+        _ => Err(Fault::of(Code::RoomNotFound)),
+    }
+}
+
 impl Room {
     /// The row of a member.
     pub(super) fn place(&self, user: UserId) -> Option<&MemberRow> {
@@ -29,14 +64,8 @@ impl Room {
 
     /// The actor's own row, as far as it binds them.
     pub(super) fn own(&self, actor: &Actor) -> Option<&MemberRow> {
-        let is_bound = self.binds(actor);
-        let held = self.held(actor.user, actor.now);
-        held.filter(|row| is_bound || !matches!(row.state, MemberState::Banned { .. }))
-    }
-
-    /// Whether the room's mutes and bans bind the actor.
-    pub(super) fn binds(&self, actor: &Actor) -> bool {
-        self.row.kind == RoomKind::Direct || !actor.role.keeps_order()
+        let place = self.members.get(&actor.user);
+        binding(self.row.kind, place, actor.role, actor.now)
     }
 
     /// Whether a player belongs to the room.
@@ -60,18 +89,10 @@ impl Room {
     /// The actor's row, if they are a member.
     ///
     /// # Errors
-    /// How they stand to the room instead. To be asked before anything that the call names is looked at.
+    /// Those of [`member_of`].
     pub fn member(&self, actor: &Actor) -> Result<&MemberRow, Fault> {
-        let is_public = self.row.kind == RoomKind::Public;
-        match self.own(actor).map(|row| (row, &row.state)) {
-            Some((row, MemberState::Member)) => Ok(row),
-            Some((row, MemberState::Banned { .. })) if is_public || !row.unasked => {
-                Err(Fault::of(Code::Banned))
-            }
-            Some((_, MemberState::Invited)) => Err(Fault::of(Code::NotAMember)),
-            _ if is_public => Err(Fault::of(Code::NotAMember)),
-            _ => Err(Fault::of(Code::RoomNotFound)),
-        }
+        let place = self.members.get(&actor.user);
+        member_of(self.row.kind, place, actor.role, actor.now)
     }
 
     /// The actor's own place.
@@ -89,7 +110,8 @@ impl Room {
     pub fn may_write(&self, actor: &Actor) -> Result<(), Fault> {
         let muted_until = self.member(actor)?.muted_until;
         actor.may_speak()?;
-        let muted_until = muted_until.filter(|until| *until > actor.now && self.binds(actor));
+        let is_bound = binds(self.row.kind, actor.role);
+        let muted_until = muted_until.filter(|until| *until > actor.now && is_bound);
         if let Some(until) = muted_until {
             return Err(Fault::of(Code::Muted).retry_after_ms(until - actor.now));
         }

@@ -7,7 +7,6 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::limits::ROOMS_OPEN_MAX;
-use pitturu_protocol::methods::{METHODS, Place};
 use pitturu_protocol::types::accounts::Authenticate;
 use pitturu_protocol::types::chat::{
     CreateRoom, DeleteMessage, EnterRoom, InviteToRoom, JoinRoom, LeaveRoom, OpenDirect,
@@ -20,7 +19,7 @@ use pitturu_protocol::types::presence::GetPresence;
 use pitturu_protocol::types::system::{Resume, RoomCursor};
 
 use super::super::world::{Came, Client, Raw, World};
-use super::known::calls;
+use super::known::{about_rooms, calls};
 use super::{create, guest, my_rooms, room_of, say, settle};
 use crate::connections::link::memory::Options;
 
@@ -103,7 +102,7 @@ impl Hostile {
                 Raw::of(&InviteToRoom { room, user })
             }
             _ => {
-                let of_rooms = METHODS.iter().filter(|info| info.place == Place::Room);
+                let of_rooms = about_rooms();
                 let of_rooms: Vec<_> = of_rooms.collect();
                 let info = of_rooms[random.usize(..of_rooms.len())];
                 let room = self.some_room(aim, random);

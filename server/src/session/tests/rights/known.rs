@@ -6,7 +6,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::events::Event as _;
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::methods::{METHODS, Place};
+use pitturu_protocol::methods::{METHODS, MethodInfo, Place};
 use pitturu_protocol::types::chat::{
     BanMember, CloseRoom, DeleteMessage, DeleteRoom, EditMessage, HistoryFrom, InviteToRoom,
     JoinRoom, KickMember, LeaveRoom, ListBans, ListMembers, ListReactions, MarkRead, MemberRole,
@@ -15,6 +15,7 @@ use pitturu_protocol::types::chat::{
 };
 use pitturu_protocol::types::friends::{BlockPlayer, RemoveFriend, RequestFriend, UnblockPlayer};
 use pitturu_protocol::types::presence::PlayerPresence;
+use pitturu_protocol::types::reports::{ReportMessage, ReportReason};
 use pitturu_protocol::types::system::{Resume, ResumedRoom, RoomCursor};
 
 use super::super::world::{Came, Client, Raw, World};
@@ -26,6 +27,13 @@ macro_rules! raws {
     ($($request:expr),* $(,)?) => {
         vec![$(Raw::of(&$request)),*]
     };
+}
+
+/// Methods that name a room: those that run at it, and those that look at what is stored of it.
+pub(super) fn about_rooms() -> impl Iterator<Item = &'static MethodInfo> {
+    METHODS
+        .iter()
+        .filter(|info| info.place == Place::Room || info.name == "ReportMessage")
 }
 
 /// Calls of a method about a room and a player: good ones, and ones with arguments that are refused.
@@ -155,7 +163,21 @@ pub(super) fn calls(name: &str, room: RoomId, user: UserId) -> Vec<Raw> {
                 SendEphemeral { room, text: long }
             ]
         }
-        name => panic!("{name} runs at a room and is not tried here"),
+        "ReportMessage" => {
+            let report = |seq, note| ReportMessage {
+                room,
+                seq,
+                reason: ReportReason::Spam,
+                note,
+            };
+            raws![
+                report(1, None),
+                report(0, None),
+                report(99, None),
+                report(1, Some(long))
+            ]
+        }
+        name => panic!("{name} is about a room and is not tried here"),
     }
 }
 
@@ -252,7 +274,7 @@ async fn a_room_that_one_may_not_know_answers_as_one_that_there_is_not() {
             let block = BlockPlayer { user: of_member };
             stranger.call(&block).await.unwrap();
         }
-        for info in METHODS.iter().filter(|info| info.place == Place::Room) {
+        for info in about_rooms() {
             let key = format!("{}{is_blocked}", info.name);
             let none = answers(&mut stranger, info.name, nowhere, of_member, &key).await;
             for (what, room) in &rooms {
@@ -308,7 +330,7 @@ async fn the_time_of_an_answer_tells_nothing_of_a_room_either() {
             (owner, _) = guest(&world, "another").await;
         }
         let (mut stranger, _) = guest(&world, "stranger").await;
-        for info in METHODS.iter().filter(|info| info.place == Place::Room) {
+        for info in about_rooms() {
             for about in [room, nowhere] {
                 let raw = calls(info.name, about, of_owner).swap_remove(0);
                 let began = Instant::now();

@@ -3,7 +3,6 @@
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::methods::{METHODS, Place};
 use pitturu_protocol::types::chat::{
     BanMember, InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListBans, MuteMember, OpenRoom,
     RoomKind,
@@ -12,7 +11,7 @@ use pitturu_protocol::types::system::{Resume, RoomCursor};
 use pitturu_store::clock::{now_ms, shift_here};
 
 use super::super::world::{Client, Raw, World};
-use super::known::calls;
+use super::known::{about_rooms, calls};
 use super::{guest, room_of, say, settle};
 
 const HOUR: u64 = 60 * 60 * 1_000;
@@ -119,7 +118,7 @@ async fn taken(world: &World) -> Vec<(&'static str, Vec<bool>)> {
     let (mut nobody, about) = guest(world, "nobody").await;
     let nowhere = RoomId::from_bytes([99; 10]);
     let mut taken = Vec::new();
-    let methods = METHODS.iter().filter(|info| info.place == Place::Room);
+    let methods = about_rooms();
     for info in methods.filter(|info| !["JoinRoom", "LeaveRoom"].contains(&info.name)) {
         let mut of_calls = Vec::new();
         for raw in calls(info.name, nowhere, about) {
@@ -174,7 +173,7 @@ async fn a_refusal_for_who_the_caller_is_does_not_depend_on_what_the_call_names(
 /// All that a player is answered to in a room, but for what would change how they stand to it.
 async fn all_told(client: &mut Client, room: RoomId, about: UserId) -> Vec<(&'static str, Told)> {
     let mut all = Vec::new();
-    let methods = METHODS.iter().filter(|info| info.place == Place::Room);
+    let methods = about_rooms();
     for info in methods.filter(|info| info.name != "JoinRoom") {
         for raw in calls(info.name, room, about) {
             all.push((info.name, told(client, &raw).await));

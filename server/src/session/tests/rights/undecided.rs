@@ -6,7 +6,6 @@ use std::time::Duration;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::frame::CallId;
 use pitturu_protocol::ids::UserId;
-use pitturu_protocol::methods::{METHODS, Place};
 use pitturu_protocol::types::chat::BanMember;
 use pitturu_protocol::types::friends::{
     AcceptFriend, BlockPlayer, RemoveFriend, RequestFriend, UnblockPlayer,
@@ -16,7 +15,7 @@ use pitturu_store::entities::EntityId;
 
 use super::super::keys::earn;
 use super::super::world::{Client, Raw, World};
-use super::known::calls;
+use super::known::{about_rooms, calls};
 use super::say;
 use crate::chat::store::entity;
 use crate::connections::link::memory::Options;
@@ -65,7 +64,7 @@ async fn a_ban_that_comes_to_nothing_refuses_no_call_of_a_room() {
     let (mut owner, _) = world.guest("owner", Options::default()).await;
     let (mut member, signed_in) = world.guest("member", Options::default()).await;
     let user = signed_in.identity.user;
-    for info in METHODS.iter().filter(|info| info.place == Place::Room) {
+    for info in about_rooms() {
         let name = info.name;
         let room = owner.create_room().await;
         member.join(room).await;
