@@ -295,7 +295,7 @@ pub struct ResetPassword {
     pub password: String,
 }
 
-/// Makes a reset token for a player, for support staff and game back ends.
+/// Makes a reset token for a player who is no admin, for support staff and game back ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IssuePasswordReset {

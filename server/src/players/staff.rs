@@ -145,6 +145,26 @@ impl StaffOwner {
         self.who(caller, Role::gives).await
     }
 
+    /// Refuses one of the staff who would act on a player whose role is not below theirs, or on themselves.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], and those of the store.
+    pub async fn check_below(&self, staff: Shown, of: Shown, now: u64) -> Result<(), Fault> {
+        let is_below = match self.role_of(of, now).await? {
+            Role::Player => true,
+            Role::Moderator | Role::Service => staff.role == Role::Admin,
+            Role::Admin => false,
+        };
+        match is_below && of.user != staff.user {
+            true => Ok(()),
+            false => {
+                let why =
+                    "the player's role is not below yours: an admin has to take it away first";
+                Err(Fault::new(Code::Forbidden, why))
+            }
+        }
+    }
+
     async fn who(&self, caller: &Caller, may: fn(Role) -> bool) -> Result<Shown, Fault> {
         let identity = caller.identity()?;
         let shown = Shown {

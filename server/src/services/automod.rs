@@ -9,7 +9,7 @@ use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::audit_log::AuditAct;
-use pitturu_rules::accounts::{Sanction, Shown};
+use pitturu_rules::accounts::Sanction;
 use pitturu_store::clock::now_ms;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -58,10 +58,7 @@ async fn act(
     let Some(account) = players.store.account(breach.user).await? else {
         return Ok(None);
     };
-    let shown = Shown {
-        user: account.user,
-        role: account.role,
-    };
+    let shown = account.shown_role();
     if players.staff.role_of(shown, now).await? != Role::Player {
         return Ok(None);
     }

@@ -140,7 +140,8 @@ impl ModerationService {
         let user = request.user;
         let staff = self.players.staff.moderator(caller).await?;
         let account = self.account(user).await?;
-        let role = self.role(&account, caller.now).await?;
+        let role = account.shown_role();
+        let role = self.players.staff.role_of(role, caller.now).await?;
         let mut sessions = listed(self.players.store.sessions(user).await?, caller);
         if staff.role != Role::Admin {
             for session in &mut sessions {
@@ -258,29 +259,17 @@ impl ModerationService {
         user: UserId,
     ) -> Result<AccountRow, Fault> {
         let account = self.account(user).await?;
-        let is_below = match self.role(&account, caller.now).await? {
-            Role::Player => true,
-            Role::Moderator | Role::Service => staff.role == Role::Admin,
-            Role::Admin => false,
-        };
-        if !is_below || user == staff.user {
-            let why = "the player's role is not below yours: an admin has to take it away first";
-            return Err(Fault::new(Code::Forbidden, why));
-        }
+        let of = account.shown_role();
+        self.players
+            .staff
+            .check_below(staff, of, caller.now)
+            .await?;
         Ok(account)
     }
 
     async fn account(&self, user: UserId) -> Result<AccountRow, Fault> {
         let account = self.players.store.account(user).await?;
         account.ok_or_else(|| Fault::of(Code::NotFound))
-    }
-
-    async fn role(&self, account: &AccountRow, now: u64) -> Result<Role, Fault> {
-        let shown = Shown {
-            user: account.user,
-            role: account.role,
-        };
-        self.players.staff.role_of(shown, now).await
     }
 
     async fn decide<T: DeserializeOwned>(

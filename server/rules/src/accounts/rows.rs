@@ -7,6 +7,7 @@ use pitturu_protocol::types::accounts::Role;
 use serde::{Deserialize, Serialize};
 
 use super::sanctions::Sanctions;
+use super::staff::Shown;
 
 /// A value that logs don't show.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,14 @@ impl AccountRow {
     /// Whether the player is being erased: then there is no such player any more.
     pub fn is_ending(&self) -> bool {
         self.deletion.is_some_and(|deletion| deletion.has_begun)
+    }
+
+    /// The role that the account shows; the staff knows better.
+    pub const fn shown_role(&self) -> Shown {
+        Shown {
+            user: self.user,
+            role: self.role,
+        }
     }
 
     /// Whether the account has no name and password yet.

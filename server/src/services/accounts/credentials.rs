@@ -256,15 +256,15 @@ impl AccountService {
         if caller.now >= reset.expires_at {
             return Err(Fault::of(Code::TokenExpired));
         }
+        let account = self.known_account(user).await?;
         if let Some(by) = reset.issued_by {
-            let role = self.known_account(by).await?.role;
-            let issuer = Shown { user: by, role };
-            if self.staff.role_of(issuer, caller.now).await? != Role::Admin {
-                return Err(invalid());
-            }
+            let issuer = self.known_account(by).await?.shown_role();
+            let may = self.check_issuer(issuer, account.shown_role(), caller.now);
+            let may = may.await;
+            may.map_err(|fault| instead(fault, Code::Forbidden, Code::TokenInvalid))?;
         }
-        let login = self.known_account(user).await?.login;
-        let login = login
+        let login = account
+            .login
             .filter(|login| login.version == reset.version)
             .ok_or_else(invalid)?;
         let change = PasswordChange {
@@ -282,17 +282,29 @@ impl AccountService {
         Ok(Done {})
     }
 
+    /// Refuses a token by one who is no admin any more, and one for somebody who has become an admin since.
+    async fn check_issuer(&self, issuer: Shown, of: Shown, now: u64) -> Result<(), Fault> {
+        let role = self.staff.role_of(issuer, now).await?;
+        if role != Role::Admin {
+            return Err(Fault::of(Code::Forbidden));
+        }
+        let issuer = Shown { role, ..issuer };
+        self.staff.check_below(issuer, of, now).await
+    }
+
     /// [`IssuePasswordReset`]. A repetition under the same key gets the same token. Who is demoted before it is given out does not
-    /// get it.
+    /// get it. It is an act on the player, for whoever has the token takes the account over.
     pub async fn issue_password_reset(
         &self,
         caller: &Caller,
         request: IssuePasswordReset,
     ) -> Result<PasswordReset, Fault> {
-        let admin = self.staff.admin(caller).await?.user;
-        let user = request.user;
+        let staff = self.staff.admin(caller).await?;
+        let (admin, user) = (staff.user, request.user);
         let account = self.players.store.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
+        let of = account.shown_role();
+        self.staff.check_below(staff, of, caller.now).await?;
         let Some(version) = account.version() else {
             return Err(Fault::invalid("user", "a guest has no password"));
         };
@@ -326,10 +338,7 @@ impl AccountService {
         let SetRole { user, role } = request;
         let account = self.players.store.account(user).await?;
         let account = account.ok_or_else(|| Fault::of(Code::NotFound))?;
-        let of = Shown {
-            user,
-            role: account.role,
-        };
+        let of = account.shown_role();
         let change = RoleChange { by, of, role };
         let set = self
             .staff

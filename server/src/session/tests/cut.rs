@@ -253,8 +253,13 @@ impl Scene {
                 (Raw::of(&request), 3)
             }
             "ResetPassword" => {
-                let issue = IssuePasswordReset { user: users[0] };
-                let issued = owner.call(&issue).await.unwrap();
+                // Nobody gets the token of an admin.
+                let (user, role) = (member, Role::Admin);
+                owner.call(&SetRole { user, role }).await.unwrap();
+                let admin = self.member.main.as_mut().unwrap();
+                let (user, role) = (users[0], Role::Player);
+                admin.call(&SetRole { user, role }).await.unwrap();
+                let issued = admin.call(&IssuePasswordReset { user }).await.unwrap();
                 let reset = ResetPassword {
                     token: issued.token,
                     password: "another password".to_owned(),

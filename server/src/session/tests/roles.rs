@@ -40,6 +40,8 @@ struct Demoted {
     root_user: UserId,
     deputy: Client,
     deputy_user: UserId,
+    /// Somebody without a role.
+    player_user: UserId,
 }
 
 impl Demoted {
@@ -47,7 +49,9 @@ impl Demoted {
         let world = World::new().await;
         let (mut root, one) = world.registered("root").await;
         let (deputy, two) = world.registered("deputy").await;
-        let [root_user, deputy_user] = [one, two].map(|who| who.identity.user);
+        let (_, three) = world.registered("player").await;
+        let users = [one, two, three].map(|who| who.identity.user);
+        let [root_user, deputy_user, player_user] = users;
         let promote = set(deputy_user, Role::Admin);
         root.call(&promote).await.expect("an admin may");
         let deaf = players::entity(deputy_user);
@@ -60,12 +64,13 @@ impl Demoted {
             root_user,
             deputy,
             deputy_user,
+            player_user,
         }
     }
 }
 
 /// Calls of a method that is not for every player.
-fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
+fn staff_calls(info: &MethodInfo, [root, deputy, player]: [UserId; 3]) -> Vec<Raw> {
     match (info.access, info.name) {
         (Access::Anyone | Access::Player, _) => Vec::new(),
         (_, "SetRole") => vec![
@@ -74,7 +79,7 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
             Raw::of(&set(deputy, Role::Player)),
         ],
         (_, "IssuePasswordReset") => vec![
-            Raw::of(&IssuePasswordReset { user: root }),
+            Raw::of(&IssuePasswordReset { user: player }),
             Raw::of(&IssuePasswordReset { user: deputy }),
         ],
         (_, "GrantPoints") => vec![Raw::of(&GrantPoints {
@@ -202,10 +207,10 @@ fn staff_calls(info: &MethodInfo, root: UserId, deputy: UserId) -> Vec<Raw> {
 #[tokio::test]
 async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
     let mut scene = Demoted::new().await;
-    let [root, deputy] = [scene.root_user, scene.deputy_user];
+    let users = [scene.root_user, scene.deputy_user, scene.player_user];
     let mut tried = 0;
     for info in METHODS {
-        let raws = staff_calls(info, root, deputy);
+        let raws = staff_calls(info, users);
         for (number, raw) in raws.iter().enumerate() {
             let key = format!("{} {number}", info.name);
             let refused = scene.deputy.call_raw(raw, &key).await;
@@ -226,8 +231,9 @@ async fn who_is_demoted_makes_no_call_of_an_admin_any_more() {
 #[tokio::test]
 async fn a_reset_token_of_who_is_demoted_is_void() {
     let world = World::new().await;
-    let (mut root, one) = world.registered("root").await;
+    let (mut root, _) = world.registered("root").await;
     let (mut deputy, two) = world.registered("deputy").await;
+    let (_, one) = world.registered("player").await;
     let [one, two] = [one, two].map(|who| who.identity.user);
     let promote = set(two, Role::Admin);
     root.call(&promote).await.expect("an admin may");
@@ -250,16 +256,43 @@ async fn a_reset_token_of_who_is_demoted_is_void() {
     }
     root.call(&promote).await.expect("an admin may");
     let mut anyone = world.greeted(Options::default()).await;
+    root.call(&set(one, Role::Admin))
+        .await
+        .expect("an admin may");
+    let refused = anyone.call(&reset(&tokens[1])).await;
+    let code = refused.map_err(|fault| fault.code);
+    assert_eq!(code, Err(Code::TokenInvalid), "it would be an admin's");
+    root.call(&set(one, Role::Moderator))
+        .await
+        .expect("an admin may");
     let taken = anyone.call(&reset(&tokens[1])).await;
     taken.expect("an admin has issued it");
+}
+
+/// A token is the account: nobody gets another admin's, nor past their own password.
+#[tokio::test]
+async fn no_reset_token_is_issued_for_an_admin() {
+    let world = World::new().await;
+    let (mut root, one) = world.registered("root").await;
+    let (_, two) = world.registered("deputy").await;
+    let [one, two] = [one, two].map(|who| who.identity.user);
+    root.call(&set(two, Role::Admin))
+        .await
+        .expect("an admin may");
+    for user in [one, two] {
+        let refused = root.call(&IssuePasswordReset { user }).await;
+        let code = refused.map_err(|fault| fault.code);
+        assert_eq!(code, Err(Code::Forbidden));
+    }
 }
 
 /// The demotion comes while the token is being stored.
 #[tokio::test]
 async fn who_is_demoted_meanwhile_is_given_no_reset_token() {
     let world = World::new().await;
-    let (mut root, one) = world.registered("root").await;
+    let (mut root, _) = world.registered("root").await;
     let (mut deputy, two) = world.registered("deputy").await;
+    let (_, one) = world.registered("player").await;
     let [one, two] = [one, two].map(|who| who.identity.user);
     root.call(&set(two, Role::Admin))
         .await
@@ -374,7 +407,9 @@ async fn a_service_makes_the_calls_of_services_and_no_others_until_it_is_none() 
     let world = World::new().await;
     let (mut root, one) = world.registered("root").await;
     let (mut service, two) = world.registered("service").await;
-    let [root_user, user] = [one, two].map(|who| who.identity.user);
+    let (_, three) = world.registered("player").await;
+    let users = [one, two, three].map(|who| who.identity.user);
+    let user = users[1];
     root.call(&set(user, Role::Service))
         .await
         .expect("an admin may");
@@ -386,7 +421,7 @@ async fn a_service_makes_the_calls_of_services_and_no_others_until_it_is_none() 
             root.call(&set(user, role)).await.expect("it is decided");
         }
         for info in METHODS {
-            for (number, raw) in staff_calls(info, root_user, user).iter().enumerate() {
+            for (number, raw) in staff_calls(info, users).iter().enumerate() {
                 let key = format!("{} {number} {role:?}", info.name);
                 let outcome = service.call_raw(raw, &key).await;
                 let is_forbidden = outcome.is_err_and(|fault| fault.code == Code::Forbidden);
