@@ -4,11 +4,12 @@ use std::env;
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pitturu_client::types::accounts::SignedIn;
-use pitturu_client::{Client, ClientOptions, FileTokens, TokenStore};
+use pitturu_client::{Client, ClientOptions, ConnectionState, FileTokens, TokenStore};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::AdminError;
 use crate::acts::Shown;
@@ -16,6 +17,9 @@ use crate::arguments::ConnectionArguments;
 
 /// How long a call may take, the connection included: a person waits.
 const CALL_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long a server that can't be reached is tried again before the command gives up and says why. It may be starting.
+const TRIED_FOR: Duration = Duration::from_secs(3);
 
 /// The password, for programs, which have no standard input to spare.
 const PASSWORD: &str = "PITTURU_ADMIN_PASSWORD";
@@ -44,9 +48,40 @@ impl Connection {
         Ok(Self { client, tokens })
     }
 
+    /// Waits for the connection.
+    async fn reach(&self) -> Result<(), AdminError> {
+        let reached = timeout(CALL_WITHIN, self.connected()).await;
+        let silent = "it does not answer".to_owned();
+        reached
+            .unwrap_or(Err(silent))
+            .map_err(AdminError::Unreachable)
+    }
+
+    /// Says why there is no connection, once it was tried for long enough.
+    async fn connected(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        let mut connection = self.client.connection();
+        loop {
+            match &*connection.borrow_and_update() {
+                ConnectionState::Offline { why: Some(why), .. } if begun.elapsed() >= TRIED_FOR => {
+                    return Err(why.to_string());
+                }
+                ConnectionState::Offline { .. } | ConnectionState::Connecting => {}
+                // From here on calls say what is wrong.
+                ConnectionState::CatchingUp
+                | ConnectionState::Online
+                | ConnectionState::Stopped { .. } => return Ok(()),
+            }
+            if connection.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Signs in, in place of whoever is.
     pub(crate) async fn sign_in(&self, name: &str) -> Result<Shown, AdminError> {
         let password = password()?;
+        self.reach().await?;
         self.leave().await;
         let signed_in = self.client.login(name, &password).await?;
         Ok(shown(&signed_in))
@@ -55,6 +90,7 @@ impl Connection {
     /// Makes an account and signs it in, in place of whoever is.
     pub(crate) async fn register(&self, name: &str) -> Result<Shown, AdminError> {
         let password = password()?;
+        self.reach().await?;
         self.leave().await;
         let signed_in = self.client.register(name, &password).await?;
         Ok(shown(&signed_in))
@@ -70,16 +106,17 @@ impl Connection {
 
     /// Ends the session.
     pub(crate) async fn sign_out(&self) -> Result<Shown, AdminError> {
-        self.signed_in()?.logout().await?;
+        self.signed_in().await?.logout().await?;
         Ok(Shown::of(&json!({})))
     }
 
-    /// The client of somebody who is signed in.
-    pub(crate) fn signed_in(&self) -> Result<&Client, AdminError> {
-        match self.has_tokens() {
-            true => Ok(&self.client),
-            false => Err(AdminError::SignedOut),
+    /// The client of somebody who is signed in, connected.
+    pub(crate) async fn signed_in(&self) -> Result<&Client, AdminError> {
+        if !self.has_tokens() {
+            return Err(AdminError::SignedOut);
         }
+        self.reach().await?;
+        Ok(&self.client)
     }
 
     /// Says goodbye. The session stays.

@@ -23,9 +23,12 @@ use self::connecting::Connection;
 /// Why a command has not done what it was to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The server refused, or could not be reached in time. What it says is shown as what strangers wrote.
+    /// The server refused, or did not answer in time. What it says is shown as what strangers wrote.
     #[error("{}", one_line(&.0.to_string()))]
     Call(#[from] CallError),
+    /// There is no connection to be had.
+    #[error("the server can't be reached: {}", one_line(.0))]
+    Unreachable(String),
     /// The address of the server, or the certificate to trust, can't be used.
     #[error("{0}")]
     Options(#[from] InvalidOptions),
@@ -82,10 +85,14 @@ async fn carry_out(connection: &Connection, command: Command) -> Result<Shown, A
         Command::SignIn { name } => connection.sign_in(&name).await?,
         Command::Register { name } => connection.register(&name).await?,
         Command::SignOut => connection.sign_out().await?,
-        Command::Player(command) => acts::of_player(connection.signed_in()?, command).await?,
-        Command::Room(command) => acts::of_room(connection.signed_in()?, command).await?,
-        Command::Report(command) => acts::of_reports(connection.signed_in()?, command).await?,
-        Command::AuditLog(command) => acts::of_audit_log(connection.signed_in()?, command).await?,
+        Command::Player(command) => acts::of_player(connection.signed_in().await?, command).await?,
+        Command::Room(command) => acts::of_room(connection.signed_in().await?, command).await?,
+        Command::Report(command) => {
+            acts::of_reports(connection.signed_in().await?, command).await?
+        }
+        Command::AuditLog(command) => {
+            acts::of_audit_log(connection.signed_in().await?, command).await?
+        }
     })
 }
 

@@ -60,6 +60,17 @@ fn object(fields: &Map<String, Value>) -> Vec<String> {
     lines
 }
 
+/// Where the column of a field stands: what tells rows apart first, who and what next, digests last.
+fn place_of(field: &str) -> usize {
+    const FIRST: [&str; 8] = ["number", "seq", "at", "act", "by", "user", "room", "name"];
+    const LAST: [&str; 4] = ["salt", "details", "previous", "digest"];
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let first = FIRST.iter().position(|known| *known == name);
+    let last = LAST.iter().position(|known| *known == name);
+    let last = last.map(|place| FIRST.len() + 1 + place);
+    first.or(last).unwrap_or(FIRST.len())
+}
+
 /// A column for each field that any of them has.
 fn table(rows: &[Value]) -> Vec<String> {
     let rows: Vec<Vec<(String, String)>> = rows
@@ -80,6 +91,7 @@ fn table(rows: &[Value]) -> Vec<String> {
     if rows.is_empty() {
         return Vec::new();
     }
+    columns.sort_by_key(|(name, _)| (place_of(name), *name));
     let line = |texts: &dyn Fn(&str) -> String| {
         let cells = columns
             .iter()
@@ -161,6 +173,33 @@ mod tests {
         let row = shown.lines().find(|line| line.contains("second")).unwrap();
         assert!(row.contains("2027-01-15T08:00:01Z"), "{row}");
         assert_eq!(text(&json!({})), "done\n");
+    }
+
+    #[test]
+    fn entries_of_the_audit_log_begin_with_what_is_looked_for_and_end_with_digests() {
+        let record = json!({
+            "digest": "d1",
+            "details": {"reason": "spam", "salt": "s", "address": "192.0.2.1"},
+            "entry": {"number": 7, "previous": "d0", "at": 1_800_000_000_000_u64,
+                "act": "suspended", "by": "staff", "user": "player", "details": "d2"},
+        });
+        let shown = text(&json!({"entries": [record]}));
+        let columns = shown.lines().nth(2).unwrap().split_whitespace();
+        let columns: Vec<&str> = columns.collect();
+        let expected = [
+            "entry.number",
+            "entry.at",
+            "entry.act",
+            "entry.by",
+            "entry.user",
+            "details.address",
+            "details.reason",
+            "details.salt",
+            "entry.details",
+            "entry.previous",
+            "digest",
+        ];
+        assert_eq!(columns, expected);
     }
 
     #[test]
