@@ -136,11 +136,16 @@ test-typescript-next: $(TYPESCRIPT)/node_modules/.package-lock.json ## Install t
 docs: ## Build and open the documentation of Rust code
 	cargo doc --locked --workspace --no-deps --open
 
-# A target that is named keeps the compiler's macros, which it loads, out of what is static.
-.PHONY: release-static
-release-static: ## Build a server like a release that needs no library of the machine (Linux), check that, and run it in an empty root
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bin pitturu --target $(HOST)
+# A target that is named keeps the compiler's macros, which it loads, out of what is static. Random numbers come from the system's call:
+# a static program would not find that there is one, and take them from /dev, which an empty root has not.
+.PHONY: build-static
+build-static: ## Build a server like a release that needs no library of the machine (Linux), and check that
+	RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"' \
+		cargo build --locked --release --bin pitturu --target $(HOST)
 	@.ci/static-program $(TARGET)/$(HOST)/release/pitturu
+
+.PHONY: release-static
+release-static: build-static ## The same, and run it in an empty root
 	@.ci/empty-root $(TARGET)/$(HOST)/release/pitturu
 
 .PHONY: bench
