@@ -194,7 +194,8 @@ pub struct DeleteAccount {
     pub password: Option<String>,
 }
 
-/// Everything that the server keeps about a player, as JSON, by pages.
+/// Everything that the server keeps about a player, as JSON, by pages. In rooms that the player has left or is kept out of only admins find
+/// it, who ask about others: it takes a look at every room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportPlayer {

@@ -2,20 +2,27 @@
 //!
 //! A page holds records, each an object with one key that says what it is. Parts come one after the other, and a position says which part
 //! goes on where. What is other players' or the staff's is left out: what they said, who decided something.
+//!
+//! [`rooms`]: what there is of a player in rooms. In those that the player has left it takes a look at every room of the server, so that
+//! is for admins alone, whose export is whole.
+
+mod rooms;
 
 use std::sync::Arc;
 
 use pitturu_protocol::codes::Fault;
-use pitturu_protocol::ids::{RoomId, UserId};
-use pitturu_protocol::limits::{EXPORT_BYTES_MAX, PAGE_BYTES_MAX};
+use pitturu_protocol::ids::UserId;
+use pitturu_protocol::limits::EXPORT_BYTES_MAX;
 use pitturu_protocol::types::accounts::{ExportPlayer, PlayerExport};
 use pitturu_protocol::types::audit_log::{AuditAct, AuditEntry};
 use pitturu_protocol::types::boards::GetScore;
 use pitturu_rules::accounts::Sanction;
+use pitturu_store::clock::Steady;
 use pitturu_store::entities::Span;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::rooms::{Rooms, Which};
 use super::accounts::devices::{account, listed};
 use super::boards::BoardService;
 use super::players_access::PlayersAccess;
@@ -30,13 +37,15 @@ const ROWS: usize = 100;
 /// Looks into the store for one page: a player who has said little in busy rooms gets short pages.
 const LOOKS_MAX: usize = 16;
 
+/// How long one page goes through rooms that are not in the player's list.
+const LOOKS_FOR_MS: u64 = 500;
+
 /// What an export is made of, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Account,
     Friends,
     Rooms,
-    Messages,
     Inbox,
     Movements,
     Items,
@@ -45,13 +54,16 @@ enum Part {
     OpenReports,
     SettledReports,
     Events,
+    OtherRooms,
 }
 
-const PARTS: [Part; 12] = [
+/// Those of everybody's export of their own.
+const OWN_PARTS: &[Part] = PARTS.split_last().expect("there are some").1;
+
+const PARTS: &[Part] = &[
     Part::Account,
     Part::Friends,
     Part::Rooms,
-    Part::Messages,
     Part::Inbox,
     Part::Movements,
     Part::Items,
@@ -60,9 +72,11 @@ const PARTS: [Part; 12] = [
     Part::OpenReports,
     Part::SettledReports,
     Part::Events,
+    Part::OtherRooms,
 ];
 
 /// Records of one part, each with the position behind it, and where the part goes on if it does.
+#[derive(Default)]
 struct Found {
     records: Vec<(Value, String)>,
     next: Option<String>,
@@ -104,19 +118,30 @@ impl ExportService {
     ) -> Result<PlayerExport, Fault> {
         let own = caller.user()?;
         let user = request.user.unwrap_or(own);
+        let mut parts = OWN_PARTS;
         if user != own {
             self.players.staff.admin(caller).await?;
             self.players.check_exists(user).await?;
+            parts = PARTS;
         }
         let (mut number, mut after) = match &request.after {
             Some(position) => parsed(position)?,
             None => (0, String::new()),
         };
         let mut records = String::from("[");
-        for _ in 0..LOOKS_MAX {
-            let Some(part) = PARTS.get(number) else {
+        let begun = Steady::now().as_ms();
+        for looks in 0.. {
+            let Some(part) = parts.get(number) else {
                 return Ok(page(records, None));
             };
+            let is_enough = match part {
+                Part::OtherRooms => Steady::now().as_ms().saturating_sub(begun) >= LOOKS_FOR_MS,
+                _ => looks >= LOOKS_MAX,
+            };
+            // The first look of a page is always taken: there is no page that leads nowhere.
+            if is_enough && looks > 0 {
+                break;
+            }
             let found = self.look(caller, user, *part, &after).await?;
             for (record, position) in found.records {
                 let record = record.to_string();
@@ -135,8 +160,7 @@ impl ExportService {
                 None => (number, after) = (number + 1, String::new()),
             }
         }
-        let next = PARTS.get(number).map(|_| format!("{number}.{after}"));
-        Ok(page(records, next))
+        Ok(page(records, Some(format!("{number}.{after}"))))
     }
 
     async fn look(
@@ -149,8 +173,8 @@ impl ExportService {
         match part {
             Part::Account => self.account(caller, user, after).await,
             Part::Friends => self.friends(user, after).await,
-            Part::Rooms => self.places(user, after).await,
-            Part::Messages => self.messages(user, after).await,
+            Part::Rooms => self.rooms(user, Which::Listed).look(after).await,
+            Part::OtherRooms => self.rooms(user, Which::Others).look(after).await,
             Part::Inbox => self.inbox(user, after).await,
             Part::Movements => self.movements(user, after).await,
             Part::Items => self.items(user, after).await,
@@ -159,6 +183,15 @@ impl ExportService {
             Part::OpenReports => self.reports(user, false, after).await,
             Part::SettledReports => self.reports(user, true, after).await,
             Part::Events => self.events(user, after).await,
+        }
+    }
+
+    const fn rooms(&self, user: UserId, which: Which) -> Rooms<'_> {
+        Rooms {
+            players: &self.players.store,
+            rooms: &self.rooms,
+            user,
+            which,
         }
     }
 
@@ -202,60 +235,6 @@ impl ExportService {
         let records = friends.into_iter();
         let records = records.map(|row| record("friend", &row, row.user.to_string()));
         Ok(Found::page(ROWS, records.collect()))
-    }
-
-    async fn places(&self, user: UserId, after: &str) -> Result<Found, Fault> {
-        let rooms = self
-            .players
-            .store
-            .rooms(user, optional(after)?, ROWS)
-            .await?;
-        let places = self.rooms.places(user, &rooms).await?;
-        let records = rooms.iter().zip(places).map(|(room, place)| {
-            let room = room.to_string();
-            (json!({"room": {"room": room, "place": place}}), room)
-        });
-        Ok(Found::page(ROWS, records.collect()))
-    }
-
-    /// What the player has said in a room of their list. The position is the room, and how far it was looked through.
-    async fn messages(&self, user: UserId, after: &str) -> Result<Found, Fault> {
-        let (room, seq) = match after.split_once(':') {
-            Some((room, seq)) => (required::<RoomId>(room)?, required(seq)?),
-            None if !after.is_empty() => return Err(no_position()),
-            None => match self.room_after(user, None).await? {
-                Some(room) => (room, 0),
-                None => return Ok(Found::page(1, Vec::new())),
-            },
-        };
-        let rows = self.rooms.messages_after(room, seq, ROWS, PAGE_BYTES_MAX);
-        let rows = rows.await?;
-        let at = |seq: u64| format!("{room}:{seq}");
-        let next = match rows.last() {
-            Some(last) => Some(at(last.msg.seq)),
-            None => {
-                let room = self.room_after(user, Some(room)).await?;
-                room.map(|room| format!("{room}:0"))
-            }
-        };
-        let own = rows.into_iter().filter(|row| row.msg.from == user);
-        let records = own.map(|row| {
-            let record = json!({"message": {"room": room, "message": row.msg}});
-            (record, at(row.msg.seq))
-        });
-        Ok(Found {
-            records: records.collect(),
-            next,
-        })
-    }
-
-    async fn room_after(
-        &self,
-        user: UserId,
-        after: Option<RoomId>,
-    ) -> Result<Option<RoomId>, Fault> {
-        let rooms = self.players.store.rooms(user, after, 1).await?;
-        Ok(rooms.into_iter().next())
     }
 
     async fn inbox(&self, user: UserId, after: &str) -> Result<Found, Fault> {

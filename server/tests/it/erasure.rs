@@ -10,8 +10,8 @@ use pitturu_protocol::types::accounts::{
 };
 use pitturu_protocol::types::audit_log::{AuditAct, AuditLog, ListAuditLog};
 use pitturu_protocol::types::chat::{
-    AuthorErased, BanMember, EditMessage, History, InviteToRoom, JoinRoom, ListMembers, MemberRole,
-    OpenDirect, OpenRoom, React, ReadHistory, RoomKind,
+    AuthorErased, BanMember, EditMessage, History, InviteToRoom, JoinRoom, LeaveRoom, ListMembers,
+    MemberRole, OpenDirect, OpenRoom, React, ReadHistory, RoomKind,
 };
 use pitturu_protocol::types::friends::{AcceptFriend, BlockPlayer, ListFriends, RequestFriend};
 use pitturu_protocol::types::moderation::{DeletePlayer, FindPlayers, GetPlayerRecord};
@@ -495,6 +495,37 @@ fn a_player_and_an_admin_get_everything_that_is_kept_and_nobody_else() {
         .info
         .room;
     player.call(&JoinRoom { room: yard }).expect("anybody may");
+    let [left, kept_out] = ["left", "kept out"].map(|name| {
+        let room = create(&mut friend, RoomKind::Public, name, None).info.room;
+        player.call(&JoinRoom { room }).expect("anybody may");
+        say(&mut friend, room, "not theirs").expect("a member may");
+        let said = say(&mut player, room, &planted(name)).expect("a member may");
+        let react = React {
+            room,
+            seq: said - 1,
+            emoji: "👍".to_owned(),
+            on: true,
+        };
+        for by in [&mut player, &mut friend] {
+            by.call(&react).expect("a member may");
+        }
+        room
+    });
+    player.call(&LeaveRoom { room: left }).expect("it may");
+    let ban = BanMember {
+        room: kept_out,
+        user,
+        until: None,
+        reason: Some(WHY.to_owned()),
+    };
+    friend.call(&ban).expect("it owns the room");
+    let react = React {
+        room: yard,
+        seq: say(&mut friend, yard, "not theirs").expect("a member may"),
+        emoji: "👍".to_owned(),
+        on: true,
+    };
+    player.call(&react).expect("a member may");
     // More than a page of them, between those of somebody else.
     let long = "\u{1}long\"".repeat(300);
     for number in 0..20 {
@@ -520,10 +551,11 @@ fn a_player_and_an_admin_get_everything_that_is_kept_and_nobody_else() {
     mute(&mut moderator, user).expect("it may");
 
     let own = exported(&mut player, None).expect("its own");
-    let told = |kind: &str| {
-        let of_kind = own.iter().filter_map(|record| record.get(kind));
+    let of_kind = |records: &[Value], kind: &str| {
+        let of_kind = records.iter().filter_map(|record| record.get(kind));
         of_kind.cloned().collect::<Vec<Value>>()
     };
+    let told = |kind: &str| of_kind(&own, kind);
     let account = &told("account")[0];
     assert_eq!(account["profile"]["bio"], planted("bio").as_str());
     assert_eq!(account["mute"]["reason"], WHY);
@@ -551,8 +583,30 @@ fn a_player_and_an_admin_get_everything_that_is_kept_and_nobody_else() {
             .any(|it| it["entry"]["kind"] == "muted")
     );
 
+    assert_eq!(told("room").len(), 1);
+    assert_eq!(told("reaction").len(), 1);
+
+    // The same, and then what is in rooms that are not in the player's list.
     let by_admin = exported(&mut boss, Some(user)).expect("an admin may");
-    assert_eq!(by_admin.len(), own.len());
+    let (same, elsewhere) = by_admin.split_at(own.len());
+    assert_eq!(of_kind(same, "message"), messages);
+    let said = of_kind(elsewhere, "message");
+    let mut texts: Vec<&str> = said
+        .iter()
+        .filter_map(|message| message["message"]["text"].as_str())
+        .collect();
+    texts.sort_unstable();
+    assert_eq!(texts, [planted("kept out"), planted("left")]);
+    assert_eq!(of_kind(elsewhere, "reaction").len(), 2);
+    let rooms = of_kind(elsewhere, "room");
+    let [room] = &rooms[..] else {
+        panic!("one of both says something: {rooms:?}");
+    };
+    assert_eq!(room["room"], kept_out.to_string().as_str());
+    let banned = &room["place"]["state"]["banned"];
+    assert_eq!(banned["reason"], WHY);
+    assert_eq!(banned.get("by"), None, "not who it was");
+    assert_eq!(elsewhere.len(), 5, "{elsewhere:?}");
     for other in [&mut moderator, &mut friend] {
         let refused = exported(other, Some(user)).map_err(|fault| fault.code);
         assert_eq!(refused, Err(Code::Forbidden));
@@ -560,7 +614,7 @@ fn a_player_and_an_admin_get_everything_that_is_kept_and_nobody_else() {
     let nobody = exported(&mut boss, Some(NOBODY)).map_err(|fault| fault.code);
     assert_eq!(nobody, Err(Code::NotFound));
     for wrong in [
-        "", "x", "99", "3.x", "3.:1", "0.x", "-1.", "9.é", "11.\u{0}",
+        "", "x", "99", "2.x", "2.:1", "0.x", "-1.", "8.é", "10.\u{0}",
     ] {
         let page = player.call(&ExportPlayer {
             user: None,

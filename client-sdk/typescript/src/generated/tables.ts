@@ -36,13 +36,13 @@ export interface Methods {
   RequestPasswordReset: { request: types.RequestPasswordReset; reply: types.Done };
   /** Sets a new password by a reset token and ends all sessions. */
   ResetPassword: { request: types.ResetPassword; reply: types.Done };
-  /** Makes a reset token for a player, for support staff and game back ends. */
+  /** Makes a reset token for a player who is no admin, for support staff and game back ends. */
   IssuePasswordReset: { request: types.IssuePasswordReset; reply: types.PasswordReset };
   /** Sets a player's role. Calls of admins go by it from the answer on; the player's account, tokens and open connections follow, mostly before it. */
   SetRole: { request: types.SetRole; reply: types.Done };
   /** Ends the account: all sessions end, this one included, and at the time of the reply everything personal is erased for good. Until then signing in again takes it back. Whoever has a role above a player's is refused: an admin takes it away first. */
   DeleteAccount: { request: types.DeleteAccount; reply: types.AccountDeletion };
-  /** Everything that the server keeps about a player, as JSON, by pages. */
+  /** Everything that the server keeps about a player, as JSON, by pages. In rooms that the player has left or is kept out of only admins find it, who ask about others: it takes a look at every room. */
   ExportPlayer: { request: types.ExportPlayer; reply: types.PlayerExport };
   /** A player's profile. */
   GetProfile: { request: types.GetProfile; reply: types.Profile };
@@ -216,7 +216,7 @@ export interface Methods {
   ListReports: { request: types.ListReports; reply: types.Reports };
   /** Says that the caller looks after a report, which is not about them, so that others need not. Taken from another one of the staff, it is the caller's. */
   TakeReport: { request: types.TakeReport; reply: types.Report };
-  /** Says what came of a report that is not about the caller. A settled one stays as it was settled first. */
+  /** Says what came of a report that is not about the caller. A settled one stays as it was settled first, and is the reply. */
   SettleReport: { request: types.SettleReport; reply: types.Report };
   /** Ends a player's account, as `DeleteAccount` does for themselves: all sessions end, and when the time of grace is over, everything personal is erased for good. Until then the player takes it back by signing in, unless they are suspended. */
   DeletePlayer: { request: types.DeletePlayer; reply: types.AccountDeletion };

@@ -452,7 +452,7 @@ export interface ExpirePoints {
   reference?: string | undefined;
 }
 
-/** Everything that the server keeps about a player, as JSON, by pages. */
+/** Everything that the server keeps about a player, as JSON, by pages. In rooms that the player has left or is kept out of only admins find it, who ask about others: it takes a look at every room. */
 export interface ExportPlayer {
   /** The player; the caller when absent. Others are for admins. */
   user?: UserId | undefined;
@@ -753,7 +753,7 @@ export interface InviteToRoom {
   user: UserId;
 }
 
-/** Makes a reset token for a player, for support staff and game back ends. */
+/** Makes a reset token for a player who is no admin, for support staff and game back ends. */
 export interface IssuePasswordReset {
   /** The player. */
   user: UserId;
@@ -2292,7 +2292,7 @@ export interface SetRole {
   role: Role;
 }
 
-/** Says what came of a report that is not about the caller. A settled one stays as it was settled first. */
+/** Says what came of a report that is not about the caller. A settled one stays as it was settled first, and is the reply. */
 export interface SettleReport {
   /** The report. */
   number: number;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_rules::rooms::rows::{
-    ChangeRow, MemberRow, MemberState, MessageRow, ReactionRow, RoomRow,
+    ChangeRow, MemberRow, MemberState, MessageRow, ReactionRow, RoomRow, SanctionRow,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange, Span};
@@ -12,7 +12,7 @@ use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange, Span};
 use super::{
     CHANGES, DELETED, JOINED, MEMBERS, MESSAGES, REACTIONS, ROOMS, RoomStore, RoomSummary,
     SANCTIONS, SETTINGS, decode, deleted_key, entity, member, member_key, reaction_key,
-    reactions_of, settings_of, summary,
+    reactions_of, sanction, sanction_key, settings_of, summary,
 };
 
 impl RoomStore {
@@ -241,6 +241,49 @@ impl RoomStore {
                 Ok(ReactionRow { user, emoji })
             })
             .collect()
+    }
+
+    /// Who reacted with what to which message, after this one's reaction to that message: in the order of messages and ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn all_reactions(
+        &self,
+        room: RoomId,
+        after: Option<(u64, UserId)>,
+        limit: usize,
+    ) -> Result<Vec<(u64, ReactionRow)>, StoreError> {
+        let after = after.map(|(seq, user)| reaction_key(seq, user));
+        let range = RowRange::prefix(REACTIONS).after(after);
+        let found = self.entities.rows(entity(room), range, Bounds::rows(limit));
+        let found = found.await?;
+        let rows = found.iter().map(|(key, row)| {
+            let key = key.strip_prefix(REACTIONS).and_then(|key| {
+                let (seq, user) = key.split_first_chunk()?;
+                Some((u64::from_be_bytes(*seq), user.try_into().ok()?))
+            });
+            let (seq, user) = key.ok_or_else(|| StoreError::damaged("a key of reactions"))?;
+            let (user, emoji) = (UserId::from_bytes(user), decode("reactions", row)?);
+            Ok((seq, ReactionRow { user, emoji }))
+        });
+        rows.collect()
+    }
+
+    /// How a player stands to a room, and what limits them there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn standing(
+        &self,
+        room: RoomId,
+        user: UserId,
+    ) -> Result<(Option<MemberRow>, Option<SanctionRow>), StoreError> {
+        let wanted = [member_key(user), sanction_key(user)];
+        let wanted = wanted.into_iter().map(|key| (entity(room), key));
+        let mut rows = self.entities.rows_of(wanted.collect()).await?.into_iter();
+        let place = rows.next().flatten().map(|row| member(&row)).transpose()?;
+        let limits = rows.next().flatten().map(|row| sanction(&row));
+        Ok((place, limits.transpose()?))
     }
 
     /// What one player reacted with; nothing if they did not.
