@@ -302,5 +302,8 @@ mod tests {
             let answer = answer.expect("it waits for nobody");
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         }
+        // The oldest has gone.
+        let read = timeout(HEAD_TIMEOUT / 2, held[0].read_u8()).await;
+        assert!(read.is_ok_and(|read| read.is_err()));
     }
 }
