@@ -259,8 +259,8 @@ impl AccountService {
         let account = self.known_account(user).await?;
         if let Some(by) = reset.issued_by {
             let issuer = self.known_account(by).await?.shown_role();
-            let may = self.check_issuer(issuer, account.shown_role(), caller.now);
-            let may = may.await;
+            let of = account.shown_role();
+            let may = self.check_issuer(issuer, of, caller.now).await;
             may.map_err(|fault| instead(fault, Code::Forbidden, Code::TokenInvalid))?;
         }
         let login = account
