@@ -1,7 +1,7 @@
 //! The `pitturu` program.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,6 +11,7 @@ use pitturu_server::config::flags::{AuditLog, Command, Flags, Known, Ledger};
 use pitturu_server::config::{self, Loaded, report as shown};
 use pitturu_server::ops::logs::{self, LogControl, LogError};
 use pitturu_server::ops::metrics::report as shown_metrics;
+use pitturu_server::ops::plain::plain;
 use pitturu_server::{app, assembly};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -25,7 +26,10 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(refused) => return refuse(&refused),
+    };
     // Connections have threads of their own.
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -133,8 +137,28 @@ fn report<T: Display>(found: Result<T, StartError>, faults: impl Fn(&T) -> u64) 
     }
 }
 
+/// Says what is wrong with a command line, or the help that was asked for.
+fn refuse(refused: &clap::Error) -> ExitCode {
+    if !refused.use_stderr() {
+        return match refused.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let text = match io::stderr().is_terminal() {
+        true => refused.render().ansi().to_string(),
+        false => refused.render().to_string(),
+    };
+    let shown = plain(&text, true, io::stderr().is_terminal());
+    // Without standard error there is only the exit code.
+    let _ = write!(io::stderr(), "{shown}");
+    ExitCode::from(MISCONFIGURED)
+}
+
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     // Without standard error there is only the exit code.
-    let _ = writeln!(io::stderr(), "pitturu: {error}");
+    // It may quote files and arguments.
+    let shown = plain(&error.to_string(), true, false).into_owned();
+    let _ = writeln!(io::stderr(), "pitturu: {shown}");
     ExitCode::from(code)
 }

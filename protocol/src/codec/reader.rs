@@ -4,7 +4,7 @@
 //! text is never binary and binary never text, an array is not a struct, and an integer is no fraction. Each value stands in one form
 //! of MessagePack, whose lengths and integers may have any width.
 
-use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{self, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
 use super::InvalidBody;
 use crate::scan::Scanner;
@@ -13,9 +13,51 @@ mod access;
 
 use access::{Entries, Items, Keys, Variant};
 
+/// Says what does not fit without repeating it: whoever sent it knows it, and what is said goes into logs as well.
 impl de::Error for InvalidBody {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format!("expected {expected}, found {}", kind_of(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format!(
+            "expected {expected}, found another value of {}",
+            kind_of(found)
+        ))
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("expected one of {}", expected.join(", ")))
+    }
+
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!(
+            "an unknown field; there is {}",
+            expected.join(", ")
+        ))
+    }
+}
+
+const fn kind_of(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "a boolean",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "an integer",
+        Unexpected::Float(_) => "a float",
+        Unexpected::Char(_) | Unexpected::Str(_) => "a text",
+        Unexpected::Bytes(_) => "bytes",
+        Unexpected::Unit | Unexpected::Option => "nil",
+        Unexpected::Seq | Unexpected::TupleVariant => "an array",
+        Unexpected::Map
+        | Unexpected::StructVariant
+        | Unexpected::NewtypeStruct
+        | Unexpected::NewtypeVariant
+        | Unexpected::UnitVariant
+        | Unexpected::Enum => "a map",
+        Unexpected::Other(_) => "something else",
     }
 }
 
@@ -397,5 +439,67 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidBody> {
         self.skip()?;
         visitor.visit_unit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use crate::codec::{decode, encode};
+    use crate::types::presence::SetPresence;
+    use crate::types::system::Hello;
+
+    const PLANTED: &str = "pr1.planted\u{1b}[2J";
+
+    #[derive(Clone, Serialize)]
+    #[serde(untagged)]
+    enum Any {
+        Text(&'static str),
+        Number(u64),
+        List(Vec<Any>),
+        Map(BTreeMap<&'static str, Any>),
+    }
+
+    /// What is said of a map of these fields; nothing if it fits.
+    fn said<T: DeserializeOwned>(fields: &[(&'static str, Any)]) -> Option<String> {
+        let body: BTreeMap<&str, Any> = fields.iter().cloned().collect();
+        let read = decode::<T>(&encode(&body)).err()?;
+        Some(format!("{}, {:?}", read.message, read.field))
+    }
+
+    /// It goes into logs as well as to whoever sent it.
+    #[test]
+    fn what_came_is_not_repeated() {
+        let text = Any::Text(PLANTED);
+        let map = Any::Map(BTreeMap::from([(PLANTED, text.clone())]));
+        let mut all = Vec::new();
+        for value in [text.clone(), Any::List(vec![text.clone()]), map] {
+            for field in ["v", "sdk", "token", "presence", PLANTED] {
+                let fields = [
+                    ("v", Any::Number(1)),
+                    ("sdk", Any::Text("test")),
+                    (field, value.clone()),
+                ];
+                all.push(said::<Hello>(&fields));
+            }
+            let presence = Any::Map(BTreeMap::from([("status", value.clone())]));
+            all.push(said::<Hello>(&[
+                ("v", Any::Number(1)),
+                ("sdk", Any::Text("test")),
+                ("presence", presence),
+            ]));
+            for field in ["status", "note", PLANTED] {
+                let fields = [("status", Any::Text("online")), (field, value.clone())];
+                all.push(said::<SetPresence>(&fields));
+            }
+        }
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        assert!(all.len() >= 15, "{all:?}");
+        let planted: Vec<&String> = all.iter().filter(|said| said.contains("planted")).collect();
+        assert!(planted.is_empty(), "{planted:?}");
     }
 }

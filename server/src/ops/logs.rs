@@ -8,6 +8,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::ops::mask::mask;
+use crate::ops::plain::plain;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,10 @@ pub fn start(levels: &str, format: LogFormat) -> Result<LogControl, LogError> {
         .with_span_events(FmtSpan::CLOSE)
         // Colours are for terminals, not for files.
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(MaskedWriter(io::stderr));
+        .with_writer(SafeWriter {
+            to: io::stderr,
+            keeps_colours: io::stderr().is_terminal(),
+        });
     let (control, begun): (LogControl, _) = match format {
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();
@@ -85,39 +89,54 @@ fn filter(levels: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(format!("{QUIET},{levels}")).map_err(|_| LogError::Levels(levels.to_owned()))
 }
 
-/// Masks each line on its way. The formatter hands over one whole line at a time.
+/// Masks secrets in each line on its way, and [takes from it](plain) what could forge other lines or command the terminal of whoever reads
+/// it. The formatter hands over one whole line at a time.
 #[derive(Clone, Debug)]
-pub struct MaskedWriter<M>(pub M);
+pub struct SafeWriter<M> {
+    /// Makes what lines are written to.
+    pub to: M,
+    /// Whether the formatter's own colours stay.
+    pub keeps_colours: bool,
+}
 
 /// The writer of one line.
 #[derive(Debug)]
-pub struct MaskedLine<W>(W);
+pub struct SafeLine<W> {
+    to: W,
+    keeps_colours: bool,
+}
 
-impl<'a, M, W> MakeWriter<'a> for MaskedWriter<M>
+impl<'a, M, W> MakeWriter<'a> for SafeWriter<M>
 where
     M: Fn() -> W,
     W: Write,
 {
-    type Writer = MaskedLine<W>;
+    type Writer = SafeLine<W>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        MaskedLine((self.0)())
+        SafeLine {
+            to: (self.to)(),
+            keeps_colours: self.keeps_colours,
+        }
     }
 }
 
-impl<W: Write> Write for MaskedLine<W> {
+impl<W: Write> Write for SafeLine<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match std::str::from_utf8(line) {
-            Ok(text) => self.0.write_all(mask(text).as_bytes())?,
-            Err(_) => self
-                .0
-                .write_all(mask(&String::from_utf8_lossy(line)).as_bytes())?,
-        }
+        let text = String::from_utf8_lossy(line);
+        let masked = mask(&text);
+        let (shown, end) = match masked.strip_suffix('\n') {
+            Some(shown) => (shown, "\n"),
+            None => (&*masked, ""),
+        };
+        let shown = plain(shown, false, self.keeps_colours);
+        // In one piece, so that lines of other threads do not come between.
+        self.to.write_all(format!("{shown}{end}").as_bytes())?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
 }
 
@@ -141,11 +160,17 @@ mod tests {
         }
     }
 
+    /// What would clear the screen, begin a line of its own, and turn the writing around.
+    const BAD: &str = "\x1b\u{9b}\u{202e}\u{2028}\n";
+
     fn logged(json: bool) -> String {
         let sink = Sink::default();
         let writer = {
             let sink = sink.clone();
-            MaskedWriter(move || sink.clone())
+            SafeWriter {
+                to: move || sink.clone(),
+                keeps_colours: false,
+            }
         };
         let lines = tracing_subscriber::fmt()
             .with_writer(writer)
@@ -154,6 +179,7 @@ mod tests {
             tracing::info!(token = "s3cret-1", user = "ann", "signed in");
             tracing::warn!(email = ?Some("s3cret-2@x.y"), "mail bounced");
             tracing::info!("refused password=s3cret-3");
+            tracing::info!(reason = %BAD, "closed {BAD}");
         };
         if json {
             tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), emit);
@@ -170,7 +196,11 @@ mod tests {
             let text = logged(json);
             assert!(!text.contains("s3cret"), "{text}");
             assert!(text.contains("ann") && text.contains("signed in"), "{text}");
-            assert_eq!(text.lines().count(), 3, "{text}");
+            assert_eq!(text.lines().count(), 4, "{text}");
+            let active = text
+                .chars()
+                .find(|char| *char != '\n' && BAD.contains(*char));
+            assert_eq!(active, None, "{text}");
         }
     }
 

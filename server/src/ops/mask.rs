@@ -1,7 +1,7 @@
 //! Masks secrets in log lines, whoever wrote them.
 //!
 //! Masked are the values of fields whose name contains one of `SECRET_NAMES`, as `name=value`, `name: value` or in JSON,
-//! and everything that looks like a JWT.
+//! and everything that looks like a JWT or a token of the server's own.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,8 +25,8 @@ const MASK: &str = "[masked]";
 /// Stands for a number or an object in JSON, which has to stay JSON.
 const MASK_IN_JSON: &str = "\"[masked]\"";
 
-/// How every JWT begins: `{"` in base 64.
-const JWT_START: &str = "eyJ";
+/// How every JWT begins, with `{"` in base 64, and the tokens that refresh a session and reset a password.
+const TOKEN_STARTS: [&str; 3] = ["eyJ", "pr1.", "pp1."];
 
 /// A part of the line that is replaced.
 struct Secret {
@@ -52,7 +52,8 @@ pub fn mask(line: &str) -> Cow<'_, str> {
 
 fn is_suspicious(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
-    line.contains(JWT_START) || SECRET_NAMES.iter().any(|name| lower.contains(name))
+    TOKEN_STARTS.iter().any(|start| line.contains(start))
+        || SECRET_NAMES.iter().any(|name| lower.contains(name))
 }
 
 /// The first value from `from` on that has to be masked.
@@ -61,7 +62,7 @@ fn next_secret(text: &str, from: usize) -> Option<Secret> {
         let at = from + offset;
         let found = match letter {
             '=' | ':' => named_value(text, at),
-            'e' => jwt(text, at),
+            'e' | 'p' => token(text, at),
             _ => None,
         };
         found.filter(|secret| !secret.place.is_empty())
@@ -143,9 +144,10 @@ fn end_of_value(text: &str) -> usize {
 }
 
 /// Three runs of base 64 joined by points.
-fn jwt(text: &str, at: usize) -> Option<Secret> {
+/// A JWT, or a refresh or reset token, of three parts each.
+fn token(text: &str, at: usize) -> Option<Secret> {
     let token = &text[at..];
-    if !token.starts_with(JWT_START) {
+    if !TOKEN_STARTS.iter().any(|start| token.starts_with(start)) {
         return None;
     }
     let length = token
@@ -212,7 +214,15 @@ mod tests {
     }
 
     #[test]
-    fn jwts_are_masked_wherever_they_stand() {
+    fn tokens_are_masked_wherever_they_stand() {
+        for own in [
+            "pr1.0123456789abcdef.c2VjcmV0",
+            "pp1.0123456789abcdef.c2VjcmV0",
+        ] {
+            let masked = mask(&format!("field: unknown `{own}`, sorry")).into_owned();
+            assert_eq!(masked, "field: unknown `[masked]`, sorry");
+        }
+        assert_eq!(mask("pr1. is no token."), "pr1. is no token.");
         assert_eq!(
             mask(&format!("bad key for {JWT}, sorry")),
             "bad key for [masked], sorry"

@@ -5,10 +5,17 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use pitturu_protocol::codes::Code;
+use pitturu_protocol::frame::ClientFrame;
 use pitturu_protocol::types::accounts::{
-    ChangePassword, Login, LoginGuest, Logout, Register, Role, SetRole, SignedIn,
+    ChangePassword, IssuePasswordReset, Login, LoginGuest, Logout, Register, Role, SetRole,
+    SignedIn,
 };
 use pitturu_protocol::types::chat::{EnterRoom, KickMember};
+use pitturu_protocol::types::moderation::{
+    LiftSuspension, MutePlayer, SignOutPlayer, SuspendPlayer, UnmutePlayer,
+};
+use pitturu_protocol::types::presence::{SetPresence, Status};
+use pitturu_protocol::types::system::Hello;
 use serde_json::Value;
 
 use crate::launch::{Server, program};
@@ -277,4 +284,123 @@ fn a_file_gets_no_colours() {
     child.wait().unwrap();
     let log = String::from_utf8_lossy(&log);
     assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+/// What a stranger sends is not in the log, and can't be a line of it.
+#[test]
+fn a_hello_that_does_not_fit_writes_nothing_of_its_own_into_the_log() {
+    let server = Server::start(&[]);
+    let mut hello = ClientFrame::Hello(Hello {
+        v: pitturu_protocol::VERSION,
+        sdk: "test/0".to_owned(),
+        token: None,
+        presence: Some(SetPresence {
+            status: Status::Online,
+            note: None,
+        }),
+    })
+    .encode();
+    let place = hello.windows(6).position(|part| part == b"online");
+    let place = place.expect("the status is in it");
+    hello[place..place + 6].copy_from_slice(b"\x1b[2J\n!");
+    let mut player = Player::silent(server.ws);
+    player.send(&hello);
+    let (fault, _) = player.farewell();
+    assert!(fault.is_some(), "it is told what is wrong");
+    let lines = lines(&server, "\"connection closed\"");
+    let closed = lines
+        .iter()
+        .find(|line| text(line, "message") == "connection closed")
+        .expect("it is there");
+    assert!(text(closed, "reason").contains("presence.status"));
+    assert!(!server.log().contains("[2J"), "{}", server.log());
+}
+
+/// A repetition under the same key does nothing, and is no line.
+#[test]
+fn an_act_of_the_staff_that_is_repeated_is_one_line() {
+    let server = Server::start(&["accounts.admins=boss"]);
+    let mut boss = Player::connect(server.ws);
+    register(&mut boss, "boss");
+    let mut other = Player::connect(server.ws);
+    let user = register(&mut other, "other").identity.user;
+    let reason = || "for the test".to_owned();
+    let until = None;
+    for number in 0..3 {
+        let mute = MutePlayer {
+            user,
+            until,
+            reason: reason(),
+        };
+        boss.call_keyed(&mute, "mute").expect("an admin may");
+        let unmute = UnmutePlayer { user };
+        boss.call_keyed(&unmute, "unmute").expect("an admin may");
+        let suspend = SuspendPlayer {
+            user,
+            until,
+            reason: reason(),
+        };
+        boss.call_keyed(&suspend, "suspend").expect("an admin may");
+        let lift = LiftSuspension { user };
+        boss.call_keyed(&lift, "lift").expect("an admin may");
+        let sign_out = SignOutPlayer { user };
+        if number == 0 {
+            login(&mut Player::connect(server.ws), "other", PASSWORD).expect("it may");
+        }
+        boss.call_keyed(&sign_out, "sign out")
+            .expect("an admin may");
+        let role = Role::Moderator;
+        boss.call_keyed(&SetRole { user, role }, "role")
+            .expect("an admin may");
+        let issue = IssuePasswordReset { user };
+        boss.call_keyed(&issue, "reset").expect("an admin may");
+    }
+    let lines = lines(&server, "password-reset token issued by staff");
+    let count = |field: &str, value: &str| {
+        let found = lines.iter().filter(|line| text(line, field) == value);
+        found.count()
+    };
+    for act in [
+        "muted",
+        "unmuted",
+        "suspended",
+        "suspension_lifted",
+        "signed_out_everywhere",
+    ] {
+        assert_eq!(count("act", act), 1, "{act}");
+    }
+    for message in ["role set by staff", "password-reset token issued by staff"] {
+        assert_eq!(count("message", message), 1, "{message}");
+    }
+}
+
+/// Files, arguments and names of files are quoted in what is said of them.
+#[test]
+fn what_is_said_of_a_wrong_command_line_or_file_commands_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = "\u{1b}[2J\u{9b}\u{202e}";
+    let file = folder.path().join(format!("{bad}.toml"));
+    std::fs::write(&file, format!("{bad} = 1\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments = [
+        vec!["config", "--set", bad],
+        vec!["config", "--config", file],
+        vec!["config", "--config", bad],
+        vec!["restore", bad],
+        vec!["admin", "player", "show", bad],
+        vec!["admin", "--url", bad, "player", "show", "@a"],
+        vec![bad],
+    ];
+    for arguments in arguments {
+        let mut command = program();
+        command.args(&arguments).current_dir(folder.path());
+        let output = command.output().expect("it runs");
+        assert!(!output.status.success(), "{arguments:?}");
+        for said in [output.stdout, output.stderr] {
+            let said = String::from_utf8(said).expect("text");
+            let active = said.chars().find(|char| bad.contains(*char));
+            let active = active.filter(|char| !char.is_ascii_graphic());
+            assert_eq!(active, None, "{arguments:?}: {said:?}");
+        }
+    }
 }
