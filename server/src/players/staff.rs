@@ -108,8 +108,9 @@ impl StaffOwner {
     ) -> Result<bool, Fault> {
         let key = key.map(|key| (change.by.user, key));
         let ask = Ask::SetRole(change, address);
-        let Answered { body, .. } = self.ask_under(ID, ask, key, now).await?;
-        codec::decode(&body).map_err(|_| Fault::of(Code::Internal))
+        let Answered { body, is_repeated } = self.ask_under(ID, ask, key, now).await?;
+        let is_another: bool = codec::decode(&body).map_err(|_| Fault::of(Code::Internal))?;
+        Ok(is_another && !is_repeated)
     }
 
     /// The role of a player, behind every change of it that was acknowledged before.
@@ -150,11 +151,7 @@ impl StaffOwner {
     /// # Errors
     /// [`Code::Forbidden`], and those of the store.
     pub async fn check_below(&self, staff: Shown, of: Shown, now: u64) -> Result<(), Fault> {
-        let is_below = match self.role_of(of, now).await? {
-            Role::Player => true,
-            Role::Moderator | Role::Service => staff.role == Role::Admin,
-            Role::Admin => false,
-        };
+        let is_below = staff.role.acts_on(self.role_of(of, now).await?);
         match is_below && of.user != staff.user {
             true => Ok(()),
             false => {

@@ -91,7 +91,7 @@ impl ModerationService {
         let user = request.user;
         let (by, _) = self.above(caller, user).await?;
         let ended = self.ask::<bool>(caller, user, AccountAsk::EndSessions);
-        if ended.await? {
+        if let (true, true) = ended.await? {
             note(caller, by, user, AuditAct::SignedOutEverywhere);
         }
         Ok(Done {})
@@ -121,8 +121,8 @@ impl ModerationService {
         };
         let act = Moderation::ResetProfile(change, reason);
         let noted = act.act();
-        let changed: ProfileRow = self.decide(caller, user, act).await?;
-        if changed != account.profile {
+        let (changed, is_new): (ProfileRow, _) = self.decide(caller, user, act).await?;
+        if is_new && changed != account.profile {
             note(caller, by, user, noted);
         }
         Ok(profile(AccountRow {
@@ -164,6 +164,17 @@ impl ModerationService {
         })
     }
 
+    /// The role of a player in the whole product, as the staff knows it; a player's, if there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn role_of(&self, user: UserId, now: u64) -> Result<Role, Fault> {
+        match self.players.store.account(user).await? {
+            Some(account) => self.players.staff.role_of(account.shown_role(), now).await,
+            None => Ok(Role::Player),
+        }
+    }
+
     /// [`DeletePlayer`].
     pub async fn delete_player(
         &self,
@@ -180,9 +191,9 @@ impl ModerationService {
         let before = self.below(caller, staff, user).await?.deletion;
         let erase_at = self.deletions.erase_at(caller.now, at_once);
         let ask = AccountAsk::End(AccountEnd::Delete(erase_at, Some(reason)));
-        let erase_at = self.ask(caller, user, ask).await?;
+        let (erase_at, is_new) = self.ask(caller, user, ask).await?;
         self.deletions.asked(erase_at, caller.now);
-        if before.is_none_or(|before| before.erase_at != erase_at) {
+        if is_new && before.is_none_or(|before| before.erase_at != erase_at) {
             note(caller, staff.user, user, AuditAct::DeletionAsked);
         }
         Ok(AccountDeletion { erase_at })
@@ -230,8 +241,10 @@ impl ModerationService {
         let by = self.above(caller, user).await?.0;
         let act = act(sanction(caller, by, until, reason)?);
         let noted = act.act();
-        self.decide::<bool>(caller, user, act).await?;
-        note(caller, by, user, noted);
+        let (_, is_new) = self.decide::<bool>(caller, user, act).await?;
+        if is_new {
+            note(caller, by, user, noted);
+        }
         Ok(Done {})
     }
 
@@ -239,7 +252,7 @@ impl ModerationService {
     async fn lift(&self, caller: &Caller, user: UserId, act: Moderation) -> Result<Done, Fault> {
         let by = self.above(caller, user).await?.0;
         let noted = act.act();
-        if self.decide::<bool>(caller, user, act).await? {
+        if let (true, true) = self.decide::<bool>(caller, user, act).await? {
             note(caller, by, user, noted);
         }
         Ok(Done {})
@@ -272,12 +285,13 @@ impl ModerationService {
         account.ok_or_else(|| Fault::of(Code::NotFound))
     }
 
+    /// What came of it, and whether this call has brought it about.
     async fn decide<T: DeserializeOwned>(
         &self,
         caller: &Caller,
         user: UserId,
         act: Moderation,
-    ) -> Result<T, Fault> {
+    ) -> Result<(T, bool), Fault> {
         self.ask(caller, user, AccountAsk::Moderate(act)).await
     }
 
@@ -286,9 +300,9 @@ impl ModerationService {
         caller: &Caller,
         user: UserId,
         ask: AccountAsk,
-    ) -> Result<T, Fault> {
+    ) -> Result<(T, bool), Fault> {
         let ask = Ask::Account(Box::new(ask), caller.into());
-        self.players.decide(caller, user, ask).await
+        self.players.decide_once(caller, user, ask).await
     }
 }
 

@@ -89,9 +89,24 @@ impl PlayersAccess {
         user: UserId,
         ask: Ask,
     ) -> Result<T, Fault> {
+        let decided = self.decide_once(caller, user, ask).await;
+        decided.map(|(value, _)| value)
+    }
+
+    /// As [`Self::decide`], and whether this call has brought it about, and not an earlier one under the same key.
+    ///
+    /// # Errors
+    /// Those of the rules and of the store.
+    pub async fn decide_once<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        ask: Ask,
+    ) -> Result<(T, bool), Fault> {
         let by = caller.user()?;
         let key = caller.key.clone().map(|key| (by, key));
         let answered = self.owners.ask_under(user, ask, key, caller.now).await?;
-        codec::decode(&answered.body).map_err(|_| Fault::of(Code::Internal))
+        let value = codec::decode(&answered.body).map_err(|_| Fault::of(Code::Internal))?;
+        Ok((value, !answered.is_repeated))
     }
 }

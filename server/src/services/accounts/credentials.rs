@@ -56,7 +56,7 @@ impl AccountService {
             return Err(Fault::of(Code::UsernameTaken));
         }
         let hash = self.passwords.hash(asker, &password).await?;
-        let role = self.configured_role(&username.folded);
+        let role = self.configured_role(&username.folded).await?;
         let login = Login {
             username: username.shown,
             folded: username.folded,
@@ -325,7 +325,9 @@ impl AccountService {
             }
         }
         self.staff.admin(caller).await?;
-        tracing::info!(conn = %caller.conn, call = caller.call, by = %admin, %user, "password-reset token issued by staff");
+        if !added.is_repeated {
+            tracing::info!(conn = %caller.conn, call = caller.call, by = %admin, %user, "password-reset token issued by staff");
+        }
         Ok(PasswordReset {
             token: token.text,
             expires_at,
