@@ -120,7 +120,10 @@ pub enum Target {
     /// Nobody, or nobody who has to be looked up.
     #[default]
     Nobody,
-    /// The request's `user` must be a player that exists.
+    /// The request's `user`: whoever acts by their role in the whole product, and not by the one they have in the room, needs one
+    /// that [acts on](crate::types::accounts::Role::acts_on) that player's.
+    Rank,
+    /// The request's `user` must be a player that exists, and the caller's role is held against theirs as with `Rank`.
     Player,
     /// The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused
     /// with `blocked`.
@@ -287,11 +290,11 @@ macro_rules! for_each_method {
             71 chat::OpenRoom => chat::RoomView, Player, Room, Read, Reads, changes = Opens;
             72 chat::CloseRoom => system::Done, Player, Room, Free, Reads, changes = Closes;
             73 chat::InviteToRoom => system::Done, Player, Room, Write, Writes, target = Unblocked;
-            74 chat::KickMember => system::Done, Player, Room, Write, Writes;
+            74 chat::KickMember => system::Done, Player, Room, Write, Writes, target = Rank;
             75 chat::BanMember => system::Done, Player, Room, Write, Writes, target = Player;
             76 chat::UnbanMember => system::Done, Player, Room, Write, Writes;
-            77 chat::MuteMember => system::Done, Player, Room, Write, Writes;
-            78 chat::SetMemberRole => system::Done, Player, Room, Write, Writes;
+            77 chat::MuteMember => system::Done, Player, Room, Write, Writes, target = Rank;
+            78 chat::SetMemberRole => system::Done, Player, Room, Write, Writes, target = Rank;
             79 chat::ListMembers => chat::Members, Player, Room, Read, Reads;
             80 chat::ListBans => chat::Bans, Player, Room, Read, Reads;
             81 chat::UpdateRoom => chat::RoomInfo, Player, Room, Write, Writes;
@@ -534,11 +537,15 @@ mod tests {
 
     #[test]
     fn what_acts_on_a_player_who_must_exist_says_so() {
-        for (target, name) in [
-            (Target::Player, "BanMember"),
-            (Target::Unblocked, "InviteToRoom"),
+        for (target, names) in [
+            (
+                Target::Rank,
+                &["KickMember", "MuteMember", "SetMemberRole"][..],
+            ),
+            (Target::Player, &["BanMember"]),
+            (Target::Unblocked, &["InviteToRoom"]),
         ] {
-            assert_eq!(named(|method| method.target == target), [name]);
+            assert_eq!(named(|method| method.target == target), names);
         }
     }
 }

@@ -20,6 +20,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether whoever has this role may act on somebody who has that one: moderators on players, admins on everybody but admins.
+    pub const fn acts_on(self, other: Self) -> bool {
+        match self {
+            Self::Admin => !matches!(other, Self::Admin),
+            Self::Moderator => matches!(other, Self::Player),
+            Self::Player | Self::Service => false,
+        }
+    }
+
     /// Whether whoever has it keeps order in rooms that are not direct.
     pub const fn keeps_order(self) -> bool {
         match self {

@@ -12,7 +12,6 @@ use pitturu_protocol::methods::{Access, Change, Effect, Key, Method, MethodInfo,
 use pitturu_protocol::types;
 use pitturu_protocol::types::accounts::{Identity, Role};
 use pitturu_rules::rooms::Actor;
-use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::KeyedRequest;
 use pitturu_text::fields::{self, Texts};
@@ -200,7 +199,9 @@ fn room_call(
         key: call.caller.key,
         span: Span::current(),
     });
-    let Some((other, must)) = target else {
+    // A role in the whole product is held against nobody's but those of whoever acts by one.
+    let is_looked_at = |must: Target| must != Target::Rank || room_call.actor.role.keeps_order();
+    let Some((other, must)) = target.filter(|(_, must)| is_looked_at(*must)) else {
         context.services.rooms.send(Command::Call(room_call));
         return Ok(Dispatch::Routed);
     };
@@ -257,9 +258,20 @@ async fn look_at_target(
     must: Target,
 ) {
     let user = room_call.actor.user;
+    let keeps_order = room_call.actor.role.keeps_order();
     let found = async {
-        Ok::<_, StoreError>(pitturu_rules::rooms::Target {
+        let role = match keeps_order && must != Target::Unblocked {
+            true => {
+                services
+                    .moderation
+                    .role_of(other, room_call.actor.now)
+                    .await?
+            }
+            false => Role::Player,
+        };
+        Ok::<_, Fault>(pitturu_rules::rooms::Target {
             user: other,
+            role,
             exists: services.profile.display_name(other).await?.is_some(),
             is_blocked: must == Target::Unblocked
                 && services.friends.is_blocked_either(user, other).await?,
@@ -272,7 +284,7 @@ async fn look_at_target(
             }
             services.rooms.send(Command::Call(room_call));
         }
-        Err(error) => room_call.recipient.refuse(room_call.call, &error.into()),
+        Err(fault) => room_call.recipient.refuse(room_call.call, &fault),
     }
 }
 

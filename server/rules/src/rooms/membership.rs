@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::accounts::Role;
 use pitturu_protocol::types::chat::{
     BanMember, KickMember, LostReason, MemberRole, MuteMember, RoomKind, SetMemberRole,
 };
@@ -38,6 +39,8 @@ pub struct Target {
     pub exists: bool,
     /// Whether one of the two blocks the other, and the call is refused for it.
     pub is_blocked: bool,
+    /// Their role in the whole product; a player's if the actor does not keep order.
+    pub role: Role,
 }
 
 impl Target {
@@ -389,7 +392,7 @@ impl Room {
     }
 
     /// Moderators act on those below them, never on their equals or themselves. Who keeps order in the whole product acts on whoever the
-    /// room has, its owner too; of themselves the room holds nothing against them.
+    /// room has, its owner too, if [their role allows it](Self::check_rank); of themselves the room holds nothing against them.
     fn may_moderate(&self, actor: &Actor, user: UserId) -> Result<(), Fault> {
         self.not_direct()?;
         let authority = self.require(actor, MemberRole::Moderator)?;
@@ -399,6 +402,37 @@ impl Room {
             return Err(Fault::of(Code::Forbidden));
         }
         Ok(())
+    }
+
+    /// Refuses one of the product's staff who would act on somebody whose role is not below theirs. What they may as one of the room's
+    /// own, on those below them there or, for owners, by giving roles, needs no other role. What refuses the call for another reason is
+    /// not looked at here.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn check_rank(
+        &self,
+        actor: &Actor,
+        target: &Target,
+        gives_role: bool,
+    ) -> Result<(), Fault> {
+        let is_staff = self.row.kind != RoomKind::Direct && actor.role.keeps_order();
+        if !is_staff || actor.user == target.user || actor.role.acts_on(target.role) {
+            return Ok(());
+        }
+        let theirs = self.place(target.user).map(|row| row.role);
+        let is_of_the_room = self.place(actor.user).is_some_and(|own| match own.role {
+            MemberRole::Owner if gives_role => true,
+            MemberRole::Owner | MemberRole::Moderator => theirs.is_none_or(|role| role < own.role),
+            MemberRole::Member => false,
+        });
+        match is_of_the_room {
+            true => Ok(()),
+            false => {
+                let why = "the player's role in the whole product is not below yours";
+                Err(Fault::new(Code::Forbidden, why))
+            }
+        }
     }
 
     pub(super) fn put_out(

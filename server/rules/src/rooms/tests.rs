@@ -67,6 +67,7 @@ fn target(number: u8) -> Target {
         user: actor(number, 1).user,
         exists: true,
         is_blocked: false,
+        role: Role::Player,
     }
 }
 

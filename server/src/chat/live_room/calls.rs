@@ -297,6 +297,10 @@ impl LiveRoom {
         effects: &mut Effects,
     ) -> Result<Outcome, Fault> {
         let room = &mut self.room;
+        if let Some(target) = &target {
+            let gives_role = matches!(request, DecideRequest::SetMemberRole(_));
+            room.check_rank(actor, target, gives_role)?;
+        }
         // Nobody was looked up for a call that came past the table.
         let target = || target.ok_or_else(|| Fault::of(Code::Internal));
         match request {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::accounts::NOBODY;
 use crate::rooms::rows::{Change, MemberState};
+use pitturu_protocol::types::accounts::Role;
 
 fn message(room: &mut Room, number: u8, text: &str) -> MessageRow {
     let mut effects = Effects::default();
@@ -52,6 +53,7 @@ fn an_owner_hands_on_and_words_about_others_go() {
         user: actor(3, 1).user,
         exists: true,
         is_blocked: false,
+        role: Role::Player,
     };
     let ban = BanMember {
         room: ROOM,
@@ -101,6 +103,7 @@ fn who_was_banned_muted_or_last_leaves_nothing() {
         user,
         exists: true,
         is_blocked: false,
+        role: Role::Player,
     };
     let ban = BanMember {
         room: ROOM,

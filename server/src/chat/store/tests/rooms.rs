@@ -133,6 +133,7 @@ fn target(number: u16) -> Target {
         user: user(number),
         exists: true,
         is_blocked: false,
+        role: Role::Player,
     }
 }
 

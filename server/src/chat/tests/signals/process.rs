@@ -344,6 +344,7 @@ impl Process {
             user,
             exists: true,
             is_blocked: false,
+            role: Role::Player,
         });
         self.room_owners.send(Command::Call(Box::new(RoomCall {
             room,

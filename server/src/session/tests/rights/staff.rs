@@ -5,7 +5,8 @@ use pitturu_protocol::ids::{RoomId, UserId};
 use pitturu_protocol::types::accounts::{Role, SetRole};
 use pitturu_protocol::types::chat::{
     BanMember, EditMessage, InviteToRoom, JoinRoom, KickMember, LeaveRoom, ListBans, ListMyRooms,
-    MuteMember, OpenRoom, React, ReadHistory, RoomKind, SendEphemeral, Typing, UpdateRoom,
+    MemberRole, MuteMember, OpenRoom, React, ReadHistory, RoomKind, SendEphemeral, SetMemberRole,
+    Typing, UpdateRoom,
 };
 use pitturu_store::clock::now_ms;
 
@@ -200,4 +201,96 @@ async fn staff_are_as_anybody_in_a_direct_room() {
     assert_eq!(said.err().map(|fault| fault.code), Some(Code::Blocked));
     let invited = scene.owner.call(&InviteToRoom { room, user }).await;
     assert_eq!(invited.err().map(|fault| fault.code), Some(Code::Forbidden));
+}
+
+/// What is done to one member of a room.
+fn deeds(room: RoomId, user: UserId) -> [Raw; 4] {
+    let until = now_ms() + HOUR;
+    [
+        Raw::of(&MuteMember { room, user, until }),
+        Raw::of(&SetMemberRole {
+            room,
+            user,
+            role: MemberRole::Moderator,
+        }),
+        Raw::of(&KickMember {
+            room,
+            user,
+            reason: None,
+        }),
+        Raw::of(&BanMember {
+            room,
+            user,
+            until: None,
+            reason: None,
+        }),
+    ]
+}
+
+/// A role in the whole product reaches those below it, in their own rooms too, and nobody else's.
+#[tokio::test]
+async fn staff_act_in_rooms_on_those_below_them() {
+    for kind in [RoomKind::Public, RoomKind::Private] {
+        for role in [Role::Moderator, Role::Admin] {
+            for other in [Role::Player, Role::Service, Role::Moderator, Role::Admin] {
+                let mut scene = Scene::new(role).await;
+                let (mut owner, signed_in) = scene.world.registered("theirs").await;
+                let user = signed_in.identity.user;
+                if other != Role::Player {
+                    let set = SetRole { user, role: other };
+                    scene.root.call(&set).await.expect("an admin may");
+                    settle(&scene.world).await;
+                }
+                let room = room_of(&mut owner, kind).await;
+                let guest = InviteToRoom {
+                    room,
+                    user: scene.user,
+                };
+                for (number, raw) in deeds(room, user).iter().enumerate() {
+                    // Roles in a room are given by its owners and by admins; who owns it alone stays the owner.
+                    if number == 1 {
+                        continue;
+                    }
+                    let key = format!("{number}");
+                    let done = scene.staff.call_raw(raw, &key).await;
+                    let code = done.map(drop).map_err(|fault| fault.code);
+                    let context = format!("{kind:?} {role:?} on {other:?}, deed {number}");
+                    match role.acts_on(other) {
+                        true if number > 2 => assert_ne!(code, Err(Code::Forbidden), "{context}"),
+                        true => assert_eq!(code, Ok(()), "{context}"),
+                        false => assert_eq!(code, Err(Code::Forbidden), "{context}"),
+                    }
+                    // A room that has lost its only member is none.
+                    if role.acts_on(other) && number == 2 {
+                        break;
+                    }
+                }
+                if !role.acts_on(other) {
+                    owner.call(&guest).await.expect("it is still theirs");
+                }
+            }
+        }
+    }
+}
+
+/// Whoever has a role in the whole product still has the one that they have in the room.
+#[tokio::test]
+async fn who_owns_a_room_acts_on_its_members_whatever_they_are_elsewhere() {
+    for role in [Role::Moderator, Role::Admin] {
+        let mut scene = Scene::new(role).await;
+        let (mut member, signed_in) = scene.world.registered("member").await;
+        let user = signed_in.identity.user;
+        let set = SetRole {
+            user,
+            role: Role::Admin,
+        };
+        scene.root.call(&set).await.expect("an admin may");
+        settle(&scene.world).await;
+        let room = room_of(&mut scene.staff, RoomKind::Public).await;
+        member.call(&JoinRoom { room }).await.unwrap();
+        for (number, raw) in deeds(room, user).iter().enumerate() {
+            let done = scene.staff.call_raw(raw, &format!("{number}")).await;
+            assert!(done.is_ok(), "{role:?}, deed {number}: {done:?}");
+        }
+    }
 }
