@@ -30,19 +30,26 @@ impl AuditLogService {
         let ListAuditLog { before, .. } = request;
         let limit = page_items(request.limit)?;
         let store = &self.players.store;
-        // One more than the page holds says whether others follow.
-        let found = match request.user {
-            Some(user) => store.audit_log_about(user, before, limit + 1).await?,
-            None => store.audit_log(before, limit + 1).await?,
-        };
-        let last_read = found.get(limit).map(|record| record.entry.number + 1);
         let is_hidden = |record: &AuditRecord| {
             // What came of a report about one of the staff is for the others.
             let is_theirs = record.entry.user == Some(staff.user);
             staff.role != Role::Admin && is_theirs && record.entry.act == AuditAct::ReportSettled
         };
-        let found = found.into_iter().take(limit);
-        let shown = found.filter(|record| !is_hidden(record)).map(|mut record| {
+        let (mut found, mut behind) = (Vec::new(), before);
+        // One more than the page holds says whether others follow. No page has a place where something hidden was.
+        while found.len() <= limit {
+            let read = match request.user {
+                Some(user) => store.audit_log_about(user, behind, limit + 1).await?,
+                None => store.audit_log(behind, limit + 1).await?,
+            };
+            let is_all = read.len() <= limit;
+            behind = read.last().map(|record| record.entry.number);
+            found.extend(read.into_iter().filter(|record| !is_hidden(record)));
+            if is_all {
+                break;
+            }
+        }
+        let shown = found.into_iter().map(|mut record| {
             if staff.role != Role::Admin {
                 hide_from_moderators(&mut record);
             }
@@ -51,7 +58,7 @@ impl AuditLogService {
         let (entries, are_more) = Page::of(limit, shown).into_parts();
         let last = entries.last().map(|record| record.entry.number);
         Ok(AuditLog {
-            next: last.filter(|_| are_more).or(last_read),
+            next: last.filter(|_| are_more),
             entries,
         })
     }

@@ -7,7 +7,7 @@ use pitturu_protocol::types::reports::{
     ListReports, Report, ReportMessage, ReportPlayer, Reported, ReportedMessage, Reports,
     SettleReport, TakeReport,
 };
-use pitturu_rules::accounts::NOBODY;
+use pitturu_rules::accounts::{NOBODY, Shown};
 use pitturu_rules::pages::{Page, page_items};
 use pitturu_rules::reports;
 use pitturu_rules::rooms::member_of;
@@ -123,31 +123,41 @@ impl ReportService {
         } = request;
         let limit = page_items(limit)?;
         let store = &self.players.store;
+        // That a moderator is reported, and by whom, is for others of the staff to know: no page has a place where it was.
+        let is_shown = |report: &Report| report.user != staff.user || staff.role == Role::Admin;
+        let (mut found, mut behind) = (Vec::new(), before);
         // One more than the page holds says whether others follow.
-        let found = match user {
-            Some(user) => store.reports_about(user, before, limit + 1).await?,
-            None => store.reports(settled, before, limit + 1).await?,
-        };
+        while found.len() <= limit {
+            let read = match user {
+                Some(user) => store.reports_about(user, behind, limit + 1).await?,
+                None => store.reports(settled, behind, limit + 1).await?,
+            };
+            let is_all = read.len() <= limit;
+            behind = read.last().map(|report| report.number);
+            found.extend(read.into_iter().filter(is_shown));
+            if is_all {
+                break;
+            }
+        }
         let (reports, are_more) = Page::of(limit, found).into_parts();
         let last = reports.last().map(|report| report.number);
-        // Who reports a moderator is for others of the staff to know.
-        let is_shown = |report: &Report| report.user != staff.user || staff.role == Role::Admin;
         Ok(Reports {
             next: last.filter(|_| are_more),
-            reports: reports.into_iter().filter(is_shown).collect(),
+            reports,
         })
     }
 
     /// [`TakeReport`].
     pub async fn take(&self, caller: &Caller, request: TakeReport) -> Result<Report, Fault> {
-        let staff = self.players.staff.moderator(caller).await?.user;
+        let Shown { user: staff, role } = self.players.staff.moderator(caller).await?;
         let ask = Ask::Take(request.number, staff);
-        self.owner.decide(caller, ask).await
+        let taken = self.owner.decide(caller, ask).await;
+        taken.map_err(|fault| not_told(fault, role))
     }
 
     /// [`SettleReport`].
     pub async fn settle(&self, caller: &Caller, request: SettleReport) -> Result<Report, Fault> {
-        let staff = self.players.staff.moderator(caller).await?.user;
+        let Shown { user: staff, role } = self.players.staff.moderator(caller).await?;
         let SettleReport {
             number,
             outcome,
@@ -158,16 +168,16 @@ impl ReportService {
             how: (outcome, note),
             by: (staff, caller.address),
         };
-        match self.owner.decide(caller, ask).await {
+        let settled = match self.owner.decide(caller, ask).await {
             Err(fault) if fault.code == Code::NotFound => {
                 // The owner holds those that nobody has settled.
                 let settled = self.players.store.settled_report(number).await?;
                 let settled = settled.ok_or(fault)?;
-                reports::check_not_about(&settled, staff)?;
-                Ok(settled)
+                reports::check_not_about(&settled, staff).map(|()| settled)
             }
             settled => settled,
-        }
+        };
+        settled.map_err(|fault| not_told(fault, role))
     }
 
     /// Refuses whoever is no member of the room, by how they stand to it.
@@ -183,5 +193,13 @@ impl ReportService {
         let ask = Ask::Add(Box::new(report));
         let number = self.owner.decide(caller, ask).await?;
         Ok(Reported { number })
+    }
+}
+
+/// To a moderator a report about themselves is none.
+fn not_told(fault: Fault, role: Role) -> Fault {
+    match fault.code {
+        Code::Forbidden if role != Role::Admin => Fault::of(Code::NotFound),
+        _ => fault,
     }
 }

@@ -6,7 +6,7 @@ use pitturu_protocol::types::accounts::{ExportPlayer, Role, SetRole};
 use pitturu_protocol::types::audit_log::{AuditAct, ListAuditLog};
 use pitturu_protocol::types::moderation::DeletePlayer;
 use pitturu_protocol::types::reports::{
-    ListReports, ReportMessage, ReportOutcome, ReportPlayer, ReportReason, SettleReport,
+    ListReports, ReportMessage, ReportOutcome, ReportPlayer, ReportReason, SettleReport, TakeReport,
 };
 
 use super::world::{World, message};
@@ -57,10 +57,25 @@ async fn neither_a_player_nor_one_of_the_staff_reads_of_a_report_about_them() {
                 entry.act == AuditAct::ReportSettled && entry.user == Some(first.identity.user)
             });
             assert_eq!(theirs.count(), 0, "{page:?}");
+            assert!(page.next.is_none() || !page.entries.is_empty(), "{page:?}");
             before = page.next;
             if before.is_none() {
                 break;
             }
+        }
+    }
+    // No page has a place where one was, either.
+    for user in [None, Some(first.identity.user)] {
+        for settled in [false, true] {
+            let list = ListReports {
+                user,
+                settled,
+                limit: Some(1),
+                ..ListReports::default()
+            };
+            let page = one.call(&list).await.expect("a moderator may");
+            assert_eq!(page.next, None, "{page:?}");
+            assert!(page.reports.iter().all(|it| it.user != first.identity.user));
         }
     }
     let about = ListReports {
@@ -138,10 +153,12 @@ async fn a_report_stays_as_it_was_settled_first() {
         .settled
         .map(|how| how.outcome);
     assert_eq!(outcome, Some(ReportOutcome::Acted));
-    for (number, expected) in [(of_own, Code::Forbidden), (99, Code::NotFound)] {
-        let refused = one.call(&settle(number, ReportOutcome::Dismissed)).await;
-        let code = refused.map_err(|fault| fault.code);
-        assert_eq!(code, Err(expected), "{number}");
+    // A report about themselves is none.
+    for number in [of_own, 99] {
+        let settled = one.call(&settle(number, ReportOutcome::Dismissed)).await;
+        let taken = one.call(&TakeReport { number }).await;
+        let codes = [settled, taken].map(|done| done.map_err(|fault| fault.code));
+        assert_eq!(codes, [Err(Code::NotFound), Err(Code::NotFound)]);
     }
 }
 
