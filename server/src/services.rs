@@ -26,6 +26,7 @@ pub mod profile;
 pub mod reports;
 pub mod rewards;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use pitturu_rules::game_data::Game;
@@ -166,6 +167,7 @@ impl Services {
         let (friends, profile) = friends_and_profiles(&access, &registry);
         let deletions = Deletions::new(config.accounts.deletion_grace_ms);
         let told = (owners.audit_log.clone(), deletions.clone());
+        let admin_names = config.accounts.admin_names();
         let settings = (config.masters, config.reset_delivery, config.accounts);
         let accounts = open_accounts(&store, &access, told, settings, now).await?;
         let presence = Arc::new(PresenceService::new(registry.clone(), friends.clone()));
@@ -181,7 +183,12 @@ impl Services {
         });
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         let told = (owners.reports.clone(), owners.audit_log.clone());
-        start_erasure(&boards, (&room_store, &rooms), told, &deletions);
+        start_erasure(
+            &boards,
+            (&room_store, &rooms),
+            told,
+            (&deletions, admin_names),
+        );
         let names = profile.clone();
         let parts = rooms_and_players(&room_store, &rooms, &access);
         let most = config.rooms_per_player_max;
@@ -276,7 +283,7 @@ fn start_erasure(
     boards: &BoardService,
     (rooms, room_owners): (&RoomStore, &RoomOwners),
     (reports, audit_log): (ReportsOwner, AuditLogOwner),
-    deletions: &Deletions,
+    (deletions, admin_names): (&Deletions, HashSet<String>),
 ) {
     let erasure = Erasure {
         boards: boards.parts().clone(),
@@ -285,6 +292,7 @@ fn start_erasure(
         reports,
         audit_log,
         deletions: deletions.clone(),
+        admin_names,
     };
     tokio::spawn(erasure.run());
 }

@@ -101,6 +101,13 @@ pub struct AccountsConfig {
     pub ticks: Ticks,
 }
 
+impl AccountsConfig {
+    /// The names that make whoever has them an admin, folded.
+    pub fn admin_names(&self) -> HashSet<String> {
+        self.admins.iter().map(|name| name.folded.clone()).collect()
+    }
+}
+
 impl Default for AccountsConfig {
     fn default() -> Self {
         Self {
@@ -230,8 +237,7 @@ impl AccountService {
         (config, deletions): (AccountsConfig, Deletions),
         now: u64,
     ) -> Result<Self, OpenError> {
-        let admins = config.admins.iter().map(|name| name.folded.clone());
-        let admins = admins.collect();
+        let admins = config.admin_names();
         let masters = keys.masters;
         if config.signing.rotate_at_start {
             masters.rotate(now, config.refresh_life_ms).await?;
@@ -296,9 +302,12 @@ impl AccountService {
         Fault::of(Code::LockedOut).retry_after_ms(wait_ms)
     }
 
-    /// The role that the configuration gives to this folded name.
-    fn configured_role(&self, folded: &str) -> Option<Role> {
-        self.admins.contains(folded).then_some(Role::Admin)
+    /// The role that the configuration gives to whoever has this folded name. None by that of somebody whose account was erased: a name
+    /// that is free again is for anybody.
+    async fn configured_role(&self, folded: &str) -> Result<Option<Role>, Fault> {
+        let is_admin =
+            self.admins.contains(folded) && !self.players.store.is_name_spent(folded).await?;
+        Ok(is_admin.then_some(Role::Admin))
     }
 }
 

@@ -6,7 +6,7 @@
 //! | step | what goes |
 //! |---|---|
 //! | begin | sessions, friendships, requests, blocks; from here on there is no such player to anybody else |
-//! | claims | the user name and the device's secret are free |
+//! | claims | the user name and the device's secret are free; the configuration makes nobody an admin by that name any more |
 //! | rooms | places, bans, mutes; messages stand under nobody's name, which followers are told |
 //! | leaderboards | scores |
 //! | other players | what tells of the player in inboxes and lists of rooms; what was said with gifts |
@@ -17,7 +17,7 @@
 //! Nobody keeps a list of where a player ever was: rooms and inboxes are looked through, all of them, for all players who are due at the
 //! same time ([decision 14](../../../docs/decisions/0014-erasure-looks-everywhere.md)).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +119,8 @@ pub struct Erasure {
     pub audit_log: AuditLogOwner,
     /// When they are due.
     pub deletions: Deletions,
+    /// User names, folded, by which the configuration makes admins.
+    pub admin_names: HashSet<String>,
 }
 
 impl Erasure {
@@ -211,7 +213,15 @@ impl Erasure {
 
     async fn release_claims(&self, user: UserId) -> Result<(), Fault> {
         let account = self.account(user).await?;
-        let name = account.login.map(|login| Claim::Name(login.folded));
+        let name = account.login.map(|login| login.folded);
+        if let Some(name) = name
+            .as_ref()
+            .filter(|name| self.admin_names.contains(*name))
+        {
+            // Before somebody else has it.
+            self.players().store.spend_name(name).await?;
+        }
+        let name = name.map(Claim::Name);
         let secret = account.guest_secret.map(Claim::Secret);
         for claim in name.into_iter().chain(secret) {
             self.players().store.release(&claim, user).await?;

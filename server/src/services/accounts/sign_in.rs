@@ -48,7 +48,7 @@ impl AccountService {
         }
         let asker = Asker::of(caller, Rank::Registration);
         let claim = Claim::Name(username.folded.clone());
-        let role = self.configured_role(&username.folded);
+        let role = self.configured_role(&username.folded).await?;
         let login = LoginRow {
             username: username.shown,
             folded: username.folded,
@@ -101,9 +101,8 @@ impl AccountService {
         };
         drop(attempt);
         self.renew_hash(caller, &account, &password).await;
-        let role = self
-            .configured_role(&folded)
-            .filter(|&role| role != account.role);
+        let role = self.configured_role(&folded).await?;
+        let role = role.filter(|&role| role != account.role);
         let session = self.new_session(account.user, device, caller);
         let (user, version) = (account.user, account.version());
         let opened = self.open_session(caller, user, version, session, role, key);

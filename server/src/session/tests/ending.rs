@@ -237,3 +237,38 @@ async fn what_a_former_moderator_has_done_keeps_its_reason() {
     let reason = details.and_then(|details| details.reason.as_deref());
     assert_eq!(reason, Some(WHY));
 }
+
+/// A name that is free again is for anybody: the configuration, which makes whoever has it an admin, means somebody who is gone.
+#[tokio::test]
+async fn the_name_of_an_admin_who_was_erased_makes_nobody_an_admin() {
+    let world = World::new().await;
+    let (mut root, one) = world.registered("root").await;
+    let (mut deputy, two) = world.registered("deputy").await;
+    let [root_user, deputy_user] = [one, two].map(|who| who.identity.user);
+    let set = |user, role| SetRole { user, role };
+    root.call(&set(deputy_user, Role::Admin))
+        .await
+        .expect("an admin may");
+    deputy
+        .call(&set(root_user, Role::Player))
+        .await
+        .expect("an admin may");
+    let delete = DeletePlayer {
+        user: root_user,
+        at_once: true,
+        reason: "asked for".to_owned(),
+    };
+    deputy.call(&delete).await.expect("an admin may");
+    while !has_ended(&mut deputy, root_user).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (mut other, signed_in) = world.registered("root").await;
+    assert_ne!(signed_in.identity.user, root_user);
+    assert_eq!(signed_in.identity.role, Role::Player);
+    let refused = other.call(&ListAuditLog::default()).await;
+    assert_eq!(refused.map_err(|fault| fault.code), Err(Code::Forbidden));
+    // Nor at the next sign-in.
+    let mut again = world.signed_in("root").await;
+    let refused = again.call(&ListAuditLog::default()).await;
+    assert_eq!(refused.map_err(|fault| fault.code), Err(Code::Forbidden));
+}
