@@ -42,6 +42,14 @@ pub enum MasterKeysError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Whoever uses the machine may put another file in its place.
+    #[error("anybody may write into {}, where the file of master keys lies (mode {mode:04o}); run: chmod o-w '{}', or name another place by accounts.master_file", folder.display(), folder.display())]
+    Replaceable {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// It holds something else.
     #[error("line {line} of the file of master keys {} is none; restore the file, or remove it to sign everybody's connections in anew", path.display())]
     Damaged {
@@ -66,6 +74,7 @@ impl MasterKeys {
     /// # Errors
     /// [`MasterKeysError`].
     pub fn open(path: &Path, fresh: [u8; 32], now: u64) -> Result<Self, MasterKeysError> {
+        check_folder(path)?;
         let keys = match fs::read_to_string(path) {
             Ok(text) => {
                 check_mode(path)?;
@@ -129,6 +138,25 @@ impl MasterKeys {
         self.keys = keys;
         Ok(())
     }
+}
+
+/// Refuses a folder in which anybody may replace the file. Where it is sticky, as `/tmp` is, only the owner of a file may.
+fn check_folder(path: &Path) -> Result<(), MasterKeysError> {
+    const STICKY: u32 = 0o1000;
+    const OTHERS_WRITE: u32 = 0o002;
+    let folder = folder_of(path);
+    // One that is not there is told when the file is made.
+    let Ok(metadata) = fs::metadata(folder) else {
+        return Ok(());
+    };
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & OTHERS_WRITE == 0 || mode & STICKY != 0 {
+        return Ok(());
+    }
+    Err(MasterKeysError::Replaceable {
+        folder: folder.to_path_buf(),
+        mode,
+    })
 }
 
 fn check_mode(path: &Path) -> Result<(), MasterKeysError> {
@@ -199,10 +227,13 @@ fn write(path: &Path, keys: &[MasterKey]) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 fn refused(path: &Path, source: io::Error) -> MasterKeysError {
@@ -243,6 +274,26 @@ mod tests {
         }
         assert_eq!(secrets(&keys).len(), KEYS_MAX);
         assert!(!format!("{keys:?}").contains("255"), "logs don't show them");
+    }
+
+    #[test]
+    fn the_folder_lets_nobody_else_replace_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("keys");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("master");
+        for (mode, may_be) in [
+            (0o700, true),
+            (0o755, true),
+            (0o775, true),
+            (0o1777, true),
+            (0o777, false),
+            (0o702, false),
+        ] {
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            let opened = MasterKeys::open(&path, [1; 32], 1_000);
+            assert_eq!(opened.is_ok(), may_be, "{mode:o}");
+        }
     }
 
     #[test]
