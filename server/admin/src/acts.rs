@@ -217,9 +217,16 @@ pub(crate) async fn of_room(client: &Client, command: RoomCommand) -> Result<Sho
             let user = id(player).await?;
             Shown::of(&client.call(UnbanMember { room, user }).await?)
         }
-        RoomCommand::Mute { room, player, span } => {
+        RoomCommand::Mute {
+            room,
+            player,
+            ending,
+        } => {
             let user = id(player).await?;
-            let until = if span.0.is_zero() { 0 } else { span.end() };
+            let until = match ending.span {
+                Some(span) if span.0.is_zero() => 0,
+                _ => end(ending).unwrap_or(limits::TIME_MS_MAX),
+            };
             Shown::of(&client.call(MuteMember { room, user, until }).await?)
         }
         RoomCommand::SetRole { room, player, role } => {

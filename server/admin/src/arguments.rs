@@ -230,9 +230,9 @@ pub enum RoomCommand {
         room: RoomId,
         /// An id, or @ and the user name.
         player: Player,
-        /// For how long.
-        #[arg(long = "for", value_name = "TIME")]
-        span: Span,
+        /// Until when. For no time at all ends a mute.
+        #[command(flatten)]
+        ending: Ending,
     },
     /// Gives a member another role in the room.
     SetRole {

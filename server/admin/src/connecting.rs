@@ -28,6 +28,7 @@ const PASSWORD: &str = "PITTURU_ADMIN_PASSWORD";
 pub(crate) struct Connection {
     client: Client,
     tokens: FileTokens,
+    path: PathBuf,
 }
 
 impl Connection {
@@ -37,7 +38,7 @@ impl Connection {
             Some(path) => path.clone(),
             None => usual_file().ok_or(AdminError::NoHome)?,
         };
-        let tokens = FileTokens::new(path);
+        let tokens = FileTokens::new(path.clone());
         let mut options = ClientOptions::new(arguments.url.as_str())
             .tokens(tokens.clone())
             .call_timeout(CALL_WITHIN);
@@ -45,7 +46,11 @@ impl Connection {
             options = options.trust_pem(fs::read(path)?);
         }
         let client = Client::connect(options)?;
-        Ok(Self { client, tokens })
+        Ok(Self {
+            client,
+            tokens,
+            path,
+        })
     }
 
     /// Waits for the connection.
@@ -84,7 +89,7 @@ impl Connection {
         self.reach().await?;
         self.leave().await;
         let signed_in = self.client.login(name, &password).await?;
-        Ok(shown(&signed_in))
+        self.kept(&signed_in).await
     }
 
     /// Makes an account and signs it in, in place of whoever is.
@@ -93,7 +98,17 @@ impl Connection {
         self.reach().await?;
         self.leave().await;
         let signed_in = self.client.register(name, &password).await?;
-        Ok(shown(&signed_in))
+        self.kept(&signed_in).await
+    }
+
+    /// Who is signed in, if the tokens are kept for the next command. Otherwise the session, which nobody could use, is ended.
+    async fn kept(&self, signed_in: &SignedIn) -> Result<Shown, AdminError> {
+        let kept = self.tokens.load().unwrap_or_default();
+        if kept.refresh.as_deref() == Some(signed_in.refresh.as_str()) {
+            return Ok(shown(signed_in));
+        }
+        self.client.logout().await?;
+        Err(AdminError::NotKept(self.path.clone()))
     }
 
     /// Ends the session of whoever is signed in.

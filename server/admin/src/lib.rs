@@ -13,6 +13,7 @@ mod printing;
 mod times;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use pitturu_client::{CallError, InvalidOptions, one_line};
 
@@ -35,6 +36,9 @@ pub enum AdminError {
     /// A file can't be read, or the answer not be written.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The tokens could not be written, and the session was ended again.
+    #[error("the tokens can't be kept in {}: its folder has to be one that this user may write into, or --tokens names another file", one_line(&.0.display().to_string()))]
+    NotKept(PathBuf),
     /// Nobody is signed in.
     #[error("nobody is signed in: `pitturu admin sign-in NAME` comes first")]
     SignedOut,

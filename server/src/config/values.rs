@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use ipnet::IpNet;
-use pitturu_protocol::limits::NOTE_BYTES_MAX;
+use pitturu_text::kind::Kind;
 use pitturu_text::username::Username;
 
 use crate::connections::address::Shown;
@@ -314,10 +314,11 @@ impl Value for Reason {
     const WRITTEN: &'static str = "a text of 1 to 512 bytes on one line";
 
     fn parse(text: &str) -> Option<Self> {
-        let is_shown = !text.trim().is_empty()
-            && text.len() <= NOTE_BYTES_MAX
-            && !text.contains(char::is_control);
-        is_shown.then(|| Self(text.to_owned()))
+        // As the reason of one of the staff, on one line.
+        let mut settled = text.to_owned();
+        Kind::Note.settle(&mut settled).ok()?;
+        let is_shown = !settled.is_empty() && !settled.contains(char::is_control);
+        is_shown.then_some(Self(settled))
     }
 }
 

@@ -343,6 +343,23 @@ fn whoever_may_not_and_whatever_is_none_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_session_whose_tokens_cannot_be_kept_is_said_so_and_ended() {
+    let server = Server::start(SETTINGS);
+    register(&mut Player::connect(server.ws), "boss");
+    let shell = Shell::at(&server);
+    // A file where the folder would be.
+    std::fs::write(shell.folder.path().join("state"), "").expect("it is written");
+    let told = shell.refused(&["sign-in", "boss"], 1);
+    assert!(told.contains("can't be kept in"), "{told}");
+    std::fs::remove_file(shell.folder.path().join("state")).expect("it is there");
+    shell.json(&["sign-in", "boss"]);
+    let record = shell.json(&["player", "show", "@boss"]);
+    let sessions = record["sessions"].as_array().expect("a list");
+    // That of the player, and this one.
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
+}
+
+#[test]
 fn a_server_that_is_not_reached_is_told_with_the_reason() {
     let mut server = Server::start(&["listen.tls=127.0.0.1:0"]);
     register(&mut Player::connect(server.ws), "boss");

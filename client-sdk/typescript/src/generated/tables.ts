@@ -334,7 +334,9 @@ export interface MethodInfo {
   readonly target?:
     /** Nobody, or nobody who has to be looked up. */
     | 'nobody'
-    /** The request's `user` must be a player that exists. */
+    /** The request's `user`: whoever acts by their role in the whole product, and not by the one they have in the room, needs one that [acts on](crate::types::accounts::Role::acts_on) that player's. */
+    | 'rank'
+    /** The request's `user` must be a player that exists, and the caller's role is held against theirs as with `Rank`. */
     | 'player'
     /** The request's `user` must be a player that exists, and while either of the two blocks the other, the call is refused with `blocked`. */
     | 'unblocked';
@@ -392,11 +394,11 @@ export const METHODS: { readonly [M in keyof Methods]: MethodInfo } = {
   OpenRoom: { number: 71, access: 'player', place: 'room', rate: 'read', effect: 'reads', changes: 'opens', reply: 'RoomView' },
   CloseRoom: { number: 72, access: 'player', place: 'room', rate: 'free', effect: 'reads', changes: 'closes', reply: 'Done' },
   InviteToRoom: { number: 73, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'unblocked', reply: 'Done' },
-  KickMember: { number: 74, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
+  KickMember: { number: 74, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'rank', reply: 'Done' },
   BanMember: { number: 75, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'player', reply: 'Done' },
   UnbanMember: { number: 76, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
-  MuteMember: { number: 77, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
-  SetMemberRole: { number: 78, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'Done' },
+  MuteMember: { number: 77, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'rank', reply: 'Done' },
+  SetMemberRole: { number: 78, access: 'player', place: 'room', rate: 'write', effect: 'writes', target: 'rank', reply: 'Done' },
   ListMembers: { number: 79, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Members' },
   ListBans: { number: 80, access: 'player', place: 'room', rate: 'read', effect: 'reads', reply: 'Bans' },
   UpdateRoom: { number: 81, access: 'player', place: 'room', rate: 'write', effect: 'writes', reply: 'RoomInfo' },
