@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod audit_log;
 pub mod automod;
 pub mod boards;
+pub mod deletions;
 pub mod erasure;
 pub mod export;
 pub mod friends;
@@ -26,7 +27,6 @@ pub mod profile;
 pub mod reports;
 pub mod rewards;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use pitturu_rules::game_data::Game;
@@ -41,7 +41,8 @@ use self::accounts::{AccountService, AccountsConfig, Keys, OpenError, Players};
 use self::audit_log::AuditLogService;
 use self::boards::following::Following;
 use self::boards::{BoardService, closing};
-use self::erasure::{Deletions, Erasure};
+use self::deletions::Deletions;
+use self::erasure::Erasure;
 use self::export::ExportService;
 use self::friends::FriendService;
 use self::items::ItemsService;
@@ -165,9 +166,8 @@ impl Services {
         let (access, owners_gauge) = (owners.access(&player_store), owners.gauge());
         let (rooms, registry) = (owners.rooms, owners.registry);
         let (friends, profile) = friends_and_profiles(&access, &registry);
-        let deletions = Deletions::new(config.accounts.deletion_grace_ms);
+        let deletions = config.accounts.deletions();
         let told = (owners.audit_log.clone(), deletions.clone());
-        let admin_names = config.accounts.admin_names();
         let settings = (config.masters, config.reset_delivery, config.accounts);
         let accounts = open_accounts(&store, &access, told, settings, now).await?;
         let presence = Arc::new(PresenceService::new(registry.clone(), friends.clone()));
@@ -183,12 +183,7 @@ impl Services {
         });
         tokio::spawn(retention::run(room_store.clone(), rooms.clone()));
         let told = (owners.reports.clone(), owners.audit_log.clone());
-        start_erasure(
-            &boards,
-            (&room_store, &rooms),
-            told,
-            (&deletions, admin_names),
-        );
+        start_erasure(&boards, (&room_store, &rooms), told, &deletions);
         let names = profile.clone();
         let parts = rooms_and_players(&room_store, &rooms, &access);
         let most = config.rooms_per_player_max;
@@ -283,7 +278,7 @@ fn start_erasure(
     boards: &BoardService,
     (rooms, room_owners): (&RoomStore, &RoomOwners),
     (reports, audit_log): (ReportsOwner, AuditLogOwner),
-    (deletions, admin_names): (&Deletions, HashSet<String>),
+    deletions: &Deletions,
 ) {
     let erasure = Erasure {
         boards: boards.parts().clone(),
@@ -292,7 +287,6 @@ fn start_erasure(
         reports,
         audit_log,
         deletions: deletions.clone(),
-        admin_names,
     };
     tokio::spawn(erasure.run());
 }

@@ -477,7 +477,7 @@ mod tests {
         let text = Any::Text(PLANTED);
         let map = Any::Map(BTreeMap::from([(PLANTED, text.clone())]));
         let mut all = Vec::new();
-        for value in [text.clone(), Any::List(vec![text.clone()]), map] {
+        for value in [text.clone(), Any::List(vec![text]), map] {
             for field in ["v", "sdk", "token", "presence", PLANTED] {
                 let fields = [
                     ("v", Any::Number(1)),

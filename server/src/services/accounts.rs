@@ -59,7 +59,7 @@ use self::reset_delivery::ResetDelivery;
 use self::signing::{SigningConfig, SigningKeys};
 use self::ticks::Ticks;
 use self::tokens::TokenMaker;
-use super::erasure::Deletions;
+use super::deletions::Deletions;
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::log_lines::PASSWORDS_REFUSED;
 use crate::players::PlayerOwners;
@@ -102,6 +102,11 @@ pub struct AccountsConfig {
 }
 
 impl AccountsConfig {
+    /// How accounts end.
+    pub fn deletions(&self) -> Deletions {
+        Deletions::new(self.deletion_grace_ms, self.admin_names())
+    }
+
     /// The names that make whoever has them an admin, folded.
     pub fn admin_names(&self) -> HashSet<String> {
         self.admins.iter().map(|name| name.folded.clone()).collect()

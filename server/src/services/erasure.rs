@@ -17,7 +17,7 @@
 //! Nobody keeps a list of where a player ever was: rooms and inboxes are looked through, all of them, for all players who are due at the
 //! same time ([decision 14](../../../docs/decisions/0014-erasure-looks-everywhere.md)).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ use pitturu_store::StoreError;
 use pitturu_store::clock::{Steady, now_ms};
 use pitturu_store::entities::{PAGE_ROWS_MAX, Span};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 use tracing::Span as LogSpan;
 
 use super::boards;
+use super::deletions::Deletions;
 use super::players_access::PlayersAccess;
 use crate::boards::command::Wish;
 use crate::boards::store::position;
@@ -73,38 +73,6 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often that is asked before the erasure begins anew, a minute later.
 const TRIES_MAX: u32 = 100;
 
-/// When accounts are erased that somebody wants to be deleted.
-#[derive(Clone, Debug)]
-pub struct Deletions {
-    grace_ms: u64,
-    due: Arc<Notify>,
-}
-
-impl Deletions {
-    /// Deletions that can be taken back for so many milliseconds.
-    pub fn new(grace_ms: u64) -> Self {
-        Self {
-            grace_ms,
-            due: Arc::default(),
-        }
-    }
-
-    /// When an account is erased whose deletion is asked for now.
-    pub const fn erase_at(&self, now: u64, at_once: bool) -> u64 {
-        match at_once {
-            true => now,
-            false => now.saturating_add(self.grace_ms),
-        }
-    }
-
-    /// An account is to be erased at this time.
-    pub fn asked(&self, erase_at: u64, now: u64) {
-        if erase_at <= now {
-            self.due.notify_one();
-        }
-    }
-}
-
 /// What accounts are erased from.
 pub struct Erasure {
     /// What is stored of rooms.
@@ -119,8 +87,6 @@ pub struct Erasure {
     pub audit_log: AuditLogOwner,
     /// When they are due.
     pub deletions: Deletions,
-    /// User names, folded, by which the configuration makes admins.
-    pub admin_names: HashSet<String>,
 }
 
 impl Erasure {
@@ -131,7 +97,7 @@ impl Erasure {
                 tracing::warn!(%fault, "accounts are erased later");
             }
             // Whichever comes first.
-            tokio::time::timeout(EVERY, self.deletions.due.notified())
+            tokio::time::timeout(EVERY, self.deletions.come_due())
                 .await
                 .ok();
         }
@@ -216,7 +182,7 @@ impl Erasure {
         let name = account.login.map(|login| login.folded);
         if let Some(name) = name
             .as_ref()
-            .filter(|name| self.admin_names.contains(*name))
+            .filter(|name| self.deletions.makes_admin(name))
         {
             // Before somebody else has it.
             self.players().store.spend_name(name).await?;

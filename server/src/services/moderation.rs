@@ -21,7 +21,7 @@ use pitturu_rules::pages::{Page, page_items};
 use serde::de::DeserializeOwned;
 
 use super::accounts::devices::listed;
-use super::erasure::Deletions;
+use super::deletions::Deletions;
 use super::players_access::PlayersAccess;
 use super::profile::profile;
 use crate::connections::caller::Caller;

@@ -9,7 +9,7 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_CHARS, SessionId, UserId};
 use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_rules::accounts::{
-    Account, AccountRow, Claim, GuestRow, NOBODY, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
+    Account, AccountRow, Claim, GuestRow, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{
@@ -17,7 +17,6 @@ use pitturu_store::entities::{
 };
 use pitturu_text::fold::{ORDER_END, order, room_name as name_form};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::super::entity;
 use super::{PlayerStore, decode, optional};
@@ -44,9 +43,6 @@ const NAMES: Space = Space(1);
 
 /// Claims of guests' secrets: hash of the secret.
 const SECRETS: Space = Space(2);
-
-/// Names by which the configuration makes no admin any more, as hashes. Claimed by nobody's entity, and never released.
-const SPENT_NAMES: Space = Space(4);
 
 /// Players by display name: the order of the name, a zero byte, player.
 const DISPLAY_NAMES: List = List(9);
@@ -203,10 +199,6 @@ fn listed_player(key: &[u8]) -> Result<UserId, StoreError> {
 }
 
 /// Accounts and sessions, as they are stored: nothing here loads an entity.
-fn spent_key(folded: &str) -> RowKey {
-    Sha256::digest(folded.as_bytes()).to_vec()
-}
-
 impl PlayerStore {
     async fn row(&self, user: UserId, key: RowKey) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.entities.rows_of(vec![(entity(user), key)]).await?;
@@ -371,26 +363,6 @@ impl PlayerStore {
         let row: Option<VoidRow> = optional("void claim", void.as_deref())?;
         let is_void = row.is_some_and(|row| now < row.since.saturating_add(VOID_KNOWN_MS));
         Ok(is_void || erased.is_some())
-    }
-
-    /// Has the configuration make nobody an admin by this folded name any more: whoever had it is erased, and whoever takes it is somebody
-    /// else. What is kept is a hash, which shows the name to whoever guesses it.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn spend_name(&self, folded: &str) -> Result<(), StoreError> {
-        let key = spent_key(folded);
-        let claimed = self.entities.claim(SPENT_NAMES, key, entity(NOBODY), None);
-        claimed.await.map(drop)
-    }
-
-    /// Whether [`Self::spend_name`] was called for the name.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn is_name_spent(&self, folded: &str) -> Result<bool, StoreError> {
-        let key = spent_key(folded);
-        Ok(self.entities.claimed(SPENT_NAMES, &key).await?.is_some())
     }
 
     /// Frees what a player has claimed.

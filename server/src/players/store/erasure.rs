@@ -8,7 +8,34 @@ use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange};
 use super::super::entity;
 use super::{INBOX_MARKS, OFFERS, PlayerStore, decode};
 
+/// Names by which the configuration makes no admin any more, as hashes. Claimed by nobody's entity, and never released.
+const SPENT_NAMES: Space = Space(4);
+
+fn spent_key(folded: &str) -> RowKey {
+    Sha256::digest(folded.as_bytes()).to_vec()
+}
+
 impl PlayerStore {
+    /// Has the configuration make nobody an admin by this folded name any more: whoever had it is erased, and whoever takes it is somebody
+    /// else. What is kept is a hash, which shows the name to whoever guesses it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn spend_name(&self, folded: &str) -> Result<(), StoreError> {
+        let key = spent_key(folded);
+        let claimed = self.entities.claim(SPENT_NAMES, key, entity(NOBODY), None);
+        claimed.await.map(drop)
+    }
+
+    /// Whether [`Self::spend_name`] was called for the name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_name_spent(&self, folded: &str) -> Result<bool, StoreError> {
+        let key = spent_key(folded);
+        Ok(self.entities.claimed(SPENT_NAMES, &key).await?.is_some())
+    }
+
     /// Of whose doing, among these players, another one's inbox and list of rooms have something.
     ///
     /// # Errors

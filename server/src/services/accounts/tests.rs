@@ -310,7 +310,7 @@ async fn open(
         players.clone(),
         (staff.clone(), audit_log.clone()),
         Some(Arc::clone(recorder) as _),
-        (config.clone(), Deletions::new(config.deletion_grace_ms)),
+        (config.clone(), config.deletions()),
         now,
     )
     .await

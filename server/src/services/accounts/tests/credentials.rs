@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use futures_util::future::join_all;
@@ -366,7 +367,7 @@ async fn without_a_courier_resets_are_unavailable() {
         Players::new(world.players.clone(), world.player_owners.clone()),
         (world.staff.clone(), world.audit_log.clone()),
         None,
-        (super::config(), Deletions::new(0)),
+        (super::config(), Deletions::new(0, HashSet::new())),
         world.now,
     )
     .await
