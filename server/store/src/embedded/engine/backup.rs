@@ -6,8 +6,9 @@
 //! - **Verified**: it takes its name only when it was written, opened anew, read to its end and synced: each table has the rows, the
 //!   bytes and the digest of what was copied, and a digest of each file is noted. A restore holds each file to that, and reads all of
 //!   its copy in the same way, before that takes its place.
-//! - **Never half**: whatever is cut short leaves a folder whose name ends in `.pitturu-part` and that holds a file `pitturu.part`, which
-//!   the next backup or restore beside it removes. Nothing else is removed, and nothing that is finished is called so.
+//! - **Never half**: whatever is cut short leaves a folder whose name ends in `.pitturu-part` and that holds a file `pitturu.part`, or
+//!   nothing yet but a file `pitturu.draft`, which the next backup or restore beside it removes. Nothing else is removed, and nothing that
+//!   is finished is called so.
 //! - **Of another epoch**: a restored store has an [epoch](super::Engine::epoch) of its own, so that cursors of before mean nothing.
 //!   For the same reason a backup is not opened as a store.
 //!

@@ -27,7 +27,7 @@ const EPOCH_BITS: u32 = 53;
 const NEW: &[u8] = b"new\n";
 
 /// Where a small file is written before it takes its place.
-const DRAFT_FILE: &str = "pitturu.draft";
+pub(super) const DRAFT_FILE: &str = "pitturu.draft";
 
 /// What only the owner may do with the folder, and what others may not.
 const OWNERS: u32 = 0o700;

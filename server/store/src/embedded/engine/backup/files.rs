@@ -1,27 +1,34 @@
 //! Folders in the making: written under another name, synced, and then put in their place.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, DirEntry, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::manifest::FileSum;
 use super::{AfterPiece, BackupError};
-use crate::embedded::engine::folder::write_file;
+use crate::embedded::engine::folder::{DRAFT_FILE, write_file};
 
 /// What the name of a folder ends in that is not finished.
 pub(super) const PART: &str = ".pitturu-part";
 
-/// The file by which such a folder says that a backup or a restore has begun it. What has none is somebody else's, and is left alone.
+/// The file by which such a folder says that a backup or a restore has begun it. What has none is somebody else's and is left alone, unless
+/// it holds nothing: that is what is left of a copy that was killed before it could say so.
 pub(super) const PART_FILE: &str = "pitturu.part";
 
 /// Modes: what is in it is its owner's alone.
 const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
+
+/// How often a folder is made or taken before another process counts as writing it, and how long to wait in between: one that looks
+/// whether the folder was left behind has it for a moment.
+const TRIES: usize = 20;
+const TRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Bytes of a file that are in memory at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -43,32 +50,12 @@ impl Part {
     pub(super) fn begin(to: &Path) -> Result<Self, BackupError> {
         check_name(to)?;
         let above = above(to);
-        let make = |dir: &Path, recursive| {
-            let made = DirBuilder::new()
-                .recursive(recursive)
-                .mode(FOLDER)
-                .create(dir);
-            made.map_err(|error| BackupError::io(dir, error))
-        };
-        make(&above, true)?;
+        make(&above, true).map_err(|error| BackupError::io(&above, error))?;
         remove_left(&above)?;
         let dir = part_of(to);
-        // One that was cut short before it could say whose it is holds nothing.
-        let there = dir.symlink_metadata().ok();
-        match &there {
-            None => make(&dir, false)?,
-            Some(there) if there.is_dir() => {}
-            Some(_) => return Err(BackupError::NotBegun { dir }),
-        }
-        let lock = lock(&dir)?.ok_or_else(|| BackupError::InUse {
+        let lock = take(&dir)?.ok_or_else(|| BackupError::InUse {
             dir: to.to_path_buf(),
         })?;
-        if there.is_some() {
-            if !is_empty(&dir)? {
-                return Err(BackupError::NotBegun { dir });
-            }
-            set_mode(&dir, FOLDER).map_err(|error| BackupError::io(&dir, error))?;
-        }
         let part = Self {
             dir,
             _lock: lock,
@@ -101,7 +88,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_finished
-            && let Err(error) = fs::remove_dir_all(&self.dir)
+            && let Err(error) = remove(&self.dir)
         {
             tracing::warn!(%error, dir = %self.dir.display(), "an unfinished copy of the store was not removed");
         }
@@ -140,14 +127,96 @@ pub(super) fn check_name(to: &Path) -> Result<(), BackupError> {
     }
 }
 
-fn is_empty(dir: &Path) -> Result<bool, BackupError> {
-    let entries = fs::read_dir(dir).map_err(|error| BackupError::io(dir, error));
-    Ok(entries?.next().is_none())
+fn make(dir: &Path, recursive: bool) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(recursive).mode(FOLDER).create(dir)
 }
 
-/// None: another process has it, or has put it in its place.
+/// Makes the folder, or takes one that was left behind, and empties it. None: another process has it.
+///
+/// # Errors
+/// [`BackupError::NotBegun`]: there is something else. [`BackupError::Io`].
+fn take(dir: &Path) -> Result<Option<File>, BackupError> {
+    let io = |error| BackupError::io(dir, error);
+    let not_begun = || BackupError::NotBegun {
+        dir: dir.to_path_buf(),
+    };
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            thread::sleep(TRY_PAUSE);
+        }
+        match make(dir, false) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let there = dir.symlink_metadata();
+                if there.is_ok_and(|there| !there.is_dir()) {
+                    return Err(not_begun());
+                }
+            }
+            Err(error) => return Err(io(error)),
+        }
+        let Some(lock) = lock(dir)? else {
+            continue;
+        };
+        if !is_left(dir) {
+            return Err(not_begun());
+        }
+        clear(dir)
+            .and_then(|()| set_mode(dir, FOLDER))
+            .map_err(io)?;
+        return Ok(Some(lock));
+    }
+    Ok(None)
+}
+
+/// Whether a copy has begun this folder: it says so, or holds nothing but what comes before that.
+fn is_left(dir: &Path) -> bool {
+    let is_draft = |entry: io::Result<DirEntry>| {
+        entry.is_ok_and(|entry| {
+            entry.file_name() == DRAFT_FILE && entry.file_type().is_ok_and(|kind| kind.is_file())
+        })
+    };
+    let is_folder = dir.symlink_metadata().is_ok_and(|found| found.is_dir());
+    // What can't be read is not known to be ours.
+    is_folder
+        && (dir.join(PART_FILE).is_file()
+            || fs::read_dir(dir).is_ok_and(|mut entries| entries.all(is_draft)))
+}
+
+/// Removes whatever is in a folder that was left behind, but for the file that says whose it is.
+fn clear(dir: &Path) -> io::Result<()> {
+    let is_ours = dir.join(PART_FILE).is_file();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        // Somebody may put something into one that says nothing, even now.
+        if name == PART_FILE || !is_ours && name != DRAFT_FILE {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder that was left behind. Killed meanwhile, it leaves one that is known as such.
+fn remove(dir: &Path) -> io::Result<()> {
+    clear(dir)?;
+    match fs::remove_file(dir.join(PART_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => fs::remove_dir(dir),
+    }
+}
+
+/// None: another process has it, has put it in its place, or has removed it.
 fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
-    let folder = File::open(dir).map_err(|error| BackupError::io(dir, error))?;
+    let folder = match File::open(dir) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(BackupError::io(dir, error)),
+    };
     match folder.try_lock() {
         Ok(()) => Ok(is_at(&folder, dir).then_some(folder)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -171,16 +240,17 @@ fn remove_left(above: &Path) -> Result<(), BackupError> {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let is_part = name.is_some_and(|name| name.ends_with(PART));
-        if !is_part || !path.join(PART_FILE).is_file() {
+        if !is_part || !is_left(&path) {
             continue;
         }
-        let lock = match lock(&path) {
-            // Whoever made it has finished it meanwhile.
-            Err(_) if path.symlink_metadata().is_err() => continue,
-            lock => lock?,
+        let Some(_lock) = lock(&path)? else {
+            continue;
         };
-        if let Some(_lock) = lock {
-            fs::remove_dir_all(&path).map_err(|error| BackupError::io(&path, error))?;
+        let says_so = path.join(PART_FILE).is_file();
+        match remove(&path) {
+            // It may be somebody else's after all, who has put something into it or lets nobody remove it.
+            Err(_) if !says_so => {}
+            removed => removed.map_err(|error| BackupError::io(&path, error))?,
         }
     }
     Ok(())
@@ -296,4 +366,49 @@ fn sync(dir: &Path) -> Result<(), BackupError> {
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A removal that is cut short leaves what the next copy removes.
+    #[test]
+    fn the_file_that_says_whose_it_is_goes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join("one.pitturu-part");
+        fs::create_dir_all(left.join("data/tables")).unwrap();
+        for file in ["pitturu.part", "pitturu.draft", "a", "z", "data/tables/1"] {
+            fs::write(left.join(file), "").unwrap();
+        }
+        clear(&left).unwrap();
+        let names: Vec<_> = fs::read_dir(&left)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, [PART_FILE]);
+        remove(&left).unwrap();
+        assert!(!left.exists());
+    }
+
+    /// Each looks at the folders of the others, and takes none for left behind.
+    #[test]
+    fn copies_that_begin_beside_each_other_are_in_nobody_s_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun: Vec<_> = (0..4)
+            .map(|number| {
+                let to = dir.path().join(number.to_string());
+                thread::spawn(move || {
+                    for _ in 0..100 {
+                        let part = Part::begin(&to).unwrap();
+                        assert!(part.dir().join(PART_FILE).is_file());
+                    }
+                })
+            })
+            .collect();
+        for begun in begun {
+            begun.join().unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

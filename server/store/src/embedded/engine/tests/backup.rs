@@ -18,7 +18,7 @@ const FILLED: u64 = 3_000;
 
 const ROW_BYTES: usize = 1_000;
 
-fn options() -> EngineOptions {
+pub(super) fn options() -> EngineOptions {
     EngineOptions {
         memtable_bytes: 256 * 1024,
         ..small()
@@ -74,7 +74,7 @@ fn filled(dir: &Path, writes: u64) -> Engine {
 }
 
 /// Restores without any reserve.
-fn restore(from: &Path, to: &Path) -> Result<Backup, BackupError> {
+pub(super) fn restore(from: &Path, to: &Path) -> Result<Backup, BackupError> {
     super::super::restore(from, to, 0)
 }
 
@@ -141,7 +141,7 @@ fn a_backup_under_load_is_a_prefix_of_what_was_written() {
 }
 
 /// A store with a few writes and its backup.
-fn backed_up() -> (tempfile::TempDir, Backup) {
+pub(super) fn backed_up() -> (tempfile::TempDir, Backup) {
     let dir = tempfile::tempdir().unwrap();
     let engine = filled(&dir.path().join("store"), 200);
     let backup = engine.backup(&dir.path().join("backups/one")).unwrap();
@@ -189,7 +189,7 @@ fn nothing_is_restored_over_what_is_there() {
     assert_eq!(newest(&restored(&backup.dir, &empty)), 200);
 }
 
-fn names_in(dir: &Path) -> Vec<String> {
+pub(super) fn names_in(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
