@@ -66,7 +66,7 @@ impl Config {
 }
 
 /// The path from the root, without what says nothing in it, such as a slash at its end.
-fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     path.components().collect()
 }

@@ -149,7 +149,12 @@ async fn answer(tcp: TcpStream, ops: Arc<Ops>, waits_for_backup: Arc<AtomicBool>
                     waits_for_backup.store(is_here, Ordering::Relaxed);
                     let answer = ops.backups.asked_for(&request, is_here).await;
                     waits_for_backup.store(false, Ordering::Relaxed);
-                    text(answer.status, "text/plain", answer.text)
+                    let mut response = text(answer.status, "text/plain", answer.text);
+                    let store = answer.store.and_then(|store| store.try_into().ok());
+                    if let Some(store) = store {
+                        response.headers_mut().insert(backups::STORE_HEADER, store);
+                    }
+                    response
                 }
                 _ => respond(&ops, method, path),
             };

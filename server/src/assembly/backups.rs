@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime};
 use pitturu_metrics::table;
 use pitturu_store::clock::now_ms;
 use pitturu_store::embedded::Embedded;
-use pitturu_store::embedded::engine::{Backup, BackupError, OpenError, restore as restore_store};
+use pitturu_store::embedded::engine::{
+    Backup, BackupError, OpenError, StoreId, restore as restore_store,
+};
 use tracing::{info, warn};
 
 use super::{check_there, open_folder};
 use crate::app::StartError;
-use crate::config::Config;
-use crate::ops::backups::{ALLOWED, Backups, NotMade, ask, is_name};
+use crate::config::{Config, plain};
+use crate::ops::backups::{ALLOWED, Backups, NotMade, Store, ask, is_name};
 
 /// The key of the configuration that says where backups lie.
 const FOLDER: &str = "backup.folder";
@@ -22,8 +24,12 @@ const NOWHERE: &str = "it is not set, so there is nowhere to put a backup: name 
 
 /// Makes backups of this store for whoever asks for them at the operations port.
 pub(super) fn offer(config: &Config, store: &Embedded, backups: &Backups) {
+    let of = Store {
+        id: store.engine().id().to_string(),
+        place: plain(&config.store.dir).display().to_string(),
+    };
     let (folder, store) = (folder(config), store.clone());
-    backups.made_by(move |name| {
+    backups.made_by(of, move |name| {
         let made = make(&store, folder.as_deref(), name);
         made.map(|backup| described(&backup))
             .map_err(|error| match error {
@@ -46,7 +52,8 @@ pub async fn back_up(config: &Config, name: Option<String>) -> Result<String, St
     let store = match open_folder(config).await? {
         Ok(store) => store,
         Err(OpenError::Locked { .. }) => {
-            let asked = ask(config.ops.listen, &name).await;
+            let store = store_meant(config)?.to_string();
+            let asked = ask(config.ops.listen, &name, &store).await;
             return asked.map_err(|error| StartError::Store(error.to_string()));
         }
         Err(error) => return Err(StartError::Store(error.to_string())),
@@ -62,6 +69,18 @@ pub async fn back_up(config: &Config, name: Option<String>) -> Result<String, St
         .map_err(|error| super::part("the backup", &error))?;
     made.map(|backup| described(&backup))
         .map_err(StartError::from)
+}
+
+/// Which store the configuration names, which another process uses.
+fn store_meant(config: &Config) -> Result<StoreId, StartError> {
+    let dir = &config.store.dir;
+    StoreId::of(dir).map_err(|error| {
+        let text = format!(
+            "the lock of the store in {} can't be read: {error}; see to the disk, and ask again",
+            dir.display()
+        );
+        StartError::Store(text)
+    })
 }
 
 /// Makes the store of the configuration out of a backup. What it is, for people to read.

@@ -1,24 +1,31 @@
 //! Backups over the operations port: `POST /backup?name=…` makes one, and is answered when it is verified.
 //!
 //! The port asks nobody who they are. So only a program of the same machine is listened to, no web page that a browser there shows, and
-//! it gives a name, never a path: where backups lie is in the server's configuration.
+//! it gives a name, never a path: where backups lie is in the server's configuration. It may name the store that it means, by
+//! [`STORE_HEADER`], and then a server that runs on another one refuses.
+//!
+//! - `asking`: the other side, in the process of `pitturu backup`.
 
-use std::net::{IpAddr, SocketAddr};
+mod asking;
+
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use pitturu_store::embedded::engine::is_reserved;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+pub use self::asking::{AskError, ask};
 
 /// Where backups are asked for.
 pub const PATH: &str = "/backup";
 
+/// The header of a question and of its answer that says which store is meant, as
+/// [`StoreId`](pitturu_store::embedded::engine::StoreId) is written.
+pub const STORE_HEADER: &str = "pitturu-store";
+
 /// Longest name.
 const NAME_CHARS_MAX: usize = 100;
-
-/// Most bytes of an answer that are looked at.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Makes a backup of this name and says in one line what it is, or why there is none. It may take minutes.
 type Make = dyn Fn(&str) -> Result<String, NotMade> + Send + Sync;
@@ -35,7 +42,16 @@ pub enum NotMade {
 /// What makes backups, once there is a store. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Backups {
-    make: Arc<OnceLock<Box<Make>>>,
+    of: Arc<OnceLock<(Store, Box<Make>)>>,
+}
+
+/// The store of a server, for whoever asks for a backup.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// What [`STORE_HEADER`] says of it.
+    pub id: String,
+    /// Where it is, for people to read.
+    pub place: String,
 }
 
 impl std::fmt::Debug for Backups {
@@ -49,6 +65,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// One line.
     pub(super) text: String,
+    /// The store of which a backup was made.
+    pub(super) store: Option<String>,
 }
 
 impl Answer {
@@ -56,42 +74,20 @@ impl Answer {
         Self {
             status,
             text: format!("{}\n", text.as_ref()),
+            store: None,
         }
     }
 }
 
-/// Why a running server has made no backup.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// It does not answer.
-    #[error(
-        "the server that uses the store does not answer at {address} (ops.listen): {error}; name its configuration, or stop it and ask again"
-    )]
-    Unreachable {
-        /// Where it was asked.
-        address: SocketAddr,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// It ended, or was cut off.
-    #[error(
-        "the server at {address} ended or closed the connection before it said what came of the backup: its log says more; see whether it \
-         runs, and ask again"
-    )]
-    CutOff {
-        /// Where it was asked.
-        address: SocketAddr,
-    },
-    /// It has made none.
-    #[error("{0}")]
-    Refused(String),
-}
-
 impl Backups {
-    /// Has backups made in this way. The first call counts.
-    pub fn made_by(&self, make: impl Fn(&str) -> Result<String, NotMade> + Send + Sync + 'static) {
+    /// Has backups of this store made in this way. The first call counts.
+    pub fn made_by(
+        &self,
+        store: Store,
+        make: impl Fn(&str) -> Result<String, NotMade> + Send + Sync + 'static,
+    ) {
         // There is one store in a process.
-        let _ = self.make.set(Box::new(make));
+        let _ = self.of.set((store, Box::new(make)));
     }
 
     pub(super) async fn asked_for<B>(&self, request: &Request<B>, is_here: bool) -> Answer {
@@ -104,13 +100,25 @@ impl Backups {
         if !is_name(name) {
             return Answer::new(StatusCode::BAD_REQUEST, ALLOWED);
         }
-        if self.make.get().is_none() {
+        let Some((store, _)) = self.of.get() else {
             return Answer::new(StatusCode::SERVICE_UNAVAILABLE, "the server is starting");
+        };
+        let is_other = |meant: &HeaderValue| meant.as_bytes() != store.id.as_bytes();
+        if request.headers().get(STORE_HEADER).is_some_and(is_other) {
+            let text = format!(
+                "the server that was asked runs on another store, in {}, and has made no backup: ops.listen has to be the address of the \
+                 server that uses store.dir, so name its configuration (--config), or stop it and ask again",
+                store.place
+            );
+            return Answer::new(StatusCode::CONFLICT, text);
         }
-        let (make, name) = (Arc::clone(&self.make), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || make.get().map(|make| make(&name)));
+        let (of, name) = (Arc::clone(&self.of), name.to_owned());
+        let made = tokio::task::spawn_blocking(move || of.get().map(|(_, make)| make(&name)));
         match made.await {
-            Ok(Some(Ok(text))) => Answer::new(StatusCode::OK, text),
+            Ok(Some(Ok(text))) => Answer {
+                store: Some(store.id.clone()),
+                ..Answer::new(StatusCode::OK, text)
+            },
             Ok(Some(Err(NotMade::Refused(text)))) => Answer::new(StatusCode::CONFLICT, text),
             Ok(Some(Err(NotMade::Failed(text)))) => {
                 Answer::new(StatusCode::INTERNAL_SERVER_ERROR, text)
@@ -140,47 +148,6 @@ pub(super) fn is_of_this_machine(tcp: &TcpStream) -> bool {
         (Ok(peer), Ok(local)) => peer.is_loopback() || peer == local,
         _ => false,
     }
-}
-
-/// Asks the server at this operations port of the same machine for a backup, and waits until it is made. What it is, in one line.
-///
-/// # Errors
-/// [`AskError`].
-pub async fn ask(listen: SocketAddr, name: &str) -> Result<String, AskError> {
-    let address = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from(([127, 0, 0, 1], listen.port())),
-        IpAddr::V6(ip) if ip.is_unspecified() => {
-            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST.octets(), listen.port()))
-        }
-        _ => listen,
-    };
-    let connected = TcpStream::connect(address).await;
-    let tcp = connected.map_err(|error| AskError::Unreachable { address, error })?;
-    let answer = exchange(tcp, address, name).await.unwrap_or_default();
-    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-        return Err(AskError::CutOff { address });
-    };
-    let body = body.trim_end();
-    if head.starts_with("HTTP/1.1 200 ") {
-        return Ok(body.to_owned());
-    }
-    let status = head.lines().next().unwrap_or_default();
-    Err(AskError::Refused(match body {
-        "" => format!("the server at {address} has made no backup: {status}"),
-        body => body.to_owned(),
-    }))
-}
-
-async fn exchange(mut tcp: TcpStream, address: SocketAddr, name: &str) -> std::io::Result<String> {
-    let request = format!(
-        "POST {PATH}?name={name} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    tcp.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    tcp.take(ANSWER_BYTES_MAX)
-        .read_to_string(&mut answer)
-        .await?;
-    Ok(answer)
 }
 
 #[cfg(test)]
@@ -218,26 +185,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_ends_meanwhile_is_said_to_have_ended() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        for said in ["", "HTTP/1.1 200"] {
-            let (asked, ()) = tokio::join!(ask(address, "one"), async {
-                let (mut tcp, _) = listener.accept().await.unwrap();
-                tcp.write_all(said.as_bytes()).await.unwrap();
-            });
-            let error = asked.unwrap_err();
-            assert!(matches!(error, AskError::CutOff { .. }), "{error}");
-        }
-        drop(listener);
-        let error = ask(address, "one").await.unwrap_err();
-        assert!(matches!(error, AskError::Unreachable { .. }), "{error}");
-    }
-
-    #[tokio::test]
     async fn who_may_not_ask_is_refused_before_anything_is_made() {
         let backups = Backups::default();
-        backups.made_by(|name| match name {
+        let store = Store {
+            id: "fd-17".to_owned(),
+            place: "/var/lib/pitturu".to_owned(),
+        };
+        backups.made_by(store, |name| match name {
             "full" => Err(NotMade::Failed("the disk is full".to_owned())),
             "twice" => Err(NotMade::Refused("twice is there already".to_owned())),
             name => Ok(format!("{name} was made")),
@@ -269,6 +223,14 @@ mod tests {
         );
         for query in ["", "?name=", "?name=../a", "?path=/etc", "?name=%2e%2e"] {
             assert_eq!(ask(query, None, true).await.0, 400, "{query}");
+        }
+        for (store, status) in [("fd-17", 200), ("fd-18", 409), ("", 409)] {
+            let request = Request::builder().uri("/backup?name=a");
+            let request = request.header(STORE_HEADER, store).body(()).unwrap();
+            let answer = backups.asked_for(&request, true).await;
+            assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+            assert_eq!(answer.store.is_some(), status == 200);
+            assert!(status == 200 || answer.text.contains("/var/lib/pitturu"));
         }
         let none = Backups::default();
         let request = Request::builder().uri("/backup?name=a").body(()).unwrap();

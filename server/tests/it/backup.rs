@@ -55,7 +55,7 @@ fn start(address: &str, folder: Arc<TempDir>, settings: &[String]) -> Server {
 }
 
 /// What the program says to `words`, of the store in `data` whose server has this operations port.
-fn run(data: &Path, ops: SocketAddr, backups: Option<&Path>, words: &[&str]) -> Output {
+pub(crate) fn run(data: &Path, ops: SocketAddr, backups: Option<&Path>, words: &[&str]) -> Output {
     let mut command = program();
     command.args(["--dev", "--data"]).arg(data);
     command.args(["--set", &format!("ops.listen={ops}")]);
@@ -66,7 +66,7 @@ fn run(data: &Path, ops: SocketAddr, backups: Option<&Path>, words: &[&str]) -> 
     command.output().expect("it runs")
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!(
         "{}{}",

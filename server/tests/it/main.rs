@@ -12,6 +12,7 @@ mod admin;
 mod audit_log;
 mod automod;
 mod backup;
+mod backup_refusals;
 mod bursts;
 mod call_metrics;
 mod chat;

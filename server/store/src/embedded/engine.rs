@@ -47,7 +47,7 @@ use crate::{Done, StoreError};
 
 pub use self::backup::{Backup, BackupError, is_reserved, restore};
 pub use self::error::OpenError;
-pub use self::folder::SCHEMA;
+pub use self::folder::{SCHEMA, StoreId};
 pub use self::queue::SubmittedJob;
 pub use self::read::{Limit, Range, Row, SCAN_BYTES_MAX, View};
 pub(crate) use self::tx::HeadRow;
@@ -233,6 +233,7 @@ struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Readers,
+    id: StoreId,
 }
 
 impl Drop for Handle {
@@ -272,6 +273,7 @@ impl Engine {
             handle: Arc::new(Handle {
                 shared,
                 writer: Mutex::new(Some(writer)),
+                id: opened.id,
                 readers: Readers::default(),
             }),
         })

@@ -31,7 +31,7 @@ use self::files::Part;
 pub(super) use self::manifest::is_backup;
 use self::manifest::{Manifest, Tally};
 use super::writer::free_bytes;
-use super::{Engine, OpenError, folder};
+use super::{Engine, OpenError, StoreId, folder};
 use crate::StoreError;
 use crate::clock::now_ms;
 use crate::fail_points::pass;
@@ -213,6 +213,11 @@ impl BackupError {
 }
 
 impl Engine {
+    /// Which store of this machine it is, for whoever means one and reaches another.
+    pub fn id(&self) -> StoreId {
+        self.handle.id
+    }
+
     /// Copies everything that is committed now into the folder `to`, which must not be there, while writes go on. Blocks until the
     /// copy is verified: minutes for a large store. One at a time.
     ///

@@ -1,8 +1,9 @@
 //! The engine's own files in the folder: schema, lock, and the mark of durable commits.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::error::{OpenError, Stage, refused};
@@ -175,6 +176,45 @@ pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
         .set_len(0)
         .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
     Ok(file)
+}
+
+/// Which store of this machine it is, by the file that is its lock: whichever path, link or mount leads there, and in whichever container.
+/// A copy of the folder is another store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreId {
+    device: u64,
+    file: u64,
+}
+
+impl StoreId {
+    /// That of the store in this folder.
+    ///
+    /// # Errors
+    /// The folder has no lock, or can't be read.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        fs::metadata(dir.join(LOCK_FILE)).map(|lock| Self::from(&lock))
+    }
+
+    /// That of the store with this lock.
+    pub(super) fn of_lock(lock: &File) -> io::Result<Self> {
+        lock.metadata().map(|lock| Self::from(&lock))
+    }
+}
+
+impl From<&fs::Metadata> for StoreId {
+    fn from(lock: &fs::Metadata) -> Self {
+        Self {
+            device: lock.dev(),
+            file: lock.ino(),
+        }
+    }
+}
+
+/// Two hexadecimal numbers with a `-` in between.
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.device, self.file)
+    }
 }
 
 /// The epoch of a folder that is locked. One that has none, or none that can be read, gets a new one, which costs clients what they

@@ -10,7 +10,7 @@ use fjall::{AbstractTree, Database, KeyspaceCreateOptions};
 use super::EngineOptions;
 use super::broken::Broken;
 use super::error::{OpenError, Stage, database_refused, refused};
-use super::folder::{self, COMMITS_FILE, check_schema};
+use super::folder::{self, COMMITS_FILE, StoreId, check_schema};
 use super::integrity::{self, Flaw, Newest};
 use super::read::OpenDatabase;
 use crate::embedded::tables::Table;
@@ -69,6 +69,7 @@ pub(super) struct Opened {
     pub(super) keys: KeyGeneration,
     /// See [`Engine::epoch`](super::Engine::epoch).
     pub(super) epoch: u64,
+    pub(super) id: StoreId,
 }
 
 pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenError> {
@@ -77,6 +78,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
     check_schema(dir)?;
     folder::check_own(dir)?;
     let lock = folder::lock(dir)?;
+    let id = StoreId::of_lock(&lock).map_err(|error| refused(dir, &error, Stage::Folder))?;
     let expected = check_schema(dir)?;
     if expected.is_empty() {
         begin(dir).map_err(|error| refused(dir, &error, Stage::Folder))?;
@@ -110,6 +112,7 @@ pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Opened, OpenEr
         commit,
         keys,
         epoch,
+        id,
     })
 }
 
