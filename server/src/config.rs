@@ -18,6 +18,7 @@ pub mod values;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub(crate) use checks::is_below;
 pub use table::Config;
 use table::KEYS;
 

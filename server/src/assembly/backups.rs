@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::{check_there, open_folder};
 use crate::app::StartError;
-use crate::config::{Config, plain};
+use crate::config::{Config, is_below, plain};
 use crate::ops::backups::{ALLOWED, Backups, NotMade, Store, ask, is_name};
 
 /// The key of the configuration that says where backups lie.
@@ -86,9 +86,10 @@ fn store_meant(config: &Config) -> Result<StoreId, StartError> {
 /// Makes the store of the configuration out of a backup. What it is, for people to read.
 ///
 /// # Errors
-/// [`StartError::Store`] says what to do.
+/// [`StartError::Store`] says what to do. [`StartError::Misconfigured`]: backup and store lie in each other.
 pub fn restore(config: &Config, from: &Path) -> Result<String, StartError> {
     let dir = &config.store.dir;
+    check_apart(dir, from)?;
     let restored = restore_store(from, dir, config.store.free_min.bytes() as u64)
         .map_err(|error| StartError::Store(error.to_string()))?;
     let masters = config.master_file();
@@ -100,6 +101,25 @@ pub fn restore(config: &Config, from: &Path) -> Result<String, StartError> {
         ),
     };
     Ok(format!("restored to {}{keys}", described(&restored)))
+}
+
+/// A backup is only read: nothing is written into it, and it is no part of a store.
+fn check_apart(dir: &Path, from: &Path) -> Result<(), StartError> {
+    let relation = if is_below(dir, from) {
+        "lies in the backup"
+    } else if is_below(from, dir) {
+        "has the backup in it"
+    } else {
+        return Ok(());
+    };
+    Err(StartError::Misconfigured {
+        key: "store.dir",
+        reason: format!(
+            "{} {relation} {}, which is only read: name a folder apart from it (--data FOLDER, and then store.dir)",
+            dir.display(),
+            from.display()
+        ),
+    })
 }
 
 fn folder(config: &Config) -> Option<PathBuf> {

@@ -43,7 +43,7 @@ pub(super) fn check_together(config: &Config, mistakes: &mut Vec<String>) {
 }
 
 /// Whether a path leads to a folder or into it, be it as it is written or over links.
-fn is_below(path: &Path, folder: &Path) -> bool {
+pub(crate) fn is_below(path: &Path, folder: &Path) -> bool {
     let (path, folder) = (plain(path), plain(folder));
     path.starts_with(&folder) || led_to(&path, LINKS_MAX).starts_with(led_to(&folder, LINKS_MAX))
 }

@@ -1,6 +1,7 @@
-//! Backups that are asked of a server that can't make them.
+//! Backups that are asked of a server that can't make them, and restores into what a backup has.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -78,4 +79,42 @@ fn a_server_that_stands_still_is_not_waited_for() {
     assert!(!is_waiting, "it has waited for {SAID_WITHIN:?}");
     refused(&asked, 3, "does not answer");
     server.stop();
+}
+
+#[test]
+fn nothing_is_restored_into_a_backup_or_around_it() {
+    let (mut server, backups) = server();
+    let made = run(&server.data(), server.ops, None, &["backup", "one"]);
+    assert!(made.status.success(), "{}", said(&made));
+    server.stop();
+    let backup = backups.join("one");
+    let link = backups.join("link");
+    symlink(&backup, &link).unwrap();
+    let before = files_in(&backup);
+    for data in [
+        backup.join("inner"),
+        backup.join("inner/deeper"),
+        backup.join("../one/inner"),
+        link.join("inner"),
+        link,
+        backup.clone(),
+        backups.clone(),
+    ] {
+        for from in [&backup, &backups.join("link")] {
+            let from = from.display().to_string();
+            let asked = run(&data, free_address(), None, &["restore", &from]);
+            refused(&asked, 2, "--data");
+            assert_eq!(files_in(&backup), before, "{}", data.display());
+        }
+    }
+    // Beside it, under a name that begins like its own.
+    let beside = backups.join("one.restored");
+    let from = backup.display().to_string();
+    let restored = run(&beside, free_address(), None, &["restore", &from]);
+    assert!(restored.status.success(), "{}", said(&restored));
+}
+
+/// Where nobody is asked.
+fn free_address() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
 }
