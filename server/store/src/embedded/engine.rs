@@ -256,10 +256,8 @@ impl Engine {
     /// Each variant of [`OpenError`] names the folder and what to do. A folder that is not ours, a backup, locked or of another
     /// schema is left as it is, and so is one whose journal or lists of files are damaged.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, OpenError> {
-        if backup::is_backup(dir) {
-            return Err(OpenError::Backup {
-                dir: dir.to_path_buf(),
-            });
+        if let Some(dir) = backup::backup_around(dir) {
+            return Err(OpenError::Backup { dir });
         }
         let opened = open::open(dir, &options)?;
         let (key_table, epoch) = (opened.keys.table, opened.epoch);

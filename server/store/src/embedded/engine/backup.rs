@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use self::files::Part;
-pub(super) use self::manifest::is_backup;
+pub(super) use self::manifest::backup_around;
 use self::manifest::{Manifest, Tally};
 use super::writer::free_bytes;
 use super::{Engine, OpenError, StoreId, folder};
@@ -106,6 +106,14 @@ pub enum BackupError {
     Reserved {
         /// The folder.
         dir: PathBuf,
+    },
+    /// It would be made in a backup, which stays what it is.
+    #[error("{} lies in a backup, {}, into which nothing is written; name a folder apart from it", dir.display(), backup.display())]
+    InBackup {
+        /// What was to be made.
+        dir: PathBuf,
+        /// The backup.
+        backup: PathBuf,
     },
     /// There is something where it would be made, which no backup and no restore has begun.
     #[error("{} is in the way, and no backup or restore has begun it; move it away, or give another name", dir.display())]

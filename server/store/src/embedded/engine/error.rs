@@ -58,13 +58,13 @@ pub enum OpenError {
         /// The folder.
         dir: PathBuf,
     },
-    /// It is a backup, which stays what it is.
+    /// It is a backup, which stays what it is, or lies in one.
     #[error(
         "{} holds a backup; make a store of it by `pitturu restore`, so that clients learn that it is not the one that they knew",
         dir.display()
     )]
     Backup {
-        /// The folder.
+        /// The backup.
         dir: PathBuf,
     },
     /// Its contents do not add up.

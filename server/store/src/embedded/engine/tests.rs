@@ -1,6 +1,7 @@
 //! Tests of the engine as a whole.
 
 mod backup;
+mod backup_apart;
 mod backup_leftovers;
 mod crash;
 mod damage;

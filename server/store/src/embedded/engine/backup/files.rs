@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::manifest::FileSum;
+use super::manifest::{FileSum, backup_around};
 use super::{AfterPiece, BackupError};
 use crate::embedded::engine::folder::{DRAFT_FILE, write_file};
 
@@ -46,9 +46,16 @@ impl Part {
     ///
     /// # Errors
     /// [`BackupError::Reserved`]: what is called so is taken for unfinished. [`BackupError::InUse`]: another process makes the same.
-    /// [`BackupError::NotBegun`]: there is something in its way. [`BackupError::Io`].
+    /// [`BackupError::NotBegun`]: there is something in its way. [`BackupError::InBackup`]: it would be part of a backup.
+    /// [`BackupError::Io`].
     pub(super) fn begin(to: &Path) -> Result<Self, BackupError> {
         check_name(to)?;
+        if let Some(backup) = backup_around(to) {
+            return Err(BackupError::InBackup {
+                dir: to.to_path_buf(),
+                backup,
+            });
+        }
         let above = above(to);
         make(&above, true).map_err(|error| BackupError::io(&above, error))?;
         remove_left(&above)?;

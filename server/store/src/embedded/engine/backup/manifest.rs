@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -19,8 +19,17 @@ const MANIFEST_FILE: &str = "pitturu.backup";
 const FIRST_LINE: &str = "pitturu backup 1";
 
 /// Whether a folder says that it is a backup.
-pub(in super::super) fn is_backup(dir: &Path) -> bool {
+fn is_backup(dir: &Path) -> bool {
     dir.join(MANIFEST_FILE).exists()
+}
+
+/// The backup that a path leads to or into, over links too. What is not there yet would lie in the folder above it.
+pub(in super::super) fn backup_around(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut above = path.ancestors();
+    let there = above.find_map(|above| above.canonicalize().ok())?;
+    let backup = there.ancestors().find(|above| is_backup(above));
+    backup.map(Path::to_path_buf)
 }
 
 /// What a table holds.
