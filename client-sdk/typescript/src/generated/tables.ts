@@ -334,7 +334,7 @@ export interface MethodInfo {
   readonly target?:
     /** Nobody, or nobody who has to be looked up. */
     | 'nobody'
-    /** The request's `user`: whoever acts by their role in the whole product, and not by the one they have in the room, needs one that [acts on](crate::types::accounts::Role::acts_on) that player's. */
+    /** The request's `user`: whoever acts by their role in the whole product, and not by the one they have in the room, needs one that acts on that player's: a moderator's on a player's, an admin's on all but an admin's. */
     | 'rank'
     /** The request's `user` must be a player that exists, and the caller's role is held against theirs as with `Rank`. */
     | 'player'

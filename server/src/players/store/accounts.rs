@@ -9,7 +9,7 @@ use pitturu_protocol::codes::Fault;
 use pitturu_protocol::ids::{ID_CHARS, SessionId, UserId};
 use pitturu_protocol::limits::POSITION_BYTES_MAX;
 use pitturu_rules::accounts::{
-    Account, AccountRow, Claim, GuestRow, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
+    Account, AccountRow, Claim, GuestRow, NOBODY, ResetRow, SecretHash, SessionRow, VOID_KNOWN_MS,
 };
 use pitturu_store::StoreError;
 use pitturu_store::entities::{

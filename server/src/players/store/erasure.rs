@@ -1,9 +1,11 @@
 //! What is looked for when somebody's account is erased.
 
 use pitturu_protocol::ids::UserId;
+use pitturu_rules::accounts::NOBODY;
 use pitturu_rules::lists::{InboxMark, Offer};
 use pitturu_store::StoreError;
-use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowRange};
+use pitturu_store::entities::{Bounds, PAGE_ROWS_MAX, RowKey, RowRange, Space};
+use sha2::{Digest, Sha256};
 
 use super::super::entity;
 use super::{INBOX_MARKS, OFFERS, PlayerStore, decode};

@@ -38,7 +38,7 @@ use super::masters::Masters;
 use super::passwords::PasswordConfig;
 use super::reset_delivery::{ResetDelivery, ResetMessage};
 use super::ticks::Ticks;
-use super::{AccountService, AccountsConfig, Deletions, Keys, Players};
+use super::{AccountService, AccountsConfig, Keys, Players};
 use crate::connections::caller::{Caller, IdempotencyKey};
 use crate::connections::session_notifier::SessionNotifier;
 use crate::io_threads::{IoThreads, RunningIoThreads};

@@ -12,7 +12,8 @@ use pitturu_store::master_keys::MasterKeys;
 
 use super::{Caller, MINUTE, PASSWORD, Told, World, code, keyed};
 use crate::services::accounts::masters::Masters;
-use crate::services::accounts::{AccountService, Deletions, Keys, Players};
+use crate::services::accounts::{AccountService, Keys, Players};
+use crate::services::deletions::Deletions;
 
 const NEW: &str = "battery staple";
 
