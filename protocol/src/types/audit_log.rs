@@ -85,6 +85,12 @@ pub struct AuditEntry {
     /// The role in the room that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_role: Option<MemberRole>,
+    /// On which leaderboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// In which of its seasons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<u64>,
     /// Digest of the details, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
@@ -150,6 +156,8 @@ pub enum AuditAct {
     RoomDeleted,
     /// The staff deleted somebody's message.
     MessageDeleted,
+    /// A server of the game or an admin took a player's score off a leaderboard.
+    ScoreRemoved,
     /// The staff settled a report about a player.
     ReportSettled,
     /// The deletion of an account was asked for, by the player or by an admin.

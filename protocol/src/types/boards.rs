@@ -321,7 +321,7 @@ pub struct RemoveScore {
     pub season: Option<u64>,
     /// The player.
     pub user: UserId,
-    /// Why, for the server's log, at most 512 bytes.
+    /// Why, for the audit log, at most 512 bytes.
     pub note: String,
 }
 

@@ -34,6 +34,8 @@ pub struct Note {
     pub role: Option<Role>,
     /// The role in the room that was given.
     pub room_role: Option<MemberRole>,
+    /// On which leaderboard, and in which of its seasons.
+    pub board: Option<(String, u64)>,
     /// Why.
     pub reason: Option<String>,
     /// The network address that it came from.
@@ -53,6 +55,7 @@ impl Note {
             until: None,
             role: None,
             room_role: None,
+            board: None,
             reason: None,
             address: None,
         }
@@ -84,6 +87,7 @@ impl Head {
             reason: note.reason,
             address: note.address,
         });
+        let (board, season) = note.board.unzip();
         let entry = AuditEntry {
             number: self.number + 1,
             previous: std::mem::take(&mut self.digest),
@@ -96,6 +100,8 @@ impl Head {
             until: note.until,
             role: note.role,
             room_role: note.room_role,
+            board,
+            season,
             details: details.as_ref().map(digest),
         };
         let digest = digest(&entry);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::types::boards::ScoreEntry;
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::boards::{Direction, Operator, SeasonOf, Submission};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub enum Wish {
         player: UserId,
         /// Not if the season is over.
         only_running: bool,
+        /// What the audit log keeps of it; absent if the player is erased.
+        note: Option<Box<Note>>,
     },
     /// Look at it. Answers a `Seen`.
     Look(Look),

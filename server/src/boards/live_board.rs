@@ -9,6 +9,7 @@ use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::{BoardId, ID_BYTES, UserId};
 use pitturu_protocol::limits::BOARD_TOP;
 use pitturu_protocol::types::boards::{ScoreEntry, ScoreSubmitted};
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::boards::{BoardEffects, Ranked, SeasonBoard, SeasonOf, Submission};
 use pitturu_rules::signals::{BoardSignal, PlayerSignal};
 use pitturu_store::StoreError;
@@ -21,7 +22,7 @@ use super::store::{list_rows, score_row, season_row};
 use super::{BOARD, Environment};
 use crate::owners::answering::{Answering, Decisions, Loaded, Moment};
 use crate::owners::signals::Numbered;
-use crate::players;
+use crate::players::{self, audit_log};
 
 /// How long a season that may still change stays in memory after its last use, in milliseconds.
 const STAYS_MS: u64 = 10 * 60 * 1_000;
@@ -40,6 +41,8 @@ pub struct Effects {
     passed_on: Vec<BoardSignal>,
     /// The answer is kept under its key, though nothing changes.
     keeps_answer: bool,
+    /// What the audit log is told.
+    note: Option<Note>,
 }
 
 /// What is told of a decision.
@@ -102,10 +105,12 @@ impl Decisions for LiveSeason {
             Wish::Remove {
                 player,
                 only_running,
+                note,
             } => {
                 let is_over = only_running && board.is_over(moment.now);
                 if !is_over {
                     board.remove(player, &mut effects.board)?;
+                    effects.note = note.map(|note| noted(*note, &of));
                 }
                 // A unit would be encoded like nothing.
                 codec::encode(&(!is_over).then_some(true))
@@ -141,6 +146,7 @@ impl Decisions for LiveSeason {
         } = effects.board;
         let passed_on = effects.passed_on.iter().map(super::signal);
         commit.signals.extend(passed_on);
+        commit.signals.extend(effects.note.map(audit_log::signal));
         let Some(board) = &mut self.board else {
             return News::default();
         };
@@ -219,6 +225,22 @@ impl LiveSeason {
             },
             Err(fault) => dropped(from, &of.board, &fault),
         }
+    }
+}
+
+/// An act of the staff, of this season. Its line in the log is written where it is decided, once.
+fn noted(note: Note, of: &SeasonOf) -> Note {
+    tracing::info!(
+        by = note.by.map(tracing::field::display),
+        user = note.user.map(tracing::field::display),
+        board = of.board,
+        season = of.season.number,
+        act = %note.act,
+        "act of staff"
+    );
+    Note {
+        board: Some((of.board.clone(), of.season.number)),
+        ..note
     }
 }
 

@@ -212,6 +212,7 @@ impl Erasure {
                 let wish = Wish::Remove {
                     player: user,
                     only_running: false,
+                    note: None,
                 };
                 let removed = self.boards.ask::<Option<bool>>(of, wish, None, now_ms());
                 removed.await?;

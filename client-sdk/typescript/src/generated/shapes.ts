@@ -10,7 +10,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   AccountDay: { account: 'text', debits: 'u53', credits: 'u53' },
   AccountDeletion: { erase_at: 'u53' },
   AuditDetails: { salt: 'text?', reason: 'text?', address: 'text?' },
-  AuditEntry: { number: 'u53', previous: 'text', at: 'u53', act: 'text', by: 'id?', user: 'id?', room: 'id?', seq: 'u53?', until: 'u53?', role: 'text?', room_role: 'text?', details: 'text?' },
+  AuditEntry: { number: 'u53', previous: 'text', at: 'u53', act: 'text', by: 'id?', user: 'id?', room: 'id?', seq: 'u53?', until: 'u53?', role: 'text?', room_role: 'text?', board: 'text?', season: 'u53?', details: 'text?' },
   AuditLog: { entries: 'AuditRecord[]', next: 'u53?' },
   AuditRecord: { entry: 'AuditEntry', digest: 'text', details: 'AuditDetails?' },
   Authenticate: { access: 'text' },

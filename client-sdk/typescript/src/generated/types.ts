@@ -80,6 +80,8 @@ export type AuditAct =
   | 'room_deleted'
   /** The staff deleted somebody's message. */
   | 'message_deleted'
+  /** A server of the game or an admin took a player's score off a leaderboard. */
+  | 'score_removed'
   /** The staff settled a report about a player. */
   | 'report_settled'
   /** The deletion of an account was asked for, by the player or by an admin. */
@@ -123,6 +125,10 @@ export interface AuditEntry {
   role?: Role | undefined;
   /** The role in the room that was given. */
   room_role?: MemberRole | undefined;
+  /** On which leaderboard. */
+  board?: string | undefined;
+  /** In which of its seasons. */
+  season?: number | undefined;
   /** Digest of the details, if there were any. */
   details?: string | undefined;
 }
@@ -1773,7 +1779,7 @@ export interface RemoveScore {
   season?: number | undefined;
   /** The player. */
   user: UserId;
-  /** Why, for the server's log, at most 512 bytes. */
+  /** Why, for the audit log, at most 512 bytes. */
   note: string;
 }
 

@@ -7,8 +7,10 @@
 use pitturu_protocol::codec;
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
+use pitturu_protocol::types::audit_log::AuditAct;
 use pitturu_protocol::types::boards::{RemoveScore, ScoreSubmitted, SubmitScore};
 use pitturu_protocol::types::system::Done;
+use pitturu_rules::audit_log::Note;
 use pitturu_rules::boards::{SeasonOf, Submission};
 use pitturu_store::clock::Steady;
 use pitturu_store::fail_points::is_undone;
@@ -49,31 +51,37 @@ impl BoardService {
     /// [`RemoveScore`].
     pub async fn remove(&self, caller: &Caller, request: RemoveScore) -> Result<Done, Fault> {
         let by = self.parts.players.staff.service(caller).await?.user;
-        let wish = |only_running| Wish::Remove {
-            player: request.user,
-            only_running,
-        };
-        match request.season {
-            None => {
-                let wish = || wish(true);
-                self.at_running::<bool>(caller, by, &request.board, wish)
-                    .await?;
-            }
-            Some(number) => {
-                let of = self.season(caller, &request.board, Some(number)).await?;
-                let key = caller.key.clone().map(|key| (by, key));
-                self.parts
-                    .ask::<Option<bool>>(&of, wish(false), key, caller.now)
-                    .await?;
-            }
-        }
         let RemoveScore {
             board,
             season,
             user,
             note,
         } = request;
-        tracing::info!(board, season, %user, %by, note, "a score was removed");
+        let note = Note {
+            by: Some(by),
+            user: Some(user),
+            reason: Some(note).filter(|note| !note.is_empty()),
+            address: Some(caller.address.ip().to_string()),
+            ..Note::new(AuditAct::ScoreRemoved, caller.now)
+        };
+        let wish = |only_running| Wish::Remove {
+            player: user,
+            only_running,
+            note: Some(Box::new(note.clone())),
+        };
+        match season {
+            None => {
+                let wish = || wish(true);
+                self.at_running::<bool>(caller, by, &board, wish).await?;
+            }
+            Some(number) => {
+                let of = self.season(caller, &board, Some(number)).await?;
+                let key = caller.key.clone().map(|key| (by, key));
+                self.parts
+                    .ask::<Option<bool>>(&of, wish(false), key, caller.now)
+                    .await?;
+            }
+        }
         Ok(Done {})
     }
 

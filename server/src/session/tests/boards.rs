@@ -5,10 +5,13 @@ mod load;
 mod seasons;
 mod shared;
 
+use std::time::Duration;
+
 use pitturu_protocol::codes::{Code, Fault};
 use pitturu_protocol::ids::UserId;
 use pitturu_protocol::limits::BOARDS_FOLLOWED_MAX;
 use pitturu_protocol::types::accounts::{LoginGuest, Logout};
+use pitturu_protocol::types::audit_log::{AuditAct, ListAuditLog};
 use pitturu_protocol::types::boards::{
     BoardDirection, BoardOperator, FollowBoard, GetScore, ListBoards, ListFriendScores, ListPlaces,
     ListScoresAround, ListSeasons, ListTopScores, PlayerScore, RankChanged, RemoveScore,
@@ -363,6 +366,31 @@ async fn a_score_is_taken_off_the_board_and_out_of_the_players_list() {
     };
     scene.admin.call(&named).await.unwrap();
     assert_eq!(code(scene.admin.call(&named).await).0, Code::NotFound);
+
+    // Each that has removed one is an act of the staff; a repetition is none.
+    let list = ListAuditLog {
+        user: Some(scene.users[1]),
+        ..ListAuditLog::default()
+    };
+    let removed = loop {
+        let log = scene.admin.call(&list).await.expect("an admin may");
+        let entries = log.entries.into_iter();
+        let removed = entries.filter(|record| record.entry.act == AuditAct::ScoreRemoved);
+        let removed: Vec<_> = removed.collect();
+        if removed.len() > 1 {
+            break removed;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    for record in removed {
+        let (entry, details) = (record.entry, record.details.expect("a reason"));
+        assert_eq!(
+            (entry.board.as_deref(), entry.season),
+            (Some("best"), Some(0))
+        );
+        assert_eq!(details.reason.as_deref(), Some("a bot"));
+    }
 }
 
 #[tokio::test]
