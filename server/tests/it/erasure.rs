@@ -195,6 +195,14 @@ fn of_an_erased_player_nothing_is_left_anywhere() {
         note: Some(planted("gift")),
     };
     player.call(&gift).expect("it has them");
+    let back = GivePoints {
+        user,
+        amount: 1,
+        note: Some(planted("gift back")),
+    };
+    friend
+        .call_keyed(&back, "back")
+        .expect("it has been given them");
 
     // In what the staff keeps.
     let of_message = ReportMessage {
@@ -230,6 +238,14 @@ fn of_an_erased_player_nothing_is_left_anywhere() {
     );
     boss.call(&delete).expect("an admin may");
     until_erased(&mut moderator, user);
+
+    // Nothing is given twice, though what was said with it is gone.
+    let again = friend.call_keyed(&back, "back").map(drop);
+    let code = again.map_err(|fault| fault.code);
+    assert!(
+        matches!(code, Err(Code::NotFound | Code::KeyReused)),
+        "{code:?}"
+    );
 
     // Whoever looks on is told, and whoever comes later sees it.
     let mut told: Vec<u64> = (0..3).map(|_| friend.event::<AuthorErased>().seq).collect();

@@ -244,7 +244,7 @@ impl Player {
 
 /// What stands under the keys of calls that moved points or items and are kept for good: that there was a call, which no other one is, and
 /// the line without what was said.
-fn answers(user: UserId, redacted: &Redacted) -> Vec<KeyedResult> {
+pub(super) fn answers(user: UserId, redacted: &Redacted) -> Vec<KeyedResult> {
     let answer = |by: Option<UserId>, key: &Option<String>, reply| {
         Some(KeyedResult {
             user: by.unwrap_or(user),

@@ -7,6 +7,7 @@ use pitturu_rules::points::{PointsCommit, PointsEffects};
 
 use super::super::command::{Ask, PointsAsk, PointsGift, PointsWish};
 use super::super::store::FriendRow;
+use super::accounts::answers;
 use super::{Effects, Moment, Player, encoded};
 
 impl Player {
@@ -60,6 +61,8 @@ impl Player {
             Ask::ForgetPlayer(other, lines) => {
                 self.forget_player(other, effects);
                 effects.redacted.movements = lines;
+                // What was said stands under the keys of the calls as well.
+                effects.answers = answers(self.user, &effects.redacted);
                 encoded(&())
             }
             Ask::ForgetRooms(rooms) => {
