@@ -3,7 +3,7 @@
 //! A page holds records, each an object with one key that says what it is. Parts come one after the other, and a position says which part
 //! goes on where. What is other players' or the staff's is left out: what they said, who decided something.
 //!
-//! [`rooms`]: what there is of a player in rooms. In those that the player has left it takes a look at every room of the server, so that
+//! `rooms` has what there is of a player in rooms. In those that the player has left it takes a look at every room of the server, so that
 //! is for admins alone, whose export is whole.
 
 mod rooms;
