@@ -9,7 +9,6 @@ pub mod health;
 pub mod logs;
 pub mod mask;
 pub mod metrics;
-pub mod plain;
 pub mod traces;
 
 use std::collections::VecDeque;

@@ -8,12 +8,14 @@
 //! - [`kind`]: the kinds of text and their rules; [`refusal`]: the rules that a text can break;
 //! - [`username`], [`reaction`]: kinds with a form of their own;
 //! - [`fold`]: normal forms, and the form in which two texts are the same; [`words`]: a text's words;
+//! - [`plain`]: text as it is shown where it must do nothing but be read: logs and terminals;
 //! - [`characters`]: what Unicode says of single characters.
 
 pub mod characters;
 pub mod fields;
 pub mod fold;
 pub mod kind;
+pub mod plain;
 pub mod reaction;
 pub mod refusal;
 pub mod username;

@@ -1,9 +1,9 @@
 //! Answers as text for people, or as JSON for programs.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use pitturu_client::one_line;
+use pitturu_text::plain::plain;
 use serde_json::{Map, Value};
 
 use crate::times;
@@ -11,7 +11,8 @@ use crate::times;
 /// Prints an answer. An empty one is `done`.
 pub(crate) fn print(out: &mut impl Write, answer: &Value, is_json: bool) -> io::Result<()> {
     if is_json {
-        return writeln!(out, "{}", escaped(&format!("{answer:#}")));
+        // It means the same: such characters are found in strings alone.
+        return writeln!(out, "{}", plain(&format!("{answer:#}"), true, false));
     }
     let lines = match answer {
         Value::Object(fields) if !fields.is_empty() => object(fields),
@@ -22,23 +23,6 @@ pub(crate) fn print(out: &mut impl Write, answer: &Value, is_json: bool) -> io::
         writeln!(out, "{line}")?;
     }
     Ok(())
-}
-
-/// JSON that means the same, without a character that could command a terminal or turn the writing around. Such characters are found
-/// in strings alone, and those below U+0020 are escaped already but for the line breaks between fields.
-fn escaped(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for char in json.chars() {
-        if char == '\n' || one_line(char.encode_utf8(&mut [0; 4])).starts_with(char) {
-            shown.push(char);
-        } else {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                // Writing to a string does not fail.
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
-        }
-    }
-    shown
 }
 
 /// A line for each field; lists of objects as tables behind them.

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
+use pitturu_text::plain::plain;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::ops::mask::mask;
-use crate::ops::plain::plain;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
